@@ -1,0 +1,7 @@
+"""Findings about IDL files: collected in a report, rendered for people and machines."""
+
+from idlc.diagnostics.diagnostic import Diagnostic, Fix, Label, Severity
+from idlc.diagnostics.render import render
+from idlc.diagnostics.report import Report
+
+__all__ = ["Diagnostic", "Fix", "Label", "Report", "Severity", "render"]

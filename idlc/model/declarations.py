@@ -1,0 +1,201 @@
+"""What a file declares, after linking: the objects that checks and targets work with.
+
+Objects are made by the gather pass with their names, and filled by the link and constants passes; after
+`build` nobody changes them. They are compared by identity (`eq=False`), because a program is a graph
+with circles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from idlc.source import Span
+
+if TYPE_CHECKING:
+    from idlc.model.program import Program
+    from idlc.model.types import Type
+
+__all__ = [
+    "Annotations",
+    "Const",
+    "Constant",
+    "Declaration",
+    "Enum",
+    "EnumConstant",
+    "EnumMember",
+    "Field",
+    "Function",
+    "ListConstant",
+    "MapConstant",
+    "Requiredness",
+    "Service",
+    "SetConstant",
+    "Struct",
+    "StructConstant",
+    "Typedef",
+]
+
+Annotations: TypeAlias = dict[str, tuple[str, ...]]
+"""Annotation name → its values in order; a value-less annotation has the value `"1"`, as in Apache Thrift."""
+
+Requiredness: TypeAlias = Literal["required", "optional", "default"]
+"""`default` is what Thrift calls a field that is neither marked `required` nor `optional`."""
+
+
+class EnumConstant(msgspec.Struct, frozen=True):
+    """A constant of an enum type. `member` is `None` for a number that the enum does not name."""
+
+    enum: Enum
+    number: int
+    member: EnumMember | None
+
+
+class ListConstant(msgspec.Struct, frozen=True):
+    """A constant of a list type."""
+
+    items: tuple[Constant, ...]
+
+
+class SetConstant(msgspec.Struct, frozen=True):
+    """A constant of a set type; items in the order of the IDL, without duplicates."""
+
+    items: tuple[Constant, ...]
+
+
+class MapConstant(msgspec.Struct, frozen=True):
+    """A constant of a map type; pairs in the order of the IDL."""
+
+    pairs: tuple[tuple[Constant, Constant], ...]
+
+
+class StructConstant(msgspec.Struct, frozen=True):
+    """A constant of a struct, union or exception type: the fields that were given, in order."""
+
+    struct: Struct
+    fields: tuple[tuple[Field, Constant], ...]
+
+
+Constant: TypeAlias = (
+    bool | int | float | str | bytes | EnumConstant | ListConstant | SetConstant | MapConstant | StructConstant
+)
+"""A constant after the third pass, already of its declared type: `bool` for `bool`, `bytes` for `binary`,
+`float` for `double`, `str` for `string` and for `uuid` (canonical form), `EnumConstant` for an enum."""
+
+
+class Declaration(msgspec.Struct, eq=False, kw_only=True):
+    """What every named thing of a file has.
+
+    Attributes:
+        name: as written in the IDL.
+        span: where the name stands.
+        program: the file that declares it.
+        doc: the cleaned text of its doc comment, or `None`.
+        annotations: `(key = "value")` pairs.
+    """
+
+    name: str
+    span: Span
+    program: Program
+    doc: str | None = None
+    annotations: Annotations = {}
+
+    @property
+    def qualified_name(self) -> str:
+        """`file.Name`, as another file would write it."""
+        return f"{self.program.stem}.{self.name}"
+
+    @property
+    def deprecated(self) -> str | None:
+        """The text of a `deprecated` annotation (empty if it has none to say), or `None`."""
+        values = self.annotations.get("deprecated")
+        if values is None or values[-1].lower() == "false":
+            return None
+        return "" if values[-1].lower() in ("1", "true") else values[-1]
+
+
+class Typedef(Declaration, eq=False, kw_only=True):
+    """`typedef type Name`."""
+
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+
+
+class EnumMember(Declaration, eq=False, kw_only=True):
+    """One name of an enum.
+
+    Attributes:
+        value: its number, a signed 32-bit integer.
+        enum: the enum it belongs to.
+        is_explicit: whether the number was written in the IDL.
+    """
+
+    value: int
+    enum: Enum
+    is_explicit: bool = True
+
+
+class Enum(Declaration, eq=False, kw_only=True):
+    """`enum Name { ... }`; members in the order of the IDL."""
+
+    members: list[EnumMember] = []
+
+    def member(self, name: str) -> EnumMember | None:
+        """The member called `name`, or `None`."""
+        return next((member for member in self.members if member.name == name), None)
+
+
+class Field(Declaration, eq=False, kw_only=True):
+    """A field of a struct, an argument of a function, or one line of its `throws`.
+
+    Attributes:
+        id: the number on the wire; fields without a number in the IDL count -1, -2, ... down.
+        is_explicit: whether `id` was written in the IDL.
+        type: its type.
+        default: its default value, or `None`.
+        is_reference: whether it was marked `&` (means nothing in Python; kept for tools).
+    """
+
+    id: int
+    is_explicit: bool = True
+    requiredness: Requiredness = "default"
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+    default: Constant | None = None
+    is_reference: bool = False
+
+
+class Struct(Declaration, eq=False, kw_only=True):
+    """A struct, union or exception; fields in the order of the IDL."""
+
+    kind: Literal["struct", "union", "exception"]
+    fields: list[Field] = []
+
+
+class Const(Declaration, eq=False, kw_only=True):
+    """`const type NAME = value`."""
+
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+    value: Constant = None  # type: ignore[assignment]  # set by the constants pass
+
+
+class Function(Declaration, eq=False, kw_only=True):
+    """One function of a service.
+
+    Attributes:
+        result: its return type, `None` for `void`.
+        arguments: in the order of the IDL.
+        throws: declared exceptions, in the order of the IDL.
+    """
+
+    service: Service
+    is_oneway: bool = False
+    result: Type | None = None
+    arguments: list[Field] = []
+    throws: list[Field] = []
+
+
+class Service(Declaration, eq=False, kw_only=True):
+    """`service Name extends Base { ... }`; functions in the order of the IDL, without inherited ones."""
+
+    extends: Service | None = None
+    functions: list[Function] = []

@@ -1,0 +1,94 @@
+"""Exceptions that an IDL declares: real Python exceptions with typed, keyword-only fields.
+
+`msgspec.Struct` cannot be mixed with `Exception`, so a metaclass turns the annotated fields of the class
+body into slots and `DeclaredError` supplies the constructor, equality, text and pickling.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+
+import msgspec
+
+from idlrt.errors import RpcError
+from idlrt.spec.frozen import value_hash
+
+if TYPE_CHECKING:
+    from idlrt.spec.fields import Field
+
+__all__ = ["DeclaredError"]
+
+_REQUIRED: Any = msgspec.NODEFAULT
+
+
+class _DeclaredErrorType(type):
+    """Makes slots of annotated fields, and keeps their defaults in `__declared_defaults__`."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _DeclaredErrorType:
+        table: tuple[Field[Any], ...] = namespace.get("__thrift_fields__", ())
+        # The table is in wire order; the annotations are in the order of the IDL.
+        attributes = {field.attribute for field in table}
+        names = [key for key in namespace.get("__annotations__", {}) if key in attributes]
+        namespace["__declared_defaults__"] = {key: namespace.pop(key, _REQUIRED) for key in names}
+        namespace["__slots__"] = tuple(names)
+        return super().__new__(mcs, name, bases, namespace)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
+    """The base of generated exceptions. It is an answer of the server: never retried."""
+
+    __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+    __declared_defaults__: ClassVar[dict[str, Any]] = {}
+
+    if not TYPE_CHECKING:  # checkers make the constructor from the fields
+
+        def __init__(self, **values: Any) -> None:
+            Exception.__init__(self)
+            for name, default in self.__declared_defaults__.items():
+                if name in values:
+                    setattr(self, name, values.pop(name))
+                elif default is _REQUIRED:
+                    raise TypeError(f"{type(self).__name__} is missing its field {name!r}")
+                else:
+                    setattr(self, name, _default(default))
+            if values:
+                _refuse(type(self).__name__, values)
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__declared_defaults__}
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._values().items())
+        return f"{type(self).__name__}({fields})"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._values().items() if value is not None)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), *[value_hash(value) for value in self._values().values()]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._values())
+
+
+def _default(default: Any) -> Any:
+    """A default of its own for every instance."""
+    if type(default) is not type(msgspec.field()):
+        return default
+    if default.default_factory is not msgspec.NODEFAULT:
+        return default.default_factory()
+    return default.default
+
+
+def _rebuild(cls: type[DeclaredError], values: dict[str, Any]) -> DeclaredError:
+    return cls(**values)
+
+
+def _refuse(name: str, values: dict[str, Any]) -> NoReturn:
+    raise TypeError(f"{name} has no field {', '.join(map(repr, values))}")

@@ -1,0 +1,57 @@
+"""Values that may be keys.
+
+Thrift allows any type as the key of a map and the element of a set; Python wants keys hashable. Structs
+hash by value (as long as nobody changes one that is a key, dictionaries find it), and containers in key
+position are frozen ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+__all__ = ["FrozenMap", "value_hash"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenMap(Mapping[K, V]):
+    """A mapping that cannot change, and therefore hashes. Equal to a `dict` with the same items."""
+
+    __slots__ = ("_hash", "_items")
+
+    def __init__(self, items: Mapping[K, V] | Iterable[tuple[K, V]] = ()) -> None:
+        self._items: dict[K, V] = dict(items)
+        self._hash: int | None = None
+
+    def __getitem__(self, key: K) -> V:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(frozenset((key, value_hash(value)) for key, value in self._items.items()))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({self._items!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenMap, (self._items,)
+
+
+def value_hash(value: object) -> int:
+    """Hash by content, also of lists, sets and dicts: equal values have equal hashes."""
+    if isinstance(value, (list, tuple)):
+        return hash(tuple([value_hash(item) for item in value]))
+    if isinstance(value, (set, frozenset)):
+        return hash(frozenset(value))
+    if isinstance(value, dict):
+        return hash(frozenset((key, value_hash(item)) for key, item in value.items()))
+    return hash(value)

@@ -1,0 +1,121 @@
+"""Methods and services, as descriptions.
+
+A `Method` takes its Python signature from the service's Protocol, so a client that calls it is checked
+against the one place that says what the function looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+from idlrt.spec.fields import Field
+from idlrt.spec.types import Type
+
+__all__ = ["Method", "Service", "method", "service"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Method(Generic[P, R]):
+    """One function of a service.
+
+    Attributes:
+        name: its name on the wire.
+        attribute: its name in Python (`name`, unless that is taken).
+        arguments: in the order of the Python parameters.
+        defaults: for each argument what it is when a caller left it out, `None` for nothing.
+        result: its result type, `VOID` for none.
+        throws: the exceptions that the IDL declares for it.
+        is_oneway: nothing comes back, not even an error.
+        service: name of the service that declares it; set when the service is described.
+    """
+
+    __slots__ = ("arguments", "attribute", "codecs", "defaults", "is_oneway", "name", "result", "service", "throws")
+
+    def __init__(
+        self,
+        name: str,
+        *arguments: Field[Any],
+        result: Type[R],
+        throws: tuple[Field[Any], ...] = (),
+        is_oneway: bool = False,
+        attribute: str | None = None,
+        defaults: tuple[Any, ...] = (),
+    ) -> None:
+        self.name = name
+        self.attribute = attribute if attribute is not None else name
+        self.arguments = arguments
+        self.defaults = (None,) * (len(arguments) - len(defaults)) + defaults
+        self.result = result
+        self.throws = throws
+        self.is_oneway = is_oneway
+        self.service = ""
+        self.codecs: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Method {self.full_name}>"
+
+    @property
+    def full_name(self) -> str:
+        """`Service.method`, for messages and measurements."""
+        return f"{self.service}.{self.name}" if self.service else self.name
+
+
+def method(
+    function: Callable[Concatenate[Any, P], R],
+    /,
+    *arguments: Field[Any],
+    result: Type[R],
+    throws: tuple[Field[Any], ...] = (),
+    oneway: bool = False,
+    name: str | None = None,
+) -> Method[P, R]:
+    """Describe a function of a service.
+
+    Args:
+        function: the function of the service's Protocol; its signature becomes the method's.
+        arguments: its fields, in the order of the parameters.
+        name: its name on the wire, where that differs from the one in Python.
+    """
+    attribute = function.__name__
+    return Method(
+        name if name is not None else attribute,
+        *arguments,
+        result=result,
+        throws=throws,
+        is_oneway=oneway,
+        attribute=attribute,
+        defaults=function.__defaults__ or (),
+    )
+
+
+class Service:
+    """A service: its name and all its methods by wire name, inherited ones included."""
+
+    __slots__ = ("extends", "methods", "name")
+
+    def __init__(self, name: str, *methods: Method[..., Any], extends: Service | None = None) -> None:
+        self.name = name
+        self.extends = extends
+        self.methods: dict[str, Method[..., Any]] = dict(extends.methods) if extends is not None else {}
+        for each in methods:
+            each.service = name
+            self.methods[each.name] = each
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name}>"
+
+
+class _Described(Protocol):
+    __thrift_service__: Service
+
+
+def service(name: str, *methods: Method[..., Any], extends: type[_Described] | None = None) -> Service:
+    """Describe a service.
+
+    Args:
+        extends: the client class of the service that it extends.
+    """
+    return Service(name, *methods, extends=extends.__thrift_service__ if extends is not None else None)

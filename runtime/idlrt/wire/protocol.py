@@ -1,0 +1,128 @@
+"""What a wire protocol is: bytes of values, and of the head of a message. It knows no sockets and no frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from idlrt.spec import Field
+from idlrt.wire.types import MessageKind
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "MessageHead",
+    "MessageScanner",
+    "RecordCodec",
+    "StructCodec",
+    "WireProtocol",
+]
+
+T = TypeVar("T")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader accepts. Checked before anything is allocated for the value that is announced.
+
+    Attributes:
+        max_message: bytes of one message or frame. Apache Thrift's default frame limit is the default.
+        max_string: bytes of one string or binary value.
+        max_container: elements of one list or set, pairs of one map.
+        max_depth: structs within structs.
+    """
+
+    max_message: int = 16_384_000
+    max_string: int = 16_384_000
+    max_container: int = 16_384_000
+    max_depth: int = 64
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class MessageHead(msgspec.Struct, frozen=True):
+    """The head of a message: what it is, of which method, and the number that its answer repeats."""
+
+    kind: MessageKind
+    name: str
+    sequence_id: int
+
+
+class StructCodec(Protocol[T]):
+    """Reads and writes one struct, union or exception class."""
+
+    def encode(self, value: T) -> bytes:
+        """The bytes of `value`.
+
+        Raises:
+            LocalProtocolError: it cannot be written; the message has the path of the field.
+        """
+        ...
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
+        """The value that starts at `start`, and the offset after it.
+
+        Raises:
+            RemoteProtocolError: it cannot be read, or is over a limit.
+        """
+        ...
+
+
+class RecordCodec(Protocol):
+    """Reads and writes fields that have no class: the arguments of a call, or its result."""
+
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """The bytes of `values`, one for each field in the order of the table; `None` is left out."""
+        ...
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
+        """One value for each field in the order of the table, its default where it was absent; and the offset after."""
+        ...
+
+
+class MessageScanner(Protocol):
+    """Finds where a message ends that has no length in front. Resumes where it stopped: linear in bytes seen."""
+
+    def scan(self, buffer: bytes | bytearray) -> int | None:
+        """The offset after the message that starts at offset 0 of `buffer`, `None` while it is incomplete.
+
+        `buffer` is what was there at the last call, and more.
+
+        Raises:
+            RemoteProtocolError: it is no message, or over a limit.
+        """
+        ...
+
+
+class WireProtocol(Protocol):
+    """Bytes of values. An instance has its limits, keeps its compiled codecs, and may be shared by threads."""
+
+    name: str
+    limits: Limits
+
+    def struct(self, cls: type[T]) -> StructCodec[T]:
+        """The codec of a generated class, compiled on first use."""
+        ...
+
+    def record(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = ()) -> RecordCodec:
+        """A codec of fields without a class. `defaults` are for absent fields, `None` where it is shorter.
+        A required field that is absent is an error. Not kept: keep it where the fields are kept."""
+        ...
+
+    def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
+        """The head of a message."""
+        ...
+
+    def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
+        """The head that starts at `start`, and the offset after it.
+
+        Raises:
+            RemoteProtocolError: it is not one.
+        """
+        ...
+
+    def scanner(self) -> MessageScanner:
+        """A scanner for one message, head included."""
+        ...
