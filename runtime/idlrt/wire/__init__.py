@@ -1,0 +1,26 @@
+"""Bytes and values: wire protocols, framings, connections. Sans-IO: nothing here sees a socket or a clock."""
+
+from idlrt.wire.binary import BinaryProtocol
+from idlrt.wire.protocol import (
+    DEFAULT_LIMITS,
+    Limits,
+    MessageHead,
+    MessageScanner,
+    RecordCodec,
+    StructCodec,
+    WireProtocol,
+)
+from idlrt.wire.types import MessageKind, TypeId
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "BinaryProtocol",
+    "Limits",
+    "MessageHead",
+    "MessageKind",
+    "MessageScanner",
+    "RecordCodec",
+    "StructCodec",
+    "TypeId",
+    "WireProtocol",
+]

@@ -1,0 +1,190 @@
+"""Compiles a table of fields into a Python function that writes it in the binary protocol.
+
+The function appends pieces of bytes to a list that is joined once. Constant bytes (field heads, the stop
+byte) and numbers that follow each other are packed by one `struct` call. The text for
+
+    1: required i64 id   2: optional string name
+
+is
+
+    def write(o, add):
+     add(P1(b"\\n\\0\\1", o.id))
+     v1 = o.name
+     if v1 is not None:
+      b2 = v1.encode()
+      add(P2(b"\\v\\0\\2", len(b2))); add(b2)
+     add(b"\\0")
+
+Values are not checked here: what cannot be packed raises whatever Python raises, and `explain` then says
+which field it was.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
+from idlrt.wire._binary_layout import format_of, type_id
+from idlrt.wire._source import Source
+
+__all__ = ["Add", "compile_record_writer", "compile_struct_writer"]
+
+Add: TypeAlias = Callable[[bytes], None]
+
+
+class _Pending:
+    """Constant bytes and numbers that wait to be packed together."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._parts: list[bytes | tuple[str, str]] = []
+
+    def constant(self, data: bytes) -> None:
+        if self._parts and isinstance(self._parts[-1], bytes):
+            data = self._parts.pop() + data  # type: ignore[operator]
+        self._parts.append(data)
+
+    def number(self, format: str, expression: str) -> None:
+        self._parts.append((format, expression))
+
+    def flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if not parts:
+            return
+        if len(parts) == 1 and isinstance(parts[0], bytes):
+            self._source.line(f"add({self._source.constant('K', parts[0])})")
+            return
+        format, arguments = ">", []
+        for part in parts:
+            if isinstance(part, bytes):
+                format += f"{len(part)}s"
+                arguments.append(self._source.constant("K", part))
+            else:
+                format += part[0]
+                arguments.append(part[1])
+        packer = self._source.constant("P", struct.Struct(format).pack, key=format)
+        self._source.line(f"add({packer}({', '.join(arguments)}))")
+
+
+def compile_struct_writer(cls: Any, nested: Callable[[Any], Any]) -> Callable[[Any, Add], None]:
+    """The writer of a generated class.
+
+    Args:
+        nested: gives the writer of another class; called when that class is first written.
+    """
+    fields = sorted(cls.__thrift_fields__, key=_by_id)
+    source = Source({})
+    with source.block("def write(o, add):"):
+        _write_fields(source, [(field, f"o.{field.attribute}") for field in fields], nested)
+    return _compiled(source, cls.__name__)
+
+
+def compile_record_writer(fields: Sequence[Field[Any]], nested: Callable[[Any], Any]) -> Callable[[Any, Add], None]:
+    """The writer of fields without a class: its first argument has a value for each."""
+    source = Source({})
+    with source.block("def write(o, add):"):
+        if fields:
+            source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
+        values = [(field, f"a{index}") for index, field in enumerate(fields)]
+        _write_fields(source, sorted(values, key=lambda value: value[0].id), nested)
+    return _compiled(source, "record")
+
+
+def _compiled(source: Source, name: str) -> Callable[[Any, Add], None]:
+    compiled: Callable[[Any, Add], None] = source.function("write", f"<binary writer of {name}>")
+    return compiled
+
+
+def _by_id(field: Field[Any]) -> int:
+    return field.id
+
+
+def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: Callable[[Any], Any]) -> None:
+    pending = _Pending(source)
+    for field, expression in fields:
+        head = struct.pack(">bh", type_id(field.type), field.id)
+        if field.is_required:
+            pending.constant(head)
+            _write_value(source, pending, field.type, expression, nested)
+            continue
+        pending.flush()
+        value = source.local("v")
+        source.line(f"{value} = {expression}")
+        with source.block(f"if {value} is not None:"):
+            pending.constant(head)
+            _write_value(source, pending, field.type, value, nested)
+            pending.flush()
+    pending.constant(b"\0")
+    pending.flush()
+
+
+def _write_value(
+    source: Source, pending: _Pending, type: Type[Any], expression: str, nested: Callable[[Any], Any]
+) -> None:
+    """Write one value. `expression` is evaluated once."""
+    match type:
+        case BaseType(name="bool"):
+            pending.number("?", expression)
+        case BaseType(name="string" | "binary" as name):
+            data = source.local("b")
+            source.line(f"{data} = {expression}.encode()" if name == "string" else f"{data} = {expression}")
+            pending.number("I", f"len({data})")
+            pending.flush()
+            source.line(f"add({data})")
+        case BaseType(name="uuid"):
+            pending.number("16s", f"{expression}.bytes")
+        case BaseType() as base:
+            pending.number(format_of(base) or "", expression)
+        case EnumType():
+            pending.number("i", expression)
+        case StructType() as referred:
+            pending.flush()
+            source.line(f"{_nested_name(source, referred, nested)}({expression}, add)")
+        case ListType() | SetType() as sequence:
+            _write_sequence(source, pending, sequence, expression, nested)
+        case MapType() as mapping:
+            items = source.local("m")
+            source.line(f"{items} = {expression}")
+            pending.constant(bytes([type_id(mapping.key), type_id(mapping.value)]))
+            pending.number("I", f"len({items})")
+            pending.flush()
+            key, value = source.local("k"), source.local("w")
+            with source.block(f"for {key}, {value} in {items}.items():"):
+                _write_value(source, pending, mapping.key, key, nested)
+                _write_value(source, pending, mapping.value, value, nested)
+                pending.flush()
+        case _:
+            raise TypeError(f"{type!r} cannot be written")
+
+
+def _write_sequence(
+    source: Source, pending: _Pending, type: ListType[Any] | SetType[Any], expression: str, nested: Callable[[Any], Any]
+) -> None:
+    items = source.local("l")
+    source.line(f"{items} = {expression}")
+    pending.constant(bytes([type_id(type.element)]))
+    format = "?" if isinstance(type.element, BaseType) and type.element.name == "bool" else format_of(type.element)
+    pending.number("I", f"len({items})")
+    pending.flush()
+    if format is not None:  # numbers in a row are one `struct` call
+        packer = source.constant("pack", struct.pack)
+        source.line(f"add({packer}(f'>{{len({items})}}{format}', *{items}))")
+        return
+    item = source.local("e")
+    with source.block(f"for {item} in {items}:"):
+        _write_value(source, pending, type.element, item, nested)
+        pending.flush()
+
+
+def _nested_name(source: Source, type: StructType[Any], nested: Callable[[Any], Any]) -> str:
+    """A name for the writer of another class, which is compiled when it is first called."""
+    name = f"W{id(type)}"
+
+    def first_call(value: Any, add: Add) -> None:
+        writer = source.names[name] = nested(type.cls)
+        writer(value, add)
+
+    source.names.setdefault(name, first_call)
+    return name
