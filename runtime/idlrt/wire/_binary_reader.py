@@ -1,8 +1,9 @@
 """Compiles a table of fields into a Python function that reads it from the binary protocol.
 
-The function tries the fields in the order in which writers write them, each by comparing three bytes (type
-and id). What is left then, fields out of order or unknown ones, goes round the loop again: a head that no
-field took is skipped. The text for
+The function tries the fields in the order in which writers write them. One `struct` call reads a field's
+head (type and id, compared as three bytes) together with the four bytes behind it, which are already the
+value, or the length, of most types. What no field took, out of order or unknown, goes round the loop again
+or is skipped. The text for
 
     1: required i64 id   2: optional string name
 
@@ -12,20 +13,20 @@ is
      if depth < 0: ...
      f0 = MISSING; f1 = None
      while True:
-      q = p; h = d[p:p+3]
-      if h == K1: f0, h = U1(d, p + 3); p += 11
-      if h == K2:
-       (n,) = U2(d, p + 3); s = p + 7; p = s + n
-       if p > end: raise too_short(...)
-       f1 = d[s:p].decode(); h = d[p:p+3]
+      q = p; h, x = U(d, p)
+      if h == K1: f0, h, x = U1(d, p+3); p += 11
+      if h == K2: s = p+7; p = s+x; f1 = d[s:p].decode(); h, x = U(d, p)
       if not d[p]: break
       if p == q: p = skip(...)
+     if p >= end: raise too_short(...)
      if f0 is MISSING: ...
      return C(id=f0, name=f1), p + 1
 
-`d` is the message with some zero bytes behind it, so that reading a little too far reads a stop byte and
-`p > end` says so once at the end, instead of a check before every number. Lengths are checked against what
-is left of the message and against the limits before anything is allocated for them.
+`d` is the message with some zero bytes behind it: reading a little too far reads a stop byte, and
+`p >= end` notices once, at the end. Slices cannot reach past `d`, so only the lengths of containers are
+checked at once, against what is left of the message, before anything is allocated for them. Where a reader
+fails, the same message is read again by its careful twin (`is_careful`), which checks every step and
+can say which field it was.
 """
 
 from __future__ import annotations
@@ -68,9 +69,10 @@ _MISSING: Any = msgspec.UNSET
 class _Reader:
     """What all functions of one reader share while it is written."""
 
-    def __init__(self, label: str, limits: Limits, nested: Callable[[Any], Read]) -> None:
+    def __init__(self, label: str, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool) -> None:
         self.label = label
         self.limits = limits
+        self.is_careful = is_careful
         self.nested = nested
         self.source = Source(
             {
@@ -91,13 +93,16 @@ class _Reader:
         return self.source.constant("U", struct.Struct(format).unpack_from, key=format)
 
 
-def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read]) -> Read:
+def compile_struct_reader(
+    cls: Any, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool = False
+) -> Read:
     """The reader of a generated class.
 
     Args:
         nested: gives the reader of another class; called when that class is first read.
+        is_careful: check every step, to say exactly what is wrong.
     """
-    reader = _Reader(cls.__name__, limits, nested)
+    reader = _Reader(cls.__name__, limits, nested, is_careful=is_careful)
     source = reader.source
     fields = sorted(cls.__thrift_fields__, key=lambda field: field.id)
     defaults = _class_defaults(cls)
@@ -105,10 +110,16 @@ def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read
     is_union = issubclass(cls, Union)
     with source.block("def read(d, p, end, depth):"):
         source.line(f"if depth < 0: raise too_deep(p, {reader.label!r}, max_depth)")
+        initial: dict[str, list[str]] = {}
         for field, variable in zip(fields, variables, strict=True):
             default = None if is_union else defaults.get(field.attribute, _MISSING)
-            is_plain = not field.is_required and (default is None or isinstance(default, (int, float, str, bytes)))
-            source.line(f"{variable} = {source.constant('D', default, key=id(default)) if is_plain else 'MISSING'}")
+            if field.is_required or not (default is None or isinstance(default, (int, float, str, bytes))):
+                value = "MISSING"
+            else:
+                value = "None" if default is None else source.constant("D", default, key=(field.id, default))
+            initial.setdefault(value, []).append(variable)
+        for value, names in initial.items():
+            source.line(f"{' = '.join(names)} = {value}")
         if is_union:
             source.line("unknown = False")
         _read_fields(reader, fields, variables, is_union=is_union)
@@ -132,10 +143,15 @@ def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read
 
 
 def compile_record_reader(
-    fields: Sequence[Field[Any]], defaults: Sequence[Any], limits: Limits, nested: Callable[[Any], Read]
+    fields: Sequence[Field[Any]],
+    defaults: Sequence[Any],
+    limits: Limits,
+    nested: Callable[[Any], Read],
+    *,
+    is_careful: bool = False,
 ) -> Read:
     """The reader of fields without a class: it answers a tuple in the order of `fields`."""
-    reader = _Reader("arguments", limits, nested)
+    reader = _Reader("arguments", limits, nested, is_careful=is_careful)
     source = reader.source
     variables = {field.id: f"f{index}" for index, field in enumerate(fields)}
     in_order = sorted(fields, key=lambda field: field.id)
@@ -182,26 +198,74 @@ def _empty_union(cls: Any) -> Any:
 
 def _read_fields(reader: _Reader, fields: Sequence[Field[Any]], variables: list[str], *, is_union: bool) -> None:
     source = reader.source
+    head_and_word = reader.unpacker(">3sI")
     with source.block("while True:"):
-        source.line("q = p; h = d[p:p+3]")
+        source.line(f"q = p; h, x = {head_and_word}(d, p)")
         for field, variable in zip(fields, variables, strict=True):
             head = source.constant("K", struct.pack(">bh", type_id(field.type), field.id))
             with source.block(f"if h == {head}:"):
                 label = f"{reader.label}.{field.name}"
                 format = format_of(field.type)
-                if format is not None:  # the value and the next head in one call
-                    unpack = reader.unpacker(f">{format}3s")
-                    source.line(f"{variable}, h = {unpack}(d, p+3); p += {3 + struct.calcsize('>' + format)}")
+                if format in ("q", "d"):  # the value and the next head in one call
+                    source.line(f"{variable}, h, x = {reader.unpacker(f'>{format}3sI')}(d, p+3); p += 11")
                 else:
-                    source.line("p += 3")
-                    _read_value(reader, field.type, variable, label)
-                    source.line("h = d[p:p+3]")
+                    _read_after_head(reader, field.type, variable, label)
+                    source.line(f"h, x = {head_and_word}(d, p)")
         source.line("if not d[p]: break")
         with source.block("if p == q:"):
             if is_union:
                 source.line("unknown = True")
             source.line("p = skip(d, p+3, end, d[p], depth, max_depth)")
     source.line("if p >= end: raise too_short(p, 1, end, " + repr(reader.label) + ")")
+
+
+def _read_after_head(reader: _Reader, type: Type[Any], target: str, label: str) -> None:
+    """Read the value whose head is at `p`; `x` holds the four bytes behind the head."""
+    source = reader.source
+    match type:
+        case BaseType(name="bool"):
+            source.line(f"{target} = x > 0xFFFFFF; p += 4")
+        case BaseType(name="i32"):
+            source.line(f"{target} = x if x < 0x80000000 else x - 0x100000000; p += 7")
+        case EnumType() as enum_type:
+            number = source.local("n")
+            source.line(f"{number} = x if x < 0x80000000 else x - 0x100000000; p += 7")
+            source.line(f"{target} = {_member(source, enum_type, number)}")
+        case BaseType(name="string" | "binary" as name):
+            start = _string_start(reader, "x", "p+7", label)
+            source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
+        case ListType() | SetType() as sequence:
+            length, element = source.local("n"), type_id(sequence.element)
+            # The usual case, the right type and fewer than 256 elements, is one comparison.
+            with source.block(f"if x == {element << 24}:"):
+                source.line(f"{length} = d[p+7]; p += 8")
+            with source.block("else:"):
+                source.line("p += 3")
+                _read_list_head(reader, length, element, label)
+            _read_length(reader, length, MINIMUM_SIZES[element], label)
+            _read_elements(reader, sequence, length, target, label)
+        case _:
+            source.line("p += 3")
+            _read_value(reader, type, target, label)
+
+
+def _string_start(reader: _Reader, length: str, start: str, label: str) -> str:
+    """Move `p` behind a string of `length` bytes that starts at `start`; answers where it starts."""
+    source = reader.source
+    name = source.local("s")
+    source.line(f"{name} = {start}; p = {name} + {length}")
+    if reader.is_careful:
+        source.line(f"if p > end: raise too_short({name}, {length}, end, {label!r})")
+    if reader.limits.max_string < reader.limits.max_message:
+        limit = reader.limits.max_string
+        source.line(f"if {length} > {limit}: raise over_limit({name}, {length}, 'max_string', {limit}, {label!r})")
+    return name
+
+
+def _member(source: Source, type: EnumType[Any], number: str) -> str:
+    """An expression for the enum's value of a number; calling the class costs three times a look-up."""
+    members = source.constant("M", type.cls._value2member_map_, key=id(type.cls))  # type: ignore[attr-defined]
+    return f"{members}[{number}] if {number} in {members} else {source.constant('E', type.cls)}({number})"
 
 
 def _read_value(reader: _Reader, type: Type[Any], target: str, label: str) -> None:
@@ -211,28 +275,26 @@ def _read_value(reader: _Reader, type: Type[Any], target: str, label: str) -> No
         case BaseType(name="bool"):
             source.line(f"{target} = d[p] != 0; p += 1")
         case BaseType(name="string" | "binary" as name):
-            length, start = source.local("n"), source.local("s")
-            source.line(f"({length},) = {reader.unpacker('>I')}(d, p); {start} = p + 4; p = {start} + {length}")
-            source.line(f"if p > end: raise too_short({start}, {length}, end, {label!r})")
-            if reader.limits.max_string < reader.limits.max_message:
-                limit = reader.limits.max_string
-                source.line(f"if {length} > {limit}: raise over_limit({start}, {length}, 'max_string', {limit}, {label!r})")
+            length = source.local("n")
+            source.line(f"({length},) = {reader.unpacker('>I')}(d, p)")
+            start = _string_start(reader, length, "p+4", label)
             source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
         case BaseType(name="uuid"):
             source.line(f"{target} = UUID(bytes=d[p:p+16]); p += 16")
         case EnumType() as enum_type:
-            members = source.constant("M", enum_type.cls._value2member_map_, key=id(enum_type.cls))
             number = source.local("n")
             source.line(f"({number},) = {reader.unpacker('>i')}(d, p); p += 4")
-            enum_class = source.constant("E", enum_type.cls)
-            source.line(f"{target} = {members}[{number}] if {number} in {members} else {enum_class}({number})")
+            source.line(f"{target} = {_member(source, enum_type, number)}")
         case BaseType() as base:
             format = format_of(base) or ""
             source.line(f"({target},) = {reader.unpacker('>' + format)}(d, p); p += {struct.calcsize('>' + format)}")
         case StructType() as referred:
             source.line(f"{target}, p = {_nested_name(reader, referred)}(d, p, end, depth - 1)")
         case ListType() | SetType() as sequence:
-            _read_sequence(reader, sequence, target, label)
+            length, element = source.local("n"), type_id(sequence.element)
+            _read_list_head(reader, length, element, label)
+            _read_length(reader, length, MINIMUM_SIZES[element], label)
+            _read_elements(reader, sequence, length, target, label)
         case MapType() as mapping:
             _read_map(reader, mapping, target, label)
         case _:
@@ -248,21 +310,23 @@ def _read_length(reader: _Reader, length: str, minimum: int, label: str) -> None
         source.line(f"if {length} > {limit}: raise over_limit(p, {length}, 'max_container', {limit}, {label!r})")
 
 
-def _read_sequence(reader: _Reader, type: ListType[Any] | SetType[Any], target: str, label: str) -> None:
+def _read_list_head(reader: _Reader, length: str, element: int, label: str) -> None:
     source = reader.source
-    element = type_id(type.element)
-    kind, length = source.local("t"), source.local("n")
+    kind = source.local("t")
     source.line(f"{kind}, {length} = {reader.unpacker('>BI')}(d, p); p += 5")
-    _read_length(reader, length, MINIMUM_SIZES[element], label)
     source.line(f"if {kind} != {element} and {length}: raise wrong_elements(p, {kind}, {element}, {label!r})")
-    make = {
-        (ListType, False): "list",
-        (ListType, True): "tuple",
-        (SetType, False): "set",
-        (SetType, True): "frozenset",
-    }[(ListType if isinstance(type, ListType) else SetType, type.is_frozen)]
+
+
+def _read_elements(
+    reader: _Reader, type: ListType[Any] | SetType[Any], length: str, target: str, label: str
+) -> None:
+    source = reader.source
+    if isinstance(type, ListType):
+        make = "tuple" if type.is_frozen else "list"
+    else:
+        make = "frozenset" if type.is_frozen else "set"
     format = format_of(type.element)
-    if format is not None:
+    if format is not None:  # numbers in a row are one `struct` call
         size = struct.calcsize(">" + format)
         unpack = source.constant("unpack", struct.unpack_from)
         source.line(f"{target} = {make}({unpack}(f'>{{{length}}}{format}', d, p)); p += {length} * {size}")
@@ -292,6 +356,15 @@ def _read_map(reader: _Reader, type: MapType[Any, Any], target: str, label: str)
         pairs = struct.Struct(f">{key_format}{value_format}")
         unpack = source.constant("I", pairs.iter_unpack, key=pairs.format)
         source.line(f"{items} = dict({unpack}(d[p:p+{length}*{pairs.size}])); p += {length} * {pairs.size}")
+    elif isinstance(type.key, BaseType) and type.key.name == "string" and value_format is not None:
+        # The value and the length of the next key in one call; behind the last pair it reads on for nothing.
+        ahead, size = source.local("n"), struct.calcsize(">" + value_format)
+        source.line(f"{items} = {{}}; ({ahead},) = {reader.unpacker('>I')}(d, p)")
+        with source.block(f"for _ in range({length}):"):
+            start = _string_start(reader, ahead, "p+4", label)
+            source.line(f"{key} = d[{start}:p].decode()")
+            unpack = reader.unpacker(f">{value_format}I")
+            source.line(f"{items}[{key}], {ahead} = {unpack}(d, p); p += {size}")
     else:
         source.line(f"{items} = {{}}")
         with source.block(f"for _ in range({length}):"):

@@ -1,0 +1,75 @@
+"""All findings of one run.
+
+Passes add to the report and go on; nobody stops at the first error. The same finding added twice counts
+once, and readers get findings file by file, top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from idlc.diagnostics.diagnostic import Diagnostic
+from idlc.source import Span
+
+__all__ = ["Report"]
+
+
+class Report:
+    """Collects findings.
+
+    Iterating gives them ordered: files in the order in which they were first mentioned, and by place in a file.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], Diagnostic] = {}
+        self._errors = 0
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Add a finding, unless the very same is already there."""
+        span = diagnostic.span
+        place = (span.file.path, span.start, span.end) if span is not None else None
+        key = (diagnostic.name, place, diagnostic.message)
+        if key not in self._found:
+            self._found[key] = diagnostic
+            self._errors += diagnostic.severity == "error"
+
+    def error(self, name: str, message: str, span: Span | None, **details: Any) -> None:
+        """Add an error; `details` are the other attributes of `Diagnostic`."""
+        self.add(Diagnostic(name=name, message=message, span=span, severity="error", **details))
+
+    def warning(self, name: str, message: str, span: Span | None, **details: Any) -> None:
+        """Add a warning; `details` are the other attributes of `Diagnostic`."""
+        self.add(Diagnostic(name=name, message=message, span=span, severity="warning", **details))
+
+    @property
+    def errors(self) -> int:
+        """How many errors."""
+        return self._errors
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings."""
+        return len(self._found) - self._errors
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether there is an error."""
+        return self._errors > 0
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        files: dict[object, int] = {}
+        for diagnostic in self._found.values():
+            if diagnostic.span is not None:
+                files.setdefault(diagnostic.span.file.path, len(files))
+
+        def place(diagnostic: Diagnostic) -> tuple[int, int, int, int]:
+            span = diagnostic.span
+            if span is None:
+                return (-1, 0, 0, 0)
+            return (files[span.file.path], span.start, span.end, diagnostic.severity == "warning")
+
+        return iter(sorted(self._found.values(), key=place))

@@ -1,0 +1,145 @@
+"""Reading IDL files: from memory, from disk, through the include search path.
+
+An include is looked for as Apache Thrift does: beside the file that includes it, then in each include
+folder in the order given, then in the working directory. A file is read once, whatever paths lead to it:
+its resolved path is its identity.
+
+The loader also remembers which places it looked at in vain. A later run is up to date only if the files
+it read are unchanged *and* none of those places has come into being.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from idlc.source.file import SourceFile, Span
+
+__all__ = ["Loader", "SourceNotFound", "SourceUnreadable"]
+
+
+class SourceNotFound(Exception):
+    """No file of that name.
+
+    Attributes:
+        name: as it was asked for.
+        searched: the folders that were searched, in order, as people would write them.
+    """
+
+    def __init__(self, name: str, searched: Sequence[str] = ()) -> None:
+        super().__init__(f"{name}: no such file" + (f" in {', '.join(searched)}" if searched else ""))
+        self.name = name
+        self.searched = tuple(searched)
+
+
+class SourceUnreadable(Exception):
+    """The file is there but cannot be used.
+
+    Attributes:
+        name: how messages call the file.
+        reason: why, lower case, without a full stop.
+        span: the first place that is wrong, if the file could be read at all.
+    """
+
+    def __init__(self, name: str, reason: str, span: Span | None = None) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+        self.span = span
+
+
+class Loader:
+    """Finds and reads IDL files.
+
+    Args:
+        include_dirs: folders searched for includes, in this order.
+        overlay: texts that stand in for files, for editors and tests: path → text. They need not exist on disk.
+
+    Attributes:
+        files: every file read so far, by resolved path.
+        absent: every resolved path that was looked for and is not there.
+    """
+
+    def __init__(self, include_dirs: Sequence[Path] = (), *, overlay: Mapping[Path, str] | None = None) -> None:
+        self.include_dirs = tuple(Path(folder) for folder in include_dirs)
+        self.files: dict[Path, SourceFile] = {}
+        self.absent: set[Path] = set()
+        self._overlay = {Path(path).resolve(): text for path, text in (overlay or {}).items()}
+        self._cwd = Path.cwd()
+
+    def load(self, path: Path) -> SourceFile:
+        """Read the file at `path`, which is taken relative to the working directory.
+
+        Raises:
+            SourceNotFound: there is no such file.
+            SourceUnreadable: it cannot be read or is not UTF-8.
+        """
+        found = self._probe(path)
+        if found is None:
+            raise SourceNotFound(str(path))
+        return found
+
+    def include(self, name: str, includer: SourceFile) -> SourceFile:
+        """Find and read what `includer` means by `include "name"`.
+
+        Raises:
+            SourceNotFound: no folder of the search path has it.
+            SourceUnreadable: it cannot be read or is not UTF-8.
+        """
+        if "\0" in name or not name:
+            raise SourceNotFound(name)
+        folders = list(self._folders(includer))
+        for folder in folders:
+            found = self._probe(folder / name)
+            if found is not None:
+                return found
+        raise SourceNotFound(name, [self._display(folder) for folder in folders])
+
+    def _folders(self, includer: SourceFile) -> Iterator[Path]:
+        seen: set[Path] = set()
+        for folder in (includer.path.parent, *self.include_dirs, self._cwd):
+            resolved = folder.resolve()
+            if resolved not in seen:
+                seen.add(resolved)
+                yield resolved
+
+    def _probe(self, path: Path) -> SourceFile | None:
+        try:
+            resolved = path.resolve()
+            known = self.files.get(resolved)
+            if known is not None:
+                return known
+            text = self._overlay.get(resolved)
+            if text is None and not resolved.is_file():
+                self.absent.add(resolved)
+                return None
+        except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of symbolic links
+            return None
+        file = SourceFile(resolved, text, name=self._display(resolved)) if text is not None else self._read(resolved)
+        self.files[resolved] = file
+        return file
+
+    def _read(self, path: Path) -> SourceFile:
+        name = self._display(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise SourceUnreadable(name, (error.strerror or str(error)).lower()) from error
+        data = data.removeprefix(b"\xef\xbb\xbf")
+        try:
+            return SourceFile(path, data.decode("utf-8"), name=name)
+        except UnicodeDecodeError as error:
+            if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise SourceUnreadable(name, "the file is UTF-16, IDL files are UTF-8") from error
+            before = len(data[: error.start].decode("utf-8"))
+            file = SourceFile(path, data.decode("utf-8", errors="replace"), name=name)
+            reason = f"byte 0x{data[error.start]:02x} is not UTF-8"
+            raise SourceUnreadable(name, reason, Span(file, before, before + 1)) from error
+
+    def _display(self, path: Path) -> str:
+        try:
+            relative = os.path.relpath(path, self._cwd)
+        except ValueError:  # another drive
+            return str(path)
+        return str(path) if relative.startswith(os.pardir) else relative

@@ -1,0 +1,186 @@
+"""From text to tokens.
+
+The words come from the grammar file: its terminals are joined into one regular expression, so a file is
+scanned in a single pass. Which keyword is a keyword depends on what the parser can take, so a token of a
+keyword's text carries the keyword's type and the parser turns it into a `NAME` where it wants a name.
+
+Scanning never fails. What is not a word of the language is reported here, once, and replaced by the nearest
+thing that lets parsing go on: an unclosed string ends with its line, a stray character is skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+from lark.lexer import PatternStr, TerminalDef
+
+from idlc.diagnostics import Fix, Report
+from idlc.source import SourceFile, Span
+from idlc.syntax.literals import integer, string
+from idlc.syntax.nodes import Comment
+
+__all__ = ["END", "Lexer", "Token"]
+
+END = "$END"
+"""The type of the token after the last one; the name is Lark's."""
+
+_IGNORED = ("COMMENT", "SPACE")
+
+# What no terminal matches, longest cure first.
+_MISTAKES = r"""(?P<OPEN_STRING>["'][^\n]*)|(?P<OPEN_COMMENT>/\*)|(?P<WORD>[^\W\d]\w*)|(?P<STRAY>.)"""
+
+_QUOTES = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
+
+
+class Token(msgspec.Struct, gc=False):
+    """A word of the file: its type in the grammar, its text and place, and what it means if it is a literal."""
+
+    type: str
+    text: str
+    start: int
+    end: int
+    value: str | int | float | None = None
+
+
+class Lexer:
+    """Scans files by the terminals of a grammar.
+
+    Attributes:
+        keywords: types of the tokens that are names wherever the grammar asks for a name.
+        types: text of a keyword or symbol → its type.
+    """
+
+    def __init__(self, terminals: Iterable[TerminalDef]) -> None:
+        self.types: dict[str, str] = {}
+        patterns: list[TerminalDef] = []
+        for terminal in terminals:
+            if isinstance(terminal.pattern, PatternStr):
+                self.types[terminal.pattern.value] = str(terminal.name)
+            elif terminal.name not in _IGNORED:
+                patterns.append(terminal)
+        self.keywords = frozenset(type for text, type in self.types.items() if text[0].isalpha())
+        comment = next(terminal for terminal in terminals if terminal.name == "COMMENT")
+        symbols = "".join(re.escape(text) for text in self.types if not text[0].isalpha())
+        patterns.sort(key=lambda terminal: -terminal.priority)
+        words = "|".join(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})" for terminal in patterns)
+        self._scan = re.compile(
+            rf"[ \t\r\n\f\v]*(?:{words}|(?P<COMMENT>{comment.pattern.to_regexp()})|(?P<SYMBOL>[{symbols}@])|{_MISTAKES})"
+        )
+
+    def scan(self, source: SourceFile, report: Report) -> tuple[list[Token], list[Comment]]:
+        """All tokens of a file, the last of them `END`, and all its comments."""
+        text = source.text
+        types = self.types
+        tokens: list[Token] = []
+        comments: list[Comment] = []
+        add = tokens.append
+        position = 0
+        match = self._scan.match
+        while found := match(text, position):
+            kind = found.lastgroup
+            assert kind is not None
+            start, position = found.span(kind)
+            word = text[start:position]
+            if kind == "NAME":
+                add(Token(types.get(word, "NAME"), word, start, position))
+            elif kind == "SYMBOL":
+                add(Token(types.get(word, word), word, start, position))
+            elif kind == "INT":
+                position = self._end_of_number(source, report, start, position)
+                add(Token(kind, word, start, position, integer(source, report, word, start)))
+            elif kind == "STRING":
+                add(Token(kind, word, start, position, string(source, report, word[1:-1], start + 1)))
+            elif kind == "COMMENT":
+                comments.append(Comment(start, position, word))
+            elif kind == "DOUBLE":
+                position = self._end_of_number(source, report, start, position)
+                add(Token(kind, word, start, position, float(word)))
+            elif kind == "HYPHENATED":
+                add(Token(kind, word, start, position))
+            else:
+                position = self._mistake(kind, source, report, start, position, tokens, comments)
+        add(Token(END, "", len(text), len(text)))
+        return tokens, comments
+
+    def _end_of_number(self, source: SourceFile, report: Report, start: int, end: int) -> int:
+        glued = re.compile(r"\w+").match(source.text, end)
+        if glued is None:
+            return end
+        word = source.text[start : glued.end()]
+        report.error("syntax.number", f"`{word}` is not a number", Span(source, start, glued.end()))
+        return glued.end()
+
+    def _mistake(
+        self,
+        kind: str,
+        source: SourceFile,
+        report: Report,
+        start: int,
+        end: int,
+        tokens: list[Token],
+        comments: list[Comment],
+    ) -> int:
+        text = source.text
+        if kind == "OPEN_STRING":
+            return self._open_string(source, report, start, end, tokens)
+        if kind == "OPEN_COMMENT":
+            report.error(
+                "syntax.comment.unclosed",
+                "this comment is not closed",
+                Span(source, start, start + 2),
+                help="end it with `*/`",
+            )
+            comments.append(Comment(start, len(text), text[start:]))
+            return len(text)
+        span = Span(source, start, end)
+        if kind == "WORD":
+            report.error(
+                "syntax.character",
+                f"name `{text[start:end]}` has characters that are not allowed",
+                span,
+                help="names are made of the letters a to z and A to Z, digits, `_` and `.`",
+            )
+            tokens.append(Token("NAME", text[start:end], start, end))
+            return end
+        run = re.compile(r"[^\w\s\"'/#@&*(){}\[\]<>=:;,.+-]+").match(text, start)
+        end = max(end, run.end()) if run is not None else end
+        word = text[start:end]
+        quote = _QUOTES.get(word[0])
+        if quote is not None:
+            report.error(
+                "syntax.character",
+                f"typographic quote `{word[0]}`",
+                Span(source, start, start + 1),
+                help=f"write `{quote}`",
+                fixes=(Fix(Span(source, start, start + 1), quote),),
+            )
+            return text.find("\n", start) if "\n" in text[start:] else len(text)
+        shown = word if word.isprintable() else " ".join(f"U+{ord(character):04X}" for character in word[:8])
+        report.error("syntax.character", f"unexpected `{shown}`", Span(source, start, end))
+        return end
+
+    def _open_string(self, source: SourceFile, report: Report, start: int, end: int, tokens: list[Token]) -> int:
+        text = source.text
+        quote = text[start]
+        closing = text.find(quote, end)
+        after = text[closing + 1 :].lstrip(" \t")[:1] if closing >= 0 else "?"
+        if after in ("", "\r", "\n", ",", ";", ")", "]", "}", ":", "/", "#"):
+            report.error(
+                "syntax.string.multiline",
+                "a string cannot go over several lines",
+                Span(source, start, closing + 1),
+                help="write `\\n` for a line break",
+            )
+            tokens.append(Token("STRING", text[start : closing + 1], start, closing + 1, text[start + 1 : closing]))
+            return closing + 1
+        end = start + len(text[start:end].rstrip())
+        report.error(
+            "syntax.string.unclosed",
+            "this string is not closed",
+            Span(source, start, end),
+            help=f"close it with `{quote}`",
+        )
+        tokens.append(Token("STRING", text[start:end], start, end, text[start + 1 : end]))
+        return end

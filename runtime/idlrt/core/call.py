@@ -1,0 +1,48 @@
+"""One use of a method, on its way through the filters to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from idlrt.spec import Method
+
+__all__ = ["Call", "Deadline"]
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """When a call must be over.
+
+    Attributes:
+        at: seconds on the clock of the call's driver.
+        timeout: seconds that were given to the call as a whole, for messages.
+    """
+
+    at: float
+    timeout: float
+
+    def remaining(self, now: float) -> float:
+        """Seconds that are left; zero or less when it is over."""
+        return self.at - now
+
+
+class Call(msgspec.Struct):
+    """One use of a method. A filter may change it before it calls `next`.
+
+    Attributes:
+        method: what is called.
+        arguments: one for each of the method's, in their order.
+        target: whom the call is for, as it was given to `connect`.
+        deadline: when it must be over.
+        metadata: text that travels with the call where the framing can carry it.
+        options: the options of the client that makes it, by name.
+    """
+
+    method: Method[..., Any]
+    arguments: tuple[Any, ...]
+    target: str
+    deadline: Deadline
+    metadata: dict[str, str] = {}
+    options: Mapping[str, Any] = {}

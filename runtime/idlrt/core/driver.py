@@ -1,0 +1,128 @@
+"""Time and concurrency, injected.
+
+The call stack exists once, as coroutines. An asyncio client awaits it. A blocking client drives it with a
+single `send(None)` (`drive`), which works because its leaves block instead of suspending. Whatever in the
+stack needs a clock, a pause or two things at once asks its `Driver`, never `time` or `asyncio`; so the same
+filter serves both clients, and tests run it in virtual time (`idlrt.testing.FakeDriver`).
+
+Source: `edgedb/blocking_client.py` of edgedb-python.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "drive"]
+
+T = TypeVar("T")
+
+Start = Callable[[], Coroutine[Any, Any, T]]
+
+
+class Driver(Protocol):
+    """Time and concurrency of a call stack."""
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        ...
+
+    async def race(self, starts: Sequence[Start[T]]) -> T:
+        """Start all at once; the result of the first that succeeds. If none does, the error of the last to fail.
+
+        The losers are cancelled where that is possible; a blocking one goes on and its result is dropped.
+
+        Raises:
+            ValueError: there is nothing to start.
+        """
+        ...
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine whose leaves block.
+
+    Raises:
+        RuntimeError: it suspended, as when a filter of a blocking client awaits something of asyncio.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError(
+        "a filter of a blocking client suspended: it awaited something of asyncio; use the call's driver to sleep or to race"
+    )
+
+
+class BlockingDriver:
+    """The driver of blocking clients: sleeping blocks the thread, racing uses threads."""
+
+    def now(self) -> float:
+        """See `Driver.now`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Driver.sleep`."""
+        time.sleep(max(seconds, 0.0))
+
+    async def race(self, starts: Sequence[Start[T]]) -> T:
+        """See `Driver.race`."""
+        if not starts:
+            raise ValueError("a race needs somebody who runs")
+        finished: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+        def run(start: Start[T]) -> None:
+            try:
+                finished.put((True, drive(start())))
+            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+                finished.put((False, error))
+
+        for start in starts:
+            threading.Thread(target=run, args=(start,), name="idlrt race", daemon=True).start()
+        for _ in starts:
+            is_good, outcome = finished.get()
+            if is_good:
+                result: T = outcome
+                return result
+        raise outcome
+
+
+class AsyncioDriver:
+    """The driver of asyncio clients."""
+
+    def now(self) -> float:
+        """See `Driver.now`. The clock of asyncio's loops is the same one."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Driver.sleep`."""
+        import asyncio
+
+        await asyncio.sleep(max(seconds, 0.0))
+
+    async def race(self, starts: Sequence[Start[T]]) -> T:
+        """See `Driver.race`."""
+        import asyncio
+
+        if not starts:
+            raise ValueError("a race needs somebody who runs")
+        tasks = [asyncio.ensure_future(start()) for start in starts]
+        try:
+            for done in asyncio.as_completed(tasks):
+                try:
+                    return await done
+                except Exception as error:  # noqa: BLE001  # the others may still succeed
+                    last = error
+            raise last
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,75 @@
+"""A service bound to the object that does its work.
+
+Any object fits that has the methods, plain or `async`; there is no base class to inherit. What is missing is
+said when it is bound, not when it is first called.
+
+A server looks a method up by its name on the wire. Several services on one port will be tables merged under
+`service:method` (Thrift's multiplexed names), so a server needs to know nothing but `Handlers.table`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.spec import Method, Service
+
+__all__ = ["Handler", "Handlers", "bind"]
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """What does the work of one method.
+
+    Attributes:
+        function: takes the method's arguments in their order.
+        is_coroutine: whether `function` is `async`.
+    """
+
+    method: Method[..., Any]
+    function: Callable[..., Any]
+    is_coroutine: bool
+
+
+class Handlers(msgspec.Struct, frozen=True):
+    """A service and what does its work: the argument of `Server`.
+
+    Attributes:
+        table: by the method's name on the wire.
+    """
+
+    service: Service
+    table: Mapping[str, Handler]
+
+
+def bind(service: Service, handler: object) -> Handlers:
+    """Make `handler` ready to be served.
+
+    Raises:
+        ConfigurationError: it lacks methods of the service; the message names them all.
+    """
+    if isinstance(handler, type):
+        raise ConfigurationError(
+            f"cannot serve {service.name} with the class {handler.__qualname__}: give an object, {handler.__qualname__}()"
+        )
+    table: dict[str, Handler] = {}
+    missing: list[str] = []
+    for name, method in service.methods.items():
+        function = getattr(handler, method.attribute, None)
+        if callable(function):
+            table[name] = Handler(method, function, _is_coroutine_function(function))
+        else:
+            missing.append(method.attribute if function is None else f"{method.attribute} (is not callable)")
+    if missing:
+        kind = type(handler).__qualname__
+        raise ConfigurationError(f"cannot serve {service.name} with {kind}: it has no {', '.join(missing)}; add what is missing")
+    return Handlers(service, table)
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    # An object with an `async def __call__` counts too.
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -1,0 +1,252 @@
+"""The two ends of a connection, as bytes in, events out, and bytes to send. No sockets, clocks or threads.
+
+`ServerConnection` learns the dialect from the first bytes and answers in it. `ClientConnection` speaks the
+dialect it was made with, numbers its calls and finds the call that an answer belongs to, so any number may
+be under way and answers may come in any order.
+
+Two rules keep a connection in step. Whatever fails while a message is read from a frame whose end is known
+costs one call, not the connection. And what fails before anything was returned to be sent has left no trace:
+nothing half-written ever leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.spec import DeclaredError, Method
+from idlrt.wire.dialect import Detector, Dialect
+from idlrt.wire.events import CallReceived, ClientEvent, ReplyReceived, ServerEvent, StreamBroken
+from idlrt.wire.framing import NO_METADATA, Metadata, Splitter
+from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
+from idlrt.wire.protocol import MessageHead
+from idlrt.wire.types import MessageKind
+
+__all__ = ["ClientConnection", "ServerConnection", "answer_of"]
+
+_CALL, _REPLY, _EXCEPTION, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.EXCEPTION, MessageKind.ONEWAY
+
+
+def _read(dialect: Dialect, frame: bytes) -> tuple[MessageHead, bytes, int, Metadata]:
+    """The head of a frame's message, the message, where its body starts, and the metadata beside it."""
+    metadata = NO_METADATA
+    if dialect.framing.has_metadata:
+        frame, metadata = dialect.framing.open(frame)
+    head, start = dialect.protocol.unpack_head(frame)
+    return head, frame, start, metadata
+
+
+class ServerConnection:
+    """The server's end.
+
+    Args:
+        detector: tells what the client speaks.
+    """
+
+    __slots__ = ("_detector", "_dialect", "_is_broken", "_prefix", "_splitter")
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._dialect: Dialect | None = None
+        self._splitter: Splitter | None = None
+        self._prefix = b""
+        self._is_broken = False
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """What the client speaks, once it has said enough."""
+        return self._dialect
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing of an unfinished message has arrived."""
+        if self._splitter is None:
+            return not self._prefix
+        return self._splitter.is_empty
+
+    def receive_data(self, data: bytes) -> list[ServerEvent]:
+        """What the client sent, in order. Nothing once the stream has broken."""
+        events: list[ServerEvent] = []
+        if self._is_broken:
+            return events
+        try:
+            if self._splitter is None:
+                self._prefix += data
+                self._dialect = self._detector.detect(self._prefix)
+                if self._dialect is None:
+                    return events
+                self._splitter = self._dialect.framing.splitter(self._dialect.protocol)
+                data, self._prefix = self._prefix, b""
+            dialect, splitter = self._dialect, self._splitter
+            assert dialect is not None
+            splitter.add(data)
+            while (frame := splitter.next()) is not None:
+                head, message, start, metadata = _read(dialect, frame)
+                events.append(CallReceived(head.kind, head.name, head.sequence_id, message, start, metadata))
+        except RemoteProtocolError as error:
+            self._is_broken = True
+            events.append(StreamBroken(error))
+        return events
+
+    def receive_eof(self) -> list[ServerEvent]:
+        """The client sends no more. One event if that was within a message."""
+        if self._is_broken or self.is_between_messages:
+            return []
+        self._is_broken = True
+        return [StreamBroken(RemoteProtocolError("the client stopped sending within a message"))]
+
+    def arguments(self, call: CallReceived, method: Method[..., Any]) -> tuple[Any, ...]:
+        """The arguments of a call.
+
+        Raises:
+            RemoteProtocolError: they cannot be read; `refuse` the call, the connection is still good.
+        """
+        assert self._dialect is not None
+        return method_codec(method, self._dialect.protocol).decode_arguments(call.message, call.start)
+
+    def reply(self, call: CallReceived, method: Method[..., Any], result: Any) -> bytes:
+        """The bytes of a reply with `result`.
+
+        Raises:
+            LocalProtocolError: it cannot be written; `refuse` the call instead.
+            ApplicationError: the method has a result and `result` is `None`; `refuse` the call with it.
+        """
+        dialect = self._dialect
+        assert dialect is not None
+        body = method_codec(method, dialect.protocol).encode_result(result)
+        return dialect.framing.pack(dialect.protocol.pack_head(_REPLY, call.name, call.sequence_id), body)
+
+    def throw(self, call: CallReceived, method: Method[..., Any], error: DeclaredError) -> bytes | None:
+        """The bytes of a reply with an exception that the IDL declares; `None` if it does not for this method.
+
+        Raises:
+            LocalProtocolError: it cannot be written; `refuse` the call instead.
+        """
+        dialect = self._dialect
+        assert dialect is not None
+        body = method_codec(method, dialect.protocol).encode_thrown(error)
+        if body is None:
+            return None
+        return dialect.framing.pack(dialect.protocol.pack_head(_REPLY, call.name, call.sequence_id), body)
+
+    def refuse(self, call: CallReceived, error: ApplicationError) -> bytes:
+        """The bytes that tell the client that its call was refused or broke."""
+        dialect = self._dialect
+        assert dialect is not None
+        head = dialect.protocol.pack_head(_EXCEPTION, call.name, call.sequence_id)
+        try:
+            return dialect.framing.pack(head, encode_refusal(dialect.protocol, error))
+        except LocalProtocolError:  # the text alone is over a limit
+            brief = ApplicationError("the reason does not fit into a message", error.code)
+            return dialect.framing.pack(head, encode_refusal(dialect.protocol, brief))
+
+
+class ClientConnection:
+    """The client's end. Not safe for threads: one at a time.
+
+    Args:
+        dialect: what to speak.
+    """
+
+    __slots__ = ("_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_sequence_id", "_splitter")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._splitter = dialect.framing.splitter(dialect.protocol)
+        self._sequence_id = 0
+        self._highest = 0
+        self._calls: dict[int, Method[..., Any]] = {}
+        self._forgotten: set[int] = set()
+        self._is_broken = False
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is spoken."""
+        return self._dialect
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are under way."""
+        return len(self._calls)
+
+    @property
+    def forgotten(self) -> int:
+        """How many calls were given up whose answers may still come."""
+        return len(self._forgotten)
+
+    def call(
+        self, method: Method[..., Any], arguments: tuple[Any, ...], metadata: Metadata = NO_METADATA
+    ) -> tuple[int, bytes]:
+        """Start a call: its number, and the bytes to send. A oneway call is over with that.
+
+        Raises:
+            LocalProtocolError: the arguments cannot be written; nothing has started.
+        """
+        dialect = self._dialect
+        sequence_id = self._next_sequence_id()
+        kind = _ONEWAY if method.is_oneway else _CALL
+        body = method_codec(method, dialect.protocol).encode_arguments(arguments)
+        data = dialect.framing.pack(dialect.protocol.pack_head(kind, method.name, sequence_id), body, metadata)
+        if kind is _CALL:
+            self._calls[sequence_id] = method
+        return sequence_id, data
+
+    def _next_sequence_id(self) -> int:
+        # A signed 32-bit number for the sake of peers; an id in use is stepped over.
+        while True:
+            sequence_id = self._sequence_id = self._sequence_id % 0x7FFFFFFF + 1
+            if sequence_id > self._highest:
+                self._highest = sequence_id
+                return sequence_id
+            if sequence_id not in self._calls and sequence_id not in self._forgotten:
+                return sequence_id
+
+    def forget(self, sequence_id: int) -> None:
+        """Nobody waits for this call any more: when its answer comes it is dropped."""
+        if self._calls.pop(sequence_id, None) is not None:
+            self._forgotten.add(sequence_id)
+
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
+        """What the server sent, in order. Nothing once the stream has broken."""
+        events: list[ClientEvent] = []
+        if self._is_broken:
+            return events
+        try:
+            self._splitter.add(data)
+            while (frame := self._splitter.next()) is not None:
+                head, message, start, metadata = _read(self._dialect, frame)
+                kind, sequence_id = head.kind, head.sequence_id
+                if kind is not _REPLY and kind is not _EXCEPTION:
+                    raise RemoteProtocolError(f"the server sent a {kind.name.lower()} message, which only clients send")
+                method = self._calls.pop(sequence_id, None)
+                if method is not None:
+                    events.append(ReplyReceived(kind, method, sequence_id, message, start, metadata))
+                elif 0 < sequence_id <= self._highest:
+                    # Given up, or oneway: some servers refuse those with an answer.
+                    self._forgotten.discard(sequence_id)
+                else:
+                    raise RemoteProtocolError(f"the server answered call {sequence_id} ({head.name!r}), which was not made")
+        except RemoteProtocolError as error:
+            self._is_broken = True
+            events.append(StreamBroken(error))
+        return events
+
+    def receive_eof(self) -> list[ClientEvent]:
+        """The server sends no more. One event if that was within a message."""
+        if self._is_broken or self._splitter.is_empty:
+            return []
+        self._is_broken = True
+        return [StreamBroken(RemoteProtocolError("the server stopped sending within a message"))]
+
+
+def answer_of(reply: ReplyReceived, dialect: Dialect) -> Any:
+    """What a call returns.
+
+    Raises:
+        DeclaredError: the one that the server threw.
+        ApplicationError: the server refused the call or broke.
+        RemoteProtocolError: the answer cannot be read; the connection is still good.
+    """
+    if reply.kind is _EXCEPTION:
+        raise decode_refusal(dialect.protocol, reply.message, reply.start)
+    return method_codec(reply.method, dialect.protocol).decode_result(reply.message, reply.start)
