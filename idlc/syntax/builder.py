@@ -59,14 +59,13 @@ class Builder:
         return nodes.Identifier(token.start, token.end, token.text)
 
     scope = name
-    oneway_word = name
-
+    oneway = name
     separator = nothing
     xsd_all = nothing
     reference = first
     struct_kind = first
     requiredness = first
-    void = nothing
+    void = first
 
     def document(self, children: Children) -> tuple[nodes.Item, ...]:
         return tuple(children[0])
@@ -165,9 +164,6 @@ class Builder:
             thrown,
             _items(annotations),
         )
-
-    void = first
-    oneway = name
 
     def throws(self, children: Children) -> tuple[tuple[nodes.Field, ...], int]:
         return tuple(children[2]), children[3].end

@@ -2,7 +2,7 @@
 
 Integers are signed 64-bit numbers in decimal, hexadecimal, octal (`0o`) or binary (`0b`); a leading zero means
 nothing, as in Apache Thrift. Strings know Apache's escapes (`\\r \\n \\t \\" \\' \\\\`) and, beyond them,
-`\\xhh`, `\\uhhhh` and `\\0`. A bad literal is reported and stands for something harmless, so that parsing goes on.
+`\\xhh` and `\\uhhhh`. A bad literal is reported and stands for something harmless, so that parsing goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["integer", "string"]
 
 _LIMIT = 2**63
 _BASES = {"x": 16, "o": 8, "b": 2}
-_PLAIN = {"r": "\r", "n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\", "0": "\0"}
+_PLAIN = {"r": "\r", "n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\"}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
 
@@ -52,7 +52,7 @@ def string(source: SourceFile, report: Report, text: str, start: int) -> str:
             "syntax.string.escape",
             f"{shown} is not a known escape",
             Span(source, where, where + 2),
-            help=r"known are \r \n \t \" \' \\ \0 \xhh \uhhhh; a backslash itself is written \\",
+            help=r"known are \r \n \t \" \' \\ \xhh \uhhhh; a backslash itself is written \\",
         )
         return plain
 

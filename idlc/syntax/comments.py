@@ -1,0 +1,122 @@
+"""Doc comments: which comments are, what they say, and what they are about.
+
+A doc comment is `/** ... */`, or lines that start with `///`; it belongs to the declaration or member that follows.
+Marked with `<` (`///<`, `/**<`) it belongs to what stands before it on the same line. `/***/`, rulers made of stars and
+`////` are ordinary comments. The first doc comment of a file is about the file if a header follows it, or another doc
+comment: Apache Thrift's rule (compiler/cpp/src/thrift/thrifty.yy, `declare_valid_program_doctext`).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from idlc.syntax import nodes
+from idlc.syntax.lexer import Token
+
+__all__ = ["attach", "clean"]
+
+_SILLY = re.compile(r"/\*\*+/|/\*\*[*\s]*\*/|/\*\*\*")
+_HEADERS = (nodes.Include, nodes.ForeignInclude, nodes.Namespace)
+
+
+def clean(comment: str) -> str:
+    """The text of a doc comment without its marks, its left margin, and blank lines around it."""
+    if comment.startswith("//"):
+        lines = [line.strip().removeprefix("///").removeprefix("<") for line in comment.splitlines()]
+    else:
+        body = comment[3:-2].removeprefix("<").replace("\r", "")
+        lines = body.rstrip().split("\n")
+        lines[0] = lines[0].lstrip()
+        rest = [line.lstrip() for line in lines[1:] if line.strip()]
+        if rest and all(line.startswith("*") for line in rest):
+            lines[1:] = [line.lstrip().removeprefix("*") for line in lines[1:]]
+    lines = [line.rstrip().expandtabs(4) for line in lines]
+    first = 0 if comment.startswith("//") else 1
+    margin = min((len(line) - len(line.lstrip()) for line in lines[first:] if line), default=0)
+    lines[first:] = [line[margin:] for line in lines[first:]]
+    return "\n".join(lines).strip("\n").rstrip()
+
+
+def attach(
+    text: str, comments: Sequence[nodes.Comment], tokens: Sequence[Token], items: Sequence[nodes.Item]
+) -> tuple[str | None, dict[int, str]]:
+    """What the comments say about the file, and about each declaration or member by where it starts."""
+    leading: dict[int, list[tuple[int, str]]] = {}
+    trailing: list[nodes.Comment] = []
+    starts = [token.start for token in tokens]
+    for comment in _blocks(text, comments):
+        if comment.text.startswith(("///<", "/**<")):
+            trailing.append(comment)
+        else:
+            follower = starts[bisect_left(starts, comment.end)] if comment.end <= starts[-1] else starts[-1]
+            leading.setdefault(follower, []).append((comment.start, clean(comment.text)))
+    if not leading and not trailing:
+        return None, {}
+    docs = {start: texts[-1][1] for start, texts in leading.items() if texts[-1][1]}
+    doc = _head(leading.get(starts[0], []), items, docs)
+    if trailing:
+        _attach_trailing(text, trailing, items, docs)
+    return doc, docs
+
+
+def _blocks(text: str, comments: Iterable[nodes.Comment]) -> Iterator[nodes.Comment]:
+    """The doc comments; `///` lines below one another become one."""
+    run: nodes.Comment | None = None
+    for comment in comments:
+        is_line = comment.text.startswith("///") and not comment.text.startswith("////")
+        if run is not None:
+            gap = text[run.end : comment.start]
+            if is_line and gap.count("\n") == 1 and not gap.strip() and not comment.text.startswith("///<"):
+                run = nodes.Comment(run.start, comment.end, f"{run.text}\n{comment.text}")
+                continue
+            yield run
+            run = None
+        if is_line:
+            run = comment
+        elif comment.text.startswith("/**") and _SILLY.match(comment.text) is None and len(comment.text) > 4:
+            yield comment
+    if run is not None:
+        yield run
+
+
+def _head(first: list[tuple[int, str]], items: Sequence[nodes.Item], docs: dict[int, str]) -> str | None:
+    if not first:
+        return None
+    if not items or isinstance(items[0], _HEADERS):
+        docs.pop(items[0].start if items else -1, None)
+        return first[0][1] or None
+    return first[0][1] or None if len(first) > 1 else None
+
+
+def _attach_trailing(
+    text: str, trailing: Iterable[nodes.Comment], items: Sequence[nodes.Item], docs: dict[int, str]
+) -> None:
+    declared = [node for item in items for node in _declarations(item)]
+    for comment in trailing:
+        line = text.rfind("\n", 0, comment.start) + 1
+        ended = [node for node in declared if line <= node.end <= comment.start]
+        opened = [node for node in declared if line <= node.name.end <= comment.start < node.end]
+        owner = max(ended, key=lambda node: (node.end, -node.start), default=None)
+        if owner is None or any(node.start > owner.end for node in opened):
+            owner = max(opened, key=lambda node: node.start, default=None)
+        words = clean(comment.text)
+        if owner is not None and words:
+            before = docs.get(owner.start)
+            docs[owner.start] = f"{before}\n{words}" if before else words
+
+
+def _declarations(item: nodes.Item) -> Iterator[nodes.Definition | nodes.EnumMember | nodes.Field | nodes.Function]:
+    if isinstance(item, _HEADERS):
+        return
+    yield item
+    if isinstance(item, nodes.Enum):
+        yield from item.members
+    elif isinstance(item, nodes.Struct):
+        yield from item.fields
+    elif isinstance(item, nodes.Service):
+        for function in item.functions:
+            yield function
+            yield from function.arguments
+            yield from function.throws
