@@ -2,7 +2,7 @@
 
 Objects are made by the gather pass with their names, and filled by the link and constants passes; after
 `build` nobody changes them. They are compared by identity (`eq=False`), because a program is a graph
-with circles.
+with circles. Each keeps the syntax node it was made from: messages speak of places that nothing else needs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from idlc.source import Span
+from idlc.syntax import nodes
 
 if TYPE_CHECKING:
     from idlc.model.program import Program
@@ -118,6 +119,7 @@ class Declaration(msgspec.Struct, eq=False, kw_only=True):
 class Typedef(Declaration, eq=False, kw_only=True):
     """`typedef type Name`."""
 
+    node: nodes.Typedef | nodes.Senum = None  # type: ignore[assignment]  # set by the gather pass
     type: Type = None  # type: ignore[assignment]  # set by the link pass
 
 
@@ -130,6 +132,7 @@ class EnumMember(Declaration, eq=False, kw_only=True):
         is_explicit: whether the number was written in the IDL.
     """
 
+    node: nodes.EnumMember = None  # type: ignore[assignment]  # set by the gather pass
     value: int
     enum: Enum
     is_explicit: bool = True
@@ -138,6 +141,7 @@ class EnumMember(Declaration, eq=False, kw_only=True):
 class Enum(Declaration, eq=False, kw_only=True):
     """`enum Name { ... }`; members in the order of the IDL."""
 
+    node: nodes.Enum = None  # type: ignore[assignment]  # set by the gather pass
     members: list[EnumMember] = []
 
     def member(self, name: str) -> EnumMember | None:
@@ -156,6 +160,7 @@ class Field(Declaration, eq=False, kw_only=True):
         is_reference: whether it was marked `&` (means nothing in Python; kept for tools).
     """
 
+    node: nodes.Field = None  # type: ignore[assignment]  # set by the gather pass
     id: int
     is_explicit: bool = True
     requiredness: Requiredness = "default"
@@ -167,6 +172,7 @@ class Field(Declaration, eq=False, kw_only=True):
 class Struct(Declaration, eq=False, kw_only=True):
     """A struct, union or exception; fields in the order of the IDL."""
 
+    node: nodes.Struct = None  # type: ignore[assignment]  # set by the gather pass
     kind: Literal["struct", "union", "exception"]
     fields: list[Field] = []
 
@@ -174,6 +180,7 @@ class Struct(Declaration, eq=False, kw_only=True):
 class Const(Declaration, eq=False, kw_only=True):
     """`const type NAME = value`."""
 
+    node: nodes.Const = None  # type: ignore[assignment]  # set by the gather pass
     type: Type = None  # type: ignore[assignment]  # set by the link pass
     value: Constant = None  # type: ignore[assignment]  # set by the constants pass
 
@@ -187,6 +194,7 @@ class Function(Declaration, eq=False, kw_only=True):
         throws: declared exceptions, in the order of the IDL.
     """
 
+    node: nodes.Function = None  # type: ignore[assignment]  # set by the gather pass
     service: Service
     is_oneway: bool = False
     result: Type | None = None
@@ -197,5 +205,6 @@ class Function(Declaration, eq=False, kw_only=True):
 class Service(Declaration, eq=False, kw_only=True):
     """`service Name extends Base { ... }`; functions in the order of the IDL, without inherited ones."""
 
+    node: nodes.Service = None  # type: ignore[assignment]  # set by the gather pass
     extends: Service | None = None
     functions: list[Function] = []

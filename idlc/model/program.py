@@ -6,6 +6,7 @@ import msgspec
 
 from idlc.model.declarations import Annotations, Const, Enum, Service, Struct, Typedef
 from idlc.source import SourceFile, Span
+from idlc.syntax import Document
 
 __all__ = ["Include", "Namespace", "Program"]
 
@@ -33,12 +34,16 @@ class Program(msgspec.Struct, eq=False, kw_only=True):
 
     Attributes:
         source: the file.
+        document: its syntax tree.
+        is_requested: whether it was asked for, rather than reached through an include.
         stem: its name without folder and extension: the qualifier that other files use.
         includes: in the order of the file, direct ones only.
         doc: the comment at the head of the file, or `None`.
     """
 
     source: SourceFile
+    document: Document
+    is_requested: bool = False
     stem: str
     doc: str | None = None
     namespaces: list[Namespace] = []

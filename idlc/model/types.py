@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from idlc.model.declarations import Enum, Struct, Typedef
 
-__all__ = ["BASE_TYPES", "BaseType", "ListType", "MapType", "Reference", "SetType", "Type", "resolve"]
+__all__ = ["BASE_TYPES", "UNKNOWN", "BaseType", "ListType", "MapType", "Reference", "SetType", "Type", "resolve"]
 
 
 class BaseType(msgspec.Struct, frozen=True):
@@ -68,6 +68,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 Type: TypeAlias = BaseType | ListType | SetType | MapType | Reference
+
+UNKNOWN = BaseType("unknown")
+"""Stands where a type could not be found. It fits everything, so that one mistake is reported once."""
 
 BASE_TYPES = {name: BaseType(name) for name in ("bool", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")}
 

@@ -12,7 +12,7 @@ import re
 from idlc.diagnostics import Report
 from idlc.source import SourceFile, Span
 
-__all__ = ["integer", "string"]
+__all__ = ["binary", "integer", "string"]
 
 _LIMIT = 2**63
 _BASES = {"x": 16, "o": 8, "b": 2}
@@ -67,3 +67,20 @@ def string(source: SourceFile, report: Report, text: str, start: int) -> str:
             help="write both halves, or the character itself",
         )
     return joined
+
+
+def binary(text: str) -> bytes:
+    """The bytes of what stands between the quotes: `\\xhh` is one byte, all else is UTF-8."""
+    pieces: list[bytes] = []
+    position = 0
+    for found in _ESCAPE.finditer(text):
+        two, four, plain = found.groups()
+        pieces.append(text[position : found.start()].encode())
+        position = found.end()
+        if two is not None:
+            pieces.append(bytes((int(two, 16),)))
+        else:
+            character = _PLAIN.get(plain, plain) if plain is not None else chr(int(four, 16))
+            pieces.append(character.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
+    pieces.append(text[position:].encode())
+    return b"".join(pieces)

@@ -1,0 +1,247 @@
+"""Pass 2: find what every type and service name means.
+
+A name that means nothing is reported where it stands and becomes `UNKNOWN`, which later passes leave alone. Definitions
+that go round in circles without end (typedefs, services, structs that require themselves) are reported and cut here, so
+that later passes can follow references without looking out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from idlc.diagnostics import Fix, Label, Report
+from idlc.model.cycles import walk
+from idlc.model.declarations import Field, Service, Struct, Typedef
+from idlc.model.foreign import foreign_type
+from idlc.model.scope import Ambiguous, Found, NamedThing, Scope, kind_of, suggest
+from idlc.model.types import BASE_TYPES, UNKNOWN, ListType, MapType, Reference, SetType, Type, resolve
+from idlc.source import Span
+from idlc.syntax import nodes
+
+__all__ = ["link"]
+
+_BASE_NAMES = {**BASE_TYPES, "byte": BASE_TYPES["i8"]}
+
+
+def link(scopes: Sequence[Scope], report: Report) -> None:
+    """Fill in the types of all declarations."""
+    for scope in scopes:
+        _Linker(scope, scopes, report).link()
+    _cut_typedef_circles(scopes, report)
+    _cut_service_circles(scopes, report)
+    _report_endless_structs(scopes, report)
+
+
+class _Linker:
+    """Links one file."""
+
+    def __init__(self, scope: Scope, scopes: Sequence[Scope], report: Report) -> None:
+        self._scope = scope
+        self._scopes = scopes
+        self._report = report
+        self._document = scope.program.document
+
+    def link(self) -> None:
+        program = self._scope.program
+        for typedef in program.typedefs:
+            if isinstance(typedef.node, nodes.Typedef):
+                typedef.type = self._type(typedef.node.type)
+        for struct in program.structs:
+            self._fields(struct.fields)
+        for const in program.consts:
+            const.type = self._type(const.node.type)
+        for service in program.services:
+            if service.node.extends is not None:
+                service.extends = self._service(service.node.extends)
+            for function in service.functions:
+                if function.node.result is not None:
+                    function.result = self._type(function.node.result)
+                self._fields(function.arguments)
+                self._fields(function.throws)
+
+    def _fields(self, fields: Iterable[Field]) -> None:
+        for field in fields:
+            field.type = self._type(field.node.type)
+
+    def _type(self, node: nodes.Type) -> Type:
+        if isinstance(node, nodes.NamedType):
+            return self._named(node.name)
+        if isinstance(node, nodes.ListType):
+            return ListType(self._type(node.element))
+        if isinstance(node, nodes.SetType):
+            return SetType(self._type(node.element))
+        return MapType(self._type(node.key), self._type(node.value))
+
+    def _named(self, name: nodes.Identifier) -> Type:
+        base = _BASE_NAMES.get(name.text)
+        if base is not None and name.text not in self._scope.types:  # old files have their own `uuid`
+            return base
+        thing = self._found(name, self._scope.find_type(name.text))
+        if thing is None:
+            return UNKNOWN
+        if isinstance(thing, Service):
+            self._report.error(
+                "type.service",
+                f"`{name.text}` is a service, not a type",
+                self._document.span(name),
+                labels=(Label(thing.span, "declared here"),),
+            )
+            return UNKNOWN
+        return Reference(thing)
+
+    def _service(self, name: nodes.Identifier) -> Service | None:
+        found = self._scope.find_type(name.text)
+        if found is None and not self._scope.is_excused(name.text):
+            self._undefined(name, "service", "service.undefined", self._scope.service_names())
+            return None
+        thing = self._found(name, found)
+        if thing is None or isinstance(thing, Service):
+            return thing
+        self._report.error(
+            "service.extends.kind",
+            f"`{name.text}` is a {kind_of(thing)}, only a service can be extended",
+            self._document.span(name),
+            labels=(Label(thing.span, "declared here"),),
+        )
+        return None
+
+    def _found(self, name: nodes.Identifier, found: Found[NamedThing] | Ambiguous | None) -> NamedThing | None:
+        if isinstance(found, Found):
+            if found.include is not None:
+                found.include.is_used = True
+            return found.thing
+        if found is None:
+            if not self._scope.is_excused(name.text):
+                self._undefined(name, "type", "type.undefined", self._scope.type_names())
+            return None
+        self._report.error(
+            "name.ambiguous",
+            f"`{name.text}` is declared by two included files of the same name",
+            self._document.span(name),
+            labels=tuple(Label(include.span, "this one has it") for include in found.includes),
+            help="give one of them another name: `include \"...\" as other`",
+        )
+        for include in found.includes:
+            include.is_used = True
+        return None
+
+    def _undefined(self, name: nodes.Identifier, kind: str, code: str, known: Iterator[str]) -> None:
+        span = self._document.span(name)
+        if kind == "type":
+            foreign = foreign_type(name.text)
+            if foreign is not None:
+                message, replacement = foreign
+                fixes = (Fix(span, replacement),) if replacement else ()
+                help = f"write `{replacement}`" if replacement else ""
+                self._report.error(code, message, span, help=help, fixes=fixes)
+                return
+        help, fixes = suggest(name.text, span, known)
+        help = self._not_included(name.text, kind == "service") or help
+        self._report.error(code, f"{kind} `{name.text}` is not declared", span, help=help, fixes=fixes)
+
+    def _not_included(self, name: str, is_service: bool) -> str:
+        """Help for a name of a file that is known but not included here."""
+        qualifier, _, last = name.rpartition(".")
+        program = self._scope.program
+        included = {id(include.program) for include in program.includes}
+        for other in self._scopes:
+            if other is self._scope or id(other.program) in included:
+                continue
+            thing = other.types.get(last)
+            if thing is None or isinstance(thing, Service) is not is_service:
+                continue
+            if qualifier in ("", other.program.stem):
+                file = other.program.source.path.name
+                return f"`{last}` is declared in `{other.program.source.name}`, which is not included: `include \"{file}\"`"
+        if qualifier and qualifier not in self._scope.includes:
+            for suffix in (".thrift", ".idl"):
+                if (program.source.path.parent / f"{qualifier}{suffix}").is_file():
+                    return f"no file of that name is included: `include \"{qualifier}{suffix}\"`"
+            return f"no included file is called `{qualifier}`"
+        return ""
+
+
+def _named_parts(node: nodes.Type, type: Type) -> Iterator[tuple[nodes.Identifier, Type]]:
+    """The names in a type, each with what it means."""
+    pending: list[tuple[nodes.Type, Type]] = [(node, type)]
+    while pending:
+        node, type = pending.pop()
+        match node, type:
+            case nodes.NamedType(), _:
+                yield node.name, type
+            case (nodes.ListType(), ListType()) | (nodes.SetType(), SetType()):
+                pending.append((node.element, type.element))
+            case nodes.MapType(), MapType():
+                pending += ((node.value, type.value), (node.key, type.key))
+            case _:
+                pass
+
+
+def _cut_typedef_circles(scopes: Sequence[Scope], report: Report) -> None:
+    def successors(typedef: Typedef) -> Iterator[Typedef]:
+        if isinstance(typedef.node, nodes.Typedef):
+            for _, part in _named_parts(typedef.node.type, typedef.type):
+                if isinstance(part, Reference) and isinstance(part.target, Typedef):
+                    yield part.target
+
+    _, circles = walk((typedef for scope in scopes for typedef in scope.program.typedefs), successors)
+    for circle in circles:
+        _report_circle("typedef.cycle", "typedef", circle, report)
+    for circle in circles:
+        circle[0].type = UNKNOWN
+
+
+def _cut_service_circles(scopes: Sequence[Scope], report: Report) -> None:
+    def successors(service: Service) -> list[Service]:
+        return [service.extends] if service.extends is not None else []
+
+    _, circles = walk((service for scope in scopes for service in scope.program.services), successors)
+    for circle in circles:
+        if len(circle) == 1:
+            report.error("service.cycle", f"service `{circle[0].name}` extends itself", _extends_span(circle[0]))
+        else:
+            path = " -> ".join(service.name for service in (*circle, circle[0]))
+            message = f"services extend one another in a circle: {path}"
+            report.error("service.cycle", message, _extends_span(circle[0]))
+        circle[-1].extends = None
+
+
+def _extends_span(service: Service) -> Span:
+    assert service.node.extends is not None
+    return service.program.document.span(service.node.extends)
+
+
+def _report_endless_structs(scopes: Sequence[Scope], report: Report) -> None:
+    def requirements(struct: Struct) -> Iterator[tuple[Field, Struct]]:
+        if struct.kind == "union":
+            return
+        for field in struct.fields:
+            if field.requiredness == "required" and field.default is None and field.node.default is None:
+                type = resolve(field.type)
+                if isinstance(type, Reference) and isinstance(type.target, Struct):
+                    yield field, type.target
+
+    def successors(struct: Struct) -> Iterator[Struct]:
+        for _, target in requirements(struct):
+            yield target
+
+    _, circles = walk((struct for scope in scopes for struct in scope.program.structs), successors)
+    for circle in circles:
+        following = circle[1] if len(circle) > 1 else circle[0]
+        field = next(field for field, target in requirements(circle[0]) if target is following)
+        path = " -> ".join(struct.name for struct in (*circle, circle[0]))
+        message = (
+            f"{circle[0].kind} `{circle[0].name}` requires itself: no value of it can exist"
+            if len(circle) == 1
+            else f"structs require one another in a circle, no value of them can exist: {path}"
+        )
+        report.error("struct.endless", message, field.span, help="make one of the fields `optional`")
+
+
+def _report_circle(name: str, kind: str, circle: Sequence[Typedef], report: Report) -> None:
+    if len(circle) == 1:
+        report.error(name, f"{kind} `{circle[0].name}` is defined by itself", circle[0].span)
+        return
+    path = " -> ".join(typedef.name for typedef in (*circle, circle[0]))
+    labels = tuple(Label(typedef.span, "by way of this") for typedef in circle[1:3])
+    report.error(name, f"{kind}s are defined by one another in a circle: {path}", circle[0].span, labels=labels)
