@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from idlrt.core.driver import Driver
 from idlrt.spec import Method
 
 __all__ = ["Call", "Deadline"]
@@ -36,6 +37,7 @@ class Call(msgspec.Struct):
         arguments: one for each of the method's, in their order.
         target: whom the call is for, as it was given to `connect`.
         deadline: when it must be over.
+        driver: the clock of the deadline, and what a filter sleeps and races with.
         metadata: text that travels with the call where the framing can carry it.
         options: the options of the client that makes it, by name.
     """
@@ -44,5 +46,6 @@ class Call(msgspec.Struct):
     arguments: tuple[Any, ...]
     target: str
     deadline: Deadline
+    driver: Driver
     metadata: dict[str, str] = {}
     options: Mapping[str, Any] = {}

@@ -99,7 +99,7 @@ class AsyncioDriver:
     """The driver of asyncio clients."""
 
     def now(self) -> float:
-        """See `Driver.now`. The clock of asyncio's loops is the same one."""
+        """See `Driver.now`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -41,16 +41,21 @@ class ServerConnection:
 
     Args:
         detector: tells what the client speaks.
+
+    Attributes:
+        is_broken: whether nothing can be read any more.
+        is_at_eof: whether the client sends no more.
     """
 
-    __slots__ = ("_detector", "_dialect", "_is_broken", "_prefix", "_splitter")
+    __slots__ = ("_detector", "_dialect", "_prefix", "_splitter", "is_at_eof", "is_broken")
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._dialect: Dialect | None = None
         self._splitter: Splitter | None = None
         self._prefix = b""
-        self._is_broken = False
+        self.is_broken = False
+        self.is_at_eof = False
 
     @property
     def dialect(self) -> Dialect | None:
@@ -67,7 +72,7 @@ class ServerConnection:
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         """What the client sent, in order. Nothing once the stream has broken."""
         events: list[ServerEvent] = []
-        if self._is_broken:
+        if self.is_broken:
             return events
         try:
             if self._splitter is None:
@@ -84,15 +89,16 @@ class ServerConnection:
                 head, message, start, metadata = _read(dialect, frame)
                 events.append(CallReceived(head.kind, head.name, head.sequence_id, message, start, metadata))
         except RemoteProtocolError as error:
-            self._is_broken = True
+            self.is_broken = True
             events.append(StreamBroken(error))
         return events
 
     def receive_eof(self) -> list[ServerEvent]:
         """The client sends no more. One event if that was within a message."""
-        if self._is_broken or self.is_between_messages:
+        self.is_at_eof = True
+        if self.is_broken or self.is_between_messages:
             return []
-        self._is_broken = True
+        self.is_broken = True
         return [StreamBroken(RemoteProtocolError("the client stopped sending within a message"))]
 
     def arguments(self, call: CallReceived, method: Method[..., Any]) -> tuple[Any, ...]:

@@ -1,0 +1,224 @@
+"""The leaf for asyncio: one connection that carries any number of calls at once, told apart by number.
+
+The connection is made by the first call, and again by the first call after it was lost. A call that is
+cancelled or out of time is forgotten; its answer, when it comes, is dropped, and the others never notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from idlrt.client.sender import broken, client_closed, connect_failed, deadline_exceeded, lost
+from idlrt.core import Call
+from idlrt.errors import RemoteProtocolError
+from idlrt.net.aio import AsyncTransport
+from idlrt.wire.connection import ClientConnection, answer_of
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.events import ReplyReceived, StreamBroken
+
+__all__ = ["MultiplexedSender", "Open"]
+
+Received = Callable[[bytes], None]
+Lost = Callable[[Exception | None], None]
+Open = Callable[[Received, Lost], Awaitable[AsyncTransport]]
+"""Makes a connection; what the server sends and its end go to the two functions. Raises `OSError`."""
+
+_CLOSE_PATIENCE = 1.0
+# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
+_MAX_FORGOTTEN = 4096
+
+
+class _Link:
+    """One connection and the calls that are on it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.is_lost = False
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self._connection = ClientConnection(dialect)
+        self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call]] = {}
+        self._transport: AsyncTransport | None = None
+        self._batch: list[bytes] = []
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call may be put on it."""
+        transport = self._transport
+        return not self.is_lost and transport is not None and not transport.is_closing
+
+    async def open(self, open: Open) -> None:
+        """Make the connection. Raises `OSError`."""
+        self._transport = await open(self._received, self._lost)
+
+    async def settle(self) -> None:
+        """If it is idle: let the loop hear what has arrived, as it is the end of the connection perhaps."""
+        if not self._answers and self._transport is not None and not self._transport.is_quiet():
+            await asyncio.sleep(0)
+
+    async def exchange(self, call: Call) -> Any:
+        """Make `call`."""
+        transport = self._transport
+        assert transport is not None
+        if transport.is_blocked:
+            try:
+                async with asyncio.timeout(call.deadline.remaining(call.driver.now())):
+                    await transport.drain()
+            except TimeoutError:
+                raise deadline_exceeded(call) from None
+        number, data = self._connection.call(call.method, call.arguments, call.metadata)
+        self._write(transport, data)
+        if call.method.is_oneway:
+            if transport.is_blocked:
+                await transport.drain()
+            return None
+        answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
+        self._answers[number] = answer, call
+        timer = self.loop.call_later(call.deadline.remaining(call.driver.now()), self._expire, number)
+        try:
+            reply = await answer
+        finally:
+            timer.cancel()
+            if self._answers.pop(number, None) is not None:
+                self._forget(number)
+        try:
+            return answer_of(reply, self._connection.dialect)
+        except RemoteProtocolError as error:
+            raise broken(call, error) from error
+
+    def _write(self, transport: AsyncTransport, data: bytes) -> None:
+        """Send now what is alone; calls that are made in the same round leave in one piece."""
+        if not self._answers:
+            transport.write(data)
+            return
+        if not self._batch:
+            self.loop.call_soon(self._flush)
+        self._batch.append(data)
+
+    def _flush(self) -> None:
+        if self._batch and self._transport is not None:
+            self._transport.write(b"".join(self._batch))
+        self._batch.clear()
+
+    def _expire(self, number: int) -> None:
+        answer, call = self._answers.pop(number)
+        self._forget(number)
+        if not answer.done():
+            answer.set_exception(deadline_exceeded(call))
+
+    def _forget(self, number: int) -> None:
+        self._connection.forget(number)
+        if self._connection.forgotten > _MAX_FORGOTTEN and self._transport is not None:
+            self._transport.abort()
+
+    def _received(self, data: bytes) -> None:
+        for event in self._connection.receive_data(data):
+            if isinstance(event, StreamBroken):
+                self._fail(event.error)
+                assert self._transport is not None
+                self._transport.abort()
+                return
+            waiting = self._answers.pop(event.sequence_id, None)
+            if waiting is not None and not waiting[0].done():
+                waiting[0].set_result(event)
+
+    def _lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        self._fail(error)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _fail(self, error: Exception | None) -> None:
+        """No answer will come any more."""
+        self.is_lost = True
+        for answer, call in self._answers.values():
+            if not answer.done():
+                is_garbage = isinstance(error, RemoteProtocolError)
+                answer.set_exception(broken(call, error) if is_garbage else lost(call, error))
+        self._answers.clear()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._transport is None:
+            return
+        self._flush()
+        self._fail(None)
+        self._transport.close()
+        try:
+            async with asyncio.timeout(_CLOSE_PATIENCE):
+                await asyncio.shield(self.ended)
+        except TimeoutError:
+            self._transport.abort()
+
+
+class MultiplexedSender:
+    """See the module. An `AsyncSender`. Belongs to the event loop that uses it; another loop gets another connection.
+
+    Args:
+        open: makes a connection.
+        dialect: what to speak.
+        connect_timeout: seconds that making a connection may take.
+    """
+
+    def __init__(self, open: Open, dialect: Dialect, *, connect_timeout: float) -> None:
+        self._open = open
+        self._dialect = dialect
+        self._connect_timeout = connect_timeout
+        self._is_closed = False
+        self._link: _Link | None = None
+        self._connecting: asyncio.Task[_Link] | None = None
+
+    async def send(self, call: Call) -> Any:
+        """See `AsyncSender.send`."""
+        link = self._link
+        if link is not None and link.loop is asyncio.get_running_loop():
+            await link.settle()
+        if self._is_closed:
+            raise client_closed(call)
+        link = self._link
+        if link is None or not link.is_usable or link.loop is not asyncio.get_running_loop():
+            link = await self._connect(call)
+        return await link.exchange(call)
+
+    async def _connect(self, call: Call) -> _Link:
+        """The connection, which everybody who needs it waits for."""
+        task = self._connecting
+        loop = asyncio.get_running_loop()
+        if task is None or task.done() or task.get_loop() is not loop:
+            task = self._connecting = loop.create_task(self._make())
+            task.add_done_callback(_look_at)
+        seconds = min(self._connect_timeout, call.deadline.remaining(call.driver.now()))
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(task)
+        except OSError as error:
+            raise connect_failed(call, error, max(seconds, 0.0)) from error
+
+    async def _make(self) -> _Link:
+        async with asyncio.timeout(self._connect_timeout):
+            link = _Link(self._dialect)
+            await link.open(self._open)
+        if self._is_closed:
+            await link.close()
+        self._link = link
+        return link
+
+    async def close(self) -> None:
+        """See `AsyncSender.close`."""
+        self._is_closed = True
+        loop = asyncio.get_running_loop()
+        if self._connecting is not None and self._connecting.get_loop() is loop:
+            self._connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await self._connecting
+        link, self._link = self._link, None
+        if link is not None and link.loop is loop:
+            await link.close()
+
+
+def _look_at(task: asyncio.Task[_Link]) -> None:
+    """Nobody may be left who waits for it."""
+    if not task.cancelled():
+        task.exception()

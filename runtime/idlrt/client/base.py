@@ -1,0 +1,265 @@
+"""The bases of generated clients.
+
+A generated client is a list of one-line methods over `_call`. Its methods live in the same namespace as what
+is here, so only three names are public: `connect`, `using`, `close` (the compiler renames methods that are
+called so). The two kinds differ in who drives the coroutine of a call and in the leaf; all else is shared.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack
+
+from idlrt.client.assemble import assemble
+from idlrt.client.sender import AsyncSender, BlockingSender
+from idlrt.core import AsyncioDriver, BlockingDriver, Call, Deadline, Driver, Endpoint, Filter, drive
+from idlrt.errors import ConfigurationError
+from idlrt.net.address import Address
+from idlrt.spec import Method, Service
+from idlrt.wire.dialect import dialect
+from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
+
+__all__ = ["AsyncClient", "CallOptions", "Client"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of calls.
+
+    Attributes:
+        timeout: seconds that a call may take as a whole.
+    """
+
+    timeout: float
+
+
+class _ClientBase:
+    """What both kinds of client share. Made by `connect`."""
+
+    __thrift_service__: Service
+
+    def __init__(
+        self, send: Endpoint, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter] = ()
+    ) -> None:
+        self._target = target
+        self._driver = driver
+        self._now = driver.now
+        self._endpoint = assemble(filters, send)
+        self._set(options)
+
+    def _set(self, options: CallOptions) -> None:
+        _check_options(options)
+        self._options = options
+        self._timeout = options.get("timeout", 5.0)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._target}>"
+
+    def using(self, **options: Unpack[CallOptions]) -> Self:
+        """The same client, over the same connections, with other options for its calls.
+
+        Closing either closes both.
+
+        Args:
+            options: see `CallOptions`; those that are not given stay as they are.
+
+        Raises:
+            ConfigurationError: there is no such option, or its value makes no sense.
+        """
+        other = copy.copy(self)
+        other._set({**self._options, **options})
+        return other
+
+    def _start(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The coroutine of a call."""
+        if named or len(arguments) != len(method.arguments):
+            arguments = _arrange(method, arguments, named)
+        timeout = self._timeout
+        deadline = Deadline(self._now() + timeout, timeout)
+        return self._endpoint(Call(method, arguments, self._target, deadline, self._driver, {}, self._options))
+
+
+class Client(_ClientBase):
+    """The base of blocking clients. Safe to share between threads and to use after a fork.
+
+    Use it in a `with`, or call `close` at the end.
+    """
+
+    _sender: BlockingSender
+
+    @classmethod
+    def connect(
+        cls,
+        target: str,
+        *,
+        timeout: float = 5.0,
+        connect_timeout: float = 3.0,
+        framing: str = "framed",
+        protocol: str = "binary",
+        limits: Limits = DEFAULT_LIMITS,
+        filters: Sequence[Filter] = (),
+        max_connections: int = 16,
+    ) -> Self:
+        """A client of the server at `target`. Returns at once; connections are made by the first calls.
+
+        Args:
+            target: `tcp://host:port` or `host:port`.
+            timeout: seconds that a call may take as a whole.
+            connect_timeout: seconds of it that making a connection may take.
+            framing: `framed` or `unframed`, whatever the server speaks.
+            protocol: `binary`.
+            limits: what a server may answer.
+            filters: what stands in a call's way, the outermost first.
+            max_connections: that may be open; each carries one call at a time, further calls wait.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        from idlrt.client.blocking import PooledSender
+        from idlrt.net.blocking import BlockingSocket
+
+        address = Address.parse(target)
+        if max_connections < 1:
+            raise ConfigurationError(f"max_connections must be 1 or more, not {max_connections}")
+        _check_seconds("connect_timeout", connect_timeout)
+        sender = PooledSender(
+            lambda seconds: BlockingSocket.connect(address, seconds),
+            dialect(framing, protocol, limits),
+            connect_timeout=connect_timeout,
+            max_connections=max_connections,
+        )
+        return cls._over(sender, BlockingDriver(), str(address), {"timeout": timeout}, filters)
+
+    @classmethod
+    def _over(
+        cls, sender: BlockingSender, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
+    ) -> Self:
+        client = cls(sender.send, driver, target, options, filters)
+        client._sender = sender
+        return client
+
+    def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = drive(self._start(method, args, kwargs))
+        return result
+
+    def close(self) -> None:
+        """Close the connections. Calls under way end first; later ones raise `NotSent`."""
+        self._sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._sender.close()
+
+
+class AsyncClient(_ClientBase):
+    """The base of asyncio clients. Any number of tasks of one event loop may share it.
+
+    Use it in an `async with`, or await `close` at the end.
+    """
+
+    _sender: AsyncSender
+
+    @classmethod
+    def connect(
+        cls,
+        target: str,
+        *,
+        timeout: float = 5.0,
+        connect_timeout: float = 3.0,
+        framing: str = "framed",
+        protocol: str = "binary",
+        limits: Limits = DEFAULT_LIMITS,
+        filters: Sequence[Filter] = (),
+    ) -> Self:
+        """A client of the server at `target`. Returns at once; the connection is made by the first call.
+
+        Args:
+            target: `tcp://host:port` or `host:port`.
+            timeout: seconds that a call may take as a whole.
+            connect_timeout: seconds of it that making a connection may take.
+            framing: `framed` or `unframed`, whatever the server speaks.
+            protocol: `binary`.
+            limits: what a server may answer.
+            filters: what stands in a call's way, the outermost first.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        from idlrt.client.aio import Lost, MultiplexedSender, Received
+        from idlrt.net import aio
+
+        address = Address.parse(target)
+        _check_seconds("connect_timeout", connect_timeout)
+
+        async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
+            return await aio.connect(address, received, lost)
+
+        sender = MultiplexedSender(open, dialect(framing, protocol, limits), connect_timeout=connect_timeout)
+        return cls._over(sender, AsyncioDriver(), str(address), {"timeout": timeout}, filters)
+
+    @classmethod
+    def _over(
+        cls, sender: AsyncSender, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
+    ) -> Self:
+        client = cls(sender.send, driver, target, options, filters)
+        client._sender = sender
+        return client
+
+    async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = await self._start(method, args, kwargs)
+        return result
+
+    async def close(self) -> None:
+        """Close the connection. Calls under way raise `ConnectionLost`, later ones `NotSent`."""
+        await self._sender.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._sender.close()
+
+
+def _check_options(options: CallOptions) -> None:
+    known = CallOptions.__annotations__
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
+    if "timeout" in options:
+        _check_seconds("timeout", options["timeout"])
+
+
+def _check_seconds(name: str, seconds: object) -> None:
+    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+
+
+def _arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Arguments by position, as a method's signature would have them.
+
+    Raises:
+        TypeError: they do not fit the signature.
+    """
+    fields = method.arguments
+    if len(arguments) > len(fields):
+        raise TypeError(f"{method.full_name} takes {len(fields)} arguments, not {len(arguments)}")
+    values = list(arguments)
+    rest = dict(named)
+    for field, default in zip(fields[len(arguments) :], method.defaults[len(arguments) :], strict=True):
+        values.append(rest.pop(field.attribute, default))
+        if values[-1] is None and field.is_required:
+            raise TypeError(f"{method.full_name} is missing its argument {field.attribute!r}")
+    if rest:
+        raise TypeError(f"{method.full_name} has no argument {', '.join(map(repr, rest))}, or got it twice")
+    return tuple(values)

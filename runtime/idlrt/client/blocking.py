@@ -1,0 +1,203 @@
+"""The leaf for threads: a bounded pool of connections with one call each.
+
+Idle connections are taken last in, first out. One that is not quiet (the server has closed it, or said what
+nobody asked for) is never used. A connection goes back to the pool only after a whole answer; after a
+timeout or any other surprise it is closed, so that no late answer can meet a later call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from idlrt.client.sender import (
+    broken,
+    client_closed,
+    connect_failed,
+    deadline_exceeded,
+    lost,
+    not_sent,
+)
+from idlrt.core import Call
+from idlrt.errors import Overloaded, RemoteProtocolError
+from idlrt.net.blocking import BlockingTransport
+from idlrt.wire.connection import ClientConnection, answer_of
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.events import ReplyReceived, StreamBroken
+
+__all__ = ["PooledSender"]
+
+
+class _Link:
+    """A connection, and whether a call may be put on it."""
+
+    __slots__ = ("connection", "is_good", "is_used", "transport")
+
+    def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
+        self.transport = transport
+        self.connection = connection
+        self.is_used = False
+        self.is_good = True
+
+
+class PooledSender:
+    """See the module. A `BlockingSender`.
+
+    Args:
+        open: makes a connection within the seconds it is given; raises `OSError`.
+        dialect: what to speak.
+        connect_timeout: seconds that making a connection may take.
+        max_connections: that may exist at the same time; a call that finds none free waits for one.
+    """
+
+    def __init__(
+        self, open: Callable[[float], BlockingTransport], dialect: Dialect, *, connect_timeout: float, max_connections: int
+    ) -> None:
+        self._open = open
+        self._dialect = dialect
+        self._connect_timeout = connect_timeout
+        self._max = max_connections
+        self._is_closed = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
+        self._idle: list[_Link] = []
+        self._count = 0
+        self._queue = 0
+
+    async def send(self, call: Call) -> Any:
+        """See `BlockingSender.send`."""
+        until = call.deadline.at
+        link = self._take(call, until)
+        try:
+            return self._exchange(link, call, until)
+        except _StaleLink:
+            pass
+        finally:
+            self._give_back(link)
+        # The server had closed it before the call was handed over: nobody has seen the call.
+        link = self._take(call, until, fresh=True)
+        try:
+            return self._exchange(link, call, until)
+        finally:
+            self._give_back(link)
+
+    def _exchange(self, link: _Link, call: Call, until: float) -> Any:
+        connection, transport = link.connection, link.transport
+        _, data = connection.call(call.method, call.arguments, call.metadata)
+        # Until an answer has come the connection is of no use for others.
+        link.is_good = False
+        try:
+            transport.send(data, until)
+        except TimeoutError:
+            raise deadline_exceeded(call) from None
+        except OSError as error:
+            if link.is_used:
+                raise _StaleLink from None
+            raise not_sent(call, error) from error
+        if call.method.is_oneway:
+            link.is_good = True
+            return None
+        reply = self._receive(link, call, until)
+        link.is_good = True
+        try:
+            return answer_of(reply, connection.dialect)
+        except RemoteProtocolError as error:
+            raise broken(call, error) from error
+
+    def _receive(self, link: _Link, call: Call, until: float) -> ReplyReceived:
+        while True:
+            try:
+                data = link.transport.receive(until)
+            except TimeoutError:
+                raise deadline_exceeded(call) from None
+            except OSError as error:
+                raise lost(call, error) from error
+            if not data:
+                raise lost(call, None)
+            for event in link.connection.receive_data(data):
+                if isinstance(event, StreamBroken):
+                    raise broken(call, event.error)
+                return event
+            if time.monotonic() >= until:
+                raise deadline_exceeded(call)
+
+    # The pool.
+
+    def _take(self, call: Call, until: float, *, fresh: bool = False) -> _Link:
+        if self._process != os.getpid():
+            # After a fork the sockets belong to the parent: leave them alone.
+            self._reset()
+        while True:
+            with self._lock:
+                if self._is_closed:
+                    raise client_closed(call)
+                link = self._idle.pop() if self._idle else None
+                if link is None:
+                    if self._count < self._max:
+                        self._count += 1
+                        break
+                    self._wait(call, until)
+                    continue
+            if not fresh and link.transport.is_quiet():
+                link.is_used = True
+                return link
+            link.is_good = False
+            self._give_back(link)
+        return self._connect(call, until)
+
+    def _wait(self, call: Call, until: float) -> None:
+        """With the lock: wait until a connection is free."""
+        self._queue += 1
+        try:
+            if not self._freed.wait(until - time.monotonic()):
+                raise Overloaded(
+                    f"could not send {call.method.full_name} at {call.target} within {call.deadline.timeout:.3g} s: "
+                    f"all {self._max} connections are in use; raise max_connections"
+                )
+        finally:
+            self._queue -= 1
+
+    def _connect(self, call: Call, until: float) -> _Link:
+        """A new connection, which has been counted already."""
+        seconds = min(self._connect_timeout, until - time.monotonic())
+        try:
+            if seconds <= 0:
+                raise TimeoutError
+            return _Link(self._open(seconds), ClientConnection(self._dialect))
+        except BaseException as error:
+            with self._lock:
+                self._count -= 1
+                self._freed.notify()
+            if isinstance(error, OSError):
+                raise connect_failed(call, error, max(seconds, 0.0)) from error
+            raise
+
+    def _give_back(self, link: _Link) -> None:
+        with self._lock:
+            if link.is_good and not self._is_closed:
+                self._idle.append(link)
+            else:
+                link.transport.close()
+                self._count -= 1
+            if self._queue:
+                self._freed.notify()
+
+    def close(self) -> None:
+        """See `BlockingSender.close`."""
+        with self._lock:
+            self._is_closed = True
+            for link in self._idle:
+                link.transport.close()
+            self._idle.clear()
+            self._freed.notify_all()
+
+
+class _StaleLink(Exception):
+    """The server had closed the connection before the call was handed over."""

@@ -1,0 +1,95 @@
+"""The leaf of the call stack: puts a call on a connection and brings its answer back.
+
+There are two, for threads (`idlrt.client.blocking`) and for asyncio (`idlrt.client.aio`). What they say when
+something goes wrong is written here once, because it is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from idlrt.core import Call
+from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, NotSent, RemoteProtocolError
+
+__all__ = [
+    "AsyncSender",
+    "BlockingSender",
+    "broken",
+    "client_closed",
+    "connect_failed",
+    "deadline_exceeded",
+    "lost",
+    "not_sent",
+]
+
+
+class BlockingSender(Protocol):
+    """The leaf of blocking clients: its coroutine never suspends. Safe to share between threads."""
+
+    async def send(self, call: Call) -> Any:
+        """The result of `call`.
+
+        Raises:
+            RpcError: as `idlrt.errors` says.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close connections. Calls under way end first; new ones are refused."""
+        ...
+
+
+class AsyncSender(Protocol):
+    """The leaf of asyncio clients."""
+
+    async def send(self, call: Call) -> Any:
+        """See `BlockingSender.send`."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections. Calls under way fail; new ones are refused."""
+        ...
+
+
+def _what(call: Call) -> str:
+    return f"{call.method.full_name} at {call.target}"
+
+
+def reason(error: BaseException | None) -> str:
+    """What the operating system says."""
+    if error is None:
+        return "the server closed the connection"
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return "no answer in time"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def connect_failed(call: Call, error: BaseException, seconds: float) -> ConnectFailed:
+    """No connection could be made."""
+    why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
+    return ConnectFailed(f"cannot connect to {call.target} for {call.method.full_name}: {why}; is the server running there?")
+
+
+def not_sent(call: Call, error: BaseException) -> NotSent:
+    """The connection broke before the whole call was handed over, so nobody can have worked on it."""
+    return NotSent(f"could not send {_what(call)}: {reason(error)}")
+
+
+def lost(call: Call, error: BaseException | None) -> ConnectionLost:
+    """The connection ended before the answer came."""
+    return ConnectionLost(f"lost the connection while waiting for {_what(call)}: {reason(error)}; the server may have worked on it")
+
+
+def deadline_exceeded(call: Call) -> DeadlineExceeded:
+    """Time is over."""
+    return DeadlineExceeded(f"no answer from {_what(call)} within {call.deadline.timeout:.3g} s")
+
+
+def broken(call: Call, error: RemoteProtocolError) -> RemoteProtocolError:
+    """What came is no answer."""
+    return RemoteProtocolError(f"cannot read the answer of {_what(call)}: {error}")
+
+
+def client_closed(call: Call) -> NotSent:
+    """The caller closed the client before."""
+    return NotSent(f"cannot call {_what(call)}: the client is closed")

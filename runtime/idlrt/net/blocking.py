@@ -1,0 +1,114 @@
+"""A connection for threads that wait: every operation ends by a given time.
+
+The socket itself never blocks; waiting is one `poll`. Errors are the operating system's own (`OSError`,
+`TimeoutError`); whoever knows which call they hit turns them into errors of the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from typing import Protocol
+
+from idlrt.net.address import Address
+
+__all__ = ["BlockingSocket", "BlockingTransport"]
+
+_RECEIVE = 65536
+
+
+class BlockingTransport(Protocol):
+    """Bytes to and from one server. Times are seconds on the clock of `time.monotonic`."""
+
+    def send(self, data: bytes, until: float) -> None:
+        """Hand over all of `data`.
+
+        Raises:
+            OSError: not all of it was handed over; `TimeoutError` when the time was over.
+        """
+        ...
+
+    def receive(self, until: float) -> bytes:
+        """What the server sent, as soon as there is anything; empty when it sends no more.
+
+        Raises:
+            OSError: the connection broke; `TimeoutError` when the time was over.
+        """
+        ...
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived: no byte, no end, no error. An idle connection that is not quiet is of no use."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection up. Allowed at any time, also twice."""
+        ...
+
+
+class BlockingSocket:
+    """A TCP connection. See `BlockingTransport`."""
+
+    __slots__ = ("_poll", "_socket")
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+        self._poll = select.poll()
+        self._poll.register(connected, select.POLLIN)
+
+    @classmethod
+    def connect(cls, address: Address, timeout: float) -> BlockingSocket:
+        """Connect to the first of the host's addresses that answers.
+
+        Args:
+            timeout: seconds, for each of the addresses.
+
+        Raises:
+            OSError: none does; `TimeoutError` when the time was over.
+        """
+        connected = socket.create_connection((address.host or "localhost", address.port), max(timeout, 0.001))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(connected)
+
+    def send(self, data: bytes, until: float) -> None:
+        """See `BlockingTransport.send`."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(data):
+            self._send_rest(memoryview(data)[sent:], until)
+
+    def _send_rest(self, rest: memoryview, until: float) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        while rest:
+            if not poll.poll(_milliseconds(until)):
+                raise TimeoutError("the server does not read")
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[self._socket.send(rest) :]
+
+    def receive(self, until: float) -> bytes:
+        """See `BlockingTransport.receive`."""
+        while True:
+            if not self._poll.poll(_milliseconds(until)):
+                raise TimeoutError("nothing came")
+            try:
+                return self._socket.recv(_RECEIVE)
+            except BlockingIOError:
+                continue
+
+    def is_quiet(self) -> bool:
+        """See `BlockingTransport.is_quiet`."""
+        return not self._poll.poll(0)
+
+    def close(self) -> None:
+        """See `BlockingTransport.close`."""
+        self._socket.close()
+
+
+def _milliseconds(until: float) -> float:
+    """What is left, rounded up: `poll` must not return early and spin."""
+    return max(0, int((until - time.monotonic()) * 1000) + 1)

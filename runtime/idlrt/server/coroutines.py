@@ -1,0 +1,105 @@
+"""`async` handlers of a server that is not asyncio: an event loop on a thread of its own.
+
+Coroutines go there and results come back in batches: however many calls arrive in one round of the server's
+loop, each side wakes the other once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+__all__ = ["CoroutineRunner"]
+
+_log = logging.getLogger("idlrt.server")
+
+Done = Callable[[Any, BaseException | None], None]
+
+_PATIENCE = 2.0
+
+
+class CoroutineRunner:
+    """The event loop and its thread.
+
+    Args:
+        deliver: calls a function on the server's thread; may be used by any thread.
+    """
+
+    def __init__(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+        self._deliver = deliver
+        self._loop = asyncio.new_event_loop()
+        self._coming: deque[tuple[Coroutine[Any, Any, Any], Context, Done]] = deque()
+        self._going: deque[tuple[asyncio.Task[Any], Done]] = deque()
+        self._is_start_due = False
+        self._is_delivery_due = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._run, name="idlrt async handlers", daemon=True)
+        self._thread.start()
+
+    @property
+    def thread(self) -> int | None:
+        """Which thread it is, as `threading.get_ident` says."""
+        return self._thread.ident
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
+        """Run `coroutine`; `done(result, error)` is called on the server's thread."""
+        self._coming.append((coroutine, context, done))
+        if not self._is_start_due:
+            self._is_start_due = True
+            self._loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        # First the flag: who appends from here on comes again.
+        self._is_start_due = False
+        while self._coming:
+            coroutine, context, done = self._coming.popleft()
+            task = self._loop.create_task(coroutine, context=context)
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._finished, done))
+
+    def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._going.append((task, done))
+        if not self._is_delivery_due:
+            self._is_delivery_due = True
+            self._deliver(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._is_delivery_due = False
+        while self._going:
+            task, done = self._going.popleft()
+            if task.cancelled():
+                done(None, asyncio.CancelledError())
+            elif (error := task.exception()) is not None:
+                done(None, error)
+            else:
+                done(task.result(), None)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._cancel())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+
+    async def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def stop(self) -> None:
+        """Cancel what runs and end the thread. What refuses to be cancelled is left behind with a warning."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            _log.warning("left behind async handlers that go on although they were cancelled")

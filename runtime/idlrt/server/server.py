@@ -1,0 +1,311 @@
+"""The server: one thread, a selector loop, any number of connections.
+
+Its life is one line: *new → bound → running → stopping → stopped*, never back. Stopping takes no more
+connections, answers what has arrived, closes each connection as soon as nothing of it is left to do, and
+after the grace time closes the others as they are.
+
+Plain handlers run on the loop's thread, one at a time: one that waits holds up everybody (make it `async`).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from idlrt.core import Handlers
+from idlrt.errors import ConfigurationError
+from idlrt.net.address import Address
+from idlrt.net.selector_loop import Channel, SelectorLoop, listen
+from idlrt.server.session import Session, Surroundings
+from idlrt.wire.connection import ServerConnection
+from idlrt.wire.dialect import detector
+from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from idlrt.server.coroutines import CoroutineRunner
+
+__all__ = ["Server"]
+
+_log = logging.getLogger("idlrt.server")
+
+_READS_AT_THE_END = 16
+
+
+class Server:
+    """Serves one service on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
+
+    Args:
+        handlers: what a generated `..._service(handler)` returns.
+        address: `host:port`, `tcp://host:port` or `:port`. The default is a free port of this machine.
+        limits: what a client may send.
+        max_in_flight_per_connection: calls of one connection that may be unanswered at the same time.
+        high_water: bytes of answers that a client may leave unread before it is not read from any more.
+        grace_s: seconds that calls under way get when the server is stopped.
+        backlog: connections that may wait to be accepted.
+
+    Raises:
+        ConfigurationError: `handlers` or `address` is not of that kind.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        address: str = "127.0.0.1:0",
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        max_in_flight_per_connection: int = 256,
+        high_water: int = 1 << 20,
+        grace_s: float = 10.0,
+        backlog: int = 1024,
+    ) -> None:
+        _check_handlers(handlers)
+        if max_in_flight_per_connection < 1 or high_water < 1:
+            raise ConfigurationError("max_in_flight_per_connection and high_water must be 1 or more")
+        self._handlers = handlers
+        self._wanted = Address.parse(address)
+        self._detector = detector(limits)
+        self._max_in_flight = max_in_flight_per_connection
+        self._high_water = high_water
+        self._grace_s = grace_s
+        self._backlog = backlog
+        self._lock = threading.Lock()
+        self._bound: Address | None = None
+        self._listening: socket.socket | None = None
+        self._loop: SelectorLoop | None = None
+        self._is_taken = False
+        self._is_stopping = False
+        self._is_hurried = False
+        self._is_draining = False
+        self._stopped = threading.Event()
+        self._runs_on: int | None = None
+        self._stop_listening: Callable[[], None] | None = None
+        self._channels: dict[Session, Channel] = {}
+        self._runner: CoroutineRunner | None = None
+
+    # Life.
+
+    def bind(self) -> Self:
+        """Take the address, so that `address` and `port` are known. Serving does it too.
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server was stopped.
+        """
+        with self._lock:
+            if self._is_stopping:
+                raise ConfigurationError("the server was stopped; make a new one")
+            if self._listening is None:
+                try:
+                    self._listening = listen(self._wanted, backlog=self._backlog)
+                except OSError as error:
+                    raise ConfigurationError(f"cannot listen on {self._wanted}: {_reason(error)}") from error
+                self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
+                self._loop = SelectorLoop()
+        return self
+
+    def __enter__(self) -> Self:
+        return self.bind()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `connect` takes it: `tcp://127.0.0.1:40001`.
+
+        Raises:
+            ConfigurationError: it is not bound yet.
+        """
+        if self._bound is None:
+            raise ConfigurationError("the server has no address yet: use it in a `with`, or call bind() or start() first")
+        return str(self._bound)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on. Raises as `address` does."""
+        return int(self.address.rpartition(":")[2])
+
+    def serve(self) -> None:
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server runs or ran already.
+        """
+        self._take()
+        with self._signals():
+            self._run()
+
+    def start(self) -> Self:
+        """Serve on a thread of its own until `stop` is called.
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server runs or ran already.
+        """
+        self._take()
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._run,), name="idlrt server", daemon=True).start()
+        return self
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Stop as described above, and return when that is done. May be called by anybody, any number of times.
+
+        Called by a handler it returns at once, and the server stops when the handler has been answered.
+
+        Args:
+            grace_s: seconds that calls under way get, instead of the server's own.
+        """
+        with self._lock:
+            is_first, self._is_stopping = not self._is_stopping, True
+            if not self._is_taken:
+                self._is_taken = True
+                self._discard()
+                return
+        if is_first:
+            self._ask_to_stop(self._grace_s if grace_s is None else grace_s)
+        if not self._is_ours(threading.get_ident()):
+            self._stopped.wait()
+
+    def _is_ours(self, thread: int) -> bool:
+        """Whether `thread` runs this server's handlers, and must not wait for its end."""
+        return thread == self._runs_on or (self._runner is not None and thread == self._runner.thread)
+
+    def _take(self) -> None:
+        self.bind()
+        with self._lock:
+            if self._is_taken:
+                raise ConfigurationError("the server runs already; a server runs once")
+            self._is_taken = True
+
+    def _discard(self) -> None:
+        """Give back what `bind` took."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._loop is not None:
+            self._loop.close()
+        self._stopped.set()
+
+    def _ask_to_stop(self, grace_s: float) -> None:
+        assert self._loop is not None
+        self._loop.call_threadsafe(self._begin_to_stop, grace_s)
+
+    # On the loop's thread.
+
+    def _run(self) -> None:
+        loop, listening = self._loop, self._listening
+        assert loop is not None
+        assert listening is not None
+        self._runs_on = threading.get_ident()
+        around = Surroundings(
+            table=self._handlers.table,
+            context=contextvars.copy_context(),
+            call_soon=loop.call_soon,
+            run_async=self._run_async,
+            max_in_flight=self._max_in_flight,
+            high_water=self._high_water,
+        )
+
+        def accepted(channel: Channel) -> None:
+            session = Session(channel, ServerConnection(self._detector), around, self._forget)
+            self._channels[session] = channel
+            channel.open(session)
+
+        try:
+            self._stop_listening = loop.listen(listening, accepted)
+            _log.info("serving %s on %s", self._handlers.service.name, self._bound)
+            loop.run()
+        finally:
+            self._is_stopping = True
+            if self._runner is not None:
+                self._runner.stop()
+            if self._stop_listening is not None:
+                self._stop_listening()
+            self._give_up()
+            loop.close()
+            self._runs_on = None
+            self._stopped.set()
+
+    def _run_async(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        context: contextvars.Context,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        if self._runner is None:
+            from idlrt.server.coroutines import CoroutineRunner
+
+            assert self._loop is not None
+            self._runner = CoroutineRunner(self._loop.call_threadsafe)
+        self._runner.run(coroutine, context, done)
+
+    def _forget(self, session: Session) -> None:
+        self._channels.pop(session, None)
+        if self._is_draining:
+            self._stop_if_done()
+
+    def _begin_to_stop(self, grace_s: float) -> None:
+        assert self._loop is not None
+        self._is_draining = True
+        if self._stop_listening is not None:
+            self._stop_listening()
+        for session, channel in list(self._channels.items()):
+            # What has arrived is answered, even if the loop has not come to it yet.
+            for _ in range(_READS_AT_THE_END):
+                if not channel.read_now():
+                    break
+            session.finish()
+        self._loop.call_later(grace_s, self._give_up)
+        self._stop_if_done()
+
+    def _give_up(self) -> None:
+        if self._channels:
+            _log.warning("closing %d connections that were not done within the grace time", len(self._channels))
+        for channel in list(self._channels.values()):
+            channel.abort()
+
+    def _stop_if_done(self) -> None:
+        if not self._channels:
+            assert self._loop is not None
+            self._loop.stop()
+
+    # Signals.
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl+C and SIGTERM stop the server, as far as this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                # `None` is a handler that was not set by Python, which cannot be put back.
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        # No lock here: the signal may have come while this thread holds it.
+        assert self._loop is not None
+        if self._is_hurried:
+            self._loop.call_threadsafe(self._give_up)
+        elif not self._is_stopping:
+            self._is_stopping = self._is_hurried = True
+            self._ask_to_stop(self._grace_s)
+
+
+def _check_handlers(handlers: object) -> None:
+    if not isinstance(handlers, Handlers):
+        kind = handlers.__qualname__ if isinstance(handlers, type) else type(handlers).__qualname__
+        raise ConfigurationError(
+            f"cannot serve {kind}: a server takes what a generated function such as user_service(handler) returns"
+        )
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,164 @@
+"""A driver with virtual time: sleeping moves the clock, nothing waits, and every run is the same.
+
+It is a small scheduler of its own. Coroutines run in the order in which they became ready; when none is, the
+clock jumps to the next one that sleeps. So a test of a filter that retries for an hour takes microseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Generic, TypeVar
+
+__all__ = ["FakeDriver"]
+
+T = TypeVar("T")
+
+
+class _Task(Generic[T]):
+    """A coroutine of the scheduler, and what came of it."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self.coroutine = coroutine
+        self.is_done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        # Who waits for it.
+        self.waiting: _Task[Any] | None = None
+
+
+class _Pause:
+    """Awaited by a sleeper."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+class _AnyOf:
+    """Awaited by who waits until one of several has ended."""
+
+    def __init__(self, tasks: list[_Task[Any]]) -> None:
+        self.tasks = tasks
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield self
+
+
+class FakeDriver:
+    """A `Driver` in virtual time. Run what uses it with `run`.
+
+    Args:
+        start: seconds on its clock at the beginning.
+
+    Attributes:
+        slept: seconds of each `sleep`, in the order in which they were asked for.
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self.slept: list[float] = []
+        self._now = start
+        self._ready: deque[_Task[Any]] = deque()
+        self._sleeping: list[tuple[float, int, _Task[Any]]] = []
+        self._counter = itertools.count()
+
+    def now(self) -> float:
+        """See `Driver.now`."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass outside of `run`."""
+        self._now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Driver.sleep`."""
+        self.slept.append(seconds)
+        await _Pause(self._now + max(seconds, 0.0))
+
+    async def race(self, starts: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> T:
+        """See `Driver.race`. Losers are closed."""
+        if not starts:
+            raise ValueError("a race needs somebody who runs")
+        tasks: list[_Task[T]] = [self._spawn(start()) for start in starts]
+        running = list(tasks)
+        try:
+            while True:
+                await _AnyOf(list(running))
+                for task in [each for each in running if each.is_done]:
+                    running.remove(task)
+                    if task.error is None:
+                        result: T = task.result  # type: ignore[assignment]  # T may be None itself
+                        return result
+                    last = task.error
+                if not running:
+                    raise last
+        finally:
+            for task in running:
+                self._drop(task)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` to its end; its result or its error.
+
+        Raises:
+            RuntimeError: it waits for something that is not of this driver, or that never happens.
+        """
+        main = self._spawn(coroutine)
+        while not main.is_done:
+            if not self._ready:
+                if not self._sleeping:
+                    raise RuntimeError("everything waits and nothing sleeps: this would never end")
+                at, _, task = heapq.heappop(self._sleeping)
+                self._now = max(self._now, at)
+                self._ready.append(task)
+            self._step(self._ready.popleft())
+        if main.error is not None:
+            raise main.error
+        return main.result  # type: ignore[return-value]  # T may be None itself
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> _Task[T]:
+        task = _Task(coroutine)
+        self._ready.append(task)
+        return task
+
+    def _step(self, task: _Task[Any]) -> None:
+        if task.is_done:
+            return
+        try:
+            request = task.coroutine.send(None)
+        except StopIteration as stop:
+            task.result = stop.value
+            self._end(task)
+        except BaseException as error:  # noqa: BLE001  # handed to who waits for the task
+            task.error = error
+            self._end(task)
+        else:
+            self._serve(task, request)
+
+    def _serve(self, task: _Task[Any], request: object) -> None:
+        if isinstance(request, _Pause):
+            heapq.heappush(self._sleeping, (request.at, next(self._counter), task))
+        elif isinstance(request, _AnyOf):
+            if any(each.is_done for each in request.tasks):
+                self._ready.append(task)
+            for each in request.tasks:
+                each.waiting = task
+        else:
+            task.coroutine.close()
+            task.error = RuntimeError(f"a coroutine awaited {request!r}, which is not of the fake driver")
+            self._end(task)
+
+    def _end(self, task: _Task[Any]) -> None:
+        task.is_done = True
+        if task.waiting is not None:
+            if task.waiting not in self._ready:
+                self._ready.append(task.waiting)
+            task.waiting = None
+
+    def _drop(self, task: _Task[Any]) -> None:
+        task.is_done = True
+        task.waiting = None
+        task.coroutine.close()
