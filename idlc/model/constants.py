@@ -161,7 +161,7 @@ class _Evaluator:
             value = self.evaluate(item, wire.element, f"{path}[{index}]")
             if value is None:
                 is_whole = False
-            elif isinstance(wire, ListType) or self._is_new(item, value, seen, "value of the set"):
+            elif isinstance(wire, ListType) or self._is_new(item, value, seen):
                 items.append(value)
         if not is_whole:
             return None
@@ -172,7 +172,7 @@ class _Evaluator:
             return MapConstant(())
         if not isinstance(node, nodes.MapLiteral):
             return self._mismatch(node, type, path)
-        pairs: list[tuple[Constant, Constant]] = []
+        pairs: dict[object, tuple[Constant, Constant]] = {}
         seen: dict[object, nodes.Value] = {}
         is_whole = True
         for key_node, value_node in node.pairs:
@@ -180,9 +180,10 @@ class _Evaluator:
             value = self.evaluate(value_node, wire.value, f"{path}[{self._source_text(key_node)}]")
             if key is None or value is None:
                 is_whole = False
-            elif self._is_new(key_node, key, seen, "key of the map"):
-                pairs.append((key, value))
-        return MapConstant(tuple(pairs)) if is_whole else None
+            else:
+                self._is_new(key_node, key, seen)
+                pairs[identity(key)] = (key, value)  # the last one wins, at the place of the first
+        return MapConstant(tuple(pairs.values())) if is_whole else None
 
     def _struct(self, node: nodes.Value, type: Type, struct: Struct, path: str) -> Constant | None:
         if isinstance(node, nodes.ListLiteral) and not node.items:
@@ -233,15 +234,23 @@ class _Evaluator:
                     help=f"did you mean `{near}`?" if near else "",
                 )
             return None
-        return field if self._is_new(key, key.value, seen, f"field of the {struct.kind}") else None
-
-    def _is_new(self, node: nodes.Value, value: object, seen: dict[object, nodes.Value], what: str) -> bool:
-        key = identity(value)
-        first = seen.setdefault(key, node)
-        if first is not node:
+        first = seen.setdefault(field.name, key)
+        if first is not key:
             self._report.error(
+                "constant.field.duplicate",
+                f"field `{field.name}` is given twice",
+                self._document.span(key),
+                labels=(Label(self._document.span(first), "first given here"),),
+            )
+            return None
+        return field
+
+    def _is_new(self, node: nodes.Value, value: object, seen: dict[object, nodes.Value]) -> bool:
+        first = seen.setdefault(identity(value), node)
+        if first is not node:
+            self._report.warning(
                 "constant.duplicate",
-                f"{what} is given twice: `{self._source_text(node)}`",
+                f"`{self._source_text(node)}` is given twice",
                 self._document.span(node),
                 labels=(Label(self._document.span(first), "first given here"),),
             )

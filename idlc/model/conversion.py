@@ -82,15 +82,15 @@ def convert(value: Constant, type: Type) -> Constant | None:
         pairs = [(convert(key, wire.key), convert(item, wire.value)) for key, item in value.pairs]
         whole = [(key, item) for key, item in pairs if key is not None and item is not None]
         return MapConstant(tuple(whole)) if len(whole) == len(pairs) else None
-    if not isinstance(value, ListConstant if isinstance(wire, ListType) else SetConstant):
+    if not isinstance(value, ListConstant | SetConstant):
         return None
-    assert isinstance(wire, ListType | SetType)
-    assert isinstance(value, ListConstant | SetConstant)
     items = [convert(item, wire.element) for item in value.items]
     found = tuple(item for item in items if item is not None)
     if len(found) < len(items):
         return None
-    return ListConstant(found) if isinstance(wire, ListType) else SetConstant(found)
+    if isinstance(wire, ListType):
+        return ListConstant(found)
+    return SetConstant(tuple({identity(item): item for item in reversed(found)}.values())[::-1])
 
 
 def _convert_base(value: Constant, type: BaseType) -> Constant | None:

@@ -69,7 +69,9 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
         return loader.include(name, document.source)
     except SourceNotFound as error:
         searched = ", ".join(f"`{folder}`" for folder in error.searched) or "nowhere"
-        report.error(
+        # As in Apache Thrift, a file that is only included may lack what nobody asks of it.
+        complain = report.error if scope.program.is_requested else report.warning
+        complain(
             "include.missing",
             f"included file `{name}` does not exist",
             document.span(node.path),
@@ -77,6 +79,7 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
         )
     except SourceUnreadable as error:
         report.error("file.unreadable", f"cannot read `{error.name}`: {error.reason}", error.span)
+    scope.program.is_complete = False
     scope.missing.add(node.alias.text if node.alias is not None else Path(name).stem)
     return None
 

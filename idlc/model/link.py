@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from idlc.diagnostics import Fix, Label, Report
+import msgspec
+
+from idlc.diagnostics import Diagnostic, Fix, Label, Report
 from idlc.model.cycles import walk
 from idlc.model.declarations import Field, Service, Struct, Typedef
 from idlc.model.foreign import foreign_type
@@ -25,27 +27,40 @@ _BASE_NAMES = {**BASE_TYPES, "byte": BASE_TYPES["i8"]}
 
 def link(scopes: Sequence[Scope], report: Report) -> None:
     """Fill in the types of all declarations."""
-    for scope in scopes:
-        _Linker(scope, scopes, report).link()
+    linkers = [_Linker(scope, scopes, report) for scope in scopes]
+    for linker in linkers:
+        linker.link()
+    used = set[int]().union(*(linker.used for linker in linkers))
+    for linker in linkers:
+        linker.settle_typedefs(used)
     _cut_typedef_circles(scopes, report)
     _cut_service_circles(scopes, report)
     _report_endless_structs(scopes, report)
 
 
 class _Linker:
-    """Links one file."""
+    """Links one file.
+
+    Attributes:
+        used: identities of the types that the file refers to.
+    """
 
     def __init__(self, scope: Scope, scopes: Sequence[Scope], report: Report) -> None:
         self._scope = scope
         self._scopes = scopes
         self._report = report
         self._document = scope.program.document
+        self._typedef: Typedef | None = None
+        self._unsettled: list[tuple[Typedef, Diagnostic]] = []
+        self.used: set[int] = set()
 
     def link(self) -> None:
         program = self._scope.program
         for typedef in program.typedefs:
             if isinstance(typedef.node, nodes.Typedef):
+                self._typedef = typedef
                 typedef.type = self._type(typedef.node.type)
+        self._typedef = None
         for struct in program.structs:
             self._fields(struct.fields)
         for const in program.consts:
@@ -58,6 +73,18 @@ class _Linker:
                     function.result = self._type(function.node.result)
                 self._fields(function.arguments)
                 self._fields(function.throws)
+
+    def settle_typedefs(self, used: set[int]) -> None:
+        """Decide about typedefs of types that do not exist: a typedef that nobody uses is left out with a warning, as
+        Apache Thrift never looks at it."""
+        for typedef, diagnostic in self._unsettled:
+            if id(typedef) in used:
+                self._report.add(diagnostic)
+                continue
+            self._report.add(msgspec.structs.replace(diagnostic, severity="warning", note="nothing uses this typedef"))
+            typedefs = self._scope.program.typedefs
+            typedefs[:] = [other for other in typedefs if other is not typedef]
+            self._scope.types.pop(typedef.name, None)
 
     def _fields(self, fields: Iterable[Field]) -> None:
         for field in fields:
@@ -79,6 +106,7 @@ class _Linker:
         thing = self._found(name, self._scope.find_type(name.text))
         if thing is None:
             return UNKNOWN
+        self.used.add(id(thing))
         if isinstance(thing, Service):
             self._report.error(
                 "type.service",
@@ -127,17 +155,27 @@ class _Linker:
 
     def _undefined(self, name: nodes.Identifier, kind: str, code: str, known: Iterator[str]) -> None:
         span = self._document.span(name)
-        if kind == "type":
-            foreign = foreign_type(name.text)
-            if foreign is not None:
-                message, replacement = foreign
-                fixes = (Fix(span, replacement),) if replacement else ()
-                help = f"write `{replacement}`" if replacement else ""
-                self._report.error(code, message, span, help=help, fixes=fixes)
-                return
-        help, fixes = suggest(name.text, span, known)
-        help = self._not_included(name.text, kind == "service") or help
-        self._report.error(code, f"{kind} `{name.text}` is not declared", span, help=help, fixes=fixes)
+        message = f"{kind} `{name.text}` is not declared"
+        help = ""
+        fixes: tuple[Fix, ...] = ()
+        foreign = foreign_type(name.text) if kind == "type" else None
+        constant = self._scope.find_constant(name.text)
+        if foreign is not None:
+            message, replacement = foreign
+            fixes = (Fix(span, replacement),) if replacement else ()
+            help = f"write `{replacement}`" if replacement else ""
+        elif isinstance(constant, Found):
+            message = f"`{name.text}` is a {kind_of(constant.thing)}, not a {kind}"
+            if constant.include is not None:
+                constant.include.is_used = True
+        else:
+            help, fixes = suggest(name.text, span, known)
+            help = self._not_included(name.text, kind == "service") or help
+        diagnostic = Diagnostic(name=code, message=message, span=span, help=help, fixes=fixes)
+        if self._typedef is not None:
+            self._unsettled.append((self._typedef, diagnostic))
+        else:
+            self._report.add(diagnostic)
 
     def _not_included(self, name: str, is_service: bool) -> str:
         """Help for a name of a file that is known but not included here."""
@@ -235,7 +273,7 @@ def _report_endless_structs(scopes: Sequence[Scope], report: Report) -> None:
             if len(circle) == 1
             else f"structs require one another in a circle, no value of them can exist: {path}"
         )
-        report.error("struct.endless", message, field.span, help="make one of the fields `optional`")
+        report.warning("struct.endless", message, field.span, help="make one of the fields `optional`")
 
 
 def _report_circle(name: str, kind: str, circle: Sequence[Typedef], report: Report) -> None:

@@ -36,6 +36,7 @@ class Program(msgspec.Struct, eq=False, kw_only=True):
         source: the file.
         document: its syntax tree.
         is_requested: whether it was asked for, rather than reached through an include.
+        is_complete: false if a file it includes is missing, which only a file that was asked for cannot live with.
         stem: its name without folder and extension: the qualifier that other files use.
         includes: in the order of the file, direct ones only.
         doc: the comment at the head of the file, or `None`.
@@ -44,6 +45,7 @@ class Program(msgspec.Struct, eq=False, kw_only=True):
     source: SourceFile
     document: Document
     is_requested: bool = False
+    is_complete: bool = True
     stem: str
     doc: str | None = None
     namespaces: list[Namespace] = []

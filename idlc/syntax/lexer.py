@@ -66,7 +66,7 @@ class Lexer:
         patterns.sort(key=lambda terminal: -terminal.priority)
         words = "|".join(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})" for terminal in patterns)
         self._scan = re.compile(
-            rf"[ \t\r\n\f\v]*(?:{words}|(?P<COMMENT>{comment.pattern.to_regexp()})|(?P<SYMBOL>[{symbols}@])|{_MISTAKES})"
+            rf"[ \t\r\n\f\v]*+(?:{words}|(?P<COMMENT>{comment.pattern.to_regexp()})|(?P<SYMBOL>[{symbols}@])|{_MISTAKES})"
         )
 
     def scan(self, source: SourceFile, report: Report) -> tuple[list[Token], list[Comment]]:
