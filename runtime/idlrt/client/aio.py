@@ -135,8 +135,10 @@ class _Link:
         self.is_lost = True
         for answer, call in self._answers.values():
             if not answer.done():
-                is_garbage = isinstance(error, RemoteProtocolError)
-                answer.set_exception(broken(call, error) if is_garbage else lost(call, error))
+                if isinstance(error, RemoteProtocolError):
+                    answer.set_exception(broken(call, error))
+                else:
+                    answer.set_exception(lost(call, error))
         self._answers.clear()
 
     async def close(self) -> None:

@@ -44,12 +44,12 @@ class _ClientBase:
     __thrift_service__: Service
 
     def __init__(
-        self, send: Endpoint, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter] = ()
+        self, leaf: Endpoint, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
     ) -> None:
         self._target = target
         self._driver = driver
         self._now = driver.now
-        self._endpoint = assemble(filters, send)
+        self._endpoint = assemble(filters, leaf)
         self._set(options)
 
     def _set(self, options: CallOptions) -> None:
@@ -90,7 +90,17 @@ class Client(_ClientBase):
     Use it in a `with`, or call `close` at the end.
     """
 
-    _sender: BlockingSender
+    def __init__(
+        self,
+        sender: BlockingSender,
+        *,
+        target: str,
+        options: CallOptions,
+        driver: Driver | None = None,
+        filters: Sequence[Filter] = (),
+    ) -> None:
+        super().__init__(sender.send, driver if driver is not None else BlockingDriver(), target, options, filters)
+        self._sender = sender
 
     @classmethod
     def connect(
@@ -133,15 +143,7 @@ class Client(_ClientBase):
             connect_timeout=connect_timeout,
             max_connections=max_connections,
         )
-        return cls._over(sender, BlockingDriver(), str(address), {"timeout": timeout}, filters)
-
-    @classmethod
-    def _over(
-        cls, sender: BlockingSender, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
-    ) -> Self:
-        client = cls(sender.send, driver, target, options, filters)
-        client._sender = sender
-        return client
+        return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = drive(self._start(method, args, kwargs))
@@ -154,7 +156,9 @@ class Client(_ClientBase):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._sender.close()
 
 
@@ -164,7 +168,17 @@ class AsyncClient(_ClientBase):
     Use it in an `async with`, or await `close` at the end.
     """
 
-    _sender: AsyncSender
+    def __init__(
+        self,
+        sender: AsyncSender,
+        *,
+        target: str,
+        options: CallOptions,
+        driver: Driver | None = None,
+        filters: Sequence[Filter] = (),
+    ) -> None:
+        super().__init__(sender.send, driver if driver is not None else AsyncioDriver(), target, options, filters)
+        self._sender = sender
 
     @classmethod
     def connect(
@@ -202,15 +216,7 @@ class AsyncClient(_ClientBase):
             return await aio.connect(address, received, lost)
 
         sender = MultiplexedSender(open, dialect(framing, protocol, limits), connect_timeout=connect_timeout)
-        return cls._over(sender, AsyncioDriver(), str(address), {"timeout": timeout}, filters)
-
-    @classmethod
-    def _over(
-        cls, sender: AsyncSender, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
-    ) -> Self:
-        client = cls(sender.send, driver, target, options, filters)
-        client._sender = sender
-        return client
+        return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = await self._start(method, args, kwargs)

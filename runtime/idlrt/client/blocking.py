@@ -54,7 +54,12 @@ class PooledSender:
     """
 
     def __init__(
-        self, open: Callable[[float], BlockingTransport], dialect: Dialect, *, connect_timeout: float, max_connections: int
+        self,
+        open: Callable[[float], BlockingTransport],
+        dialect: Dialect,
+        *,
+        connect_timeout: float,
+        max_connections: int,
     ) -> None:
         self._open = open
         self._dialect = dialect

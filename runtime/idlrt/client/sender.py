@@ -67,7 +67,8 @@ def reason(error: BaseException | None) -> str:
 def connect_failed(call: Call, error: BaseException, seconds: float) -> ConnectFailed:
     """No connection could be made."""
     why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
-    return ConnectFailed(f"cannot connect to {call.target} for {call.method.full_name}: {why}; is the server running there?")
+    what = f"cannot connect to {call.target} for {call.method.full_name}"
+    return ConnectFailed(f"{what}: {why}; is the server running there?")
 
 
 def not_sent(call: Call, error: BaseException) -> NotSent:
@@ -77,7 +78,8 @@ def not_sent(call: Call, error: BaseException) -> NotSent:
 
 def lost(call: Call, error: BaseException | None) -> ConnectionLost:
     """The connection ended before the answer came."""
-    return ConnectionLost(f"lost the connection while waiting for {_what(call)}: {reason(error)}; the server may have worked on it")
+    what = f"lost the connection while waiting for {_what(call)}"
+    return ConnectionLost(f"{what}: {reason(error)}; the server may have worked on it")
 
 
 def deadline_exceeded(call: Call) -> DeadlineExceeded:

@@ -58,7 +58,8 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError(
-        "a filter of a blocking client suspended: it awaited something of asyncio; use the call's driver to sleep or to race"
+        "a filter of a blocking client suspended: it awaited something of asyncio; "
+        "use the call's driver to sleep or to race"
     )
 
 
@@ -87,12 +88,15 @@ class BlockingDriver:
 
         for start in starts:
             threading.Thread(target=run, args=(start,), name="idlrt race", daemon=True).start()
+        last: BaseException | None = None
         for _ in starts:
             is_good, outcome = finished.get()
             if is_good:
                 result: T = outcome
                 return result
-        raise outcome
+            last = outcome
+        assert last is not None
+        raise last
 
 
 class AsyncioDriver:
@@ -114,6 +118,7 @@ class AsyncioDriver:
 
         if not starts:
             raise ValueError("a race needs somebody who runs")
+        last: Exception | None = None
         tasks = [asyncio.ensure_future(start()) for start in starts]
         try:
             for done in asyncio.as_completed(tasks):
@@ -121,6 +126,7 @@ class AsyncioDriver:
                     return await done
                 except Exception as error:  # noqa: BLE001  # the others may still succeed
                     last = error
+            assert last is not None
             raise last
         finally:
             for task in tasks:

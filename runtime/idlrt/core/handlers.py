@@ -52,9 +52,8 @@ def bind(service: Service, handler: object) -> Handlers:
         ConfigurationError: it lacks methods of the service; the message names them all.
     """
     if isinstance(handler, type):
-        raise ConfigurationError(
-            f"cannot serve {service.name} with the class {handler.__qualname__}: give an object, {handler.__qualname__}()"
-        )
+        name = handler.__qualname__
+        raise ConfigurationError(f"cannot serve {service.name} with the class {name}: give an object, {name}()")
     table: dict[str, Handler] = {}
     missing: list[str] = []
     for name, method in service.methods.items():
@@ -65,7 +64,8 @@ def bind(service: Service, handler: object) -> Handlers:
             missing.append(method.attribute if function is None else f"{method.attribute} (is not callable)")
     if missing:
         kind = type(handler).__qualname__
-        raise ConfigurationError(f"cannot serve {service.name} with {kind}: it has no {', '.join(missing)}; add what is missing")
+        lacks = ", ".join(missing)
+        raise ConfigurationError(f"cannot serve {service.name} with {kind}: it has no {lacks}; add what is missing")
     return Handlers(service, table)
 
 

@@ -10,6 +10,7 @@ A receiver that fails costs its own connection only.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import heapq
@@ -205,7 +206,7 @@ class Channel:
                 self._write()
             if mask & _READ and self._watched & _READ:
                 self._read()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # logged, and costs one connection
             _log.exception("closing the connection of %s: its receiver failed", self.peer)
             self._lose(error)
 
@@ -327,7 +328,7 @@ class _Listener:
                 connected.setblocking(False)
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._accepted(Channel(self._loop, connected, f"{peer[0]}:{peer[1]}"))
-            except Exception:
+            except Exception:  # noqa: BLE001  # logged, and costs one connection
                 _log.exception("cannot serve the connection of %s", peer)
                 connected.close()
 
@@ -393,18 +394,15 @@ class SelectorLoop:
         self._soon.append(Timer(function, arguments))
         if not self._is_woken:
             self._is_woken = True
-            try:
+            # Full: it will wake. Closed: nobody is left to be woken.
+            with contextlib.suppress(OSError):
                 self._wake_in.send(b"\0")
-            except OSError:
-                pass  # full: it will wake; closed: nobody is left to be woken
 
     def _woken(self, mask: int) -> None:
         # First the flag: who appends from here on sends another byte.
         self._is_woken = False
-        try:
+        with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
-        except BlockingIOError:
-            pass
 
     def run(self) -> None:
         """Run until `stop` is called on this thread."""
@@ -433,7 +431,7 @@ class SelectorLoop:
     def _run(self, timer: Timer) -> None:
         try:
             timer.run()
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged; the loop goes on
             _log.exception("something that was to be done later failed")
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -112,7 +112,9 @@ class Server:
     def __enter__(self) -> Self:
         return self.bind()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -123,7 +125,7 @@ class Server:
             ConfigurationError: it is not bound yet.
         """
         if self._bound is None:
-            raise ConfigurationError("the server has no address yet: use it in a `with`, or call bind() or start() first")
+            raise ConfigurationError("the server has no address yet: call start() or bind(), or use it in a `with`")
         return str(self._bound)
 
     @property
@@ -276,7 +278,7 @@ class Server:
     # Signals.
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         """Ctrl+C and SIGTERM stop the server, as far as this is the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -222,8 +222,8 @@ class Session:
             result = context.run(handler.function, *arguments)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
             return self._fail(call, handler, error)
-        if handler.is_coroutine or isinstance(result, CoroutineType):
-            self._start(call, handler, result, context)
+        if handler.is_coroutine or type(result) is CoroutineType:
+            self._start(call, handler, cast("Coroutine[Any, Any, Any]", result), context)
             return None
         return self._reply(call, handler, result)
 

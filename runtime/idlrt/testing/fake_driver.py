@@ -85,6 +85,7 @@ class FakeDriver:
             raise ValueError("a race needs somebody who runs")
         tasks: list[_Task[T]] = [self._spawn(start()) for start in starts]
         running = list(tasks)
+        last: BaseException | None = None
         try:
             while True:
                 await _AnyOf(list(running))
@@ -95,6 +96,7 @@ class FakeDriver:
                         return result
                     last = task.error
                 if not running:
+                    assert last is not None
                     raise last
         finally:
             for task in running:

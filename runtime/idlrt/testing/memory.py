@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from idlrt.client import AsyncClient, Client
-from idlrt.core import AsyncioDriver, BlockingDriver, Filter, Handlers
+from idlrt.core import Filter, Handlers
 from idlrt.server.session import Done, Session, Surroundings
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector, dialect
@@ -52,8 +52,8 @@ def connected(
     if issubclass(client, Client):
         from idlrt.client.blocking import PooledSender
 
-        pooled = PooledSender(lambda seconds: _BlockingPair(handlers), spoken, connect_timeout=timeout, max_connections=16)
-        return cast("C", client._over(pooled, BlockingDriver(), _TARGET, {"timeout": timeout}, filters))  # pyright: ignore[reportPrivateUsage]
+        pooled = PooledSender(lambda _: _BlockingPair(handlers), spoken, connect_timeout=timeout, max_connections=16)
+        return cast("C", client(pooled, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
     from idlrt.client.aio import Lost, MultiplexedSender, Received
 
@@ -61,10 +61,8 @@ def connected(
         return _AsyncioPair(handlers, received, lost)
 
     multiplexed = MultiplexedSender(open, spoken, connect_timeout=timeout)
-    return cast(
-        "C",
-        client._over(multiplexed, AsyncioDriver(), _TARGET, {"timeout": timeout}, filters),  # type: ignore[union-attr]  # pyright: ignore
-    )
+    asynchronous = cast("type[AsyncClient]", client)
+    return cast("C", asynchronous(multiplexed, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
 
 class _Outlet:
@@ -73,8 +71,16 @@ class _Outlet:
     def __init__(self, send: Callable[[bytes], None], close: Callable[[], None]) -> None:
         self.peer = _TARGET
         self.pending = 0
-        self.send = send
-        self.close = close
+        self._send = send
+        self._close = close
+
+    def send(self, data: bytes) -> None:
+        """See `Outlet.send`."""
+        self._send(data)
+
+    def close(self) -> None:
+        """See `Outlet.close`."""
+        self._close()
 
     def pause_reading(self) -> None:
         """A pair has no kernel in which bytes could wait: the session keeps them."""

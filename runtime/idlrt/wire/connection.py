@@ -231,7 +231,8 @@ class ClientConnection:
                     # Given up, or oneway: some servers refuse those with an answer.
                     self._forgotten.discard(sequence_id)
                 else:
-                    raise RemoteProtocolError(f"the server answered call {sequence_id} ({head.name!r}), which was not made")
+                    what = f"call {sequence_id} ({head.name!r})"
+                    raise RemoteProtocolError(f"the server answered {what}, which was not made")
         except RemoteProtocolError as error:
             self._is_broken = True
             events.append(StreamBroken(error))

@@ -25,7 +25,7 @@ from idlrt.wire.binary import BinaryProtocol
 from idlrt.wire.framing import FRAMINGS, Framed, Framing, Unframed
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
 
-__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "dialect", "detector"]
+__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "detector", "dialect"]
 
 WIRE_PROTOCOLS: Final[Plugins[WireProtocol]] = Plugins("idlrt.wire_protocols")
 
@@ -52,14 +52,15 @@ def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = 
 
 @functools.lru_cache(maxsize=64)
 def _protocol(name: str, limits: Limits) -> WireProtocol:
-    # The default is linked: looking at every installed package costs milliseconds.
+    # What every client needs is linked: looking at all installed packages costs milliseconds.
     return BinaryProtocol(limits) if name == "binary" else WIRE_PROTOCOLS.make(name, limits)
 
 
 @functools.lru_cache(maxsize=64)
 def _framing(name: str, limits: Limits) -> Framing:
-    linked = {"framed": Framed, "unframed": Unframed}.get(name)
-    return linked(limits) if linked is not None else FRAMINGS.make(name, limits)
+    if name == "framed":
+        return Framed(limits)
+    return Unframed(limits) if name == "unframed" else FRAMINGS.make(name, limits)
 
 
 class Detector:

@@ -22,7 +22,7 @@ from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.plugins import Plugins
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, MessageScanner, WireProtocol
 
-__all__ = ["FRAMINGS", "NO_METADATA", "Framed", "Framing", "FrameSplitter", "Metadata", "Splitter", "Unframed"]
+__all__ = ["FRAMINGS", "NO_METADATA", "FrameSplitter", "Framed", "Framing", "Metadata", "Splitter", "Unframed"]
 
 Metadata = Mapping[str, str]
 """What travels beside a message: trace context, deadline, tags, tokens. Absent with plain framings."""
@@ -86,7 +86,8 @@ FRAMINGS: Final[Plugins[Framing]] = Plugins("idlrt.framings")
 
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.max_message:
-        raise LocalProtocolError(f"cannot send a message of {size} bytes: the limit is max_message={limits.max_message}")
+        most = limits.max_message
+        raise LocalProtocolError(f"cannot send a message of {size} bytes: the limit is max_message={most}")
 
 
 class FrameSplitter:
@@ -128,7 +129,8 @@ class FrameSplitter:
         if needed == 4:
             (length,) = _unpack_length(buffer, start)
             if length > self._max:
-                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is max_message={self._max}")
+                most = self._max
+                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is max_message={most}")
             needed = self._needed = 4 + length
             if available < needed:
                 return None

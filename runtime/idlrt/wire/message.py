@@ -10,7 +10,7 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
 
 from __future__ import annotations
 
-import functools
+import weakref
 from typing import Any, Final
 
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
@@ -98,10 +98,11 @@ class MethodCodec:
 
 def method_codec(method: Method[..., Any], protocol: WireProtocol) -> MethodCodec:
     """The codec of `method`, made on first use."""
-    codec: MethodCodec | None = method.codecs.get(protocol)
-    if codec is None:
-        codec = method.codecs.setdefault(protocol, MethodCodec(method, protocol))
-    return codec
+    found: MethodCodec | None = method.codecs.get(protocol)
+    if found is not None:
+        return found
+    made: MethodCodec = method.codecs.setdefault(protocol, MethodCodec(method, protocol))
+    return made
 
 
 def _missing(method: Method[..., Any], cause: str) -> ApplicationError:
@@ -117,9 +118,14 @@ def _left_over(method: Method[..., Any], end: int, message: bytes) -> RemoteProt
 _REFUSAL: Final = (optional(1, "message", STRING), optional(2, "type", I32))
 
 
-@functools.lru_cache(maxsize=64)
+_refusal_codecs: Final[weakref.WeakKeyDictionary[WireProtocol, RecordCodec]] = weakref.WeakKeyDictionary()
+
+
 def _refusal_codec(protocol: WireProtocol) -> RecordCodec:
-    return protocol.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value))
+    codec = _refusal_codecs.get(protocol)
+    if codec is None:
+        codec = _refusal_codecs[protocol] = protocol.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value))
+    return codec
 
 
 def encode_refusal(protocol: WireProtocol, error: ApplicationError) -> bytes:
