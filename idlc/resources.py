@@ -6,12 +6,13 @@ module that knows.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["read_text", "resource_dir"]
+__all__ = ["cache_dir", "read_text", "resource_dir"]
 
 
 @cache
@@ -31,3 +32,11 @@ def resource_dir(kind: Literal["grammars", "templates"]) -> Path:
 def read_text(kind: Literal["grammars", "templates"], name: str) -> str:
     """The text of one resource, for example `read_text("grammars", "thrift.lark")`."""
     return (resource_dir(kind) / name).read_text(encoding="utf-8")
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: `$IDLC_CACHE_DIR`, else `idlc` in the user's cache folder. It may not exist."""
+    if folder := os.environ.get("IDLC_CACHE_DIR"):
+        return Path(folder)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path(os.path.expanduser("~")) / ".cache") / "idlc"

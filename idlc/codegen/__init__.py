@@ -1,0 +1,6 @@
+"""From linked programs to files: targets, templates, and writing only what changed."""
+
+from idlc.codegen.output import Outcome, write_outputs
+from idlc.codegen.target import GeneratedFile, Target, TargetOptions, find_target
+
+__all__ = ["GeneratedFile", "Outcome", "Target", "TargetOptions", "find_target", "write_outputs"]

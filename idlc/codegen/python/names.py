@@ -1,0 +1,85 @@
+"""Which names Python can have.
+
+One rule: a name that is taken gets an underscore behind it (`from` → `from_`); the name on the wire stays.
+Leading double underscores (which Python would mangle) and a leading underscore of a type (which type
+checkers take for private) move to the end. Taken are:
+
+- everywhere: keywords, the builtins that annotations use, and the names that every stub uses itself;
+- in a class: what its base class uses, and the types that the class's own annotations mention, because a
+  member called like its type would hide it from the annotations that follow.
+
+The lists are written out, so that the same IDL gives the same names with every version of Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set as AbstractSet
+
+__all__ = [
+    "CLIENT_NAMES",
+    "ENUM_NAMES",
+    "EXCEPTION_NAMES",
+    "constant_name",
+    "member_name",
+    "module_file_name",
+    "package_part",
+    "snake_case",
+    "top_level_name",
+]
+
+KEYWORDS = frozenset(
+    "False None True and as assert async await break class continue def del elif else except finally for from "
+    "global if import in is lambda nonlocal not or pass raise return try while with yield".split()
+)
+BUILTINS = frozenset("bool bytes dict float frozenset int list set str tuple".split())
+STUB_NAMES = frozenset("Final Protocol TypeAlias annotations rpc".split())
+
+CLIENT_NAMES = frozenset({"close", "connect", "using"})
+EXCEPTION_NAMES = frozenset({"add_note", "args", "with_traceback"})
+ENUM_NAMES = frozenset(
+    "as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag is_integer is_known mro name "
+    "numerator real to_bytes value".split()
+)
+
+_MEMBER = KEYWORDS | BUILTINS | {"rpc", "self"}
+_TOP_LEVEL = KEYWORDS | BUILTINS | STUB_NAMES
+
+
+def member_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:
+    """The name of a field, enum member, method or parameter. `taken` are names with a meaning in its class."""
+    if name.startswith("__"):
+        name = (name.lstrip("_") or "field") + "__"
+    return name + "_" if name in _MEMBER or name in taken else name
+
+
+def top_level_name(name: str) -> str:
+    """The name of a type, constant or service."""
+    if name.startswith("_"):
+        name = (name.lstrip("_") or "name") + "_"
+    return name + "_" if name in _TOP_LEVEL else name
+
+
+def package_part(name: str) -> str:
+    """One part of a namespace as a package name."""
+    name = re.sub(r"\W", "_", name)
+    if not name or name[0].isdigit():
+        name = "_" + name
+    return name + "_" if name in KEYWORDS else name
+
+
+def module_file_name(stem: str) -> str:
+    """The name of the module of an IDL file: `a-b.thrift` → `a_b`, `class.thrift` → `class_`."""
+    return package_part(stem)
+
+
+def snake_case(name: str) -> str:
+    """`UserService` → `user_service`, `HTTPServer2` → `http_server2`."""
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    return name.lower()
+
+
+def constant_name(name: str) -> str:
+    """`getUser` → `GET_USER`."""
+    return snake_case(name).upper()

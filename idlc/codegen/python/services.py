@@ -1,0 +1,215 @@
+"""The views of services: Protocols for handlers, descriptions of methods, clients."""
+
+from __future__ import annotations
+
+import msgspec
+
+from idlc.codegen.python import names
+from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.layout import ServiceNames
+from idlc.codegen.python.types import annotation, expression, mentioned
+from idlc.codegen.python.values import is_immutable, quoted, value
+from idlc.codegen.python.views import Context, decorators, table_entry, unique
+from idlc.codegen.python.wrap import Node, Pair, call, class_head, definition, display, flat, lines
+from idlc.model import Field, Function, Program, Service, Typedef
+
+__all__ = ["MethodView", "ServiceView", "in_order", "service_views"]
+
+
+class MethodView(msgspec.Struct, frozen=True):
+    """One method, as each class has it: lines of the `def`, and of what follows."""
+
+    protocol: list[str]
+    async_protocol: list[str]
+    client: list[str]
+    async_client: list[str]
+    description: list[str]
+
+
+class ServiceView(msgspec.Struct, frozen=True):
+    """A service."""
+
+    names: ServiceNames
+    doc: list[str]
+    protocol_head: list[str]
+    async_protocol_head: list[str]
+    client_head: list[str]
+    async_client_head: list[str]
+    name: str
+    decorators: list[str]
+    methods: list[MethodView]
+    constant: str
+    description: list[str]
+    bind: list[str]
+
+
+def in_order(program: Program) -> list[Service]:
+    """The services of a file, each behind the one that it extends."""
+    ordered: list[Service] = []
+
+    def visit(service: Service) -> None:
+        if service in ordered:
+            return
+        if service.extends is not None and service.extends.program is program:
+            visit(service.extends)
+        ordered.append(service)
+
+    for service in program.services:
+        visit(service)
+    return ordered
+
+
+def service_views(program: Program, context: Context, taken: set[str]) -> list[ServiceView]:
+    """The views of a file's services. Private names avoid `taken`, and are added to it."""
+    services = in_order(program)
+    return [_service_view(service, context, taken, is_alone=len(services) == 1) for service in services]
+
+
+def _private(name: str, taken: set[str]) -> str:
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    taken.add(candidate)
+    return candidate
+
+
+def _service_view(service: Service, context: Context, taken: set[str], *, is_alone: bool) -> ServiceView:
+    own = context.layout.service(service)
+    front = "_" if is_alone else f"_{names.constant_name(service.name)}_"
+    hidden = {
+        names.top_level_name(declaration.name)
+        for function in service.functions
+        for type in (function.result, *[field.type for field in function.arguments])
+        if type is not None
+        for declaration in mentioned(type)
+        if declaration.program is service.program and not isinstance(declaration, Typedef)
+    }
+    given = unique(
+        [(f, names.member_name(f.name, names.CLIENT_NAMES | hidden)) for f in service.functions], context.report
+    )
+    expand = frozenset(given.values())
+    constants: list[str] = []
+    methods: list[MethodView] = []
+    for function in service.functions:
+        constants.append(_private(front + names.constant_name(function.name).lstrip("_"), taken))
+        methods.append(_method_view(function, given[id(function)], constants[-1], own, expand, context))
+    constant = _private(f"{front}SERVICE", taken)
+    parent = service.extends
+    items: list[Node] = [quoted(service.name), *constants]
+    if parent is not None:
+        items.append(f"extends={context.imports.service(parent, 'client')}")
+
+    def base(kind: str, root: str) -> str:
+        return root if parent is None else context.imports.service(parent, kind)
+
+    handler = f"handler: {own.protocol} | {own.async_protocol}"
+    bind = lines(definition(f"def {own.bind}(", (handler,), ") -> rpc.Handlers:"))
+    bind += [f'    """Make `handler` ready to be served as `{service.name}`."""', f"    return rpc.bind({constant}, handler)"]
+    return ServiceView(
+        names=own,
+        doc=docstring(service.doc, 4),
+        protocol_head=class_head(own.protocol, f"{base('protocol', '')}, Protocol".lstrip(", ")),
+        async_protocol_head=class_head(own.async_protocol, f"{base('async_protocol', '')}, Protocol".lstrip(", ")),
+        client_head=class_head(own.client, base("client", "rpc.Client")),
+        async_client_head=class_head(own.async_client, base("async_client", "rpc.AsyncClient")),
+        name=service.name,
+        decorators=decorators(service),
+        methods=methods,
+        constant=constant,
+        description=lines(call("rpc.service", *items), 0, f"{constant}: Final = "),
+        bind=bind,
+    )
+
+
+def _parameters(
+    function: Function, expand: frozenset[str], context: Context
+) -> tuple[list[tuple[str, str, Node | None]], list[str]]:
+    """(name, annotation, default) of each parameter, and the text of each. Defaults only where all that follow have one."""
+    given = unique([(field, names.member_name(field.name)) for field in function.arguments], context.report)
+    found: list[tuple[str, str, Node | None]] = []
+    may_default = True
+    for field in reversed(function.arguments):
+        text = annotation(field.type, context.imports, expand=expand)
+        default: Node | None = None
+        if field.default is not None and is_immutable(field.default):
+            default = value(field.default, field.type, context.imports)
+        elif field.default is not None or field.requiredness == "optional":
+            text += " | None"
+            default = "None"
+        may_default = may_default and default is not None
+        found.append((given[id(field)], text, default if may_default else None))
+    found.reverse()
+    texts = [f"{name}: {text}" if default is None else f"{name}: {text} = {flat(default)}" for name, text, default in found]
+    return found, texts
+
+
+def _is_required(field: Field) -> bool:
+    return field.requiredness != "optional" and field.default is None
+
+
+def _method_view(
+    function: Function, name: str, constant: str, own: ServiceNames, expand: frozenset[str], context: Context
+) -> MethodView:
+    parameters, texts = _parameters(function, expand, context)
+    result = "None" if function.result is None else annotation(function.result, context.imports, expand=expand)
+    sections = _sections(function, context)
+    summary = f"`{function.name}` of `{function.service.name}`." if sections else None
+    doc = docstring(function.doc or summary, 8, sections)
+
+    def head(prefix: str, back: str) -> list[str]:
+        return lines(definition(f"{prefix}def {name}(", ("self", *texts), f") -> {result}:{back}"), 4)
+
+    def declared(prefix: str) -> list[str]:
+        return [*head(prefix, ""), *doc, "        ..."] if doc else head(prefix, " ...")
+
+    def calls(prefix: str, wait: str) -> list[str]:
+        arguments = [constant, *[name for name, _, _ in parameters]]
+        body = lines(call(f"{wait}self._call", *arguments), 8, "return ")
+        marks = [f"    {line}" for line in decorators(function)]
+        return [*marks, *head(prefix, ""), *doc, *body]
+
+    items: list[Node] = [f"{own.protocol}.{name}"]
+    for field, (parameter, _, _) in zip(function.arguments, parameters, strict=True):
+        items.append(table_entry(field, parameter, context, is_required=_is_required(field)))
+    result_node = "rpc.VOID" if function.result is None else _result(function, context)
+    items.append(Pair("result=", result_node))
+    if function.throws:
+        throws = [table_entry(field, names.member_name(field.name), context, is_required=False) for field in function.throws]
+        items.append(Pair("throws=", display("()", *throws)))
+    if function.is_oneway:
+        items.append("oneway=True")
+    if name != function.name:
+        items.append(f"name={quoted(function.name)}")
+    return MethodView(
+        protocol=declared(""),
+        async_protocol=declared("async "),
+        client=calls("", ""),
+        async_client=calls("async ", "await "),
+        description=lines(call("rpc.method", *items), 0, f"{constant}: Final = "),
+    )
+
+
+def _result(function: Function, context: Context) -> Node:
+    assert function.result is not None
+    return expression(function.result, context.imports, context.defined)
+
+
+def _sections(function: Function, context: Context) -> list[str]:
+    sections: list[str] = []
+    described = [f"    {names.member_name(field.name)}: {_one_line(field.doc)}" for field in function.arguments if field.doc]
+    if described:
+        sections.append("\n".join(["Args:", *described]))
+    if function.throws:
+        raised = []
+        for field in function.throws:
+            text = _one_line(field.doc) if field.doc else "declared by the IDL."
+            raised.append(f"    {field.type}: {text}")
+        sections.append("\n".join(["Raises:", *raised]))
+    if function.is_oneway:
+        sections.append("Oneway: nothing comes back, not even an error.")
+    return sections
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,196 @@
+"""The Python target: one module an IDL file, one `__init__.py` a namespace."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import jinja2
+
+import idlc
+from idlc.codegen.environment import environment
+from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.imports import Imports
+from idlc.codegen.python.layout import Layout, Module
+from idlc.codegen.python.services import service_views
+from idlc.codegen.python.types import is_known, mentioned
+from idlc.codegen.python.views import Context, const_view, enum_view, struct_view, typedef_view
+from idlc.codegen.python.wrap import Pair, display, lines
+from idlc.codegen.target import GeneratedFile, TargetOptions
+from idlc.diagnostics import Report
+from idlc.model import Program, Type, Typedef
+
+__all__ = ["PythonTarget"]
+
+# Which runtime the stubs need: checked when they are imported.
+RUNTIME = ".".join(idlc.__version__.split(".")[:2])
+
+
+class PythonTarget:
+    """Typed Python stubs for `idlrt`."""
+
+    name = "python"
+
+    def generate(self, programs: Sequence[Program], report: Report, options: TargetOptions) -> list[GeneratedFile]:
+        """See `Target.generate`."""
+        for program in programs:
+            _leave_out_unknown(program)
+        layout = Layout(programs, report, package=options.package)
+        templates = environment("python", options.templates)
+        files: list[GeneratedFile] = []
+        wanted = [program for program in programs if program.is_requested or options.with_includes]
+        for program in wanted:
+            module = layout.module(program)
+            text = self._module(module, layout, report, templates)
+            files.append(GeneratedFile(PurePosixPath(*module.package, f"{module.name}.py"), text))
+        for package, modules in sorted(layout.packages.items()):
+            modules = [module for module in modules if module.program in wanted]
+            if modules:
+                files += self._package(package, modules, templates, options)
+        if options.templates is not None and any(options.templates.rglob("*.j2")):
+            # What strangers' templates print is not wrapped by the views.
+            files = [_formatted(file) for file in files]
+        return files
+
+    def _module(self, module: Module, layout: Layout, report: Report, templates: jinja2.Environment) -> str:
+        program = module.program
+        taken = set(module.exports)
+        imports = Imports(module, layout, taken)
+        context = Context(layout, imports, report)
+        structs = []
+        for struct in program.structs:
+            structs.append(struct_view(struct, context))
+            context.defined |= {id(struct)}
+        taken.update(imports.aliases())
+        view: dict[str, Any] = {
+            "version": idlc.__version__,
+            "runtime": RUNTIME,
+            "source": program.source.path.name,
+            "enums": [enum_view(enum, context) for enum in program.enums],
+            "structs": structs,
+            "typedefs": [typedef_view(typedef, context) for typedef in _typedefs_in_order(program)],
+            "consts": [const_view(const, context) for const in program.consts],
+            "services": service_views(program, context, taken),
+        }
+        typing = [
+            name
+            for name, is_used in (
+                ("Final", bool(program.consts or program.services)),
+                ("Protocol", bool(program.services)),
+                ("TypeAlias", bool(program.typedefs)),
+            )
+            if is_used
+        ]
+        title = f"Types and services of `{'.'.join(module.package)}`."
+        view |= {
+            "doc": docstring(program.doc or title, 0),
+            "typing": typing,
+            "imports": imports.statements(),
+            "exports": _exports(module.exports),
+            "mentions_deprecated": _mentions_deprecated(program),
+        }
+        return templates.get_template("module.py.j2").render(view)
+
+    def _package(
+        self, package: tuple[str, ...], modules: Sequence[Module], templates: jinja2.Environment, options: TargetOptions
+    ) -> list[GeneratedFile]:
+        folder = PurePosixPath(*package)
+        exports = {module.name: sorted(module.exports) for module in modules}
+        for name, known in _existing_exports(options.existing(folder / "__init__.py")).items():
+            # Another compile put a file into this namespace; its module is still there.
+            if name not in exports and options.existing(folder / f"{name}.py") is not None:
+                exports[name] = known
+        table = display(
+            "{}",
+            *[_table_line(name, exported) for name, exported in sorted(exports.items())],
+            always_breaks=True,
+        )
+        text = templates.get_template("package.py.j2").render(
+            version=idlc.__version__,
+            package=".".join(package),
+            modules=sorted(exports),
+            exports=_exports({name: None for exported in exports.values() for name in exported}),
+            table=lines(table, 4, "_modules = "),
+        )
+        return [GeneratedFile(folder / "__init__.py", text), GeneratedFile(folder / "py.typed", "")]
+
+
+def _leave_out_unknown(program: Program) -> None:
+    """Drop what an included file says with names that were not found (the model warned of each).
+
+    On the wire a field that is left out is an unknown field, which readers skip.
+    """
+    for struct in program.structs:
+        struct.fields = [field for field in struct.fields if is_known(field.type)]
+    program.typedefs = [typedef for typedef in program.typedefs if is_known(typedef.type)]
+    program.consts = [const for const in program.consts if is_known(const.type) and const.value is not None]
+    for service in program.services:
+        service.functions = [
+            function
+            for function in service.functions
+            if all(map(is_known, [function.result, *[field.type for field in (*function.arguments, *function.throws)]]))
+        ]
+
+
+def _table_line(name: str, exported: Sequence[str]) -> Pair:
+    return Pair(f'"{name}": ', display("[]", *[f'"{each}"' for each in exported]))
+
+
+def _exports(names: dict[str, Any]) -> list[str]:
+    return lines(display("[]", *[f'"{name}"' for name in sorted(names)]), 0, "__all__ = ")
+
+
+def _typedefs_in_order(program: Program) -> list[Typedef]:
+    """Each typedef behind those of the same file that it is made of: aliases are evaluated at import."""
+    ordered: list[Typedef] = []
+    seen: set[int] = set()
+
+    def visit(typedef: Typedef) -> None:
+        if id(typedef) in seen:
+            return
+        seen.add(id(typedef))
+        for other in mentioned(typedef.type):
+            if isinstance(other, Typedef) and other.program is program:
+                visit(other)
+        ordered.append(typedef)
+
+    for typedef in program.typedefs:
+        visit(typedef)
+    return ordered
+
+
+def _mentions_deprecated(program: Program) -> bool:
+    """Whether the module has to say the name of a deprecated type, which a type checker may report."""
+    types: list[Type] = [field.type for struct in program.structs for field in struct.fields]
+    types += [typedef.type for typedef in program.typedefs] + [const.type for const in program.consts]
+    for service in program.services:
+        for function in service.functions:
+            types += [field.type for field in (*function.arguments, *function.throws)]
+            types += [] if function.result is None else [function.result]
+    deprecated = any(declaration.deprecated is not None for type in types for declaration in mentioned(type))
+    parents = any(service.extends is not None and service.extends.deprecated is not None for service in program.services)
+    return deprecated or parents
+
+
+def _existing_exports(text: str | None) -> dict[str, list[str]]:
+    """Module → names, as an `__init__.py` that idlc wrote has them; empty for anything else."""
+    if text is None or not text.startswith("# Generated by idlc"):
+        return {}
+    try:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_modules":
+                found: dict[str, list[str]] = ast.literal_eval(node.value)
+                return found
+    except (SyntaxError, ValueError):
+        return {}
+    return {}
+
+
+def _formatted(file: GeneratedFile) -> GeneratedFile:
+    import black
+
+    if file.path.suffix != ".py" or not file.text:
+        return file
+    return GeneratedFile(file.path, black.format_str(file.text, mode=black.Mode()))

@@ -1,0 +1,82 @@
+"""What a target is: a language that idlc writes.
+
+A target turns linked programs into files and touches no disk. Targets are found by entry point
+(`idlc.targets`), the built-in one like a stranger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path, PurePosixPath
+from typing import Protocol, cast
+
+import msgspec
+
+from idlc.diagnostics import Report
+from idlc.model import Program
+
+__all__ = ["GeneratedFile", "Target", "TargetOptions", "UnknownTarget", "find_target"]
+
+
+class UnknownTarget(LookupError):
+    """No target has that name; the message lists those that are known."""
+
+
+class GeneratedFile(msgspec.Struct, frozen=True):
+    """One file to write.
+
+    Attributes:
+        path: below the output folder.
+        text: all of it, lines ending in `\\n`.
+    """
+
+    path: PurePosixPath
+    text: str
+
+
+class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user chose.
+
+    Attributes:
+        package: dotted name of the package that everything is nested under, or empty.
+        templates: a folder whose templates take the place of the built-in ones of the same name.
+        with_includes: write the files that were included too; without, only those that were asked for.
+        existing: the text of a file that is already below the output folder, or `None`; for files that
+            several compiles contribute to.
+    """
+
+    package: str = ""
+    templates: Path | None = None
+    with_includes: bool = True
+    existing: Callable[[PurePosixPath], str | None] = lambda path: None
+
+
+class Target(Protocol):
+    """A language that idlc writes."""
+
+    name: str
+
+    def generate(self, programs: Sequence[Program], report: Report, options: TargetOptions) -> list[GeneratedFile]:
+        """The files of `programs`, in a fixed order.
+
+        What cannot be expressed in the target (two names that become one) is added to `report` as an
+        error; the files are then not to be written.
+        """
+        ...
+
+
+def find_target(name: str) -> Target:
+    """A new instance of the target called `name`.
+
+    Raises:
+        UnknownTarget: there is none.
+    """
+    found = {entry.name: entry for entry in entry_points(group="idlc.targets")}
+    if name in found:
+        return cast("Target", found[name].load()())
+    if name == "python":  # a checkout that is not installed has no entry points
+        from idlc.codegen.python import PythonTarget
+
+        return PythonTarget()
+    raise UnknownTarget(f"no target named {name!r}; known: {', '.join(sorted(found)) or 'python'}")

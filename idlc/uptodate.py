@@ -1,0 +1,177 @@
+"""Knowing that there is nothing to do.
+
+After a compile it is kept what went in (a hash of every file read, and the places where an include was
+looked for in vain) and what came out (a hash of every file written). When the same command finds all of it
+as it was, parsing and generating are skipped; findings are shown again. What is kept lies in the user's
+cache folder, never in the output. A broken or missing entry only means that the work is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import idlc
+from idlc.diagnostics import Diagnostic, Label, Report
+from idlc.resources import cache_dir, resource_dir
+from idlc.source import SourceFile, Span
+
+if TYPE_CHECKING:
+    from idlc.codegen import GeneratedFile
+    from idlc.driver import Request
+    from idlc.source import Loader
+
+__all__ = ["Known", "key_of", "recall", "remember"]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """An earlier compile that still holds."""
+
+    report: Report
+    outputs: list[Path]
+
+
+class _Place(msgspec.Struct, frozen=True, array_like=True):
+    path: str
+    start: int
+    end: int
+
+
+class _Finding(msgspec.Struct, frozen=True):
+    name: str
+    severity: str
+    message: str
+    place: _Place | None
+    note: str
+    labels: list[tuple[_Place, str]]
+    help: str
+
+
+class _Record(msgspec.Struct, frozen=True):
+    inputs: dict[str, tuple[str, str]]
+    absent: list[str]
+    outputs: dict[str, str]
+    findings: list[_Finding]
+
+
+def key_of(request: Request) -> str:
+    """What the compile depends on besides the contents of files: options, and idlc itself."""
+    parts = [
+        idlc.__version__,
+        _fingerprint(),
+        os.getcwd(),
+        str(request.output.resolve()),
+        request.target,
+        request.package,
+        repr((request.allow_negative_ids, request.with_includes)),
+        *[f"p{path.resolve()}={path}" for path in request.paths],
+        *[f"i{path.resolve()}" for path in request.include_dirs],
+    ]
+    if request.templates is not None:
+        parts += [f"t{file}{_hash(file.read_bytes())}" for file in sorted(request.templates.rglob("*")) if file.is_file()]
+    return _hash("\0".join(parts).encode())
+
+
+def recall(key: str, output: Path) -> Known | None:
+    """The earlier compile of this key, if inputs and outputs are still as it left them."""
+    try:
+        record = msgspec.json.decode(_entry(key).read_bytes(), type=_Record)
+        sources: dict[str, SourceFile] = {}
+        for path, (name, digest) in record.inputs.items():
+            data = Path(path).read_bytes()
+            if _hash(data) != digest:
+                return None
+            sources[path] = SourceFile(Path(path), data.decode("utf-8-sig"), name=name)
+        if any(os.path.exists(path) for path in record.absent):
+            return None
+        outputs = [output / path for path in record.outputs]
+        for path, digest in zip(outputs, record.outputs.values(), strict=True):
+            if _hash(path.read_bytes()) != digest:
+                return None
+        report = Report()
+        for finding in record.findings:
+            report.add(_thaw(finding, sources))
+        return Known(report, outputs)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def remember(key: str, loader: Loader, report: Report, output: Path, files: Sequence[GeneratedFile]) -> None:
+    """Keep a compile that went well."""
+    with suppress(OSError):
+        # Hashed from what was parsed: a file that was edited meanwhile is not taken for the one that was compiled.
+        record = _Record(
+            {str(path): (file.name, _hash(path.read_bytes())) for path, file in loader.files.items()},
+            sorted(map(str, loader.absent)),
+            {str(file.path): _hash(file.text.encode()) for file in files},
+            [_freeze(diagnostic) for diagnostic in report],
+        )
+        if any(_changed_since_read(path, file) for path, file in loader.files.items()):
+            return
+        entry = _entry(key)
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=entry.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(msgspec.json.encode(record))
+        os.replace(name, entry)
+
+
+def _changed_since_read(path: Path, file: SourceFile) -> bool:
+    return path.read_bytes().decode("utf-8-sig", "replace") != file.text
+
+
+def _entry(key: str) -> Path:
+    return cache_dir() / "uptodate" / f"{key}.json"
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _fingerprint() -> str:
+    """Changes when idlc's own files do: somebody who works on a template sees its effect at once."""
+    stamps: list[str] = []
+    for folder in (Path(__file__).parent, resource_dir("templates"), resource_dir("grammars")):
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".py", ".j2", ".lark"):
+                status = file.stat()
+                stamps.append(f"{file}:{status.st_mtime_ns}:{status.st_size}")
+    return _hash("\n".join(stamps).encode())
+
+
+def _place(span: Span) -> _Place:
+    return _Place(str(span.file.path), span.start, span.end)
+
+
+def _freeze(diagnostic: Diagnostic) -> _Finding:
+    return _Finding(
+        diagnostic.name,
+        diagnostic.severity,
+        diagnostic.message,
+        None if diagnostic.span is None else _place(diagnostic.span),
+        diagnostic.note,
+        [(_place(label.span), label.text) for label in diagnostic.labels],
+        diagnostic.help,
+    )
+
+
+def _thaw(finding: _Finding, sources: dict[str, SourceFile]) -> Diagnostic:
+    def span(place: _Place) -> Span:
+        return Span(sources[place.path], place.start, place.end)
+
+    return Diagnostic(
+        name=finding.name,
+        severity="error" if finding.severity == "error" else "warning",
+        message=finding.message,
+        span=None if finding.place is None else span(finding.place),
+        note=finding.note,
+        labels=tuple(Label(span(place), text) for place, text in finding.labels),
+        help=finding.help,
+    )

@@ -1,0 +1,52 @@
+"""idlrt, the runtime that generated stubs run on.
+
+`encode` and `decode` turn values into bytes and back, `Server` serves handlers, generated clients call.
+"""
+
+from idlrt.door import decode, encode
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    CircuitOpen,
+    ConfigurationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    LocalProtocolError,
+    NoInstance,
+    NotSent,
+    Overloaded,
+    ProtocolError,
+    RemoteProtocolError,
+    RpcError,
+    Unknown,
+)
+from idlrt.server import Server
+from idlrt.spec import DeclaredError, which
+from idlrt.version import __version__
+from idlrt.wire import Limits
+
+__all__ = [
+    "ApplicationCode",
+    "ApplicationError",
+    "CircuitOpen",
+    "ConfigurationError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "DeclaredError",
+    "Limits",
+    "LocalProtocolError",
+    "NoInstance",
+    "NotSent",
+    "Overloaded",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RpcError",
+    "Server",
+    "Unknown",
+    "__version__",
+    "decode",
+    "encode",
+    "which",
+]
