@@ -50,6 +50,7 @@ class Lexer:
     Attributes:
         keywords: types of the tokens that are names wherever the grammar asks for a name.
         types: text of a keyword or symbol → its type.
+        texts: the reverse.
     """
 
     def __init__(self, terminals: Iterable[TerminalDef]) -> None:
@@ -60,6 +61,7 @@ class Lexer:
                 self.types[terminal.pattern.value] = str(terminal.name)
             elif terminal.name not in _IGNORED:
                 patterns.append(terminal)
+        self.texts = {type: text for text, type in self.types.items()}
         self.keywords = frozenset(type for text, type in self.types.items() if text[0].isalpha())
         comment = next(terminal for terminal in terminals if terminal.name == "COMMENT")
         symbols = "".join(re.escape(text) for text in self.types if not text[0].isalpha())

@@ -1,7 +1,10 @@
 """From a file to its syntax tree.
 
-Lark's LALR machine does the parsing, fed here token by token, because the parser decides two things that Lark's own loop
-does not: whether a keyword is one at this place, and how to go on after an error.
+Lark's LALR machine does the parsing. It is fed token by token from here, because two decisions are not Lark's: whether a
+keyword is one at this place (the machine is asked what it can take), and how to go on after an error.
+
+Errors: every mistake is reported once. Nothing is said about a second one before a token was understood in between, or on a
+line that already has one.
 """
 
 from __future__ import annotations
@@ -10,14 +13,24 @@ from typing import Any
 
 from lark import UnexpectedToken
 
-from idlc.diagnostics import Report
+from idlc.diagnostics import Fix, Label, Report
 from idlc.source import SourceFile, Span
 from idlc.syntax import nodes
 from idlc.syntax.comments import attach
-from idlc.syntax.grammar import grammar
+from idlc.syntax.expectations import acceptable, expected_words, found_words
+from idlc.syntax.grammar import Grammar, grammar
+from idlc.syntax.hints import Hint, Place, find_hint
 from idlc.syntax.lexer import END, Token
+from idlc.syntax.lost import lost_names
+from idlc.syntax.recovery import Level, close, go_on_at, levels, looks_like_definition, return_to, starts_line
 
 __all__ = ["parse"]
+
+_MAX_ERRORS = 20
+_MAX_DEPTH = 400  # states on the parser's stack; nobody nests types or values a hundred deep
+_DEFINITIONS = frozenset(
+    {"STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE", "TYPEDEF", "CONST", "INCLUDE", "NAMESPACE", "CPP_INCLUDE"}
+)
 
 
 def parse(source: SourceFile, report: Report) -> nodes.Document:
@@ -26,21 +39,268 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
     What cannot be read is reported and left out; the rest of the file is read all the same.
     """
     machine = grammar()
-    tokens, comments = machine.lexer.scan(source, report)
-    state = machine.start()
-    keywords = machine.lexer.keywords
-    actions = machine.actions
-    stack = state.state_stack
-    feed = state.feed_token
-    items: Any = ()
-    for token in tokens:
-        if token.type in keywords and token.type not in actions[stack[-1]]:
-            token = Token("NAME", token.text, token.start, token.end)
-        try:
-            items = feed(token, token.type == END)
-        except UnexpectedToken as e:
-            report.error("syntax.unexpected", f"unexpected `{token.text}`", Span(source, token.start, token.end), help=str(e.expected))
-            items = ()
-            break
+    found = Report()  # of this file alone: where the lexer complained, the parser keeps quiet
+    tokens, comments = machine.lexer.scan(source, found)
+    parser = _Parser(machine, source, tokens, found)
+    items = parser.run()
+    for diagnostic in found:
+        report.add(diagnostic)
     doc, docs = attach(source.text, comments, tokens, items)
-    return nodes.Document(source=source, items=items, comments=tuple(comments), docs=docs, doc=doc)
+    return nodes.Document(
+        source=source,
+        items=items,
+        comments=tuple(comments),
+        docs=docs,
+        doc=doc,
+        errors=tuple(parser.errors),
+        lost=lost_names(source.text, tokens, items) if parser.errors else frozenset(),
+    )
+
+
+class _Parser:
+    def __init__(self, machine: Grammar, source: SourceFile, tokens: list[Token], report: Report) -> None:
+        self._machine = machine
+        self._actions = machine.actions
+        self._source = source
+        self._tokens = tokens
+        self._report = report
+        self._state = machine.start()
+        self._silent_lines = {d.span.position.line for d in report if d.span is not None}
+        self._is_comment_open = any(d.name == "syntax.comment.unclosed" for d in report)
+        self._reported = 0
+        self._last_failure = -1
+        self._repaired: set[int] = set()
+        self.errors: list[int] = []
+
+    def run(self) -> tuple[nodes.Item, ...]:
+        """Feed all tokens; the items that could be read."""
+        tokens = self._tokens
+        feed = self._state.feed_token
+        actions = self._actions
+        stack = self._state.state_stack
+        keywords = self._machine.lexer.keywords
+        index = 0
+        while True:
+            token = tokens[index]
+            try:
+                if token.type in keywords and token.type not in actions[stack[-1]]:
+                    if self._is_unclosed(index):
+                        self._close_for(index)
+                        continue
+                    token = Token("NAME", token.text, token.start, token.end)
+                if len(stack) > _MAX_DEPTH:
+                    index = self._too_deep(index)
+                    continue
+                result: Any = feed(token, token.type == END)
+            except UnexpectedToken:
+                if self._reported >= _MAX_ERRORS:
+                    return self._stop(index)
+                index = self._recover(index)
+                continue
+            if token.type == END:
+                return result  # type: ignore[no-any-return]
+            index += 1
+
+    # Lists that are not closed
+
+    def _is_unclosed(self, index: int) -> bool:
+        """Whether a definition seems to begin here although the one before has not ended, or a function although the
+        arguments before it have not."""
+        type = self._tokens[index].type
+        if index in self._repaired:
+            return False
+        if type in ("VOID", "ONEWAY") and starts_line(self._source, self._tokens, index):
+            opener = self._last_opener()
+            return opener is not None and opener.text == "("
+        if type not in _DEFINITIONS or not looks_like_definition(self._source, self._tokens, index):
+            return False
+        lists = levels(self._state, self._actions)
+        values = self._state.value_stack
+        first = values[lists[-1].depth] if lists and len(values) > lists[-1].depth else None
+        if not isinstance(first, Token):
+            return False
+        return self._column(self._tokens[index]) <= self._column(first)
+
+    def _column(self, token: Token) -> int:
+        return self._source.position(token.start).column
+
+    def _close_for(self, index: int) -> None:
+        """End all open lists, so that the definition at `index` can begin; or just the arguments before a function."""
+        self._repaired.add(index)
+        lists = levels(self._state, self._actions)
+        self._complain_unclosed(lists, index)
+        if self._tokens[index].type in _DEFINITIONS:
+            self._close_all(index)
+        elif lists[0].element == "field":
+            close(lists[0], self._state, self._actions, self._tokens[index - 1].end)
+        else:
+            return_to(lists[0], self._state, self._actions)
+        self._last_failure = index
+
+    def _close_all(self, index: int) -> None:
+        lists = levels(self._state, self._actions)
+        while len(lists) > 1:
+            close(lists[0], self._state, self._actions, self._tokens[index - 1].end)
+            following = levels(self._state, self._actions)
+            if len(following) >= len(lists):  # the bracket did not end the list
+                return_to(lists[1], self._state, self._actions)
+                following = levels(self._state, self._actions)
+            lists = following
+        return_to(lists[0], self._state, self._actions)
+
+    def _complain_unclosed(self, lists: list[Level], index: int) -> None:
+        opener = self._last_opener() or lists[0].opener
+        if opener is None:
+            self._complain_unexpected(index, lists)
+            return
+        token = self._tokens[index]
+        closer = {"{": "}", "(": ")", "[": "]"}[opener.text]
+        at = Span(self._source, token.start, token.end)
+        found = "a new definition" if token.type in _DEFINITIONS else "the next function"
+        if token.type == END:
+            found = "end of file"
+            end = self._tokens[index - 1].end
+            at = Span(self._source, end - 1, end)
+        self._complain(
+            index,
+            "syntax.unclosed",
+            f"expected `{closer}`, found {found}",
+            at,
+            labels=(Label(Span(self._source, opener.start, opener.end), "not closed"),),
+            help=f"close it with `{closer}`",
+        )
+
+    def _last_opener(self) -> Token | None:
+        for value in reversed(self._state.value_stack):
+            if isinstance(value, Token) and value.text in ("{", "(", "["):
+                return value
+        return None
+
+    # Everything else
+
+    def _recover(self, index: int) -> int:
+        """Report the error at `index` and bring the parser to where it can go on; which is with the returned token."""
+        token = self._tokens[index]
+        lists = levels(self._state, self._actions)
+        is_stuck = self._last_failure == index
+        if token.type == END and len(lists) > 1 or token.type == END and self._last_opener() is not None:
+            self._complain_unclosed(lists, index)
+        else:
+            hint = self._complain_unexpected(index, lists)
+            if hint is not None and hint.repair and index not in self._repaired:
+                self._repaired.add(index)
+                return self._repair(index, hint)
+            if hint is not None and hint.drop:
+                self._drop(self._tokens[index - hint.drop].start)
+        self._last_failure = index
+        start = index + 1 if is_stuck and token.type != END else index
+        resumed = go_on_at(self._state, self._actions, self._source, self._tokens, index, start)
+        if resumed == index and token.type == END:
+            self._close_all(index)
+        if resumed > index:
+            self._last_failure = resumed
+        return resumed
+
+    def _repair(self, index: int, hint: Hint) -> int:
+        token = self._tokens[index]
+        if hint.repair == "skip":
+            return min(index + hint.count, len(self._tokens) - 1)
+        if hint.repair == "insert":
+            self._tokens.insert(index, Token(hint.type, "", token.start, token.start))
+        else:
+            self._tokens[index] = Token(hint.type, token.text, token.start, token.end, token.text)
+        return index
+
+    def _drop(self, start: int) -> None:
+        """Take back the elements of the innermost list that go beyond `start`."""
+        level = levels(self._state, self._actions)[0]
+        return_to(level, self._state, self._actions)
+        values = self._state.value_stack[-1] if self._state.value_stack else None
+        if isinstance(values, list):
+            values[:] = [node for node in values if node.end <= start]
+
+    def _complain_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
+        token = self._tokens[index]
+        level = lists[0]
+        stack = self._state.state_stack
+        place = Place(
+            source=self._source,
+            tokens=self._tokens,
+            index=index,
+            list=level.element,
+            opener=level.opener.text if level.opener is not None else "",
+            is_between=level.element in self._actions[stack[-1]] or self._is_after_element(level),
+            acceptable=frozenset(acceptable(self._actions, stack)),
+        )
+        hint = find_hint(place)
+        message, at, fixes, help, name = "", token, (), "", "syntax.unexpected"
+        first = last = token
+        if hint is not None:
+            name, message, help = hint.name, hint.message, hint.help
+            first = self._tokens[max(0, index + hint.shown[0])]
+            last = self._tokens[min(len(self._tokens) - 1, index + hint.shown[1])]
+        span = Span(self._source, first.start, last.end)
+        if hint is not None and hint.fix:
+            fixes = (Fix(span, hint.fix),)
+        if not message:
+            message = f"expected {self._expected(level)}, found {found_words(at)}"
+        if token.type == END and first is token:
+            end = self._tokens[index - 1].end if index else 0
+            span = Span(self._source, max(0, end - 1), end)
+        labels: tuple[Label, ...] = ()
+        opener = self._last_opener()
+        closes = {"{": "}", "(": ")", "[": "]"}
+        if opener is not None and token.text in ("}", ")", "]") and closes[opener.text] != token.text:
+            labels = (Label(Span(self._source, opener.start, opener.end), "not closed"),)
+        self._complain(index, name, message, span, help=help, fixes=fixes, labels=labels)
+        return hint
+
+    def _is_after_element(self, level: Level) -> bool:
+        """Whether the innermost list could go on with a next element: the last one may be complete."""
+        element = {"item": "STRUCT", "member": "NAME", "function": "VOID", "field": "REQUIRED"}[level.element]
+        state = acceptable(self._actions, self._state.state_stack).get(element)
+        return state is not None and level.element in self._actions[state]
+
+    def _expected(self, level: Level) -> str:
+        is_argument = level.element == "field" and level.opener is not None and level.opener.text == "("
+
+        def rename(words: str) -> str:
+            return words.replace("a field", "an argument", 1) if is_argument else words
+
+        return expected_words(self._actions, self._state.state_stack, self._machine.lexer.texts, rename)
+
+    def _complain(self, index: int, name: str, message: str, span: Span, **details: Any) -> None:
+        """Report, unless it is likely to be a consequence of what has been reported already."""
+        token = self._tokens[index]
+        self.errors.append(token.start)
+        line = span.position.line
+        if self._last_failure == index or line in self._silent_lines or (self._is_comment_open and token.type == END):
+            return
+        self._silent_lines.add(line)
+        self._reported += 1
+        self._report.error(name, message, span, **details)
+
+    def _too_deep(self, index: int) -> int:
+        """Values or types nested beyond reason."""
+        token = self._tokens[index]
+        self._complain(
+            index, "syntax.depth", "nested too deeply", Span(self._source, token.start, token.end), help="name the inner parts"
+        )
+        self._last_failure = index
+        return go_on_at(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))
+
+    def _stop(self, index: int) -> tuple[nodes.Item, ...]:
+        """Give up on a file that is nothing but errors."""
+        token = self._tokens[index]
+        self.errors.append(token.start)
+        self._report.error(
+            "syntax.many",
+            f"more than {_MAX_ERRORS} syntax errors; the rest of the file was not read",
+            Span(self._source, token.start, token.end),
+        )
+        self._tokens[index:-1] = []
+        self._close_all(index)
+        try:
+            return self._state.feed_token(self._tokens[-1], True)  # type: ignore[no-any-return]
+        except UnexpectedToken:
+            return ()

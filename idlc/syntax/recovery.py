@@ -1,0 +1,182 @@
+"""Going on after a syntax error.
+
+The parser is always inside some lists: items of the file, members of an enum, functions of a service, fields or arguments.
+After an error the broken element is given up, the text is skipped to where the next element seems to begin, and parsing
+goes on in the innermost list that this place belongs to; what the list already has is kept.
+
+Places to go on, whichever comes first: a separator or the closing bracket of a list; a line that looks like the next element;
+a line that looks like a definition. The last also ends lists that were never closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from lark import UnexpectedToken
+
+from idlc.source import SourceFile
+from idlc.syntax.grammar import ParserState
+from idlc.syntax.lexer import END, Token
+
+__all__ = ["Level", "close", "go_on_at", "levels", "looks_like_definition", "return_to", "starts_line"]
+
+Actions = Mapping[int, Mapping[str, tuple[Any, Any]]]
+
+_BLOCKS = frozenset({"STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE"})
+_LINES = frozenset({"TYPEDEF", "CONST", "INCLUDE", "NAMESPACE", "CPP_INCLUDE"})
+_OPENERS = {"LBRACE": "RBRACE", "LPAR": "RPAR", "LSQB": "RSQB"}
+_CLOSERS = frozenset(_OPENERS.values())
+_ELEMENTS = ("item", "member", "function", "field")
+
+
+class Level(msgspec.Struct):
+    """A list that the parser is in.
+
+    Attributes:
+        element: what it is a list of.
+        depth: where the parser's stack has the state in which the next element can begin.
+        opener: the bracket it began with, `None` at the top of the file.
+        is_new: whether the list itself is not on the stack yet, because its bracket was the last token.
+    """
+
+    element: str
+    depth: int
+    opener: Token | None
+    is_new: bool = False
+
+    @property
+    def closer(self) -> str:
+        """Type of the token that ends the list."""
+        return _OPENERS[self.opener.type] if self.opener is not None else END
+
+
+def levels(state: ParserState, actions: Actions) -> list[Level]:
+    """The lists that the parser is in, innermost first."""
+    found: list[Level] = []
+    stack = state.state_stack
+    above: Mapping[str, Any] = {}
+    for depth in range(len(stack) - 1, -1, -1):
+        here = actions[stack[depth]]
+        for element in _ELEMENTS:
+            if element in here:
+                found.append(Level(element, depth, _opener(state, depth - 1)))
+            elif f"{element}s" in here and element not in above:
+                found.append(Level(element, depth, _opener(state, depth), is_new=True))
+        above = here
+    return found
+
+
+def _opener(state: ParserState, depth: int) -> Token | None:
+    value = state.value_stack[depth - 1] if depth > 0 else None
+    return value if isinstance(value, Token) and value.type in _OPENERS else None
+
+
+def return_to(level: Level, state: ParserState, actions: Actions) -> None:
+    """Give up everything above a list."""
+    del state.state_stack[level.depth + 1 :]
+    del state.value_stack[level.depth :]
+    if level.is_new:
+        state.state_stack.append(actions[state.state_stack[-1]][f"{level.element}s"][1])
+        state.value_stack.append([])
+        level.depth += 1
+        level.is_new = False
+
+
+def close(level: Level, state: ParserState, actions: Actions, offset: int) -> None:
+    """Give up everything above a list and end the list, as if its closing bracket stood at `offset`."""
+    return_to(level, state, actions)
+    if level.opener is None:
+        return
+    depth, values = list(state.state_stack), list(state.value_stack)
+    try:
+        state.feed_token(Token(level.closer, "", offset, offset))
+    except UnexpectedToken:
+        state.state_stack[:], state.value_stack[:] = depth, values
+
+
+def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
+    """Whether a definition or header seems to begin here: a keyword, first on its line, with what has to follow it."""
+    token = tokens[index]
+    if not starts_line(source, tokens, index) or token.type not in _BLOCKS and token.type not in _LINES:
+        return False
+    following = tokens[index + 1 : index + 4]
+    if len(following) < 2:
+        return False
+    if token.type in ("INCLUDE", "CPP_INCLUDE"):
+        return following[0].type == "STRING"
+    if token.type in _BLOCKS:
+        is_named = following[0].text[:1].isidentifier()
+        return is_named and following[1].type in ("LBRACE", "EXTENDS", "XSD_ALL")
+    if token.type == "NAMESPACE":
+        is_named = following[1].text[:1].isidentifier() or following[1].type == "STRING"
+        return is_named and "\n" not in source.text[token.end : following[1].start]
+    is_typed = following[0].text[:1].isidentifier() and len(following) == 3
+    return is_typed and "\n" not in source.text[token.end : following[1].start] and following[1].type in (
+        "NAME",
+        "LESSTHAN",
+        "LPAR",
+        "CPP_TYPE",
+    )
+
+
+def starts_line(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
+    """Whether a token is the first one on its line."""
+    return index == 0 or "\n" in source.text[tokens[index - 1].end : tokens[index].start]
+
+
+def go_on_at(
+    state: ParserState, actions: Actions, source: SourceFile, tokens: Sequence[Token], index: int, start: int
+) -> int:
+    """Recover from an error at `index`: bring the parser to where it can go on, and say with which token.
+
+    Args:
+        start: where to begin looking, `index` or later.
+    """
+    lists = levels(state, actions)
+    open_brackets = [value.type for value in state.value_stack[lists[0].depth :] if isinstance(value, Token)]
+    pending = [_OPENERS[type] for type in open_brackets if type in _OPENERS]
+    position = start
+    while True:
+        token = tokens[position]
+        if token.type == END or looks_like_definition(source, tokens, position):
+            for level in levels(state, actions)[:-1]:
+                close(level, state, actions, tokens[position - 1].end if position else 0)
+            return_to(levels(state, actions)[-1], state, actions)
+            return position
+        if token.type in _OPENERS:
+            pending.append(_OPENERS[token.type])
+        elif token.type in _CLOSERS:
+            if token.type in pending:
+                while pending.pop() != token.type:
+                    pass
+                if not pending and lists[0].element == "item" and token.type == "RBRACE":
+                    return_to(lists[0], state, actions)
+                    return position + 1
+            else:
+                closed = next((level for level in lists if level.closer == token.type), None)
+                if closed is not None:
+                    return_to(closed, state, actions)
+                    return position
+        elif not pending and token.type in ("COMMA", "SEMICOLON"):
+            return_to(lists[0], state, actions)
+            return position + 1
+        elif position > index and starts_line(source, tokens, position) and _begins(lists[0].element, tokens, position):
+            if not pending or (lists[0].element == "field" and pending[-1] != "RBRACE"):
+                return_to(lists[0], state, actions)
+                return position
+        position += 1
+
+
+def _begins(element: str, tokens: Sequence[Token], index: int) -> bool:
+    """Whether the next element of a list seems to begin with this token, which is the first on its line."""
+    token, following = tokens[index], tokens[index + 1]
+    if element == "field":
+        is_numbered = token.type == "INT" and following.type == "COLON"
+        return is_numbered or token.type in ("REQUIRED", "OPTIONAL")
+    if element == "member":
+        return token.type == "NAME" and following.type in ("EQUAL", "COMMA", "SEMICOLON", "RBRACE")
+    if element == "function":
+        return token.type in ("ONEWAY", "VOID", "NAME", "LIST", "SET", "MAP") and following.type != "EQUAL"
+    return False
