@@ -1,0 +1,160 @@
+"""Rules about fields, arguments and exceptions of functions, and about the types they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from idlc.checks.base import Finding, check
+from idlc.checks.walk import duplicates, field_lists, id_span, next_free_id, type_nodes
+from idlc.diagnostics import Fix, Label
+from idlc.model import BaseType, Enum, MapType, Program, Reference, Struct, Typedef, resolve
+from idlc.source import Span
+from idlc.syntax import nodes
+
+__all__: list[str] = []
+
+_MAX_ID = 2**15 - 1
+
+
+@check("field.id.duplicate", "error")
+def duplicate_ids(program: Program) -> Iterator[Finding]:
+    """The id is what a field is known by on the wire; two fields of one struct cannot share it."""
+    for fields in field_lists(program):
+        first: dict[int, int] = {}
+        for index, field in enumerate(fields):
+            known = first.setdefault(field.id, index)
+            if known != index:
+                yield Finding(
+                    f"field id {field.id} is used twice",
+                    id_span(field),
+                    note="used again here",
+                    labels=(Label(id_span(fields[known]), "first used here"),),
+                    help=f"the next free id is {next_free_id(fields)}",
+                )
+
+
+@check("field.name.duplicate", "error")
+def duplicate_names(program: Program) -> Iterator[Finding]:
+    """Two fields of one struct, or two arguments of one function, cannot have the same name."""
+    for fields in field_lists(program):
+        for again, first in duplicates(fields):
+            yield Finding(
+                f"field name `{again.name}` is used twice",
+                again.span,
+                note="used again here",
+                labels=(Label(first.span, "first used here"),),
+            )
+
+
+@check("field.id.missing", "warning")
+def missing_ids(program: Program) -> Iterator[Finding]:
+    """Fields without an id are numbered by their order, so that inserting one breaks everybody who has the old file."""
+    for fields in field_lists(program):
+        missing = [field for field in fields if field.node.id is None]
+        if missing:
+            first, more = missing[0], len(missing) - 1
+            others = "" if not more else f", nor do {more} more after it" if more > 1 else ", nor does one more after it"
+            free = next_free_id(fields)
+            at = Span(first.span.file, first.node.start, first.node.start)
+            yield Finding(
+                f"field `{first.name}` has no id{others}",
+                first.span,
+                help=f"write `{free}:` before it; until then its id is {first.id}",
+                fixes=(Fix(at, f"{free}: "),),
+            )
+
+
+@check("field.id.negative", "warning")
+def negative_ids(program: Program) -> Iterator[Finding]:
+    """Ids count from 1. Apache Thrift ignores others and numbers the field itself, unless it is told to keep them."""
+    for fields in field_lists(program):
+        for field in fields:
+            written = field.node.id
+            if written is not None and written.value <= 0:
+                fate = "is kept" if field.is_explicit else f"is ignored, the id of `{field.name}` is {field.id}"
+                yield Finding(
+                    f"field id {written.value} is not positive and {fate}",
+                    id_span(field),
+                    help=f"the next free id is {next_free_id(fields)}",
+                )
+
+
+@check("field.id.range", "error")
+def ids_out_of_range(program: Program) -> Iterator[Finding]:
+    """Ids are 16-bit numbers on the wire."""
+    for fields in field_lists(program):
+        for field in fields:
+            if not -_MAX_ID - 1 <= field.id <= _MAX_ID:
+                yield Finding(f"field id {field.id} does not fit in 16 bits", id_span(field), help=f"ids go up to {_MAX_ID}")
+
+
+@check("union.required", "warning")
+def required_in_union(program: Program) -> Iterator[Finding]:
+    """Exactly one field of a union is set, so none of them can be required."""
+    for struct in program.structs:
+        for field in struct.fields:
+            at = field.node.requiredness_span
+            if struct.kind == "union" and field.node.requiredness == "required" and at is not None:
+                span = Span(program.source, *at)
+                yield Finding(
+                    "a field of a union cannot be required",
+                    span,
+                    help="remove `required`",
+                    fixes=(Fix(Span(program.source, at[0], field.node.type.start), ""),),
+                )
+
+
+@check("union.defaults", "error")
+def two_defaults_in_union(program: Program) -> Iterator[Finding]:
+    """A union has one field set; two default values contradict each other."""
+    for struct in program.structs:
+        if struct.kind == "union":
+            with_default = [field for field in struct.fields if field.node.default is not None]
+            for field in with_default[1:]:
+                yield Finding(
+                    f"union `{struct.name}` has two default values",
+                    field.span,
+                    labels=(Label(with_default[0].span, "first one here"),),
+                )
+
+
+@check("field.type.exception", "warning")
+def exceptions_as_values(program: Program) -> Iterator[Finding]:
+    """Exceptions are thrown; as values they are not understood by all implementations (Apache Thrift 0.20 refuses them)."""
+    places = [(fields, "field") for fields in (struct.fields for struct in program.structs)]
+    functions = [function for service in program.services for function in service.functions]
+    places += [(function.arguments, "argument") for function in functions]
+    for fields, kind in places:
+        for field in fields:
+            if _is_exception(field.type):
+                yield Finding(f"{kind} `{field.name}` has an exception as its type", program.document.span(field.node.type))
+    for function in functions:
+        if function.result is not None and function.node.result is not None and _is_exception(function.result):
+            yield Finding(f"function `{function.name}` returns an exception", program.document.span(function.node.result))
+
+
+def _is_exception(type: object) -> bool:
+    while isinstance(type, Reference) and isinstance(type.target, Typedef):
+        type = type.target.type
+    return isinstance(type, Reference) and isinstance(type.target, Struct) and type.target.kind == "exception"
+
+
+@check("type.key", "warning")
+def difficult_keys(program: Program) -> Iterator[Finding]:
+    """Structs and containers cannot be looked up in many languages, and doubles are not reliably equal to themselves."""
+    for type, node in type_nodes(program):
+        if isinstance(type, MapType) and isinstance(node, nodes.MapType):
+            wire = resolve(type.key)
+            is_enum = isinstance(wire, Reference) and isinstance(wire.target, Enum)
+            if not is_enum and not (isinstance(wire, BaseType) and wire.name != "double"):
+                yield Finding(f"`{type.key}` does not do well as the key of a map", program.document.span(node.key))
+
+
+@check("type.byte", "warning")
+def byte_is_deprecated(program: Program) -> Iterator[Finding]:
+    """`byte` is the old name of `i8`; it does not say that it has a sign. Reported once a file."""
+    for _, node in type_nodes(program):
+        if isinstance(node, nodes.NamedType) and node.name.text == "byte":
+            span = program.document.span(node.name)
+            yield Finding("`byte` is deprecated", span, help="write `i8`", fixes=(Fix(span, "i8"),))
+            return

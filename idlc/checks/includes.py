@@ -1,0 +1,37 @@
+"""Rules about includes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from idlc.checks.base import Finding, check
+from idlc.diagnostics import Fix, Label
+from idlc.model import Program
+from idlc.syntax import nodes
+
+__all__: list[str] = []
+
+
+@check("include.unused", "warning")
+def unused_includes(program: Program) -> Iterator[Finding]:
+    """An include that nothing needs only makes the file slower to read."""
+    if program.document.errors:
+        return  # what was lost may have needed it
+    for include in program.includes:
+        if not include.is_used:
+            yield Finding(f"nothing in this file uses `{include.name}`", include.span, fixes=(Fix(include.span, ""),))
+
+
+@check("include.duplicate", "warning")
+def duplicate_includes(program: Program) -> Iterator[Finding]:
+    """Including a file once is enough."""
+    first: dict[str, nodes.Include] = {}
+    for node in program.document.items:
+        if isinstance(node, nodes.Include):
+            known = first.setdefault(node.path.value, node)
+            if known is not node and known.alias == node.alias:
+                yield Finding(
+                    f"`{node.path.value}` is included twice",
+                    program.document.span(node),
+                    labels=(Label(program.document.span(known), "first included here"),),
+                )

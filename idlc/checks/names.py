@@ -1,0 +1,93 @@
+"""Rules about names and namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from idlc.checks.base import Finding, check
+from idlc.diagnostics import Label
+from idlc.model import BASE_TYPES, Declaration, Program
+from idlc.syntax import nodes
+
+__all__: list[str] = []
+
+_BUILTIN = frozenset(BASE_TYPES) - {"uuid"} | {"byte", "void", "list", "set", "map"}
+
+
+def _types(program: Program) -> Iterator[Declaration]:
+    yield from program.typedefs
+    yield from program.enums
+    yield from program.structs
+
+
+def _declared(program: Program) -> Iterator[Declaration]:
+    yield from _types(program)
+    yield from program.consts
+    for enum in program.enums:
+        yield from enum.members
+    for struct in program.structs:
+        yield from struct.fields
+    for service in program.services:
+        yield service
+        for function in service.functions:
+            yield function
+            yield from function.arguments
+            yield from function.throws
+
+
+@check("name.dotted", "error")
+def dotted_names(program: Program) -> Iterator[Finding]:
+    """A dot is what separates a file's name from the name of something in it; no name has one itself."""
+    for thing in _declared(program):
+        if "." in thing.name:
+            yield Finding(
+                f"name `{thing.name}` has a `.` in it", thing.span, help=f"write `{thing.name.replace('.', '_')}`"
+            )
+
+
+@check("name.builtin", "error")
+def builtin_names(program: Program) -> Iterator[Finding]:
+    """A type with the name of a built-in one could not be used."""
+    for thing in _types(program):
+        if thing.name in _BUILTIN:
+            yield Finding(f"`{thing.name}` is the name of a built-in type", thing.span)
+
+
+@check("name.constant", "warning")
+def constants_named_like_types(program: Program) -> Iterator[Finding]:
+    """Constants and types share a module in many languages."""
+    types = {thing.name: thing for thing in (*_types(program), *program.services)}
+    for const in program.consts:
+        known = types.get(const.name)
+        if known is not None:
+            yield Finding(
+                f"constant `{const.name}` has the name of a type",
+                const.span,
+                labels=(Label(known.span, "declared here"),),
+            )
+
+
+@check("namespace.duplicate", "warning")
+def duplicate_namespaces(program: Program) -> Iterator[Finding]:
+    """One namespace per language; the first one counts."""
+    first: dict[str, int] = {}
+    for index, namespace in enumerate(program.namespaces):
+        known = first.setdefault(namespace.scope, index)
+        if known != index:
+            yield Finding(
+                f"`{namespace.scope}` has two namespaces",
+                namespace.span,
+                labels=(Label(program.namespaces[known].span, "first one here"),),
+            )
+
+
+@check("namespace.hyphen", "warning")
+def hyphens_in_namespaces(program: Program) -> Iterator[Finding]:
+    """Apache Thrift does not read a namespace with a hyphen."""
+    for node in program.document.items:
+        if isinstance(node, nodes.Namespace) and "-" in node.name.text:
+            yield Finding(
+                f"namespace `{node.name.text}` has a hyphen, which Apache Thrift does not read",
+                program.document.span(node.name),
+                help=f"write `{node.name.text.replace('-', '_')}`",
+            )

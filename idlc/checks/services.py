@@ -1,0 +1,130 @@
+"""Rules about services and their functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from idlc.checks.base import Finding, check
+from idlc.checks.walk import duplicates
+from idlc.diagnostics import Fix, Label
+from idlc.model import UNKNOWN, Function, Program, Reference, Struct, resolve
+from idlc.source import Span
+
+__all__: list[str] = []
+
+
+def _functions(program: Program) -> Iterator[Function]:
+    for service in program.services:
+        yield from service.functions
+
+
+@check("function.duplicate", "error")
+def duplicate_functions(program: Program) -> Iterator[Finding]:
+    """Functions of one service have different names; there is no overloading."""
+    for service in program.services:
+        for again, first in duplicates(service.functions):
+            yield Finding(
+                f"service `{service.name}` has two functions `{again.name}`",
+                again.span,
+                labels=(Label(first.span, "first declared here"),),
+            )
+
+
+@check("function.inherited", "error")
+def redefined_functions(program: Program) -> Iterator[Finding]:
+    """A service has all functions of the one it extends and cannot replace them."""
+    for service in program.services:
+        inherited: dict[str, Function] = {}
+        base = service.extends
+        while base is not None:
+            for function in base.functions:
+                inherited.setdefault(function.name, function)
+            base = base.extends
+        for function in service.functions:
+            known = inherited.get(function.name)
+            if known is not None:
+                yield Finding(
+                    f"service `{service.name}` already has a function `{function.name}` from `{known.service.name}`",
+                    function.span,
+                    labels=(Label(known.span, "inherited from here"),),
+                )
+
+
+@check("function.throws", "error")
+def thrown_types(program: Program) -> Iterator[Finding]:
+    """Only exceptions can be thrown."""
+    for function in _functions(program):
+        for field in function.throws:
+            type = resolve(field.type)
+            is_exception = isinstance(type, Reference) and isinstance(type.target, Struct) and type.target.kind == "exception"
+            if not is_exception and type != UNKNOWN:
+                labels = (Label(type.target.span, "declared here"),) if isinstance(type, Reference) else ()
+                yield Finding(
+                    f"`{field.type}` is not an exception and cannot be thrown",
+                    program.document.span(field.node.type),
+                    labels=labels,
+                )
+
+
+@check("function.oneway.result", "error")
+def oneway_results(program: Program) -> Iterator[Finding]:
+    """Nobody answers a oneway call, so it cannot return anything."""
+    for function in _functions(program):
+        if function.is_oneway and function.node.result is not None:
+            span = program.document.span(function.node.result)
+            yield Finding(
+                f"oneway function `{function.name}` cannot return anything",
+                span,
+                help="return `void`, or remove `oneway`",
+                fixes=(Fix(span, "void"),),
+            )
+
+
+@check("function.oneway.throws", "error")
+def oneway_throws(program: Program) -> Iterator[Finding]:
+    """Nobody answers a oneway call, so it cannot throw anything."""
+    for function in _functions(program):
+        if function.is_oneway and function.throws:
+            first, last = function.throws[0].node, function.throws[-1].node
+            yield Finding(
+                f"oneway function `{function.name}` cannot throw anything",
+                Span(program.source, first.start, last.end),
+                help="remove `throws`, or remove `oneway`",
+            )
+
+
+@check("function.async", "warning")
+def async_is_deprecated(program: Program) -> Iterator[Finding]:
+    """`async` is the old name of `oneway`."""
+    for function in _functions(program):
+        word = function.node.oneway
+        if word is not None and word.text == "async":
+            span = program.document.span(word)
+            yield Finding("`async` is deprecated", span, help="write `oneway`", fixes=(Fix(span, "oneway"),))
+
+
+@check("function.argument.requiredness", "warning")
+def requiredness_of_arguments(program: Program) -> Iterator[Finding]:
+    """A call passes all arguments; `optional` means nothing there."""
+    for function in _functions(program):
+        for argument in function.arguments:
+            at = argument.node.requiredness_span
+            if argument.node.requiredness == "optional" and at is not None:
+                yield Finding(
+                    "`optional` means nothing for an argument",
+                    Span(program.source, *at),
+                    help="remove it",
+                    fixes=(Fix(Span(program.source, at[0], argument.node.type.start), ""),),
+                )
+
+
+@check("function.argument.default", "warning")
+def defaults_of_arguments(program: Program) -> Iterator[Finding]:
+    """Most implementations ignore default values of arguments."""
+    for function in _functions(program):
+        for argument in function.arguments:
+            if argument.node.default is not None:
+                yield Finding(
+                    f"argument `{argument.name}` has a default value, which many implementations ignore",
+                    program.document.span(argument.node.default),
+                )

@@ -1,0 +1,75 @@
+"""Ways through a program that several checks take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from typing import TypeVar
+
+from idlc.model import Declaration, Field, ListType, MapType, Program, SetType, Type
+from idlc.source import Span
+from idlc.syntax import nodes
+
+__all__ = ["duplicates", "field_lists", "id_span", "next_free_id", "type_nodes", "typed"]
+
+T = TypeVar("T", bound=Declaration)
+
+
+def field_lists(program: Program) -> Iterator[Sequence[Field]]:
+    """Every list of fields in which ids and names must be different: structs, arguments, throws."""
+    for struct in program.structs:
+        yield struct.fields
+    for service in program.services:
+        for function in service.functions:
+            yield function.arguments
+            yield function.throws
+
+
+def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
+    """Every type that is written in the file, with where it stands; parts of containers are not listed by themselves."""
+    for typedef in program.typedefs:
+        if isinstance(typedef.node, nodes.Typedef):
+            yield typedef.type, typedef.node.type
+    for const in program.consts:
+        yield const.type, const.node.type
+    for fields in field_lists(program):
+        for field in fields:
+            yield field.type, field.node.type
+    for service in program.services:
+        for function in service.functions:
+            if function.result is not None and function.node.result is not None:
+                yield function.result, function.node.result
+
+
+def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
+    """Every type that is written in the file, containers before their parts."""
+    pending = list(typed(program))[::-1]
+    while pending:
+        type, node = pending.pop()
+        yield type, node
+        match type, node:
+            case (ListType(), nodes.ListType()) | (SetType(), nodes.SetType()):
+                pending.append((type.element, node.element))
+            case MapType(), nodes.MapType():
+                pending += ((type.value, node.value), (type.key, node.key))
+            case _:
+                pass
+
+
+def duplicates(things: Iterable[T]) -> Iterator[tuple[T, T]]:
+    """Things whose name an earlier one has: the later and the first."""
+    first: dict[str, T] = {}
+    for thing in things:
+        known = first.setdefault(thing.name, thing)
+        if known is not thing:
+            yield thing, known
+
+
+def id_span(field: Field) -> Span:
+    """Where the id of a field stands; where it has none, its name."""
+    return field.program.document.span(field.node.id) if field.node.id is not None else field.span
+
+
+def next_free_id(fields: Sequence[Field]) -> int:
+    """The number after the highest one of a list."""
+    return max((field.id for field in fields if field.id > 0), default=0) + 1
