@@ -37,6 +37,7 @@ _ACCEPTS_AT_ONCE = 64
 _BUFFERS_AT_ONCE = 64
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_PAUSE = 0.1
+_ROUND = 0.0005
 _LINGER_STEP = 0.005
 
 
@@ -117,24 +118,13 @@ class Channel:
         return self._is_closed
 
     def send(self, data: bytes) -> None:
-        """Send `data`, now as far as the peer takes it, the rest when it does. Nothing once it is closed."""
+        """Send `data` at the end of the loop's round, the rest when the peer takes it. Nothing once it is closed."""
         if self._is_closed or self._is_closing:
             return
-        if self._out:
-            self._out.append(data)
-            self.pending += len(data)
-            return
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._lose(error)
-            return
-        if sent != len(data):
-            self._out.append(memoryview(data)[sent:])
-            self.pending = len(data) - sent
-            self._watch()
+        if not self._out:
+            self._loop.unsent.append(self)
+        self._out.append(data)
+        self.pending += len(data)
 
     def pause_reading(self) -> None:
         """Leave what the peer sends in the kernel, which makes the peer wait."""
@@ -163,6 +153,45 @@ class Channel:
             self._watch()
         else:
             self._linger()
+
+    def flush(self) -> None:
+        """Send what is pending as far as the peer takes it. The loop does that at the end of its rounds."""
+        out = self._out
+        if not out:
+            return
+        try:
+            sent = self._socket.send(out[0]) if len(out) == 1 else self._send_many()
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return
+        self.pending -= sent
+        if not self.pending:
+            out.clear()
+            if self._watched & _WRITE or self._is_closing or self._is_paused:
+                self._emptied()
+            return
+        while sent:
+            first = out[0]
+            if sent < len(first):
+                out[0] = memoryview(first)[sent:]
+                break
+            sent -= len(first)
+            out.popleft()
+        self._watch()
+
+    def _send_many(self) -> int:
+        return self._socket.sendmsg(itertools.islice(self._out, _BUFFERS_AT_ONCE))
+
+    def _emptied(self) -> None:
+        """The peer has taken everything, and somebody waited for that."""
+        self._watch()
+        if self._is_closing:
+            self._linger()
+        else:
+            assert self._receiver is not None
+            self._receiver.drained()
 
     def _linger(self) -> None:
         """Wait for the peer's kernel: closing while more comes from the peer throws away what is on its way to it."""
@@ -203,7 +232,7 @@ class Channel:
     def _ready(self, mask: int) -> None:
         try:
             if mask & _WRITE and not self._is_closed:
-                self._write()
+                self.flush()
             if mask & _READ and self._watched & _READ:
                 self._read()
         except Exception as error:  # noqa: BLE001  # logged, and costs one connection
@@ -226,32 +255,6 @@ class Channel:
         self._watch()
         self._receiver.eof_received()
         return False
-
-    def _write(self) -> None:
-        out = self._out
-        try:
-            sent = self._socket.sendmsg(itertools.islice(out, _BUFFERS_AT_ONCE))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._lose(error)
-            return
-        self.pending -= sent
-        while sent:
-            first = out[0]
-            if sent < len(first):
-                out[0] = memoryview(first)[sent:]
-                break
-            sent -= len(first)
-            out.popleft()
-        if out:
-            return
-        self._watch()
-        if self._is_closing:
-            self._linger()
-            return
-        assert self._receiver is not None
-        self._receiver.drained()
 
     def _lose(self, error: Exception | None) -> None:
         if self._is_closed:
@@ -361,10 +364,12 @@ class SelectorLoop:
 
     Attributes:
         selector: what it waits with; for channels and listeners only.
+        unsent: channels that were given something to send in this round; for channels only.
     """
 
     def __init__(self) -> None:
         self.selector: Final = selectors.DefaultSelector()
+        self.unsent: Final[list[Channel]] = []
         self._soon: deque[Timer] = deque()
         self._later: list[tuple[float, int, Timer]] = []
         self._counter = itertools.count()
@@ -406,14 +411,32 @@ class SelectorLoop:
 
     def run(self) -> None:
         """Run until `stop` is called on this thread."""
-        select, soon = self.selector.select, self._soon
+        select, soon, unsent, now = self.selector.select, self._soon, self.unsent, time.monotonic
         while not self._is_stopping:
-            for key, mask in select(self._patience()):
+            ready = select(self._patience())
+            latest = now() + _ROUND
+            for key, mask in ready:
                 key.data(mask)
+                if unsent and now() > latest:
+                    self._flush()
+                    latest = now() + _ROUND
             if self._later:
                 self._run_timers()
             for _ in range(len(soon)):
                 self._run(soon.popleft())
+            if unsent:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Send what the channels were given in this round.
+
+        One after the other, because peers that sleep are woken by the first answer and are awake for the
+        others: waking is what costs most in a round of small calls.
+        """
+        unsent = self.unsent
+        for channel in unsent:
+            channel.flush()
+        unsent.clear()
 
     def _patience(self) -> float | None:
         """How long nothing needs to be done, in seconds."""

@@ -40,13 +40,17 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
         return f"{self.framing.name} {self.protocol.name}"
 
 
-@functools.lru_cache(maxsize=64)
 def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
     """The dialect of these names.
 
     Raises:
         UnknownPlugin: a name is not known.
     """
+    return _dialect(framing, protocol, limits)
+
+
+@functools.lru_cache(maxsize=64)
+def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
     return Dialect(_protocol(protocol, limits), _framing(framing, limits))
 
 
@@ -103,10 +107,12 @@ class Detector:
         raise _unknown(data)
 
 
-@functools.lru_cache(maxsize=64)
+_detector = functools.lru_cache(maxsize=64)(Detector)
+
+
 def detector(limits: Limits = DEFAULT_LIMITS) -> Detector:
     """The detector that answers with dialects of these limits."""
-    return Detector(limits)
+    return _detector(limits)
 
 
 def _unknown(data: bytes) -> RemoteProtocolError:

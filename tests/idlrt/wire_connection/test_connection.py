@@ -1,0 +1,327 @@
+"""Both ends of a connection: bytes in, events out."""
+
+from __future__ import annotations
+
+import pytest
+from hand_written import GET, JOIN, POKE, User, dialects, requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.wire import BinaryProtocol, Limits, MessageKind
+from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.wire.dialect import Dialect, detector, dialect
+from idlrt.wire.events import CallReceived, ReplyReceived, ServerEvent, StreamBroken
+from idlrt.wire.framing import Framed
+
+FRAMED = dialect("framed")
+CALLS = ((GET, (1,)), (JOIN, (["a", "b"], "+")), (POKE, (3,)), (GET, (4,)))
+
+
+def server_events(*pieces: bytes) -> list[ServerEvent]:
+    server = ServerConnection(detector())
+    return [event for piece in pieces for event in server.receive_data(piece)]
+
+
+def shown(events: list[ServerEvent]) -> list[object]:
+    return [(e.kind, e.name, e.sequence_id, e.message[e.start :]) if isinstance(e, CallReceived) else str(e) for e in events]
+
+
+def message(kind: MessageKind, name: str, number: int, body: bytes = b"\0", how: Dialect = FRAMED) -> bytes:
+    return how.framing.pack(how.protocol.pack_head(kind, name, number), body)
+
+
+class Pair:
+    """A client and the server that it speaks to."""
+
+    def __init__(self, how: Dialect = FRAMED) -> None:
+        self.client = ClientConnection(how)
+        self.server = ServerConnection(detector())
+
+    def call(self, method: object = GET, arguments: tuple[object, ...] = (1,)) -> CallReceived:
+        _, data = self.client.call(method, arguments)  # type: ignore[arg-type]
+        (event,) = self.server.receive_data(data)
+        assert isinstance(event, CallReceived)
+        return event
+
+    def answer(self, data: bytes) -> object:
+        (event,) = self.client.receive_data(data)
+        assert isinstance(event, ReplyReceived)
+        return answer_of(event, self.client.dialect)
+
+
+@pytest.mark.parametrize("name", dialects())
+def test_calls_cut_at_every_position_give_the_same_events(name: str) -> None:
+    stream = requests(*CALLS, how=dialects()[name])
+    whole = shown(server_events(stream))
+
+    assert len(whole) == 4
+    for cut in range(len(stream)):
+        assert shown(server_events(stream[:cut], stream[cut:])) == whole
+    assert shown(server_events(*[bytes([byte]) for byte in stream])) == whole
+
+
+@pytest.mark.parametrize("name", dialects())
+def test_answers_cut_at_every_position_give_the_same_events(name: str) -> None:
+    pair = Pair(dialects()[name])
+    answers = b"".join(pair.server.reply(pair.call(), GET, User(id=number)) for number in range(3))
+
+    for cut in range(len(answers)):
+        client = ClientConnection(dialects()[name])
+        for _ in range(3):
+            client.call(GET, (1,))
+        events = client.receive_data(answers[:cut]) + client.receive_data(answers[cut:])
+        assert [answer_of(event, client.dialect) for event in events if isinstance(event, ReplyReceived)] == [
+            User(id=0),
+            User(id=1),
+            User(id=2),
+        ]
+
+
+def test_a_call_is_answered() -> None:
+    pair = Pair()
+    call = pair.call(JOIN, (["a", "b"], "+"))
+
+    assert (call.kind, call.name) == (MessageKind.CALL, "join")
+    assert pair.server.arguments(call, JOIN) == (["a", "b"], "+")
+    assert pair.answer(pair.server.reply(call, JOIN, "a+b")) == "a+b"
+    assert pair.client.waiting == 0
+
+
+def test_a_refusal_is_raised() -> None:
+    pair = Pair()
+    refusal = pair.server.refuse(pair.call(), ApplicationError("not today", ApplicationCode.INTERNAL_ERROR))
+
+    with pytest.raises(ApplicationError, match="not today") as caught:
+        pair.answer(refusal)
+    assert caught.value.code is ApplicationCode.INTERNAL_ERROR
+
+
+def test_a_oneway_call_waits_for_nothing() -> None:
+    pair = Pair()
+    call = pair.call(POKE, (1,))
+
+    assert call.kind is MessageKind.ONEWAY
+    assert pair.client.waiting == 0
+
+
+def test_answers_may_come_in_any_order() -> None:
+    pair = Pair()
+    first, second = pair.call(), pair.call()
+    data = pair.server.reply(second, GET, User(id=2)) + pair.server.reply(first, GET, User(id=1))
+    events = [event for event in pair.client.receive_data(data) if isinstance(event, ReplyReceived)]
+
+    assert [event.sequence_id for event in events] == [second.sequence_id, first.sequence_id]
+
+
+def test_a_body_that_cannot_be_read_costs_one_call() -> None:
+    server = ServerConnection(detector())
+    bad, good = server.receive_data(message(MessageKind.CALL, "get", 1, b"\x0a\x00\x01\x00") + requests((GET, (5,))))
+    assert isinstance(bad, CallReceived)
+    assert isinstance(good, CallReceived)
+
+    with pytest.raises(RemoteProtocolError):
+        server.arguments(bad, GET)
+    assert server.arguments(good, GET) == (5,)
+
+
+def test_an_answer_that_cannot_be_read_costs_one_call() -> None:
+    pair = Pair()
+    first, second = pair.call(), pair.call()
+    data = message(MessageKind.REPLY, "get", first.sequence_id, b"\x0c\x00\x00") + pair.server.reply(second, GET, User(id=2))
+    bad, good = pair.client.receive_data(data)
+    assert isinstance(bad, ReplyReceived)
+    assert isinstance(good, ReplyReceived)
+
+    with pytest.raises(RemoteProtocolError):
+        answer_of(bad, FRAMED)
+    assert answer_of(good, FRAMED) == User(id=2)
+
+
+def test_the_end_between_messages_is_no_error() -> None:
+    server = ServerConnection(detector())
+    assert server.receive_eof() == []
+
+    server = ServerConnection(detector())
+    server.receive_data(requests((GET, (1,))))
+    assert server.receive_eof() == []
+
+
+@pytest.mark.parametrize("name", dialects())
+def test_the_end_within_a_message_breaks_the_stream(name: str) -> None:
+    stream = requests((GET, (1,)), how=dialects()[name])
+    for cut in range(1, len(stream)):
+        server = ServerConnection(detector())
+        assert server.receive_data(stream[:cut]) == []
+        assert [type(event) for event in server.receive_eof()] == [StreamBroken]
+        assert server.receive_eof() == []
+
+
+def test_the_end_within_an_answer_breaks_the_stream() -> None:
+    pair = Pair()
+    answer = pair.server.reply(pair.call(), GET, User(id=1))
+
+    assert pair.client.receive_data(answer[:-1]) == []
+    assert [type(event) for event in pair.client.receive_eof()] == [StreamBroken]
+
+
+def test_what_came_before_garbage_is_still_good() -> None:
+    events = server_events(requests((GET, (1,))) + b"\xff" * 100 + requests((GET, (2,))))
+
+    assert [type(event) for event in events] == [CallReceived, StreamBroken]
+
+
+def test_nothing_is_heard_after_the_stream_broke() -> None:
+    server = ServerConnection(detector())
+    server.receive_data(b"\xff" * 10)
+
+    assert server.is_broken
+    assert server.receive_data(requests((GET, (1,)))) == []
+
+
+def test_a_kind_that_does_not_exist_breaks_the_stream() -> None:
+    data = bytearray(requests((GET, (1,))))
+    data[7] = 9
+    (event,) = server_events(bytes(data))
+
+    assert isinstance(event, StreamBroken)
+
+
+def test_a_kind_that_only_servers_send_is_passed_on_for_a_refusal() -> None:
+    (event,) = server_events(message(MessageKind.REPLY, "get", 1))
+
+    assert isinstance(event, CallReceived)
+    assert event.kind is MessageKind.REPLY
+
+
+@pytest.mark.parametrize("kind", [MessageKind.CALL, MessageKind.ONEWAY])
+def test_a_server_that_calls_breaks_the_stream(kind: MessageKind) -> None:
+    client = ClientConnection(FRAMED)
+    client.call(GET, (1,))
+    (event,) = client.receive_data(message(kind, "get", 1))
+
+    assert isinstance(event, StreamBroken)
+    assert "only clients send" in str(event.error)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2, 77])
+def test_an_answer_to_a_call_that_was_not_made_breaks_the_stream(number: int) -> None:
+    client = ClientConnection(FRAMED)
+    client.call(GET, (1,))
+    (event,) = client.receive_data(message(MessageKind.REPLY, "get", number))
+
+    assert isinstance(event, StreamBroken)
+    assert f"call {number}" in str(event.error)
+
+
+def test_an_answer_to_a_forgotten_call_is_dropped() -> None:
+    pair = Pair()
+    late, other = pair.call(), pair.call()
+    pair.client.forget(late.sequence_id)
+    assert (pair.client.waiting, pair.client.forgotten) == (1, 1)
+
+    data = pair.server.reply(late, GET, User(id=1)) + pair.server.reply(other, GET, User(id=2))
+    (event,) = pair.client.receive_data(data)
+
+    assert isinstance(event, ReplyReceived)
+    assert event.sequence_id == other.sequence_id
+    assert pair.client.forgotten == 0
+
+
+def test_a_refused_oneway_call_is_no_harm() -> None:
+    pair = Pair()
+    call = pair.call(POKE, (1,))
+
+    assert pair.client.receive_data(pair.server.refuse(call, ApplicationError("unknown", 1))) == []
+
+
+def test_numbers_of_calls_stay_positive_and_step_over_those_in_use() -> None:
+    client = ClientConnection(FRAMED)
+    client._sequence_id = client._highest = 0x7FFFFFFD
+    numbers = [client.call(GET, (1,))[0] for _ in range(4)]
+    client._sequence_id = 0
+
+    assert numbers == [0x7FFFFFFE, 0x7FFFFFFF, 1, 2]
+    assert client.call(GET, (1,))[0] == 3
+
+
+def test_a_call_that_cannot_be_written_leaves_no_trace() -> None:
+    client = ClientConnection(FRAMED)
+
+    with pytest.raises(LocalProtocolError):
+        client.call(GET, ("one",))
+    assert client.waiting == 0
+
+
+def test_a_result_that_cannot_be_written_can_still_be_refused() -> None:
+    pair = Pair()
+    call = pair.call()
+
+    with pytest.raises(LocalProtocolError):
+        pair.server.reply(call, GET, User(id="x"))  # type: ignore[arg-type]
+    with pytest.raises(ApplicationError):
+        pair.answer(pair.server.refuse(call, ApplicationError("broken")))
+
+
+def test_a_refusal_over_the_limit_becomes_a_brief_one() -> None:
+    limits = Limits(max_message=200)
+    server = ServerConnection(detector(limits))
+    (call,) = server.receive_data(requests((GET, (1,))))
+    assert isinstance(call, CallReceived)
+    answer = server.refuse(call, ApplicationError("x" * 1000, ApplicationCode.INTERNAL_ERROR))
+
+    client = ClientConnection(Dialect(BinaryProtocol(limits), Framed(limits)))
+    client.call(GET, (1,))
+    (reply,) = client.receive_data(answer)
+    assert isinstance(reply, ReplyReceived)
+    with pytest.raises(ApplicationError, match="does not fit") as caught:
+        answer_of(reply, client.dialect)
+    assert caught.value.code is ApplicationCode.INTERNAL_ERROR
+
+
+def read_all(server: ServerConnection, events: list[ServerEvent]) -> None:
+    for event in events:
+        if isinstance(event, CallReceived):
+            for method in (GET, JOIN):
+                try:
+                    server.arguments(event, method)
+                except RemoteProtocolError:
+                    pass
+
+
+@settings(max_examples=400)
+@given(st.lists(st.binary(max_size=60), max_size=6))
+def test_a_server_reads_any_bytes_without_failing(pieces: list[bytes]) -> None:
+    server = ServerConnection(detector(Limits(max_message=1000)))
+    for piece in pieces:
+        read_all(server, server.receive_data(piece))
+    server.receive_eof()
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(sorted(dialects())), st.data())
+def test_a_server_reads_flipped_bits_without_failing(name: str, data: st.DataObject) -> None:
+    stream = bytearray(requests(*CALLS, how=dialects()[name]))
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(stream) - 1))
+        stream[at] ^= 1 << data.draw(st.integers(0, 7))
+    cut = data.draw(st.integers(0, len(stream)))
+    server = ServerConnection(detector())
+    read_all(server, server.receive_data(bytes(stream[:cut])))
+    read_all(server, server.receive_data(bytes(stream[cut:])))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_client_reads_flipped_bits_without_failing(data: st.DataObject) -> None:
+    pair = Pair()
+    stream = bytearray(b"".join(pair.server.reply(pair.call(), GET, User(id=1, name="x")) for _ in range(3)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(stream) - 1))
+        stream[at] ^= 1 << data.draw(st.integers(0, 7))
+    for event in pair.client.receive_data(bytes(stream)):
+        if isinstance(event, ReplyReceived):
+            try:
+                answer_of(event, FRAMED)
+            except (RemoteProtocolError, ApplicationError):
+                pass
