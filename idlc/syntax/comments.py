@@ -9,8 +9,10 @@ comment: Apache Thrift's rule (compiler/cpp/src/thrift/thrifty.yy, `declare_vali
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+
+from typing import TypeAlias
 
 from idlc.syntax import nodes
 from idlc.syntax.lexer import Token
@@ -18,6 +20,7 @@ from idlc.syntax.lexer import Token
 __all__ = ["attach", "clean"]
 
 _SILLY = re.compile(r"/\*\*+/|/\*\*[*\s]*\*/|/\*\*\*")
+_Declared: TypeAlias = nodes.Definition | nodes.EnumMember | nodes.Field | nodes.Function
 _HEADERS = (nodes.Include, nodes.ForeignInclude, nodes.Namespace)
 
 
@@ -94,20 +97,27 @@ def _attach_trailing(
     text: str, trailing: Iterable[nodes.Comment], items: Sequence[nodes.Item], docs: dict[int, str]
 ) -> None:
     declared = [node for item in items for node in _declarations(item)]
+    by_end = sorted(declared, key=lambda node: (node.end, -node.start))
+    by_name = sorted(declared, key=lambda node: node.name.end)
+    ends = [node.end for node in by_end]
+    name_ends = [node.name.end for node in by_name]
     for comment in trailing:
         line = text.rfind("\n", 0, comment.start) + 1
-        ended = [node for node in declared if line <= node.end <= comment.start]
-        opened = [node for node in declared if line <= node.name.end <= comment.start < node.end]
-        owner = max(ended, key=lambda node: (node.end, -node.start), default=None)
-        if owner is None or any(node.start > owner.end for node in opened):
-            owner = max(opened, key=lambda node: node.start, default=None)
+        # What ends last before the comment, or, if nothing ends on its line, what has its name there (`struct A { ///<`).
+        owner: _Declared | None = None
+        ended = bisect_right(ends, comment.start) - 1
+        named = bisect_right(name_ends, comment.start) - 1
+        if named >= 0 and name_ends[named] >= line and by_name[named].end > comment.start:
+            owner = by_name[named]
+        elif ended >= 0 and ends[ended] >= line:
+            owner = by_end[ended]
         words = clean(comment.text)
         if owner is not None and words:
             before = docs.get(owner.start)
             docs[owner.start] = f"{before}\n{words}" if before else words
 
 
-def _declarations(item: nodes.Item) -> Iterator[nodes.Definition | nodes.EnumMember | nodes.Field | nodes.Function]:
+def _declarations(item: nodes.Item) -> Iterator[_Declared]:
     if isinstance(item, _HEADERS):
         return
     yield item

@@ -34,6 +34,15 @@ _MISTAKES = r"""(?P<OPEN_STRING>["'][^\n]*)|(?P<OPEN_COMMENT>/\*)|(?P<WORD>[^\W\
 _QUOTES = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
 
 
+# A string over at most fifty lines, after which an element can end: otherwise the quote opens the next string.
+_MULTILINE = {
+    quote: re.compile(
+        rf"({quote}(?:[^{quote}\\\n]|\\[^\n])*(?:\\?\n(?:[^{quote}\\\n]|\\[^\n])*){{1,50}}{quote})[ \t]*(?=[\r\n,;)\]}}:/#]|\Z)"
+    )
+    for quote in "\"'"
+}
+
+
 class Token(msgspec.Struct, gc=False):
     """A word of the file: its type in the grammar, its text and place, and what it means if it is a literal."""
 
@@ -158,7 +167,8 @@ class Lexer:
                 help=f"write `{quote}`",
                 fixes=(Fix(Span(source, start, start + 1), quote),),
             )
-            return text.find("\n", start) if "\n" in text[start:] else len(text)
+            line_end = text.find("\n", start)
+            return line_end if line_end >= 0 else len(text)
         shown = word if word.isprintable() else " ".join(f"U+{ord(character):04X}" for character in word[:8])
         report.error("syntax.character", f"unexpected `{shown}`", Span(source, start, end))
         return end
@@ -166,9 +176,9 @@ class Lexer:
     def _open_string(self, source: SourceFile, report: Report, start: int, end: int, tokens: list[Token]) -> int:
         text = source.text
         quote = text[start]
-        closing = text.find(quote, end)
-        after = text[closing + 1 :].lstrip(" \t")[:1] if closing >= 0 else "?"
-        if after in ("", "\r", "\n", ",", ";", ")", "]", "}", ":", "/", "#"):
+        whole = _MULTILINE[quote].match(text, start)
+        if whole is not None:
+            closing = whole.end(1) - 1
             report.error(
                 "syntax.string.multiline",
                 "a string cannot go over several lines",

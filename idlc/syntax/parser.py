@@ -27,6 +27,7 @@ from idlc.syntax.recovery import Level, close, go_on_at, levels, looks_like_defi
 __all__ = ["parse"]
 
 _MAX_ERRORS = 20
+_MAX_FAILURES = 200  # recoveries, most of them silent, after which a file is not Thrift at all
 _MAX_DEPTH = 400  # states on the parser's stack; nobody nests types or values a hundred deep
 _DEFINITIONS = frozenset(
     {"STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE", "TYPEDEF", "CONST", "INCLUDE", "NAMESPACE", "CPP_INCLUDE"}
@@ -43,8 +44,7 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
     tokens, comments = machine.lexer.scan(source, found)
     parser = _Parser(machine, source, tokens, found)
     items = parser.run()
-    for diagnostic in found:
-        report.add(diagnostic)
+    _pass_on(found, report)
     doc, docs = attach(source.text, comments, tokens, items)
     return nodes.Document(
         source=source,
@@ -57,6 +57,16 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
     )
 
 
+def _pass_on(found: Report, report: Report) -> None:
+    """Report what was found in a file, but not more than people read."""
+    for count, diagnostic in enumerate(found):
+        if count == _MAX_ERRORS:
+            message = f"more than {_MAX_ERRORS} syntax errors, the others are not shown"
+            report.error("syntax.many", message, diagnostic.span)
+            return
+        report.add(diagnostic)
+
+
 class _Parser:
     def __init__(self, machine: Grammar, source: SourceFile, tokens: list[Token], report: Report) -> None:
         self._machine = machine
@@ -67,7 +77,6 @@ class _Parser:
         self._state = machine.start()
         self._silent_lines = {d.span.position.line for d in report if d.span is not None}
         self._is_comment_open = any(d.name == "syntax.comment.unclosed" for d in report)
-        self._reported = 0
         self._last_failure = -1
         self._repaired: set[int] = set()
         self.errors: list[int] = []
@@ -93,7 +102,7 @@ class _Parser:
                     continue
                 result: Any = feed(token, token.type == END)
             except UnexpectedToken:
-                if self._reported >= _MAX_ERRORS:
+                if self._report.errors > _MAX_ERRORS or len(self.errors) >= _MAX_FAILURES:
                     return self._stop(index)
                 index = self._recover(index)
                 continue
@@ -277,7 +286,6 @@ class _Parser:
         if self._last_failure == index or line in self._silent_lines or (self._is_comment_open and token.type == END):
             return
         self._silent_lines.add(line)
-        self._reported += 1
         self._report.error(name, message, span, **details)
 
     def _too_deep(self, index: int) -> int:
@@ -291,14 +299,7 @@ class _Parser:
 
     def _stop(self, index: int) -> tuple[nodes.Item, ...]:
         """Give up on a file that is nothing but errors."""
-        token = self._tokens[index]
-        self.errors.append(token.start)
-        self._report.error(
-            "syntax.many",
-            f"more than {_MAX_ERRORS} syntax errors; the rest of the file was not read",
-            Span(self._source, token.start, token.end),
-        )
-        self._tokens[index:-1] = []
+        self.errors.append(self._tokens[index].start)
         self._close_all(index)
         try:
             return self._state.feed_token(self._tokens[-1], True)  # type: ignore[no-any-return]

@@ -148,7 +148,7 @@ def go_on_at(
         if token.type in _OPENERS:
             pending.append(_OPENERS[token.type])
         elif token.type in _CLOSERS:
-            if token.type in pending:
+            if pending and (pending[-1] == token.type or token.type in pending):
                 while pending.pop() != token.type:
                     pass
                 if not pending and lists[0].element == "item" and token.type == "RBRACE":
