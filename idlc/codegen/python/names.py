@@ -1,8 +1,8 @@
 """Which names Python can have.
 
 One rule: a name that is taken gets an underscore behind it (`from` → `from_`); the name on the wire stays.
-Leading double underscores (which Python would mangle) and a leading underscore of a type (which type
-checkers take for private) move to the end. Taken are:
+Leading underscores mean "private" to Python and its type checkers, so they become one at the end
+(`_id` → `id_`). Taken are:
 
 - everywhere: keywords, the builtins that annotations use, and the names that every stub uses itself;
 - in a class: what its base class uses, and the types that the class's own annotations mention, because a
@@ -48,16 +48,19 @@ _TOP_LEVEL = KEYWORDS | BUILTINS | STUB_NAMES
 
 def member_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:
     """The name of a field, enum member, method or parameter. `taken` are names with a meaning in its class."""
-    if name.startswith("__"):
-        name = (name.lstrip("_") or "field") + "__"
-    return name + "_" if name in _MEMBER or name in taken else name
+    return _free(name, _MEMBER | taken)
 
 
 def top_level_name(name: str) -> str:
     """The name of a type, constant or service."""
+    return _free(name, _TOP_LEVEL)
+
+
+def _free(name: str, taken: AbstractSet[str]) -> str:
     if name.startswith("_"):
-        name = (name.lstrip("_") or "name") + "_"
-    return name + "_" if name in _TOP_LEVEL else name
+        name = name.strip("_")
+        name = name + "_" if name and not name[0].isdigit() else f"n{name}_"
+    return name + "_" if name in taken else name
 
 
 def package_part(name: str) -> str:

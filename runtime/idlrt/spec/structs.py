@@ -7,7 +7,7 @@ The Thrift side is one table, `__thrift_fields__`, that `idlrt.wire` compiles in
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import msgspec
 
@@ -44,6 +44,8 @@ class Enum(enum.IntEnum):
         return self._value_ in type(self)._value2member_map_
 
 
+# `eq_default=False` tells type checkers that the `__hash__` below is inherited; at run time msgspec compares by value.
+@dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
 class Struct(msgspec.Struct):
     """The base of generated structs. Compared and hashed by value."""
 
@@ -53,6 +55,7 @@ class Struct(msgspec.Struct):
         return hash((type(self), *[value_hash(getattr(self, name)) for name in self.__struct_fields__]))
 
 
+@dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
 class Union(msgspec.Struct):
     """The base of generated unions: exactly one field is set, the others are `None`.
 

@@ -264,7 +264,7 @@ def _string_start(reader: _Reader, length: str, start: str, label: str) -> str:
 
 def _member(source: Source, type: EnumType[Any], number: str) -> str:
     """An expression for the enum's value of a number; calling the class costs three times a look-up."""
-    members = source.constant("M", type.cls._value2member_map_, key=id(type.cls))  # type: ignore[attr-defined]
+    members = source.constant("M", type.cls._value2member_map_, key=id(type.cls))
     return f"{members}[{number}] if {number} in {members} else {source.constant('E', type.cls)}({number})"
 
 
@@ -342,7 +342,7 @@ def _read_elements(
     source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
 
 
-def _read_map(reader: _Reader, type: MapType[Any, Any], target: str, label: str) -> None:
+def _read_map(reader: _Reader, type: MapType[Any], target: str, label: str) -> None:
     source = reader.source
     key_id, value_id = type_id(type.key), type_id(type.value)
     key_kind, value_kind, length = source.local("t"), source.local("t"), source.local("n")

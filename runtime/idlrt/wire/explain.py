@@ -53,8 +53,8 @@ def _in_field(field: Field[Any], value: Any, path: str, depth: int) -> str | Non
     return _in_value(field.type, value, path, depth)
 
 
-def _in_value(type: Type[Any], value: Any, path: str, depth: int) -> str | None:
-    match type:
+def _in_value(spec: Type[Any], value: Any, path: str, depth: int) -> str | None:
+    match spec:
         case BaseType() as base:
             return _in_base(base, value, path)
         case EnumType() as enum_type:
@@ -67,21 +67,23 @@ def _in_value(type: Type[Any], value: Any, path: str, depth: int) -> str | None:
             return _in_struct(value, path, depth + 1)
         case ListType() | SetType() as sequence:
             if not hasattr(value, "__iter__") or isinstance(value, (str, bytes)):
-                return f"{path} must be {type!r}, not {_describe(value)}"
+                return f"{path} must be {spec!r}, not {_describe(value)}"
             return _first(_in_value(sequence.element, item, f"{path}[{i}]", depth) for i, item in enumerate(value))
         case MapType() as mapping:
             if not hasattr(value, "items"):
-                return f"{path} must be {type!r}, not {_describe(value)}"
+                return f"{path} must be {spec!r}, not {_describe(value)}"
             for key, item in value.items():
                 found = _in_value(mapping.key, key, f"a key of {path}", depth)
                 found = found or _in_value(mapping.value, item, f"{path}[{key!r}]", depth)
                 if found is not None:
                     return found
-    return None
+            return None
+        case _:
+            return None
 
 
-def _in_base(type: BaseType[Any], value: Any, path: str) -> str | None:
-    name = type.name
+def _in_base(spec: BaseType[Any], value: Any, path: str) -> str | None:
+    name = spec.name
     if name in _RANGES:
         if not isinstance(value, int):
             return f"{path} must be {name}, not {_describe(value)}"

@@ -1,0 +1,134 @@
+"""The command line. It decides what to print and which exit code to give; everything else is the driver's.
+
+Exit codes: 0 clean (warnings are no failure), 1 errors in the IDL or, with `--check`, output that is not up
+to date, 2 wrong usage. Findings go to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from idlc import __version__
+
+if TYPE_CHECKING:
+    from idlc.diagnostics import Report
+    from idlc.driver import Result
+
+__all__ = ["main"]
+
+
+class _CompileByDefault(click.Group):
+    """`idlc FILES...` is short for `idlc compile FILES...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "-h", "--version"}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["compile", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_CompileByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="idlc")
+def main() -> None:
+    """Compile Thrift-compatible IDL files into small typed Python stubs.
+
+    `idlc FILES...` is short for `idlc compile FILES...`.
+
+    \b
+    Examples:
+      idlc shop.idl -o gen
+      idlc compile idl/ -o src -I idl/common --package myapp.rpc
+      idlc compile idl/ -o gen --check
+    """
+
+
+@main.command("compile", short_help="Write stubs for IDL files.")
+@click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("gen"), show_default=True,
+              help="Folder for the output; created where it is missing.")
+@click.option("-I", "--include", "include_dirs", multiple=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Search DIR for includes, after the including file's own folder. May be given several times.")
+@click.option("--package", default="", metavar="NAME", help="Nest everything under the package NAME (dotted).")
+@click.option("--target", default="python", show_default=True, metavar="NAME", help="The language to write.")
+@click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+              help="Templates that take the place of the built-in ones of the same name.")
+@click.option("--includes/--no-includes", "with_includes", default=True, show_default=True, help="Write included files too.")
+@click.option("--allow-neg-keys", "allow_negative_ids", is_flag=True,
+              help="Keep field ids that are zero or negative (as Apache Thrift's option of that name).")
+@click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is not up to date.")
+@click.option("--cache/--no-cache", "use_cache", default=True, show_default=True,
+              help="Skip the work where nothing has changed since the last time.")
+@click.option("--format", "style", type=click.Choice(["full", "short"]), default="full", show_default=True,
+              help="How findings look: with the source, or one line each (file:line:column: ...).")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+              help="Colour findings; `auto` honours NO_COLOR and FORCE_COLOR.")
+@click.option("-q", "--quiet", is_flag=True, help="Print findings only.")
+def compile_command(
+    paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any
+) -> None:
+    """Write Python stubs for FILES (IDL files, or folders with `.idl` and `.thrift` files).
+
+    Included files are found beside the file that includes them, then in each `-I` folder. Outputs that have
+    not changed are not touched.
+    """
+    from idlc.codegen.target import UnknownTarget
+    from idlc.driver import Request, compile_files, find_sources
+
+    for path in paths:
+        if not path.exists():
+            raise click.UsageError(f"there is no file or folder {path}")
+    sources = find_sources(paths)
+    if not sources:
+        raise click.UsageError(f"there are no .idl or .thrift files in {', '.join(map(str, paths))}")
+    if output.exists() and not output.is_dir():
+        raise click.UsageError(f"the output {output} is a file; give a folder with -o")
+    package: str = options["package"]
+    if package and not all(part.isidentifier() for part in package.split(".")):
+        raise click.UsageError(f"--package {package}: it must be a dotted Python name")
+    try:
+        result = compile_files(Request(paths=tuple(sources), output=output, **options))
+    except UnknownTarget as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot write {error.filename or output}: {error.strerror or error}") from None
+    _print_findings(result.report, style, is_colored=_is_colored(color))
+    if result.report.has_errors:
+        sys.exit(1)
+    sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
+
+
+def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) -> int:
+    count = len(result.written) + len(result.unchanged)
+    if only_compare and result.written:
+        for path in result.written:
+            click.echo(f"not up to date: {path}", err=True)
+        click.echo(f"{len(result.written)} of {count} files in {output} are not up to date; compile again", err=True)
+        return 1
+    if not quiet:
+        click.echo(f"{output}: {count} files, {len(result.written)} written, {len(result.unchanged)} unchanged")
+    return 0
+
+
+def _print_findings(report: Report, style: str, *, is_colored: bool) -> None:
+    if not len(report):
+        return
+    from idlc.diagnostics import render, render_short, summary
+
+    for diagnostic in report:
+        text = render_short(diagnostic) if style == "short" else render(diagnostic, color=is_colored)
+        click.echo(text, err=True, color=is_colored)
+    if style == "full":
+        click.echo(summary(report), err=True)
+
+
+def _is_colored(choice: str) -> bool:
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
