@@ -35,7 +35,10 @@ def read_text(kind: Literal["grammars", "templates"], name: str) -> str:
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: `$IDLC_CACHE_DIR`, else `idlc` in the user's cache folder. It may not exist."""
+    """The folder for what can be made again: `$IDLC_CACHE_DIR`, else `idlc` in the user's cache folder.
+
+    It need not exist.
+    """
     if folder := os.environ.get("IDLC_CACHE_DIR"):
         return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME")

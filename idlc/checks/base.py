@@ -1,8 +1,8 @@
 """What a check is, and how checks are run.
 
-A check is a function that looks at one file and yields what it finds. The decorator gives it its name, which is stable (people
-search for it and configure by it), and says how bad it is. A module of checks is found by the entry point group
-`idlc.checks`; every check in it runs. Adding a check is adding a function.
+A check is a function that looks at one file and yields what it finds. The decorator gives it its name, which is
+stable (people search for it and configure by it), and says how bad it is. A module of checks is found by the entry
+point group `idlc.checks`; every check in it runs. Adding a check is adding a function.
 
 Checks see a linked model. What cannot be linked or evaluated at all is reported by the model's own passes.
 """

@@ -29,7 +29,10 @@ def duplicate_members(program: Program) -> Iterator[Finding]:
 
 @check("enum.value.duplicate", "warning")
 def duplicate_values(program: Program) -> Iterator[Finding]:
-    """Two members with one number cannot be told apart on the wire. The annotation `(allow_alias = "true")` permits it."""
+    """Two members with one number cannot be told apart on the wire.
+
+    The annotation `(allow_alias = "true")` on the enum permits it.
+    """
     for enum in program.enums:
         if enum.annotations.get("allow_alias", ("false",))[-1].lower() not in ("false", "0"):
             continue

@@ -53,7 +53,9 @@ def missing_ids(program: Program) -> Iterator[Finding]:
         missing = [field for field in fields if field.node.id is None]
         if missing:
             first, more = missing[0], len(missing) - 1
-            others = "" if not more else f", nor do {more} more after it" if more > 1 else ", nor does one more after it"
+            others = (
+                "" if not more else f", nor do {more} more after it" if more > 1 else ", nor does one more after it"
+            )
             free = next_free_id(fields)
             at = Span(first.span.file, first.node.start, first.node.start)
             yield Finding(
@@ -85,7 +87,9 @@ def ids_out_of_range(program: Program) -> Iterator[Finding]:
     for fields in field_lists(program):
         for field in fields:
             if not -_MAX_ID - 1 <= field.id <= _MAX_ID:
-                yield Finding(f"field id {field.id} does not fit in 16 bits", id_span(field), help=f"ids go up to {_MAX_ID}")
+                yield Finding(
+                    f"field id {field.id} does not fit in 16 bits", id_span(field), help=f"ids go up to {_MAX_ID}"
+                )
 
 
 @check("union.required", "warning")
@@ -120,17 +124,21 @@ def two_defaults_in_union(program: Program) -> Iterator[Finding]:
 
 @check("field.type.exception", "warning")
 def exceptions_as_values(program: Program) -> Iterator[Finding]:
-    """Exceptions are thrown; as values they are not understood by all implementations (Apache Thrift 0.20 refuses them)."""
+    """Exceptions are thrown; as values not all implementations understand them (newer Apache compilers refuse them)."""
     places = [(fields, "field") for fields in (struct.fields for struct in program.structs)]
     functions = [function for service in program.services for function in service.functions]
     places += [(function.arguments, "argument") for function in functions]
     for fields, kind in places:
         for field in fields:
             if _is_exception(field.type):
-                yield Finding(f"{kind} `{field.name}` has an exception as its type", program.document.span(field.node.type))
+                yield Finding(
+                    f"{kind} `{field.name}` has an exception as its type", program.document.span(field.node.type)
+                )
     for function in functions:
         if function.result is not None and function.node.result is not None and _is_exception(function.result):
-            yield Finding(f"function `{function.name}` returns an exception", program.document.span(function.node.result))
+            yield Finding(
+                f"function `{function.name}` returns an exception", program.document.span(function.node.result)
+            )
 
 
 def _is_exception(type: object) -> bool:
@@ -141,7 +149,7 @@ def _is_exception(type: object) -> bool:
 
 @check("type.key", "warning")
 def difficult_keys(program: Program) -> Iterator[Finding]:
-    """Structs and containers cannot be looked up in many languages, and doubles are not reliably equal to themselves."""
+    """Structs and containers cannot be keys in many languages, and doubles are not reliably equal to themselves."""
     for type, node in type_nodes(program):
         if isinstance(type, MapType) and isinstance(node, nodes.MapType):
             wire = resolve(type.key)

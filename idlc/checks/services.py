@@ -56,7 +56,9 @@ def thrown_types(program: Program) -> Iterator[Finding]:
     for function in _functions(program):
         for field in function.throws:
             type = resolve(field.type)
-            is_exception = isinstance(type, Reference) and isinstance(type.target, Struct) and type.target.kind == "exception"
+            is_exception = (
+                isinstance(type, Reference) and isinstance(type.target, Struct) and type.target.kind == "exception"
+            )
             if not is_exception and type != UNKNOWN:
                 labels = (Label(type.target.span, "declared here"),) if isinstance(type, Reference) else ()
                 yield Finding(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-
 from typing import TypeVar
 
 from idlc.model import Declaration, Field, ListType, MapType, Program, SetType, Type
@@ -26,7 +25,7 @@ def field_lists(program: Program) -> Iterator[Sequence[Field]]:
 
 
 def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
-    """Every type that is written in the file, with where it stands; parts of containers are not listed by themselves."""
+    """Every type that is written in the file, with where it stands; not the parts of containers."""
     for typedef in program.typedefs:
         if isinstance(typedef.node, nodes.Typedef):
             yield typedef.type, typedef.node.type
@@ -48,7 +47,9 @@ def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
         type, node = pending.pop()
         yield type, node
         match type, node:
-            case (ListType(), nodes.ListType()) | (SetType(), nodes.SetType()):
+            case ListType(), nodes.ListType():
+                pending.append((type.element, node.element))
+            case SetType(), nodes.SetType():
                 pending.append((type.element, node.element))
             case MapType(), nodes.MapType():
                 pending += ((type.value, node.value), (type.key, node.key))

@@ -31,7 +31,13 @@ _TAB = 4
 _WIDEST_LINE = 120
 _CONTEXT = 40  # what is left of a long line on either side of a span
 _RESET = "\x1b[0m"
-_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "frame": "\x1b[1;34m", "message": "\x1b[1m", "help": "\x1b[1;36m"}
+_COLORS = {
+    "error": "\x1b[1;31m",
+    "warning": "\x1b[1;33m",
+    "frame": "\x1b[1;34m",
+    "message": "\x1b[1m",
+    "help": "\x1b[1;36m",
+}
 
 
 def render(diagnostics: Diagnostic | Iterable[Diagnostic], *, color: bool = False) -> str:

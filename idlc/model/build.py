@@ -15,9 +15,7 @@ from idlc.source import Loader
 __all__ = ["build"]
 
 
-def build(
-    paths: Sequence[Path], loader: Loader, report: Report, *, allow_negative_ids: bool = False
-) -> list[Program]:
+def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negative_ids: bool = False) -> list[Program]:
     """Read files and everything they include, and resolve every name.
 
     It goes on after errors: what they leave out is missing from the result, so generate nothing from it when the
@@ -28,8 +26,8 @@ def build(
         allow_negative_ids: keep field ids that are zero or negative, instead of numbering those fields automatically.
 
     Returns:
-        The files asked for, in the order given (their `is_requested` is true); then every file reached by includes, each
-        after those it includes itself.
+        The files asked for, in the order given (their `is_requested` is true); then every file reached by includes,
+        each after those it includes itself.
     """
     scopes = gather(paths, loader, report, allow_negative_ids=allow_negative_ids)
     link(scopes, report)

@@ -1,18 +1,19 @@
 """Pass 3: what constants and default values are, each of its declared type.
 
-Constants are worked out after those they mention, whatever the order of files and lines. What Apache Thrift lets pass for
-a type passes here too: whole numbers and `true`/`false` for one another, numbers and unqualified members for enums,
-members for whole numbers, `{}` for an empty list, maps with names of fields for structs (compiler/cpp/src/thrift/parse/
-t_scope.h, `resolve_const_value`; main.cc, `validate_const_rec`). What it lets pass by oversight does not: numbers out of
-range, a key twice, two fields of a union.
+Constants are worked out after those they mention, whatever the order of files and lines. What Apache Thrift lets pass
+for a type passes here too: whole numbers and `true`/`false` for one another, numbers and unqualified members for
+enums, members for whole numbers, `{}` for an empty list, maps with names of fields for structs
+(compiler/cpp/src/thrift/parse/t_scope.h, `resolve_const_value`; main.cc, `validate_const_rec`). What it lets pass by
+oversight does not: numbers out of range, two fields of a union. A key given twice is a warning, the last one counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from idlc.diagnostics import Label, Report
-from idlc.model.conversion import identity, convert, describe, fits, kind_of_constant, read_base, with_article
+from idlc.model.conversion import convert, describe, fits, identity, kind_of_constant, read_base, with_article
 from idlc.model.cycles import walk
 from idlc.model.declarations import (
     Const,
@@ -136,7 +137,8 @@ class _Evaluator:
 
     def _number_of_enum(self, node: nodes.Value, type: Type, enum: Enum, path: str) -> Constant | None:
         if not isinstance(node, nodes.IntLiteral):
-            return self._mismatch(node, type, path)
+            self._mismatch(node, type, path)
+            return None
         member = next((member for member in enum.members if member.value == node.value), None)
         if member is None and not enum.program.document.is_broken(enum.node):
             self._report.warning(
@@ -153,7 +155,8 @@ class _Evaluator:
         elif isinstance(node, nodes.ListLiteral):
             found = node.items
         else:
-            return self._mismatch(node, type, path)
+            self._mismatch(node, type, path)
+            return None
         items: list[Constant] = []
         seen: dict[object, nodes.Value] = {}
         is_whole = True
@@ -171,7 +174,8 @@ class _Evaluator:
         if isinstance(node, nodes.ListLiteral) and not node.items:
             return MapConstant(())
         if not isinstance(node, nodes.MapLiteral):
-            return self._mismatch(node, type, path)
+            self._mismatch(node, type, path)
+            return None
         pairs: dict[object, tuple[Constant, Constant]] = {}
         seen: dict[object, nodes.Value] = {}
         is_whole = True
@@ -191,7 +195,8 @@ class _Evaluator:
         elif isinstance(node, nodes.MapLiteral):
             found = node.pairs
         else:
-            return self._mismatch(node, type, path)
+            self._mismatch(node, type, path)
+            return None
         given: list[tuple[Field, Constant]] = []
         seen: dict[object, nodes.Value] = {}
         is_whole = True
@@ -219,7 +224,7 @@ class _Evaluator:
                 f"a {struct.kind} is written with the names of its fields as strings",
                 self._document.span(key),
                 labels=(Label(struct.span, "declared here"),),
-                help=f"write `{{\"{struct.fields[0].name}\": ...}}`" if struct.fields else "",
+                help=f'write `{{"{struct.fields[0].name}": ...}}`' if struct.fields else "",
             )
             return None
         field = next((field for field in struct.fields if field.name == key.value), None)
@@ -269,7 +274,8 @@ class _Evaluator:
         if found is None:
             member = self._only_member(node.text)
             if member is None:
-                return self._undefined(node, enum)
+                self._undefined(node, enum)
+                return None
             self._unqualified(node, member)
             found = Found(member)
         if isinstance(found, Ambiguous):
@@ -278,7 +284,7 @@ class _Evaluator:
                 f"`{node.text}` is declared by two included files of the same name",
                 self._document.span(node),
                 labels=tuple(Label(include.span, "this one has it") for include in found.includes),
-                help="give one of them another name: `include \"...\" as other`",
+                help='give one of them another name: `include "..." as other`',
             )
             return None
         if found.include is not None:
@@ -286,7 +292,7 @@ class _Evaluator:
         if isinstance(found.thing, EnumMember):
             value: Constant | None = EnumConstant(found.thing.enum, found.thing.value, found.thing)
         else:
-            value = found.thing.value
+            value = cast("Constant | None", found.thing.value)  # not there if it was reported
         if value is None:
             return None
         return self._converted(node, value, found.thing, type, path)
@@ -369,7 +375,7 @@ class _Evaluator:
             help=help,
         )
 
-    def _out_of_range(self, span: Span, value: Constant, type: Type, path: str) -> None:
+    def _out_of_range(self, span: Span, value: object, type: Type, path: str) -> None:
         wire = resolve(type)
         assert isinstance(wire, BaseType)
         if wire.name == "bool":
@@ -378,7 +384,7 @@ class _Evaluator:
             bits = int(wire.name[1:]) - 1
             limits = f"{with_article(wire)} goes from {-(2**bits)} to {2**bits - 1}"
         self._report.error(
-            "constant.range", f"`{path}` is {with_article(type)}, {value} is out of its range", span, help=limits
+            "constant.range", f"`{path}` is {with_article(type)}, {value!s} is out of its range", span, help=limits
         )
 
     def _source_text(self, node: nodes.Value) -> str:

@@ -18,7 +18,7 @@ from idlc.model.declarations import (
     Struct,
     StructConstant,
 )
-from idlc.model.types import BaseType, ListType, MapType, Reference, SetType, Type, resolve
+from idlc.model.types import BaseType, ListType, MapType, Reference, Type, resolve
 from idlc.source import SourceFile
 from idlc.syntax import nodes
 from idlc.syntax.literals import binary

@@ -1,7 +1,7 @@
 """Circles in a graph, and the order in which to walk it where there are none.
 
-Includes, typedefs, services, constants and required fields must all not go round; they share this walk. It keeps its own
-stack, because a chain of a thousand typedefs is nobody's fault and must not meet Python's recursion limit.
+Includes, typedefs, services, constants and required fields must all not go round; they share this walk. It keeps its
+own stack, because a chain of a thousand typedefs is nobody's fault and must not meet Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def walk(roots: Iterable[T], successors: Callable[[T], Iterable[T]]) -> tuple[li
     Nodes are told apart by identity.
 
     Returns:
-        All nodes, each after its successors (except along the circles); and one circle per edge that closes one, each as
-        the nodes on the way round, starting with the one that was reached first.
+        All nodes, each after its successors (except along the circles); and one circle per edge that closes one, each
+        as the nodes on the way round, starting with the one that was reached first.
     """
     done: list[T] = []
     circles: list[list[T]] = []

@@ -31,7 +31,15 @@ _UNSIGNED = {
     "ui64": "i64",
 }
 
-_CONTAINERS = {"array": "list", "vector": "list", "dict": "map", "hashmap": "map", "List": "list", "Map": "map", "Set": "set"}
+_CONTAINERS = {
+    "array": "list",
+    "vector": "list",
+    "dict": "map",
+    "hashmap": "map",
+    "List": "list",
+    "Map": "map",
+    "Set": "set",
+}
 
 
 def foreign_type(name: str) -> tuple[str, str] | None:

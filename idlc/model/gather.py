@@ -141,7 +141,9 @@ def _declare(document: Document, report: Report, allow_negative_ids: bool) -> Sc
             case nodes.Struct():
                 struct = Struct(**numbering.common(node), node=node, kind=node.kind)
                 struct.fields = numbering.fields(node.fields)
-                if struct.kind == "union":  # exactly one of them is set, whatever each says (t_struct.h, `validate_union_member`)
+                if (
+                    struct.kind == "union"
+                ):  # exactly one of them is set, whatever each says (t_struct.h, `validate_union_member`)
                     for field in struct.fields:
                         field.requiredness = "optional"
                 program.structs.append(struct)

@@ -147,7 +147,7 @@ class _Linker:
             f"`{name.text}` is declared by two included files of the same name",
             self._document.span(name),
             labels=tuple(Label(include.span, "this one has it") for include in found.includes),
-            help="give one of them another name: `include \"...\" as other`",
+            help='give one of them another name: `include "..." as other`',
         )
         for include in found.includes:
             include.is_used = True
@@ -190,11 +190,13 @@ class _Linker:
                 continue
             if qualifier in ("", other.program.stem):
                 file = other.program.source.path.name
-                return f"`{last}` is declared in `{other.program.source.name}`, which is not included: `include \"{file}\"`"
+                return (
+                    f'`{last}` is declared in `{other.program.source.name}`, which is not included: `include "{file}"`'
+                )
         if qualifier and qualifier not in self._scope.includes:
             for suffix in (".thrift", ".idl"):
                 if (program.source.path.parent / f"{qualifier}{suffix}").is_file():
-                    return f"no file of that name is included: `include \"{qualifier}{suffix}\"`"
+                    return f'no file of that name is included: `include "{qualifier}{suffix}"`'
             return f"no included file is called `{qualifier}`"
         return ""
 
@@ -207,7 +209,9 @@ def _named_parts(node: nodes.Type, type: Type) -> Iterator[tuple[nodes.Identifie
         match node, type:
             case nodes.NamedType(), _:
                 yield node.name, type
-            case (nodes.ListType(), ListType()) | (nodes.SetType(), SetType()):
+            case nodes.ListType(), ListType():
+                pending.append((node.element, type.element))
+            case nodes.SetType(), SetType():
                 pending.append((node.element, type.element))
             case nodes.MapType(), MapType():
                 pending += ((node.value, type.value), (node.key, type.key))

@@ -1,9 +1,9 @@
 """What a name means in one file.
 
 A file sees its own declarations by their names and those of a file it includes by `qualifier.Name`, where the qualifier
-is the included file's name without folder and extension (`shared` for `../common/shared.thrift`; it may have dots) or the
-alias the include gives it. Includes are not passed on. Types and services share one space of names, constants have another,
-as in Apache Thrift.
+is the included file's name without folder and extension (`shared` for `../common/shared.thrift`; it may have dots) or
+the alias the include gives it. Includes are not passed on. Types and services share one space of names, constants
+have another, as in Apache Thrift.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Scope:
         return enum.member(member) if isinstance(enum, Enum) else None
 
     def is_excused(self, name: str) -> bool:
-        """Whether `name` may well have been declared where a file could not be read, so that nothing is said about it."""
+        """Whether `name` may have been declared where a file could not be read, so that nothing is said about it."""
         parts = name.split(".")
         if not self.program.document.lost.isdisjoint((parts[0], name)):
             return True
@@ -192,7 +192,9 @@ def kind_of(thing: NamedThing | Const | EnumMember) -> str:
     """What a declaration is, in a word."""
     if isinstance(thing, Struct):
         return thing.kind
-    return {Typedef: "typedef", Enum: "enum", Const: "constant", EnumMember: "enum member", Service: "service"}[type(thing)]
+    return {Typedef: "typedef", Enum: "enum", Const: "constant", EnumMember: "enum member", Service: "service"}[
+        type(thing)
+    ]
 
 
 def nearest(name: str, known: Iterator[str]) -> str | None:

@@ -72,7 +72,9 @@ Type: TypeAlias = BaseType | ListType | SetType | MapType | Reference
 UNKNOWN = BaseType("unknown")
 """Stands where a type could not be found. It fits everything, so that one mistake is reported once."""
 
-BASE_TYPES = {name: BaseType(name) for name in ("bool", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")}
+BASE_TYPES = {
+    name: BaseType(name) for name in ("bool", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")
+}
 
 
 def resolve(type: Type) -> Type:

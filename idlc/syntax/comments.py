@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-
 from typing import TypeAlias
 
 from idlc.syntax import nodes
@@ -103,7 +102,8 @@ def _attach_trailing(
     name_ends = [node.name.end for node in by_name]
     for comment in trailing:
         line = text.rfind("\n", 0, comment.start) + 1
-        # What ends last before the comment, or, if nothing ends on its line, what has its name there (`struct A { ///<`).
+        # What ends last before the comment, or, if nothing ends on its line, what has its name there (`struct A {
+        # ///<`).
         owner: _Declared | None = None
         ended = bisect_right(ends, comment.start) - 1
         named = bisect_right(name_ends, comment.start) - 1

@@ -1,7 +1,7 @@
 """What the parser could have taken, in words: "a field name", "`,` or `}`".
 
-The parser's state knows terminals (`NAME`, `COMMA`); people think in rules (a type, a field). For every terminal that is
-acceptable this finds the state in which it would be taken, and in it the rule that was expected to begin there.
+The parser's state knows terminals (`NAME`, `COMMA`); people think in rules (a type, a field). For every terminal that
+is acceptable this finds the state in which it would be taken, and in it the rule that was expected to begin there.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def expected_words(
     for terminal, state in acceptable(actions, stack).items():
         if terminal in _MINOR:
             continue
-        rule = whole if whole is not None and terminal not in ("RBRACE", "RPAR", END) else _rule(actions[state], terminal)
+        rule = (
+            whole if whole is not None and terminal not in ("RBRACE", "RPAR", END) else _rule(actions[state], terminal)
+        )
         if rule is not None:
             rules[rename(_RULES[rule])] = None
         else:

@@ -9,7 +9,6 @@ This is the only module that touches Lark's types; the rest of the package sees 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Protocol, cast
 
 import lark
 
-from idlc.resources import read_text
+from idlc.resources import cache_dir, read_text
 from idlc.syntax.builder import Builder
 from idlc.syntax.lexer import Lexer, Token
 
@@ -60,7 +59,7 @@ class Grammar:
     """
 
     def __init__(self, parser: lark.Lark) -> None:
-        self._parser = parser
+        self._parser: Any = parser
         self.lexer = Lexer(parser.terminals)
         self.actions = self.start().parse_conf.states
 
@@ -91,7 +90,7 @@ def grammar() -> Grammar:
 
 
 def _cache_file(text: str) -> Path | None:
-    folder = _cache_dir()
+    folder = cache_dir()
     digest = hashlib.sha256(f"{lark.__version__} {sys.version_info[:2]} {text}".encode()).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,11 +102,3 @@ def _cache_file(text: str) -> Path | None:
     except OSError:
         return None
     return file
-
-
-def _cache_dir() -> Path:
-    if chosen := os.environ.get("IDLC_CACHE_DIR"):
-        return Path(chosen)
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared) / "idlc"
-    return Path(os.path.expanduser("~")) / ".cache" / "idlc"

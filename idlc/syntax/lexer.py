@@ -36,10 +36,9 @@ _QUOTES = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019":
 
 # A string over at most fifty lines, after which an element can end: otherwise the quote opens the next string.
 _MULTILINE = {
-    quote: re.compile(
-        rf"({quote}(?:[^{quote}\\\n]|\\[^\n])*(?:\\?\n(?:[^{quote}\\\n]|\\[^\n])*){{1,50}}{quote})[ \t]*(?=[\r\n,;)\]}}:/#]|\Z)"
-    )
+    quote: re.compile(rf"({quote}{line}(?:\\?\n{line}){{1,50}}{quote})[ \t]*(?=[\r\n,;)\]}}:/#]|\Z)")
     for quote in "\"'"
+    for line in [rf"(?:[^{quote}\\\n]|\\[^\n])*"]
 }
 
 
@@ -76,9 +75,8 @@ class Lexer:
         symbols = "".join(re.escape(text) for text in self.types if not text[0].isalpha())
         patterns.sort(key=lambda terminal: -terminal.priority)
         words = "|".join(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})" for terminal in patterns)
-        self._scan = re.compile(
-            rf"[ \t\r\n\f\v]*+(?:{words}|(?P<COMMENT>{comment.pattern.to_regexp()})|(?P<SYMBOL>[{symbols}@])|{_MISTAKES})"
-        )
+        words += rf"|(?P<COMMENT>{comment.pattern.to_regexp()})|(?P<SYMBOL>[{symbols}@])|{_MISTAKES}"
+        self._scan = re.compile(rf"[ \t\r\n\f\v]*+(?:{words})")
 
     def scan(self, source: SourceFile, report: Report) -> tuple[list[Token], list[Comment]]:
         """All tokens of a file, the last of them `END`, and all its comments."""

@@ -1,7 +1,8 @@
 """Names that a file with syntax errors would have declared.
 
-Somebody who forgot a comma in `struct User` should hear about the comma, not about `User` being undefined everywhere. So
-whatever looks like the head of a definition or the path of an include, and did not make it into the tree, is remembered.
+Somebody who forgot a comma in `struct User` should hear about the comma, not about `User` being undefined everywhere.
+So whatever looks like the head of a definition or the path of an include, and did not make it into the tree, is
+remembered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ __all__ = ["lost_names"]
 
 def lost_names(text: str, tokens: Sequence[Token], items: Sequence[nodes.Item]) -> frozenset[str]:
     """The names and qualifiers that were meant to be there."""
-    known = {item.name.text for item in items if not isinstance(item, nodes.Include | nodes.ForeignInclude | nodes.Namespace)}
+    known = {
+        item.name.text for item in items if not isinstance(item, nodes.Include | nodes.ForeignInclude | nodes.Namespace)
+    }
     return frozenset(_meant(text, tokens)) - known
 
 

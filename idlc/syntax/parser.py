@@ -1,10 +1,10 @@
 """From a file to its syntax tree.
 
-Lark's LALR machine does the parsing. It is fed token by token from here, because two decisions are not Lark's: whether a
-keyword is one at this place (the machine is asked what it can take), and how to go on after an error.
+Lark's LALR machine does the parsing. It is fed token by token from here, because two decisions are not Lark's:
+whether a keyword is one at this place (the machine is asked what it can take), and how to go on after an error.
 
-Errors: every mistake is reported once. Nothing is said about a second one before a token was understood in between, or on a
-line that already has one.
+Errors: every mistake is reported once. Nothing is said about a second one before a token was understood in between,
+or on a line that already has one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from idlc.syntax import nodes
 from idlc.syntax.comments import attach
 from idlc.syntax.expectations import acceptable, expected_words, found_words
 from idlc.syntax.grammar import Grammar, grammar
-from idlc.syntax.hints import Hint, Place, find_hint
+from idlc.syntax.hints import find_hint
 from idlc.syntax.lexer import END, Token
 from idlc.syntax.lost import lost_names
+from idlc.syntax.place import Hint, Place
 from idlc.syntax.recovery import Level, close, go_on_at, levels, looks_like_definition, return_to, starts_line
 
 __all__ = ["parse"]
@@ -30,7 +31,19 @@ _MAX_ERRORS = 20
 _MAX_FAILURES = 200  # recoveries, most of them silent, after which a file is not Thrift at all
 _MAX_DEPTH = 400  # states on the parser's stack; nobody nests types or values a hundred deep
 _DEFINITIONS = frozenset(
-    {"STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE", "TYPEDEF", "CONST", "INCLUDE", "NAMESPACE", "CPP_INCLUDE"}
+    {
+        "STRUCT",
+        "UNION",
+        "EXCEPTION",
+        "ENUM",
+        "SENUM",
+        "SERVICE",
+        "TYPEDEF",
+        "CONST",
+        "INCLUDE",
+        "NAMESPACE",
+        "CPP_INCLUDE",
+    }
 )
 
 
@@ -192,7 +205,7 @@ class _Parser:
         token = self._tokens[index]
         lists = levels(self._state, self._actions)
         is_stuck = self._last_failure == index
-        if token.type == END and len(lists) > 1 or token.type == END and self._last_opener() is not None:
+        if (token.type == END and len(lists) > 1) or (token.type == END and self._last_opener() is not None):
             self._complain_unclosed(lists, index)
         else:
             hint = self._complain_unexpected(index, lists)
@@ -224,9 +237,9 @@ class _Parser:
         """Take back the elements of the innermost list that go beyond `start`."""
         level = levels(self._state, self._actions)[0]
         return_to(level, self._state, self._actions)
-        values = self._state.value_stack[-1] if self._state.value_stack else None
-        if isinstance(values, list):
-            values[:] = [node for node in values if node.end <= start]
+        elements: Any = self._state.value_stack[-1] if self._state.value_stack else None
+        if type(elements) is list:
+            elements[:] = [node for node in elements if node.end <= start]
 
     def _complain_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
         token = self._tokens[index]
@@ -242,7 +255,8 @@ class _Parser:
             acceptable=frozenset(acceptable(self._actions, stack)),
         )
         hint = find_hint(place)
-        message, at, fixes, help, name = "", token, (), "", "syntax.unexpected"
+        name, message, help = "syntax.unexpected", "", ""
+        fixes: tuple[Fix, ...] = ()
         first = last = token
         if hint is not None:
             name, message, help = hint.name, hint.message, hint.help
@@ -252,7 +266,7 @@ class _Parser:
         if hint is not None and hint.fix:
             fixes = (Fix(span, hint.fix),)
         if not message:
-            message = f"expected {self._expected(level)}, found {found_words(at)}"
+            message = f"expected {self._expected(level)}, found {found_words(token)}"
         if token.type == END and first is token:
             end = self._tokens[index - 1].end if index else 0
             span = Span(self._source, max(0, end - 1), end)
@@ -292,7 +306,11 @@ class _Parser:
         """Values or types nested beyond reason."""
         token = self._tokens[index]
         self._complain(
-            index, "syntax.depth", "nested too deeply", Span(self._source, token.start, token.end), help="name the inner parts"
+            index,
+            "syntax.depth",
+            "nested too deeply",
+            Span(self._source, token.start, token.end),
+            help="name the inner parts",
         )
         self._last_failure = index
         return go_on_at(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))

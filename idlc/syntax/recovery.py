@@ -1,11 +1,11 @@
 """Going on after a syntax error.
 
-The parser is always inside some lists: items of the file, members of an enum, functions of a service, fields or arguments.
-After an error the broken element is given up, the text is skipped to where the next element seems to begin, and parsing
-goes on in the innermost list that this place belongs to; what the list already has is kept.
+The parser is always inside some lists: items of the file, members of an enum, functions of a service, fields or
+arguments. After an error the broken element is given up, the text is skipped to where the next element seems to
+begin, and parsing goes on in the innermost list that this place belongs to; what the list already has is kept.
 
-Places to go on, whichever comes first: a separator or the closing bracket of a list; a line that looks like the next element;
-a line that looks like a definition. The last also ends lists that were never closed.
+Places to go on, whichever comes first: a separator or the closing bracket of a list; a line that looks like the next
+element; a line that looks like a definition. The last also ends lists that were never closed.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def close(level: Level, state: ParserState, actions: Actions, offset: int) -> No
 def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
     """Whether a definition or header seems to begin here: a keyword, first on its line, with what has to follow it."""
     token = tokens[index]
-    if not starts_line(source, tokens, index) or token.type not in _BLOCKS and token.type not in _LINES:
+    if not starts_line(source, tokens, index) or (token.type not in _BLOCKS and token.type not in _LINES):
         return False
     following = tokens[index + 1 : index + 4]
     if len(following) < 2:
@@ -113,11 +113,16 @@ def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: in
         is_named = following[1].text[:1].isidentifier() or following[1].type == "STRING"
         return is_named and "\n" not in source.text[token.end : following[1].start]
     is_typed = following[0].text[:1].isidentifier() and len(following) == 3
-    return is_typed and "\n" not in source.text[token.end : following[1].start] and following[1].type in (
-        "NAME",
-        "LESSTHAN",
-        "LPAR",
-        "CPP_TYPE",
+    return (
+        is_typed
+        and "\n" not in source.text[token.end : following[1].start]
+        and following[1].type
+        in (
+            "NAME",
+            "LESSTHAN",
+            "LPAR",
+            "CPP_TYPE",
+        )
     )
 
 
@@ -162,10 +167,14 @@ def go_on_at(
         elif not pending and token.type in ("COMMA", "SEMICOLON"):
             return_to(lists[0], state, actions)
             return position + 1
-        elif position > index and starts_line(source, tokens, position) and _begins(lists[0].element, tokens, position):
-            if not pending or (lists[0].element == "field" and pending[-1] != "RBRACE"):
-                return_to(lists[0], state, actions)
-                return position
+        elif (
+            position > index
+            and (not pending or (lists[0].element == "field" and pending[-1] != "RBRACE"))
+            and starts_line(source, tokens, position)
+            and _begins(lists[0].element, tokens, position)
+        ):
+            return_to(lists[0], state, actions)
+            return position
         position += 1
 
 

@@ -1,0 +1,159 @@
+"""Mistakes of people who come from elsewhere: from fbthrift, from protobuf, from the Thrift of 2008.
+
+Each function knows one construct; see `hints`.
+"""
+
+from __future__ import annotations
+
+from idlc.syntax.place import Hint, Place, instead
+
+__all__ = [
+    "fbthrift_function",
+    "fbthrift_header",
+    "old_header",
+    "protobuf_field",
+    "protobuf_rpc",
+    "protobuf_top",
+    "struct_literal",
+    "structured_annotation",
+]
+
+
+def _fbthrift(message: str, shown: tuple[int, int], *, skip: int = 0, help: str = "") -> Hint:
+    return Hint(
+        name="syntax.unsupported",
+        message=f"{message} of fbthrift and not supported",
+        shown=shown,
+        help=help,
+        repair="skip" if skip else "",
+        count=skip,
+    )
+
+
+def structured_annotation(place: Place) -> Hint | None:
+    """`@scope.Name{...}` before a definition or a field."""
+    if place.token.type != "@" or not place.is_word(1):
+        return None
+    count = 2
+    if place.text(2) == "{":
+        count = place.after_bracket(2)
+    return _fbthrift("structured annotations are a feature", (0, 1), skip=count)
+
+
+def fbthrift_header(place: Place) -> Hint | None:
+    """`package`, `interaction`, and qualifiers of exceptions."""
+    if place.list != "item" or not place.is_between:
+        return None
+    if place.text(0) == "package" and place.type(1) == "STRING":
+        help = "write a `namespace` for every language instead"
+        return _fbthrift("`package` is a feature", (0, 1), skip=2, help=help)
+    if place.text(0) == "interaction" and place.is_word(1):
+        return _fbthrift("interactions are a feature", (0, 1))
+    if place.text(0) in ("safe", "transient", "permanent", "stateful", "client", "server"):
+        ahead = next((offset for offset in (1, 2, 3) if place.text(offset) == "exception"), None)
+        if ahead is not None:
+            return _fbthrift("exception qualifiers are a feature", (0, ahead - 1), skip=ahead)
+    return None
+
+
+def fbthrift_function(place: Place) -> Hint | None:
+    """`stream<...>`, `sink<...>`, `idempotent`, `readonly`, `performs`."""
+    if place.list != "function":
+        return None
+    if place.text(-1) in ("stream", "sink") and place.text(0) == "<":
+        return _fbthrift(f"`{place.text(-1)}<...>` is a feature", (-1, -1))
+    if place.text(-2) in ("idempotent", "readonly"):
+        help = 'write an annotation after the function: `(idempotent = "true")`'
+        return _fbthrift(f"the qualifier `{place.text(-2)}` is a feature", (-2, -2), help=help)
+    if place.text(-2) == "performs":
+        return _fbthrift("`performs` is a feature", (-2, -2))
+    return None
+
+
+def struct_literal(place: Place) -> Hint | None:
+    """`Name{field = value}` as a value."""
+    if place.text(0) == "{" and place.type(-1) == "NAME" and place.text(-2) in ("=", ",", "[", ":"):
+        help = 'write a map from the names of the fields: `{"name": value}`'
+        return _fbthrift("struct literals with a type are a feature", (-1, -1), help=help)
+    return None
+
+
+_OLD_NAMESPACES = {
+    "cpp_namespace": "cpp",
+    "java_package": "java",
+    "py_module": "py",
+    "php_namespace": "php",
+    "perl_package": "perl",
+    "ruby_namespace": "rb",
+    "cocoa_prefix": "cocoa",
+    "csharp_namespace": "csharp",
+    "delphi_namespace": "delphi",
+    "smalltalk_category": "smalltalk.category",
+    "smalltalk_prefix": "smalltalk.prefix",
+    "xsd_namespace": "xsd",
+}
+
+
+def old_header(place: Place) -> Hint | None:
+    """A namespace as it was written before there was `namespace`."""
+    scope = _OLD_NAMESPACES.get(place.text(0))
+    if scope is None or place.list != "item" or not place.is_between:
+        return None
+    fix = f"namespace {scope} {place.text(1)}"
+    return Hint(
+        name="syntax.obsolete",
+        message=f"`{place.text(0)}` is no longer part of Thrift",
+        help=f"write `{fix}`",
+        shown=(0, 1),
+        fix=fix,
+        repair="skip",
+        count=2,
+    )
+
+
+def protobuf_top(place: Place) -> Hint | None:
+    """`syntax`, `import`, `message` and others of protobuf, and words of programming languages."""
+    if place.list != "item" or not place.is_between:
+        return None
+    word = place.text(0)
+    if word in ("syntax", "edition") and place.text(1) == "=":
+        message = f"`{word} = {place.text(2)}` is protobuf's, this is a Thrift file"
+        return Hint(name="syntax.protobuf", message=message, shown=(0, 2), repair="skip", count=3)
+    if word == "option" and place.is_word(1):
+        return Hint(name="syntax.protobuf", message="`option` is protobuf's", help="remove this line")
+    wanted = {"import": "include", "message": "struct", "record": "struct", "class": "struct", "interface": "service"}
+    ours = wanted.get(word)
+    if ours is not None and (place.is_word(1) or place.type(1) == "STRING"):
+        return instead(word, ours)
+    return None
+
+
+def protobuf_field(place: Place) -> Hint | None:
+    """`repeated type name = 1`."""
+    if place.list != "field":
+        return None
+    for offset in (-3, -2, -1):
+        if place.text(offset) == "repeated" and place.is_word(offset + 1):
+            type_, name = place.text(offset + 1), place.text(offset + 2) if place.is_word(offset + 2) else "name"
+            return Hint(
+                name="syntax.protobuf",
+                message="`repeated` is protobuf's",
+                help=f"write `list<{type_}> {name}`",
+                shown=(offset, offset),
+                drop=-offset,
+            )
+    return None
+
+
+def protobuf_rpc(place: Place) -> Hint | None:
+    """`rpc Name(Request) returns (Response)`."""
+    for offset in range(0, -6, -1):
+        if place.text(offset) == "rpc" and place.is_word(offset + 1):
+            return Hint(
+                name="syntax.protobuf",
+                message="`rpc` is protobuf's",
+                help="a function is written `Result name(1: Request request)`",
+                shown=(offset, offset),
+                drop=-offset,
+            )
+    return None
