@@ -26,6 +26,7 @@ Lost = Callable[[Exception | None], None]
 Open = Callable[[Received, Lost], Awaitable[AsyncTransport]]
 """Makes a connection; what the server sends and its end go to the two functions. Raises `OSError`."""
 
+_ROUNDS = 3
 _CLOSE_PATIENCE = 1.0
 # A server that leaves so many calls unanswered is not going to answer; a new connection may help.
 _MAX_FORGOTTEN = 4096
@@ -55,7 +56,10 @@ class _Link:
 
     async def settle(self) -> None:
         """If it is idle: let the loop hear what has arrived, as it is the end of the connection perhaps."""
-        if not self._answers and self._transport is not None and not self._transport.is_quiet():
+        # Reading is due after one round of the loop, and has happened after two.
+        for _ in range(_ROUNDS):
+            if self._answers or not self.is_usable or self._transport is None or self._transport.is_quiet():
+                return
             await asyncio.sleep(0)
 
     async def exchange(self, call: Call) -> Any:
@@ -174,13 +178,13 @@ class MultiplexedSender:
 
     async def send(self, call: Call) -> Any:
         """See `AsyncSender.send`."""
-        link = self._link
-        if link is not None and link.loop is asyncio.get_running_loop():
+        link, loop = self._link, asyncio.get_running_loop()
+        if link is not None and link.loop is loop:
             await link.settle()
         if self._is_closed:
             raise client_closed(call)
         link = self._link
-        if link is None or not link.is_usable or link.loop is not asyncio.get_running_loop():
+        if link is None or not link.is_usable or link.loop is not loop:
             link = await self._connect(call)
         return await link.exchange(call)
 

@@ -110,7 +110,7 @@ class PooledSender:
             link.is_good = True
             return None
         reply = self._receive(link, call, until)
-        link.is_good = True
+        link.is_good = connection.is_idle
         try:
             return answer_of(reply, connection.dialect)
         except RemoteProtocolError as error:

@@ -6,6 +6,7 @@ something goes wrong is written here once, because it is the same.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
 from idlrt.core import Call
@@ -61,6 +62,8 @@ def reason(error: BaseException | None) -> str:
         return "the server closed the connection"
     if isinstance(error, TimeoutError) and not error.strerror:
         return "no answer in time"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio puts other words into `strerror`
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 

@@ -176,6 +176,11 @@ class ClientConnection:
         return len(self._calls)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way, and nothing has come but answers."""
+        return not self._calls and not self._is_broken and self._splitter.is_empty
+
+    @property
     def forgotten(self) -> int:
         """How many calls were given up whose answers may still come."""
         return len(self._forgotten)

@@ -1,0 +1,318 @@
+"""The asyncio client on real sockets: many calls on one connection, cancellation, time, lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from hand_written import (
+    GET,
+    AsyncUsers,
+    AsyncUserServiceClient,
+    NotFound,
+    User,
+    scripted_server,
+    user_service,
+)
+
+from idlrt.errors import (
+    ApplicationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    LocalProtocolError,
+    NotSent,
+    RemoteProtocolError,
+)
+from idlrt.server import Server
+from idlrt.wire.connection import ServerConnection
+from idlrt.wire.dialect import detector
+from idlrt.wire.events import CallReceived
+
+
+@pytest.fixture
+def users() -> AsyncUsers:
+    return AsyncUsers()
+
+
+@pytest.fixture
+def server(users: AsyncUsers) -> Iterator[Server]:
+    with Server(user_service(users), grace_s=0.1) as made:
+        yield made.start()
+
+
+def run(
+    target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any, None]], **settings: Any
+) -> None:
+    async def main() -> None:
+        async with AsyncUserServiceClient.connect(target, **{"timeout": 20, **settings}) as client:
+            await work(client)
+
+    asyncio.run(main())
+
+
+def calls_of(raw: socket.socket, count: int) -> tuple[ServerConnection, list[CallReceived]]:
+    """Play a server that reads `count` calls."""
+    connection = ServerConnection(detector())
+    found: list[CallReceived] = []
+    while len(found) < count:
+        data = raw.recv(65536)
+        if not data:
+            break
+        found += [event for event in connection.receive_data(data) if isinstance(event, CallReceived)]
+    return connection, found
+
+
+def until_closed(raw: socket.socket) -> None:
+    while raw.recv(65536):
+        pass
+
+
+async def entered(users: AsyncUsers, count: int = 1) -> None:
+    for _ in range(count):
+        assert await asyncio.to_thread(users.all_entered.acquire, timeout=20)
+
+
+@pytest.mark.parametrize("framing", ["framed", "unframed"])
+def test_calls(server: Server, users: AsyncUsers, framing: str) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        assert await client.get(1) == User(id=1, name="user 1")
+        assert await client.join(["a", "b"]) == "a-b"
+        await client.ping()
+        await client.poke(5)
+        assert await asyncio.to_thread(users.was_poked.wait, 20)
+        with pytest.raises(NotFound):
+            await client.get(-1)
+        with pytest.raises(ApplicationError):
+            await client.get(0)
+
+    run(server.address, work, framing=framing)
+
+
+def test_many_calls_share_one_connection(server: Server) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        found = await asyncio.gather(*[client.get(number) for number in range(1000, 1500)])
+        assert [user.id for user in found] == list(range(1000, 1500))
+        assert len(server._channels) == 1
+
+    run(server.address, work)
+
+
+def test_answers_in_another_order_find_their_calls() -> None:
+    def backwards(raw: socket.socket) -> None:
+        connection, calls = calls_of(raw, 5)
+        for call in reversed(calls):
+            (number,) = connection.arguments(call, GET)
+            raw.sendall(connection.reply(call, GET, User(id=number)))
+        until_closed(raw)
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        found = await asyncio.gather(*[client.get(number) for number in range(5)])
+        assert [user.id for user in found] == list(range(5))
+
+    with scripted_server(backwards) as address:
+        run(address, work)
+
+
+def test_a_cancelled_call_leaves_the_others_alone(server: Server, users: AsyncUsers) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        gone, stays = asyncio.ensure_future(client.wait(1)), asyncio.ensure_future(client.wait(2))
+        await entered(users, 2)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        users.release(1)
+        users.release(2)
+        assert await stays == 2
+        assert (await client.get(3)).id == 3
+        assert len(server._channels) == 1
+
+    run(server.address, work)
+
+
+def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: AsyncUsers) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        stays = asyncio.ensure_future(client.wait(2))
+        await entered(users)
+        start = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match=rf"UserService\.wait at {server.address} within 0\.05 s"):
+            await client.using(timeout=0.05).wait(1)
+        assert 0.04 < time.monotonic() - start < 5
+        users.release(1)
+        users.release(2)
+        assert await stays == 2
+        assert (await client.get(3)).id == 3
+        assert len(server._channels) == 1
+
+    run(server.address, work)
+
+
+def test_an_argument_that_does_not_fit_leaves_the_others_alone(server: Server) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        good, bad = await asyncio.gather(client.get(1), client.get("x"), return_exceptions=True)  # type: ignore[arg-type]
+        assert isinstance(good, User)
+        assert isinstance(bad, LocalProtocolError)
+
+    run(server.address, work)
+
+
+def test_large_messages_in_both_directions(server: Server) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        words = ["x" * 5_000_000]
+        found = await asyncio.gather(*[client.join(words) for _ in range(4)], client.blob(5_000_000))
+        assert [len(each) for each in found] == [5_000_000] * 5
+
+    run(server.address, work)
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        outcomes = await asyncio.gather(*[client.ping() for _ in range(3)], return_exceptions=True)
+        for outcome in outcomes:
+            assert isinstance(outcome, ConnectFailed)
+            assert f"tcp://127.0.0.1:{port}" in str(outcome)
+            assert "refused" in str(outcome)
+
+    run(f"127.0.0.1:{port}", work)
+
+
+def test_a_name_that_nobody_knows() -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        with pytest.raises(ConnectFailed, match="no-such-host"):
+            await client.ping()
+
+    run("no-such-host.invalid:1", work)
+
+
+def test_a_lost_connection_fails_the_calls_on_it_and_the_next_call_makes_another() -> None:
+    def lose(raw: socket.socket) -> None:
+        calls_of(raw, 3)
+
+    def answer(raw: socket.socket) -> None:
+        connection, (call,) = calls_of(raw, 1)
+        raw.sendall(connection.reply(call, GET, User(id=9)))
+        until_closed(raw)
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        outcomes = await asyncio.gather(*[client.get(number) for number in range(3)], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ConnectionLost] * 3
+        assert (await client.get(9)).id == 9
+
+    with scripted_server(lose, answer) as address:
+        run(address, work)
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> None:
+    closed = threading.Event()
+
+    def once(raw: socket.socket) -> None:
+        connection, (call,) = calls_of(raw, 1)
+        raw.sendall(connection.reply(call, GET, User(id=1)))
+        raw.close()
+        closed.set()
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        for _ in range(3):
+            assert (await client.get(1)).id == 1
+            # Without giving the event loop a chance to notice.
+            assert closed.wait(20)
+            closed.clear()
+
+    with scripted_server(once, once, once) as address:
+        run(address, work)
+
+
+@pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 20, struct.pack(">I", 2) + b"\0\0"])
+def test_garbage_fails_the_calls_on_the_connection(garbage: bytes) -> None:
+    def talk(raw: socket.socket) -> None:
+        calls_of(raw, 2)
+        raw.sendall(garbage)
+        until_closed(raw)
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        outcomes = await asyncio.gather(client.get(1), client.get(2), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [RemoteProtocolError] * 2
+
+    with scripted_server(talk) as address:
+        run(address, work)
+
+
+def test_a_closed_client_refuses_calls_and_fails_those_under_way(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        client = AsyncUserServiceClient.connect(server.address)
+        call = asyncio.ensure_future(client.wait(1))
+        await entered(users)
+        await client.close()
+        await client.close()
+        with pytest.raises(ConnectionLost):
+            await call
+        with pytest.raises(NotSent, match="closed"):
+            await client.ping()
+
+    asyncio.run(main())
+
+
+def test_closing_a_client_that_never_called(server: Server) -> None:
+    async def main() -> None:
+        async with AsyncUserServiceClient.connect(server.address):
+            pass
+
+    asyncio.run(main())
+
+
+def test_closing_while_connecting(server: Server) -> None:
+    async def main() -> None:
+        client = AsyncUserServiceClient.connect(server.address)
+        call = asyncio.ensure_future(client.ping())
+        await asyncio.sleep(0)
+        await client.close()
+        await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_cancelling_the_call_that_connects_does_not_fail_the_others(server: Server) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        first, second = asyncio.ensure_future(client.get(1)), asyncio.ensure_future(client.get(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).id == 2
+
+    run(server.address, work)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_another_event_loop_gets_another_connection(server: Server) -> None:
+    client = AsyncUserServiceClient.connect(server.address)
+
+    async def call() -> None:
+        assert (await client.get(1)).id == 1
+
+    asyncio.run(call())
+    asyncio.run(call())
+    # Nobody closed the client: its transports say so while the mark above still holds.
+    del client
+    gc.collect()
+
+
+def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
+    async def main() -> None:
+        first = Server(user_service(users)).start()
+        async with AsyncUserServiceClient.connect(first.address) as client:
+            await client.ping()
+            first.stop()
+            with Server(user_service(users), first.address) as second:
+                second.start()
+                await client.ping()
+
+    asyncio.run(main())

@@ -1,0 +1,361 @@
+"""The blocking client on real sockets: threads, time, lost connections."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hand_written import (
+    GET,
+    AsyncUsers,
+    NotFound,
+    User,
+    Users,
+    UserServiceClient,
+    scripted_server,
+    user_service,
+)
+
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    LocalProtocolError,
+    NotSent,
+    Overloaded,
+    RemoteProtocolError,
+)
+from idlrt.server import Server
+from idlrt.wire.connection import ServerConnection
+from idlrt.wire.dialect import detector
+from idlrt.wire.events import CallReceived
+
+
+@pytest.fixture
+def users() -> AsyncUsers:
+    return AsyncUsers()
+
+
+@pytest.fixture
+def server(users: AsyncUsers) -> Iterator[Server]:
+    with Server(user_service(users), grace_s=0.1) as made:
+        yield made.start()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[UserServiceClient]:
+    with UserServiceClient.connect(server.address, timeout=20) as made:
+        yield made
+
+
+def answer(raw: socket.socket, count: int = 1, *, skip: int = 0) -> None:
+    """Play a server that answers `count` calls, each with the user it asks for (`skip`: the first ones never)."""
+    connection = ServerConnection(detector())
+    while count:
+        data = raw.recv(65536)
+        if not data:
+            return
+        for event in connection.receive_data(data):
+            assert isinstance(event, CallReceived)
+            count -= 1
+            if skip:
+                skip -= 1
+            else:
+                (number,) = connection.arguments(event, GET)
+                raw.sendall(connection.reply(event, GET, User(id=number)))
+
+
+def read_one(raw: socket.socket) -> None:
+    """Play a server that reads a call and says nothing."""
+    connection = ServerConnection(detector())
+    while not connection.receive_data(raw.recv(65536)):
+        pass
+
+
+def until_closed(raw: socket.socket) -> None:
+    while raw.recv(65536):
+        pass
+
+
+def opened(client: UserServiceClient) -> int:
+    return client._sender._count  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("framing", ["framed", "unframed"])
+def test_calls(server: Server, users: AsyncUsers, framing: str) -> None:
+    with UserServiceClient.connect(server.address, framing=framing) as client:
+        assert client.get(1) == User(id=1, name="user 1")
+        assert client.join(["a", "b"]) == "a-b"
+        assert client.join(words=["a", "b"], by="+") == "a+b"
+        assert client.ping() is None  # type: ignore[func-returns-value]
+        client.poke(5)
+        assert users.was_poked.wait(20)
+        assert opened(client) == 1
+
+
+def test_errors_of_the_server(client: UserServiceClient) -> None:
+    with pytest.raises(NotFound) as declared:
+        client.get(-1)
+    assert declared.value.id == -1
+    with pytest.raises(ApplicationError, match="ValueError") as internal:
+        client.get(0)
+    assert internal.value.code is ApplicationCode.INTERNAL_ERROR
+    with pytest.raises(ApplicationError) as missing:
+        client.get(404)
+    assert missing.value.code is ApplicationCode.MISSING_RESULT
+    assert opened(client) == 1
+
+
+def test_an_argument_that_does_not_fit_is_refused_here(client: UserServiceClient) -> None:
+    client.ping()
+    with pytest.raises(LocalProtocolError, match="id"):
+        client.get("one")  # type: ignore[arg-type]
+    client.ping()
+    assert opened(client) == 1
+
+
+def test_many_threads_share_a_client(client: UserServiceClient) -> None:
+    def work(start: int) -> list[int]:
+        return [client.get(number).id for number in range(start, start + 50)]
+
+    with ThreadPoolExecutor(24) as threads:
+        found = list(threads.map(work, range(1000, 3400, 100)))
+
+    assert found == [list(range(start, start + 50)) for start in range(1000, 3400, 100)]
+    assert 1 <= opened(client) <= 16
+
+
+def test_threads_wait_for_a_free_connection(server: Server, users: AsyncUsers) -> None:
+    with (
+        UserServiceClient.connect(server.address, timeout=20, max_connections=1) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        first = thread.submit(client.wait, 1)
+        assert users.entered.wait(20)
+        with pytest.raises(Overloaded, match="all 1 connections are in use; raise max_connections"):
+            client.using(timeout=0.01).ping()
+        users.release(1)
+        client.ping()
+        assert first.result(20) == 1
+
+
+def test_time_is_up(client: UserServiceClient, users: AsyncUsers, server: Server) -> None:
+    client.ping()
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=rf"UserService\.wait at {server.address} within 0\.05 s"):
+        client.using(timeout=0.05).wait(1)
+    assert 0.04 < time.monotonic() - start < 5
+    # A late answer must not meet a later call: the connection is gone.
+    assert opened(client) == 0
+    users.release(1)
+    assert client.get(7).id == 7
+
+
+def test_time_is_up_for_a_server_that_trickles() -> None:
+    def trickle(raw: socket.socket) -> None:
+        read_one(raw)
+        raw.sendall(struct.pack(">I", 1000))
+        while True:
+            raw.sendall(b"\x80")
+
+    with (
+        scripted_server(trickle) as address,
+        UserServiceClient.connect(address, timeout=0.1) as client,
+        pytest.raises((DeadlineExceeded, RemoteProtocolError)),
+    ):
+        client.get(1)
+
+
+def test_time_is_up_for_a_server_that_does_not_read() -> None:
+    hold = threading.Event()
+    with (
+        scripted_server(lambda raw: hold.wait(20) and None) as address,
+        UserServiceClient.connect(address, timeout=0.1) as client,
+    ):
+        with pytest.raises(DeadlineExceeded):
+            client.join(["x" * 15_000_000])
+        hold.set()
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (
+        UserServiceClient.connect(f"127.0.0.1:{port}") as client,
+        pytest.raises(ConnectFailed, match=rf"tcp://127\.0\.0\.1:{port} for UserService\.ping: Connection refused; is the"),
+    ):
+        client.ping()
+
+
+def test_a_name_that_nobody_knows() -> None:
+    with UserServiceClient.connect("no-such-host.invalid:1") as client, pytest.raises(ConnectFailed, match="no-such-host"):
+        client.ping()
+
+
+def test_a_connection_that_is_lost_before_the_answer() -> None:
+    with (
+        scripted_server(read_one, answer) as address,
+        UserServiceClient.connect(address) as client,
+    ):
+        with pytest.raises(ConnectionLost, match=r"waiting for UserService\.get at tcp:.*may have worked on it"):
+            client.get(1)
+        assert client.get(2).id == 2
+
+
+def test_a_connection_that_ends_within_an_answer() -> None:
+    def half(raw: socket.socket) -> None:
+        read_one(raw)
+        raw.sendall(struct.pack(">I", 100) + b"\x80\x01")
+
+    with scripted_server(half) as address, UserServiceClient.connect(address) as client, pytest.raises(ConnectionLost):
+        client.get(1)
+
+
+def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> None:
+    closed = threading.Event()
+
+    def once(raw: socket.socket) -> None:
+        answer(raw)
+        raw.close()
+        closed.set()
+
+    with scripted_server(once, once, once) as address, UserServiceClient.connect(address) as client:
+        for number in range(1, 4):
+            assert client.get(number).id == number
+            assert closed.wait(20)
+            closed.clear()
+
+
+def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
+    said = threading.Event()
+
+    def chatty(raw: socket.socket) -> None:
+        answer(raw)
+        raw.sendall(b"surprise")
+        said.set()
+        until_closed(raw)
+
+    with scripted_server(chatty, answer) as address, UserServiceClient.connect(address) as client:
+        assert client.get(1).id == 1
+        assert said.wait(20)
+        assert client.get(2).id == 2
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">I", 5) + b"\x80\x01\x00\x01\x00", b"\xff" * 20, b"\0" * 20],
+)
+def test_an_answer_that_is_garbage(garbage: bytes) -> None:
+    def talk(raw: socket.socket) -> None:
+        read_one(raw)
+        raw.sendall(garbage)
+        until_closed(raw)
+
+    with scripted_server(talk, answer) as address, UserServiceClient.connect(address) as client:
+        with pytest.raises(RemoteProtocolError, match=r"answer of UserService\.get at tcp"):
+            client.get(1)
+        assert client.get(2).id == 2
+
+
+def test_an_answer_to_another_call_is_refused() -> None:
+    def other(raw: socket.socket) -> None:
+        read_one(raw)
+        connection = ServerConnection(detector())
+        fake = CallReceived(*_call_of(77))
+        connection.receive_data(_framed_start())
+        raw.sendall(connection.reply(fake, GET, User(id=1)))
+        until_closed(raw)
+
+    with (
+        scripted_server(other) as address,
+        UserServiceClient.connect(address) as client,
+        pytest.raises(RemoteProtocolError, match="call 77"),
+    ):
+        client.get(1)
+
+
+def _call_of(number: int) -> Any:
+    from idlrt.wire import MessageKind
+
+    return MessageKind.CALL, "get", number, b"", 0, {}
+
+
+def _framed_start() -> bytes:
+    from hand_written import requests
+
+    return requests((GET, (1,)))
+
+
+def test_a_closed_client_refuses_calls(server: Server) -> None:
+    client = UserServiceClient.connect(server.address)
+    client.ping()
+    client.close()
+    client.close()
+    with pytest.raises(NotSent, match="closed"):
+        client.ping()
+
+
+def test_closing_lets_calls_under_way_end(server: Server, users: AsyncUsers) -> None:
+    client = UserServiceClient.connect(server.address, timeout=20)
+    with ThreadPoolExecutor(1) as thread:
+        call = thread.submit(client.wait, 1)
+        assert users.entered.wait(20)
+        client.close()
+        users.release(1)
+        assert call.result(20) == 1
+    assert opened(client) == 0
+
+
+def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
+    with Server(user_service(users)) as first:
+        first.start()
+        client = UserServiceClient.connect(first.address)
+        client.ping()
+    with Server(user_service(users), first.address) as second:
+        second.start()
+        client.ping()
+    client.close()
+
+
+def test_an_interrupted_call_does_not_spoil_its_connection(client: UserServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.ping()
+    (link,) = client._sender._idle  # type: ignore[attr-defined]
+
+    def interrupted(until: float) -> bytes:
+        raise KeyboardInterrupt
+
+    original = type(link.transport).receive
+    monkeypatch.setattr(type(link.transport), "receive", lambda self, until: interrupted(until))
+    with pytest.raises(KeyboardInterrupt):
+        client.get(1)
+    monkeypatch.setattr(type(link.transport), "receive", original)
+    assert opened(client) == 0
+    assert client.get(2).id == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forking with threads warns from 3.12 on")
+def test_a_child_process_makes_its_own_connections(client: UserServiceClient) -> None:
+    client.ping()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, str(client.get(9).id).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    assert os.read(reader, 100) == b"9"
+    os.close(reader)
+    os.waitpid(child, 0)
+    assert client.get(3).id == 3
+    assert opened(client) == 1
