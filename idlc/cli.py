@@ -121,7 +121,7 @@ def _print_findings(report: Report, style: str, *, is_colored: bool) -> None:
 
     for diagnostic in report:
         text = render_short(diagnostic) if style == "short" else render(diagnostic, color=is_colored)
-        click.echo(text, err=True, color=is_colored)
+        click.echo(text.rstrip("\n") if style == "short" else text, err=True, color=is_colored)
     if style == "full":
         click.echo(summary(report), err=True)
 

@@ -98,7 +98,7 @@ def struct_view(struct: Struct, context: Context) -> StructView:
     ]
     base = {"struct": "rpc.Struct, kw_only=True", "union": "rpc.Union, kw_only=True", "exception": "rpc.DeclaredError"}
     return StructView(
-        head=class_head(context.layout.name(struct), base[struct.kind]),
+        head=class_head(context.layout.name(struct), base[struct.kind] + _frozen(struct)),
         decorators=decorators(struct),
         doc=docstring(_doc(struct), 4),
         fields=fields,
@@ -172,6 +172,11 @@ def _field_lines(struct: Struct, field: Field, name: str, hidden: frozenset[str]
     if renamed:
         default = call("rpc.field", *(["default=None"] if default else []), *renamed)
     return annotated(name, text, default, 4)
+
+
+def _frozen(struct: Struct) -> str:
+    """Apache Thrift's annotation for structs that cannot change once they are made."""
+    return ", frozen=True" if struct.kind == "struct" and "python.immutable" in struct.annotations else ""
 
 
 def _table(struct: Struct, given: dict[int, str], context: Context) -> list[str]:
