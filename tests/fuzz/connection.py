@@ -1,0 +1,241 @@
+"""Throws mutated bytes at a server's connection and at a client's for a while.
+
+    python tests/fuzz/connection.py [seconds] [seed]
+
+Whatever comes in, a session answers, refuses or closes; it never raises, never keeps more than its limits
+allow, and never waits for ever. The bytes of the first finding are printed, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import random
+import struct
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[2]
+    sys.path[:0] = [str(root / "runtime")]
+
+from idlrt import spec as rpc
+from idlrt.core import bind
+from idlrt.errors import ApplicationError, RemoteProtocolError
+from idlrt.server.session import Session, Surroundings
+from idlrt.wire import BinaryProtocol, Limits, MessageKind
+from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.wire.dialect import Dialect, detector
+from idlrt.wire.events import ReplyReceived
+from idlrt.wire.framing import Framed, Unframed
+
+LIMITS = Limits(max_message=4096, max_string=1024, max_container=256, max_depth=8)
+HIGH_WATER = 10_000
+
+
+class Node(rpc.Struct, kw_only=True):
+    id: int
+    names: list[str] | None = None
+    scores: dict[str, float] | None = None
+    flags: set[int] | None = None
+    data: bytes | None = None
+    children: list[Node] | None = None
+
+    __thrift_fields__ = (
+        rpc.required(1, "id", rpc.I64),
+        rpc.optional(2, "names", rpc.list_of(rpc.STRING)),
+        rpc.optional(3, "scores", rpc.map_of(rpc.STRING, rpc.DOUBLE)),
+        rpc.optional(4, "flags", rpc.set_of(rpc.I16)),
+        rpc.optional(5, "data", rpc.BINARY),
+        rpc.optional(6, "children", rpc.list_of(rpc.struct(lambda: Node))),
+    )
+
+
+class Nodes(Protocol):
+    def echo(self, node: Node) -> Node: ...
+
+    def poke(self, id: int) -> None: ...
+
+
+ECHO = rpc.method(Nodes.echo, rpc.required(1, "node", rpc.struct(Node)), result=rpc.struct(Node))
+POKE = rpc.method(Nodes.poke, rpc.required(1, "id", rpc.I64), result=rpc.VOID, oneway=True)
+SERVICE = rpc.service("Nodes", ECHO, POKE)
+
+
+class Handler:
+    def echo(self, node: Node) -> Node:
+        return node
+
+    def poke(self, id: int) -> None:
+        if id % 2:
+            raise ValueError("odd")
+
+
+class Outlet:
+    """Takes what a session sends, and never reads it."""
+
+    def __init__(self) -> None:
+        self.peer = "fuzz"
+        self.pending = 0
+        self.is_reading = True
+        self.is_closed = False
+
+    def send(self, data: bytes) -> None:
+        self.pending += len(data)
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def _never(*_: Any) -> None:
+    raise AssertionError("no handler is async")
+
+
+AROUND = Surroundings(
+    table=bind(SERVICE, Handler()).table,
+    context=contextvars.copy_context(),
+    call_soon=_never,
+    run_async=_never,
+    max_in_flight=16,
+    high_water=HIGH_WATER,
+)
+
+
+def seeds() -> list[tuple[Dialect, bytes]]:
+    """Good conversations in every dialect."""
+    strict, old = BinaryProtocol(LIMITS), BinaryProtocol(LIMITS, strict=False)
+    leaf = Node(id=2, names=["a", "bc"], scores={"x": 1.5}, flags={1, -2}, data=b"\0\xff")
+    calls: list[tuple[rpc.Method[..., Any], tuple[Any, ...]]] = [
+        (ECHO, (Node(id=1, children=[leaf, Node(id=3)]),)),
+        (POKE, (7,)),
+        (ECHO, (leaf,)),
+    ]
+    found: list[tuple[Dialect, bytes]] = []
+    for how in (Dialect(p, f(LIMITS)) for p in (strict, old) for f in (Framed, Unframed)):
+        client = ClientConnection(how)
+        found.append((how, b"".join(client.call(method, arguments)[1] for method, arguments in calls)))
+    return found
+
+
+INTERESTING = [0, 1, 2, 7, 8, 15, 16, 0x7F, 0x80, 0x82, 0xFE, 0xFF]
+LENGTHS = [0, 1, 255, 4096, 4097, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x80010001]
+
+
+def mutate(data: bytes, dice: random.Random) -> bytes:
+    """Some bytes of `data` changed, cut out, doubled or put in."""
+    out = bytearray(data)
+    for _ in range(dice.choice([0, 1, 1, 2, 3, 8])):
+        at = dice.randrange(len(out) + 1)
+        match dice.randrange(6):
+            case 0 if at < len(out):
+                out[at] ^= 1 << dice.randrange(8)
+            case 1 if at < len(out):
+                out[at] = dice.choice(INTERESTING)
+            case 2:
+                out[at : at + 4] = struct.pack(">I", dice.choice(LENGTHS))
+            case 3:
+                del out[at : at + dice.randrange(1, 30)]
+            case 4:
+                out[at:at] = out[at : at + dice.randrange(1, 60)]
+            case _:
+                out[at:at] = dice.randbytes(dice.randrange(1, 12))
+    return bytes(out)
+
+
+def pieces(data: bytes, dice: random.Random) -> list[bytes]:
+    """`data` cut anywhere."""
+    if dice.random() < 0.3:
+        return [data]
+    cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randrange(1, 6)))
+    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def throw_at_server(data: bytes, dice: random.Random) -> None:
+    """One connection's life."""
+    outlet = Outlet()
+    session = Session(outlet, ServerConnection(detector(LIMITS)), AROUND, lambda _: None)
+    for piece in pieces(data, dice):
+        if outlet.is_closed:
+            break
+        session.data_received(piece)
+        assert outlet.pending < HIGH_WATER + LIMITS.max_message + 100, "more is pending than allowed"
+        while not outlet.is_reading:
+            outlet.pending = 0
+            session.drained()
+    if not outlet.is_closed:
+        session.eof_received()
+        while not outlet.is_closed:
+            assert not outlet.is_reading, "an ended connection stays open"
+            outlet.pending = 0
+            session.drained()
+
+
+def throw_at_client(how: Dialect, data: bytes, dice: random.Random) -> None:
+    """Answers to three calls."""
+    client = ClientConnection(how)
+    for _ in range(3):
+        client.call(ECHO, (Node(id=1),))
+    for piece in pieces(data, dice):
+        for event in client.receive_data(piece):
+            if isinstance(event, ReplyReceived):
+                try:
+                    answer_of(event, how)
+                except (RemoteProtocolError, ApplicationError):
+                    pass
+    client.receive_eof()
+
+
+def answers(how: Dialect, data: bytes) -> bytes:
+    """What a server says to a good conversation."""
+    server = ServerConnection(detector(LIMITS))
+    out: list[bytes] = []
+    for event in server.receive_data(data):
+        assert not hasattr(event, "error")
+        if event.name == "echo":  # type: ignore[union-attr]
+            (node,) = server.arguments(event, ECHO)  # type: ignore[arg-type]
+            out.append(server.reply(event, ECHO, node))  # type: ignore[arg-type]
+    out.append(how.framing.pack(how.protocol.pack_head(MessageKind.EXCEPTION, "echo", 2), b"\x0b\0\1\0\0\0\2no\0"))
+    return b"".join(out)
+
+
+def run(seconds: float, seed: int) -> int:
+    """Fuzz; the number of conversations.
+
+    Raises:
+        Exception: what went wrong, with the bytes in a note.
+    """
+    logging.getLogger("idlrt.server").setLevel(logging.CRITICAL)
+    dice = random.Random(seed)
+    calls = seeds()
+    replies = [(how, answers(how, data)) for how, data in calls]
+    until = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < until:
+        how, data = dice.choice(calls)
+        question = mutate(data * dice.choice([1, 1, 1, 30]), dice)
+        reply_how, data = dice.choice(replies)
+        answer = mutate(data, dice)
+        for thrown, throw in ((question, throw_at_server), (answer, partial(throw_at_client, reply_how))):
+            try:
+                throw(thrown, dice)
+            except Exception as error:
+                error.add_note(f"seed {seed}, conversation {count}, bytes {thrown.hex()}")
+                raise
+        count += 1
+    return count
+
+
+if __name__ == "__main__":
+    duration = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
+    print(f"fuzzing for {duration:g} s, seed {chosen}")  # noqa: T201
+    print(f"{run(duration, chosen)} conversations, nothing found")  # noqa: T201

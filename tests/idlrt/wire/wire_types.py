@@ -1,0 +1,287 @@
+"""Classes as generated code has them, with every type, and the bytes of values built by hand."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+from uuid import UUID
+
+from idlrt import codegen as rpc
+
+
+class Color(rpc.Enum):
+    RED = 1
+    BLUE = 2
+    DARK = -3
+
+
+class Empty(rpc.Struct, kw_only=True):
+    pass
+
+
+class Point(rpc.Struct, kw_only=True):
+    x: int
+    y: int | None = None
+
+    __thrift_fields__ = (rpc.required(1, "x", rpc.I32), rpc.optional(2, "y", rpc.I32))
+
+
+class Pick(rpc.Union, kw_only=True):
+    number: int | None = None
+    text: str | None = None
+    point: Point | None = None
+
+    __thrift_fields__ = (
+        rpc.optional(1, "number", rpc.I64),
+        rpc.optional(2, "text", rpc.STRING),
+        rpc.optional(3, "point", rpc.struct(Point)),
+    )
+
+
+class Broke(rpc.DeclaredError):
+    code: int
+    why: str | None = None
+    notes: list[str] = rpc.field(default_factory=lambda: ["none"])
+
+    __thrift_fields__ = (
+        rpc.required(1, "code", rpc.I32),
+        rpc.optional(2, "why", rpc.STRING),
+        rpc.optional(3, "notes", rpc.list_of(rpc.STRING)),
+    )
+
+
+class Tree(rpc.Struct, kw_only=True):
+    value: int | None = None
+    children: list[Tree] | None = None
+    left: Tree | None = None
+
+    __thrift_fields__ = (
+        rpc.optional(1, "value", rpc.I32),
+        rpc.optional(2, "children", rpc.list_of(rpc.struct(lambda: Tree))),
+        rpc.optional(3, "left", rpc.struct(lambda: Tree)),
+    )
+
+
+class Scalars(rpc.Struct, kw_only=True):
+    """Every scalar, required."""
+
+    flag: bool
+    tiny: int
+    small: int
+    middle: int
+    large: int
+    real: float
+    text: str
+    data: bytes
+    uid: UUID
+    color: Color
+
+    __thrift_fields__ = (
+        rpc.required(1, "flag", rpc.BOOL),
+        rpc.required(2, "tiny", rpc.I8),
+        rpc.required(3, "small", rpc.I16),
+        rpc.required(4, "middle", rpc.I32),
+        rpc.required(5, "large", rpc.I64),
+        rpc.required(6, "real", rpc.DOUBLE),
+        rpc.required(7, "text", rpc.STRING),
+        rpc.required(8, "data", rpc.BINARY),
+        rpc.required(9, "uid", rpc.UUID),
+        rpc.required(10, "color", rpc.enum(Color)),
+    )
+
+
+class Optionals(rpc.Struct, kw_only=True):
+    """Every scalar, optional; the attributes are not in the order of the ids, and one has another name."""
+
+    color: Color | None = None
+    uid: UUID | None = None
+    data: bytes | None = None
+    text: str | None = None
+    real: float | None = None
+    large: int | None = None
+    middle: int | None = None
+    small: int | None = None
+    tiny: int | None = None
+    from_: bool | None = None
+
+    __thrift_fields__ = (
+        rpc.optional(-5, "from", rpc.BOOL, attribute="from_"),
+        rpc.optional(2, "tiny", rpc.I8),
+        rpc.optional(300, "small", rpc.I16),
+        rpc.optional(4, "middle", rpc.I32),
+        rpc.optional(32767, "large", rpc.I64),
+        rpc.optional(6, "real", rpc.DOUBLE),
+        rpc.optional(7, "text", rpc.STRING),
+        rpc.optional(8, "data", rpc.BINARY),
+        rpc.optional(9, "uid", rpc.UUID),
+        rpc.optional(-32768, "color", rpc.enum(Color)),
+    )
+
+
+class Lists(rpc.Struct, kw_only=True):
+    """A list of every type."""
+
+    __annotations__ = {
+        name: Any
+        for name in (
+            "flags tinies smalls middles larges reals texts blobs uids colors points picks lists sets maps".split()
+        )
+    }
+    flags = tinies = smalls = middles = larges = reals = texts = blobs = uids = None
+    colors = points = picks = lists = sets = maps = None
+
+    __thrift_fields__ = (
+        rpc.optional(1, "flags", rpc.list_of(rpc.BOOL)),
+        rpc.optional(2, "tinies", rpc.list_of(rpc.I8)),
+        rpc.optional(3, "smalls", rpc.list_of(rpc.I16)),
+        rpc.optional(4, "middles", rpc.list_of(rpc.I32)),
+        rpc.optional(5, "larges", rpc.list_of(rpc.I64)),
+        rpc.optional(6, "reals", rpc.list_of(rpc.DOUBLE)),
+        rpc.optional(7, "texts", rpc.list_of(rpc.STRING)),
+        rpc.optional(8, "blobs", rpc.list_of(rpc.BINARY)),
+        rpc.optional(9, "uids", rpc.list_of(rpc.UUID)),
+        rpc.optional(10, "colors", rpc.list_of(rpc.enum(Color))),
+        rpc.optional(11, "points", rpc.list_of(rpc.struct(Point))),
+        rpc.optional(12, "picks", rpc.list_of(rpc.struct(Pick))),
+        rpc.optional(13, "lists", rpc.list_of(rpc.list_of(rpc.I32))),
+        rpc.optional(14, "sets", rpc.list_of(rpc.set_of(rpc.STRING))),
+        rpc.optional(15, "maps", rpc.list_of(rpc.map_of(rpc.STRING, rpc.I64))),
+    )
+
+
+class Sets(rpc.Struct, kw_only=True):
+    """Sets, of scalars and of frozen containers."""
+
+    __annotations__ = {name: Any for name in "flags larges reals texts uids colors points lists sets maps".split()}
+    flags = larges = reals = texts = uids = colors = points = lists = sets = maps = None
+
+    __thrift_fields__ = (
+        rpc.optional(1, "flags", rpc.set_of(rpc.BOOL)),
+        rpc.optional(2, "larges", rpc.set_of(rpc.I64)),
+        rpc.optional(3, "reals", rpc.set_of(rpc.DOUBLE)),
+        rpc.optional(4, "texts", rpc.set_of(rpc.STRING)),
+        rpc.optional(5, "uids", rpc.set_of(rpc.UUID)),
+        rpc.optional(6, "colors", rpc.set_of(rpc.enum(Color))),
+        rpc.optional(7, "points", rpc.set_of(rpc.struct(Point))),
+        rpc.optional(8, "lists", rpc.set_of(rpc.frozen_list_of(rpc.I32))),
+        rpc.optional(9, "sets", rpc.set_of(rpc.frozen_set_of(rpc.STRING))),
+        rpc.optional(10, "maps", rpc.set_of(rpc.frozen_map_of(rpc.I32, rpc.frozen_list_of(rpc.BOOL)))),
+    )
+
+
+class Maps(rpc.Struct, kw_only=True):
+    """Maps: every way in which keys and values are read."""
+
+    __annotations__ = {
+        name: Any
+        for name in "numbers counts sizes words blobs members by_flag by_point by_list by_set by_map deep uids".split()
+    }
+    numbers = counts = sizes = words = blobs = members = by_flag = by_point = None
+    by_list = by_set = by_map = deep = uids = None
+
+    __thrift_fields__ = (
+        rpc.optional(1, "numbers", rpc.map_of(rpc.I32, rpc.DOUBLE)),
+        rpc.optional(2, "counts", rpc.map_of(rpc.STRING, rpc.I32)),
+        rpc.optional(3, "sizes", rpc.map_of(rpc.I16, rpc.I64)),
+        rpc.optional(4, "words", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.optional(5, "blobs", rpc.map_of(rpc.BINARY, rpc.I8)),
+        rpc.optional(6, "members", rpc.map_of(rpc.enum(Color), rpc.struct(Point))),
+        rpc.optional(7, "by_flag", rpc.map_of(rpc.BOOL, rpc.BOOL)),
+        rpc.optional(8, "by_point", rpc.map_of(rpc.struct(Point), rpc.STRING)),
+        rpc.optional(9, "by_list", rpc.map_of(rpc.frozen_list_of(rpc.STRING), rpc.I32)),
+        rpc.optional(10, "by_set", rpc.map_of(rpc.frozen_set_of(rpc.I64), rpc.list_of(rpc.I32))),
+        rpc.optional(11, "by_map", rpc.map_of(rpc.frozen_map_of(rpc.STRING, rpc.I32), rpc.set_of(rpc.I8))),
+        rpc.optional(12, "deep", rpc.map_of(rpc.STRING, rpc.map_of(rpc.I64, rpc.list_of(rpc.struct(Pick))))),
+        rpc.optional(13, "uids", rpc.map_of(rpc.UUID, rpc.enum(Color))),
+    )
+
+
+class Defaults(rpc.Struct, kw_only=True):
+    """Fields with defaults of their own."""
+
+    size: int = 7
+    name: str = "nobody"
+    tags: list[str] = rpc.field(default_factory=lambda: ["a"])
+    color: Color = Color.BLUE
+    at: Point = rpc.field(default_factory=lambda: Point(x=1))
+    flag: bool = True
+
+    __thrift_fields__ = (
+        rpc.optional(1, "size", rpc.I32),
+        rpc.optional(2, "name", rpc.STRING),
+        rpc.optional(3, "tags", rpc.list_of(rpc.STRING)),
+        rpc.optional(4, "color", rpc.enum(Color)),
+        rpc.optional(5, "at", rpc.struct(Point)),
+        rpc.optional(6, "flag", rpc.BOOL),
+    )
+
+
+CLASSES = (Empty, Point, Pick, Broke, Tree, Scalars, Optionals, Lists, Sets, Maps, Defaults)
+
+
+# Bytes by hand.
+
+BOOL, I8, DOUBLE, I16, I32, I64, STRING, STRUCT, MAP, SET, LIST, UID = 2, 3, 4, 6, 8, 10, 11, 12, 13, 14, 15, 16
+
+
+def field(kind: int, id: int, value: bytes) -> bytes:
+    """A field: its head and its value."""
+    return struct.pack(">Bh", kind, id) + value
+
+
+def text(value: str | bytes) -> bytes:
+    """A string or binary value."""
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack(">I", len(data)) + data
+
+
+def i32(value: int) -> bytes:
+    return struct.pack(">i", value)
+
+
+def i64(value: int) -> bytes:
+    return struct.pack(">q", value)
+
+
+def sequence(kind: int, *items: bytes, count: int | None = None) -> bytes:
+    """A list or set."""
+    return struct.pack(">BI", kind, len(items) if count is None else count) + b"".join(items)
+
+
+def mapping(key: int, value: int, *items: bytes, count: int | None = None) -> bytes:
+    """A map; `items` are keys and values in turn."""
+    return struct.pack(">BBI", key, value, len(items) // 2 if count is None else count) + b"".join(items)
+
+
+# A value of every type that no reader here knows.
+UNKNOWN_VALUES = {
+    "bool": (BOOL, b"\1"),
+    "i8": (I8, b"\x7f"),
+    "double": (DOUBLE, struct.pack(">d", 1.5)),
+    "i16": (I16, b"\xff\xfe"),
+    "i32": (I32, i32(-1)),
+    "i64": (I64, i64(1 << 40)),
+    "string": (STRING, text("what")),
+    "empty string": (STRING, text("")),
+    "uuid": (UID, bytes(range(16))),
+    "struct": (STRUCT, field(I32, 1, i32(5)) + field(STRING, 2, text("in")) + b"\0"),
+    "empty struct": (STRUCT, b"\0"),
+    "list of i32": (LIST, sequence(I32, i32(1), i32(2))),
+    "list of strings": (LIST, sequence(STRING, text("a"), text("bc"), text(""))),
+    "empty list": (LIST, sequence(0)),
+    "list of structs": (LIST, sequence(STRUCT, b"\0", field(I64, 9, i64(3)) + b"\0")),
+    "set of uuids": (SET, sequence(UID, bytes(16), bytes(range(16)))),
+    "set of lists": (SET, sequence(LIST, sequence(BOOL, b"\1"), sequence(STRING, text("x")), sequence(0))),
+    "map": (MAP, mapping(STRING, I32, text("k"), i32(1), text("l"), i32(2))),
+    "map of scalars": (MAP, mapping(I8, DOUBLE, b"\1", bytes(8))),
+    "empty map": (MAP, mapping(0, 0)),
+    "map of everything": (
+        MAP,
+        mapping(
+            STRUCT,
+            MAP,
+            field(LIST, 1, sequence(SET, sequence(STRING, text("q")))) + b"\0",
+            mapping(LIST, STRUCT, sequence(I16, b"\0\1"), field(UID, 2, bytes(16)) + b"\0"),
+        ),
+    ),
+}
