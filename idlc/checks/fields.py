@@ -73,9 +73,9 @@ def negative_ids(program: Program) -> Iterator[Finding]:
         for field in fields:
             written = field.node.id
             if written is not None and written.value <= 0:
-                fate = "is kept" if field.is_explicit else f"is ignored, the id of `{field.name}` is {field.id}"
+                fate = "" if field.id == written.value else f", `{field.name}` gets {field.id} instead"
                 yield Finding(
-                    f"field id {written.value} is not positive and {fate}",
+                    f"field id {written.value} is not positive{fate}",
                     id_span(field),
                     help=f"the next free id is {next_free_id(fields)}",
                 )

@@ -73,4 +73,4 @@ def id_span(field: Field) -> Span:
 
 def next_free_id(fields: Sequence[Field]) -> int:
     """The number after the highest one of a list."""
-    return max((field.id for field in fields if field.id > 0), default=0) + 1
+    return max((field.id for field in fields if 0 < field.id < 2**15), default=0) + 1

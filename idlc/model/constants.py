@@ -127,7 +127,9 @@ class _Evaluator:
         value = read_base(node, wire, self._document.source)
         if value is None:
             help = ""
-            if field is not None and field.node.id is None and isinstance(node, nodes.IntLiteral):
+            if wire.name == "uuid" and isinstance(node, nodes.StringLiteral):
+                help = 'a uuid is written "00112233-4455-6677-8899-aabbccddeeff"'
+            elif field is not None and field.node.id is None and isinstance(node, nodes.IntLiteral):
                 help = f"ids come first in Thrift: `{node.value}: {type} {field.name}`"
             self._mismatch(node, type, path, help)
         elif not fits(value, wire):

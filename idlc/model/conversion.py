@@ -181,4 +181,4 @@ def kind_of_constant(value: Constant) -> str:
 def with_article(type: Type) -> str:
     """A type in a sentence: `an i32`, `a list<string>`, `a Color`."""
     name = str(type)
-    return f"an {name}" if name[0] in "aeiouAEIO" else f"a {name}"
+    return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"

@@ -107,6 +107,7 @@ def _in_order(requested: Iterable[Scope], report: Report) -> list[Scope]:
         last = next(include for include in programs[-1].includes if include.program is programs[0])
         path = " -> ".join(program.source.path.name for program in (*programs, programs[0]))
         message = "a file includes itself" if len(programs) == 1 else "files include one another in a circle"
+        last.is_used = True  # enough has been said about it
         report.error("include.cycle", f"{message}: {path}", last.span)
     return ordered
 

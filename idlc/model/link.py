@@ -170,14 +170,17 @@ class _Linker:
                 constant.include.is_used = True
         else:
             help, fixes = suggest(name.text, span, known)
-            help = self._not_included(name.text, kind == "service") or help
+            help = self._declared_elsewhere(name.text, kind == "service") or help or self._unknown_qualifier(name.text)
+            for include in self._scope.program.includes:
+                if name.text.startswith(f"{include.name}.") or f"`{include.name}." in help:
+                    include.is_used = True
         diagnostic = Diagnostic(name=code, message=message, span=span, help=help, fixes=fixes)
         if self._typedef is not None:
             self._unsettled.append((self._typedef, diagnostic))
         else:
             self._report.add(diagnostic)
 
-    def _not_included(self, name: str, is_service: bool) -> str:
+    def _declared_elsewhere(self, name: str, is_service: bool) -> str:
         """Help for a name of a file that is known but not included here."""
         qualifier, _, last = name.rpartition(".")
         program = self._scope.program
@@ -197,8 +200,13 @@ class _Linker:
             for suffix in (".thrift", ".idl"):
                 if (program.source.path.parent / f"{qualifier}{suffix}").is_file():
                     return f'no file of that name is included: `include "{qualifier}{suffix}"`'
-            return f"no included file is called `{qualifier}`"
         return ""
+
+    def _unknown_qualifier(self, name: str) -> str:
+        qualifier = name.rpartition(".")[0]
+        if not qualifier or qualifier in self._scope.includes:
+            return ""
+        return f"no included file is called `{qualifier}`"
 
 
 def _named_parts(node: nodes.Type, type: Type) -> Iterator[tuple[nodes.Identifier, Type]]:

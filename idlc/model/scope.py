@@ -119,6 +119,8 @@ class Scope:
     def is_excused(self, name: str) -> bool:
         """Whether `name` may have been declared where a file could not be read, so that nothing is said about it."""
         parts = name.split(".")
+        if "-" in name or not name.isascii():
+            return True  # the lexer has said that this is no name
         if not self.program.document.lost.isdisjoint((parts[0], name)):
             return True
         for split in range(1, len(parts)):

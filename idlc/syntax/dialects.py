@@ -74,7 +74,9 @@ def struct_literal(place: Place) -> Hint | None:
     """`Name{field = value}` as a value."""
     if place.text(0) == "{" and place.type(-1) == "NAME" and place.text(-2) in ("=", ",", "[", ":"):
         help = 'write a map from the names of the fields: `{"name": value}`'
-        return _fbthrift("struct literals with a type are a feature", (-1, -1), help=help)
+        hint = _fbthrift("struct literals with a type are a feature", (-1, -1), help=help)
+        hint.drop = 1
+        return hint
     return None
 
 

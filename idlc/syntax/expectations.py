@@ -106,6 +106,10 @@ def expected_words(
             symbols.pop(terminal, None)
     if rules or len(symbols) > 1:
         symbols.pop("LPAR", None)
+    if "a definition" in rules:
+        symbols.pop("COMMA", None)
+    if len(rules) > 1 and any(word in rules for word in ("a field", "an argument")):
+        rules.pop("a type", None)
     words = [*rules, *(_TERMINALS.get(symbol) or f"`{text_of.get(symbol, symbol)}`" for symbol in sorted(symbols))]
     if len(words) > 1 and "end of file" in words:
         words.remove("end of file")

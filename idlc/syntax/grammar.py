@@ -48,7 +48,9 @@ class ParserState(Protocol):
         """
         ...
 
-    def copy(self, deepcopy_values: bool = True) -> ParserState: ...
+    def copy(self, deepcopy_values: bool = True) -> ParserState:
+        """Another parse in the same state; lists among the values are shared unless copied deeply."""
+        ...
 
 
 class Grammar:

@@ -31,6 +31,8 @@ _IGNORED = ("COMMENT", "SPACE")
 # What no terminal matches, longest cure first.
 _MISTAKES = r"""(?P<OPEN_STRING>["'][^\n]*)|(?P<OPEN_COMMENT>/\*)|(?P<WORD>[^\W\d]\w*)|(?P<STRAY>.)"""
 
+_WORD = re.compile(r"\w+")
+_STRAY = re.compile(r"[^\w\s\"'/#@&*(){}\[\]<>=:;,.+-]+")
 _QUOTES = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
 
 
@@ -114,7 +116,7 @@ class Lexer:
         return tokens, comments
 
     def _end_of_number(self, source: SourceFile, report: Report, start: int, end: int) -> int:
-        glued = re.compile(r"\w+").match(source.text, end)
+        glued = _WORD.match(source.text, end)
         if glued is None:
             return end
         word = source.text[start : glued.end()]
@@ -153,7 +155,7 @@ class Lexer:
             )
             tokens.append(Token("NAME", text[start:end], start, end))
             return end
-        run = re.compile(r"[^\w\s\"'/#@&*(){}\[\]<>=:;,.+-]+").match(text, start)
+        run = _STRAY.match(text, start)
         end = max(end, run.end()) if run is not None else end
         word = text[start:end]
         quote = _QUOTES.get(word[0])
@@ -168,7 +170,8 @@ class Lexer:
             line_end = text.find("\n", start)
             return line_end if line_end >= 0 else len(text)
         shown = word if word.isprintable() else " ".join(f"U+{ord(character):04X}" for character in word[:8])
-        report.error("syntax.character", f"unexpected `{shown}`", Span(source, start, end))
+        quoted = f"`{shown}`" if "`" not in shown else f"'{shown}'"
+        report.error("syntax.character", f"unexpected {quoted}", Span(source, start, end))
         return end
 
     def _open_string(self, source: SourceFile, report: Report, start: int, end: int, tokens: list[Token]) -> int:

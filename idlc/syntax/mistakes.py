@@ -170,6 +170,8 @@ def missing_result(place: Place) -> Hint | None:
     # Without a type, the name is taken for one, and the arguments for its annotations.
     if place.text(-1) == "(" and place.is_word(-2):
         offset = -2
+        if place.text(-2) in ("throw", "raises", "raise"):
+            return instead(place.text(-2), "throws", shown=(-2, -2), repair=False)
     elif place.text(-1) == ")" and place.text(-2) == "(" and place.is_word(-3):
         offset = -3
     elif place.text(-2) == ")" and place.text(-3) == "(" and place.is_word(-4):
@@ -186,7 +188,7 @@ def missing_result(place: Place) -> Hint | None:
 
 def untyped_const(place: Place) -> Hint | None:
     """`const NAME = 1`."""
-    if place.text(0) == "=" and place.text(-2) == "const" and place.is_word(-1):
+    if place.text(0) == "=" and place.text(-2) == "const" and place.is_word(-1) and place.text(-1) not in _BASE_TYPES:
         return Hint(
             message=f"constant `{place.text(-1)}` has no type",
             help=f"write its type before its name: `const i32 {place.text(-1)} = ...`",

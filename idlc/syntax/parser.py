@@ -9,7 +9,7 @@ or on a line that already has one.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from lark import UnexpectedToken
 
@@ -23,7 +23,17 @@ from idlc.syntax.hints import find_hint
 from idlc.syntax.lexer import END, Token
 from idlc.syntax.lost import lost_names
 from idlc.syntax.place import Hint, Place
-from idlc.syntax.recovery import Level, close, go_on_at, levels, looks_like_definition, return_to, starts_line
+from idlc.syntax.recovery import (
+    Level,
+    close,
+    go_on_at,
+    levels,
+    looks_like_definition,
+    return_to,
+    settle,
+    settled,
+    starts_line,
+)
 
 __all__ = ["parse"]
 
@@ -72,11 +82,18 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
 
 def _pass_on(found: Report, report: Report) -> None:
     """Report what was found in a file, but not more than people read."""
-    for count, diagnostic in enumerate(found):
+    count = 0
+    strange_line = 0
+    for diagnostic in found:
+        if diagnostic.name == "syntax.character" and diagnostic.span is not None:
+            if diagnostic.span.position.line == strange_line:
+                continue
+            strange_line = diagnostic.span.position.line
         if count == _MAX_ERRORS:
             message = f"more than {_MAX_ERRORS} syntax errors, the others are not shown"
             report.error("syntax.many", message, diagnostic.span)
             return
+        count += 1
         report.add(diagnostic)
 
 
@@ -149,6 +166,7 @@ class _Parser:
     def _close_for(self, index: int) -> None:
         """End all open lists, so that the definition at `index` can begin; or just the arguments before a function."""
         self._repaired.add(index)
+        settle(self._state, self._actions)
         lists = levels(self._state, self._actions)
         self._complain_unclosed(lists, index)
         if self._tokens[index].type in _DEFINITIONS:
@@ -203,17 +221,19 @@ class _Parser:
     def _recover(self, index: int) -> int:
         """Report the error at `index` and bring the parser to where it can go on; which is with the returned token."""
         token = self._tokens[index]
-        lists = levels(self._state, self._actions)
+        lists = levels(settled(self._state, self._actions), self._actions)
         is_stuck = self._last_failure == index
-        if (token.type == END and len(lists) > 1) or (token.type == END and self._last_opener() is not None):
+        hint = None
+        if token.type == END and (len(lists) > 1 or self._last_opener() is not None):
             self._complain_unclosed(lists, index)
         else:
             hint = self._complain_unexpected(index, lists)
             if hint is not None and hint.repair and index not in self._repaired:
                 self._repaired.add(index)
                 return self._repair(index, hint)
-            if hint is not None and hint.drop:
-                self._drop(self._tokens[index - hint.drop].start)
+        settle(self._state, self._actions)
+        if hint is not None and hint.drop:
+            self._drop(self._tokens[index - hint.drop].start)
         self._last_failure = index
         start = index + 1 if is_stuck and token.type != END else index
         resumed = go_on_at(self._state, self._actions, self._source, self._tokens, index, start)
@@ -234,25 +254,25 @@ class _Parser:
         return index
 
     def _drop(self, start: int) -> None:
-        """Take back the elements of the innermost list that go beyond `start`."""
-        level = levels(self._state, self._actions)[0]
-        return_to(level, self._state, self._actions)
-        elements: Any = self._state.value_stack[-1] if self._state.value_stack else None
-        if type(elements) is list:
-            elements[:] = [node for node in elements if node.end <= start]
+        """Take back the elements that go beyond `start`, and lists that began there."""
+        for level in levels(self._state, self._actions):
+            if level.opener is None or level.opener.start < start:
+                return_to(level, self._state, self._actions)
+                elements = cast("list[nodes.Node]", self._state.value_stack[-1])
+                elements[:] = [node for node in elements if node.end <= start]
+                return
 
     def _complain_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
         token = self._tokens[index]
         level = lists[0]
-        stack = self._state.state_stack
         place = Place(
             source=self._source,
             tokens=self._tokens,
             index=index,
             list=level.element,
             opener=level.opener.text if level.opener is not None else "",
-            is_between=level.element in self._actions[stack[-1]] or self._is_after_element(level),
-            acceptable=frozenset(acceptable(self._actions, stack)),
+            is_between=level.element in self._actions[settled(self._state, self._actions).state_stack[-1]],
+            acceptable=frozenset(acceptable(self._actions, self._state.state_stack)),
         )
         hint = find_hint(place)
         name, message, help = "syntax.unexpected", "", ""
@@ -275,14 +295,9 @@ class _Parser:
         closes = {"{": "}", "(": ")", "[": "]"}
         if opener is not None and token.text in ("}", ")", "]") and closes[opener.text] != token.text:
             labels = (Label(Span(self._source, opener.start, opener.end), "not closed"),)
-        self._complain(index, name, message, span, help=help, fixes=fixes, labels=labels)
+        is_sure = hint is not None and hint.is_sure
+        self._complain(index, name, message, span, is_sure=is_sure, help=help, fixes=fixes, labels=labels)
         return hint
-
-    def _is_after_element(self, level: Level) -> bool:
-        """Whether the innermost list could go on with a next element: the last one may be complete."""
-        element = {"item": "STRUCT", "member": "NAME", "function": "VOID", "field": "REQUIRED"}[level.element]
-        state = acceptable(self._actions, self._state.state_stack).get(element)
-        return state is not None and level.element in self._actions[state]
 
     def _expected(self, level: Level) -> str:
         is_argument = level.element == "field" and level.opener is not None and level.opener.text == "("
@@ -292,12 +307,18 @@ class _Parser:
 
         return expected_words(self._actions, self._state.state_stack, self._machine.lexer.texts, rename)
 
-    def _complain(self, index: int, name: str, message: str, span: Span, **details: Any) -> None:
+    def _complain(
+        self, index: int, name: str, message: str, span: Span, *, is_sure: bool = False, **details: Any
+    ) -> None:
         """Report, unless it is likely to be a consequence of what has been reported already."""
         token = self._tokens[index]
         self.errors.append(token.start)
         line = span.position.line
-        if self._last_failure == index or line in self._silent_lines or (self._is_comment_open and token.type == END):
+        if (
+            (self._last_failure == index and not is_sure)
+            or line in self._silent_lines
+            or (self._is_comment_open and token.type == END)
+        ):
             return
         self._silent_lines.add(line)
         self._report.error(name, message, span, **details)
@@ -313,11 +334,13 @@ class _Parser:
             help="name the inner parts",
         )
         self._last_failure = index
+        settle(self._state, self._actions)
         return go_on_at(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))
 
     def _stop(self, index: int) -> tuple[nodes.Item, ...]:
         """Give up on a file that is nothing but errors."""
         self.errors.append(self._tokens[index].start)
+        settle(self._state, self._actions)
         self._close_all(index)
         try:
             return self._state.feed_token(self._tokens[-1], True)  # type: ignore[no-any-return]

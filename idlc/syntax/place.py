@@ -65,6 +65,9 @@ class Place(msgspec.Struct):
         return offset
 
 
+_SURE = ("syntax.unsupported", "syntax.obsolete", "syntax.protobuf")
+
+
 class Hint(msgspec.Struct, kw_only=True):
     """What to say, and how to go on.
 
@@ -86,6 +89,11 @@ class Hint(msgspec.Struct, kw_only=True):
     type: str = ""
     count: int = 0
     drop: int = 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the mistake is recognised so well that it is no consequence of an earlier one."""
+        return self.repair == "replace" or self.name in _SURE
 
 
 def instead(word: str, keyword: str, *, help: str = "", shown: tuple[int, int] = (0, 0), repair: bool = True) -> Hint:

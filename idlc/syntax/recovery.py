@@ -11,16 +11,28 @@ element; a line that looks like a definition. The last also ends lists that were
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import msgspec
 from lark import UnexpectedToken
 
 from idlc.source import SourceFile
+from idlc.syntax.expectations import acceptable
 from idlc.syntax.grammar import ParserState
 from idlc.syntax.lexer import END, Token
 
-__all__ = ["Level", "close", "go_on_at", "levels", "looks_like_definition", "return_to", "starts_line"]
+__all__ = [
+    "Level",
+    "close",
+    "go_on_at",
+    "levels",
+    "looks_like_definition",
+    "return_to",
+    "settle",
+    "settled",
+    "starts_line",
+]
 
 Actions = Mapping[int, Mapping[str, tuple[Any, Any]]]
 
@@ -29,6 +41,10 @@ _LINES = frozenset({"TYPEDEF", "CONST", "INCLUDE", "NAMESPACE", "CPP_INCLUDE"})
 _OPENERS = {"LBRACE": "RBRACE", "LPAR": "RPAR", "LSQB": "RSQB"}
 _CLOSERS = frozenset(_OPENERS.values())
 _ELEMENTS = ("item", "member", "function", "field")
+
+
+# What only the next element of a list can begin with.
+_FIRST = {"item": "STRUCT", "function": "ONEWAY", "field": "INT", "member": "NAME"}
 
 
 class Level(msgspec.Struct):
@@ -66,6 +82,27 @@ def levels(state: ParserState, actions: Actions) -> list[Level]:
                 found.append(Level(element, depth, _opener(state, depth), is_new=True))
         above = here
     return found
+
+
+def settle(state: ParserState, actions: Actions) -> None:
+    """Finish the elements that are complete: the machine waits with that until it sees what follows them."""
+    found = acceptable(actions, state.state_stack)
+    for element, terminal in _FIRST.items():
+        taken_in = found.get(terminal)
+        if taken_in is not None and element in actions[taken_in]:
+            state.feed_token(Token(terminal, "", 0, 0))
+            state.state_stack.pop()
+            state.value_stack.pop()
+            return
+
+
+def settled(state: ParserState, actions: Actions) -> ParserState:
+    """A copy of `state` after `settle`, good for questions only: its values are not built."""
+    probe = state.copy(deepcopy_values=False)
+    probe.parse_conf = copy(state.parse_conf)
+    probe.parse_conf.callbacks = {}
+    settle(probe, actions)
+    return probe
 
 
 def _opener(state: ParserState, depth: int) -> Token | None:
@@ -145,7 +182,15 @@ def go_on_at(
     position = start
     while True:
         token = tokens[position]
-        if token.type == END or looks_like_definition(source, tokens, position):
+        is_definition = looks_like_definition(source, tokens, position) or (
+            # Between definitions, any line that begins with such a word is one, however it goes on.
+            position > index
+            and len(lists) == 1
+            and not pending
+            and (token.type in _BLOCKS or token.type in _LINES)
+            and starts_line(source, tokens, position)
+        )
+        if token.type == END or is_definition:
             for level in levels(state, actions)[:-1]:
                 close(level, state, actions, tokens[position - 1].end if position else 0)
             return_to(levels(state, actions)[-1], state, actions)
