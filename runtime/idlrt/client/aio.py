@@ -2,6 +2,10 @@
 
 The connection is made by the first call, and again by the first call after it was lost. A call that is
 cancelled or out of time is forgotten; its answer, when it comes, is dropped, and the others never notice.
+
+Many servers answer in the order of the calls, so one that hangs holds up all that come after it. When a call
+runs out of time and none that was made later has been answered, the connection is *stuck*: calls under way
+on it may still be answered, further ones get a new connection.
 """
 
 from __future__ import annotations
@@ -38,9 +42,13 @@ class _Link:
     def __init__(self, dialect: Dialect) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_lost = False
+        self.is_stuck = False
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._connection = ClientConnection(dialect)
-        self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call]] = {}
+        self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call, int]] = {}
+        # Calls in the order in which they were made: how many, and the last that was answered.
+        self._made = 0
+        self._answered = 0
         self._transport: AsyncTransport | None = None
         self._batch: list[bytes] = []
 
@@ -48,7 +56,7 @@ class _Link:
     def is_usable(self) -> bool:
         """Whether a call may be put on it."""
         transport = self._transport
-        return not self.is_lost and transport is not None and not transport.is_closing
+        return not self.is_lost and not self.is_stuck and transport is not None and not transport.is_closing
 
     async def open(self, open: Open) -> None:
         """Make the connection. Raises `OSError`."""
@@ -79,7 +87,8 @@ class _Link:
                 await transport.drain()
             return None
         answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
-        self._answers[number] = answer, call
+        self._made += 1
+        self._answers[number] = answer, call, self._made
         timer = self.loop.call_later(call.deadline.remaining(call.driver.now()), self._expire, number)
         try:
             reply = await answer
@@ -107,15 +116,23 @@ class _Link:
         self._batch.clear()
 
     def _expire(self, number: int) -> None:
-        answer, call = self._answers.pop(number)
+        answer, call, order = self._answers.pop(number)
+        if order > self._answered:
+            self.is_stuck = True
         self._forget(number)
         if not answer.done():
             answer.set_exception(deadline_exceeded(call))
 
     def _forget(self, number: int) -> None:
         self._connection.forget(number)
-        if self._connection.forgotten > _MAX_FORGOTTEN and self._transport is not None:
-            self._transport.abort()
+        if self._connection.forgotten > _MAX_FORGOTTEN:
+            self.is_stuck = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        """A connection that takes no more calls is of no use after its last answer."""
+        if self.is_stuck and not self._answers and self._transport is not None:
+            self._transport.close()
 
     def _received(self, data: bytes) -> None:
         for event in self._connection.receive_data(data):
@@ -125,8 +142,13 @@ class _Link:
                 self._transport.abort()
                 return
             waiting = self._answers.pop(event.sequence_id, None)
-            if waiting is not None and not waiting[0].done():
-                waiting[0].set_result(event)
+            if waiting is not None:
+                answer, _, order = waiting
+                self._answered = max(self._answered, order)
+                if not answer.done():
+                    answer.set_result(event)
+        if self.is_stuck:
+            self._close_if_done()
 
     def _lost(self, error: Exception | None) -> None:
         self.is_lost = True
@@ -137,7 +159,7 @@ class _Link:
     def _fail(self, error: Exception | None) -> None:
         """No answer will come any more."""
         self.is_lost = True
-        for answer, call in self._answers.values():
+        for answer, call, _ in self._answers.values():
             if not answer.done():
                 if isinstance(error, RemoteProtocolError):
                     answer.set_exception(broken(call, error))
@@ -174,6 +196,7 @@ class MultiplexedSender:
         self._connect_timeout = connect_timeout
         self._is_closed = False
         self._link: _Link | None = None
+        self._retired: set[_Link] = set()
         self._connecting: asyncio.Task[_Link] | None = None
 
     async def send(self, call: Call) -> Any:
@@ -208,6 +231,9 @@ class MultiplexedSender:
             await link.open(self._open)
         if self._is_closed:
             await link.close()
+        if self._link is not None and self._link.is_stuck:
+            self._retired.add(self._link)
+        self._retired = {each for each in self._retired if not each.is_lost}
         self._link = link
         return link
 
@@ -219,9 +245,11 @@ class MultiplexedSender:
             self._connecting.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await self._connecting
-        link, self._link = self._link, None
-        if link is not None and link.loop is loop:
-            await link.close()
+        links = [*self._retired, *([self._link] if self._link is not None else [])]
+        self._retired, self._link = set(), None
+        for link in links:
+            if link.loop is loop:
+                await link.close()
 
 
 def _look_at(task: asyncio.Task[_Link]) -> None:

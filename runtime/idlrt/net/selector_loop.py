@@ -404,10 +404,10 @@ class SelectorLoop:
                 self._wake_in.send(b"\0")
 
     def _woken(self, mask: int) -> None:
-        # First the flag: who appends from here on sends another byte.
-        self._is_woken = False
+        # First the bytes, then the flag: a byte that is sent after it was cleared must stay.
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
+        self._is_woken = False
 
     def run(self) -> None:
         """Run until `stop` is called on this thread."""

@@ -154,6 +154,45 @@ def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: Async
     run(server.address, work)
 
 
+def test_a_call_that_hangs_does_not_hold_up_later_ones(server: Server, users: AsyncUsers) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        patient = asyncio.ensure_future(client.wait(1))
+        await entered(users)
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded):
+                await client.using(timeout=0.02).wait(2)
+        assert (await client.get(3)).id == 3
+        users.release(1)
+        assert await patient == 1
+        assert (await client.get(4)).id == 4
+
+    run(server.address, work)
+
+
+def test_a_slow_call_is_no_reason_for_another_connection_where_others_are_answered() -> None:
+    accepted: list[socket.socket] = []
+
+    def never_the_first(raw: socket.socket) -> None:
+        accepted.append(raw)
+        connection, (_, second) = calls_of(raw, 2)
+        raw.sendall(connection.reply(second, GET, User(id=2)))
+        for event in connection.receive_data(raw.recv(65536)):
+            assert isinstance(event, CallReceived)
+            raw.sendall(connection.reply(event, GET, User(id=3)))
+        until_closed(raw)
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        slow, fast = asyncio.ensure_future(client.using(timeout=0.1).get(1)), asyncio.ensure_future(client.get(2))
+        assert (await fast).id == 2
+        with pytest.raises(DeadlineExceeded):
+            await slow
+        assert (await client.get(3)).id == 3
+
+    with scripted_server(never_the_first) as address:
+        run(address, work)
+    assert len(accepted) == 1
+
+
 def test_an_argument_that_does_not_fit_leaves_the_others_alone(server: Server) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         good, bad = await asyncio.gather(client.get(1), client.get("x"), return_exceptions=True)  # type: ignore[arg-type]

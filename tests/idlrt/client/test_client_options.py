@@ -1,0 +1,147 @@
+"""What is the same for both kinds of client: settings, options, filters, arguments."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
+
+from idlrt.client import AsyncClient, Client
+from idlrt.core import Call, Endpoint
+from idlrt.errors import ConfigurationError
+from idlrt.testing import connected
+
+KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserServiceClient]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("target", "settings", "said"),
+    [
+        ("localhost", {}, "no port"),
+        ("a:1", {"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
+        ("a:1", {"timeout": float("inf")}, "timeout"),
+        ("a:1", {"timeout": float("nan")}, "timeout"),
+        ("a:1", {"timeout": "5"}, "timeout"),
+        ("a:1", {"connect_timeout": -1}, "connect_timeout"),
+        ("a:1", {"framing": "framd"}, "framd"),
+        ("a:1", {"protocol": "binray"}, "binray"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(kind: Any, target: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        kind.connect(target, **settings)
+
+
+def test_a_pool_needs_a_connection() -> None:
+    with pytest.raises(ConfigurationError, match="max_connections"):
+        UserServiceClient.connect("a:1", max_connections=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_are_checked(kind: Any) -> None:
+    client = kind.connect("a:1")
+
+    with pytest.raises(ConfigurationError, match="no option 'timout'; known: timeout; did you mean 'timeout'"):
+        client.using(timout=1)
+    with pytest.raises(ConfigurationError, match="timeout must be"):
+        client.using(timeout=-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_using_leaves_the_original_alone(kind: Any) -> None:
+    client = kind.connect("a:1", timeout=3)
+    other = client.using(timeout=0.5)
+
+    assert type(other) is kind
+    assert (client._timeout, other._timeout) == (3, 0.5)
+    assert other._sender is client._sender
+    assert repr(client) == f"<{kind.__name__} of tcp://a:1>"
+
+
+def test_only_three_names_are_taken_from_the_idl() -> None:
+    for kind in (Client, AsyncClient):
+        assert [name for name in dir(kind) if not name.startswith("_")] == ["close", "connect", "using"]
+
+
+async def tell(call: Call, next: Endpoint) -> Any:
+    """A filter that changes what goes and what comes."""
+    if call.method is JOIN:
+        words, by = call.arguments
+        call.arguments = ([*words, f"{call.deadline.timeout:g}", call.target, str(call.options)], by)
+        return (await next(call)) + "!"
+    return await next(call)
+
+
+SAID = "a-2-memory-{'timeout': 2}!"
+
+
+def test_filters_of_a_blocking_client() -> None:
+    with connected(UserServiceClient, user_service(Users()), timeout=2, filters=[tell]) as client:
+        assert client.join(["a"]) == SAID
+
+
+def test_filters_of_an_asyncio_client() -> None:
+    async def main() -> None:
+        async with connected(AsyncUserServiceClient, user_service(Users()), timeout=2, filters=[tell]) as client:
+            assert await client.join(["a"]) == SAID
+
+    asyncio.run(main())
+
+
+def test_a_filter_that_retries_in_its_own_time() -> None:
+    class Flaky(Users):
+        left = 2
+
+        def get(self, id: int) -> User:
+            if self.left:
+                self.left -= 1
+                raise ValueError
+            return User(id=id)
+
+    async def again(call: Call, next: Endpoint) -> Any:
+        while True:
+            try:
+                return await next(call)
+            except Exception:
+                await call.driver.sleep(0.001)
+
+    with connected(UserServiceClient, user_service(Flaky()), filters=[again]) as client:
+        assert client.get(5) == User(id=5)
+
+
+def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
+    async def wrong(call: Call, next: Endpoint) -> Any:
+        await asyncio.sleep(0)
+
+    with connected(UserServiceClient, user_service(Users()), filters=[wrong]) as client, pytest.raises(
+        RuntimeError, match="use the call's driver"
+    ):
+        client.ping()
+
+
+def test_arguments_by_name_and_defaults() -> None:
+    with connected(UserServiceClient, user_service(Users())) as client:
+        call: Any = client._call
+        assert call(JOIN, ["a", "b"]) == "a-b"
+        assert call(JOIN, words=["a", "b"]) == "a-b"
+        assert call(JOIN, ["a", "b"], by="+") == "a+b"
+        for arguments, named, said in [
+            ((), {}, "missing its argument 'words'"),
+            ((["a"], "+", 3), {}, "takes 2 arguments, not 3"),
+            ((["a"],), {"words": ["b"]}, "has no argument 'words', or got it twice"),
+            ((["a"],), {"of": 1}, "has no argument 'of'"),
+        ]:
+            with pytest.raises(TypeError, match=said):
+                call(JOIN, *arguments, **named)
+
+
+def test_an_asyncio_client_connects_without_a_loop() -> None:
+    assert AsyncUserServiceClient.connect("a:1") is not None
+
+
+def test_async_handlers_behind_a_blocking_client() -> None:
+    with connected(UserServiceClient, user_service(AsyncUsers())) as client:
+        assert client.get(5).id == 5

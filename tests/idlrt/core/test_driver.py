@@ -1,0 +1,95 @@
+"""The two drivers, and the one that drives blocking calls. (The fake one: tests/idlrt/testing.)"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from idlrt.core import AsyncioDriver, BlockingDriver, Driver, drive
+
+
+async def good(value: Any) -> Any:
+    return value
+
+
+async def bad(text: str) -> Any:
+    raise ValueError(text)
+
+
+def run(driver: Driver, coroutine: Any) -> Any:
+    return drive(coroutine) if isinstance(driver, BlockingDriver) else asyncio.run(coroutine)
+
+
+DRIVERS = [BlockingDriver(), AsyncioDriver()]
+
+
+def test_drive_returns_and_raises() -> None:
+    assert drive(good(7)) == 7
+    with pytest.raises(ValueError, match="no"):
+        drive(bad("no"))
+
+
+def test_drive_refuses_what_suspends() -> None:
+    closed = []
+
+    async def suspend() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            closed.append(True)
+
+    with pytest.raises(RuntimeError, match="driver"):
+        drive(suspend())
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_time_goes_on_while_sleeping(driver: Driver) -> None:
+    start = driver.now()
+    run(driver, driver.sleep(0.002))
+    run(driver, driver.sleep(-1))
+
+    assert driver.now() - start >= 0.002
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_race_is_won_by_the_first_that_succeeds(driver: Driver) -> None:
+    assert run(driver, driver.race([lambda: bad("a"), lambda: good(2)])) == 2
+    assert run(driver, driver.race([lambda: good(None)])) is None
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_race_that_nobody_wins_raises(driver: Driver) -> None:
+    with pytest.raises(ValueError, match="a|b"):
+        run(driver, driver.race([lambda: bad("a"), lambda: bad("b")]))
+    with pytest.raises(ValueError, match="somebody"):
+        run(driver, driver.race([]))
+
+
+def test_a_blocking_race_does_not_wait_for_the_slow() -> None:
+    gate = threading.Event()
+
+    async def slow() -> int:
+        gate.wait(20)
+        return 1
+
+    assert run(BlockingDriver(), BlockingDriver().race([slow, lambda: good(2)])) == 2
+    gate.set()
+
+
+def test_an_asyncio_race_cancels_the_slow() -> None:
+    cancelled = []
+
+    async def slow() -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        return 1
+
+    assert asyncio.run(AsyncioDriver().race([slow, lambda: good(2)])) == 2
+    assert cancelled == [True]

@@ -1,0 +1,53 @@
+"""Addresses as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from idlrt.errors import ConfigurationError
+from idlrt.net import Address
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:9090", "127.0.0.1", 9090),
+        ("tcp://127.0.0.1:9090", "127.0.0.1", 9090),
+        ("TCP://example.org:1", "example.org", 1),
+        ("localhost:0", "localhost", 0),
+        ("[::1]:9090", "::1", 9090),
+        ("tcp://[fe80::1%eth0]:9090", "fe80::1%eth0", 9090),
+        (":9090", "", 9090),
+        ("tcp://:9090", "", 9090),
+    ],
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    address = Address.parse(text)
+
+    assert (address.host, address.port) == (host, port)
+    assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no port"),
+        ("localhost", "no port"),
+        ("tcp://localhost", "no port"),
+        ("localhost:", "write tcp://host:port"),
+        ("localhost:http", "write tcp://host:port"),
+        ("localhost:65536", "65536 is over 65535"),
+        ("::1:9090", "brackets"),
+        ("zookeeper://a:1", "scheme 'zookeeper' is not known; known: tcp"),
+        ("tcp://a:1/path", "write tcp://host:port"),
+        ("tcp://a:1?timeout=3", "write tcp://host:port"),
+        ("user@a:1", "write tcp://host:port"),
+        ("a b:1", "write tcp://host:port"),
+        ("localhost:-1", "write tcp://host:port"),
+    ],
+)
+def test_what_is_no_address_is_refused_and_said_why(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Address.parse(text)
+    assert why in str(caught.value)
+    assert repr(text) in str(caught.value)
