@@ -49,28 +49,65 @@ def main() -> None:
 
 @main.command("compile", short_help="Write stubs for IDL files.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("gen"), show_default=True,
-              help="Folder for the output; created where it is missing.")
-@click.option("-I", "--include", "include_dirs", multiple=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Search DIR for includes, after the including file's own folder. May be given several times.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("gen"),
+    show_default=True,
+    help="Folder for the output; created where it is missing.",
+)
+@click.option(
+    "-I",
+    "--include",
+    "include_dirs",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Search DIR for includes, after the including file's own folder. May be given several times.",
+)
 @click.option("--package", default="", metavar="NAME", help="Nest everything under the package NAME (dotted).")
 @click.option("--target", default="python", show_default=True, metavar="NAME", help="The language to write.")
-@click.option("--templates", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
-              help="Templates that take the place of the built-in ones of the same name.")
-@click.option("--includes/--no-includes", "with_includes", default=True, show_default=True, help="Write included files too.")
-@click.option("--allow-neg-keys", "allow_negative_ids", is_flag=True,
-              help="Keep field ids that are zero or negative (as Apache Thrift's option of that name).")
+@click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Templates that take the place of the built-in ones of the same name.",
+)
+@click.option(
+    "--includes/--no-includes", "with_includes", default=True, show_default=True, help="Write included files too."
+)
+@click.option(
+    "--allow-neg-keys",
+    "allow_negative_ids",
+    is_flag=True,
+    help="Keep field ids that are zero or negative (as Apache Thrift's option of that name).",
+)
 @click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is not up to date.")
-@click.option("--cache/--no-cache", "use_cache", default=True, show_default=True,
-              help="Skip the work where nothing has changed since the last time.")
-@click.option("--format", "style", type=click.Choice(["full", "short"]), default="full", show_default=True,
-              help="How findings look: with the source, or one line each (file:line:column: ...).")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
-              help="Colour findings; `auto` honours NO_COLOR and FORCE_COLOR.")
+@click.option(
+    "--cache/--no-cache",
+    "use_cache",
+    default=True,
+    show_default=True,
+    help="Skip the work where nothing has changed since the last time.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["full", "short"]),
+    default="full",
+    show_default=True,
+    help="How findings look: with the source, or one line each (file:line:column: ...).",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour findings; `auto` honours NO_COLOR and FORCE_COLOR.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print findings only.")
-def compile_command(
-    paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any
-) -> None:
+def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
     """Write Python stubs for FILES (IDL files, or folders with `.idl` and `.thrift` files).
 
     Included files are found beside the file that includes them, then in each `-I` folder. Outputs that have

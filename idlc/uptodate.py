@@ -75,7 +75,9 @@ def key_of(request: Request) -> str:
         *[f"i{path.resolve()}" for path in request.include_dirs],
     ]
     if request.templates is not None:
-        parts += [f"t{file}{_hash(file.read_bytes())}" for file in sorted(request.templates.rglob("*")) if file.is_file()]
+        parts += [
+            f"t{file}{_hash(file.read_bytes())}" for file in sorted(request.templates.rglob("*")) if file.is_file()
+        ]
     return _hash("\0".join(parts).encode())
 
 
@@ -92,8 +94,8 @@ def recall(key: str, output: Path) -> Known | None:
         if any(os.path.exists(path) for path in record.absent):
             return None
         outputs = [output / path for path in record.outputs]
-        for path, digest in zip(outputs, record.outputs.values(), strict=True):
-            if _hash(path.read_bytes()) != digest:
+        for file, digest in zip(outputs, record.outputs.values(), strict=True):
+            if _hash(file.read_bytes()) != digest:
                 return None
         report = Report()
         for finding in record.findings:

@@ -7,8 +7,6 @@ Python has no relative way from one top-level package to another: there the impo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from idlc.codegen.python.layout import Layout, Module
 from idlc.codegen.python.wrap import WIDTH
 from idlc.model import Declaration, Program, Service
@@ -17,12 +15,16 @@ __all__ = ["Imports"]
 
 
 class Imports:
-    """What one module refers to."""
+    """What one module refers to.
 
-    def __init__(self, module: Module, layout: Layout, taken: Iterable[str]) -> None:
+    Args:
+        taken: the names that the module has. Aliases avoid them and are added, so that others avoid those.
+    """
+
+    def __init__(self, module: Module, layout: Layout, taken: set[str]) -> None:
         self._module = module
         self._layout = layout
-        self._taken = set(taken)
+        self._taken = taken
         self._aliases: dict[int, tuple[str, Module]] = {}
 
     def prefix(self, program: Program) -> str:
@@ -32,7 +34,8 @@ class Imports:
         found = self._aliases.get(id(program))
         if found is None:
             other = self._layout.module(program)
-            alias = base = f"_{other.name}"
+            # Two underscores in front would be mangled inside a class.
+            alias = base = f"_{other.name.lstrip('_')}"
             count = 1
             while alias in self._taken:
                 count += 1
@@ -48,10 +51,6 @@ class Imports:
     def service(self, service: Service, kind: str) -> str:
         """One of a service's names (an attribute of `ServiceNames`), as this module says it."""
         return self.prefix(service.program) + str(getattr(self._layout.service(service), kind))
-
-    def aliases(self) -> list[str]:
-        """The names that the statements bind."""
-        return [alias for alias, _ in self._aliases.values()]
 
     def statements(self) -> list[str]:
         """The lines of the import statements, sorted as isort does: absolute ones first, then from far to near."""

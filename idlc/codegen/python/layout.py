@@ -120,7 +120,11 @@ class Layout:
                 other = exported.setdefault(name, declaration)
                 if other is not declaration:
                     self._collision(name, declaration.span, other.span, where=f" in package {'.'.join(package)}")
-        below = {other[len(package)] for other in self.packages if len(other) > len(package) and other[: len(package)] == package}
+        below = {
+            other[len(package)]
+            for other in self.packages
+            if len(other) > len(package) and other[: len(package)] == package
+        }
         for name in sorted(below & exported.keys()):
             self._collision(name, exported[name].span, None, where=f", as the package {'.'.join((*package, name))}")
         found: dict[str, Module] = {}
@@ -130,9 +134,9 @@ class Layout:
             while name in exported or name in below:
                 name += "_"
             module.name = name
-            other = found.setdefault(name, module)
-            if other is not module:
-                self._file_collision(module, other)
+            first = found.setdefault(name, module)
+            if first is not module:
+                self._file_collision(module, first)
 
     def _collision(self, name: str, span: Span, other: Span | None, where: str = "") -> None:
         self._report.add(
@@ -150,7 +154,7 @@ class Layout:
         self._report.add(
             Diagnostic(
                 name="python.module.collision",
-                message=f"{module.program.source.name} and {other.program.source.name} both become the module `{place}`",
+                message=f"{module.program.source.name} and {other.program.source.name} both become module `{place}`",
                 span=Span(module.program.source, 0, 0),
                 labels=(Label(Span(other.program.source, 0, 0), "the other file"),),
                 help="rename one of the files, or give them different namespaces (`namespace py ...`)",

@@ -28,18 +28,24 @@ __all__ = [
     "top_level_name",
 ]
 
-KEYWORDS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+KEYWORDS = _words(
     "False None True and as assert async await break class continue def del elif else except finally for from "
-    "global if import in is lambda nonlocal not or pass raise return try while with yield".split()
+    "global if import in is lambda nonlocal not or pass raise return try while with yield"
 )
-BUILTINS = frozenset("bool bytes dict float frozenset int list set str tuple".split())
-STUB_NAMES = frozenset("Final Protocol TypeAlias annotations rpc".split())
+BUILTINS = _words("bool bytes dict float frozenset int list set str tuple")
+STUB_NAMES = _words("Final Protocol TYPE_CHECKING TypeAlias annotations rpc")
+PACKAGE_NAMES = frozenset({"TYPE_CHECKING", "_modules", "_rpc"})
 
 CLIENT_NAMES = frozenset({"close", "connect", "using"})
 EXCEPTION_NAMES = frozenset({"add_note", "args", "with_traceback"})
-ENUM_NAMES = frozenset(
+ENUM_NAMES = _words(
     "as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag is_integer is_known mro name "
-    "numerator real to_bytes value".split()
+    "numerator real to_bytes value"
 )
 
 _MEMBER = KEYWORDS | BUILTINS | {"rpc", "self"}
@@ -73,7 +79,9 @@ def package_part(name: str) -> str:
 
 def module_file_name(stem: str) -> str:
     """The name of the module of an IDL file: `a-b.thrift` → `a_b`, `class.thrift` → `class_`."""
-    return package_part(stem)
+    name = package_part(stem)
+    is_special = name.startswith("__") and name.endswith("__")  # `__init__` is the package's own file
+    return name + "_" if is_special or name in PACKAGE_NAMES else name
 
 
 def snake_case(name: str) -> str:

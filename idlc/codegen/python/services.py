@@ -105,7 +105,10 @@ def _service_view(service: Service, context: Context, taken: set[str], *, is_alo
 
     handler = f"handler: {own.protocol} | {own.async_protocol}"
     bind = lines(definition(f"def {own.bind}(", (handler,), ") -> rpc.Handlers:"))
-    bind += [f'    """Make `handler` ready to be served as `{service.name}`."""', f"    return rpc.bind({constant}, handler)"]
+    bind += [
+        f'    """Make `handler` ready to be served as `{service.name}`."""',
+        f"    return rpc.bind({constant}, handler)",
+    ]
     return ServiceView(
         names=own,
         doc=docstring(service.doc, 4),
@@ -125,7 +128,10 @@ def _service_view(service: Service, context: Context, taken: set[str], *, is_alo
 def _parameters(
     function: Function, expand: frozenset[str], context: Context
 ) -> tuple[list[tuple[str, str, Node | None]], list[str]]:
-    """(name, annotation, default) of each parameter, and the text of each. Defaults only where all that follow have one."""
+    """(name, annotation, default) of each parameter, and the text of each.
+
+    A parameter has a default only where all that follow have one.
+    """
     given = unique([(field, names.member_name(field.name)) for field in function.arguments], context.report)
     found: list[tuple[str, str, Node | None]] = []
     may_default = True
@@ -140,7 +146,9 @@ def _parameters(
         may_default = may_default and default is not None
         found.append((given[id(field)], text, default if may_default else None))
     found.reverse()
-    texts = [f"{name}: {text}" if default is None else f"{name}: {text} = {flat(default)}" for name, text, default in found]
+    texts = [
+        f"{name}: {text}" if default is None else f"{name}: {text} = {flat(default)}" for name, text, default in found
+    ]
     return found, texts
 
 
@@ -175,7 +183,9 @@ def _method_view(
     result_node = "rpc.VOID" if function.result is None else _result(function, context)
     items.append(Pair("result=", result_node))
     if function.throws:
-        throws = [table_entry(field, names.member_name(field.name), context, is_required=False) for field in function.throws]
+        throws = [
+            table_entry(field, names.member_name(field.name), context, is_required=False) for field in function.throws
+        ]
         items.append(Pair("throws=", display("()", *throws)))
     if function.is_oneway:
         items.append("oneway=True")
@@ -197,7 +207,9 @@ def _result(function: Function, context: Context) -> Node:
 
 def _sections(function: Function, context: Context) -> list[str]:
     sections: list[str] = []
-    described = [f"    {names.member_name(field.name)}: {_one_line(field.doc)}" for field in function.arguments if field.doc]
+    described = [
+        f"    {names.member_name(field.name)}: {_one_line(field.doc)}" for field in function.arguments if field.doc
+    ]
     if described:
         sections.append("\n".join(["Args:", *described]))
     if function.throws:

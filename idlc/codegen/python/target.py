@@ -63,7 +63,6 @@ class PythonTarget:
         for struct in program.structs:
             structs.append(struct_view(struct, context))
             context.defined |= {id(struct)}
-        taken.update(imports.aliases())
         view: dict[str, Any] = {
             "version": idlc.__version__,
             "runtime": RUNTIME,
@@ -170,7 +169,9 @@ def _mentions_deprecated(program: Program) -> bool:
             types += [field.type for field in (*function.arguments, *function.throws)]
             types += [] if function.result is None else [function.result]
     deprecated = any(declaration.deprecated is not None for type in types for declaration in mentioned(type))
-    parents = any(service.extends is not None and service.extends.deprecated is not None for service in program.services)
+    parents = any(
+        service.extends is not None and service.extends.deprecated is not None for service in program.services
+    )
     return deprecated or parents
 
 
@@ -180,7 +181,11 @@ def _existing_exports(text: str | None) -> dict[str, list[str]]:
         return {}
     try:
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_modules":
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Name)
+                and node.targets[0].id == "_modules"
+            ):
                 found: dict[str, list[str]] = ast.literal_eval(node.value)
                 return found
     except (SyntaxError, ValueError):

@@ -54,7 +54,9 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
     match constant:
         case EnumConstant(enum=enum, number=number, member=member):
             name = imports.name(enum)
-            return f"{name}({number})" if member is None else f"{name}.{names.member_name(member.name, names.ENUM_NAMES)}"
+            return (
+                f"{name}({number})" if member is None else f"{name}.{names.member_name(member.name, names.ENUM_NAMES)}"
+            )
         case ListConstant(items=items):
             assert isinstance(type, ListType)
             inner = [value(item, type.element, imports, is_key=is_key) for item in items]
@@ -67,7 +69,10 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
         case MapConstant(pairs=pairs):
             assert isinstance(type, MapType)
             inner = [
-                Pair(Pair(value(key, type.key, imports, is_key=True), ": "), value(item, type.value, imports, is_key=is_key))
+                Pair(
+                    Pair(value(key, type.key, imports, is_key=True), ": "),
+                    value(item, type.value, imports, is_key=is_key),
+                )
                 for key, item in pairs
             ]
             plain = display("{}", *inner)

@@ -19,7 +19,17 @@ from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, di
 from idlc.diagnostics import Diagnostic, Label, Report
 from idlc.model import Const, Declaration, Enum, Field, Struct, Typedef
 
-__all__ = ["Context", "EnumView", "MemberView", "StructView", "ValueView", "const_view", "enum_view", "struct_view", "typedef_view"]
+__all__ = [
+    "Context",
+    "EnumView",
+    "MemberView",
+    "StructView",
+    "ValueView",
+    "const_view",
+    "enum_view",
+    "struct_view",
+    "typedef_view",
+]
 
 
 class Context(msgspec.Struct, eq=False):
@@ -116,9 +126,7 @@ def const_view(const: Const, context: Context) -> ValueView:
     """The view of a constant."""
     text = annotation(const.type, context.imports)
     expression = value(const.value, const.type, context.imports)
-    return ValueView(
-        annotated(context.layout.name(const), f"Final[{text}]", expression, 0), docstring(_doc(const), 0)
-    )
+    return ValueView(annotated(context.layout.name(const), f"Final[{text}]", expression, 0), docstring(_doc(const), 0))
 
 
 def table_entry(field: Field, name: str, context: Context, *, is_required: bool) -> Node:
@@ -183,7 +191,9 @@ def _table(struct: Struct, given: dict[int, str], context: Context) -> list[str]
     if not struct.fields:
         return []
     entries = [
-        table_entry(field, given[id(field)], context, is_required=field.requiredness == "required" and struct.kind != "union")
+        table_entry(
+            field, given[id(field)], context, is_required=field.requiredness == "required" and struct.kind != "union"
+        )
         for field in struct.fields
     ]
     table = lines(display("()", *entries, always_breaks=len(entries) > 1), 4, "__thrift_fields__ = ")
