@@ -8,6 +8,7 @@ allow, and never waits for ever. The bytes of the first finding are printed, and
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import random
@@ -187,10 +188,8 @@ def throw_at_client(how: Dialect, data: bytes, dice: random.Random) -> None:
     for piece in pieces(data, dice):
         for event in client.receive_data(piece):
             if isinstance(event, ReplyReceived):
-                try:
+                with contextlib.suppress(RemoteProtocolError, ApplicationError):
                     answer_of(event, how)
-                except (RemoteProtocolError, ApplicationError):
-                    pass
     client.receive_eof()
 
 
@@ -213,14 +212,13 @@ def run(seconds: float, seed: int) -> int:
     Raises:
         Exception: what went wrong, with the bytes in a note.
     """
-    logging.getLogger("idlrt.server").setLevel(logging.CRITICAL)
     dice = random.Random(seed)
     calls = seeds()
     replies = [(how, answers(how, data)) for how, data in calls]
     until = time.monotonic() + seconds
     count = 0
     while time.monotonic() < until:
-        how, data = dice.choice(calls)
+        _, data = dice.choice(calls)
         question = mutate(data * dice.choice([1, 1, 1, 30]), dice)
         reply_how, data = dice.choice(replies)
         answer = mutate(data, dice)
@@ -235,6 +233,7 @@ def run(seconds: float, seed: int) -> int:
 
 
 if __name__ == "__main__":
+    logging.getLogger("idlrt.server").setLevel(logging.CRITICAL)
     duration = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
     print(f"fuzzing for {duration:g} s, seed {chosen}")  # noqa: T201

@@ -2,14 +2,18 @@
 
 from idlrt.net.address import Address
 from idlrt.net.blocking import BlockingSocket, BlockingTransport
-from idlrt.net.selector_loop import Channel, Receiver, SelectorLoop, Timer
+from idlrt.net.channel import Channel, Receiver
+from idlrt.net.listener import Listener, listen
+from idlrt.net.selector_loop import SelectorLoop, Timer
 
 __all__ = [
     "Address",
     "BlockingSocket",
     "BlockingTransport",
     "Channel",
+    "Listener",
     "Receiver",
     "SelectorLoop",
     "Timer",
+    "listen",
 ]

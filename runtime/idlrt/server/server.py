@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from idlrt.core import Handlers
 from idlrt.errors import ConfigurationError
-from idlrt.net.address import Address
-from idlrt.net.selector_loop import Channel, SelectorLoop, listen
+from idlrt.net import Address, Channel, Listener, SelectorLoop, listen
 from idlrt.server.session import Session, Surroundings
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector
@@ -85,7 +84,7 @@ class Server:
         self._is_draining = False
         self._stopped = threading.Event()
         self._runs_on: int | None = None
-        self._stop_listening: Callable[[], None] | None = None
+        self._listener: Listener | None = None
         self._channels: dict[Session, Channel] = {}
         self._runner: CoroutineRunner | None = None
 
@@ -218,15 +217,15 @@ class Server:
             channel.open(session)
 
         try:
-            self._stop_listening = loop.listen(listening, accepted)
+            self._listener = Listener(loop, listening, accepted)
             _log.info("serving %s on %s", self._handlers.service.name, self._bound)
             loop.run()
         finally:
             self._is_stopping = True
             if self._runner is not None:
                 self._runner.stop()
-            if self._stop_listening is not None:
-                self._stop_listening()
+            if self._listener is not None:
+                self._listener.close()
             self._give_up()
             loop.close()
             self._runs_on = None
@@ -253,8 +252,8 @@ class Server:
     def _begin_to_stop(self, grace_s: float) -> None:
         assert self._loop is not None
         self._is_draining = True
-        if self._stop_listening is not None:
-            self._stop_listening()
+        if self._listener is not None:
+            self._listener.close()
         for session, channel in list(self._channels.items()):
             # What has arrived is answered, even if the loop has not come to it yet.
             for _ in range(_READS_AT_THE_END):

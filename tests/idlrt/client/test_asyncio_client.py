@@ -21,7 +21,6 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -334,11 +333,11 @@ def test_cancelling_the_call_that_connects_does_not_fail_the_others(server: Serv
 def test_another_event_loop_gets_another_connection(server: Server) -> None:
     client = AsyncUserServiceClient.connect(server.address)
 
-    async def call() -> None:
+    async def call(client: AsyncUserServiceClient) -> None:
         assert (await client.get(1)).id == 1
 
-    asyncio.run(call())
-    asyncio.run(call())
+    asyncio.run(call(client))
+    asyncio.run(call(client))
     # Nobody closed the client: its transports say so while the mark above still holds.
     del client
     gc.collect()

@@ -18,12 +18,10 @@ from hand_written import (
     AsyncUsers,
     NotFound,
     User,
-    Users,
     UserServiceClient,
     scripted_server,
     user_service,
 )
-
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -192,13 +190,16 @@ def test_nobody_listens() -> None:
         port = probe.getsockname()[1]
     with (
         UserServiceClient.connect(f"127.0.0.1:{port}") as client,
-        pytest.raises(ConnectFailed, match=rf"tcp://127\.0\.0\.1:{port} for UserService\.ping: Connection refused; is the"),
+        pytest.raises(ConnectFailed, match=rf"tcp://127\.0\.0\.1:{port} for UserService\.ping: Connection refused; is"),
     ):
         client.ping()
 
 
 def test_a_name_that_nobody_knows() -> None:
-    with UserServiceClient.connect("no-such-host.invalid:1") as client, pytest.raises(ConnectFailed, match="no-such-host"):
+    with (
+        UserServiceClient.connect("no-such-host.invalid:1") as client,
+        pytest.raises(ConnectFailed, match="no-such-host"),
+    ):
         client.ping()
 
 
@@ -327,7 +328,9 @@ def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
     client.close()
 
 
-def test_an_interrupted_call_does_not_spoil_its_connection(client: UserServiceClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_call_does_not_spoil_its_connection(
+    client: UserServiceClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client.ping()
     (link,) = client._sender._idle  # type: ignore[attr-defined]
 
@@ -343,7 +346,7 @@ def test_an_interrupted_call_does_not_spoil_its_connection(client: UserServiceCl
     assert client.get(2).id == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forking with threads warns from 3.12 on")
+@pytest.mark.skipif(not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="a fork with threads warns")
 def test_a_child_process_makes_its_own_connections(client: UserServiceClient) -> None:
     client.ping()
     reader, writer = os.pipe()

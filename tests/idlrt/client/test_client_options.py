@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
-
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Call, Endpoint
-from idlrt.errors import ConfigurationError
+from idlrt.errors import ApplicationError, ConfigurationError
 from idlrt.testing import connected
 
 KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserServiceClient]
@@ -105,7 +104,7 @@ def test_a_filter_that_retries_in_its_own_time() -> None:
         while True:
             try:
                 return await next(call)
-            except Exception:
+            except ApplicationError:
                 await call.driver.sleep(0.001)
 
     with connected(UserServiceClient, user_service(Flaky()), filters=[again]) as client:

@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from idlrt.core import AsyncioDriver, BlockingDriver, Driver, drive
 
 
@@ -63,7 +62,7 @@ def test_a_race_is_won_by_the_first_that_succeeds(driver: Driver) -> None:
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_race_that_nobody_wins_raises(driver: Driver) -> None:
-    with pytest.raises(ValueError, match="a|b"):
+    with pytest.raises(ValueError, match=r"a|b"):
         run(driver, driver.race([lambda: bad("a"), lambda: bad("b")]))
     with pytest.raises(ValueError, match="somebody"):
         run(driver, driver.race([]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 

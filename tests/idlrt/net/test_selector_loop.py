@@ -8,9 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
-from idlrt.net import Address, Channel, SelectorLoop
-from idlrt.net.selector_loop import listen
+from idlrt.net import Address, Channel, Listener, SelectorLoop, listen
 
 
 class Recorder:
@@ -53,8 +51,8 @@ class Running:
         self.listening = listen(Address("127.0.0.1", 0), backlog=10)
         self.port = self.listening.getsockname()[1]
         self.recorders: list[Recorder] = []
-        self.stop_listening = self.loop.listen(
-            self.listening, lambda channel: self.recorders.append(Recorder(self.loop, channel))
+        self.listener = Listener(
+            self.loop, self.listening, lambda channel: self.recorders.append(Recorder(self.loop, channel))
         )
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
         self.thread.start()
@@ -68,7 +66,7 @@ class Running:
         self.loop.call_threadsafe(self.loop.stop)
         self.thread.join(20)
         assert not self.thread.is_alive()
-        self.stop_listening()
+        self.listener.close()
         for recorder in self.recorders:
             recorder.channel.abort()
         self.loop.close()

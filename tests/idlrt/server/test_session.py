@@ -8,8 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from hand_written import BLOB, GET, JOIN, PING, POKE, WAIT, NotFound, User, Users, requests, user_service
-
+from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
 from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.server.session import Session, Surroundings
 from idlrt.spec import Method
@@ -30,7 +29,12 @@ class Bench:
     """A session with everything around it played by the test."""
 
     def __init__(
-        self, handler: object | None = None, *, max_in_flight: int = 256, high_water: int = 1 << 20, limits: Limits | None = None
+        self,
+        handler: object | None = None,
+        *,
+        max_in_flight: int = 256,
+        high_water: int = 1 << 20,
+        limits: Limits | None = None,
     ) -> None:
         self.peer = "the test"
         self.pending = 0
@@ -152,7 +156,9 @@ class Odd(Users):
         (PING, (), ApplicationCode.INTERNAL_ERROR),
     ],
 )
-def test_a_handler_that_misbehaves_costs_one_call(method: Method[..., Any], arguments: tuple[Any, ...], code: int) -> None:
+def test_a_handler_that_misbehaves_costs_one_call(
+    method: Method[..., Any], arguments: tuple[Any, ...], code: int
+) -> None:
     bench = Bench(Odd())
     bench.call((method, arguments), (JOIN, (["a"], "")))
     error, joined = bench.answers()

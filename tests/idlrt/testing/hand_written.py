@@ -12,10 +12,10 @@ from typing import Final, Protocol
 from idlrt import spec as rpc
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Handlers, bind
+from idlrt.wire.binary import BinaryProtocol
 from idlrt.wire.connection import ClientConnection
 from idlrt.wire.dialect import Dialect, dialect
 from idlrt.wire.framing import Framed, Unframed
-from idlrt.wire.binary import BinaryProtocol
 
 
 class User(rpc.Struct, kw_only=True):
@@ -54,7 +54,7 @@ GET: Final = rpc.method(
 JOIN: Final = rpc.method(
     UserService.join,
     rpc.required(1, "words", rpc.list_of(rpc.STRING)),
-    rpc.required(2, "by", rpc.STRING),
+    rpc.optional(2, "by", rpc.STRING),
     result=rpc.STRING,
 )
 PING: Final = rpc.method(UserService.ping, result=rpc.VOID)

@@ -17,7 +17,6 @@ from hand_written import (
     UserServiceClient,
     user_service,
 )
-
 from idlrt.errors import ApplicationError, DeadlineExceeded, NotSent
 from idlrt.testing import connected
 
@@ -73,7 +72,8 @@ def test_plain_handlers_run_on_the_thread_that_calls() -> None:
 
 
 def test_time_is_up() -> None:
-    with connected(UserServiceClient, user_service(AsyncUsers()), timeout=0.02) as client, pytest.raises(DeadlineExceeded):
+    client = connected(UserServiceClient, user_service(AsyncUsers()), timeout=0.02)
+    with client, pytest.raises(DeadlineExceeded):
         client.wait(1)
 
 
