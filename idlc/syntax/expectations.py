@@ -13,7 +13,7 @@ from lark.parsers.lalr_analysis import Shift
 
 from idlc.syntax.lexer import END, Token
 
-__all__ = ["acceptable", "expected_words", "found_words"]
+__all__ = ["acceptable", "expected_words", "found_words", "is_acceptable"]
 
 Actions = Mapping[int, Mapping[str, tuple[Any, Any]]]
 
@@ -60,6 +60,13 @@ def acceptable(actions: Actions, stack: Sequence[int]) -> dict[str, int]:
             if state is not None:
                 found[terminal] = state
     return found
+
+
+def is_acceptable(actions: Actions, stack: Sequence[int], terminal: str) -> bool:
+    """Whether a terminal can come next. That the state has an action for it is not enough: the table is LALR, so the
+    action may be to reduce, because the terminal can follow in some other place."""
+    action, _ = actions[stack[-1]].get(terminal, (None, None))
+    return action is Shift or (action is not None and _taken_in(actions, list(stack), terminal) is not None)
 
 
 def _taken_in(actions: Actions, stack: list[int], terminal: str) -> int | None:

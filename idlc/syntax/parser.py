@@ -17,7 +17,7 @@ from idlc.diagnostics import Fix, Label, Report
 from idlc.source import SourceFile, Span
 from idlc.syntax import nodes
 from idlc.syntax.comments import attach
-from idlc.syntax.expectations import acceptable, expected_words, found_words
+from idlc.syntax.expectations import acceptable, expected_words, found_words, is_acceptable
 from idlc.syntax.grammar import Grammar, grammar
 from idlc.syntax.hints import find_hint
 from idlc.syntax.lexer import END, Token
@@ -122,7 +122,10 @@ class _Parser:
         while True:
             token = tokens[index]
             try:
-                if token.type in keywords and token.type not in actions[stack[-1]]:
+                if token.type in keywords and not (
+                    is_acceptable(actions, stack, token.type)
+                    and (token.type != "CPP_TYPE" or tokens[index + 1].type == "STRING")
+                ):
                     if self._is_unclosed(index):
                         self._close_for(index)
                         continue

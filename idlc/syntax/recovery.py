@@ -131,6 +131,8 @@ def close(level: Level, state: ParserState, actions: Actions, offset: int) -> No
         state.feed_token(Token(level.closer, "", offset, offset))
     except UnexpectedToken:
         state.state_stack[:], state.value_stack[:] = depth, values
+    else:
+        settle(state, actions)
 
 
 def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
@@ -159,6 +161,7 @@ def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: in
             "LESSTHAN",
             "LPAR",
             "CPP_TYPE",
+            "EQUAL",
         )
     )
 
@@ -179,16 +182,19 @@ def go_on_at(
     lists = levels(state, actions)
     open_brackets = [value.type for value in state.value_stack[lists[0].depth :] if isinstance(value, Token)]
     pending = [_OPENERS[type] for type in open_brackets if type in _OPENERS]
+    left = _column(state, lists[-1], source)
+    if _is_field_in_brackets(lists[0], pending, source, tokens, index - 1):
+        return_to(lists[0], state, actions)
+        return index - 1
     position = start
     while True:
         token = tokens[position]
         is_definition = looks_like_definition(source, tokens, position) or (
-            # Between definitions, any line that begins with such a word is one, however it goes on.
+            # As far left as the definition before, any line that begins with such a word is one, however it goes on.
             position > index
-            and len(lists) == 1
-            and not pending
             and (token.type in _BLOCKS or token.type in _LINES)
             and starts_line(source, tokens, position)
+            and source.position(token.start).column <= left
         )
         if token.type == END or is_definition:
             for level in levels(state, actions)[:-1]:
@@ -221,6 +227,21 @@ def go_on_at(
             return_to(lists[0], state, actions)
             return position
         position += 1
+
+
+def _column(state: ParserState, top: Level, source: SourceFile) -> int:
+    """The column of the definition that is being read; of the left margin between definitions."""
+    values = state.value_stack[top.depth :]
+    return source.position(values[0].start).column if values and isinstance(values[0], Token) else 1
+
+
+def _is_field_in_brackets(
+    level: Level, pending: Sequence[str], source: SourceFile, tokens: Sequence[Token], index: int
+) -> bool:
+    """Whether the token before the error began a field, and was taken for a value of a list that was not closed."""
+    if level.element != "field" or not pending or pending[-1] == "RBRACE" or index < 0:
+        return False
+    return starts_line(source, tokens, index) and _begins("field", tokens, index) and tokens[index].type == "INT"
 
 
 def _begins(element: str, tokens: Sequence[Token], index: int) -> bool:
