@@ -32,7 +32,8 @@ def encode(value: Any, *, protocol: str = "binary") -> bytes:
         LocalProtocolError: the value cannot be written; the message has the path of the field.
         UnknownPlugin: there is no such protocol.
     """
-    return _protocol(protocol).struct(type(value)).encode(value)
+    cls: type[Any] = type(value)
+    return _protocol(protocol).struct(cls).encode(value)
 
 
 def decode(type: type[T], data: bytes, *, protocol: str = "binary") -> T:

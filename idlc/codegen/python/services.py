@@ -213,7 +213,7 @@ def _sections(function: Function, context: Context) -> list[str]:
     if described:
         sections.append("\n".join(["Args:", *described]))
     if function.throws:
-        raised = []
+        raised: list[str] = []
         for field in function.throws:
             text = _one_line(field.doc) if field.doc else "declared by the IDL."
             raised.append(f"    {field.type}: {text}")

@@ -16,7 +16,7 @@ from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout, Module
 from idlc.codegen.python.services import service_views
 from idlc.codegen.python.types import is_known, mentioned
-from idlc.codegen.python.views import Context, const_view, enum_view, struct_view, typedef_view
+from idlc.codegen.python.views import Context, StructView, const_view, enum_view, struct_view, typedef_view
 from idlc.codegen.python.wrap import Pair, display, lines
 from idlc.codegen.target import GeneratedFile, TargetOptions
 from idlc.diagnostics import Report
@@ -59,7 +59,7 @@ class PythonTarget:
         taken = set(module.exports)
         imports = Imports(module, layout, taken)
         context = Context(layout, imports, report)
-        structs = []
+        structs: list[StructView] = []
         for struct in program.structs:
             structs.append(struct_view(struct, context))
             context.defined |= {id(struct)}
@@ -124,7 +124,7 @@ def _leave_out_unknown(program: Program) -> None:
     for struct in program.structs:
         struct.fields = [field for field in struct.fields if is_known(field.type)]
     program.typedefs = [typedef for typedef in program.typedefs if is_known(typedef.type)]
-    program.consts = [const for const in program.consts if is_known(const.type) and const.value is not None]
+    program.consts = [const for const in program.consts if is_known(const.type)]
     for service in program.services:
         service.functions = [
             function

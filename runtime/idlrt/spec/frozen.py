@@ -7,7 +7,7 @@ position are frozen ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 __all__ = ["FrozenMap", "value_hash"]
@@ -46,12 +46,17 @@ class FrozenMap(Mapping[K, V]):
         return FrozenMap, (self._items,)
 
 
-def value_hash(value: object) -> int:
+def value_hash(value: Any) -> int:
     """Hash by content, also of lists, sets and dicts: equal values have equal hashes."""
-    if isinstance(value, (list, tuple)):
-        return hash(tuple([value_hash(item) for item in value]))
-    if isinstance(value, (set, frozenset)):
-        return hash(frozenset(value))
-    if isinstance(value, dict):
-        return hash(frozenset((key, value_hash(item)) for key, item in value.items()))
-    return hash(value)
+    match value:
+        case list() | tuple():
+            items: Sequence[Any] = value
+            return hash(tuple([value_hash(item) for item in items]))
+        case set():
+            members: set[Any] = value
+            return hash(frozenset(members))
+        case dict():
+            pairs: dict[Any, Any] = value
+            return hash(frozenset([(key, value_hash(item)) for key, item in pairs.items()]))
+        case _:
+            return hash(value)

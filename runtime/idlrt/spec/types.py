@@ -143,7 +143,7 @@ class StructType(Type[T]):
         """The class. A recursive type is given as a function, which is called on first use."""
         if not isinstance(self._class, type):
             self._class = self._class()
-        return self._class
+        return cast("type[T]", self._class)
 
     def __repr__(self) -> str:
         return self.cls.__name__

@@ -45,18 +45,24 @@ class _Pending:
         self._source = source
         self._parts: list[bytes | tuple[str, str]] = []
 
+    def _take_constant(self) -> bytes:
+        """The constant bytes that wait last, taken away; empty if a number does."""
+        last = self._parts[-1] if self._parts else b""
+        if not isinstance(last, bytes):
+            return b""
+        del self._parts[-1:]
+        return last
+
     def constant(self, data: bytes) -> None:
-        if self._parts and isinstance(self._parts[-1], bytes):
-            data = self._parts.pop() + data  # type: ignore[operator]
-        self._parts.append(data)
+        self._parts.append(self._take_constant() + data)
 
     def number(self, format: str, expression: str) -> None:
         self._parts.append((format, expression))
 
     def boolean(self, expression: str) -> None:
-        before = self._parts.pop() if self._parts and isinstance(self._parts[-1], bytes) else b""
+        before = self._take_constant()
         self.flush()
-        yes, no = (self._source.constant("K", before + value) for value in (b"\1", b"\0"))  # type: ignore[operator]
+        yes, no = (self._source.constant("K", before + value) for value in (b"\1", b"\0"))
         self._source.line(f"add({yes} if {expression} else {no})")
 
     def flush(self) -> None:
@@ -66,7 +72,8 @@ class _Pending:
         if len(parts) == 1 and isinstance(parts[0], bytes):
             self._source.line(f"add({self._source.constant('K', parts[0])})")
             return
-        format, arguments = ">", []
+        format = ">"
+        arguments: list[str] = []
         for part in parts:
             if isinstance(part, bytes):
                 format += f"{len(part)}s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ class Source:
         self.names = names
         self._lines: list[str] = []
         self._indent = ""
-        self._constants: dict[tuple[type, Any], str] = {}
+        self._constants: dict[tuple[str, Any], str] = {}
         self._locals = 0
 
     def line(self, text: str) -> None:
@@ -28,7 +28,7 @@ class Source:
         self._lines.append(self._indent + text)
 
     @contextmanager
-    def block(self, head: str) -> Iterator[None]:
+    def block(self, head: str) -> Generator[None, None, None]:
         """Add `head`, and indent what is added inside."""
         self.line(head)
         outer, self._indent = self._indent, self._indent + " "
@@ -37,7 +37,7 @@ class Source:
 
     def constant(self, prefix: str, value: Any, key: Any = None) -> str:
         """A name for `value`; the same name again for the same `key` (the value itself, if none is given)."""
-        index = (type(value), value if key is None else key)
+        index = (prefix, value if key is None else key)
         name = self._constants.get(index)
         if name is None:
             name = self._constants[index] = f"{prefix}{len(self._constants)}"
