@@ -7,7 +7,7 @@ position are frozen ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 __all__ = ["FrozenMap", "value_hash"]
@@ -48,15 +48,11 @@ class FrozenMap(Mapping[K, V]):
 
 def value_hash(value: Any) -> int:
     """Hash by content, also of lists, sets and dicts: equal values have equal hashes."""
-    match value:
-        case list() | tuple():
-            items: Sequence[Any] = value
-            return hash(tuple([value_hash(item) for item in items]))
-        case set():
-            members: set[Any] = value
-            return hash(frozenset(members))
-        case dict():
-            pairs: dict[Any, Any] = value
-            return hash(frozenset([(key, value_hash(item)) for key, item in pairs.items()]))
-        case _:
-            return hash(value)
+    kind: Any = type(value)  # `Any`, so that type checkers do not guess at what is inside
+    if issubclass(kind, list | tuple):
+        return hash(tuple([value_hash(item) for item in value]))
+    if issubclass(kind, set):
+        return hash(frozenset(value))
+    if issubclass(kind, dict):
+        return hash(frozenset([(key, value_hash(item)) for key, item in value.items()]))
+    return hash(value)
