@@ -83,7 +83,8 @@ class BinaryProtocol:
             (first,) = _unpack_u32(data, start)
             if first & 0x80000000:
                 if first & 0xFFFFFF00 != _VERSION:
-                    raise RemoteProtocolError(f"cannot read the message: version {first >> 16:#x} is not binary's {_VERSION >> 16:#x}")
+                    what = f"version {first >> 16:#x} is not binary's {_VERSION >> 16:#x}"
+                    raise RemoteProtocolError(f"cannot read the message: {what}")
                 number = first & 0xFF
                 (length,) = _unpack_u32(data, start + 4)
                 offset = start + 8

@@ -6,9 +6,8 @@ import math
 import struct
 
 import pytest
-from golden_bytes import GOLDEN, HEADS, golden
-
 import wire_types as t
+from golden_bytes import GOLDEN, HEADS, golden
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits, MessageHead, MessageKind, TypeId
 
@@ -118,7 +117,7 @@ def test_a_head_that_ends_early_is_an_error(data):
     ("data", "message"),
     [
         ("80020001 00000000 00000001", "version 0x8002 is not binary's 0x8001"),
-        ("80010101 00000000 00000001", "is not binary's"),
+        ("80010101 00000000 00000001", "version 0x8001 is not binary's"),
         ("ffffffff 00000000 00000001", "version 0xffff"),
         ("80010000 00000000 00000001", "no kind of message 0"),
         ("80010005 00000000 00000001", "no kind of message 5"),

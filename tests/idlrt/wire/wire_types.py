@@ -6,7 +6,24 @@ import struct
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from idlrt import codegen as rpc
+
+
+def optionals(name: str, **types: Any) -> Any:
+    """A struct of optional fields, numbered from 1."""
+    return msgspec.defstruct(
+        name,
+        [(attribute, Any, None) for attribute in types],
+        bases=(rpc.Struct,),
+        module=__name__,
+        namespace={
+            "__thrift_fields__": tuple(
+                rpc.optional(id, attribute, type) for id, (attribute, type) in enumerate(types.items(), 1)
+            )
+        },
+        kw_only=True,
+    )
 
 
 class Color(rpc.Enum):
@@ -118,82 +135,58 @@ class Optionals(rpc.Struct, kw_only=True):
     )
 
 
-class Lists(rpc.Struct, kw_only=True):
-    """A list of every type."""
+# A list of every type.
+Lists = optionals(
+    "Lists",
+    flags=rpc.list_of(rpc.BOOL),
+    tinies=rpc.list_of(rpc.I8),
+    smalls=rpc.list_of(rpc.I16),
+    middles=rpc.list_of(rpc.I32),
+    larges=rpc.list_of(rpc.I64),
+    reals=rpc.list_of(rpc.DOUBLE),
+    texts=rpc.list_of(rpc.STRING),
+    blobs=rpc.list_of(rpc.BINARY),
+    uids=rpc.list_of(rpc.UUID),
+    colors=rpc.list_of(rpc.enum(Color)),
+    points=rpc.list_of(rpc.struct(Point)),
+    picks=rpc.list_of(rpc.struct(Pick)),
+    lists=rpc.list_of(rpc.list_of(rpc.I32)),
+    sets=rpc.list_of(rpc.set_of(rpc.STRING)),
+    maps=rpc.list_of(rpc.map_of(rpc.STRING, rpc.I64)),
+)
 
-    __annotations__ = {
-        name: Any
-        for name in (
-            "flags tinies smalls middles larges reals texts blobs uids colors points picks lists sets maps".split()
-        )
-    }
-    flags = tinies = smalls = middles = larges = reals = texts = blobs = uids = None
-    colors = points = picks = lists = sets = maps = None
+# Sets, of scalars and of frozen containers.
+Sets = optionals(
+    "Sets",
+    flags=rpc.set_of(rpc.BOOL),
+    larges=rpc.set_of(rpc.I64),
+    reals=rpc.set_of(rpc.DOUBLE),
+    texts=rpc.set_of(rpc.STRING),
+    uids=rpc.set_of(rpc.UUID),
+    colors=rpc.set_of(rpc.enum(Color)),
+    points=rpc.set_of(rpc.struct(Point)),
+    lists=rpc.set_of(rpc.frozen_list_of(rpc.I32)),
+    sets=rpc.set_of(rpc.frozen_set_of(rpc.STRING)),
+    maps=rpc.set_of(rpc.frozen_map_of(rpc.I32, rpc.frozen_list_of(rpc.BOOL))),
+)
 
-    __thrift_fields__ = (
-        rpc.optional(1, "flags", rpc.list_of(rpc.BOOL)),
-        rpc.optional(2, "tinies", rpc.list_of(rpc.I8)),
-        rpc.optional(3, "smalls", rpc.list_of(rpc.I16)),
-        rpc.optional(4, "middles", rpc.list_of(rpc.I32)),
-        rpc.optional(5, "larges", rpc.list_of(rpc.I64)),
-        rpc.optional(6, "reals", rpc.list_of(rpc.DOUBLE)),
-        rpc.optional(7, "texts", rpc.list_of(rpc.STRING)),
-        rpc.optional(8, "blobs", rpc.list_of(rpc.BINARY)),
-        rpc.optional(9, "uids", rpc.list_of(rpc.UUID)),
-        rpc.optional(10, "colors", rpc.list_of(rpc.enum(Color))),
-        rpc.optional(11, "points", rpc.list_of(rpc.struct(Point))),
-        rpc.optional(12, "picks", rpc.list_of(rpc.struct(Pick))),
-        rpc.optional(13, "lists", rpc.list_of(rpc.list_of(rpc.I32))),
-        rpc.optional(14, "sets", rpc.list_of(rpc.set_of(rpc.STRING))),
-        rpc.optional(15, "maps", rpc.list_of(rpc.map_of(rpc.STRING, rpc.I64))),
-    )
-
-
-class Sets(rpc.Struct, kw_only=True):
-    """Sets, of scalars and of frozen containers."""
-
-    __annotations__ = {name: Any for name in "flags larges reals texts uids colors points lists sets maps".split()}
-    flags = larges = reals = texts = uids = colors = points = lists = sets = maps = None
-
-    __thrift_fields__ = (
-        rpc.optional(1, "flags", rpc.set_of(rpc.BOOL)),
-        rpc.optional(2, "larges", rpc.set_of(rpc.I64)),
-        rpc.optional(3, "reals", rpc.set_of(rpc.DOUBLE)),
-        rpc.optional(4, "texts", rpc.set_of(rpc.STRING)),
-        rpc.optional(5, "uids", rpc.set_of(rpc.UUID)),
-        rpc.optional(6, "colors", rpc.set_of(rpc.enum(Color))),
-        rpc.optional(7, "points", rpc.set_of(rpc.struct(Point))),
-        rpc.optional(8, "lists", rpc.set_of(rpc.frozen_list_of(rpc.I32))),
-        rpc.optional(9, "sets", rpc.set_of(rpc.frozen_set_of(rpc.STRING))),
-        rpc.optional(10, "maps", rpc.set_of(rpc.frozen_map_of(rpc.I32, rpc.frozen_list_of(rpc.BOOL)))),
-    )
-
-
-class Maps(rpc.Struct, kw_only=True):
-    """Maps: every way in which keys and values are read."""
-
-    __annotations__ = {
-        name: Any
-        for name in "numbers counts sizes words blobs members by_flag by_point by_list by_set by_map deep uids".split()
-    }
-    numbers = counts = sizes = words = blobs = members = by_flag = by_point = None
-    by_list = by_set = by_map = deep = uids = None
-
-    __thrift_fields__ = (
-        rpc.optional(1, "numbers", rpc.map_of(rpc.I32, rpc.DOUBLE)),
-        rpc.optional(2, "counts", rpc.map_of(rpc.STRING, rpc.I32)),
-        rpc.optional(3, "sizes", rpc.map_of(rpc.I16, rpc.I64)),
-        rpc.optional(4, "words", rpc.map_of(rpc.STRING, rpc.STRING)),
-        rpc.optional(5, "blobs", rpc.map_of(rpc.BINARY, rpc.I8)),
-        rpc.optional(6, "members", rpc.map_of(rpc.enum(Color), rpc.struct(Point))),
-        rpc.optional(7, "by_flag", rpc.map_of(rpc.BOOL, rpc.BOOL)),
-        rpc.optional(8, "by_point", rpc.map_of(rpc.struct(Point), rpc.STRING)),
-        rpc.optional(9, "by_list", rpc.map_of(rpc.frozen_list_of(rpc.STRING), rpc.I32)),
-        rpc.optional(10, "by_set", rpc.map_of(rpc.frozen_set_of(rpc.I64), rpc.list_of(rpc.I32))),
-        rpc.optional(11, "by_map", rpc.map_of(rpc.frozen_map_of(rpc.STRING, rpc.I32), rpc.set_of(rpc.I8))),
-        rpc.optional(12, "deep", rpc.map_of(rpc.STRING, rpc.map_of(rpc.I64, rpc.list_of(rpc.struct(Pick))))),
-        rpc.optional(13, "uids", rpc.map_of(rpc.UUID, rpc.enum(Color))),
-    )
+# Maps: every way in which keys and values are read.
+Maps = optionals(
+    "Maps",
+    numbers=rpc.map_of(rpc.I32, rpc.DOUBLE),
+    counts=rpc.map_of(rpc.STRING, rpc.I32),
+    sizes=rpc.map_of(rpc.I16, rpc.I64),
+    words=rpc.map_of(rpc.STRING, rpc.STRING),
+    blobs=rpc.map_of(rpc.BINARY, rpc.I8),
+    members=rpc.map_of(rpc.enum(Color), rpc.struct(Point)),
+    by_flag=rpc.map_of(rpc.BOOL, rpc.BOOL),
+    by_point=rpc.map_of(rpc.struct(Point), rpc.STRING),
+    by_list=rpc.map_of(rpc.frozen_list_of(rpc.STRING), rpc.I32),
+    by_set=rpc.map_of(rpc.frozen_set_of(rpc.I64), rpc.list_of(rpc.I32)),
+    by_map=rpc.map_of(rpc.frozen_map_of(rpc.STRING, rpc.I32), rpc.set_of(rpc.I8)),
+    deep=rpc.map_of(rpc.STRING, rpc.map_of(rpc.I64, rpc.list_of(rpc.struct(Pick)))),
+    uids=rpc.map_of(rpc.UUID, rpc.enum(Color)),
+)
 
 
 class Defaults(rpc.Struct, kw_only=True):
