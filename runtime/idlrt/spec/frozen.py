@@ -16,6 +16,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+# Of `Any`, so that type checkers do not ask what is inside.
+_SEQUENCES: tuple[type[Any], ...] = (list, tuple)
+_SETS: tuple[type[Any], ...] = (set,)
+_MAPS: tuple[type[Any], ...] = (dict,)
+
+
 class FrozenMap(Mapping[K, V]):
     """A mapping that cannot change, and therefore hashes. Equal to a `dict` with the same items."""
 
@@ -48,11 +54,10 @@ class FrozenMap(Mapping[K, V]):
 
 def value_hash(value: Any) -> int:
     """Hash by content, also of lists, sets and dicts: equal values have equal hashes."""
-    kind: Any = type(value)  # `Any`, so that type checkers do not guess at what is inside
-    if issubclass(kind, list | tuple):
+    if isinstance(value, _SEQUENCES):
         return hash(tuple([value_hash(item) for item in value]))
-    if issubclass(kind, set):
+    if isinstance(value, _SETS):
         return hash(frozenset(value))
-    if issubclass(kind, dict):
+    if isinstance(value, _MAPS):
         return hash(frozenset([(key, value_hash(item)) for key, item in value.items()]))
     return hash(value)
