@@ -98,21 +98,24 @@ def _keyword(field: Field, item: Constant, given: dict[int, str], imports: Impor
 
 
 def quoted(text: str) -> str:
-    """A string literal in double quotes."""
-    body = "".join(_escape(character) for character in text)
-    return f'"{body}"'
+    """A string literal."""
+    return _between_quotes("".join(map(_escape, text)))
 
 
 def _escape(character: str) -> str:
-    if character in '\\"':
-        return "\\" + character
+    if character == "\\":
+        return "\\\\"
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode()
 
 
 def _quoted_bytes(data: bytes) -> str:
-    body = "".join(
-        "\\" + chr(byte) if byte in b'\\"' else chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data
-    )
-    return f'b"{body}"'
+    body = "".join("\\\\" if byte == 92 else chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data)
+    return "b" + _between_quotes(body)
+
+
+def _between_quotes(body: str) -> str:
+    """Double quotes, unless single ones need fewer backslashes."""
+    quote = "'" if body.count('"') > body.count("'") else '"'
+    return quote + body.replace(quote, "\\" + quote) + quote

@@ -15,7 +15,7 @@ from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
 from idlc.codegen.python.types import annotation, expression
 from idlc.codegen.python.values import is_immutable, member_names, quoted, value
-from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, display, lines
+from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, display, lines, subscript
 from idlc.diagnostics import Diagnostic, Label, Report
 from idlc.model import Const, Declaration, Enum, Field, Struct, Typedef
 
@@ -119,7 +119,9 @@ def struct_view(struct: Struct, context: Context) -> StructView:
 def typedef_view(typedef: Typedef, context: Context) -> ValueView:
     """The view of a typedef."""
     text = annotation(typedef.type, context.imports)
-    return ValueView(lines(f"{context.layout.name(typedef)}: TypeAlias = {text}"), docstring(_doc(typedef), 0))
+    return ValueView(
+        annotated(context.layout.name(typedef), "TypeAlias", subscript(text), 0), docstring(_doc(typedef), 0)
+    )
 
 
 def const_view(const: Const, context: Context) -> ValueView:

@@ -14,7 +14,19 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Group", "Node", "Pair", "annotated", "call", "class_head", "definition", "display", "flat", "lines"]
+__all__ = [
+    "Group",
+    "Node",
+    "Pair",
+    "annotated",
+    "call",
+    "class_head",
+    "definition",
+    "display",
+    "flat",
+    "lines",
+    "subscript",
+]
 
 WIDTH = 88
 
@@ -137,7 +149,7 @@ def _parameter(node: Node, indent: int) -> list[str]:
     name, annotation = text[:-1].split(": ", 1)
     annotation, equals, default = annotation.partition(" = ")
     if " | " not in annotation:
-        return lines(_subscript(annotation), indent, f"{name}: ", equals + default + ",")
+        return lines(subscript(annotation), indent, f"{name}: ", equals + default + ",")
     return [f"{' ' * indent}{name}: (", *_alternatives(annotation, indent + 4), f"{' ' * indent}){equals}{default},"]
 
 
@@ -146,10 +158,10 @@ def _alternatives(annotation: str, indent: int) -> list[str]:
     if indent + len(annotation) <= WIDTH:
         return [inner + annotation]
     first, *rest = annotation.split(" | ")
-    return [*lines(_subscript(first), indent), *[f"{inner}| {part}" for part in rest]]
+    return [*lines(subscript(first), indent), *[f"{inner}| {part}" for part in rest]]
 
 
-def _subscript(annotation: str) -> Node:
+def subscript(annotation: str) -> Node:
     """`dict[str, list[int]]` as something that can be broken at its brackets."""
     if not annotation.endswith("]"):
         return annotation
@@ -159,7 +171,7 @@ def _subscript(annotation: str) -> Node:
     for index, character in enumerate(inner + ","):
         depth += (character == "[") - (character == "]")
         if character == "," and depth == 0:
-            items.append(_subscript(inner[start:index].strip()))
+            items.append(subscript(inner[start:index].strip()))
             start = index + 1
     return Group(f"{head}[", tuple(items), "]")
 
@@ -171,14 +183,14 @@ def annotated(name: str, annotation: str, value: Node | None, indent: int) -> li
         is_plain = not annotation.endswith("]") and indent + len(front) > WIDTH
         if is_plain:
             return [f"{' ' * indent}{name}: (", " " * (indent + 4) + annotation, " " * indent + ")"]
-        return lines(_subscript(annotation), indent, f"{name}: ")
+        return lines(subscript(annotation), indent, f"{name}: ")
     whole = lines(value, indent, f"{front} = ")
     if len(whole[0]) <= WIDTH:
         return whole
     margin = " " * indent
-    if isinstance(value, str) and indent + len(front) + 4 <= WIDTH:
-        return [f"{margin}{front} = (", f"{margin}    {value}", f"{margin})"]
+    if indent + len(front) + 4 <= WIDTH:
+        return [f"{margin}{front} = (", *lines(value, indent + 4), f"{margin})"]
     if " | " not in annotation and annotation.endswith("]"):
-        head, *body, _ = _broken(_subscript(annotation), indent, f"{name}: ")
+        head, *body, _ = _broken(subscript(annotation), indent, f"{name}: ")
         return [head, *body, *lines(value, indent, "] = ")]
     return [f"{margin}{name}: (", *_alternatives(annotation, indent + 4), *lines(value, indent, ") = ")]
