@@ -33,7 +33,9 @@ def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negati
     link(scopes, report)
     evaluate_constants(scopes, report)
     programs = [scope.program for scope in scopes]
-    order = {path: index for index, path in enumerate(path.resolve() for path in paths)}
+    order: dict[Path, int] = {}
+    for path in paths:
+        order.setdefault(path.resolve(), len(order))
     asked_for = [program for program in programs if program.is_requested]
     asked_for.sort(key=lambda program: order.get(program.source.path, 0))
     return asked_for + [program for program in programs if not program.is_requested]

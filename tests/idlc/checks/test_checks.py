@@ -1,0 +1,138 @@
+"""Each check finds what it is for, says how bad it is, and leaves good files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from idlc.checks import check, checks_in, enums, fields, includes, names, run_checks, services
+from idlc.diagnostics import Report, Severity
+from idlc.model import build
+from idlc.source import Loader
+
+MODULES = [enums, fields, includes, names, services]
+
+GOOD = """
+namespace py good
+enum Color { RED, GREEN = 5 }
+struct Point { 1: required i32 x, 2: optional i32 y = 3 }
+union Either { 1: i32 left = 1, 2: string right }
+exception Oops { 1: string message }
+service Base { void ping() }
+service Good extends Base {
+  Point move(1: Point point, 2: map<string, list<Point>> others) throws (1: Oops oops)
+  oneway void forget(1: i32 id)
+}
+"""
+
+SHARED = "struct T {}\nexception X {}\nservice Base { void f() }\nenum E { A }"
+
+CASES: list[tuple[str, Severity, str]] = [
+    ("enum.member.duplicate", "error", "enum E { A, B, A }"),
+    ("enum.value.duplicate", "warning", "enum E { A = 1, B = 1 }"),
+    ("enum.value.negative", "warning", "enum E { A = -1 }"),
+    ("enum.value.range", "error", "enum E { A = 2147483648 }"),
+    ("enum.value.range", "error", "enum E { A = 2147483647, B }"),
+    ("field.id.duplicate", "error", "struct A { 1: i32 a, 1: i32 b }"),
+    ("field.id.duplicate", "error", "service S { void f(1: i32 a, 1: i32 b) }"),
+    ("field.id.duplicate", "error", "exception X {} service S { void f() throws (1: X a, 1: X b) }"),
+    ("field.id.missing", "warning", "struct A { i32 a }"),
+    ("field.id.negative", "warning", "struct A { 0: i32 a }"),
+    ("field.id.negative", "warning", "struct A { -1: i32 a }"),
+    ("field.id.range", "error", "struct A { 32768: i32 a }"),
+    ("field.name.duplicate", "error", "union A { 1: i32 a, 2: i32 a }"),
+    ("field.type.exception", "warning", "exception X {} struct A { 1: X x }"),
+    ("field.type.exception", "warning", "exception X {} typedef X Y service S { Y f() }"),
+    ("field.type.exception", "warning", "exception X {} service S { void f(1: X x) }"),
+    ("function.argument.default", "warning", "service S { void f(1: i32 a = 1) }"),
+    ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a) }"),
+    ("function.async", "warning", "service S { async void f() }"),
+    ("function.duplicate", "error", "service S { void f() void f() }"),
+    ("function.inherited", "error", "service A { void f() } service B extends A {} service C extends B { i32 f() }"),
+    ("function.inherited", "error", 'include "shared.thrift" service S extends shared.Base { void f() }'),
+    ("function.oneway.result", "error", "service S { oneway i32 f() }"),
+    ("function.oneway.throws", "error", "exception X {} service S { oneway void f() throws (1: X x) }"),
+    ("function.throws", "error", "struct A {} service S { void f() throws (1: A a) }"),
+    ("function.throws", "error", "service S { void f() throws (1: string a) }"),
+    ("include.duplicate", "warning", 'include "shared.thrift" include "shared.thrift" struct A { 1: shared.T t }'),
+    ("include.unused", "warning", 'include "shared.thrift" struct A {}'),
+    ("name.builtin", "error", "struct string {}"),
+    ("name.constant", "warning", "struct A {} const i32 A = 1"),
+    ("name.dotted", "error", "struct a.b {}"),
+    ("name.dotted", "error", "service S { void a.b() }"),
+    ("namespace.duplicate", "warning", "namespace py a namespace py b"),
+    ("namespace.hyphen", "warning", "namespace py a-b"),
+    ("type.byte", "warning", "struct A { 1: list<byte> a, 2: byte b }"),
+    ("type.key", "warning", "struct A { 1: list<map<list<i32>, i32>> a }"),
+    ("type.key", "warning", "typedef map<double, i32> A"),
+    ("union.defaults", "error", "union A { 1: i32 a = 1, 2: i32 b = 2 }"),
+    ("union.required", "warning", "union A { 1: required i32 a }"),
+]
+
+FINE = [
+    GOOD,
+    'enum E { A = 1, B = 1 } (allow_alias = "true")',
+    "exception X {} typedef X Y service S { void f() throws (1: Y y) }",
+    'include "shared.thrift" service S extends shared.Base {}',
+    'include "shared.thrift" const i32 A = shared.E.A',
+    'include "shared.thrift" service S { void f() throws (1: shared.X x) }',
+    'include "shared.thrift" as other struct A { 1: map<other.E, other.T> t }',
+    "struct A { 1: i32 a, 2: i32 b } struct B { 1: i32 a, 2: i32 b }",
+    "enum A { X } enum B { X }",
+]
+
+
+def judged(text: str, folder: Path, modules: list[ModuleType] | None = MODULES) -> list[tuple[str, str]]:
+    report = Report()
+    loader = Loader(overlay={folder / "main.thrift": text, folder / "shared.thrift": SHARED})
+    run_checks(build([folder / "main.thrift"], loader, report), report, modules)
+    return [(diagnostic.name, diagnostic.severity) for diagnostic in report]
+
+
+@pytest.mark.parametrize(("name", "severity", "text"), CASES)
+def test_each_check_finds_what_it_is_for_and_nothing_else(name: str, severity: str, text: str, tmp_path: Path) -> None:
+    assert judged(text, tmp_path) == [(name, severity)]
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_good_files_are_left_alone(text: str, tmp_path: Path) -> None:
+    assert judged(text, tmp_path) == []
+
+
+def test_every_check_has_a_case_a_name_and_a_reason() -> None:
+    checks = checks_in(MODULES)
+    assert {name for name, _, _ in CASES} == {check.name for check in checks}
+    assert len({check.name for check in checks}) == len(checks)
+    assert all(check.doc for check in checks)
+
+
+def test_warnings_are_only_about_files_that_were_asked_for(tmp_path: Path) -> None:
+    report = Report()
+    overlay = {
+        tmp_path / "main.thrift": 'include "other.thrift"\nstruct A { 1: other.B b }',
+        tmp_path / "other.thrift": "struct B { i32 a }\nenum E { X, X }",
+    }
+    run_checks(build([tmp_path / "main.thrift"], Loader(overlay=overlay), report), report, MODULES)
+    assert [diagnostic.name for diagnostic in report] == ["enum.member.duplicate"]
+
+
+def test_the_built_in_checks_run_by_themselves(tmp_path: Path) -> None:
+    assert judged("enum E { A, A }", tmp_path, None) == [("enum.member.duplicate", "error")]
+
+
+def test_a_check_of_ones_own_is_one_function(tmp_path: Path) -> None:
+    module = ModuleType("mine")
+
+    @check("mine.short", "warning")
+    def short_names(program):  # type: ignore[no-untyped-def]
+        """Names should say something."""
+        from idlc.checks import Finding
+
+        for struct in program.structs:
+            if len(struct.name) < 3:
+                yield Finding(f"`{struct.name}` is a short name", struct.span)
+
+    module.short_names = short_names  # type: ignore[attr-defined]
+    assert judged("struct A {} struct Abc {}", tmp_path, [module]) == [("mine.short", "warning")]
