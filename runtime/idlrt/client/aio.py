@@ -32,6 +32,8 @@ Open = Callable[[Received, Lost], Awaitable[AsyncTransport]]
 
 _ROUNDS = 3
 _CLOSE_PATIENCE = 1.0
+# Seconds that a timer may fire too early.
+_PRECISION = 0.001
 # A server that leaves so many calls unanswered is not going to answer; a new connection may help.
 _MAX_FORGOTTEN = 4096
 
@@ -51,6 +53,9 @@ class _Link:
         self._answered = 0
         self._transport: AsyncTransport | None = None
         self._batch: list[bytes] = []
+        # One timer for all calls, for the earliest of their ends that was known when it was set.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -89,11 +94,11 @@ class _Link:
         answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
         self._made += 1
         self._answers[number] = answer, call, self._made
-        timer = self.loop.call_later(call.deadline.remaining(call.driver.now()), self._expire, number)
+        if self._timer is None or call.deadline.at < self._timer_at:
+            self._set_timer(call)
         try:
             reply = await answer
         finally:
-            timer.cancel()
             if self._answers.pop(number, None) is not None:
                 self._forget(number)
         try:
@@ -115,13 +120,30 @@ class _Link:
             self._transport.write(b"".join(self._batch))
         self._batch.clear()
 
-    def _expire(self, number: int) -> None:
-        answer, call, order = self._answers.pop(number)
-        if order > self._answered:
-            self.is_stuck = True
-        self._forget(number)
-        if not answer.done():
-            answer.set_exception(deadline_exceeded(call))
+    def _set_timer(self, call: Call) -> None:
+        """Wake up when the time of `call` is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = call.deadline.at
+        self._timer = self.loop.call_later(max(call.deadline.remaining(call.driver.now()), 0.0), self._expire)
+
+    def _expire(self) -> None:
+        """Give up the calls whose time is over."""
+        self._timer = None
+        due = [
+            number
+            for number, (_, call, _) in self._answers.items()
+            if call.deadline.remaining(call.driver.now()) <= _PRECISION
+        ]
+        for number in due:
+            answer, call, order = self._answers.pop(number)
+            if order > self._answered:
+                self.is_stuck = True
+            self._forget(number)
+            if not answer.done():
+                answer.set_exception(deadline_exceeded(call))
+        if self._answers:
+            self._set_timer(min((call for _, call, _ in self._answers.values()), key=lambda each: each.deadline.at))
 
     def _forget(self, number: int) -> None:
         self._connection.forget(number)
@@ -159,6 +181,9 @@ class _Link:
     def _fail(self, error: Exception | None) -> None:
         """No answer will come any more."""
         self.is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for answer, call, _ in self._answers.values():
             if not answer.done():
                 if isinstance(error, RemoteProtocolError):

@@ -153,6 +153,25 @@ def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: Async
     run(server.address, work)
 
 
+def test_each_call_ends_in_its_own_time(server: Server, users: AsyncUsers) -> None:
+    async def work(client: AsyncUserServiceClient) -> None:
+        ended: list[float] = []
+
+        async def call(seconds: float) -> None:
+            with pytest.raises(DeadlineExceeded):
+                await client.using(timeout=seconds).wait(1)
+            ended.append(seconds)
+
+        stays = asyncio.ensure_future(client.wait(2))
+        await asyncio.gather(*[call(seconds) for seconds in (0.06, 0.02, 0.04, 0.02)])
+        assert ended == [0.02, 0.02, 0.04, 0.06]
+        users.release(1)
+        users.release(2)
+        assert await stays == 2
+
+    run(server.address, work)
+
+
 def test_a_call_that_hangs_does_not_hold_up_later_ones(server: Server, users: AsyncUsers) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         patient = asyncio.ensure_future(client.wait(1))
