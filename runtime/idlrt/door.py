@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import Plugins
-from idlrt.wire import BinaryProtocol, WireProtocol
+from idlrt.wire import BinaryProtocol, StructCodec, WireProtocol
 
 __all__ = ["decode", "encode"]
 
@@ -32,8 +32,8 @@ def encode(value: Any, *, protocol: str = "binary") -> bytes:
         LocalProtocolError: the value cannot be written; the message has the path of the field.
         UnknownPlugin: there is no such protocol.
     """
-    cls: type[Any] = type(value)
-    return _protocol(protocol).struct(cls).encode(value)
+    codec: StructCodec[Any] = _protocol(protocol).struct(value.__class__)
+    return codec.encode(value)
 
 
 def decode(type: type[T], data: bytes, *, protocol: str = "binary") -> T:
