@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID as Uuid
 
 from msgspec import field
@@ -47,10 +47,31 @@ from idlrt.spec import (
 )
 from idlrt.version import __version__
 
+T = TypeVar("T")
+
 if sys.version_info >= (3, 13):
-    from warnings import deprecated
+    from warnings import deprecated as _deprecated
 else:
-    from typing_extensions import deprecated
+    from typing_extensions import deprecated as _deprecated
+
+if TYPE_CHECKING:
+    deprecated = _deprecated
+else:
+
+    def deprecated(message: str) -> Callable[[T], T]:
+        """`warnings.deprecated`, except that a class may be extended without a warning.
+
+        A stub that extends a deprecated service does so when it is imported, which is not its user's doing.
+        """
+
+        def mark(target: T) -> T:
+            marked = _deprecated(message)(target)
+            if isinstance(target, type) and "__init_subclass__" in vars(target):
+                del target.__init_subclass__
+            return marked
+
+        return mark
+
 
 __all__ = [
     "BINARY",

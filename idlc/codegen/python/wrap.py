@@ -119,7 +119,15 @@ def _broken(node: Node, indent: int, front: str = "", back: str = "") -> list[st
     margin = " " * indent
     if not isinstance(node, Group) or not node.items:
         return [margin + front + flat(node) + back]
-    return [margin + front + node.head, *_body(node, indent + 4), margin + node.tail + back]
+    return [margin + front + node.head, *_body(node, indent + 4), *_closing(node.tail + back, indent)]
+
+
+def _closing(tail: str, indent: int) -> list[str]:
+    """The line of the closing bracket. The result of a function that makes it too long is broken at its own."""
+    result, bracket, end = tail.removeprefix(") -> ").rpartition("]")
+    if indent + len(tail) <= WIDTH or not bracket or not tail.startswith(") -> "):
+        return [" " * indent + tail]
+    return lines(subscript(result + bracket), indent, ") -> ", end)
 
 
 def _body(group: Group, indent: int) -> list[str]:
