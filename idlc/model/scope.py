@@ -121,14 +121,16 @@ class Scope:
         parts = name.split(".")
         if "-" in name or not name.isascii():
             return True  # the lexer has said that this is no name
-        if not self.program.document.lost.isdisjoint((parts[0], name)):
+        lost = self.program.document.lost
+        if parts[0] in lost or name in lost:
             return True
-        for split in range(1, len(parts)):
-            qualifier, rest = ".".join(parts[:split]), parts[split:]
-            if qualifier in self.missing or qualifier in self.program.document.lost:
+        if "" in lost and (len(parts) == 1 or not any(qualifier in self.includes for qualifier in _prefixes(parts))):
+            return True  # a definition or an include without a name: it could be this one
+        for split, qualifier in enumerate(_prefixes(parts), 1):
+            if qualifier in self.missing or qualifier in lost:
                 return True
             for include in self.includes.get(qualifier, ()):
-                if rest[0] in include.program.document.lost:
+                if not include.program.document.lost.isdisjoint((parts[split], "")):
                     return True
         return False
 
@@ -178,6 +180,11 @@ class Scope:
     def _all_includes(self) -> Iterator[Include]:
         for includes in self.includes.values():
             yield from includes
+
+
+def _prefixes(parts: list[str]) -> Iterator[str]:
+    for split in range(1, len(parts)):
+        yield ".".join(parts[:split])
 
 
 def _only(matches: list[Found[T]]) -> Found[T] | Ambiguous | None:

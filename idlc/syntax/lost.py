@@ -17,30 +17,53 @@ __all__ = ["lost_names"]
 
 
 def lost_names(text: str, tokens: Sequence[Token], items: Sequence[nodes.Item]) -> frozenset[str]:
-    """The names and qualifiers that were meant to be there."""
-    known = {
-        item.name.text for item in items if not isinstance(item, nodes.Include | nodes.ForeignInclude | nodes.Namespace)
-    }
+    """The names and qualifiers that were meant to be there; an empty one if it cannot be told which."""
+    known: set[str] = set()
+    for item in items:
+        if isinstance(item, nodes.Include):
+            known.add(PurePosixPath(item.path.value).stem)
+        elif not isinstance(item, nodes.ForeignInclude | nodes.Namespace):
+            known.add(item.name.text)
     return frozenset(_meant(text, tokens)) - known
 
 
 def _meant(text: str, tokens: Sequence[Token]) -> Iterator[str]:
     for index, token in enumerate(tokens[:-2]):
         following, after = tokens[index + 1], tokens[index + 2]
-        if token.text in ("include", "import"):
-            yield PurePosixPath(str(following.value or following.text)).stem
+        is_head = token.type in ("STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE")
+        if token.type == "STRING" and str(token.value).endswith((".thrift", ".idl")):
+            yield PurePosixPath(str(token.value)).stem
+        elif token.text in ("include", "import"):
+            if following.type != "STRING":
+                yield PurePosixPath(following.text).stem
+                if "." not in following.text:
+                    yield ""
         elif token.text in ("typedef", "const"):
-            yield from _last_on_line(text, tokens, index)
-        elif following.text[:1].isidentifier() and (
-            token.type in ("STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE") or after.text in ("{", "extends")
-        ):
+            yield from _words_of_line(text, tokens, index)
+        elif is_head and not _is_word(following):
+            yield ""
+        elif _is_word(following) and (is_head or (_is_word(token) and after.text in ("{", "extends"))):
             yield following.text
+        elif _is_word(token) and following.text == "{" and _starts_line(text, tokens, index):
+            yield token.text
 
 
-def _last_on_line(text: str, tokens: Sequence[Token], index: int) -> Iterator[str]:
-    """Every word after `typedef` or `const` up to the end of the line or `=`: one of them is the name."""
+def _words_of_line(text: str, tokens: Sequence[Token], index: int) -> Iterator[str]:
+    """Every word after `typedef` or `const` up to the end of the line or `=`; if there are two, one is the name."""
+    words = 0
     for before, token in zip(tokens[index:], tokens[index + 1 :], strict=False):
         if token.text == "=" or "\n" in text[before.end : token.start]:
-            return
-        if token.text[:1].isidentifier():
+            break
+        if _is_word(token):
+            words += 1
             yield token.text
+    if words < 2:
+        yield ""
+
+
+def _is_word(token: Token) -> bool:
+    return token.text[:1].isidentifier()
+
+
+def _starts_line(text: str, tokens: Sequence[Token], index: int) -> bool:
+    return index == 0 or "\n" in text[tokens[index - 1].end : tokens[index].start]

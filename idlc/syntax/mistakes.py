@@ -93,7 +93,12 @@ def hyphen(place: Place) -> Hint | None:
 
 def unquoted_include(place: Place) -> Hint | None:
     """`include shared.thrift`."""
-    if place.text(-1) == "include" and "STRING" in place.acceptable and place.is_word(0):
+    if (
+        place.text(-1) == "include"
+        and "STRING" in place.acceptable
+        and place.type(0) == "NAME"
+        and "." in place.text(0)
+    ):
         fix = f'"{place.text(0)}"'
         return Hint(
             message="the path of an include is written in quotes",

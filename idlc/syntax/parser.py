@@ -29,6 +29,7 @@ from idlc.syntax.recovery import (
     go_on_at,
     levels,
     looks_like_definition,
+    next_function,
     return_to,
     settle,
     settled,
@@ -151,7 +152,8 @@ class _Parser:
         type = self._tokens[index].type
         if index in self._repaired:
             return False
-        if type in ("VOID", "ONEWAY") and starts_line(self._source, self._tokens, index):
+        is_throws = type == "THROWS" and self._tokens[index + 1].type == "LPAR"
+        if is_throws or (type in ("VOID", "ONEWAY") and starts_line(self._source, self._tokens, index)):
             opener = self._last_opener()
             return opener is not None and opener.text == "("
         if type not in _DEFINITIONS or not looks_like_definition(self._source, self._tokens, index):
@@ -169,13 +171,20 @@ class _Parser:
     def _close_for(self, index: int) -> None:
         """End all open lists, so that the definition at `index` can begin; or just the arguments before a function."""
         self._repaired.add(index)
+        token = self._tokens[index]
         settle(self._state, self._actions)
         lists = levels(self._state, self._actions)
         self._complain_unclosed(lists, index)
-        if self._tokens[index].type in _DEFINITIONS:
+        if token.type in _DEFINITIONS:
             self._close_all(index)
         elif lists[0].element == "field":
-            close(lists[0], self._state, self._actions, self._tokens[index - 1].end)
+            close(
+                lists[0],
+                self._state,
+                self._actions,
+                self._tokens[index - 1].end,
+                is_element_done=token.type != "THROWS",
+            )
         else:
             return_to(lists[0], self._state, self._actions)
         self._last_failure = index
@@ -200,6 +209,8 @@ class _Parser:
         closer = {"{": "}", "(": ")", "[": "]"}[opener.text]
         at = Span(self._source, token.start, token.end)
         found = "a new definition" if token.type in _DEFINITIONS else "the next function"
+        if token.type == "THROWS":
+            found = "`throws`"
         if token.type == END:
             found = "end of file"
             end = self._tokens[index - 1].end
@@ -226,6 +237,11 @@ class _Parser:
         token = self._tokens[index]
         lists = levels(settled(self._state, self._actions), self._actions)
         is_stuck = self._last_failure == index
+        function = next_function(lists[0], self._source, self._tokens, index)
+        if function is not None and function not in self._repaired:
+            return_to(levels(self._state, self._actions)[0], self._state, self._actions)
+            self._close_for(function)
+            return function
         hint = None
         if token.type == END and (len(lists) > 1 or self._last_opener() is not None):
             self._complain_unclosed(lists, index)
@@ -249,7 +265,10 @@ class _Parser:
     def _repair(self, index: int, hint: Hint) -> int:
         token = self._tokens[index]
         if hint.repair == "skip":
-            return min(index + hint.count, len(self._tokens) - 1)
+            index = min(index + hint.count, len(self._tokens) - 1)
+            if hint.is_sure and self._tokens[index].text in (",", ";"):
+                index += 1
+            return index
         if hint.repair == "insert":
             self._tokens.insert(index, Token(hint.type, "", token.start, token.start))
         else:

@@ -28,6 +28,7 @@ __all__ = [
     "go_on_at",
     "levels",
     "looks_like_definition",
+    "next_function",
     "return_to",
     "settle",
     "settled",
@@ -75,7 +76,11 @@ def levels(state: ParserState, actions: Actions) -> list[Level]:
     above: Mapping[str, Any] = {}
     for depth in range(len(stack) - 1, -1, -1):
         here = actions[stack[depth]]
+        following = state.value_stack[depth] if depth < len(state.value_stack) else None
+        is_over = isinstance(following, Token) and following.type in _CLOSERS
         for element in _ELEMENTS:
+            if is_over:
+                continue
             if element in here:
                 found.append(Level(element, depth, _opener(state, depth - 1)))
             elif f"{element}s" in here and element not in above:
@@ -121,8 +126,9 @@ def return_to(level: Level, state: ParserState, actions: Actions) -> None:
         level.is_new = False
 
 
-def close(level: Level, state: ParserState, actions: Actions, offset: int) -> None:
-    """Give up everything above a list and end the list, as if its closing bracket stood at `offset`."""
+def close(level: Level, state: ParserState, actions: Actions, offset: int, *, is_element_done: bool = True) -> None:
+    """Give up everything above a list and end the list, as if its closing bracket stood at `offset`; unless told
+    otherwise, what the list belongs to ends with it."""
     return_to(level, state, actions)
     if level.opener is None:
         return
@@ -132,7 +138,8 @@ def close(level: Level, state: ParserState, actions: Actions, offset: int) -> No
     except UnexpectedToken:
         state.state_stack[:], state.value_stack[:] = depth, values
     else:
-        settle(state, actions)
+        if is_element_done:
+            settle(state, actions)
 
 
 def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
@@ -180,8 +187,7 @@ def go_on_at(
         start: where to begin looking, `index` or later.
     """
     lists = levels(state, actions)
-    open_brackets = [value.type for value in state.value_stack[lists[0].depth :] if isinstance(value, Token)]
-    pending = [_OPENERS[type] for type in open_brackets if type in _OPENERS]
+    pending = _open_brackets(state.value_stack[lists[0].depth :])
     left = _column(state, lists[-1], source)
     if _is_field_in_brackets(lists[0], pending, source, tokens, index - 1):
         return_to(lists[0], state, actions)
@@ -207,7 +213,8 @@ def go_on_at(
             if pending and (pending[-1] == token.type or token.type in pending):
                 while pending.pop() != token.type:
                     pass
-                if not pending and lists[0].element == "item" and token.type == "RBRACE":
+                is_body = lists[0].element == "item" and token.type == "RBRACE"
+                if not pending and is_body and starts_line(source, tokens, position + 1):
                     return_to(lists[0], state, actions)
                     return position + 1
             else:
@@ -216,8 +223,12 @@ def go_on_at(
                     return_to(closed, state, actions)
                     return position
         elif not pending and token.type in ("COMMA", "SEMICOLON"):
-            return_to(lists[0], state, actions)
-            return position + 1
+            if lists[0].element != "item" or _resembles_definition(source, tokens, position + 1):
+                return_to(lists[0], state, actions)
+                return position + 1
+        elif position > index and _is_argument_list(lists[0]) and looks_like_function(source, tokens, position):
+            close(lists[0], state, actions, tokens[position - 1].end)
+            return position
         elif (
             position > index
             and (not pending or (lists[0].element == "field" and pending[-1] != "RBRACE"))
@@ -227,6 +238,60 @@ def go_on_at(
             return_to(lists[0], state, actions)
             return position
         position += 1
+
+
+def _is_argument_list(level: Level) -> bool:
+    return level.element == "field" and level.opener is not None and level.opener.type == "LPAR"
+
+
+def _resembles_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
+    """Whether something like a definition begins here, even if its keyword is none."""
+    token = tokens[index]
+    if token.type in _BLOCKS or token.type in _LINES:
+        return True
+    if not starts_line(source, tokens, index) or not token.text[:1].isidentifier() or len(tokens) < index + 3:
+        return False
+    following, after = tokens[index + 1], tokens[index + 2]
+    return following.type == "STRING" or (following.text[:1].isidentifier() and after.text in ("{", "extends"))
+
+
+def _open_brackets(values: Sequence[object]) -> list[str]:
+    """The types of the brackets that have to close what was begun and is given up."""
+    pending: list[str] = []
+    for value in values:
+        if isinstance(value, Token):
+            if value.type in _OPENERS:
+                pending.append(_OPENERS[value.type])
+            elif pending and value.type == pending[-1]:
+                pending.pop()
+    return pending
+
+
+def next_function(level: Level, source: SourceFile, tokens: Sequence[Token], index: int) -> int | None:
+    """Where a function began that was taken for an argument of the one before, whose bracket was never closed: in
+    `string name(1:` the name is a field's, the bracket that of its annotations, and the number is the error."""
+    if level.opener is None or not _is_argument_list(level):
+        return None
+    if tokens[index].type != "INT" or tokens[index - 1].type != "LPAR" or tokens[index + 1].type != "COLON":
+        return None
+    for start in range(index - 3, max(index - 20, 0), -1):
+        if starts_line(source, tokens, start):
+            is_later = tokens[start].start > level.opener.start
+            return start if is_later and looks_like_function(source, tokens, start) else None
+    return None
+
+
+def looks_like_function(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
+    """Whether a function seems to begin here, first on its line: a type, a name, a bracket with arguments or none."""
+    if not starts_line(source, tokens, index):
+        return False
+    end = index
+    while end < index + 16 and (tokens[end].text[:1].isidentifier() or tokens[end].text in ("<", ">", ",")):
+        end += 1
+    if end < index + 2 or tokens[end].type != "LPAR" or not tokens[end - 1].text[:1].isidentifier():
+        return False
+    following = tokens[end + 1]
+    return following.type == "RPAR" or (following.type == "INT" and tokens[end + 2].type == "COLON")
 
 
 def _column(state: ParserState, top: Level, source: SourceFile) -> int:
