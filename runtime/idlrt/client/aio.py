@@ -80,16 +80,12 @@ class _Link:
         transport = self._transport
         assert transport is not None
         if transport.is_blocked:
-            try:
-                async with asyncio.timeout(call.deadline.remaining(call.driver.now())):
-                    await transport.drain()
-            except TimeoutError:
-                raise deadline_exceeded(call) from None
+            await self._drain(transport, call)
         number, data = self._connection.call(call.method, call.arguments, call.metadata)
         self._write(transport, data)
         if call.method.is_oneway:
             if transport.is_blocked:
-                await transport.drain()
+                await self._drain(transport, call)
             return None
         answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
         self._made += 1
@@ -105,6 +101,15 @@ class _Link:
             return answer_of(reply, self._connection.dialect)
         except RemoteProtocolError as error:
             raise broken(call, error) from error
+
+    async def _drain(self, transport: AsyncTransport, call: Call) -> None:
+        try:
+            async with asyncio.timeout(call.deadline.remaining(call.driver.now())):
+                await transport.drain()
+        except TimeoutError:
+            self.is_stuck = True
+            self._close_if_done()
+            raise deadline_exceeded(call) from None
 
     def _write(self, transport: AsyncTransport, data: bytes) -> None:
         """Send now what is alone; calls that are made in the same round leave in one piece."""
@@ -153,7 +158,11 @@ class _Link:
 
     def _close_if_done(self) -> None:
         """A connection that takes no more calls is of no use after its last answer."""
-        if self.is_stuck and not self._answers and self._transport is not None:
+        if not self.is_stuck or self._answers or self._transport is None:
+            return
+        if self._transport.is_blocked:
+            self._transport.abort()  # what it would send first is not taken
+        else:
             self._transport.close()
 
     def _received(self, data: bytes) -> None:
@@ -249,6 +258,10 @@ class MultiplexedSender:
                 return await asyncio.shield(task)
         except OSError as error:
             raise connect_failed(call, error, max(seconds, 0.0)) from error
+        except asyncio.CancelledError:
+            if task.cancelled() and self._is_closed:
+                raise client_closed(call) from None  # it is not the caller who was cancelled
+            raise
 
     async def _make(self) -> _Link:
         async with asyncio.timeout(self._connect_timeout):

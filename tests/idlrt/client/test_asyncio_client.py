@@ -229,6 +229,20 @@ def test_large_messages_in_both_directions(server: Server) -> None:
     run(server.address, work)
 
 
+def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> None:
+    hold = threading.Event()
+
+    async def work(client: AsyncUserServiceClient) -> None:
+        for _ in range(2):
+            with pytest.raises(DeadlineExceeded):
+                await client.using(timeout=0.05).join(["x" * 15_000_000])
+            assert client._sender._link.is_lost or client._sender._link.is_stuck  # type: ignore[attr-defined]
+        hold.set()
+
+    with scripted_server(lambda raw: hold.wait(20) and None, lambda raw: hold.wait(20) and None) as address:
+        run(address, work)
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -333,7 +347,8 @@ def test_closing_while_connecting(server: Server) -> None:
         call = asyncio.ensure_future(client.ping())
         await asyncio.sleep(0)
         await client.close()
-        await asyncio.gather(call, return_exceptions=True)
+        with pytest.raises(NotSent, match="closed"):
+            await call
 
     asyncio.run(main())
 
