@@ -1,0 +1,363 @@
+"""Apache's library as a peer. Its classes are made of our tables: no Apache compiler is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from idlrt.errors import ApplicationError
+from idlrt.spec import (
+    BaseType,
+    DeclaredError,
+    EnumType,
+    Field,
+    ListType,
+    MapType,
+    Method,
+    Service,
+    SetType,
+    StructType,
+    Type,
+    VoidType,
+    optional,
+    struct,
+)
+from peer_values import from_peer, to_peer
+from thrift.protocol.TBase import TBase
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated, TBinaryProtocolFactory
+from thrift.server.TServer import TThreadedServer
+from thrift.Thrift import TApplicationException, TException, TFrozenDict, TMessageType, TProcessor, TType
+from thrift.transport.TSocket import TServerSocket, TSocket
+from thrift.transport.TTransport import TBufferedTransportFactory, TFramedTransportFactory, TMemoryBuffer
+from thrift.TRecursive import fix_spec
+
+_BASE = {
+    "bool": TType.BOOL,
+    "i8": TType.BYTE,
+    "i16": TType.I16,
+    "i32": TType.I32,
+    "i64": TType.I64,
+    "double": TType.DOUBLE,
+    "string": TType.STRING,
+    "binary": TType.STRING,
+    "uuid": TType.UUID,
+}
+
+
+class _Value:
+    """What Apache's compiler writes into each class, once for all."""
+
+    __slots__ = ()
+    thrift_spec: tuple[Any, ...] = ()
+
+    def __init__(self, **values: Any) -> None:
+        for spec in self.thrift_spec:
+            if spec is not None:
+                setattr(self, spec[2], values.get(spec[2]))
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+class ApacheClasses(dict[str, Any]):
+    """Apache's class for each of ours, by name.
+
+    Args:
+        module: our stubs.
+    """
+
+    def __init__(self, *modules: Any) -> None:
+        super().__init__()
+        self._ours = {name: getattr(module, name) for module in modules for name in module.__all__}
+        for name, ours in self._ours.items():
+            if hasattr(ours, "__thrift_fields__"):
+                self[name]
+        fix_spec(self.values())
+        self["frozen map"] = TFrozenDict
+
+    def __missing__(self, name: str) -> Any:
+        ours = self._ours[name]
+        if issubclass(ours, DeclaredError):
+            made = self[name] = type(name, (_Value, TBase, TException), {})
+            # An exception cannot have slots of its own, but `TBase` looks there for the fields.
+            made.__slots__ = tuple(field.name for field in ours.__thrift_fields__)
+        else:
+            made = self[name] = _class(name, ours.__thrift_fields__)
+        made.thrift_spec = self._table(ours.__thrift_fields__)
+        return made
+
+    def record(self, name: str, fields: tuple[Field[Any], ...]) -> Any:
+        """The class for fields without one: arguments or results."""
+        made = _class(name, fields)
+        made.thrift_spec = self._table(fields)
+        fix_spec([made])
+        return made
+
+    def _table(self, fields: tuple[Field[Any], ...]) -> tuple[Any, ...]:
+        """`thrift_spec`: one entry for each number from 0, `None` where there is no field."""
+        by_id = {field.id: field for field in fields}
+        rows: list[Any] = []
+        for id in range(max(by_id, default=-1) + 1):
+            if id in by_id:
+                kind, arguments = self._kind(by_id[id].type)
+                rows.append((id, kind, by_id[id].name, arguments, None))
+            else:
+                rows.append(None)
+        return tuple(rows)
+
+    def _kind(self, type: Type[Any]) -> tuple[int, Any]:
+        match type:
+            case BaseType(name=name):
+                return _BASE[name], {"string": "UTF8", "binary": "BINARY"}.get(name)
+            case EnumType():
+                return TType.I32, None
+            case StructType() as referred:
+                return TType.STRUCT, [self[referred.cls.__name__], None]
+            case ListType() as sequence:
+                return TType.LIST, (*self._kind(sequence.element), sequence.is_frozen)
+            case SetType() as sequence:
+                return TType.SET, (*self._kind(sequence.element), sequence.is_frozen)
+            case MapType() as mapping:
+                return TType.MAP, (*self._kind(mapping.key), *self._kind(mapping.value), mapping.is_frozen)
+            case _:
+                raise AssertionError(type)
+
+
+def _class(name: str, fields: tuple[Field[Any], ...]) -> Any:
+    return type(name, (_Value, TBase), {"__slots__": tuple(field.name for field in fields)})
+
+
+class _Methods:
+    """The classes of arguments and results of a service."""
+
+    def __init__(self, service: Service, classes: ApacheClasses) -> None:
+        self.service = service
+        self.classes = classes
+        self.arguments: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
+        for name, method in service.methods.items():
+            success = () if isinstance(method.result, VoidType) else (optional(0, "success", method.result),)
+            self.arguments[name] = classes.record(f"{name}_args", method.arguments)
+            self.results[name] = classes.record(f"{name}_result", (*success, *method.throws))
+
+
+class ApacheClient:
+    """What Apache's compiler writes for a client."""
+
+    def __init__(self, methods: _Methods, transport: Any, protocol: Any) -> None:
+        self._methods = methods
+        self._transport = transport
+        self._protocol = protocol
+        self._sequence_id = 0
+
+    def send(self, name: str, *values: Any) -> None:
+        """Send a call; `values` are ours."""
+        method = self._methods.service.methods[name]
+        made = self._methods.arguments[name]()
+        for field, value in zip(method.arguments, values, strict=True):
+            setattr(made, field.name, to_peer(value, field.type, self._methods.classes))
+        self._sequence_id += 1
+        kind = TMessageType.ONEWAY if method.is_oneway else TMessageType.CALL
+        self._protocol.writeMessageBegin(name, kind, self._sequence_id)
+        made.write(self._protocol)
+        self._protocol.writeMessageEnd()
+        self._transport.flush()
+
+    def receive(self, name: str) -> Any:
+        """Its result, as ours; raises our classes."""
+        method = self._methods.service.methods[name]
+        _, kind, _ = self._protocol.readMessageBegin()
+        if kind == TMessageType.EXCEPTION:
+            refusal = TApplicationException()
+            refusal.read(self._protocol)
+            self._protocol.readMessageEnd()
+            raise ApplicationError(refusal.message, refusal.type)
+        result = self._methods.results[name]()
+        result.read(self._protocol)
+        self._protocol.readMessageEnd()
+        for field in method.throws:
+            if (thrown := getattr(result, field.name)) is not None:
+                raise from_peer(thrown, field.type)
+        return None if isinstance(method.result, VoidType) else from_peer(result.success, method.result)
+
+    def call(self, name: str, *values: Any) -> Any:
+        """Call and wait, unless it is oneway."""
+        self.send(name, *values)
+        return None if self._methods.service.methods[name].is_oneway else self.receive(name)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _Processor(TProcessor):
+    """What Apache's compiler writes for a server. `handler` speaks our values."""
+
+    def __init__(self, methods: _Methods, handler: Any) -> None:
+        self._methods = methods
+        self._handler = handler
+
+    def process(self, iprot: Any, oprot: Any) -> None:
+        name, _, sequence_id = iprot.readMessageBegin()
+        method = self._methods.service.methods.get(name)
+        if method is None:
+            iprot.skip(TType.STRUCT)
+            iprot.readMessageEnd()
+            refusal = TApplicationException(TApplicationException.UNKNOWN_METHOD, f"Unknown function {name}")
+            self._answer(oprot, name, TMessageType.EXCEPTION, sequence_id, refusal)
+            return
+        arguments = self._methods.arguments[name]()
+        arguments.read(iprot)
+        iprot.readMessageEnd()
+        kind, answer = self._call(method, arguments)
+        if not method.is_oneway:
+            self._answer(oprot, name, kind, sequence_id, answer)
+
+    def _call(self, method: Method[..., Any], arguments: Any) -> tuple[int, Any]:
+        values = [from_peer(getattr(arguments, field.name), field.type) for field in method.arguments]
+        result = self._methods.results[method.name]()
+        try:
+            value = getattr(self._handler, method.attribute)(*values)
+        except DeclaredError as error:
+            for field in method.throws:
+                if isinstance(error, field.type.cls):
+                    setattr(result, field.name, to_peer(error, field.type, self._methods.classes))
+        except ValueError:
+            return TMessageType.EXCEPTION, TApplicationException(TApplicationException.INTERNAL_ERROR, "Internal error")
+        else:
+            if not isinstance(method.result, VoidType):
+                result.success = to_peer(value, method.result, self._methods.classes)
+        return TMessageType.REPLY, result
+
+    def _answer(self, oprot: Any, name: str, kind: int, sequence_id: int, body: Any) -> None:
+        oprot.writeMessageBegin(name, kind, sequence_id)
+        body.write(oprot)
+        oprot.writeMessageEnd()
+        oprot.trans.flush()
+
+
+class _ServerSocket(TServerSocket):
+    """Listens on a free port at once; `close` ends the server's loop."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1", 0)
+        super().listen()
+        self.port = self.handle.getsockname()[1]
+        self._listening = self.handle
+        self._is_closed = False
+
+    def listen(self) -> None:
+        pass
+
+    def accept(self) -> Any:
+        try:
+            return super().accept()
+        except OSError:
+            # The loop of `TThreadedServer` lets nothing else through.
+            raise KeyboardInterrupt from None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+
+
+class _AcceleratedFactory:
+    """Apache's own has no choice of what is written."""
+
+    def __init__(self, is_strict: bool) -> None:
+        self._is_strict = is_strict
+
+    def getProtocol(self, transport: Any) -> Any:
+        return TBinaryProtocolAccelerated(transport, False, self._is_strict, fallback=False)
+
+
+class ApachePeer:
+    """Apache's library.
+
+    Args:
+        modules: our stubs.
+        service: what is served and called.
+        newer: a service with a method more, for clients.
+        is_accelerated: with Apache's C extension.
+        is_strict: what it writes.
+    """
+
+    def __init__(
+        self,
+        modules: tuple[Any, ...],
+        service: Service,
+        newer: Service,
+        *,
+        is_accelerated: bool,
+        is_strict: bool = True,
+    ) -> None:
+        self.classes = ApacheClasses(*modules)
+        self._methods = _Methods(service, self.classes)
+        self._newer = _Methods(newer, self.classes)
+        if is_accelerated:
+            self._protocols: Any = _AcceleratedFactory(is_strict)
+        else:
+            self._protocols = TBinaryProtocolFactory(strictRead=False, strictWrite=is_strict)
+
+    @contextlib.contextmanager
+    def serve(self, framing: str, handler: Any) -> Iterator[int]:
+        """Serve on a thread; gives the port."""
+        listening = _ServerSocket()
+        server = TThreadedServer(
+            _Processor(self._methods, handler), listening, _transports(framing), self._protocols, daemon=True
+        )
+
+        def run() -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield listening.port
+        finally:
+            listening.close()
+            thread.join(20)
+            listening._listening.close()
+            assert not thread.is_alive()
+
+    def connect(self, framing: str, port: int) -> ApacheClient:
+        """A client."""
+        raw = TSocket("127.0.0.1", port)
+        raw.setTimeout(20_000)
+        transport = _transports(framing).getTransport(raw)
+        transport.open()
+        return ApacheClient(self._newer, transport, self._protocols.getProtocol(transport))
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes of one of our values, as Apache writes them."""
+        buffer = TMemoryBuffer()
+        to_peer(value, struct(type(value)), self.classes).write(self._protocols.getProtocol(buffer))
+        return bytes(buffer.getvalue())
+
+    def decode(self, cls: Any, data: bytes) -> Any:
+        """A value of our class `cls` from bytes, as Apache reads them."""
+        made = self.classes[cls.__name__]()
+        made.read(self._protocols.getProtocol(TMemoryBuffer(data)))
+        return from_peer(made, struct(cls))
+
+    def encode_call(self, name: str, values: tuple[Any, ...], sequence_id: int) -> bytes:
+        """A whole call without a frame."""
+        buffer = TMemoryBuffer()
+        client = ApacheClient(self._methods, buffer, self._protocols.getProtocol(buffer))
+        client._sequence_id = sequence_id - 1
+        client.send(name, *values)
+        return bytes(buffer.getvalue())
+
+    def encode_answer(self, call: bytes, handler: Any) -> bytes:
+        """The whole answer to a call without a frame."""
+        buffer = TMemoryBuffer()
+        processor = _Processor(self._methods, handler)
+        processor.process(self._protocols.getProtocol(TMemoryBuffer(call)), self._protocols.getProtocol(buffer))
+        return bytes(buffer.getvalue())
+
+
+def _transports(framing: str) -> Any:
+    return TFramedTransportFactory() if framing == "framed" else TBufferedTransportFactory()

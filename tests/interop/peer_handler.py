@@ -1,0 +1,86 @@
+"""What every server of these tests does, in our values."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from types import ModuleType
+from typing import Any
+
+
+class Handler:
+    """Serves `Peer`."""
+
+    def __init__(self, stubs: ModuleType) -> None:
+        self._stubs = stubs
+        self._noted: list[str] = []
+        self.was_noted = threading.Semaphore(0)
+
+    def ping(self) -> None:
+        pass
+
+    def version(self) -> str:
+        return "1.0"
+
+    def flip(self, value: bool) -> bool:
+        return not value
+
+    def tiny(self, value: int) -> int:
+        return value
+
+    def small(self, value: int) -> int:
+        return value
+
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def large(self, value: int) -> int:
+        return value
+
+    def half(self, value: float) -> float:
+        return value / 2
+
+    def greet(self, name: str) -> str:
+        return f"hello {name}"
+
+    def reversed(self, data: bytes) -> bytes:
+        return data[::-1]
+
+    def next_color(self, color: Any) -> Any:
+        return self._stubs.Color(color + 1)
+
+    def words(self, text: str) -> list[str]:
+        return text.split()
+
+    def unique(self, values: list[int]) -> set[int]:
+        return set(values)
+
+    def count(self, words: list[str]) -> dict[str, int]:
+        return dict(collections.Counter(words))
+
+    def shape(self, shape: Any) -> Any:
+        return shape
+
+    def echo(self, value: Any) -> Any:
+        return value
+
+    def find(self, id: int) -> Any:
+        if id == 0:
+            raise self._stubs.NotFound(id=id, reason="none has number 0")
+        if id < 0:
+            raise self._stubs.Refused(code=7, because=["negative", "ä"])
+        return self._stubs.Point(x=id)
+
+    def check(self, code: int) -> None:
+        if code:
+            raise self._stubs.Refused(code=code)
+
+    def fail(self, how: str) -> None:
+        raise ValueError(how)
+
+    def note(self, text: str) -> None:
+        self._noted.append(text)
+        self.was_noted.release()
+
+    def notes(self) -> list[str]:
+        return self._noted

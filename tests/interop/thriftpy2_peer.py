@@ -1,0 +1,192 @@
+"""thriftpy2 as a peer, pure or with its C extension. It reads the IDL itself."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import thriftpy2
+from idlrt.errors import ApplicationError
+from idlrt.spec import DeclaredError, Service, struct
+from peer_values import from_peer, to_peer
+from thriftpy2.protocol import TBinaryProtocolFactory, TCyBinaryProtocolFactory
+from thriftpy2.server import TThreadedServer
+from thriftpy2.thrift import TApplicationException, TClient, TProcessor
+from thriftpy2.transport import (
+    TBufferedTransportFactory,
+    TCyBufferedTransportFactory,
+    TCyFramedTransportFactory,
+    TFramedTransportFactory,
+    TMemoryBuffer,
+    TServerSocket,
+    TSocket,
+)
+from thriftpy2.transport.memory import TCyMemoryBuffer
+
+_numbers = itertools.count()
+
+
+class Thriftpy2Client:
+    """A client that speaks our values."""
+
+    def __init__(self, client: TClient, service: Service, classes: dict[str, Any]) -> None:
+        self._client = client
+        self._service = service
+        self._classes = classes
+
+    def send(self, name: str, *values: Any) -> None:
+        """Send a call; `values` are ours."""
+        fields = self._service.methods[name].arguments
+        given = {
+            field.name: to_peer(value, field.type, self._classes) for field, value in zip(fields, values, strict=True)
+        }
+        self._client._send(name, **given)
+
+    def receive(self, name: str) -> Any:
+        """Its result, as ours; raises our classes."""
+        method = self._service.methods[name]
+        try:
+            result = self._client._recv(name)
+        except TApplicationException as error:
+            raise ApplicationError(error.message or "", error.type) from None
+        except tuple(self._classes[field.type.cls.__name__] for field in method.throws) as error:
+            [thrown] = [field.type for field in method.throws if field.type.cls.__name__ == type(error).__name__]
+            raise from_peer(error, thrown) from None
+        return from_peer(result, method.result)
+
+    def call(self, name: str, *values: Any) -> Any:
+        """Call and wait, unless it is oneway."""
+        self.send(name, *values)
+        return None if self._service.methods[name].is_oneway else self.receive(name)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class _Handler:
+    """Stands before a handler that speaks our values."""
+
+    def __init__(self, service: Service, classes: dict[str, Any], handler: Any) -> None:
+        self._service = service
+        self._classes = classes
+        self._handler = handler
+
+    def __getattr__(self, name: str) -> Any:
+        method = self._service.methods[name]
+
+        def call(*values: Any) -> Any:
+            ours = [from_peer(value, field.type) for field, value in zip(method.arguments, values, strict=True)]
+            try:
+                return to_peer(getattr(self._handler, name)(*ours), method.result, self._classes)
+            except DeclaredError as error:
+                raise to_peer(error, struct(type(error)), self._classes) from None
+            except ValueError:
+                raise TApplicationException(TApplicationException.INTERNAL_ERROR, "Internal error") from None
+
+        return call
+
+
+class _ServerSocket(TServerSocket):
+    """Listens on a free port at once; `close` ends the server's loop."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1", 0, client_timeout=20_000)
+        super().listen()
+        self.port = self.sock.getsockname()[1]
+        self._listening = self.sock
+
+    def listen(self) -> None:
+        pass
+
+    def accept(self) -> Any:
+        try:
+            return super().accept()
+        except OSError:
+            # The loop of `TThreadedServer` lets nothing else through.
+            raise KeyboardInterrupt from None
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+
+
+class Thriftpy2Peer:
+    """thriftpy2.
+
+    Args:
+        idl: the file it loads.
+        service: ours, that is served and called.
+        newer: a service with a method more, for clients.
+        is_accelerated: with its C extension.
+        is_strict: what it writes.
+    """
+
+    def __init__(
+        self, idl: Path, service: Service, newer: Service, *, is_accelerated: bool, is_strict: bool = True
+    ) -> None:
+        module = thriftpy2.load(str(idl), module_name=f"interop{next(_numbers)}_thrift")
+        self.classes: dict[str, Any] = vars(module)
+        self._service = service
+        self._newer = newer
+        self._is_accelerated = is_accelerated
+        make = TCyBinaryProtocolFactory if is_accelerated else TBinaryProtocolFactory
+        self._protocols = make(strict_read=False, strict_write=is_strict)
+
+    def _transports(self, framing: str) -> Any:
+        if self._is_accelerated:
+            return TCyFramedTransportFactory() if framing == "framed" else TCyBufferedTransportFactory()
+        return TFramedTransportFactory() if framing == "framed" else TBufferedTransportFactory()
+
+    @contextlib.contextmanager
+    def serve(self, framing: str, handler: Any) -> Iterator[int]:
+        """Serve on a thread; gives the port."""
+        listening = _ServerSocket()
+        processor = TProcessor(self.classes[self._service.name], _Handler(self._service, self.classes, handler))
+        server = TThreadedServer(
+            processor,
+            listening,
+            itrans_factory=self._transports(framing),
+            iprot_factory=self._protocols,
+            daemon=True,
+        )
+
+        def run() -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield listening.port
+        finally:
+            listening.end()
+            thread.join(20)
+            listening._listening.close()
+            assert not thread.is_alive()
+
+    def connect(self, framing: str, port: int) -> Thriftpy2Client:
+        """A client."""
+        raw = TSocket("127.0.0.1", port, socket_timeout=20_000)
+        transport = self._transports(framing).get_transport(raw)
+        transport.open()
+        client = TClient(self.classes[self._newer.name], self._protocols.get_protocol(transport))
+        return Thriftpy2Client(client, self._newer, self.classes)
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes of one of our values, as thriftpy2 writes them."""
+        buffer = TCyMemoryBuffer() if self._is_accelerated else TMemoryBuffer()
+        protocol = self._protocols.get_protocol(buffer)
+        to_peer(value, struct(type(value)), self.classes).write(protocol)
+        return bytes(buffer.getvalue())
+
+    def decode(self, cls: Any, data: bytes) -> Any:
+        """A value of our class `cls` from bytes, as thriftpy2 reads them."""
+        buffer = TCyMemoryBuffer(data) if self._is_accelerated else TMemoryBuffer(data)
+        made = self.classes[cls.__name__]()
+        made.read(self._protocols.get_protocol(buffer))
+        return from_peer(made, struct(cls))
