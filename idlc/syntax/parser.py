@@ -128,6 +128,8 @@ class _Parser:
                     and (token.type != "CPP_TYPE" or tokens[index + 1].type == "STRING")
                 ):
                     if self._is_unclosed(index):
+                        if self._report.errors > _MAX_ERRORS:
+                            return self._stop(index)
                         self._close_for(index)
                         continue
                     token = Token("NAME", token.text, token.start, token.end)

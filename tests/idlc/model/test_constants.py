@@ -203,3 +203,8 @@ def test_a_chain_of_thousands_of_constants_is_fine(build_well: BuildWell) -> Non
 def test_one_wrong_constant_does_not_spread(build_files: Build) -> None:
     _, report = build_files('const i32 A = "x"\nconst i32 B = A\nstruct S { 1: i32 a = B, 2: list<i32> c = [A] }')
     assert report.errors == 1
+
+
+def test_a_struct_without_its_required_fields_is_a_warning(build_files: Build) -> None:
+    _, report = build_files("struct A { 1: required i32 a, 2: required i32 b = 1 }\nconst A X = {}")
+    assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("constant.field.missing", "warning")]
