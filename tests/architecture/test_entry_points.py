@@ -1,0 +1,79 @@
+"""Built-in plugins are registered as a stranger's would be: each entry has its file and each file its entry."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ENTRIES: dict[str, dict[str, str]] = PROJECT["entry-points"]
+ALL = [(group, name, place) for group, entries in ENTRIES.items() for name, place in entries.items()]
+
+
+def load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+@pytest.mark.parametrize(("group", "name", "place"), ALL, ids=[f"{group}-{name}" for group, name, _ in ALL])
+def test_every_entry_loads(group: str, name: str, place: str) -> None:
+    assert load(place) is not None
+
+
+@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.wire_protocols", "idlrt.framings"])
+def test_a_plugin_is_called_as_it_is_registered(group: str) -> None:
+    for name, place in ENTRIES[group].items():
+        assert load(place).name == name
+
+
+def test_scripts_load() -> None:
+    for place in PROJECT["scripts"].values():
+        assert callable(load(place))
+
+
+def test_every_file_of_checks_is_registered() -> None:
+    files = {
+        path.stem
+        for path in (ROOT / "idlc" / "checks").glob("*.py")
+        if any(
+            isinstance(node, ast.FunctionDef) and any("check(" in ast.unparse(each) for each in node.decorator_list)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+    assert {name: f"idlc.checks.{name}" for name in files} == ENTRIES["idlc.checks"]
+
+
+def test_every_target_is_registered() -> None:
+    folders = {path.parent.name for path in (ROOT / "idlc" / "codegen").glob("*/__init__.py")}
+    assert {place.split(":")[0].rpartition(".")[2] for place in ENTRIES["idlc.targets"].values()} == folders
+
+
+def _classes(folder: str, suffix: str) -> set[str]:
+    """Public classes with a name of their own (`name = "..."`) whose own name has the suffix."""
+    found = set()
+    for path in (ROOT / "runtime" / "idlrt" / folder).glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name.endswith(suffix) and not node.name.startswith("_"):
+                targets = [
+                    each.targets[0] if isinstance(each, ast.Assign) else each.target
+                    for each in node.body
+                    if isinstance(each, ast.Assign) or (isinstance(each, ast.AnnAssign) and each.value is not None)
+                ]
+                if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+                    found.add(f"idlrt.{folder}.{path.stem}:{node.name}")
+    return found
+
+
+def test_every_wire_protocol_is_registered() -> None:
+    assert _classes("wire", "Protocol") == set(ENTRIES["idlrt.wire_protocols"].values())
+
+
+def test_every_framing_is_registered() -> None:
+    assert _classes("wire", "ramed") == set(ENTRIES["idlrt.framings"].values())

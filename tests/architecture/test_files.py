@@ -1,0 +1,37 @@
+"""One idea a file: none is too long, and each opens with what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted([*(ROOT / "idlc").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")])
+# Expected outputs of the compiler are as long as they are.
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if "golden" not in path.parts)
+EMPTY = re.compile(r"^(utils?|helpers?|common|managers?|misc)$")
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_sources_are_short() -> None:
+    assert {name(path): lines(path) for path in SOURCES if lines(path) > 400} == {}
+
+
+def test_tests_are_short() -> None:
+    assert {name(path): lines(path) for path in TESTS if lines(path) > 700} == {}
+
+
+def test_sources_open_with_what_they_are() -> None:
+    assert [name(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
+
+
+def test_files_have_names_that_say_something() -> None:
+    assert [name(path) for path in [*SOURCES, *TESTS] if EMPTY.match(path.stem) or EMPTY.match(path.parent.name)] == []
