@@ -120,9 +120,13 @@ def remember(key: str, loader: Loader, report: Report, output: Path, files: Sequ
         entry = _entry(key)
         entry.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=entry.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(msgspec.json.encode(record))
-        os.replace(name, entry)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(msgspec.json.encode(record))
+            os.replace(name, entry)
+        except OSError:
+            os.unlink(name)
+            raise
 
 
 def _changed_since_read(path: Path, file: SourceFile) -> bool:
