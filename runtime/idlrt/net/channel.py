@@ -138,9 +138,8 @@ class Channel:
         if self._is_closed or self._is_closing:
             return
         self._is_closing = True
-        if self._out:
-            self._watch()
-        else:
+        self._watch()
+        if not self._out:
             self._linger()
 
     def flush(self) -> None:

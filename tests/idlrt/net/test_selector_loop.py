@@ -151,6 +151,29 @@ def test_closing_sends_what_is_pending_first(running: Running) -> None:
         assert len(read(raw, 20_000_000)) == 10_000_000
 
 
+def test_nothing_is_heard_after_closing(running: Running) -> None:
+    with running.connect() as raw:
+        raw.sendall(b"a")
+        assert read(raw, 1) == b"a"
+        (recorder,) = running.recorders
+        done = threading.Event()
+
+        def close() -> None:
+            # Something that the peer has not acknowledged keeps the socket open for a moment.
+            recorder.channel.send(b"x" * 3_000_000)
+            recorder.channel.flush()
+            recorder.channel.close()
+            done.set()
+
+        running.loop.call_threadsafe(close)
+        assert done.wait(20)
+        with contextlib.suppress(OSError):
+            raw.sendall(b"too late")
+        assert len(read(raw, 4_000_000)) == 3_000_000
+        assert recorder.told.wait(20)
+    assert recorder.heard == b"a"
+
+
 def test_timers_run_in_their_order_unless_cancelled(running: Running) -> None:
     ran: list[int] = []
     done = threading.Event()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import errno
+import itertools
 import logging
 import os
 import signal
@@ -30,7 +32,7 @@ from hand_written import (
     requests,
     user_service,
 )
-from idlrt.errors import ConfigurationError, ConnectFailed
+from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost, NotSent
 from idlrt.server import Server
 from idlrt.wire.connection import ClientConnection, answer_of
 from idlrt.wire.dialect import Dialect, dialect
@@ -338,6 +340,37 @@ def test_stopping_flushes_answers_to_slow_readers(users: Users) -> None:
             assert raw.read(1) == [b"x" * 12_000_000]
             stopping.join(20)
             assert not stopping.is_alive()
+
+
+@pytest.mark.parametrize("_", range(5))
+def test_stopping_under_load_answers_every_call_that_a_handler_saw(_: int) -> None:
+    served: set[int] = set()
+    answered: set[int] = set()
+    under_load = threading.Event()
+    numbers = itertools.count(1000)
+
+    class Noting(Users):
+        def get(self, id: int) -> User:
+            served.add(id)
+            return User(id=id)
+
+    def work() -> None:
+        with UserServiceClient.connect(server.address) as client, contextlib.suppress(NotSent, ConnectionLost):
+            while True:
+                answered.add(client.get(next(numbers)).id)
+                if len(answered) > 300:
+                    under_load.set()
+
+    with Server(user_service(Noting())) as server:
+        server.start()
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        assert under_load.wait(20)
+        server.stop()
+        for thread in threads:
+            thread.join(20)
+    assert served == answered
 
 
 def test_stopping_waits_for_async_handlers() -> None:
