@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
     if output.exists() and not output.is_dir():
         raise click.UsageError(f"the output {output} is a file; give a folder with -o")
     package: str = options["package"]
-    if package and not all(part.isidentifier() for part in package.split(".")):
+    if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
         raise click.UsageError(f"--package {package}: it must be a dotted Python name")
     try:
         result = compile_files(Request(paths=tuple(sources), output=output, **options))

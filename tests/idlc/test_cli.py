@@ -1,0 +1,243 @@
+"""The command line: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import idlc
+from idlc.cli import main
+
+GOOD = "namespace py demo\nstruct User { 1: i64 id }\n"
+WARNED = "namespace py demo\ninclude 'user.thrift'\nstruct Main {}\n"
+WRONG = "namespace py demo\nstruct Main { 1: Uzer user }\nstruct Uzers {}\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`idlc ARGUMENTS...` in a folder with `user.thrift`, `warned.thrift` and `wrong.thrift`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path / "cache"))
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "user.thrift").write_text(GOOD)
+    (tmp_path / "warned.thrift").write_text(WARNED)
+    (tmp_path / "wrong.thrift").write_text(WRONG)
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def test_compile_writes_and_says_so(run, tmp_path: Path) -> None:
+    result = run("compile", "user.thrift", "-o", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "out: 3 files, 3 written, 0 unchanged\n"
+    assert (tmp_path / "out/demo/user.py").is_file()
+    assert run("compile", "user.thrift", "-o", "out").stdout == "out: 3 files, 0 written, 3 unchanged\n"
+
+
+def test_files_alone_are_short_for_compile(run, tmp_path: Path) -> None:
+    assert run("user.thrift").stdout == "gen: 3 files, 3 written, 0 unchanged\n"
+    assert run("-o", "other", "user.thrift").exit_code == 0
+    assert (tmp_path / "other/demo/user.py").is_file()
+
+
+def test_quiet_prints_findings_only(run) -> None:
+    result = run("-q", "warned.thrift")
+    assert result.stdout == ""
+    assert "warning[include.unused]" in result.stderr
+
+
+def test_folders_are_searched(run, tmp_path: Path) -> None:
+    (tmp_path / "idl/deep").mkdir(parents=True)
+    (tmp_path / "idl/a.idl").write_text("struct A {}")
+    (tmp_path / "idl/deep/b.thrift").write_text("struct B {}")
+    assert run("idl").exit_code == 0
+    assert (tmp_path / "gen/a/a.py").is_file()
+    assert (tmp_path / "gen/b/b.py").is_file()
+
+
+def test_includes_are_searched_in_the_folders_given_in_their_order(run, tmp_path: Path) -> None:
+    for folder in ("one", "two", "main"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one/dep.thrift").write_text("struct One {}")
+    (tmp_path / "two/dep.thrift").write_text("struct Two {}")
+    (tmp_path / "main/m.thrift").write_text("include 'dep.thrift'")
+    run("main/m.thrift", "-I", "two", "-I", "one")
+    assert "class Two" in (tmp_path / "gen/dep/dep.py").read_text()
+    run("main/m.thrift", "-I", "one", "-I", "two")
+    assert "class One" in (tmp_path / "gen/dep/dep.py").read_text()
+
+
+def test_errors_in_the_idl_give_one(run, tmp_path: Path) -> None:
+    result = run("wrong.thrift")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "wrong.thrift:2:" in result.stderr
+    assert "did you mean" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "gen").exists()
+
+
+def test_warnings_are_no_failure(run) -> None:
+    result = run("warned.thrift")
+    assert result.exit_code == 0
+    assert "warning[include.unused]" in result.stderr
+
+
+def test_warnings_are_printed_again_when_nothing_is_to_do(run) -> None:
+    first, second = run("warned.thrift"), run("warned.thrift")
+    assert second.stdout == "gen: 4 files, 0 written, 4 unchanged\n"
+    assert second.stderr == first.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.thrift"], "there is no file or folder nothing.thrift"),
+        (["empty"], "there are no .idl or .thrift files in empty"),
+        (["user.thrift", "-o", "user.thrift"], "user.thrift"),
+        (["user.thrift", "--package", "not-a-name"], "--package not-a-name: it must be a dotted Python name"),
+        (["user.thrift", "--package", "a..b"], "it must be a dotted Python name"),
+        (["user.thrift", "--package", "a.class"], "it must be a dotted Python name"),
+        (["user.thrift", "--target", "perl"], "no target named 'perl'"),
+        (["user.thrift", "--templates", "nowhere"], "nowhere"),
+        (["user.thrift", "--format", "fancy"], "fancy"),
+        (["user.thrift", "--nonsense"], "--nonsense"),
+        (["compile"], "FILES"),
+    ],
+)
+def test_wrong_usage_gives_two(run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Usage:" in result.stderr
+    assert not (tmp_path / "gen").exists()
+
+
+def test_an_output_that_cannot_be_written_is_said_without_a_traceback(run, tmp_path: Path) -> None:
+    (tmp_path / "gen").mkdir()
+    (tmp_path / "gen/demo").write_text("a file where a folder should be")
+    result = run("user.thrift")
+    assert result.exit_code == 1
+    assert "cannot write gen/demo" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_check_fails_until_the_output_is_up_to_date(run, tmp_path: Path) -> None:
+    result = run("user.thrift", "--check")
+    assert result.exit_code == 1
+    assert "not up to date: gen/demo/user.py" in result.stderr
+    assert "3 of 3 files in gen are not up to date; compile again" in result.stderr
+    assert not (tmp_path / "gen").exists()
+    run("user.thrift")
+    assert run("user.thrift", "--check").exit_code == 0
+    (tmp_path / "user.thrift").write_text(GOOD.replace("User", "Person"))
+    assert run("user.thrift", "--check").exit_code == 1
+    assert "class User" in (tmp_path / "gen/demo/user.py").read_text()
+
+
+def test_includes_can_be_left_out(run, tmp_path: Path) -> None:
+    assert run("warned.thrift", "--no-includes").exit_code == 0
+    assert not (tmp_path / "gen/demo/user.py").exists()
+
+
+def test_everything_can_be_nested_under_a_package(run, tmp_path: Path) -> None:
+    run("user.thrift", "--package", "my.rpc")
+    assert (tmp_path / "gen/my/rpc/demo/user.py").is_file()
+
+
+def test_the_cache_can_be_left_out(run, tmp_path: Path) -> None:
+    run("user.thrift", "--no-cache")
+    assert not list(tmp_path.glob("cache/uptodate/*"))
+    run("user.thrift")
+    assert len(list(tmp_path.glob("cache/uptodate/*"))) == 1
+
+
+def test_short_findings_are_one_line_each(run) -> None:
+    (line,) = run("wrong.thrift", "--format", "short").stderr.splitlines()
+    assert line.startswith("wrong.thrift:2:18: error")
+
+
+def test_colours_are_for_terminals_or_on_demand(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[" not in run("wrong.thrift").stderr
+    assert "\x1b[" in run("wrong.thrift", "--color", "always").stderr
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run("wrong.thrift").stderr
+    assert "\x1b[" not in run("wrong.thrift", "--color", "never").stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[" not in run("wrong.thrift").stderr
+
+
+def test_negative_ids_are_kept_on_demand(run, tmp_path: Path) -> None:
+    (tmp_path / "neg.thrift").write_text("struct S { -5: i32 x }")
+    assert run("neg.thrift", "--allow-neg-keys").exit_code == 0
+    assert "rpc.optional(-5," in (tmp_path / "gen/neg/neg.py").read_text()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfes\x00",
+        b"struct \xff {}",
+        b"\x00",
+        b"struct S {" * 200,
+        b"(" * 3000,
+        b'const string S = "',
+        b"/*",
+        b"\xef\xbb\xbf",
+    ],
+    ids=["utf-16", "latin-1", "zero", "unclosed", "parentheses", "string", "comment", "mark"],
+)
+def test_no_input_gives_a_traceback(run, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "bad.thrift").write_bytes(data)
+    result = run("bad.thrift")
+    assert result.exit_code in (0, 1)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert (result.exit_code == 1) == ("error" in result.stderr)
+
+
+def test_help_and_version(run) -> None:
+    for arguments in (["--help"], ["-h"], ["compile", "--help"], ["compile", "-h"]):
+        result = run(*arguments)
+        assert result.exit_code == 0
+        assert "Usage:" in result.stdout
+    assert run("--version").stdout == f"idlc, version {idlc.__version__}\n"
+
+
+def test_without_arguments_the_help_is_shown(run) -> None:
+    result = run()
+    assert "Usage:" in result.output
+    assert "compile" in result.output
+
+
+def test_every_option_has_a_help_text() -> None:
+    for command in main.commands.values():
+        assert command.help
+        assert command.get_short_help_str()
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, parameter.name
+                assert parameter.help.endswith((".", ")", ",", "!")) or parameter.help[-1].isalnum()
+
+
+def test_help_names_every_option(run) -> None:
+    text = run("compile", "--help").stdout
+    for command in main.commands.values():
+        for parameter in command.params:
+            for name in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert name in text
+
+
+def test_the_module_runs_as_the_command(run, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "idlc", "user.thrift", "-o", "out"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "IDLC_CACHE_DIR": "cache"}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out: 3 files, 3 written, 0 unchanged\n", "")
