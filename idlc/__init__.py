@@ -4,4 +4,6 @@ The pipeline is the folder list: `source` reads files, `syntax` parses them, `mo
 `checks` judges them, `codegen` writes. `driver` runs it, `cli` is the command line.
 """
 
+__all__ = ["__version__"]
+
 __version__ = "0.1.0"

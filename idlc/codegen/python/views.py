@@ -202,5 +202,6 @@ def _table(struct: Struct, given: dict[int, str], context: Context) -> list[str]
     defaults = [field for field in struct.fields if field.default is not None]
     if struct.kind == "union" and defaults and defaults[0].default is not None:
         default = value(defaults[0].default, defaults[0].type, context.imports)
-        table += lines(display("()", quoted(given[id(defaults[0])]), default), 4, "__thrift_default__ = ")
+        made = Pair("lambda: ", default)
+        table += lines(display("()", quoted(given[id(defaults[0])]), made), 4, "__thrift_default__ = ")
     return table

@@ -7,14 +7,14 @@ The Thrift side is one table, `__thrift_fields__`, that `idlrt.wire` compiles in
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from collections.abc import Callable
+from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
+# At run time too: msgspec evaluates these annotations when it reads or writes JSON.
+from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
-
-if TYPE_CHECKING:
-    from idlrt.spec.fields import Field
 
 __all__ = ["Enum", "Struct", "Union", "which"]
 
@@ -65,14 +65,15 @@ class Union(msgspec.Struct):
     """
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
-    __thrift_default__: ClassVar[tuple[str, Any] | None] = None
+    __thrift_default__: ClassVar[tuple[str, Callable[[], Any]] | None] = None
 
     def __post_init__(self) -> None:
         names = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         if len(names) == 1:
             return
         if not names and self.__thrift_default__ is not None:
-            setattr(self, *self.__thrift_default__)
+            name, make = self.__thrift_default__
+            setattr(self, name, make())
             return
         given = f"{len(names)} ({', '.join(names)})" if names else "none"
         raise TypeError(f"{type(self).__name__} is a union: exactly one field must be set, not {given}")

@@ -148,7 +148,6 @@ def test_an_unknown_number_of_an_enum_goes_to_json(compiled) -> None:
     assert msgspec.json.encode(module.Car(color=module.Color(7))) == b'{"color":7,"more":null,"by":null}'
 
 
-@pytest.mark.xfail(raises=NameError, reason="the annotations of `rpc.Struct` cannot be resolved at run time")
 def test_structs_come_back_from_json(compiled) -> None:
     module = compiled(COLOR)
     for color in (module.Color.RED, module.Color(7)):

@@ -170,14 +170,12 @@ def test_defaults_of_decoded_values_are_never_shared(compiled, kind: str) -> Non
     assert idlrt.decode(module.S, empty) == module.S()
 
 
-@pytest.mark.xfail(reason="`rpc.Union` gives all instances the one default")
 def test_the_default_of_a_union_is_never_shared(compiled) -> None:
     module = compiled("union U { 1: list<i32> numbers = [1], 2: i32 x }")
     module.U().numbers.append(2)
     assert module.U().numbers == [1]
 
 
-@pytest.mark.xfail(raises=NameError, reason="the default of a union is evaluated where its class is made")
 def test_the_default_of_a_union_may_be_a_struct_that_follows(compiled) -> None:
     module = compiled("union U { 1: Later later = {'x': 1}, 2: i32 x }\nstruct Later { 1: i32 x }")
     assert module.U().later == module.Later(x=1)
