@@ -48,7 +48,7 @@ format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 fuzz: $(READY) ## throw mutated bytes at the server connection and the parser (SECONDS=60 each)
-	@for target in tests/fuzz/fuzz_*.py; do $(BIN)/python $$target $${SECONDS:-60} || exit 1; done
+	@for target in tests/fuzz/[a-z]*.py; do $(BIN)/python $$target $${SECONDS:-60} || exit 1; done
 
 clean: ## remove .venv and everything that was made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen

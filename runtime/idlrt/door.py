@@ -48,5 +48,6 @@ def decode(type: type[T], data: bytes, *, protocol: str = "binary") -> T:
     """
     value, end = _protocol(protocol).struct(type).decode(data)
     if end != len(data):
-        raise RemoteProtocolError(f"cannot read {type.__name__}: it ends at offset {end}, {len(data) - end} bytes follow")
+        rest = len(data) - end
+        raise RemoteProtocolError(f"cannot read {type.__name__}: it ends at offset {end}, {rest} bytes follow")
     return value
