@@ -14,19 +14,16 @@ import thriftpy2
 from idlrt.errors import ApplicationError
 from idlrt.spec import DeclaredError, Service, struct
 from peer_values import from_peer, to_peer
-from thriftpy2.protocol import TBinaryProtocolFactory, TCyBinaryProtocolFactory
+from thriftpy2.protocol import TCyBinaryProtocolFactory
+
+# What `thriftpy2.protocol` and `thriftpy2.transport` call by these names is the C extension.
+from thriftpy2.protocol.binary import TBinaryProtocolFactory
 from thriftpy2.server import TThreadedServer
 from thriftpy2.thrift import TApplicationException, TClient, TProcessor
-from thriftpy2.transport import (
-    TBufferedTransportFactory,
-    TCyBufferedTransportFactory,
-    TCyFramedTransportFactory,
-    TFramedTransportFactory,
-    TMemoryBuffer,
-    TServerSocket,
-    TSocket,
-)
-from thriftpy2.transport.memory import TCyMemoryBuffer
+from thriftpy2.transport import TCyBufferedTransportFactory, TCyFramedTransportFactory, TServerSocket, TSocket
+from thriftpy2.transport.buffered import TBufferedTransportFactory
+from thriftpy2.transport.framed import TFramedTransportFactory
+from thriftpy2.transport.memory import TCyMemoryBuffer, TMemoryBuffer
 
 _numbers = itertools.count()
 

@@ -1,0 +1,1 @@
+"""Measures this project side by side with its peers. `python -m benchmarks` runs everything."""

@@ -1,0 +1,27 @@
+/** What is measured. */
+namespace py bench_stubs
+
+/** About 105 bytes. */
+struct Small {
+  1: required i64 id
+  2: required string name
+  3: required bool is_active
+  4: required double score
+  5: required list<string> tags
+  6: required map<string, i32> counts
+}
+
+/** A hundred of them. */
+struct Many {
+  1: required list<Small> items
+}
+
+struct Numbers {
+  1: required list<i64> integers
+  2: required list<double> reals
+  3: required map<i32, double> pairs
+}
+
+service Echo {
+  string echo(1: string text)
+}

@@ -1,0 +1,125 @@
+"""A process that calls `echo` with one of the libraries.
+
+    python -m benchmarks.echo_client KIND FOLDER PORT CONNECTIONS
+
+For each number that it is sent it makes so many calls, and prints the CPU seconds that they took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, ours, theirs
+
+TEXT = "hello, world"
+Run = Callable[[int], None]
+
+
+def call_ours(folder: Path, port: int, connections: int) -> Run:
+    client = ours(folder).EchoClient.connect(f"127.0.0.1:{port}", max_connections=connections)
+
+    def calls(count: int) -> None:
+        for _ in range(count):
+            client.echo(TEXT)
+
+    return _in_threads([calls] * connections)
+
+
+def call_asyncio(folder: Path, port: int, connections: int) -> Run:
+    """One connection, whatever is asked for: as many calls at once instead."""
+    runner = asyncio.Runner()
+    client = ours(folder).AsyncEchoClient.connect(f"127.0.0.1:{port}")
+
+    async def calls(count: int) -> None:
+        for _ in range(count):
+            await client.echo(TEXT)
+
+    async def all_at_once(count: int) -> None:
+        await asyncio.gather(*[calls(count // connections) for _ in range(connections)])
+
+    return lambda count: runner.run(all_at_once(count))
+
+
+def call_thriftpy2(folder: Path, port: int, connections: int) -> Run:
+    from thriftpy2.protocol import TCyBinaryProtocolFactory
+    from thriftpy2.rpc import make_client
+    from thriftpy2.transport import TCyFramedTransportFactory
+
+    def connect() -> Run:
+        client = make_client(
+            theirs().Echo,
+            "127.0.0.1",
+            port,
+            proto_factory=TCyBinaryProtocolFactory(),
+            trans_factory=TCyFramedTransportFactory(),
+            timeout=60_000,
+        )
+
+        def calls(count: int) -> None:
+            for _ in range(count):
+                client.echo(TEXT)
+
+        return calls
+
+    return _in_threads([connect() for _ in range(connections)])
+
+
+def call_apache(folder: Path, port: int, connections: int) -> Run:
+    from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
+    from thrift.Thrift import TMessageType
+    from thrift.transport.TSocket import TSocket
+    from thrift.transport.TTransport import TFramedTransport
+
+    def connect() -> Run:
+        transport = TFramedTransport(TSocket("127.0.0.1", port))
+        transport.open()
+        protocol: Any = TBinaryProtocolAccelerated(transport, fallback=False)
+
+        def calls(count: int) -> None:
+            """As Apache's compiler writes it."""
+            for number in range(count):
+                protocol.writeMessageBegin("echo", TMessageType.CALL, number)
+                ApacheEchoArgs(text=TEXT).write(protocol)
+                protocol.writeMessageEnd()
+                transport.flush()
+                protocol.readMessageBegin()
+                result = ApacheEchoResult()
+                result.read(protocol)
+                protocol.readMessageEnd()
+                assert result.success == TEXT
+
+        return calls
+
+    return _in_threads([connect() for _ in range(connections)])
+
+
+def _in_threads(runs: list[Run]) -> Run:
+    if len(runs) == 1:
+        return runs[0]
+
+    def run(count: int) -> None:
+        threads = [threading.Thread(target=each, args=(count // len(runs),)) for each in runs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return run
+
+
+CLIENTS = {"idlrt": call_ours, "idlrt asyncio": call_asyncio, "thriftpy2": call_thriftpy2, "apache": call_apache}
+
+
+if __name__ == "__main__":
+    run = CLIENTS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.process_time()
+        run(int(line))
+        print(time.process_time() - start, flush=True)

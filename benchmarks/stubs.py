@@ -1,0 +1,92 @@
+"""What is measured, as each library has it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import thriftpy2
+from thrift.protocol.TBase import TBase
+from thrift.Thrift import TType
+from thrift.TRecursive import fix_spec
+
+__all__ = ["IDL", "ApacheEchoArgs", "ApacheEchoResult", "apache", "ours", "theirs"]
+
+IDL = Path(__file__).with_name("bench.thrift")
+
+
+@cache
+def ours(folder: Path) -> Any:
+    """Our stubs, compiled into `folder`."""
+    from idlc.driver import Request, compile_files
+
+    compile_files(Request(paths=(IDL,), output=folder))
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("bench_stubs")
+
+
+@cache
+def theirs() -> Any:
+    """thriftpy2's classes."""
+    return thriftpy2.load(str(IDL), module_name="bench_thrift")
+
+
+class _Value(TBase):
+    """What Apache's compiler writes into each class, once for all."""
+
+    __slots__ = ()
+    thrift_spec: Any = ()
+
+    def __init__(self, **values: Any) -> None:
+        for spec in self.thrift_spec:
+            if spec is not None:
+                setattr(self, spec[2], values.get(spec[2]))
+
+
+class _Small(_Value):
+    __slots__ = ("counts", "id", "is_active", "name", "score", "tags")
+    thrift_spec = (
+        None,
+        (1, TType.I64, "id", None, None),
+        (2, TType.STRING, "name", "UTF8", None),
+        (3, TType.BOOL, "is_active", None, None),
+        (4, TType.DOUBLE, "score", None, None),
+        (5, TType.LIST, "tags", (TType.STRING, "UTF8", False), None),
+        (6, TType.MAP, "counts", (TType.STRING, "UTF8", TType.I32, None, False), None),
+    )
+
+
+class _Many(_Value):
+    __slots__ = ("items",)
+    thrift_spec = (None, (1, TType.LIST, "items", (TType.STRUCT, [_Small, None], False), None))
+
+
+class _Numbers(_Value):
+    __slots__ = ("integers", "pairs", "reals")
+    thrift_spec = (
+        None,
+        (1, TType.LIST, "integers", (TType.I64, None, False), None),
+        (2, TType.LIST, "reals", (TType.DOUBLE, None, False), None),
+        (3, TType.MAP, "pairs", (TType.I32, None, TType.DOUBLE, None, False), None),
+    )
+
+
+class ApacheEchoArgs(_Value):
+    """The arguments of `echo`."""
+
+    __slots__ = ("text",)
+    thrift_spec = (None, (1, TType.STRING, "text", "UTF8", None))
+
+
+class ApacheEchoResult(_Value):
+    """The result of `echo`."""
+
+    __slots__ = ("success",)
+    thrift_spec = ((0, TType.STRING, "success", "UTF8", None),)
+
+
+fix_spec([_Small, _Many, _Numbers])
+apache: dict[str, Any] = {"Small": _Small, "Many": _Many, "Numbers": _Numbers}
