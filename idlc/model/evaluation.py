@@ -150,10 +150,11 @@ class Evaluator:
                 is_whole = False
             else:
                 given.append((field, value))
-        if struct.kind == "union" and len(found) > 1:
+        has_default = any(field.node.default is not None for field in struct.fields)
+        if struct.kind == "union" and (len(found) > 1 or not (found or has_default)):
             self._report.error(
                 "constant.union",
-                f"union `{struct.name}` can have one field set, not {len(found)}",
+                f"union `{struct.name}` must have one field set, not {len(found) or 'none'}",
                 self._document.span(node),
                 labels=(Label(struct.span, "declared here"),),
             )
@@ -167,7 +168,8 @@ class Evaluator:
         names = {field.name for field, _ in given}
         for field in struct.fields:
             if field.requiredness == "required" and field.name not in names and field.node.default is None:
-                self._report.warning(
+                # Apache Thrift lets it pass, and fails when the value is first written.
+                self._report.error(
                     "constant.field.missing",
                     f"required field `{field.name}` of {struct.kind} `{struct.name}` is not given",
                     self._document.span(node),

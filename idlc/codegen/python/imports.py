@@ -34,8 +34,7 @@ class Imports:
         found = self._aliases.get(id(program))
         if found is None:
             other = self._layout.module(program)
-            # Two underscores in front would be mangled inside a class.
-            alias = base = f"_{other.name.lstrip('_')}"
+            alias = base = f"_{other.name}"
             count = 1
             while alias in self._taken:
                 count += 1

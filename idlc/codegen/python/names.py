@@ -2,7 +2,7 @@
 
 One rule: a name that is taken gets an underscore behind it (`from` → `from_`); the name on the wire stays.
 Leading underscores mean "private" to Python and its type checkers, so they become one at the end
-(`_id` → `id_`). Taken are:
+(`_id` → `id_`). A name that starts with a digit gets an `n` in front. Taken are:
 
 - everywhere: keywords, the builtins that annotations use, and the names that every stub uses itself;
 - in a class: what its base class uses, and the types that the class's own annotations mention, because a
@@ -39,7 +39,7 @@ KEYWORDS = _words(
 )
 BUILTINS = _words("bool bytes dict float frozenset int list set str tuple")
 STUB_NAMES = _words("Final Protocol TYPE_CHECKING TypeAlias annotations rpc")
-PACKAGE_NAMES = frozenset({"TYPE_CHECKING", "_modules", "_rpc"})
+PACKAGE_NAMES = frozenset({"TYPE_CHECKING"})
 
 CLIENT_NAMES = frozenset({"close", "connect", "using"})
 EXCEPTION_NAMES = frozenset({"add_note", "args", "with_traceback"})
@@ -78,10 +78,11 @@ def package_part(name: str) -> str:
 
 
 def module_file_name(stem: str) -> str:
-    """The name of the module of an IDL file: `a-b.thrift` → `a_b`, `class.thrift` → `class_`."""
-    name = package_part(stem)
-    is_special = name.startswith("__") and name.endswith("__")  # `__init__` is the package's own file
-    return name + "_" if is_special or name in PACKAGE_NAMES else name
+    """The name of the module of an IDL file: `a-b.thrift` → `a_b`, `class.thrift` → `class_`, `2fa.thrift` → `n2fa`."""
+    name = re.sub(r"\W", "_", stem)
+    if name[:1].isdigit():
+        name = "n" + name
+    return _free(name, KEYWORDS | PACKAGE_NAMES)
 
 
 def snake_case(name: str) -> str:

@@ -205,6 +205,16 @@ def test_one_wrong_constant_does_not_spread(build_files: Build) -> None:
     assert report.errors == 1
 
 
-def test_a_struct_without_its_required_fields_is_a_warning(build_files: Build) -> None:
+def test_a_struct_needs_its_required_fields(build_files: Build) -> None:
     _, report = build_files("struct A { 1: required i32 a, 2: required i32 b = 1 }\nconst A X = {}")
-    assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("constant.field.missing", "warning")]
+    assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("constant.field.missing", "error")]
+
+
+def test_a_union_needs_one_field(build_files: Build) -> None:
+    _, report = build_files("union U { 1: i32 a }\nconst U X = {}")
+    assert [diagnostic.name for diagnostic in report] == ["constant.union"]
+
+
+def test_a_union_with_a_default_needs_none(build_files: Build) -> None:
+    _, report = build_files("union U { 1: i32 a = 1 }\nconst U X = {}")
+    assert len(report) == 0
