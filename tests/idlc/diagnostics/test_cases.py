@@ -1,7 +1,7 @@
 """IDL that is wrong, and what is said about it, word for word.
 
 Each file under `cases/` holds one or more IDL files after lines `--- name`, then `--- report` and the expected text.
-`main.thrift` is compiled. After changing messages on purpose run once with `IDLC_UPDATE_EXPECTED=1` and read the diff.
+`main.thrift` is compiled. After changing messages on purpose run once with `IDLC_GOLDEN=update` and read the diff.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def test_report_reads_as_expected(case: Path, tmp_path: Path, monkeypatch: pytes
     loader = Loader(overlay={Path(name): text for name, text in found.items()})
     run_checks(build([Path("main.thrift")], loader, report), report, MODULES)
     actual = f"{render(report)}\n{summary(report)}\n"
-    if os.environ.get("IDLC_UPDATE_EXPECTED"):
+    if os.environ.get("IDLC_GOLDEN") == "update":
         inputs = "".join(f"--- {name}\n{text}" for name, text in found.items())
         case.write_text(f"{inputs}--- report\n{actual}", encoding="utf-8")
-    assert actual == expected or os.environ.get("IDLC_UPDATE_EXPECTED")
+        expected = actual
+    assert actual == expected
 
 
 def test_there_are_cases() -> None:
