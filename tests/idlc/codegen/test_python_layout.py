@@ -42,11 +42,11 @@ def test_the_namespace_is_found_as_apache_thrift_finds_it(generate, namespaces: 
     [
         ("a-b.thrift", "a_b.a_b"),
         ("class.thrift", "class_.class_"),
-        ("2fa.thrift", "_2fa._2fa"),
+        ("2fa.thrift", "n2fa.n2fa"),
         ("v1.0.thrift", "v1_0.v1_0"),
         ("user.idl", "user.user"),
         ("größe.thrift", "größe.größe"),
-        ("_hidden.thrift", "_hidden._hidden"),
+        ("_hidden.thrift", "hidden_.hidden_"),
     ],
 )
 def test_file_names_that_are_no_python_names(generate, file: str, module: str) -> None:

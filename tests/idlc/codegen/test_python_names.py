@@ -59,7 +59,20 @@ def test_top_level_names_avoid_what_every_stub_uses(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("stem", "expected"),
-    [("a-b", "a_b"), ("class", "class_"), ("2fa", "_2fa"), ("a.b", "a_b"), ("user", "user"), ("a b", "a_b")],
+    [
+        ("user", "user"),
+        ("a-b", "a_b"),
+        ("a.b", "a_b"),
+        ("a b", "a_b"),
+        ("class", "class_"),
+        ("2fa", "n2fa"),
+        ("_hidden", "hidden_"),
+        ("__init__", "init_"),
+        ("_2", "n2_"),
+        ("_", "n_"),
+        ("-", "n_"),
+        ("TYPE_CHECKING", "TYPE_CHECKING_"),
+    ],
 )
 def test_module_file_names(stem: str, expected: str) -> None:
     assert names.module_file_name(stem) == expected

@@ -1,0 +1,8 @@
+namespace py acme.services.base
+
+enum Order { UP, DOWN }
+
+service Base {
+  string version(),
+  oneway void reset(),
+}

@@ -1,0 +1,28 @@
+namespace py acme.services
+include "base.thrift"
+
+struct User { 1: required i64 id, 2: optional string name }
+exception NotFound { 1: required i64 id }
+exception Busy { 1: i32 retry_after_ms }
+
+/** Looks users up. */
+service UserService extends base.Base {
+  /** Fetch one user. */
+  User get(/** Which one. */ 1: i64 id) throws (/** There is none. */ 1: NotFound e, 2: Busy b),
+  list<User> find(1: string name, 2: i32 limit = 10, 3: base.Order order = base.Order.UP, 4: optional list<i64> of),
+  map<string, list<User>> group_by_a_property_of_the_users(1: map<i64, User> users, 2: set<string> properties_to_group_by),
+  void save(1: User user) throws (1: Busy b),
+  oneway void touch(1: i64 id),
+  bool exists(1: i64 id),
+  User old(1: i64 id) (deprecated = "use get"),
+  void close(),
+  void import(1: string from, 2: string self),
+}
+
+service Admin extends UserService {
+  void purge(),
+}
+
+service Empty {}
+
+service lower { i32 ping() }
