@@ -1,0 +1,112 @@
+"""Wheel and sdist: what is in them, and that the wheel works where there is no checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    env |= {"IDLC_CACHE_DIR": str(cwd / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tracked() -> set[str]:
+    """The files of a checkout; those of an unpacked sdist, where there is no git, are all there are."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+    return {name for name in done.stdout.splitlines() if (ROOT / name).is_file()}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the checkout's files, so that a build neither sees nor leaves anything else."""
+    folder = tmp_path / "source"
+    for name in tracked():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+IDL = """
+namespace py demo
+struct User { 1: required i64 id, 2: list<string> names = ["ada"] }
+service Users { User get(1: i64 id) }
+"""
+
+USE = """
+import idlc, idlrt, sys
+from demo import User, UsersClient, users
+from idlrt.testing import connected
+
+class Handler:
+    def get(self, id):
+        return User(id=id)
+
+assert idlrt.decode(User, idlrt.encode(User(id=1))) == User(id=1)
+with connected(UsersClient, users(Handler())) as client:
+    assert client.get(7).names == ["ada"]
+print(idlc.__file__)
+print(idlrt.__file__)
+"""
+
+
+def test_a_built_wheel_compiles_and_serves_in_an_empty_environment(source: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--outdir", tmp_path / "dist", cwd=source)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    assert_complete_wheel(wheel)
+    assert_complete_sdist(sdist)
+
+    # The sdist's own build came first: `build` makes the wheel from it.
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "demo.thrift").write_text(IDL, encoding="utf-8")
+    printed = run(tmp_path / "venv" / "bin" / "idlc", "demo.thrift", "-o", ".", cwd=away)
+    assert printed == ".: 3 files, 3 written, 0 unchanged\n"
+    places = run(python, "-c", USE, cwd=away).splitlines()
+    assert all(Path(place).is_relative_to(tmp_path / "venv") for place in places)
+
+
+def assert_complete_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {name for name in tracked() if name.startswith("idlc/")}
+    wanted |= {name.removeprefix("runtime/") for name in tracked() if name.startswith("runtime/")}
+    wanted |= {f"idlc/{name}" for name in tracked() if name.startswith(("grammars/", "templates/"))}
+    assert wanted <= names
+    assert {
+        "idlc/py.typed",
+        "idlrt/py.typed",
+        "idlc/grammars/thrift.lark",
+        "idlc/templates/python/module.py.j2",
+    } <= names
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"idlc", "idlrt"}
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def assert_complete_sdist(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = ("idlc/", "runtime/", "grammars/", "templates/", "tests/", "samples/")
+    assert {name for name in tracked() if name.startswith(wanted)} <= names
+    assert {"pyproject.toml", "Makefile", "README.md", "LICENSE"} <= names
