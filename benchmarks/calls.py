@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import dialect
-
 from benchmarks.stubs import ours
 from benchmarks.table import Table, middle, progress, unit
+from idlrt.wire.connection import ClientConnection
+from idlrt.wire.dialect import dialect
 
 __all__ = ["run"]
 

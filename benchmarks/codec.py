@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from idlrt.wire import BinaryProtocol
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
 from thrift.transport.TTransport import TMemoryBuffer
 from thriftpy2.protocol import TCyBinaryProtocol
@@ -16,6 +15,7 @@ from thriftpy2.transport.memory import TMemoryBuffer as Thriftpy2Buffer
 
 from benchmarks.stubs import apache, ours, theirs
 from benchmarks.table import Table, measure, middle, progress, unit
+from idlrt.wire import BinaryProtocol
 
 __all__ = ["run"]
 

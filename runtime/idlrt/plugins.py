@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 import threading
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from idlrt.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["Plugins", "UnknownPlugin"]
 
@@ -38,6 +40,8 @@ class Plugins(Generic[T]):
 
     def _entries(self) -> dict[str, EntryPoint]:
         if self._found is None:
+            from importlib.metadata import entry_points  # dear to import, and most programs need no look-up
+
             self._found = {entry.name: entry for entry in entry_points(group=self.group)}
         return self._found
 

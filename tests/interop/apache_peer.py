@@ -8,6 +8,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from peer_values import from_peer, to_peer
+from thrift.protocol.TBase import TBase
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated, TBinaryProtocolFactory
+from thrift.server.TServer import TThreadedServer
+from thrift.Thrift import TApplicationException, TException, TFrozenDict, TMessageType, TProcessor, TType
+from thrift.transport.TSocket import TServerSocket, TSocket
+from thrift.transport.TTransport import TBufferedTransportFactory, TFramedTransportFactory, TMemoryBuffer
+from thrift.TRecursive import fix_spec
+
 from idlrt.errors import ApplicationError
 from idlrt.spec import (
     BaseType,
@@ -25,14 +34,6 @@ from idlrt.spec import (
     optional,
     struct,
 )
-from peer_values import from_peer, to_peer
-from thrift.protocol.TBase import TBase
-from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated, TBinaryProtocolFactory
-from thrift.server.TServer import TThreadedServer
-from thrift.Thrift import TApplicationException, TException, TFrozenDict, TMessageType, TProcessor, TType
-from thrift.transport.TSocket import TServerSocket, TSocket
-from thrift.transport.TTransport import TBufferedTransportFactory, TFramedTransportFactory, TMemoryBuffer
-from thrift.TRecursive import fix_spec
 
 _BASE = {
     "bool": TType.BOOL,

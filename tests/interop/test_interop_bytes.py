@@ -8,12 +8,13 @@ from pathlib import Path
 import peer_samples
 import pytest
 from apache_peer import ApachePeer
+from thriftpy2_peer import Thriftpy2Peer
+
 from idlrt.wire import BinaryProtocol
 from idlrt.wire.connection import ClientConnection, ServerConnection
 from idlrt.wire.dialect import Dialect, detector
 from idlrt.wire.framing import Unframed
 from idlrt.wire.protocol import DEFAULT_LIMITS
-from thriftpy2_peer import Thriftpy2Peer
 
 IDL = Path(__file__).with_name("interop.thrift")
 PROTOCOL = BinaryProtocol()

@@ -10,9 +10,10 @@ from pathlib import Path
 import peer_samples
 import pytest
 from apache_peer import ApachePeer
+from thriftpy2_peer import Thriftpy2Peer
+
 from idlrt import Server
 from idlrt.errors import ApplicationCode, ApplicationError
-from thriftpy2_peer import Thriftpy2Peer
 
 IDL = Path(__file__).with_name("interop.thrift")
 PEERS = ["apache", "apache accelerated", "thriftpy2", "thriftpy2 accelerated"]

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import thriftpy2
-from idlrt.errors import ApplicationError
-from idlrt.spec import DeclaredError, Service, struct
 from peer_values import from_peer, to_peer
 from thriftpy2.protocol import TCyBinaryProtocolFactory
 
@@ -24,6 +22,9 @@ from thriftpy2.transport import TCyBufferedTransportFactory, TCyFramedTransportF
 from thriftpy2.transport.buffered import TBufferedTransportFactory
 from thriftpy2.transport.framed import TFramedTransportFactory
 from thriftpy2.transport.memory import TCyMemoryBuffer, TMemoryBuffer
+
+from idlrt.errors import ApplicationError
+from idlrt.spec import DeclaredError, Service, struct
 
 _numbers = itertools.count()
 

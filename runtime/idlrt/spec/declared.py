@@ -25,7 +25,10 @@ class _DeclaredErrorType(type):
     """Makes slots of annotated fields, and keeps their defaults in `__declared_defaults__`."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _DeclaredErrorType:
-        table: tuple[Field[Any], ...] = namespace.get("__thrift_fields__", ())
+        if "__thrift_fields__" not in namespace:  # somebody's subclass: it has the fields of its base
+            namespace.setdefault("__slots__", ())
+            return super().__new__(mcs, name, bases, namespace)
+        table: tuple[Field[Any], ...] = namespace["__thrift_fields__"]
         # The table is in wire order; the annotations are in the order of the IDL.
         attributes = {field.attribute for field in table}
         names = [key for key in namespace.get("__annotations__", {}) if key in attributes]

@@ -93,9 +93,7 @@ class _Reader:
         return self.source.constant("U", struct.Struct(format).unpack_from, key=format)
 
 
-def compile_struct_reader(
-    cls: Any, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool = False
-) -> Read:
+def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool = False) -> Read:
     """The reader of a generated class.
 
     Args:
@@ -131,9 +129,7 @@ def compile_struct_reader(
             elif not is_union and callable(default):
                 source.line(f"if {variable} is MISSING: {variable} = {source.constant('D', default)}()")
         constructor = source.constant("C", cls)
-        keywords = ", ".join(
-            f"{field.attribute}={variable}" for field, variable in zip(fields, variables, strict=True)
-        )
+        keywords = ", ".join(f"{field.attribute}={variable}" for field, variable in zip(fields, variables, strict=True))
         if is_union:
             source.line(f"if unknown and {' and '.join([f'{v} is None' for v in variables] or ['True'])}:")
             source.line(f" return {source.constant('empty', _empty_union)}({constructor}), p + 1")
@@ -317,9 +313,7 @@ def _read_list_head(reader: _Reader, length: str, element: int, label: str) -> N
     source.line(f"if {kind} != {element} and {length}: raise wrong_elements(p, {kind}, {element}, {label!r})")
 
 
-def _read_elements(
-    reader: _Reader, type: ListType[Any] | SetType[Any], length: str, target: str, label: str
-) -> None:
+def _read_elements(reader: _Reader, type: ListType[Any] | SetType[Any], length: str, target: str, label: str) -> None:
     source = reader.source
     if isinstance(type, ListType):
         make = "tuple" if type.is_frozen else "list"

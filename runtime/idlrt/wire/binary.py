@@ -33,6 +33,9 @@ _pack_old_tail = struct.Struct(">Bi").pack
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
 _unpack_old_tail = struct.Struct(">Bi").unpack_from
+# A peer that makes names up cannot make this grow without end.
+_HEADS_KEPT = 1024
+_KEPT_NAME = 128
 _KINDS: dict[int, MessageKind] = {kind.value: kind for kind in MessageKind}
 
 # What writing an unsuitable value, and reading unsuitable bytes, can raise inside compiled functions.
@@ -55,6 +58,7 @@ class BinaryProtocol:
         self.strict = strict
         self._lock = threading.Lock()
         self._structs: dict[type, _Codec[Any]] = {}
+        self._heads: dict[bytes, tuple[MessageKind, str]] = {}
 
     def struct(self, cls: type[T]) -> _Codec[T]:
         """See `WireProtocol.struct`."""
@@ -82,6 +86,12 @@ class BinaryProtocol:
         try:
             (first,) = _unpack_u32(data, start)
             if first & 0x80000000:
+                # The same few methods are called again and again: their heads are looked up whole.
+                (length,) = _unpack_u32(data, start + 4)
+                end = start + 8 + length
+                known = self._heads.get(data[start:end]) if length <= _KEPT_NAME else None
+                if known is not None:
+                    return MessageHead(known[0], known[1], _unpack_i32(data, end)[0]), end + 4
                 if first & 0xFFFFFF00 != _VERSION:
                     what = f"version {first >> 16:#x} is not binary's {_VERSION >> 16:#x}"
                     raise RemoteProtocolError(f"cannot read the message: {what}")
@@ -99,7 +109,10 @@ class BinaryProtocol:
             kind = _KINDS.get(number)
             if kind is None:
                 raise RemoteProtocolError(f"cannot read the message: there is no kind of message {number}")
-            return MessageHead(kind, data[offset:end].decode(), sequence_id), after
+            name = data[offset:end].decode()
+            if first & 0x80000000 and length <= _KEPT_NAME and len(self._heads) < _HEADS_KEPT:
+                self._heads[data[start:end]] = (kind, name)
+            return MessageHead(kind, name, sequence_id), after
         except (struct.error, UnicodeDecodeError) as error:
             raise RemoteProtocolError(f"cannot read the message's head: {error}") from None
 

@@ -7,13 +7,13 @@ import enum
 import keyword
 import pickle
 
-import idlrt
 import msgspec
 import pytest
+
+import idlrt
+from idlc.codegen.python import names
 from idlrt import codegen as rpc
 from idlrt.testing import connected
-
-from idlc.codegen.python import names
 
 
 def test_every_keyword_of_this_python_is_escaped() -> None:

@@ -7,8 +7,9 @@ import inspect
 import typing
 import warnings
 
-import idlrt
 import pytest
+
+import idlrt
 from idlrt.testing import connected
 
 

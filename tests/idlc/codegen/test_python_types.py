@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 
-import idlrt
 import msgspec
 import pytest
+
+import idlrt
 from idlrt import codegen as rpc
 
 COLOR = "enum Color { RED = 1, GREEN = 2 }\nstruct Car { 1: Color color, 2: list<Color> more, 3: map<Color, i32> by }"

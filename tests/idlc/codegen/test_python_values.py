@@ -6,13 +6,13 @@ import ast
 import math
 import uuid
 
-import idlrt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from idlrt import codegen as rpc
 
+import idlrt
 from idlc.codegen.python.values import quoted
+from idlrt import codegen as rpc
 
 
 @given(st.text())

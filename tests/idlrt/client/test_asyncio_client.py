@@ -21,6 +21,7 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,

@@ -22,6 +22,7 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
+
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Call, Endpoint
 from idlrt.errors import ApplicationError, ConfigurationError

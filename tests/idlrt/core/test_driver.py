@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from idlrt.core import AsyncioDriver, BlockingDriver, Driver, drive
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hand_written import GET
+
 from idlrt.core import BlockingDriver, Call, Deadline, Endpoint, drive, stack
 
 

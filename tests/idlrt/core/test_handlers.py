@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hand_written import SERVICE, AsyncUsers, Users
+
 from idlrt.core import bind
 from idlrt.errors import ConfigurationError
 from idlrt.spec import VOID, Method, Service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address
 

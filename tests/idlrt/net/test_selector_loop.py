@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from idlrt.net import Address, Channel, Listener, SelectorLoop, listen
 
 

@@ -27,6 +27,7 @@ from hand_written import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from idlrt.server import Server
 from idlrt.wire import Limits
 

@@ -32,6 +32,7 @@ from hand_written import (
     requests,
     user_service,
 )
+
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost, NotSent
 from idlrt.server import Server
 from idlrt.wire.connection import ClientConnection, answer_of

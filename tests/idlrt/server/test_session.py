@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
+
 from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.server.session import Session, Surroundings
 from idlrt.spec import Method

@@ -17,6 +17,7 @@ from hand_written import (
     UserServiceClient,
     user_service,
 )
+
 from idlrt.errors import ApplicationError, DeadlineExceeded, NotSent
 from idlrt.testing import connected
 

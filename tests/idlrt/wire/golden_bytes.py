@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import wire_types as t
+
 from idlrt.codegen import FrozenMap
 
 _UID = UUID("00112233-4455-6677-8899-aabbccddeeff")

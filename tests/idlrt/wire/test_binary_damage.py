@@ -9,6 +9,7 @@ import wire_types as t
 from golden_bytes import GOLDEN, golden
 from hypothesis import given
 from hypothesis import strategies as st
+
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
 from idlrt.wire._binary_reader import PADDING

@@ -8,6 +8,7 @@ import struct
 import pytest
 import wire_types as t
 from golden_bytes import GOLDEN, HEADS, golden
+
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits, MessageHead, MessageKind, TypeId
 

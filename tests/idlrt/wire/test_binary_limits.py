@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 import wire_types as t
+
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
 

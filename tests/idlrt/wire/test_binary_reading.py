@@ -6,6 +6,7 @@ import random
 
 import pytest
 import wire_types as t
+
 from idlrt import spec
 from idlrt.errors import RemoteProtocolError
 from idlrt.spec import which

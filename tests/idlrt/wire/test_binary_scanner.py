@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import wire_types as t
 from golden_bytes import GOLDEN, HEADS, golden
+
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
 

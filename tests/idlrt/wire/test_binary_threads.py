@@ -8,6 +8,7 @@ import threading
 import pytest
 import wire_types as t
 from golden_bytes import GOLDEN, golden
+
 from idlrt.wire import BinaryProtocol
 
 THREADS = 16

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 import wire_types as t
+
 from idlrt.errors import LocalProtocolError
 from idlrt.wire import BinaryProtocol
 

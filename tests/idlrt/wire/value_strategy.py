@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from hypothesis import strategies as st
+
 from idlrt.spec import (
     BaseType,
     EnumType,

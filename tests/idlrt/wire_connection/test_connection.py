@@ -8,6 +8,7 @@ import pytest
 from hand_written import GET, JOIN, POKE, User, dialects, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError
 from idlrt.wire import BinaryProtocol, Limits, MessageKind

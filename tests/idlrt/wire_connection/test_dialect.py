@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hand_written import GET, dialects, requests
+
 from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import UnknownPlugin
 from idlrt.wire.connection import ServerConnection

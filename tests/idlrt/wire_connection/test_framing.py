@@ -9,6 +9,7 @@ import pytest
 from hand_written import GET, JOIN, requests
 from hypothesis import given
 from hypothesis import strategies as st
+
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
 from idlrt.wire.dialect import dialect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hand_written import GET, JOIN, PING, NotFound, User
+
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError
 from idlrt.wire import BinaryProtocol
