@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
+# Packages that carry real IDL files (Hive, Impala, HBase, Baseplate), unpacked for tests/real_idl and never imported.
+IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -16,13 +18,14 @@ help: ## show this list
 
 setup: $(READY) ## create .venv and install everything needed to develop
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml Makefile
 	@echo "==> creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "==> installing (a minute or so)"
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --progress-bar on --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/idl-samples $(IDL_SAMPLES)
 	@touch $(READY)
 	@echo "==> ready"
 
