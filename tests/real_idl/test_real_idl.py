@@ -1,7 +1,7 @@
 """IDL files that other people wrote: Hive's metastore and TCLIService, Impala, HBase, Baseplate.
 
-They come with packages that `make setup` unpacks (without their dependencies) beside the environment; none of them is
-part of this project. `IDLC_IDL_CORPUS` may name a folder with more: every `.thrift` and `.idl` file below it must compile.
+They come with packages that `make setup` unpacks (without their dependencies) beside the environment; none of
+them is part of this project. `IDLC_IDL_CORPUS` may name folders with more: every file below them must compile.
 """
 
 from __future__ import annotations
