@@ -1,9 +1,10 @@
 """Compiles a table of fields into a Python function that reads it from the binary protocol.
 
-The function tries the fields in the order in which writers write them. One `struct` call reads a field's
-head (type and id, compared as three bytes) together with the four bytes behind it, which are already the
-value, or the length, of most types. What no field took, out of order or unknown, goes round the loop again
-or is skipped. The text for
+The function first expects what most writers write: all fields, in order, with lengths below 256. Then one
+`struct` call reads everything up to the next value of unknown length (`_binary_expected`). From the first
+surprise on it takes fields as they come: one call reads a field's head (type and id, compared as three
+bytes) together with the four bytes behind it, which are already the value, or the length, of most types. What
+no field took, out of order or unknown, goes round the loop again or is skipped. The text for
 
     1: required i64 id   2: optional string name
 
@@ -12,6 +13,13 @@ is
     def read(d, p, end, depth):
      if depth < 0: ...
      f0 = MISSING; f1 = None
+     while True:
+      h, f0, g, b = U9(d, p)
+      if h != K1 or g != K2: f0 = MISSING; break
+      f1 = b.decode(); p += 18 + len(b)
+      if d[p]: break
+      if p >= end: raise too_short(...)
+      return C(id=f0, name=f1), p + 1
      while True:
       q = p; h, x = U(d, p)
       if h == K1: f0, h, x = U1(d, p+3); p += 11
@@ -32,85 +40,43 @@ can say which field it was.
 from __future__ import annotations
 
 import struct
-import uuid
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from idlrt.spec import (
-    BaseType,
-    DeclaredError,
-    EnumType,
-    Field,
-    FrozenMap,
-    ListType,
-    MapType,
-    SetType,
-    StructType,
-    Type,
-    Union,
-)
+from idlrt.spec import BaseType, DeclaredError, EnumType, Field, ListType, SetType, Type, Union
+from idlrt.wire._binary_expected import read_expected, read_many_expected
 from idlrt.wire._binary_layout import MINIMUM_SIZES, format_of, type_id
-from idlrt.wire._binary_skip import missing, over_limit, skip, too_deep, too_short, wrong_elements
+from idlrt.wire._binary_values import (
+    MISSING,
+    PADDING,
+    Read,
+    Reader,
+    ReadMany,
+    member,
+    read_elements,
+    read_length,
+    read_list_head,
+    read_value,
+    string_start,
+)
 from idlrt.wire._source import Source
-from idlrt.wire.protocol import Limits
 
-__all__ = ["PADDING", "Read", "compile_record_reader", "compile_struct_reader"]
-
-Read: TypeAlias = Callable[[bytes, int, int, int], tuple[Any, int]]
-"""`(data with PADDING behind it, offset, offset where the data ends, structs that may still nest)` → value, offset."""
-
-PADDING = bytes(32)
-
-_MISSING: Any = msgspec.UNSET
+__all__ = ["PADDING", "Read", "ReadMany", "compile_many_reader", "compile_record_reader", "compile_struct_reader"]
 
 
-class _Reader:
-    """What all functions of one reader share while it is written."""
-
-    def __init__(self, label: str, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool) -> None:
-        self.label = label
-        self.limits = limits
-        self.is_careful = is_careful
-        self.nested = nested
-        self.source = Source(
-            {
-                "MISSING": _MISSING,
-                "UUID": uuid.UUID,
-                "FrozenMap": FrozenMap,
-                "missing": missing,
-                "over_limit": over_limit,
-                "skip": skip,
-                "too_deep": too_deep,
-                "too_short": too_short,
-                "wrong_elements": wrong_elements,
-                "max_depth": limits.max_depth,
-            }
-        )
-
-    def unpacker(self, format: str) -> str:
-        return self.source.constant("U", struct.Struct(format).unpack_from, key=format)
-
-
-def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read], *, is_careful: bool = False) -> Read:
-    """The reader of a generated class.
-
-    Args:
-        nested: gives the reader of another class; called when that class is first read.
-        is_careful: check every step, to say exactly what is wrong.
-    """
-    reader = _Reader(cls.__name__, limits, nested, is_careful=is_careful)
+def compile_struct_reader(cls: Any, reader: Reader) -> Read:
+    """The reader of a generated class."""
     source = reader.source
-    fields = sorted(cls.__thrift_fields__, key=lambda field: field.id)
+    fields, variables, answer = _parts(cls, source)
     defaults = _class_defaults(cls)
-    variables = [f"f{index}" for index in range(len(fields))]
     is_union = issubclass(cls, Union)
     with source.block("def read(d, p, end, depth):"):
         source.line(f"if depth < 0: raise too_deep(p, {reader.label!r}, max_depth)")
         initial: dict[str, list[str]] = {}
         for field, variable in zip(fields, variables, strict=True):
-            default = None if is_union else defaults.get(field.attribute, _MISSING)
+            default = None if is_union else defaults.get(field.attribute, MISSING)
             if field.is_required or not (default is None or isinstance(default, (int, float, str, bytes))):
                 value = "MISSING"
             else:
@@ -120,48 +86,72 @@ def compile_struct_reader(cls: Any, limits: Limits, nested: Callable[[Any], Read
             source.line(f"{' = '.join(names)} = {value}")
         if is_union:
             source.line("unknown = False")
+        elif not reader.is_careful:
+            unset = {name: value for value, names in initial.items() for name in names}
+            read_expected(reader, fields, variables, unset, answer)
         _read_fields(reader, fields, variables, is_union=is_union)
         for field, variable in zip(fields, variables, strict=True):
-            default = defaults.get(field.attribute, _MISSING)
+            default = defaults.get(field.attribute, MISSING)
             if field.is_required:
                 with source.block(f"if {variable} is MISSING:"):
                     source.line(f"raise missing(p, {reader.label!r}, {field.name!r})")
             elif not is_union and callable(default):
                 source.line(f"if {variable} is MISSING: {variable} = {source.constant('D', default)}()")
-        constructor = source.constant("C", cls)
-        keywords = ", ".join(f"{field.attribute}={variable}" for field, variable in zip(fields, variables, strict=True))
         if is_union:
             source.line(f"if unknown and {' and '.join([f'{v} is None' for v in variables] or ['True'])}:")
-            source.line(f" return {source.constant('empty', _empty_union)}({constructor}), p + 1")
-        source.line(f"return {constructor}({keywords}), p + 1")
+            source.line(f" return {source.constant('empty', _empty_union)}({source.constant('C', cls)}), p + 1")
+        source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", f"<binary reader of {reader.label}>")
     return compiled
 
 
-def compile_record_reader(
-    fields: Sequence[Field[Any]],
-    defaults: Sequence[Any],
-    limits: Limits,
-    nested: Callable[[Any], Read],
-    *,
-    is_careful: bool = False,
-) -> Read:
+def compile_many_reader(cls: Any, reader: Reader, one: Read) -> ReadMany:
+    """The reader of a row of values of a generated class; `one` reads a single one."""
+    source = reader.source
+    fields, variables, answer = _parts(cls, source)
+    source.names["one"] = one
+    with source.block("def read_many(d, p, end, depth, n):"):
+        source.line(f"if depth < 0: raise too_deep(p, {reader.label!r}, max_depth)")
+        if issubclass(cls, Union):
+            source.line("many = []")
+            source.line("for _ in range(n): one_more, p = one(d, p, end, depth); many.append(one_more)")
+            source.line("return many, p")
+        else:
+            read_many_expected(reader, fields, variables, answer)
+    compiled: ReadMany = source.function("read_many", f"<binary reader of many {reader.label}>")
+    return compiled
+
+
+def _parts(cls: Any, source: Source) -> tuple[list[Field[Any]], list[str], str]:
+    """The fields of a class in the order of the wire, a variable for each, and what makes the value of them."""
+    fields = sorted(cls.__thrift_fields__, key=lambda field: field.id)
+    variables = [f"f{index}" for index in range(len(fields))]
+    pairs = zip(fields, variables, strict=True)
+    keywords = ", ".join(f"{field.attribute}={variable}" for field, variable in pairs)
+    return fields, variables, f"{source.constant('C', cls)}({keywords})"
+
+
+def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any], reader: Reader) -> Read:
     """The reader of fields without a class: it answers a tuple in the order of `fields`."""
-    reader = _Reader("arguments", limits, nested, is_careful=is_careful)
     source = reader.source
     variables = {field.id: f"f{index}" for index, field in enumerate(fields)}
     in_order = sorted(fields, key=lambda field: field.id)
+    answer = f"({''.join(variables[field.id] + ', ' for field in fields)})"
     with source.block("def read(d, p, end, depth):"):
+        unset: dict[str, str] = {}
         for index, field in enumerate(fields):
             default = defaults[index] if index < len(defaults) else None
             initial = "MISSING" if field.is_required else source.constant("D", default, key=("default", index))
+            unset[variables[field.id]] = initial
             source.line(f"{variables[field.id]} = {initial}")
+        if not reader.is_careful and not (in_order and in_order[0].id == 0):  # of a result only one field is there
+            read_expected(reader, in_order, [variables[field.id] for field in in_order], unset, answer)
         _read_fields(reader, in_order, [variables[field.id] for field in in_order], is_union=False)
         for field in fields:
             if field.is_required:
                 with source.block(f"if {variables[field.id]} is MISSING:"):
                     source.line(f"raise missing(p, {reader.label!r}, {field.name!r})")
-        source.line(f"return ({''.join(variables[field.id] + ', ' for field in fields)}), p + 1")
+        source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", "<binary reader of record>")
     return compiled
 
@@ -187,12 +177,12 @@ def _class_defaults(cls: Any) -> dict[str, Any]:
 def _empty_union(cls: Any) -> Any:
     """A union whose set field only a newer peer knows."""
     name = cls.__struct_fields__[0]
-    union = cls(**{name: _MISSING})
+    union = cls(**{name: MISSING})
     setattr(union, name, None)
     return union
 
 
-def _read_fields(reader: _Reader, fields: Sequence[Field[Any]], variables: list[str], *, is_union: bool) -> None:
+def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], *, is_union: bool) -> None:
     source = reader.source
     head_and_word = reader.unpacker(">3sI")
     with source.block("while True:"):
@@ -215,7 +205,7 @@ def _read_fields(reader: _Reader, fields: Sequence[Field[Any]], variables: list[
     source.line("if p >= end: raise too_short(p, 1, end, " + repr(reader.label) + ")")
 
 
-def _read_after_head(reader: _Reader, type: Type[Any], target: str, label: str) -> None:
+def _read_after_head(reader: Reader, type: Type[Any], target: str, label: str) -> None:
     """Read the value whose head is at `p`; `x` holds the four bytes behind the head."""
     source = reader.source
     match type:
@@ -226,9 +216,9 @@ def _read_after_head(reader: _Reader, type: Type[Any], target: str, label: str) 
         case EnumType() as enum_type:
             number = source.local("n")
             source.line(f"{number} = x if x < 0x80000000 else x - 0x100000000; p += 7")
-            source.line(f"{target} = {_member(source, enum_type, number)}")
+            source.line(f"{target} = {member(source, enum_type, number)}")
         case BaseType(name="string" | "binary" as name):
-            start = _string_start(reader, "x", "p+7", label)
+            start = string_start(reader, "x", "p+7", label)
             source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
         case ListType() | SetType() as sequence:
             length, element = source.local("n"), type_id(sequence.element)
@@ -237,146 +227,9 @@ def _read_after_head(reader: _Reader, type: Type[Any], target: str, label: str) 
                 source.line(f"{length} = d[p+7]; p += 8")
             with source.block("else:"):
                 source.line("p += 3")
-                _read_list_head(reader, length, element, label)
-            _read_length(reader, length, MINIMUM_SIZES[element], label)
-            _read_elements(reader, sequence, length, target, label)
+                read_list_head(reader, length, element, label)
+            read_length(reader, length, MINIMUM_SIZES[element], label)
+            read_elements(reader, sequence, length, target, label)
         case _:
             source.line("p += 3")
-            _read_value(reader, type, target, label)
-
-
-def _string_start(reader: _Reader, length: str, start: str, label: str) -> str:
-    """Move `p` behind a string of `length` bytes that starts at `start`; answers where it starts."""
-    source = reader.source
-    name = source.local("s")
-    source.line(f"{name} = {start}; p = {name} + {length}")
-    if reader.is_careful:
-        source.line(f"if p > end: raise too_short({name}, {length}, end, {label!r})")
-    if reader.limits.max_string < reader.limits.max_message:
-        limit = reader.limits.max_string
-        source.line(f"if {length} > {limit}: raise over_limit({name}, {length}, 'max_string', {limit}, {label!r})")
-    return name
-
-
-def _member(source: Source, type: EnumType[Any], number: str) -> str:
-    """An expression for the enum's value of a number; calling the class costs three times a look-up."""
-    members = source.constant("M", type.cls._value2member_map_, key=id(type.cls))
-    return f"{members}[{number}] if {number} in {members} else {source.constant('E', type.cls)}({number})"
-
-
-def _read_value(reader: _Reader, type: Type[Any], target: str, label: str) -> None:
-    """Read the value at `p` into `target`, and leave `p` behind it."""
-    source = reader.source
-    match type:
-        case BaseType(name="bool"):
-            source.line(f"{target} = d[p] != 0; p += 1")
-        case BaseType(name="string" | "binary" as name):
-            length = source.local("n")
-            source.line(f"({length},) = {reader.unpacker('>I')}(d, p)")
-            start = _string_start(reader, length, "p+4", label)
-            source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
-        case BaseType(name="uuid"):
-            source.line(f"{target} = UUID(bytes=d[p:p+16]); p += 16")
-        case EnumType() as enum_type:
-            number = source.local("n")
-            source.line(f"({number},) = {reader.unpacker('>i')}(d, p); p += 4")
-            source.line(f"{target} = {_member(source, enum_type, number)}")
-        case BaseType() as base:
-            format = format_of(base) or ""
-            source.line(f"({target},) = {reader.unpacker('>' + format)}(d, p); p += {struct.calcsize('>' + format)}")
-        case StructType() as referred:
-            source.line(f"{target}, p = {_nested_name(reader, referred)}(d, p, end, depth - 1)")
-        case ListType() | SetType() as sequence:
-            length, element = source.local("n"), type_id(sequence.element)
-            _read_list_head(reader, length, element, label)
-            _read_length(reader, length, MINIMUM_SIZES[element], label)
-            _read_elements(reader, sequence, length, target, label)
-        case MapType() as mapping:
-            _read_map(reader, mapping, target, label)
-        case _:
-            raise TypeError(f"{type!r} cannot be read")
-
-
-def _read_length(reader: _Reader, length: str, minimum: int, label: str) -> None:
-    """Check a container's announced length against the rest of the message, and against the limit."""
-    source = reader.source
-    source.line(f"if {length} * {minimum} > end - p: raise too_short(p, {length} * {minimum}, end, {label!r})")
-    if reader.limits.max_container < reader.limits.max_message:
-        limit = reader.limits.max_container
-        source.line(f"if {length} > {limit}: raise over_limit(p, {length}, 'max_container', {limit}, {label!r})")
-
-
-def _read_list_head(reader: _Reader, length: str, element: int, label: str) -> None:
-    source = reader.source
-    kind = source.local("t")
-    source.line(f"{kind}, {length} = {reader.unpacker('>BI')}(d, p); p += 5")
-    source.line(f"if {kind} != {element} and {length}: raise wrong_elements(p, {kind}, {element}, {label!r})")
-
-
-def _read_elements(reader: _Reader, type: ListType[Any] | SetType[Any], length: str, target: str, label: str) -> None:
-    source = reader.source
-    if isinstance(type, ListType):
-        make = "tuple" if type.is_frozen else "list"
-    else:
-        make = "frozenset" if type.is_frozen else "set"
-    format = format_of(type.element)
-    if format is not None:  # numbers in a row are one `struct` call
-        size = struct.calcsize(">" + format)
-        unpack = source.constant("unpack", struct.unpack_from)
-        source.line(f"{target} = {make}({unpack}(f'>{{{length}}}{format}', d, p)); p += {length} * {size}")
-        return
-    if isinstance(type.element, BaseType) and type.element.name == "bool":
-        source.line(f"{target} = {make}([b != 0 for b in d[p:p+{length}]]); p += {length}")
-        return
-    items, item = source.local("l"), source.local("e")
-    source.line(f"{items} = []; add{items} = {items}.append")
-    with source.block(f"for _ in range({length}):"):
-        _read_value(reader, type.element, item, label)
-        source.line(f"add{items}({item})")
-    source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
-
-
-def _read_map(reader: _Reader, type: MapType[Any], target: str, label: str) -> None:
-    source = reader.source
-    key_id, value_id = type_id(type.key), type_id(type.value)
-    key_kind, value_kind, length = source.local("t"), source.local("t"), source.local("n")
-    source.line(f"{key_kind}, {value_kind}, {length} = {reader.unpacker('>BBI')}(d, p); p += 6")
-    _read_length(reader, length, MINIMUM_SIZES[key_id] + MINIMUM_SIZES[value_id], label)
-    with source.block(f"if {length} and ({key_kind} != {key_id} or {value_kind} != {value_id}):"):
-        source.line(f"raise wrong_elements(p, {key_kind}, {key_id}, {label!r}, {value_kind}, {value_id})")
-    items, key, value = source.local("m"), source.local("k"), source.local("w")
-    key_format, value_format = format_of(type.key), format_of(type.value)
-    if key_format is not None and value_format is not None:
-        pairs = struct.Struct(f">{key_format}{value_format}")
-        unpack = source.constant("I", pairs.iter_unpack, key=pairs.format)
-        source.line(f"{items} = dict({unpack}(d[p:p+{length}*{pairs.size}])); p += {length} * {pairs.size}")
-    elif isinstance(type.key, BaseType) and type.key.name == "string" and value_format is not None:
-        # The value and the length of the next key in one call; behind the last pair it reads on for nothing.
-        ahead, size = source.local("n"), struct.calcsize(">" + value_format)
-        source.line(f"{items} = {{}}; ({ahead},) = {reader.unpacker('>I')}(d, p)")
-        with source.block(f"for _ in range({length}):"):
-            start = _string_start(reader, ahead, "p+4", label)
-            source.line(f"{key} = d[{start}:p].decode()")
-            unpack = reader.unpacker(f">{value_format}I")
-            source.line(f"{items}[{key}], {ahead} = {unpack}(d, p); p += {size}")
-    else:
-        source.line(f"{items} = {{}}")
-        with source.block(f"for _ in range({length}):"):
-            _read_value(reader, type.key, key, label)
-            _read_value(reader, type.value, value, label)
-            source.line(f"{items}[{key}] = {value}")
-    source.line(f"{target} = {f'FrozenMap({items})' if type.is_frozen else items}")
-
-
-def _nested_name(reader: _Reader, type: StructType[Any]) -> str:
-    """A name for the reader of another class, which is compiled when it is first called."""
-    name = f"R{id(type)}"
-    names = reader.source.names
-
-    def first_call(data: bytes, start: int, end: int, depth: int) -> tuple[Any, int]:
-        read = names[name] = reader.nested(type.cls)
-        result: tuple[Any, int] = read(data, start, end, depth)
-        return result
-
-    names.setdefault(name, first_call)
-    return name
+            read_value(reader, type, target, label)

@@ -15,8 +15,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from idlrt.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from idlrt.spec import Field
-from idlrt.wire._binary_reader import PADDING, Read, compile_record_reader, compile_struct_reader
+from idlrt.wire._binary_reader import compile_many_reader, compile_record_reader, compile_struct_reader
 from idlrt.wire._binary_skip import BinaryScanner, over_limit, too_short
+from idlrt.wire._binary_values import PADDING, Read, Reader, ReadMany
 from idlrt.wire._binary_writer import compile_record_writer, compile_struct_writer
 from idlrt.wire.explain import explain_record, explain_struct
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, MessageHead
@@ -172,19 +173,25 @@ class _Reading:
 class _Codec(Generic[T]):
     """The codec of one class: a `StructCodec`, and the functions that other codecs call."""
 
-    __slots__ = ("_reading", "read", "write")
+    __slots__ = ("_cls", "_many", "_protocol", "_reading", "read", "write")
 
     def __init__(self, cls: type[T], protocol: BinaryProtocol) -> None:
         def make(is_careful: bool) -> Read:
-            def nested(other: type[Any]) -> Read:
-                codec = protocol.struct(other)
-                return codec.careful if is_careful else codec.read
+            return compile_struct_reader(cls, _reader(cls.__name__, protocol, is_careful))
 
-            return compile_struct_reader(cls, protocol.limits, nested, is_careful=is_careful)
-
+        self._cls = cls
+        self._protocol = protocol
+        self._many: ReadMany | None = None
         self.write = compile_struct_writer(cls, lambda other: protocol.struct(other).write)
         self._reading = _Reading(make, cls.__name__, protocol.limits)
         self.read = self._reading.read
+
+    @property
+    def read_many(self) -> ReadMany:
+        """Reads values in a row; compiled when it is first needed."""
+        if self._many is None:
+            self._many = compile_many_reader(self._cls, _reader(self._cls.__name__, self._protocol, False), self.read)
+        return self._many
 
     @property
     def careful(self) -> Read:
@@ -212,11 +219,7 @@ class _RecordCodec:
 
     def __init__(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...], protocol: BinaryProtocol) -> None:
         def make(is_careful: bool) -> Read:
-            def nested(other: type[Any]) -> Read:
-                codec = protocol.struct(other)
-                return codec.careful if is_careful else codec.read
-
-            return compile_record_reader(fields, defaults, protocol.limits, nested, is_careful=is_careful)
+            return compile_record_reader(fields, defaults, _reader("arguments", protocol, is_careful))
 
         self._fields = fields
         self._write = compile_record_writer(fields, lambda other: protocol.struct(other).write)
@@ -234,3 +237,14 @@ class _RecordCodec:
     def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
         """See `RecordCodec.decode`."""
         return self._reading.decode(data, start)
+
+
+def _reader(label: str, protocol: BinaryProtocol, is_careful: bool) -> Reader:
+    def nested(cls: type[Any]) -> Read:
+        codec = protocol.struct(cls)
+        return codec.careful if is_careful else codec.read
+
+    def nested_many(cls: type[Any]) -> ReadMany:
+        return protocol.struct(cls).read_many
+
+    return Reader(label, protocol.limits, nested, nested_many, is_careful=is_careful)

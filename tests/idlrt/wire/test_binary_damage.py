@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
-from idlrt.wire._binary_reader import PADDING
 from idlrt.wire._binary_skip import skip
+from idlrt.wire._binary_values import PADDING
 
 PROTOCOL = BinaryProtocol()
 SMALL = BinaryProtocol(Limits(max_message=10_000, max_string=100, max_container=20, max_depth=4))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from value_strategy import values
 
 from idlrt.wire import BinaryProtocol, Limits, MessageKind
-from idlrt.wire._binary_reader import PADDING
 from idlrt.wire._binary_skip import skip
+from idlrt.wire._binary_values import PADDING
 
 PROTOCOL = BinaryProtocol()
 LIMITED = BinaryProtocol(Limits(max_string=10**6, max_container=10**6))
