@@ -11,7 +11,8 @@ is
      add(P1(b"\\n\\0\\1", o.id))
      v1 = o.name
      if v1 is not None:
-      b2 = v1.encode(); n3 = len(b2)
+      b2 = v1.encode()
+      n3 = len(b2)
       add(b"\\v\\0\\2"); add(L[n3] if n3 < 256 else P2(n3)); add(b2)
      add(b"\\0")
 
@@ -23,15 +24,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
-from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
+from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
 
-__all__ = ["Add", "compile_record_writer", "compile_struct_writer"]
+__all__ = ["Add", "Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
 Add: TypeAlias = Callable[[bytes], None]
+Write: TypeAlias = Callable[[Any, Add], None]
+Nested: TypeAlias = Callable[[Any, bool], Write]
+"""Gives the writer of another class, of one value or of many in a row; called when that is first written."""
 
 
 # Most strings are short: looking four bytes up is twice as fast as packing them.
@@ -59,11 +64,10 @@ class _Pending:
     def number(self, format: str, expression: str) -> None:
         self._parts.append((format, expression))
 
-    def boolean(self, expression: str) -> None:
-        before = self._take_constant()
-        self.flush()
-        yes, no = (self._source.constant("K", before + value) for value in (b"\1", b"\0"))
-        self._source.line(f"add({yes} if {expression} else {no})")
+    @property
+    def has_numbers(self) -> bool:
+        """Whether a call is needed in any case."""
+        return any(not isinstance(part, bytes) for part in self._parts)
 
     def flush(self) -> None:
         parts, self._parts = self._parts, []
@@ -71,6 +75,9 @@ class _Pending:
             return
         if len(parts) == 1 and isinstance(parts[0], bytes):
             self._source.line(f"add({self._source.constant('K', parts[0])})")
+            return
+        if [part[0] for part in parts if not isinstance(part, bytes)] == ["?"]:
+            self._flush_boolean(parts)
             return
         format = ">"
         arguments: list[str] = []
@@ -84,21 +91,28 @@ class _Pending:
         packer = self._source.constant("P", struct.Struct(format).pack, key=format)
         self._source.line(f"add({packer}({', '.join(arguments)}))")
 
+    def _flush_boolean(self, parts: list[bytes | tuple[str, str]]) -> None:
+        """A single boolean among constants is a choice between two constants."""
+        [expression] = [part[1] for part in parts if not isinstance(part, bytes)]
+        choices = [b"".join(part if isinstance(part, bytes) else value for part in parts) for value in (b"\1", b"\0")]
+        yes, no = (self._source.constant("K", choice) for choice in choices)
+        self._source.line(f"add({yes} if {expression} else {no})")
 
-def compile_struct_writer(cls: Any, nested: Callable[[Any], Any]) -> Callable[[Any, Add], None]:
-    """The writer of a generated class.
 
-    Args:
-        nested: gives the writer of another class; called when that class is first written.
-    """
-    fields = sorted(cls.__thrift_fields__, key=_by_id)
+def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) -> Write:
+    """The writer of a generated class: of one value, or of many in a row."""
     source = Source({})
-    with source.block("def write(o, add):"):
-        _write_fields(source, [(field, f"o.{field.attribute}") for field in fields], nested)
+    fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
+    with source.block(f"def write({'many' if is_many else 'o'}, add):"):
+        if is_many:
+            with source.block("for o in many:"):
+                _write_fields(source, fields, nested)
+        else:
+            _write_fields(source, fields, nested)
     return _compiled(source, cls.__name__)
 
 
-def compile_record_writer(fields: Sequence[Field[Any]], nested: Callable[[Any], Any]) -> Callable[[Any, Add], None]:
+def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write:
     """The writer of fields without a class: its first argument has a value for each."""
     source = Source({})
     with source.block("def write(o, add):"):
@@ -109,8 +123,8 @@ def compile_record_writer(fields: Sequence[Field[Any]], nested: Callable[[Any], 
     return _compiled(source, "record")
 
 
-def _compiled(source: Source, name: str) -> Callable[[Any, Add], None]:
-    compiled: Callable[[Any, Add], None] = source.function("write", f"<binary writer of {name}>")
+def _compiled(source: Source, name: str) -> Write:
+    compiled: Write = source.function("write", f"<binary writer of {name}>")
     return compiled
 
 
@@ -118,7 +132,7 @@ def _by_id(field: Field[Any]) -> int:
     return field.id
 
 
-def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: Callable[[Any], Any]) -> None:
+def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
     pending = _Pending(source)
     for field, expression in fields:
         head = struct.pack(">bh", type_id(field.type), field.id)
@@ -137,20 +151,16 @@ def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: 
     pending.flush()
 
 
-def _write_value(
-    source: Source, pending: _Pending, type: Type[Any], expression: str, nested: Callable[[Any], Any]
-) -> None:
+def _write_value(source: Source, pending: _Pending, type: Type[Any], expression: str, nested: Nested) -> None:
     """Write one value. `expression` is evaluated once."""
     match type:
         case BaseType(name="bool"):
-            pending.boolean(expression)
+            pending.number("?", expression)
         case BaseType(name="string" | "binary" as name):
             data, length = source.local("b"), source.local("n")
             source.line(f"{data} = {expression}.encode()" if name == "string" else f"{data} = {expression}")
             source.line(f"{length} = len({data})")
-            pending.flush()
-            source.line(f"add({_lengths(source)}[{length}] if {length} < 256 else {_pack_length(source)}({length}))")
-            source.line(f"add({data})")
+            _write_bytes(source, pending, data, length)
         case BaseType(name="uuid"):
             pending.number("16s", f"{expression}.bytes")
         case BaseType() as base:
@@ -170,11 +180,41 @@ def _write_value(
             pending.flush()
             key, value = source.local("k"), source.local("w")
             with source.block(f"for {key}, {value} in {items}.items():"):
+                value_format = format_of(mapping.value)
+                if mapping.key == STRING and value_format is not None:
+                    _write_pair(source, key, value, value_format)
+                    return
                 _write_value(source, pending, mapping.key, key, nested)
                 _write_value(source, pending, mapping.value, value, nested)
                 pending.flush()
         case _:
             raise TypeError(f"{type!r} cannot be written")
+
+
+def _write_bytes(source: Source, pending: _Pending, data: str, length: str) -> None:
+    if pending.has_numbers:
+        pending.number("I", length)
+        pending.flush()
+    else:
+        pending.flush()
+        source.line(f"add({_lengths(source)}[{length}] if {length} < 256 else {_pack_length(source)}({length}))")
+    source.line(f"add({data})")
+
+
+@cache
+def _pairs(after: str) -> tuple[Callable[..., bytes], ...]:
+    """For each length below 256: what packs a length, a string of that length, and a number."""
+    return tuple(struct.Struct(f">I{length}s{after}").pack for length in range(256))
+
+
+def _write_pair(source: Source, key: str, value: str, value_format: str) -> None:
+    """Write a string and a number: one call if the string is short."""
+    data, length = source.local("b"), source.local("n")
+    source.line(f"{data} = {key}.encode(); {length} = len({data})")
+    short = source.constant("S", _pairs(value_format), key=("pairs", value_format))
+    number = source.constant("P", struct.Struct(">" + value_format).pack, key=">" + value_format)
+    source.line(f"if {length} < 256: add({short}[{length}]({length}, {data}, {value}))")
+    source.line(f"else: add({_pack_length(source)}({length})); add({data}); add({number}({value}))")
 
 
 def _lengths(source: Source) -> str:
@@ -186,7 +226,7 @@ def _pack_length(source: Source) -> str:
 
 
 def _write_sequence(
-    source: Source, pending: _Pending, type: ListType[Any] | SetType[Any], expression: str, nested: Callable[[Any], Any]
+    source: Source, pending: _Pending, type: ListType[Any] | SetType[Any], expression: str, nested: Nested
 ) -> None:
     items = source.local("l")
     source.line(f"{items} = {expression}")
@@ -199,17 +239,27 @@ def _write_sequence(
         source.line(f"add({packer}(f'>{{len({items})}}{format}', *{items}))")
         return
     item = source.local("e")
+    if type.element == STRING:
+        # `map` encodes without looking the method up for each.
+        data, length = source.local("b"), source.local("n")
+        with source.block(f"for {data} in map({source.constant('encode', str.encode)}, {items}):"):
+            source.line(f"{length} = len({data})")
+            _write_bytes(source, pending, data, length)
+        return
+    if isinstance(type.element, StructType):
+        source.line(f"{_nested_name(source, type.element, nested, is_many=True)}({items}, add)")
+        return
     with source.block(f"for {item} in {items}:"):
         _write_value(source, pending, type.element, item, nested)
         pending.flush()
 
 
-def _nested_name(source: Source, type: StructType[Any], nested: Callable[[Any], Any]) -> str:
-    """A name for the writer of another class, which is compiled when it is first called."""
-    name = f"W{id(type)}"
+def _nested_name(source: Source, type: StructType[Any], nested: Nested, *, is_many: bool = False) -> str:
+    """A name for a writer of another class, which is compiled when it is first called."""
+    name = f"{'L' if is_many else 'W'}{id(type)}"
 
     def first_call(value: Any, add: Add) -> None:
-        writer = source.names[name] = nested(type.cls)
+        writer = source.names[name] = nested(type.cls, is_many)
         writer(value, add)
 
     source.names.setdefault(name, first_call)

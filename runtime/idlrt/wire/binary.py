@@ -18,7 +18,7 @@ from idlrt.spec import Field
 from idlrt.wire._binary_reader import compile_many_reader, compile_record_reader, compile_struct_reader
 from idlrt.wire._binary_skip import BinaryScanner, over_limit, too_short
 from idlrt.wire._binary_values import PADDING, Read, Reader, ReadMany
-from idlrt.wire._binary_writer import compile_record_writer, compile_struct_writer
+from idlrt.wire._binary_writer import Nested, Write, compile_record_writer, compile_struct_writer
 from idlrt.wire.explain import explain_record, explain_struct
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, MessageHead
 from idlrt.wire.types import MessageKind
@@ -28,6 +28,7 @@ __all__ = ["BinaryProtocol"]
 T = TypeVar("T")
 
 _VERSION = 0x80010000
+_join = b"".join
 _pack_strict = struct.Struct(">II").pack
 _pack_u32 = struct.Struct(">I").pack
 _pack_old_tail = struct.Struct(">Bi").pack
@@ -173,7 +174,7 @@ class _Reading:
 class _Codec(Generic[T]):
     """The codec of one class: a `StructCodec`, and the functions that other codecs call."""
 
-    __slots__ = ("_cls", "_many", "_protocol", "_reading", "read", "write")
+    __slots__ = ("_cls", "_protocol", "_read_many", "_reading", "_write_many", "read", "write")
 
     def __init__(self, cls: type[T], protocol: BinaryProtocol) -> None:
         def make(is_careful: bool) -> Read:
@@ -181,17 +182,26 @@ class _Codec(Generic[T]):
 
         self._cls = cls
         self._protocol = protocol
-        self._many: ReadMany | None = None
-        self.write = compile_struct_writer(cls, lambda other: protocol.struct(other).write)
+        self._read_many: ReadMany | None = None
+        self._write_many: Write | None = None
+        self.write = compile_struct_writer(cls, _nested_writers(protocol))
         self._reading = _Reading(make, cls.__name__, protocol.limits)
         self.read = self._reading.read
 
     @property
     def read_many(self) -> ReadMany:
         """Reads values in a row; compiled when it is first needed."""
-        if self._many is None:
-            self._many = compile_many_reader(self._cls, _reader(self._cls.__name__, self._protocol, False), self.read)
-        return self._many
+        if self._read_many is None:
+            reader = _reader(self._cls.__name__, self._protocol, False)
+            self._read_many = compile_many_reader(self._cls, reader, self.read)
+        return self._read_many
+
+    @property
+    def write_many(self) -> Write:
+        """Writes values in a row; compiled when it is first needed."""
+        if self._write_many is None:
+            self._write_many = compile_struct_writer(self._cls, _nested_writers(self._protocol), is_many=True)
+        return self._write_many
 
     @property
     def careful(self) -> Read:
@@ -203,7 +213,7 @@ class _Codec(Generic[T]):
         parts: list[bytes] = []
         try:
             self.write(value, parts.append)
-            return b"".join(parts)
+            return _join(parts)
         except _WRITE_ERRORS as error:
             raise LocalProtocolError(explain_struct(value, error)) from error
 
@@ -222,7 +232,7 @@ class _RecordCodec:
             return compile_record_reader(fields, defaults, _reader("arguments", protocol, is_careful))
 
         self._fields = fields
-        self._write = compile_record_writer(fields, lambda other: protocol.struct(other).write)
+        self._write = compile_record_writer(fields, _nested_writers(protocol))
         self._reading = _Reading(make, "arguments", protocol.limits)
 
     def encode(self, values: Sequence[Any]) -> bytes:
@@ -230,7 +240,7 @@ class _RecordCodec:
         parts: list[bytes] = []
         try:
             self._write(values, parts.append)
-            return b"".join(parts)
+            return _join(parts)
         except _WRITE_ERRORS as error:
             raise LocalProtocolError(explain_record(self._fields, values, error)) from error
 
@@ -248,3 +258,11 @@ def _reader(label: str, protocol: BinaryProtocol, is_careful: bool) -> Reader:
         return protocol.struct(cls).read_many
 
     return Reader(label, protocol.limits, nested, nested_many, is_careful=is_careful)
+
+
+def _nested_writers(protocol: BinaryProtocol) -> Nested:
+    def nested(cls: type[Any], is_many: bool) -> Write:
+        codec = protocol.struct(cls)
+        return codec.write_many if is_many else codec.write
+
+    return nested
