@@ -78,12 +78,12 @@ class ValueView(msgspec.Struct, frozen=True):
     doc: list[str]
 
 
-def decorators(declaration: Declaration) -> list[str]:
+def decorators(declaration: Declaration, indent: int = 0) -> list[str]:
     """`@rpc.deprecated(...)`, where the IDL says `(deprecated = "...")`."""
     text = declaration.deprecated
     if text is None:
         return []
-    return lines(call("@rpc.deprecated", quoted(text or f"{declaration.name} is deprecated")))
+    return lines(call("@rpc.deprecated", quoted(text or f"{declaration.name} is deprecated")), indent)
 
 
 def enum_view(enum: Enum, context: Context) -> EnumView:
@@ -108,7 +108,10 @@ def struct_view(struct: Struct, context: Context) -> StructView:
     ]
     base = {"struct": "rpc.Struct, kw_only=True", "union": "rpc.Union, kw_only=True", "exception": "rpc.DeclaredError"}
     return StructView(
-        head=class_head(context.layout.name(struct), base[struct.kind] + _frozen(struct)),
+        head=class_head(
+            context.layout.name(struct),
+            "rpc.FrozenStruct, kw_only=True, frozen=True" if _is_frozen(struct) else base[struct.kind],
+        ),
         decorators=decorators(struct),
         doc=docstring(_doc(struct), 4),
         fields=fields,
@@ -184,9 +187,9 @@ def _field_lines(struct: Struct, field: Field, name: str, hidden: frozenset[str]
     return annotated(name, text, default, 4)
 
 
-def _frozen(struct: Struct) -> str:
+def _is_frozen(struct: Struct) -> bool:
     """Apache Thrift's annotation for structs that cannot change once they are made."""
-    return ", frozen=True" if struct.kind == "struct" and "python.immutable" in struct.annotations else ""
+    return struct.kind == "struct" and "python.immutable" in struct.annotations
 
 
 def _table(struct: Struct, given: dict[int, str], context: Context) -> list[str]:

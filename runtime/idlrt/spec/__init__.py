@@ -4,7 +4,7 @@ from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Field, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
 from idlrt.spec.methods import Method, Service, method, service
-from idlrt.spec.structs import Enum, Struct, Union, which
+from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, which
 from idlrt.spec.types import (
     BINARY,
     BOOL,
@@ -51,6 +51,7 @@ __all__ = [
     "EnumType",
     "Field",
     "FrozenMap",
+    "FrozenStruct",
     "ListType",
     "MapType",
     "Method",

@@ -16,7 +16,7 @@ import msgspec
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
 
-__all__ = ["Enum", "Struct", "Union", "which"]
+__all__ = ["Enum", "FrozenStruct", "Struct", "Union", "which"]
 
 _I32_MIN, _I32_MAX = -(2**31), 2**31 - 1
 
@@ -52,7 +52,17 @@ class Struct(msgspec.Struct):
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
 
     def __hash__(self) -> int:
-        return hash((type(self), *[value_hash(getattr(self, name)) for name in self.__struct_fields__]))
+        return _hash_of_fields(self)
+
+
+@dataclass_transform(eq_default=False, frozen_default=True, field_specifiers=(msgspec.field,))
+class FrozenStruct(msgspec.Struct, frozen=True):
+    """The base of generated structs that cannot change once they are made (`python.immutable` in the IDL)."""
+
+    __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
+
+    def __hash__(self) -> int:
+        return _hash_of_fields(self)
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
@@ -79,9 +89,13 @@ class Union(msgspec.Struct):
         raise TypeError(f"{type(self).__name__} is a union: exactly one field must be set, not {given}")
 
     def __hash__(self) -> int:
-        return hash((type(self), *[value_hash(getattr(self, name)) for name in self.__struct_fields__]))
+        return _hash_of_fields(self)
 
 
 def which(union: Union) -> str | None:
     """The name of the field that is set in a union; `None` if only a newer peer knows it."""
     return next((name for name in union.__struct_fields__ if getattr(union, name) is not None), None)
+
+
+def _hash_of_fields(value: msgspec.Struct) -> int:
+    return hash((type(value), *[value_hash(getattr(value, name)) for name in value.__struct_fields__]))

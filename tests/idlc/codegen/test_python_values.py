@@ -234,3 +234,12 @@ def test_default_arguments(compiled) -> None:
     assert all(
         each.default is inspect.Parameter.empty for each in inspect.signature(module.SClient.g).parameters.values()
     )
+
+
+def test_immutable_structs_cannot_change_and_may_be_keys(compiled) -> None:
+    module = compiled('struct Point { 1: list<i32> at } (python.immutable = "")\nstruct S { 1: set<Point> points }')
+    point = module.Point(at=[1])
+    with pytest.raises(AttributeError, match="immutable"):
+        point.at = [2]
+    value = module.S(points={point})
+    assert idlrt.decode(module.S, idlrt.encode(value)) == value
