@@ -10,7 +10,7 @@ from idlc.codegen.python.layout import ServiceNames
 from idlc.codegen.python.types import annotation, expression, mentioned
 from idlc.codegen.python.values import is_immutable, quoted, value
 from idlc.codegen.python.views import Context, decorators, table_entry, unique
-from idlc.codegen.python.wrap import Node, Pair, call, class_head, definition, display, flat, lines
+from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, definition, display, flat, lines
 from idlc.model import Field, Function, Program, Service, Typedef
 
 __all__ = ["MethodView", "ServiceView", "in_order", "service_views"]
@@ -120,7 +120,7 @@ def _service_view(service: Service, context: Context, taken: set[str], *, is_alo
         decorators=decorators(service),
         methods=methods,
         constant=constant,
-        description=lines(call("rpc.service", *items), 0, f"{constant}: Final = "),
+        description=annotated(constant, "Final", call("rpc.service", *items), 0),
         bind=bind,
     )
 
@@ -174,8 +174,7 @@ def _method_view(
     def calls(prefix: str, wait: str) -> list[str]:
         arguments = [constant, *[name for name, _, _ in parameters]]
         body = lines(call(f"{wait}self._call", *arguments), 8, "return ")
-        marks = [f"    {line}" for line in decorators(function)]
-        return [*marks, *head(prefix, ""), *doc, *body]
+        return [*decorators(function, 4), *head(prefix, ""), *doc, *body]
 
     items: list[Node] = [f"{own.protocol}.{name}"]
     for field, (parameter, _, _) in zip(function.arguments, parameters, strict=True):
@@ -196,7 +195,7 @@ def _method_view(
         async_protocol=declared("async "),
         client=calls("", ""),
         async_client=calls("async ", "await "),
-        description=lines(call("rpc.method", *items), 0, f"{constant}: Final = "),
+        description=annotated(constant, "Final", call("rpc.method", *items), 0),
     )
 
 

@@ -78,11 +78,11 @@ def expression(type: Type, imports: Imports, defined: frozenset[int], *, is_key:
             second = expression(value, imports, defined, is_key=is_key)
             return call("rpc.frozen_map_of" if is_key else "rpc.map_of", inner, second)
         case Reference(target=Enum() as enum):
-            return f"rpc.enum({imports.name(enum)})"
+            return call("rpc.enum", imports.name(enum))
         case Reference(target=Struct() as struct):
             name = imports.name(struct)
             is_defined = id(struct) in defined or imports.prefix(struct.program) != ""
-            return f"rpc.struct({name})" if is_defined else f"rpc.struct(lambda: {name})"
+            return call("rpc.struct", name if is_defined else f"lambda: {name}")
         case Reference():
             raise AssertionError("resolve leaves no reference to a typedef")
 

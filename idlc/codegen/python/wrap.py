@@ -119,7 +119,13 @@ def _broken(node: Node, indent: int, front: str = "", back: str = "") -> list[st
     margin = " " * indent
     if not isinstance(node, Group) or not node.items:
         return [margin + front + flat(node) + back]
-    return [margin + front + node.head, *_body(node, indent + 4), *_closing(node.tail + back, indent)]
+    first, *rest = _closing(node.tail + back, indent)
+    if node.kind == "def" and len(node.items) > 1 and any(line.endswith(",") for line in rest):
+        # The result is broken anyway, with one item a line: then the parameters stay together.
+        whole = margin + front + node.head + ", ".join(map(flat, node.items)) + first.lstrip()
+        if len(whole) <= WIDTH:
+            return [whole, *rest]
+    return [margin + front + node.head, *_body(node, indent + 4), first, *rest]
 
 
 def _closing(tail: str, indent: int) -> list[str]:

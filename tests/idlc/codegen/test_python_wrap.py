@@ -29,8 +29,12 @@ def assert_stable(found: list[str], before: str = "", after: str = "") -> None:
     assert text == as_black_has_it(text)
 
 
-NAMES = st.text("bcghjk", min_size=1, max_size=45)
-TYPES = st.sampled_from(["rpc.I32", "rpc.STRING", "rpc.struct(lambda: User)", "rpc.enum(_shared.Color)"])
+NAMES = st.text("bcghjk", min_size=1, max_size=75)
+TYPES: st.SearchStrategy[Node] = st.one_of(
+    st.sampled_from(["rpc.I32", "rpc.STRING"]),
+    st.builds(lambda name: call("rpc.struct", f"lambda: {name}"), NAMES),
+    st.builds(lambda name: call("rpc.enum", f"_shared.{name}"), NAMES),
+)
 ATOMS = st.one_of(
     st.integers(-(10**6), 10**6).map(str),
     st.text("abc xyz.", max_size=40).map(lambda text: f'"{text}"'),
@@ -140,7 +144,7 @@ def test_descriptions_of_methods(name: str, entries: list[Node], throws: list[No
     items: list[Node] = [f"Service.{name}", *entries, Pair("result=", result)]
     if throws:
         items.append(Pair("throws=", display("()", *throws)))
-    assert_stable(lines(call("rpc.method", *items), 0, f"_{name.upper()}: Final = "))
+    assert_stable(annotated(f"_{name.upper()}", "Final", call("rpc.method", *items), 0))
 
 
 PARAMETERS = st.lists(
