@@ -7,7 +7,7 @@ import struct
 import pytest
 import wire_types as t
 from golden_bytes import GOLDEN, golden
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlrt.errors import RemoteProtocolError
@@ -85,6 +85,7 @@ def test_every_byte_replaced_is_survived(name, byte):
 
 
 @pytest.mark.parametrize("cls", t.CLASSES)
+@settings(max_examples=50)
 @given(data=st.binary(max_size=200))
 def test_noise_is_survived(cls, data):
     check(cls, data)

@@ -14,7 +14,7 @@ from idlrt.wire._binary_values import PADDING
 
 PROTOCOL = BinaryProtocol()
 LIMITED = BinaryProtocol(Limits(max_string=10**6, max_container=10**6))
-QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=30, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("cls", t.CLASSES)

@@ -11,7 +11,7 @@ from golden_bytes import GOLDEN, golden
 
 from idlrt.wire import BinaryProtocol
 
-THREADS = 16
+THREADS = 8
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def in_threads(work):
 @pytest.mark.parametrize("name", ["maps", "lists", "recursion", "defaults"])
 def test_the_first_use_by_many_threads_at_once(name, often_switching):
     value, data = golden(name)
-    for _ in range(5):
+    for _ in range(2):
         protocol = BinaryProtocol()
 
         def use(number, protocol=protocol):

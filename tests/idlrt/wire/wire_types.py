@@ -11,7 +11,7 @@ import msgspec
 from idlrt import codegen as rpc
 
 
-def optionals(name: str, **types: Any) -> Any:
+def optionals(name: str, /, **types: Any) -> Any:
     """A struct of optional fields, numbered from 1."""
     return msgspec.defstruct(
         name,

@@ -1,0 +1,79 @@
+"""Named implementations, found by entry point."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from idlrt.plugins import Plugins, UnknownPlugin
+from idlrt.wire import BinaryProtocol, Limits
+from idlrt.wire.framing import Framed
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A stranger's package with entry points of the group `test.group`."""
+    (tmp_path / "stranger.py").write_text("class Thing:\n    pass\ndef make(size=1):\n    return size\n")
+    info = tmp_path / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[test.group]\nthing = stranger:Thing\nmake = stranger:make\nbroken = stranger:nothing\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_names_are_sorted(installed):
+    assert Plugins("test.group").names() == ["broken", "make", "thing"]
+
+
+def test_implementations_are_loaded_when_they_are_asked_for(installed):
+    plugins = Plugins("test.group")
+    plugins.names()
+    thing = plugins.get("thing")
+    assert thing.__name__ == "Thing"
+    assert plugins.get("thing") is thing
+    assert plugins.make("make", size=5) == 5
+    assert isinstance(plugins.make("thing"), thing)
+
+
+def test_an_unknown_name_says_what_is_known(installed):
+    with pytest.raises(
+        UnknownPlugin, match=r"^no test.group named 'thin'; known: broken, make, thing; did you mean 'thing'\?$"
+    ):
+        Plugins("test.group").get("thin")
+    with pytest.raises(UnknownPlugin, match=r"^no test.group named 'x'; known: broken, make, thing$"):
+        Plugins("test.group").get("x")
+
+
+def test_an_empty_group_says_what_to_do():
+    with pytest.raises(UnknownPlugin, match="none is registered; reinstall the package"):
+        Plugins("no.such.group").get("x")
+
+
+def test_built_ins_are_registered_like_a_strangers():
+    assert "binary" in Plugins("idlrt.wire_protocols").names()
+    made = Plugins("idlrt.wire_protocols").make("binary", Limits(max_depth=3))
+    assert isinstance(made, BinaryProtocol)
+    assert made.limits.max_depth == 3
+    assert {"framed", "unframed"} <= set(Plugins("idlrt.framings").names())
+    assert Plugins("idlrt.framings").get("framed") is Framed
+
+
+def test_many_threads_get_the_same(installed):
+    plugins = Plugins("test.group")
+    found = []
+    gate = threading.Barrier(8)
+
+    def get():
+        gate.wait(20)
+        found.append(plugins.get("thing"))
+
+    threads = [threading.Thread(target=get) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(found) == 8
+    assert len(set(found)) == 1
