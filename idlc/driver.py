@@ -96,7 +96,10 @@ def compile_files(request: Request) -> Result:
     if report.has_errors:
         return Result(report=report)
 
+    consulted: dict[str, bool] = {}
+
     def existing(path: PurePosixPath) -> str | None:
+        consulted[str(path)] = (request.output / path).exists()
         try:
             return (request.output / path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -113,5 +116,5 @@ def compile_files(request: Request) -> Result:
         return Result(report=report)
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)
     if key is not None and not (request.only_compare and outcome.written):
-        uptodate.remember(key, loader, report, request.output, files)
+        uptodate.remember(key, loader, report, files, consulted)
     return Result(report=report, written=outcome.written, unchanged=outcome.unchanged)

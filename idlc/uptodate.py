@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +58,7 @@ class _Record(msgspec.Struct, frozen=True):
     inputs: dict[str, tuple[str, str]]
     absent: list[str]
     outputs: dict[str, str]
+    consulted: dict[str, bool]
     findings: list[_Finding]
 
 
@@ -97,6 +98,8 @@ def recall(key: str, output: Path) -> Known | None:
         for file, digest in zip(outputs, record.outputs.values(), strict=True):
             if _hash(file.read_bytes()) != digest:
                 return None
+        if any((output / path).exists() != was_there for path, was_there in record.consulted.items()):
+            return None
         report = Report()
         for finding in record.findings:
             report.add(_thaw(finding, sources))
@@ -105,14 +108,23 @@ def recall(key: str, output: Path) -> Known | None:
         return None
 
 
-def remember(key: str, loader: Loader, report: Report, output: Path, files: Sequence[GeneratedFile]) -> None:
-    """Keep a compile that went well."""
+def remember(
+    key: str, loader: Loader, report: Report, files: Sequence[GeneratedFile], consulted: Mapping[str, bool]
+) -> None:
+    """Keep a compile that went well.
+
+    Args:
+        files: what it wrote.
+        consulted: files below the output folder that it looked at, and whether they were there.
+    """
+    written = {str(file.path): _hash(file.text.encode()) for file in files}
     with suppress(OSError):
         # Hashed from what was parsed: a file that was edited meanwhile is not taken for the one that was compiled.
         record = _Record(
             {str(path): (file.name, _hash(path.read_bytes())) for path, file in loader.files.items()},
             sorted(map(str, loader.absent)),
-            {str(file.path): _hash(file.text.encode()) for file in files},
+            written,
+            {path: was_there for path, was_there in consulted.items() if path not in written},
             [_freeze(diagnostic) for diagnostic in report],
         )
         if any(_changed_since_read(path, file) for path, file in loader.files.items()):

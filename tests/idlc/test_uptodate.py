@@ -250,3 +250,17 @@ def test_a_namespace_shared_with_another_compile_settles(run, tmp_path: Path) ->
     assert run("other.thrift")[1]
     assert "Other" in (tmp_path / "gen/demo/__init__.py").read_text()
     assert "Main" in (tmp_path / "gen/demo/__init__.py").read_text()
+
+
+def test_names_of_another_compile_go_with_its_module(run, tmp_path: Path) -> None:
+    (tmp_path / "main.thrift").write_text("namespace py demo\nstruct Main {}\n")
+    (tmp_path / "user.thrift").write_text(USER)
+    run("user.thrift")
+    run()
+    package = tmp_path / "gen" / "demo" / "__init__.py"
+    assert '"User"' in package.read_text()
+
+    (tmp_path / "gen" / "demo" / "user.py").unlink()
+    _, is_recalled = run()
+    assert not is_recalled
+    assert '"User"' not in package.read_text()
