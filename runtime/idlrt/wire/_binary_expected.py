@@ -46,11 +46,11 @@ def read_expected(
 def read_many_expected(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], answer: str) -> None:
     """Read `n` values in a row, and return; `one` reads those where something is not as expected."""
     source = reader.source
-    source.line("many = []; keep = many.append")
+    source.line("many = []")
     with source.block("while n:"):
         source.line("n -= 1; q = p")
-        _read_run(reader, fields, variables, {}, "one_more, p = one(d, q, end, depth); keep(one_more); continue")
-        source.line(f"keep({answer}); p += 1")
+        _read_run(reader, fields, variables, {}, "one_more, p = one(d, q, end, depth); many.append(one_more); continue")
+        source.line(f"many.append({answer}); p += 1")
     source.line(f"if p > end: raise too_short(p, 1, end, {reader.label!r})")
     source.line("return many, p")
 

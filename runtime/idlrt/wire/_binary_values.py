@@ -201,19 +201,19 @@ def read_elements(
         source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
         return
     items, item = source.local("l"), source.local("e")
-    source.line(f"{items} = []; add{items} = {items}.append")
+    source.line(f"{items} = []")
     if is_string(type.element) and not reader.is_careful:
         ahead = _read_ahead(reader, ahead)
         # For a handful of them that is quicker than a range.
         with source.block(f"while {length}:"):
             data = _string_and_next(reader, ahead, label)
-            source.line(f"add{items}({text(type.element, data)}); {length} -= 1")
+            source.line(f"{items}.append({text(type.element, data)}); {length} -= 1")
         source.line("p -= 4")
         source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
         return
     with source.block(f"for _ in range({length}):"):
         read_value(reader, type.element, item, label)
-        source.line(f"add{items}({item})")
+        source.line(f"{items}.append({item})")
     source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
 
 

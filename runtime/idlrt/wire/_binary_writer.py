@@ -7,14 +7,14 @@ byte) and numbers that follow each other are packed by one `struct` call. The te
 
 is
 
-    def write(o, add):
-     add(P1(b"\\n\\0\\1", o.id))
+    def write(o, out):
+     out.append(P1(b"\\n\\0\\1", o.id))
      v1 = o.name
      if v1 is not None:
       b2 = v1.encode()
       n3 = len(b2)
-      add(b"\\v\\0\\2"); add(L[n3] if n3 < 256 else P2(n3)); add(b2)
-     add(b"\\0")
+      out.append(b"\\v\\0\\2"); out.append(L[n3] if n3 < 256 else P2(n3)); out.append(b2)
+     out.append(b"\\0")
 
 Values are not checked here: what cannot be packed raises whatever Python raises, and `explain` then says
 which field it was.
@@ -31,10 +31,11 @@ from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, Set
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
 
-__all__ = ["Add", "Nested", "Write", "compile_record_writer", "compile_struct_writer"]
+__all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
-Add: TypeAlias = Callable[[bytes], None]
-Write: TypeAlias = Callable[[Any, Add], None]
+Write: TypeAlias = Callable[[Any, list[bytes]], None]
+"""`(value, pieces of bytes to add to)`"""
+
 Nested: TypeAlias = Callable[[Any, bool], Write]
 """Gives the writer of another class, of one value or of many in a row; called when that is first written."""
 
@@ -74,7 +75,7 @@ class _Pending:
         if not parts:
             return
         if len(parts) == 1 and isinstance(parts[0], bytes):
-            self._source.line(f"add({self._source.constant('K', parts[0])})")
+            self._source.line(f"out.append({self._source.constant('K', parts[0])})")
             return
         if [part[0] for part in parts if not isinstance(part, bytes)] == ["?"]:
             self._flush_boolean(parts)
@@ -89,21 +90,21 @@ class _Pending:
                 format += part[0]
                 arguments.append(part[1])
         packer = self._source.constant("P", struct.Struct(format).pack, key=format)
-        self._source.line(f"add({packer}({', '.join(arguments)}))")
+        self._source.line(f"out.append({packer}({', '.join(arguments)}))")
 
     def _flush_boolean(self, parts: list[bytes | tuple[str, str]]) -> None:
         """A single boolean among constants is a choice between two constants."""
         [expression] = [part[1] for part in parts if not isinstance(part, bytes)]
         choices = [b"".join(part if isinstance(part, bytes) else value for part in parts) for value in (b"\1", b"\0")]
         yes, no = (self._source.constant("K", choice) for choice in choices)
-        self._source.line(f"add({yes} if {expression} else {no})")
+        self._source.line(f"out.append({yes} if {expression} else {no})")
 
 
 def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) -> Write:
     """The writer of a generated class: of one value, or of many in a row."""
     source = Source({})
     fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
-    with source.block(f"def write({'many' if is_many else 'o'}, add):"):
+    with source.block(f"def write({'many' if is_many else 'o'}, out):"):
         if is_many:
             with source.block("for o in many:"):
                 _write_fields(source, fields, nested)
@@ -115,7 +116,7 @@ def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) ->
 def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write:
     """The writer of fields without a class: its first argument has a value for each."""
     source = Source({})
-    with source.block("def write(o, add):"):
+    with source.block("def write(o, out):"):
         if fields:
             source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
         values = [(field, f"a{index}") for index, field in enumerate(fields)]
@@ -169,7 +170,7 @@ def _write_value(source: Source, pending: _Pending, type: Type[Any], expression:
             pending.number("i", expression)
         case StructType() as referred:
             pending.flush()
-            source.line(f"{_nested_name(source, referred, nested)}({expression}, add)")
+            source.line(f"{_nested_name(source, referred, nested)}({expression}, out)")
         case ListType() | SetType() as sequence:
             _write_sequence(source, pending, sequence, expression, nested)
         case MapType() as mapping:
@@ -178,9 +179,12 @@ def _write_value(source: Source, pending: _Pending, type: Type[Any], expression:
             pending.constant(bytes([type_id(mapping.key), type_id(mapping.value)]))
             pending.number("I", f"len({items})")
             pending.flush()
+            key_format, value_format = format_of(mapping.key), format_of(mapping.value)
+            if key_format is not None and value_format is not None:
+                _write_numbers(source, items, key_format + value_format)
+                return
             key, value = source.local("k"), source.local("w")
             with source.block(f"for {key}, {value} in {items}.items():"):
-                value_format = format_of(mapping.value)
                 if mapping.key == STRING and value_format is not None:
                     _write_pair(source, key, value, value_format)
                     return
@@ -197,8 +201,8 @@ def _write_bytes(source: Source, pending: _Pending, data: str, length: str) -> N
         pending.flush()
     else:
         pending.flush()
-        source.line(f"add({_lengths(source)}[{length}] if {length} < 256 else {_pack_length(source)}({length}))")
-    source.line(f"add({data})")
+        source.line(f"out.append({_lengths(source)}[{length}] if {length} < 256 else {_pack_length(source)}({length}))")
+    source.line(f"out.append({data})")
 
 
 @cache
@@ -213,8 +217,23 @@ def _write_pair(source: Source, key: str, value: str, value_format: str) -> None
     source.line(f"{data} = {key}.encode(); {length} = len({data})")
     short = source.constant("S", _pairs(value_format), key=("pairs", value_format))
     number = source.constant("P", struct.Struct(">" + value_format).pack, key=">" + value_format)
-    source.line(f"if {length} < 256: add({short}[{length}]({length}, {data}, {value}))")
-    source.line(f"else: add({_pack_length(source)}({length})); add({data}); add({number}({value}))")
+    source.line(f"if {length} < 256: out.append({short}[{length}]({length}, {data}, {value}))")
+    source.line(
+        f"else: out.append({_pack_length(source)}({length})); out.append({data}); out.append({number}({value}))"
+    )
+
+
+def _write_numbers(source: Source, items: str, formats: str) -> None:
+    """Write the pairs of a map of numbers: one call if they are few, because each number of pairs is a format."""
+    length, row = source.local("n"), source.local("x")
+    pack = source.constant("pack", struct.pack)
+    pair = source.constant("P", struct.Struct(">" + formats).pack, key=">" + formats)
+    source.line(f"{length} = len({items})")
+    with source.block(f"if {length} < 256:"):
+        source.line(f"{row} = [None] * (2 * {length}); {row}[::2] = {items}; {row}[1::2] = {items}.values()")
+        source.line(f"out.append({pack}('>' + {formats!r} * {length}, *{row}))")
+    with source.block("else:"):
+        source.line(f"for pair in {items}.items(): out.append({pair}(*pair))")
 
 
 def _lengths(source: Source) -> str:
@@ -236,7 +255,7 @@ def _write_sequence(
     pending.flush()
     if format is not None:  # numbers in a row are one `struct` call
         packer = source.constant("pack", struct.pack)
-        source.line(f"add({packer}(f'>{{len({items})}}{format}', *{items}))")
+        source.line(f"out.append({packer}(f'>{{len({items})}}{format}', *{items}))")
         return
     item = source.local("e")
     if type.element == STRING:
@@ -247,7 +266,7 @@ def _write_sequence(
             _write_bytes(source, pending, data, length)
         return
     if isinstance(type.element, StructType):
-        source.line(f"{_nested_name(source, type.element, nested, is_many=True)}({items}, add)")
+        source.line(f"{_nested_name(source, type.element, nested, is_many=True)}({items}, out)")
         return
     with source.block(f"for {item} in {items}:"):
         _write_value(source, pending, type.element, item, nested)
@@ -258,9 +277,9 @@ def _nested_name(source: Source, type: StructType[Any], nested: Nested, *, is_ma
     """A name for a writer of another class, which is compiled when it is first called."""
     name = f"{'L' if is_many else 'W'}{id(type)}"
 
-    def first_call(value: Any, add: Add) -> None:
+    def first_call(value: Any, out: list[bytes]) -> None:
         writer = source.names[name] = nested(type.cls, is_many)
-        writer(value, add)
+        writer(value, out)
 
     source.names.setdefault(name, first_call)
     return name

@@ -212,7 +212,7 @@ class _Codec(Generic[T]):
         """See `StructCodec.encode`."""
         parts: list[bytes] = []
         try:
-            self.write(value, parts.append)
+            self.write(value, parts)
             return _join(parts)
         except _WRITE_ERRORS as error:
             raise LocalProtocolError(explain_struct(value, error)) from error
@@ -239,7 +239,7 @@ class _RecordCodec:
         """See `RecordCodec.encode`."""
         parts: list[bytes] = []
         try:
-            self._write(values, parts.append)
+            self._write(values, parts)
             return _join(parts)
         except _WRITE_ERRORS as error:
             raise LocalProtocolError(explain_record(self._fields, values, error)) from error
