@@ -27,7 +27,7 @@ The first two columns are ours divided by theirs, of the best: the targets are a
 `thriftpy2 C` keeps its buffer and protocol from value to value, which is the fastest that it can do."""
 
 
-def run(folder: Path, *, rounds: int = 21) -> Table:
+def run(folder: Path, *, rounds: int = 60) -> Table:
     """Measure everything.
 
     Args:

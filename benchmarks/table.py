@@ -16,7 +16,7 @@ def progress(text: str) -> None:
 
 
 def measure(
-    candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds_per_round: float = 0.01
+    candidates: dict[str, Callable[[], object]], *, rounds: int = 15, seconds_per_round: float = 0.005
 ) -> dict[str, list[float]]:
     """CPU seconds per call of each candidate, once per round.
 
