@@ -26,9 +26,7 @@ def listen(address: Address, *, backlog: int) -> socket.socket:
     Raises:
         OSError: it is taken, not ours, or not known.
     """
-    found = socket.getaddrinfo(
-        address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     # Of several addresses of a name the first one; IPv4 of "every interface", which is there everywhere.
     family, kind, number, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
     listening = socket.socket(family, kind, number)

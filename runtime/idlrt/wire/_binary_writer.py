@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
+from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
 
@@ -107,10 +107,19 @@ def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) ->
     with source.block(f"def write({'many' if is_many else 'o'}, out):"):
         if is_many:
             with source.block("for o in many:"):
-                _write_fields(source, fields, nested)
+                _write_class(source, cls, fields, nested)
         else:
-            _write_fields(source, fields, nested)
+            _write_class(source, cls, fields, nested)
     return _compiled(source, cls.__name__)
+
+
+def _write_class(source: Source, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
+    if issubclass(cls, Union):
+        # Fields can be assigned after the constructor looked, and a newer peer's field leaves none set:
+        # nobody could read what was written then.
+        count = " + ".join(f"({expression} is not None)" for _, expression in fields) or "0"
+        source.line(f"if {count} != 1: raise ValueError('a union must have exactly one field set')")
+    _write_fields(source, fields, nested)
 
 
 def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write:

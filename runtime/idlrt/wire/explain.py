@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type
+from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
 
 __all__ = ["explain_record", "explain_struct"]
 
@@ -45,6 +45,10 @@ def explain_record(fields: Sequence[Field[Any]], values: Sequence[Any], error: E
 def _in_struct(value: Any, path: str, depth: int) -> str | None:
     if depth > _MAX_DEPTH:
         return f"{path[:80]}... is nested too deep"
+    if isinstance(value, Union):
+        names = [field.name for field in value.__thrift_fields__ if getattr(value, field.attribute) is not None]
+        if len(names) != 1:
+            return f"{path} is a union and must have one field set, not {', '.join(names) or 'none'}"
     for field in value.__thrift_fields__:
         found = _in_field(field, getattr(value, field.attribute), f"{path}.{field.name}", depth)
         if found is not None:

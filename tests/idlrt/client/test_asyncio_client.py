@@ -48,9 +48,7 @@ def server(users: AsyncUsers) -> Iterator[Server]:
         yield made.start()
 
 
-def run(
-    target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any, None]], **settings: Any
-) -> None:
+def run(target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any, None]], **settings: Any) -> None:
     async def main() -> None:
         async with AsyncUserServiceClient.connect(target, **{"timeout": 20, **settings}) as client:
             await work(client)

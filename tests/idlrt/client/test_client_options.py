@@ -116,8 +116,9 @@ def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
     async def wrong(call: Call, next: Endpoint) -> Any:
         await asyncio.sleep(0)
 
-    with connected(UserServiceClient, user_service(Users()), filters=[wrong]) as client, pytest.raises(
-        RuntimeError, match="use the call's driver"
+    with (
+        connected(UserServiceClient, user_service(Users()), filters=[wrong]) as client,
+        pytest.raises(RuntimeError, match="use the call's driver"),
     ):
         client.ping()
 

@@ -116,3 +116,13 @@ def test_arguments_are_named_without_a_class():
     record = PROTOCOL.record(t.Lists.__thrift_fields__[4:6])
     with pytest.raises(LocalProtocolError, match=r"^cannot write reals\[0\] must be double, not str 'x'$"):
         record.encode(([1], ["x"]))
+
+
+def test_a_union_without_exactly_one_field_is_refused():
+    union = t.Pick(number=1)
+    union.text = "x"
+    with pytest.raises(LocalProtocolError, match=r"Pick is a union and must have one field set, not number, text$"):
+        PROTOCOL.struct(t.Pick).encode(union)
+    union.number = union.text = None
+    with pytest.raises(LocalProtocolError, match=r"Pick is a union and must have one field set, not none$"):
+        PROTOCOL.struct(t.Pick).encode(union)
