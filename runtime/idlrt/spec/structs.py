@@ -70,7 +70,8 @@ class Union(msgspec.Struct):
     """The base of generated unions: exactly one field is set, the others are `None`.
 
     Made with another number of fields it raises `TypeError`. A value that a newer peer sent with a field
-    that this side does not know has no field set: `which` answers `None` for it, and it cannot be written. Works with `match`:
+    that this side does not know has no field set: `which` answers `None` for it, and it cannot be written.
+    Works with `match`:
     `case Payment(card=Card(number=number)): ...`.
     """
 

@@ -232,15 +232,34 @@ def _write_pair(source: Source, key: str, value: str, value_format: str) -> None
     )
 
 
+class _NumberPackers(dict[int, Callable[..., bytes]]):
+    """What packs so many numbers, or pairs of numbers. A few counts are kept: most rows are as long as others."""
+
+    def __init__(self, formats: str) -> None:
+        self._formats = formats
+
+    def __missing__(self, count: int) -> Callable[..., bytes]:
+        format = f">{count}{self._formats}" if len(self._formats) == 1 else ">" + self._formats * count
+        pack = struct.Struct(format).pack
+        if len(self) < 64:
+            self[count] = pack
+        return pack
+
+
+@cache
+def _number_packers(formats: str) -> _NumberPackers:
+    return _NumberPackers(formats)
+
+
 def _write_numbers(source: Source, items: str, formats: str) -> None:
     """Write the pairs of a map of numbers: one call if they are few, because each number of pairs is a format."""
     length, row = source.local("n"), source.local("x")
-    pack = source.constant("pack", struct.pack)
+    packers = source.constant("N", _number_packers(formats), key=("numbers", formats))
     pair = source.constant("P", struct.Struct(">" + formats).pack, key=">" + formats)
     source.line(f"{length} = len({items})")
     with source.block(f"if {length} < 256:"):
         source.line(f"{row} = [None] * (2 * {length}); {row}[::2] = {items}; {row}[1::2] = {items}.values()")
-        source.line(f"out.append({pack}('>' + {formats!r} * {length}, *{row}))")
+        source.line(f"out.append({packers}[{length}](*{row}))")
     with source.block("else:"):
         source.line(f"for pair in {items}.items(): out.append({pair}(*pair))")
 
@@ -263,8 +282,8 @@ def _write_sequence(
     pending.number("I", f"len({items})")
     pending.flush()
     if format is not None:  # numbers in a row are one `struct` call
-        packer = source.constant("pack", struct.pack)
-        source.line(f"out.append({packer}(f'>{{len({items})}}{format}', *{items}))")
+        packers = source.constant("N", _number_packers(format), key=("numbers", format))
+        source.line(f"out.append({packers}[len({items})](*{items}))")
         return
     item = source.local("e")
     if type.element == STRING:
