@@ -50,7 +50,7 @@ check: $(READY) ## ruff, mypy strict, pyright strict, architecture
 format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-fuzz: $(READY) ## throw mutated bytes at the server connection and the parser (SECONDS=60 each)
+fuzz: $(READY) ## throw mutated bytes at whatever reads from the network (SECONDS=60 each)
 	@for target in tests/fuzz/[a-z]*.py; do $(BIN)/python $$target $${SECONDS:-60} || exit 1; done
 
 clean: ## remove .venv and everything that was made
