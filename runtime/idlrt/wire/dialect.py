@@ -1,6 +1,6 @@
 """A dialect is a wire protocol in a framing; `Detector` tells which one a client speaks.
 
-What the first bytes of a connection say (issue "one port, many dialects"; more rows come with more dialects):
+What the first bytes of a connection say (more rows come with more dialects):
 
 | byte 0         | byte 4        | dialect                                                   |
 |----------------|---------------|-----------------------------------------------------------|
