@@ -17,6 +17,7 @@ import msgspec
 from idlc.diagnostics import Fix, Label, Report
 from idlc.model.declarations import Const, Enum, EnumMember, Service, Struct, Typedef
 from idlc.model.program import Include, Program
+from idlc.model.types import BASE_TYPES
 from idlc.source import Span
 
 __all__ = ["Ambiguous", "Found", "NamedThing", "Scope"]
@@ -152,6 +153,7 @@ class Scope:
             for name, thing in self.included(include).types.items():
                 if not isinstance(thing, Service):
                     yield f"{include.name}.{name}"
+        yield from BASE_TYPES
 
     def service_names(self) -> Iterator[str]:
         """Every service that can be named here, as it would be written."""

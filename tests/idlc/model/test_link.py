@@ -86,6 +86,7 @@ def test_names_are_not_passed_on_by_includes(build_files: Build) -> None:
     ("type", "help"),
     [
         ("Usre", "did you mean `User`?"),
+        ("strng", "did you mean `string`?"),
         ("user", "did you mean `User`?"),
         ("Shared", "did you mean `shared.Shared`?"),
         ("shared.Sharde", "did you mean `shared.Shared`?"),
