@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.plugins import Plugins
-from idlrt.wire import BinaryProtocol, StructCodec, WireProtocol
+from idlrt.wire import StructCodec
+from idlrt.wire.dialect import dialect
 
 __all__ = ["decode", "encode"]
 
 T = TypeVar("T")
-
-_PROTOCOLS: Plugins[WireProtocol] = Plugins("idlrt.wire_protocols")
-
-
-@cache
-def _protocol(name: str) -> WireProtocol:
-    # The default needs no look-up, and so no installed entry points.
-    return BinaryProtocol() if name == "binary" else _PROTOCOLS.make(name)
 
 
 def encode(value: Any, *, protocol: str = "binary") -> bytes:
@@ -32,7 +23,7 @@ def encode(value: Any, *, protocol: str = "binary") -> bytes:
         LocalProtocolError: the value cannot be written; the message has the path of the field.
         UnknownPlugin: there is no such protocol.
     """
-    codec: StructCodec[Any] = _protocol(protocol).struct(value.__class__)
+    codec: StructCodec[Any] = dialect(protocol=protocol).protocol.struct(value.__class__)
     return codec.encode(value)
 
 
@@ -46,7 +37,7 @@ def decode(type: type[T], data: bytes, *, protocol: str = "binary") -> T:
         RemoteProtocolError: the bytes cannot be read, are over a limit, or go on after the value.
         UnknownPlugin: there is no such protocol.
     """
-    value, end = _protocol(protocol).struct(type).decode(data)
+    value, end = dialect(protocol=protocol).protocol.struct(type).decode(data)
     if end != len(data):
         rest = len(data) - end
         raise RemoteProtocolError(f"cannot read {type.__name__}: it ends at offset {end}, {rest} bytes follow")
