@@ -27,12 +27,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a reader accepts. Checked before anything is allocated for the value that is announced.
 
     Attributes:
-        max_message: bytes of one message or frame. Apache Thrift's default frame limit is the default.
+        max_frame: bytes of one frame as it arrives, without its length. Apache Thrift's default is the default.
+        max_message: bytes of one message, head included, once it is unpacked; of a message without a frame too.
         max_string: bytes of one string or binary value.
         max_container: elements of one list or set, pairs of one map.
         max_depth: structs within structs.
     """
 
+    max_frame: int = 16_384_000
     max_message: int = 16_384_000
     max_string: int = 16_384_000
     max_container: int = 16_384_000

@@ -1,0 +1,129 @@
+"""What can be wrong with bytes, and where: every error of reading, for all protocols and both backends.
+
+A reader raises a `Fault`, which knows only what is wrong at an offset. On its way out each value that was
+being read adds its step (`.name`, `[3]`), and who was asked to read adds the root: the text is then
+`cannot read Order.items[3].name: it needs 12 bytes at offset 40, 5 are left`. Nothing is paid for that
+while nothing goes wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idlrt.errors import RemoteProtocolError
+from idlrt.wire.types import TypeId
+
+__all__ = [
+    "Fault",
+    "at_element",
+    "at_field",
+    "at_key",
+    "at_value",
+    "bad_text",
+    "bad_union",
+    "missing",
+    "over_limit",
+    "too_deep",
+    "too_short",
+    "unknown_type",
+    "whole",
+    "wrong_elements",
+]
+
+_BRIEF = 40
+
+
+class Fault(Exception):
+    """What is wrong. Never leaves `idlrt.wire`: `whole` makes the error of it.
+
+    Attributes:
+        what: the words behind `cannot read ...: `.
+        path: the steps that lead to the value, innermost first.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.path: list[str] = []
+
+
+def whole(fault: Fault, root: str) -> RemoteProtocolError:
+    """The error that a caller sees.
+
+    Args:
+        root: what was to be read, for example the name of a class.
+    """
+    return RemoteProtocolError(f"cannot read {root}{''.join(reversed(fault.path))}: {fault.what}")
+
+
+# Steps of a path.
+
+
+def at_field(name: str) -> str:
+    """The step to a field."""
+    return f".{name}"
+
+
+def at_element(index: int) -> str:
+    """The step to an element of a list or set, counted from 0 in the order of the wire."""
+    return f"[{index}]"
+
+
+def at_key(index: int) -> str:
+    """The step to the key of a pair of a map, counted likewise."""
+    return f"[key {index}]"
+
+
+def at_value(key: Any) -> str:
+    """The step to the value of a key."""
+    text = repr(key)
+    return f"[{text if len(text) <= _BRIEF else text[: _BRIEF - 3] + '...'}]"
+
+
+# What is wrong.
+
+
+def too_short(offset: int, wanted: int, end: int) -> Fault:
+    """The message ends within a value: `wanted` bytes should stand at `offset`, and `end` is where it ends."""
+    return Fault(f"it needs {wanted} bytes at offset {offset}, {max(end - offset, 0)} are left")
+
+
+def over_limit(offset: int, value: int, limit: str, most: int) -> Fault:
+    """A length is more than this side accepts."""
+    return Fault(f"{value} at offset {offset} is over the limit {limit}={most}")
+
+
+def too_deep(offset: int, most: int) -> Fault:
+    """Values are nested deeper than this side accepts."""
+    return Fault(f"nesting at offset {offset} is over the limit max_depth={most}")
+
+
+def missing(offset: int, name: str) -> Fault:
+    """A required field did not come; its struct ends at `offset`."""
+    return Fault(f"its required field {name!r} is missing (it ends at offset {offset})")
+
+
+def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: int = 0) -> Fault:
+    """A container holds values of another type than the IDL says. Types are `TypeId`s; of a map two of each."""
+    got_text = _name(got) if not wanted2 else f"{_name(got)} and {_name(got2)}"
+    wanted_text = _name(wanted) if not wanted2 else f"{_name(wanted)} and {_name(wanted2)}"
+    return Fault(f"its elements at offset {offset} are {got_text}, not {wanted_text}")
+
+
+def unknown_type(offset: int, number: int) -> Fault:
+    """A type number that the protocol does not have."""
+    return Fault(f"there is no type {number} (at offset {offset})")
+
+
+def bad_text(offset: int, error: UnicodeDecodeError) -> Fault:
+    """A string, whose bytes start at `offset`, is not UTF-8."""
+    return Fault(f"its text at offset {offset} is not utf-8: {error.reason} at byte {error.start} of {len(error.object)}")
+
+
+def bad_union(offset: int, error: Exception) -> Fault:
+    """A class refuses the values that came; its struct ends at `offset`."""
+    return Fault(f"{error} (it ends at offset {offset})")
+
+
+def _name(number: int) -> str:
+    return TypeId(number).name.lower() if number in TypeId._value2member_map_ else f"type {number}"
