@@ -29,6 +29,7 @@ from idlrt.errors import LocalProtocolError, RemoteProtocolError  # noqa: E402
 from idlrt.wire import BinaryProtocol, Limits  # noqa: E402
 from idlrt.wire._binary_skip import skip  # noqa: E402
 from idlrt.wire._binary_values import PADDING  # noqa: E402
+from idlrt.wire.faults import Fault  # noqa: E402
 
 HEAD = bytes.fromhex("80010001 00000001 61 00000001")
 PROTOCOLS = (BinaryProtocol(), BinaryProtocol(Limits(max_message=4096, max_string=64, max_container=16, max_depth=6)))
@@ -147,7 +148,7 @@ def _decode(protocol: BinaryProtocol, cls: Any, data: bytes) -> int | None:
 def _skip(data: bytes) -> int | None:
     try:
         end = skip(data + PADDING, 0, len(data), t.STRUCT, 64, 64)
-    except (RemoteProtocolError, IndexError, struct.error):
+    except (Fault, IndexError, struct.error):
         return None
     return end if end <= len(data) else None
 

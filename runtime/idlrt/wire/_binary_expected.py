@@ -39,7 +39,7 @@ def read_expected(
     source = reader.source
     with source.block("while True:"):
         _read_run(reader, fields, variables, unset, "break")
-        source.line(f"if p >= end: raise too_short(p, 1, end, {reader.label!r})")
+        source.line("if p >= end: raise too_short(p, 1, end)")
         source.line(f"return {answer}, p + 1")
 
 
@@ -51,7 +51,7 @@ def read_many_expected(reader: Reader, fields: Sequence[Field[Any]], variables: 
         source.line("n -= 1; q = p")
         _read_run(reader, fields, variables, {}, "one_more, p = one(d, q, end, depth); many.append(one_more); continue")
         source.line(f"many.append({answer}); p += 1")
-    source.line(f"if p > end: raise too_short(p, 1, end, {reader.label!r})")
+    source.line("if p > end: raise too_short(p, 1, end)")
     source.line("return many, p")
 
 
@@ -89,7 +89,6 @@ class _Run:
     def field(self, field: Field[Any], variable: str) -> None:
         """Add a field, and read what was added if its size is not known."""
         source, type = self._reader.source, field.type
-        label = f"{self._reader.label}.{field.name}"
         head = struct.pack(">bh", type_id(type), field.id)
         match type:
             case BaseType(name="string" | "binary"):
@@ -100,7 +99,7 @@ class _Run:
                 self.flush(f"{self._size} + len({data})")
                 if self._reader.limits.max_string < self._reader.limits.max_message:
                     limit = self._reader.limits.max_string
-                    refusal = f"over_limit(p, len({data}), 'max_string', {limit}, {label!r})"
+                    refusal = f"over_limit(p, len({data}), 'max_string', {limit})"
                     source.line(f"if len({data}) > {limit}: raise {refusal}")
             case BaseType(name="uuid"):
                 data = self._value(head, "16s", variable)
@@ -114,17 +113,17 @@ class _Run:
                 element = type_id(sequence.element)
                 length, ahead = self._length(head + bytes([element, 0, 0, 0]), sequence.element, variable)
                 # With fewer than 256 elements only the limit matters: each of them finds out where the message ends.
-                check_container(self._reader, length, label)
-                read_elements(self._reader, sequence, length, variable, label, ahead)
+                check_container(self._reader, length)
+                read_elements(self._reader, sequence, length, variable, ahead)
             case MapType() as mapping:
                 key, value = type_id(mapping.key), type_id(mapping.value)
                 length, ahead = self._length(head + bytes([key, value, 0, 0, 0]), mapping.key, variable)
-                check_container(self._reader, length, label)
-                read_pairs(self._reader, mapping, length, variable, label, ahead)
+                check_container(self._reader, length)
+                read_pairs(self._reader, mapping, length, variable, ahead)
             case _:
                 self._value(head, "", variable)
                 self.flush()
-                read_value(self._reader, type, variable, label)
+                read_value(self._reader, type, variable)
 
     def _value(self, head: bytes, format: str, variable: str, *, is_final: bool = False) -> str:
         """Expect `head`, then a value of `format`; answers the name that has it."""

@@ -10,7 +10,7 @@ from typing import Any
 from idlrt.spec import BaseType, EnumType, ListType, MapType, SetType, StructType, Type
 from idlrt.wire.types import TypeId
 
-__all__ = ["FORMATS", "MINIMUM_SIZES", "format_of", "type_id"]
+__all__ = ["FIXED_SIZES", "FORMATS", "MINIMUM_SIZES", "format_of", "type_id"]
 
 FORMATS = {"i8": "b", "i16": "h", "i32": "i", "i64": "q", "double": "d"}
 """`struct` format characters of the types that are written as they are; `bool` has its own rule."""
@@ -30,6 +30,13 @@ MINIMUM_SIZES: dict[int, int] = {
     TypeId.UUID: 16,
 }
 """Bytes that a value of a type takes at least: what bounds the length that a container may announce."""
+
+FIXED_SIZES: dict[int, int] = {
+    number: size
+    for number, size in MINIMUM_SIZES.items()
+    if number not in (TypeId.STRING, TypeId.STRUCT, TypeId.MAP, TypeId.SET, TypeId.LIST)
+}
+"""The same for the types that never take more."""
 
 _BASE = {
     "bool": TypeId.BOOL,

@@ -33,8 +33,8 @@ is
 `d` is the message with some zero bytes behind it: reading a little too far reads a stop byte, and
 `p >= end` notices once, at the end. Slices cannot reach past `d`, so only the lengths of containers are
 checked at once, against what is left of the message, before anything is allocated for them. Where a reader
-fails, the same message is read again by its careful twin (`is_careful`), which checks every step and
-can say which field it was.
+fails, whatever it raised, the same message is read again from the table of fields (`_walk_reader`), with every
+step checked, to say which field it was.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ from idlrt.wire._binary_values import (
     string_start,
 )
 from idlrt.wire._source import Source
+from idlrt.wire._walk_reader import empty_union
 
 __all__ = ["PADDING", "Read", "ReadMany", "compile_many_reader", "compile_record_reader", "compile_struct_reader"]
 
@@ -73,7 +74,7 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
     defaults = _class_defaults(cls)
     is_union = issubclass(cls, Union)
     with source.block("def read(d, p, end, depth):"):
-        source.line(f"if depth < 0: raise too_deep(p, {reader.label!r}, max_depth)")
+        source.line("if depth < 0: raise too_deep(p, max_depth)")
         initial: dict[str, list[str]] = {}
         for field, variable in zip(fields, variables, strict=True):
             default = None if is_union else defaults.get(field.attribute, MISSING)
@@ -86,7 +87,7 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
             source.line(f"{' = '.join(names)} = {value}")
         if is_union:
             source.line("unknown = False")
-        elif not reader.is_careful:
+        else:
             unset = {name: value for value, names in initial.items() for name in names}
             read_expected(reader, fields, variables, unset, answer)
         _read_fields(reader, fields, variables, is_union=is_union)
@@ -94,12 +95,12 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
             default = defaults.get(field.attribute, MISSING)
             if field.is_required:
                 with source.block(f"if {variable} is MISSING:"):
-                    source.line(f"raise missing(p, {reader.label!r}, {field.name!r})")
+                    source.line(f"raise missing(p, {field.name!r})")
             elif not is_union and callable(default):
                 source.line(f"if {variable} is MISSING: {variable} = {source.constant('D', default)}()")
         if is_union:
             source.line(f"if unknown and {' and '.join([f'{v} is None' for v in variables] or ['True'])}:")
-            source.line(f" return {source.constant('empty', _empty_union)}({source.constant('C', cls)}), p + 1")
+            source.line(f" return {source.constant('empty', empty_union)}({source.constant('C', cls)}), p + 1")
         source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", f"<binary reader of {reader.label}>")
     return compiled
@@ -111,7 +112,7 @@ def compile_many_reader(cls: Any, reader: Reader, one: Read) -> ReadMany:
     fields, variables, answer = _parts(cls, source)
     source.names["one"] = one
     with source.block("def read_many(d, p, end, depth, n):"):
-        source.line(f"if depth < 0: raise too_deep(p, {reader.label!r}, max_depth)")
+        source.line("if depth < 0 and n: raise too_deep(p, max_depth)")
         if issubclass(cls, Union):
             source.line("many = []")
             source.line("for _ in range(n): one_more, p = one(d, p, end, depth); many.append(one_more)")
@@ -144,13 +145,13 @@ def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any],
             initial = "MISSING" if field.is_required else source.constant("D", default, key=("default", index))
             unset[variables[field.id]] = initial
             source.line(f"{variables[field.id]} = {initial}")
-        if not reader.is_careful and not (in_order and in_order[0].id == 0):  # of a result only one field is there
+        if not (in_order and in_order[0].id == 0):  # of a result only one field is there
             read_expected(reader, in_order, [variables[field.id] for field in in_order], unset, answer)
         _read_fields(reader, in_order, [variables[field.id] for field in in_order], is_union=False)
         for field in fields:
             if field.is_required:
                 with source.block(f"if {variables[field.id]} is MISSING:"):
-                    source.line(f"raise missing(p, {reader.label!r}, {field.name!r})")
+                    source.line(f"raise missing(p, {field.name!r})")
         source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", "<binary reader of record>")
     return compiled
@@ -174,14 +175,6 @@ def _class_defaults(cls: Any) -> dict[str, Any]:
     return found
 
 
-def _empty_union(cls: Any) -> Any:
-    """A union whose set field only a newer peer knows."""
-    name = cls.__struct_fields__[0]
-    union = cls(**{name: MISSING})
-    setattr(union, name, None)
-    return union
-
-
 def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], *, is_union: bool) -> None:
     source = reader.source
     head_and_word = reader.unpacker(">3sI")
@@ -190,22 +183,21 @@ def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[s
         for field, variable in zip(fields, variables, strict=True):
             head = source.constant("K", struct.pack(">bh", type_id(field.type), field.id))
             with source.block(f"if h == {head}:"):
-                label = f"{reader.label}.{field.name}"
                 format = format_of(field.type)
                 if format in ("q", "d"):  # the value and the next head in one call
                     source.line(f"{variable}, h, x = {reader.unpacker(f'>{format}3sI')}(d, p+3); p += 11")
                 else:
-                    _read_after_head(reader, field.type, variable, label)
+                    _read_after_head(reader, field.type, variable)
                     source.line(f"h, x = {head_and_word}(d, p)")
         source.line("if not d[p]: break")
         with source.block("if p == q:"):
             if is_union:
                 source.line("unknown = True")
             source.line("p = skip(d, p+3, end, d[p], depth, max_depth)")
-    source.line("if p >= end: raise too_short(p, 1, end, " + repr(reader.label) + ")")
+    source.line("if p >= end: raise too_short(p, 1, end)")
 
 
-def _read_after_head(reader: Reader, type: Type[Any], target: str, label: str) -> None:
+def _read_after_head(reader: Reader, type: Type[Any], target: str) -> None:
     """Read the value whose head is at `p`; `x` holds the four bytes behind the head."""
     source = reader.source
     match type:
@@ -218,7 +210,7 @@ def _read_after_head(reader: Reader, type: Type[Any], target: str, label: str) -
             source.line(f"{number} = x if x < 0x80000000 else x - 0x100000000; p += 7")
             source.line(f"{target} = {member(source, enum_type, number)}")
         case BaseType(name="string" | "binary" as name):
-            start = string_start(reader, "x", "p+7", label)
+            start = string_start(reader, "x", "p+7")
             source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
         case ListType() | SetType() as sequence:
             length, element = source.local("n"), type_id(sequence.element)
@@ -227,9 +219,9 @@ def _read_after_head(reader: Reader, type: Type[Any], target: str, label: str) -
                 source.line(f"{length} = d[p+7]; p += 8")
             with source.block("else:"):
                 source.line("p += 3")
-                read_list_head(reader, length, element, label)
-            read_length(reader, length, MINIMUM_SIZES[element], label)
-            read_elements(reader, sequence, length, target, label)
+                read_list_head(reader, length, element)
+            read_length(reader, length, MINIMUM_SIZES[element])
+            read_elements(reader, sequence, length, target)
         case _:
             source.line("p += 3")
-            read_value(reader, type, target, label)
+            read_value(reader, type, target)

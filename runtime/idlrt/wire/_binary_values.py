@@ -25,8 +25,9 @@ from idlrt.spec import (
     Type,
 )
 from idlrt.wire._binary_layout import MINIMUM_SIZES, format_of, type_id
-from idlrt.wire._binary_skip import missing, over_limit, skip, too_deep, too_short, wrong_elements
+from idlrt.wire._binary_skip import skip
 from idlrt.wire._source import Source
+from idlrt.wire.faults import missing, over_limit, too_deep, too_short, wrong_elements
 from idlrt.wire.protocol import Limits
 
 __all__ = [
@@ -64,10 +65,9 @@ class Reader:
     """What all parts of one function share while it is written.
 
     Args:
-        label: what is read, for messages.
+        label: what is read, for tracebacks.
         nested: gives the reader of another class; called when that class is first read.
         nested_many: the same for a row of values.
-        is_careful: check every step, to say exactly what is wrong.
     """
 
     def __init__(
@@ -76,12 +76,9 @@ class Reader:
         limits: Limits,
         nested: Callable[[Any], Read],
         nested_many: Callable[[Any], ReadMany],
-        *,
-        is_careful: bool = False,
     ) -> None:
         self.label = label
         self.limits = limits
-        self.is_careful = is_careful
         self.nested = nested
         self.nested_many = nested_many
         self.source = Source(
@@ -104,16 +101,14 @@ class Reader:
         return self.source.constant("U", struct.Struct(format).unpack_from, key=format)
 
 
-def string_start(reader: Reader, length: str, start: str, label: str) -> str:
+def string_start(reader: Reader, length: str, start: str) -> str:
     """Move `p` behind a string of `length` bytes that starts at `start`; answers where it starts."""
     source = reader.source
     name = source.local("s")
     source.line(f"{name} = {start}; p = {name} + {length}")
-    if reader.is_careful:
-        source.line(f"if p > end: raise too_short({name}, {length}, end, {label!r})")
     if reader.limits.max_string < reader.limits.max_message:
         limit = reader.limits.max_string
-        source.line(f"if {length} > {limit}: raise over_limit({name}, {length}, 'max_string', {limit}, {label!r})")
+        source.line(f"if {length} > {limit}: raise over_limit({name}, {length}, 'max_string', {limit})")
     return name
 
 
@@ -123,7 +118,7 @@ def member(source: Source, type: EnumType[Any], number: str) -> str:
     return f"{members}[{number}] if {number} in {members} else {source.constant('E', type.cls)}({number})"
 
 
-def read_value(reader: Reader, type: Type[Any], target: str, label: str) -> None:
+def read_value(reader: Reader, type: Type[Any], target: str) -> None:
     """Read the value at `p` into `target`, and leave `p` behind it."""
     source = reader.source
     match type:
@@ -132,7 +127,7 @@ def read_value(reader: Reader, type: Type[Any], target: str, label: str) -> None
         case BaseType(name="string" | "binary" as name):
             length = source.local("n")
             source.line(f"({length},) = {reader.unpacker('>I')}(d, p)")
-            start = string_start(reader, length, "p+4", label)
+            start = string_start(reader, length, "p+4")
             source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
         case BaseType(name="uuid"):
             source.line(f"{target} = UUID(bytes=d[p:p+16]); p += 16")
@@ -147,38 +142,38 @@ def read_value(reader: Reader, type: Type[Any], target: str, label: str) -> None
             source.line(f"{target}, p = {_nested_name(reader, referred)}(d, p, end, depth - 1)")
         case ListType() | SetType() as sequence:
             length, element = source.local("n"), type_id(sequence.element)
-            read_list_head(reader, length, element, label)
-            read_length(reader, length, MINIMUM_SIZES[element], label)
-            read_elements(reader, sequence, length, target, label)
+            read_list_head(reader, length, element)
+            read_length(reader, length, MINIMUM_SIZES[element])
+            read_elements(reader, sequence, length, target)
         case MapType() as mapping:
-            _read_map(reader, mapping, target, label)
+            _read_map(reader, mapping, target)
         case _:
             raise TypeError(f"{type!r} cannot be read")
 
 
-def read_length(reader: Reader, length: str, minimum: int, label: str) -> None:
+def read_length(reader: Reader, length: str, minimum: int) -> None:
     """Check a container's announced length against the rest of the message, and against the limit."""
     source = reader.source
-    source.line(f"if {length} * {minimum} > end - p: raise too_short(p, {length} * {minimum}, end, {label!r})")
-    check_container(reader, length, label)
+    source.line(f"if {length} * {minimum} > end - p: raise too_short(p, {length} * {minimum}, end)")
+    check_container(reader, length)
 
 
-def check_container(reader: Reader, length: str, label: str) -> None:
+def check_container(reader: Reader, length: str) -> None:
     source = reader.source
     if reader.limits.max_container < reader.limits.max_message:
         limit = reader.limits.max_container
-        source.line(f"if {length} > {limit}: raise over_limit(p, {length}, 'max_container', {limit}, {label!r})")
+        source.line(f"if {length} > {limit}: raise over_limit(p, {length}, 'max_container', {limit})")
 
 
-def read_list_head(reader: Reader, length: str, element: int, label: str) -> None:
+def read_list_head(reader: Reader, length: str, element: int) -> None:
     source = reader.source
     kind = source.local("t")
     source.line(f"{kind}, {length} = {reader.unpacker('>BI')}(d, p); p += 5")
-    source.line(f"if {kind} != {element} and {length}: raise wrong_elements(p, {kind}, {element}, {label!r})")
+    source.line(f"if {kind} != {element} and {length}: raise wrong_elements(p, {kind}, {element})")
 
 
 def read_elements(
-    reader: Reader, type: ListType[Any] | SetType[Any], length: str, target: str, label: str, ahead: str = ""
+    reader: Reader, type: ListType[Any] | SetType[Any], length: str, target: str, ahead: str = ""
 ) -> None:
     """Read the elements at `p`; `ahead` has the length of the first one already if that is a string."""
     source = reader.source
@@ -195,24 +190,24 @@ def read_elements(
     if isinstance(type.element, BaseType) and type.element.name == "bool":
         source.line(f"{target} = {make}([b != 0 for b in d[p:p+{length}]]); p += {length}")
         return
-    if isinstance(type.element, StructType) and not reader.is_careful:
+    if isinstance(type.element, StructType):
         items = source.local("l")
         source.line(f"{items}, p = {_nested_name(reader, type.element, is_many=True)}(d, p, end, depth - 1, {length})")
         source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
         return
     items, item = source.local("l"), source.local("e")
     source.line(f"{items} = []")
-    if is_string(type.element) and not reader.is_careful:
+    if is_string(type.element):
         ahead = _read_ahead(reader, ahead)
         # For a handful of them that is quicker than a range.
         with source.block(f"while {length}:"):
-            data = _string_and_next(reader, ahead, label)
+            data = _string_and_next(reader, ahead)
             source.line(f"{items}.append({text(type.element, data)}); {length} -= 1")
         source.line("p -= 4")
         source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
         return
     with source.block(f"for _ in range({length}):"):
-        read_value(reader, type.element, item, label)
+        read_value(reader, type.element, item)
         source.line(f"{items}.append({item})")
     source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
 
@@ -241,7 +236,7 @@ def _read_ahead(reader: Reader, ahead: str) -> str:
     return ahead
 
 
-def _string_and_next(reader: Reader, ahead: str, label: str, between: str = "", value: str = "") -> str:
+def _string_and_next(reader: Reader, ahead: str, between: str = "", value: str = "") -> str:
     """Read a string of `ahead` bytes, a number if there is one, and the length of the next string.
 
     Behind the last string that length is read for nothing.
@@ -255,7 +250,7 @@ def _string_and_next(reader: Reader, ahead: str, label: str, between: str = "", 
     short = source.constant("S", _strings(after), key=("strings", after))
     if reader.limits.max_string < reader.limits.max_message:
         limit = reader.limits.max_string
-        source.line(f"if {ahead} > {limit}: raise over_limit(p, {ahead}, 'max_string', {limit}, {label!r})")
+        source.line(f"if {ahead} > {limit}: raise over_limit(p, {ahead}, 'max_string', {limit})")
     source.line(f"{length} = {ahead}")
     source.line(f"if {length} < 256: {data}, {values.rstrip(',')} = {short}[{length}](d, p)")
     rest = f"{values} = {reader.unpacker('>' + after)}(d, p+{length})"
@@ -264,18 +259,18 @@ def _string_and_next(reader: Reader, ahead: str, label: str, between: str = "", 
     return data
 
 
-def _read_map(reader: Reader, type: MapType[Any], target: str, label: str) -> None:
+def _read_map(reader: Reader, type: MapType[Any], target: str) -> None:
     source = reader.source
     key_id, value_id = type_id(type.key), type_id(type.value)
     key_kind, value_kind, length = source.local("t"), source.local("t"), source.local("n")
     source.line(f"{key_kind}, {value_kind}, {length} = {reader.unpacker('>BBI')}(d, p); p += 6")
-    read_length(reader, length, MINIMUM_SIZES[key_id] + MINIMUM_SIZES[value_id], label)
+    read_length(reader, length, MINIMUM_SIZES[key_id] + MINIMUM_SIZES[value_id])
     with source.block(f"if {length} and ({key_kind} != {key_id} or {value_kind} != {value_id}):"):
-        source.line(f"raise wrong_elements(p, {key_kind}, {key_id}, {label!r}, {value_kind}, {value_id})")
-    read_pairs(reader, type, length, target, label)
+        source.line(f"raise wrong_elements(p, {key_kind}, {key_id}, {value_kind}, {value_id})")
+    read_pairs(reader, type, length, target)
 
 
-def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, label: str, ahead: str = "") -> None:
+def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, ahead: str = "") -> None:
     """Read the pairs at `p`; `ahead` has the length of the first key already if that is a string."""
     source = reader.source
     items, key, value = source.local("m"), source.local("k"), source.local("w")
@@ -284,22 +279,22 @@ def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, lab
         pairs = struct.Struct(f">{key_format}{value_format}")
         unpack = source.constant("I", pairs.iter_unpack, key=pairs.format)
         source.line(f"{items} = dict({unpack}(d[p:p+{length}*{pairs.size}])); p += {length} * {pairs.size}")
-    elif is_string(type.key) and (value_format is not None or is_string(type.value)) and not reader.is_careful:
+    elif is_string(type.key) and (value_format is not None or is_string(type.value)):
         source.line(f"{items} = {{}}")
         ahead = _read_ahead(reader, ahead)
         with source.block(f"while {length}:"):
             if value_format is not None:
-                data = _string_and_next(reader, ahead, label, value_format, value)
+                data = _string_and_next(reader, ahead, value_format, value)
             else:
-                data = _string_and_next(reader, ahead, label)
-                value = text(type.value, _string_and_next(reader, ahead, label))
+                data = _string_and_next(reader, ahead)
+                value = text(type.value, _string_and_next(reader, ahead))
             source.line(f"{items}[{text(type.key, data)}] = {value}; {length} -= 1")
         source.line("p -= 4")
     else:
         source.line(f"{items} = {{}}")
         with source.block(f"for _ in range({length}):"):
-            read_value(reader, type.key, key, label)
-            read_value(reader, type.value, value, label)
+            read_value(reader, type.key, key)
+            read_value(reader, type.value, value)
             source.line(f"{items}[{key}] = {value}")
     source.line(f"{target} = {f'FrozenMap({items})' if type.is_frozen else items}")
 

@@ -7,7 +7,8 @@ byte) and numbers that follow each other are packed by one `struct` call. The te
 
 is
 
-    def write(o, out):
+    def write(o, out, depth):
+     if depth < 0: raise ValueError(...)
      out.append(P1(b"\\n\\0\\1", o.id))
      v1 = o.name
      if v1 is not None:
@@ -31,10 +32,10 @@ from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, Set
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
 
-__all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
+__all__ = ["Nested", "Write", "bytes_of", "compile_record_writer", "compile_struct_writer"]
 
-Write: TypeAlias = Callable[[Any, list[bytes]], None]
-"""`(value, pieces of bytes to add to)`"""
+Write: TypeAlias = Callable[[Any, list[bytes], int], None]
+"""`(value, pieces of bytes to add to, structs that may still nest)`"""
 
 Nested: TypeAlias = Callable[[Any, bool], Write]
 """Gives the writer of another class, of one value or of many in a row; called when that is first written."""
@@ -102,9 +103,10 @@ class _Pending:
 
 def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) -> Write:
     """The writer of a generated class: of one value, or of many in a row."""
-    source = Source({})
+    source = _source()
     fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
-    with source.block(f"def write({'many' if is_many else 'o'}, out):"):
+    with source.block(f"def write({'many' if is_many else 'o'}, out, depth):"):
+        source.line(f"if depth < 0{' and many' if is_many else ''}: raise ValueError('nested too deep')")
         if is_many:
             with source.block("for o in many:"):
                 _write_class(source, cls, fields, nested)
@@ -119,18 +121,29 @@ def _write_class(source: Source, cls: Any, fields: list[tuple[Field[Any], str]],
         # nobody could read what was written then.
         count = " + ".join(f"({expression} is not None)" for _, expression in fields) or "0"
         source.line(f"if {count} != 1: raise ValueError('a union must have exactly one field set')")
+    elif not fields:
+        source.line("if o is None: raise TypeError('a struct cannot be None')")
     _write_fields(source, fields, nested)
 
 
 def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write:
     """The writer of fields without a class: its first argument has a value for each."""
-    source = Source({})
-    with source.block("def write(o, out):"):
+    source = _source()
+    with source.block("def write(o, out, depth):"):
         if fields:
             source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
         values = [(field, f"a{index}") for index, field in enumerate(fields)]
         _write_fields(source, sorted(values, key=lambda value: value[0].id), nested)
     return _compiled(source, "record")
+
+
+def _source() -> Source:
+    return Source({"bytes_of": bytes_of})
+
+
+def bytes_of(value: Any) -> bytes:
+    """The bytes of anything that shows its bytes: arrays and views of numbers too."""
+    return memoryview(value).tobytes()
 
 
 def _compiled(source: Source, name: str) -> Write:
@@ -147,6 +160,11 @@ def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: 
     for field, expression in fields:
         head = struct.pack(">bh", type_id(field.type), field.id)
         if field.is_required:
+            if isinstance(field.type, BaseType) and field.type.name == "bool":  # None would pass for false
+                value = source.local("v")
+                source.line(f"{value} = {expression}")
+                source.line(f"if {value} is None: raise TypeError('a required field is None')")
+                expression = value
             pending.constant(head)
             _write_value(source, pending, field.type, expression, nested)
             continue
@@ -169,6 +187,8 @@ def _write_value(source: Source, pending: _Pending, type: Type[Any], expression:
         case BaseType(name="string" | "binary" as name):
             data, length = source.local("b"), source.local("n")
             source.line(f"{data} = {expression}.encode()" if name == "string" else f"{data} = {expression}")
+            if name == "binary":
+                source.line(f"if {data}.__class__ is not bytes: {data} = bytes_of({data})")
             source.line(f"{length} = len({data})")
             _write_bytes(source, pending, data, length)
         case BaseType(name="uuid"):
@@ -179,7 +199,7 @@ def _write_value(source: Source, pending: _Pending, type: Type[Any], expression:
             pending.number("i", expression)
         case StructType() as referred:
             pending.flush()
-            source.line(f"{_nested_name(source, referred, nested)}({expression}, out)")
+            source.line(f"{_nested_name(source, referred, nested)}({expression}, out, depth - 1)")
         case ListType() | SetType() as sequence:
             _write_sequence(source, pending, sequence, expression, nested)
         case MapType() as mapping:
@@ -277,6 +297,7 @@ def _write_sequence(
 ) -> None:
     items = source.local("l")
     source.line(f"{items} = {expression}")
+    source.line(f"if isinstance({items}, str): raise TypeError('a str is no list')")
     pending.constant(bytes([type_id(type.element)]))
     format = "?" if isinstance(type.element, BaseType) and type.element.name == "bool" else format_of(type.element)
     pending.number("I", f"len({items})")
@@ -294,7 +315,7 @@ def _write_sequence(
             _write_bytes(source, pending, data, length)
         return
     if isinstance(type.element, StructType):
-        source.line(f"{_nested_name(source, type.element, nested, is_many=True)}({items}, out)")
+        source.line(f"{_nested_name(source, type.element, nested, is_many=True)}({items}, out, depth - 1)")
         return
     with source.block(f"for {item} in {items}:"):
         _write_value(source, pending, type.element, item, nested)
@@ -305,9 +326,9 @@ def _nested_name(source: Source, type: StructType[Any], nested: Nested, *, is_ma
     """A name for a writer of another class, which is compiled when it is first called."""
     name = f"{'L' if is_many else 'W'}{id(type)}"
 
-    def first_call(value: Any, out: list[bytes]) -> None:
+    def first_call(value: Any, out: list[bytes], depth: int) -> None:
         writer = source.names[name] = nested(type.cls, is_many)
-        writer(value, out)
+        writer(value, out, depth)
 
     source.names.setdefault(name, first_call)
     return name

@@ -22,9 +22,12 @@ __all__ = [
     "bad_text",
     "bad_union",
     "missing",
+    "out_of_range",
     "over_limit",
+    "over_long",
     "too_deep",
     "too_short",
+    "unexpected",
     "unknown_type",
     "whole",
     "wrong_elements",
@@ -76,8 +79,7 @@ def at_key(index: int) -> str:
 
 def at_value(key: Any) -> str:
     """The step to the value of a key."""
-    text = repr(key)
-    return f"[{text if len(text) <= _BRIEF else text[: _BRIEF - 3] + '...'}]"
+    return f"[{_brief(repr(key))}]"
 
 
 # What is wrong.
@@ -115,14 +117,35 @@ def unknown_type(offset: int, number: int) -> Fault:
     return Fault(f"there is no type {number} (at offset {offset})")
 
 
+def over_long(offset: int, most: int) -> Fault:
+    """A number of variable length, which starts at `offset`, goes on after the bytes that any number takes."""
+    return Fault(f"its number at offset {offset} is longer than {most} bytes")
+
+
+def out_of_range(offset: int, value: int | str, type: str) -> Fault:
+    """A number, which starts at `offset`, is more or less than its type (`i16`, `size`) holds."""
+    return Fault(f"its number {_brief(str(value))} at offset {offset} does not fit {type}")
+
+
+def unexpected(offset: int, wanted: str, got: str) -> Fault:
+    """Text of another form stands at `offset` than the protocol has there."""
+    return Fault(f"it needs {wanted} at offset {offset}, not {_brief(got)}")
+
+
 def bad_text(offset: int, error: UnicodeDecodeError) -> Fault:
     """A string, whose bytes start at `offset`, is not UTF-8."""
-    return Fault(f"its text at offset {offset} is not utf-8: {error.reason} at byte {error.start} of {len(error.object)}")
+    return Fault(
+        f"its text at offset {offset} is not utf-8: {error.reason} at byte {error.start} of {len(error.object)}"
+    )
 
 
 def bad_union(offset: int, error: Exception) -> Fault:
     """A class refuses the values that came; its struct ends at `offset`."""
     return Fault(f"{error} (it ends at offset {offset})")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _BRIEF else text[: _BRIEF - 3] + "..."
 
 
 def _name(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from idlrt.wire.types import MessageKind
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "Backend",
     "Limits",
     "MessageHead",
     "MessageScanner",
@@ -22,6 +23,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+Backend: TypeAlias = Literal["native", "pure"]
+"""Who reads and writes: compiled code, or Python."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a reader accepts. Checked before anything is allocated for the value that is announced.
@@ -31,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_message: bytes of one message, head included, once it is unpacked; of a message without a frame too.
         max_string: bytes of one string or binary value.
         max_container: elements of one list or set, pairs of one map.
-        max_depth: structs within structs.
+        max_depth: structs within structs. Holds for writing too: a value that contains itself ends there.
     """
 
     max_frame: int = 16_384_000
@@ -99,18 +103,32 @@ class MessageScanner(Protocol):
 
 
 class WireProtocol(Protocol):
-    """Bytes of values. An instance has its limits, keeps its compiled codecs, and may be shared by threads."""
+    """Bytes of values. An instance has its limits, keeps its compiled codecs, and may be shared by threads.
+
+    A message is a head (`pack_head`), a body (what a codec writes), and `tail`. Whoever writes the body of a message
+    puts `tail` behind it, and whoever reads one asks `unpack_tail` where the message ends: `idlrt.wire.message`
+    does both, so that its bodies have their tails already.
+
+    Attributes:
+        name: under which it is registered.
+        limits: what is accepted.
+        tail: the bytes that close a message; there are none in most protocols.
+    """
 
     name: str
     limits: Limits
+    tail: bytes
 
     def struct(self, cls: type[T]) -> StructCodec[T]:
         """The codec of a generated class, compiled on first use."""
         ...
 
-    def record(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = ()) -> RecordCodec:
+    def record(
+        self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
+    ) -> RecordCodec:
         """A codec of fields without a class. `defaults` are for absent fields, `None` where it is shorter.
-        A required field that is absent is an error. Not kept: keep it where the fields are kept."""
+        A required field that is absent is an error. Not kept: keep it where the fields are kept.
+        Paths in messages start with `label`."""
         ...
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
@@ -125,6 +143,14 @@ class WireProtocol(Protocol):
         """
         ...
 
+    def unpack_tail(self, data: bytes, offset: int) -> int:
+        """The offset after the message whose body ends at `offset`: what closes it is passed.
+
+        Raises:
+            RemoteProtocolError: something else stands there.
+        """
+        ...
+
     def scanner(self) -> MessageScanner:
-        """A scanner for one message, head included."""
+        """A scanner for one message, head and tail included."""
         ...

@@ -1,0 +1,398 @@
+"""Reads values by their table of fields, over the primitives of any protocol.
+
+Each type becomes a function of an `Input`, put together once; those of classes are made when a value of the class
+is first met, because types may be recursive. A protocol is what its `Input` does: how a field, a container, a
+number begins and ends. Compact and JSON are read so. Binary has a faster reader of its own and comes here when that
+one has failed, to learn where: so both must agree about what is an error.
+
+Where something is wrong, a `Fault` leaves the primitive that noticed; each function that it passes adds its step to
+the path. While nothing is wrong nothing is paid for that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import msgspec
+
+from idlrt.errors import RemoteProtocolError
+from idlrt.spec import BaseType, EnumType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union
+from idlrt.wire._binary_layout import type_id
+from idlrt.wire.faults import (
+    Fault,
+    at_element,
+    at_field,
+    at_key,
+    at_value,
+    bad_union,
+    missing,
+    over_limit,
+    too_deep,
+    too_short,
+    unknown_type,
+    whole,
+    wrong_elements,
+)
+from idlrt.wire.protocol import Limits
+from idlrt.wire.types import TypeId
+
+__all__ = ["Input", "Read", "WalkReader"]
+
+_STRUCT, _MAP, _SET, _LIST = int(TypeId.STRUCT), int(TypeId.MAP), int(TypeId.SET), int(TypeId.LIST)
+
+
+class Input(Protocol):
+    """Bytes that are read from the front. Types are numbers of `TypeId`, and others where the bytes say so.
+
+    Every method raises a `Fault` where the bytes do not go on as the protocol has it. After that nothing
+    more may be asked.
+
+    Attributes:
+        offset: what is read next.
+        end: where the bytes end.
+        depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
+        MINIMUM: type → bytes that a value of it takes at least, as an element; knows all types there are.
+        CLOSES_FIELDS: whether `end_field` does anything.
+    """
+
+    offset: int
+    end: int
+    depth: int
+    MINIMUM: ClassVar[dict[int, int]]
+    CLOSES_FIELDS: ClassVar[bool]
+
+    def begin_struct(self) -> int:
+        """A struct begins; answers what `end_struct` wants back."""
+        ...
+
+    def field(self) -> tuple[int, int]:
+        """The head of the next field: type and id. `(0, ...)` at the end of the struct, which stays unread."""
+        ...
+
+    def end_field(self) -> None:
+        """The value of a field has been read."""
+        ...
+
+    def end_struct(self, state: int) -> None:
+        """Pass the end of the struct that `field` saw."""
+        ...
+
+    def list_head(self) -> tuple[int, int]:
+        """The head of a list or set: the type of the elements, and how many there are."""
+        ...
+
+    def end_list(self) -> None:
+        """All elements have been read."""
+        ...
+
+    def map_head(self) -> tuple[int, int, int]:
+        """The head of a map: the types of keys and values, and how many pairs there are."""
+        ...
+
+    def end_map(self) -> None:
+        """All pairs have been read."""
+        ...
+
+    def read_field_bool(self) -> bool:
+        """A boolean that is the value of a field."""
+        ...
+
+    def read_bool(self) -> bool:
+        """A boolean that is an element, a key or a value."""
+        ...
+
+    def skip(self, type: int, is_field: bool) -> None:
+        """Pass a value of a type that is neither struct nor container."""
+        ...
+
+
+Read: TypeAlias = Callable[[Any], Any]
+"""`(Input)` → value."""
+
+_ReadFields: TypeAlias = Callable[[Input, dict[str, Any]], bool]
+
+
+class WalkReader:
+    """Makes the functions that read, and keeps those of classes.
+
+    Args:
+        primitives: the class of `Input`. It also has `read_i8`, `read_i16`, `read_i32`, `read_i64`, `read_double`,
+            `read_string`, `read_binary` and `read_uuid`, which read one scalar each.
+        limits: what is accepted.
+    """
+
+    def __init__(self, primitives: type[Any], limits: Limits) -> None:
+        self._primitives = primitives
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._structs: dict[type, Read] = {}
+
+    def read(self, read: Read, label: str, data: bytes, start: int) -> tuple[Any, int]:
+        """A value that starts at `start`, and the offset after it.
+
+        Raises:
+            RemoteProtocolError: there is none; the path starts with `label`.
+        """
+        end, most = len(data), self._limits.max_message
+        source = self._primitives(data, start, self._limits)
+        try:
+            if end - start > most:
+                raise over_limit(start, end - start, "max_message", most)
+            return read(source), source.offset
+        except Fault as fault:
+            raise whole(fault, label) from None
+        except RecursionError:
+            raise RemoteProtocolError(
+                f"cannot read {label}: nesting at offset {source.offset} is more than Python's recursion limit allows"
+            ) from None
+
+    def struct(self, cls: type[Any]) -> Read:
+        """What reads a generated class."""
+        read = self._structs.get(cls)
+        if read is None:
+            with self._lock:
+                read = self._structs.setdefault(cls, self._make_struct(cls))
+        return read
+
+    def record(self, fields: Sequence[Field[Any]], defaults: Sequence[Any]) -> Read:
+        """What reads fields without a class, to a tuple."""
+        read_fields = self._make_fields(fields, {field.id: field.name for field in fields})
+        required = [field.name for field in fields if field.is_required]
+        absent = {field.name: defaults[i] if i < len(defaults) else None for i, field in enumerate(fields)}
+
+        def read(source: Input) -> tuple[Any, ...]:
+            values = absent.copy()
+            came: dict[str, Any] = {}
+            source.depth -= 1
+            state = source.begin_struct()
+            read_fields(source, came)
+            for name in required:
+                if name not in came:
+                    raise missing(source.offset, name)
+            source.end_struct(state)
+            values.update(came)
+            return tuple(values.values())
+
+        return read
+
+    def _make_struct(self, cls: Any) -> Read:
+        fields: tuple[Field[Any], ...] = cls.__thrift_fields__
+        read_fields = self._make_fields(fields, {field.id: field.attribute for field in fields})
+        in_order = sorted(fields, key=lambda field: field.id)
+        required = [(field.attribute, field.name) for field in in_order if field.is_required]
+        is_union, most = issubclass(cls, Union), self._limits.max_depth
+
+        def read(source: Input) -> Any:
+            source.depth -= 1
+            if source.depth < 0:
+                raise too_deep(source.offset, most)
+            state = source.begin_struct()
+            values: dict[str, Any] = {}
+            has_unknown = read_fields(source, values)
+            for attribute, name in required:
+                if attribute not in values:
+                    raise missing(source.offset, name)
+            offset = source.offset
+            source.end_struct(state)
+            source.depth += 1
+            if is_union and has_unknown and not values and in_order:
+                return empty_union(cls)
+            try:
+                return cls(**values)
+            except TypeError as error:
+                raise bad_union(offset, error) from None
+
+        return read
+
+    def _make_fields(
+        self, fields: Sequence[Field[Any]], keys: dict[int, str]
+    ) -> Callable[[Input, dict[str, Any]], bool]:
+        """What reads all fields to the end of a struct, each under its key; answers whether some were unknown."""
+        known = {(type_id(field.type), field.id): (keys[field.id], self._field(field)) for field in fields}
+        find, most = known.get, self._limits.max_depth
+
+        def read(source: Input, values: dict[str, Any]) -> bool:
+            has_unknown = False
+            next_field = source.field
+            while True:
+                head = next_field()
+                found = find(head)
+                if found is not None:
+                    values[found[0]] = found[1](source)
+                elif head[0]:
+                    has_unknown = True
+                    try:
+                        _skip(source, head[0], source.depth, most, is_field=True)
+                        source.end_field()
+                    except Fault as fault:
+                        fault.path.append(at_field(f"field {head[1]}"))
+                        raise
+                else:
+                    return has_unknown
+
+        return read
+
+    def _field(self, field: Field[Any]) -> Read:
+        is_bool = isinstance(field.type, BaseType) and field.type.name == "bool"
+        read: Read = self._primitives.read_field_bool if is_bool else self._value(field.type)
+        step, closes = at_field(field.name), self._primitives.CLOSES_FIELDS
+
+        def read_field(source: Input) -> Any:
+            try:
+                value = read(source)
+                if closes:
+                    source.end_field()
+            except Fault as fault:
+                fault.path.append(step)
+                raise
+            return value
+
+        return read_field
+
+    def _value(self, type: Type[Any]) -> Read:
+        match type:
+            case BaseType():
+                read: Read = getattr(self._primitives, f"read_{type.name}")
+                return read
+            case EnumType():
+                return _enum(type.cls, self._primitives.read_i32)
+            case StructType() as referred:
+                return self._later(referred)
+            case ListType() | SetType() as sequence:
+                return self._sequence(sequence)
+            case MapType() as mapping:
+                return self._mapping(mapping)
+            case _:
+                raise TypeError(f"{type!r} cannot be read")
+
+    def _later(self, referred: StructType[Any]) -> Read:
+        made: Read | None = None
+
+        def read(source: Input) -> Any:
+            nonlocal made
+            if made is None:
+                made = self.struct(referred.cls)
+            return made(source)
+
+        return read
+
+    def _sequence(self, type: ListType[Any] | SetType[Any]) -> Read:
+        read_element, wanted = self._value(type.element), type_id(type.element)
+        minimum, most = self._primitives.MINIMUM[wanted], self._limits.max_container
+        make: Any
+        if isinstance(type, ListType):
+            make = tuple if type.is_frozen else None
+        else:
+            make = frozenset if type.is_frozen else set
+
+        def read(source: Input) -> Any:
+            kind, length = source.list_head()
+            offset = source.offset
+            if length * minimum > source.end - offset:
+                raise too_short(offset, length * minimum, source.end)
+            if length > most:
+                raise over_limit(offset, length, "max_container", most)
+            if kind != wanted and length:
+                raise wrong_elements(offset, kind, wanted)
+            items: list[Any] = []
+            append = items.append
+            try:
+                for _ in range(length):
+                    append(read_element(source))
+            except Fault as fault:
+                fault.path.append(at_element(len(items)))
+                raise
+            source.end_list()
+            return items if make is None else make(items)
+
+        return read
+
+    def _mapping(self, type: MapType[Any]) -> Read:
+        read_key, read_value = self._value(type.key), self._value(type.value)
+        wanted_key, wanted_value = type_id(type.key), type_id(type.value)
+        minimum = self._primitives.MINIMUM[wanted_key] + self._primitives.MINIMUM[wanted_value]
+        most, is_frozen = self._limits.max_container, type.is_frozen
+
+        def read(source: Input) -> Any:
+            key_kind, value_kind, length = source.map_head()
+            offset = source.offset
+            if length * minimum > source.end - offset:
+                raise too_short(offset, length * minimum, source.end)
+            if length > most:
+                raise over_limit(offset, length, "max_container", most)
+            if length and (key_kind != wanted_key or value_kind != wanted_value):
+                raise wrong_elements(offset, key_kind, wanted_key, value_kind, wanted_value)
+            items: dict[Any, Any] = {}
+            key, index, has_key = None, 0, False
+            try:
+                for index in range(length):  # noqa: B007
+                    has_key = False
+                    key = read_key(source)
+                    has_key = True
+                    items[key] = read_value(source)
+            except Fault as fault:
+                fault.path.append(at_value(key) if has_key else at_key(index))
+                raise
+            source.end_map()
+            return FrozenMap(items) if is_frozen else items
+
+        return read
+
+
+def _enum(cls: Any, read_number: Read) -> Read:
+    members = cls._value2member_map_
+
+    def read(source: Input) -> Any:
+        number = read_number(source)
+        return members[number] if number in members else cls(number)
+
+    return read
+
+
+def empty_union(cls: Any) -> Any:
+    """A union whose set field only a newer peer knows."""
+    name = cls.__struct_fields__[0]
+    union = cls(**{name: msgspec.UNSET})
+    setattr(union, name, None)
+    return union
+
+
+def _skip(source: Any, type: int, depth: int, most: int, *, is_field: bool) -> None:
+    """Pass a value. `depth` is how many structs may still nest; containers count too, nothing else bounds them."""
+    minimum = source.MINIMUM
+    if type not in (_STRUCT, _MAP, _SET, _LIST):
+        if type not in minimum:
+            raise unknown_type(source.offset, type)
+        source.skip(type, is_field)
+        return
+    if depth < (1 if type == _STRUCT else 0):
+        raise too_deep(source.offset, most)
+    if type == _STRUCT:
+        state = source.begin_struct()
+        while (head := source.field())[0]:
+            _skip(source, head[0], depth - 1, most, is_field=True)
+            source.end_field()
+        source.end_struct(state)
+        return
+    if type == _MAP:
+        key_kind, value_kind, length = source.map_head()
+        types: tuple[int, ...] = (key_kind, value_kind)
+    else:
+        kind, length = source.list_head()
+        types = (kind,)
+    if length:
+        for each in types:
+            if each not in minimum:
+                raise unknown_type(source.offset, each)
+        wanted = length * sum(minimum[each] for each in types)
+        if wanted > source.end - source.offset:
+            raise too_short(source.offset, wanted, source.end)
+        for _ in range(length):
+            for each in types:
+                _skip(source, each, depth - 1, most, is_field=False)
+    if type == _MAP:
+        source.end_map()
+    else:
+        source.end_list()
