@@ -1,0 +1,103 @@
+"""Builds the codecs in C as a part of the package; without a C compiler the package is a pure one.
+
+hatchling calls the hook when it makes a wheel or an editable install. `python hatch_build.py` builds into the source
+tree, for who works on the extension. The environment variable `IDLC_NATIVE` says what is wanted: `auto` (the
+default: build if it can be built), `require` (fail if it cannot), `off` (do not try).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent
+SOURCE = Path("runtime/idlrt/wire/_native.pyx")
+MODULE = "idlrt.wire._native"
+WANTED = ("auto", "require", "off")
+
+
+class NativeHook(BuildHookInterface):
+    """See the module."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build, and tell hatchling what to put into the wheel."""
+        if self.target_name != "wheel":
+            return
+        built = build()
+        if built is None:
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        if version == "editable":
+            shutil.copy2(built, ROOT / SOURCE.parent / built.name)
+        else:
+            build_data["force_include"][str(built)] = f"idlrt/wire/{built.name}"
+
+
+def build() -> Path | None:
+    """The extension, compiled into a temporary folder; `None` if it is not wanted or cannot be built.
+
+    Raises:
+        RuntimeError: it is required and cannot be built.
+        ValueError: `IDLC_NATIVE` is none of what is known.
+    """
+    wanted = os.environ.get("IDLC_NATIVE", "auto")
+    if wanted not in WANTED:
+        raise ValueError(f"IDLC_NATIVE is {wanted!r}; it may be {', '.join(WANTED)}")
+    if wanted == "off":
+        return None
+    try:
+        if sys.implementation.name != "cpython":
+            raise RuntimeError(f"it is for CPython, not for {sys.implementation.name}")
+        return _compile(Path(tempfile.mkdtemp(prefix="idlc-native-")))
+    except Exception as error:
+        if wanted == "require":
+            raise RuntimeError(f"cannot build the native codec: {error}") from error
+        print(f"idlc: no native codec, the pure one will be used: {error}", file=sys.stderr)
+        return None
+
+
+def _compile(folder: Path) -> Path:
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+    from setuptools.command.build_ext import build_ext
+
+    extension = Extension(
+        MODULE,
+        [str(SOURCE)],
+        include_dirs=[str(ROOT / SOURCE.parent / "native")],
+        extra_compile_args=[] if os.name == "nt" else ["-O3"],
+    )
+    before = Path.cwd()
+    os.chdir(ROOT)  # so that no path of this machine gets into the extension
+    try:
+        modules = cythonize(
+            [extension],
+            include_path=[str(SOURCE.parent)],
+            build_dir=str(folder / "c"),
+            quiet=True,
+        )
+        command = build_ext(Distribution({"name": "idlc", "ext_modules": modules}))
+        command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "temp")
+        command.ensure_finalized()
+        command.run()
+    finally:
+        os.chdir(before)
+    [built] = (folder / "lib").rglob("_native.*")
+    return built
+
+
+if __name__ == "__main__":
+    made = build()
+    if made is None:
+        sys.exit(0 if os.environ.get("IDLC_NATIVE") == "off" else "nothing was built")
+    shutil.copy2(made, ROOT / SOURCE.parent / made.name)
+    print(f"built {SOURCE.parent / made.name}")

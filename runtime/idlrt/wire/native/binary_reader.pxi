@@ -1,0 +1,106 @@
+# The primitives of reading the binary protocol.
+#
+# Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
+
+cdef inline int smallest(int code) noexcept:
+    # Bytes that a value takes at least; 0 for what is no type.
+    return SMALLEST[code] if code <= 16 else 0
+
+cdef inline int next_binary_field(Input* s, Head* head) noexcept:
+    if left(s) < 1:
+        return wrong_short(s, s.p, 1)
+    head.code = s.p[0]
+    if head.code == CODE_STOP:
+        s.p += 1
+        return 0
+    if left(s) < 3:
+        return wrong_short(s, s.p + 1, 2)
+    head.id = signed_16(get_16(s.p + 1))
+    s.p += 3
+    return 0
+
+cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
+    cdef PyObject* made
+    cdef int size = SMALLEST[shape.code]
+    if left(s) < size:
+        wrong_short(s, s.p, size)
+        return NULL
+    made = make_binary_scalar(s.p, shape)
+    s.p += size
+    return made
+
+cdef inline PyObject* make_binary_scalar(const unsigned char* p, Shape* shape) noexcept:
+    # A value of fixed size that is all there.
+    cdef PyObject* made
+    if shape.kind == I64:
+        return PyLong_FromLongLong(signed_64(get_64(p)))
+    elif shape.kind == I32:
+        return PyLong_FromLong(signed_32(get_32(p)))
+    elif shape.kind == DOUBLE:
+        return PyFloat_FromDouble(double_of(get_64(p)))
+    elif shape.kind == BOOL:
+        made = TRUE if p[0] != 0 else FALSE
+        INCREF(made)
+        return made
+    elif shape.kind == ENUM:
+        return make_member(shape, signed_32(get_32(p)))
+    elif shape.kind == I16:
+        return PyLong_FromLong(signed_16(get_16(p)))
+    elif shape.kind == I8:
+        return PyLong_FromLong(signed_8(p[0]))
+    else:
+        return make_uuid(p)
+
+cdef Py_ssize_t open_binary_sequence(Input* s, Shape* element, int* code) noexcept:
+    # How many elements follow; their type goes to `code`.
+    cdef Py_ssize_t size
+    if left(s) < 5:
+        return wrong_short(s, s.p, 5)
+    code[0] = s.p[0]
+    size = get_32(s.p + 1)
+    s.p += 5
+    return check_count(s, size, SMALLEST[element.code])
+
+cdef Py_ssize_t open_binary_map(Input* s, Shape* shape, int* key_code, int* code) noexcept:
+    cdef Py_ssize_t size
+    if left(s) < 6:
+        return wrong_short(s, s.p, 6)
+    key_code[0] = s.p[0]
+    code[0] = s.p[1]
+    size = get_32(s.p + 2)
+    s.p += 6
+    return check_count(s, size, SMALLEST[shape.key.code] + SMALLEST[shape.element.code])
+
+cdef Py_ssize_t open_unknown_binary(Input* s, int code, int* first, int* second) noexcept:
+    # How many elements have to be skipped one by one.
+    cdef Py_ssize_t size, minimum
+    cdef int head = 6 if code == CODE_MAP else 5
+    if left(s) < head:
+        return wrong_short(s, s.p, head)
+    first[0] = s.p[0]
+    second[0] = s.p[1] if code == CODE_MAP else 0
+    size = get_32(s.p + head - 4)
+    s.p += head
+    if size == 0:
+        return 0
+    if smallest(first[0]) == 0:
+        return wrong_type(s, s.p, first[0])
+    if code == CODE_MAP and smallest(second[0]) == 0:
+        return wrong_type(s, s.p, second[0])
+    minimum = smallest(first[0]) + smallest(second[0])
+    size = check_count(s, size, minimum)
+    if size > 0 and is_fixed(first[0]) and (code != CODE_MAP or is_fixed(second[0])):
+        s.p += size * minimum
+        return 0
+    return size
+
+cdef inline bint is_fixed(int code) noexcept:
+    return code < CODE_STRING or code == CODE_UID
+
+cdef int skip_binary_scalar(Input* s, int code) noexcept:
+    if smallest(code) == 0:
+        return wrong_type(s, s.p, code)
+    if left(s) < smallest(code):
+        return wrong_short(s, s.p, smallest(code))
+    s.p += smallest(code)
+    return 0

@@ -1,0 +1,256 @@
+/* Numbers, text and memory below the level at which Cython is pleasant to read: what `_native.pyx` is made of.
+ *
+ * Nothing here reads or writes through a pointer of another type than `unsigned char`, shifts a negative number
+ * or lets a signed number overflow, so that no input can lead to undefined behaviour. Compilers make single
+ * instructions of the loads and stores. Everything runs with the GIL held.
+ */
+#ifndef IDLRT_BYTES_H
+#define IDLRT_BYTES_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+#if PY_VERSION_HEX < 0x030C0000
+#include <structmember.h>
+#endif
+
+#define IDLRT_LIKELY(x) (x)
+#if defined(__GNUC__)
+#undef IDLRT_LIKELY
+#define IDLRT_LIKELY(x) __builtin_expect(!!(x), 1)
+#endif
+
+/* Big-endian, as the binary protocol has them. */
+
+static inline uint16_t get_16(const unsigned char *p) { return (uint16_t)((uint16_t)(p[0] << 8) | p[1]); }
+
+static inline uint32_t get_32(const unsigned char *p) {
+    return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | (uint32_t)p[3];
+}
+
+static inline uint64_t get_64(const unsigned char *p) { return ((uint64_t)get_32(p) << 32) | get_32(p + 4); }
+
+static inline void put_16(unsigned char *p, uint16_t v) {
+    p[0] = (unsigned char)(v >> 8);
+    p[1] = (unsigned char)v;
+}
+
+static inline void put_32(unsigned char *p, uint32_t v) {
+    p[0] = (unsigned char)(v >> 24);
+    p[1] = (unsigned char)(v >> 16);
+    p[2] = (unsigned char)(v >> 8);
+    p[3] = (unsigned char)v;
+}
+
+static inline void put_64(unsigned char *p, uint64_t v) {
+    put_32(p, (uint32_t)(v >> 32));
+    put_32(p + 4, (uint32_t)v);
+}
+
+/* Little-endian: the doubles of the compact protocol. */
+
+static inline uint64_t get_64_little(const unsigned char *p) {
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--) v = (v << 8) | p[i];
+    return v;
+}
+
+static inline void put_64_little(unsigned char *p, uint64_t v) {
+    for (int i = 0; i < 8; i++) p[i] = (unsigned char)(v >> (8 * i));
+}
+
+static inline double double_of(uint64_t bits) {
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static inline uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+/* Two's complement without relying on what the compiler makes of a number that does not fit. */
+
+static inline int64_t signed_64(uint64_t v) {
+    int64_t value;
+    memcpy(&value, &v, sizeof(value));
+    return value;
+}
+
+static inline int32_t signed_32(uint32_t v) {
+    int32_t value;
+    memcpy(&value, &v, sizeof(value));
+    return value;
+}
+
+static inline int16_t signed_16(uint16_t v) {
+    int16_t value;
+    memcpy(&value, &v, sizeof(value));
+    return value;
+}
+
+static inline int8_t signed_8(unsigned char v) {
+    int8_t value;
+    memcpy(&value, &v, sizeof(value));
+    return value;
+}
+
+static inline uint64_t zigzag(int64_t value) { return ((uint64_t)value << 1) ^ (value < 0 ? ~(uint64_t)0 : 0); }
+
+static inline int64_t unzigzag(uint64_t value) { return signed_64((value >> 1) ^ (~(value & 1) + 1)); }
+
+/* Bytes that a value of each type of the binary protocol takes at least; 0 for what is no type. */
+static const unsigned char SMALLEST[17] = {0, 0, 1, 1, 8, 0, 2, 0, 4, 0, 8, 4, 1, 6, 5, 5, 16};
+
+/* The same for the types of the compact protocol, and which types of the binary one they are. */
+static const unsigned char COMPACT_SMALLEST[16] = {0, 1, 1, 1, 1, 1, 1, 8, 1, 1, 1, 1, 1, 16, 0, 0};
+static const unsigned char COMPACT_CODES[16] = {0, 2, 2, 3, 6, 8, 10, 4, 11, 15, 14, 13, 12, 16, 0, 0};
+
+/* Most strings are short, and a call of `memcpy` costs more than copying them. */
+static inline void copy_bytes(void *to, const void *from, Py_ssize_t size) {
+    unsigned char *t = (unsigned char *)to;
+    const unsigned char *f = (const unsigned char *)from;
+    uint64_t first[2], last[2];
+    uint32_t head, tail;
+    if (size > 32) {
+        memcpy(t, f, (size_t)size);
+    } else if (size >= 16) {
+        memcpy(first, f, 16);
+        memcpy(last, f + size - 16, 16);
+        memcpy(t, first, 16);
+        memcpy(t + size - 16, last, 16);
+    } else if (size >= 8) {
+        memcpy(first, f, 8);
+        memcpy(last, f + size - 8, 8);
+        memcpy(t, first, 8);
+        memcpy(t + size - 8, last, 8);
+    } else if (size >= 4) {
+        memcpy(&head, f, 4);
+        memcpy(&tail, f + size - 4, 4);
+        memcpy(t, &head, 4);
+        memcpy(t + size - 4, &tail, 4);
+    } else {
+        while (size-- > 0) *t++ = *f++;
+    }
+}
+
+/* Text. */
+
+static inline int is_ascii(const unsigned char *p, Py_ssize_t size) {
+    uint64_t all = 0, word;
+    while (size >= 8) {
+        memcpy(&word, p, 8);
+        all |= word;
+        p += 8;
+        size -= 8;
+    }
+    while (size-- > 0) all |= *p++;
+    return (all & 0x8080808080808080u) == 0;
+}
+
+/* A new `str` of `size` bytes of UTF-8, or NULL with an exception. */
+static PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
+    if (IDLRT_LIKELY(size > 1 && is_ascii(p, size))) {
+        PyObject *text = PyUnicode_New(size, 127);
+        if (IDLRT_LIKELY(text != NULL)) copy_bytes(PyUnicode_1BYTE_DATA(text), p, size);
+        return text;
+    }
+    return PyUnicode_DecodeUTF8((const char *)p, size, NULL); /* shares the texts of a single character */
+}
+
+/* Keys of maps come again and again: the same `str` for the same bytes, with its hash already known.
+ * A peer that makes keys up only pushes others out. */
+
+#define KEYS_KEPT 1024
+#define KEY_MOST 32
+
+static PyObject *kept_keys[KEYS_KEPT];
+
+static PyObject *make_key(const unsigned char *p, Py_ssize_t size) {
+    if (size < 2 || size > KEY_MOST) return make_text(p, size);
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (Py_ssize_t i = 0; i < size; i++) hash = (hash ^ p[i]) * 16777619u;
+    PyObject **place = &kept_keys[(hash ^ (hash >> 15)) % KEYS_KEPT];
+    PyObject *kept = *place;
+    if (kept != NULL && PyUnicode_GET_LENGTH(kept) == size && memcmp(PyUnicode_1BYTE_DATA(kept), p, (size_t)size) == 0) {
+        Py_INCREF(kept);
+        return kept;
+    }
+    PyObject *text = make_text(p, size);
+    if (text != NULL && PyUnicode_IS_COMPACT_ASCII(text)) {
+        Py_INCREF(text);
+        *place = text;
+        Py_XDECREF(kept);
+    }
+    return text;
+}
+
+/* Numbers. */
+
+/* The value of an `int`, or -1 with an exception if it needs more than 64 bits. */
+static inline int64_t number_of(PyObject *value) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (PyUnstable_Long_IsCompact((PyLongObject *)value)) return PyUnstable_Long_CompactValue((PyLongObject *)value);
+#else
+    Py_ssize_t size = Py_SIZE(value); /* in digits, with the sign of the number */
+    if (size == 1) return ((PyLongObject *)value)->ob_digit[0];
+    if (size == 0) return 0;
+#endif
+    return PyLong_AsLongLong(value);
+}
+
+/* Objects. */
+
+/* A dict with room for `size` items. What a peer announces is only believed as far as it costs little. */
+static PyObject *make_dict(Py_ssize_t size) {
+#if PY_VERSION_HEX < 0x030D0000
+    if (size > 5) return _PyDict_NewPresized(size > 4096 ? 4096 : size);
+#else
+    (void)size;
+#endif
+    return PyDict_New();
+}
+
+/* Whether the garbage collector has to know an object that holds `value`. */
+static inline int is_tracked(PyObject *value) {
+    return PyType_HasFeature(Py_TYPE(value), Py_TPFLAGS_HAVE_GC) &&
+           (!PyTuple_CheckExact(value) || PyObject_GC_IsTracked(value));
+}
+
+/* A new object of a class whose slots are all empty, which the garbage collector does not know yet. */
+static PyObject *make_object(PyTypeObject *type) {
+    if (!PyType_HasFeature(type, Py_TPFLAGS_HAVE_GC)) return type->tp_alloc(type, 0);
+    PyObject *object = (PyObject *)PyObject_GC_New(PyObject, type);
+    if (object != NULL) memset((char *)object + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));
+    return object;
+}
+
+/* A new exception of a class, as `Exception.__new__` makes it. */
+static PyObject *make_exception(PyTypeObject *type, PyObject *no_arguments) {
+    return type->tp_new(type, no_arguments, NULL);
+}
+
+static inline void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
+    PyObject **slot = (PyObject **)((char *)object + offset);
+    PyObject *before = *slot;
+    *slot = value;
+    Py_XDECREF(before);
+}
+
+static inline PyObject *get_slot(PyObject *object, Py_ssize_t offset) {
+    return *(PyObject **)((char *)object + offset);
+}
+
+#define RECORD_OFFSET(index) \
+    ((Py_ssize_t)offsetof(PyTupleObject, ob_item) + (Py_ssize_t)(index) * (Py_ssize_t)sizeof(PyObject *))
+
+/* Where the slot of a member lies within objects of its class; -1 if `descriptor` is not one. */
+static Py_ssize_t slot_offset(PyObject *descriptor) {
+    if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return -1;
+    struct PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
+    return member->type == 16 /* T_OBJECT_EX, Py_T_OBJECT_EX */ ? member->offset : -1;
+}
+
+#endif

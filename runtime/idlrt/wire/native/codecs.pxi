@@ -1,0 +1,143 @@
+# What Python sees: codecs of classes and of records.
+
+PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
+
+# What writing an unsuitable value can raise; everything else is not about the value.
+cdef tuple WRITE_ERRORS = (AttributeError, TypeError, ValueError, OverflowError, RecursionError, BufferError, RuntimeError)
+
+
+cdef class _Codec:
+    cdef Plan plan
+    cdef Bounds bounds
+    cdef Protocol protocol
+
+    cdef int bind(self, str protocol, object limits) except -1:
+        self.protocol = PROTOCOLS[protocol]
+        # C has bounds of its own, which no message reaches.
+        self.bounds.max_depth = min(limits.max_depth, 1 << 30)
+        self.bounds.max_string = min(limits.max_string, 1 << 60)
+        self.bounds.max_container = min(limits.max_container, 1 << 60)
+        self.bounds.max_message = min(limits.max_message, 1 << 60)
+        return 0
+
+    cdef PyObject* written(self, PyObject* value) noexcept:
+        cdef Output out
+        cdef PyObject* data = NULL
+        if open_output(&out, self.protocol, self.bounds.max_depth) < 0:
+            return NULL
+        if write_fields(&out, &self.plan.layout, value) == 0:
+            data = bytes_of(&out)
+        close_output(&out)
+        return data
+
+    cdef object read(self, object data, Py_ssize_t start, Py_ssize_t* after):
+        # The value that starts at `start`; the offset after it goes to `after`.
+        cdef Py_buffer view
+        if PyBytes_CheckExact(<PyObject*>data):
+            return self.read_from(
+                <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data), PyBytes_GET_SIZE(<PyObject*>data), start, after
+            )
+        if PyObject_GetBuffer(<PyObject*>data, &view, PyBUF_SIMPLE) < 0:
+            reraise()
+        try:
+            return self.read_from(<const unsigned char*>view.buf, view.len, start, after)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object read_from(self, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t* after):
+        cdef Input s
+        cdef PyObject* made
+        if start < 0 or start > size:
+            raise ValueError(f"there is no offset {start} in {size} bytes")
+        open_input(&s, data, start, size, self.protocol, &self.bounds)
+        if size - start > self.bounds.max_message:
+            fault = faults.over_limit(start, size - start, "max_message", self.bounds.max_message)
+            raise faults.whole(fault, self.plan.label)
+        made = read_struct(&s, &self.plan.layout)
+        if made == NULL:
+            raise error_of(&s, self.plan.label)
+        value = <object>made
+        DECREF(made)
+        after[0] = s.p - s.start
+        return value
+
+
+cdef class StructCodec(_Codec):
+    """A `StructCodec` of `idlrt.wire.protocol`.
+
+    Args:
+        cls: a generated class.
+        protocol: `binary`, `compact` or `json`.
+        limits: `idlrt.wire.Limits`.
+    """
+
+    def __init__(self, object cls, str protocol, object limits):
+        self.plan = plan_of_class(cls)
+        self.bind(protocol, limits)
+
+    def encode(self, value, /):
+        """See `StructCodec.encode`."""
+        cdef PyObject* data = self.written(<PyObject*>value)
+        if data == NULL:
+            try:
+                reraise()
+            except WRITE_ERRORS as error:
+                raise LocalProtocolError(explain.explain_struct(value, error)) from error
+        encoded = <object>data
+        DECREF(data)
+        return encoded
+
+    def decode(self, data, Py_ssize_t start=0):
+        """See `StructCodec.decode`."""
+        cdef Py_ssize_t after
+        value = self.read(data, start, &after)
+        return value, after
+
+    def decode_whole(self, data, /):
+        """See `StructCodec.decode_whole`."""
+        cdef Py_ssize_t after
+        value = self.read(data, 0, &after)
+        if after != len(data):
+            raise faults.goes_on(self.plan.label, after, len(data))
+        return value
+
+
+cdef class RecordCodec(_Codec):
+    """A `RecordCodec` of `idlrt.wire.protocol`.
+
+    Args:
+        fields: the table.
+        defaults: what an absent field is, `None` where it is shorter.
+        label: the root of paths in errors.
+        protocol: `binary`, `compact` or `json`.
+        limits: `idlrt.wire.Limits`.
+    """
+
+    cdef tuple fields
+
+    def __init__(self, tuple fields, tuple defaults, str label, str protocol, object limits):
+        self.fields = fields
+        self.plan = plan_of_record(fields, defaults, label)
+        self.bind(protocol, limits)
+
+    def encode(self, values, /):
+        """See `RecordCodec.encode`."""
+        cdef PyObject* data = NULL
+        cdef tuple record = values if type(values) is tuple else tuple(values)
+        if len(record) != len(self.fields):
+            raise LocalProtocolError(explain.explain_record(self.fields, record, ValueError("wrong number of values")))
+        data = self.written(<PyObject*>record)
+        if data == NULL:
+            try:
+                reraise()
+            except WRITE_ERRORS as error:
+                raise LocalProtocolError(explain.explain_record(self.fields, record, error)) from error
+        encoded = <object>data
+        DECREF(data)
+        return encoded
+
+    def decode(self, data, Py_ssize_t start=0):
+        """See `RecordCodec.decode`."""
+        cdef Py_ssize_t after
+        value = self.read(data, start, &after)
+        return value, after

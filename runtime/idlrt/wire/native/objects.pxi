@@ -1,0 +1,152 @@
+# What readers make: values of classes, members of enums, uuids. New references, or NULL.
+
+cdef PyObject* make_value(Layout* layout) noexcept:
+    # An object all of whose slots are empty, or the tuple of a record.
+    cdef PyObject* made
+    if layout.cls == NULL:
+        made = PyTuple_New(layout.count)
+        # Nobody may meet it while it is half full.
+        if made != NULL and PyObject_GC_IsTracked(made):
+            PyObject_GC_UnTrack(made)
+        return made
+    if layout.is_exception:
+        return make_exception(<PyTypeObject*>layout.cls, <PyObject*>NOTHING)
+    return make_object(<PyTypeObject*>layout.cls)
+
+cdef int complete(Input* s, Layout* layout, PyObject* value, bint has_unknown) noexcept:
+    # What did not come gets its default; the class may have the last word.
+    cdef int i, present = 0
+    cdef bint tracked = False
+    cdef Slot* slot
+    cdef PyObject* found
+    for i in range(layout.count):
+        slot = &layout.slots[i]
+        found = get_slot(value, slot.offset)
+        if found == NULL:
+            if slot.absent == ABSENT_CONSTANT:
+                found = slot.default
+                INCREF(found)
+            elif slot.absent == ABSENT_MADE:
+                found = PyObject_CallNoArgs(slot.default)
+                if found == NULL:
+                    return -1
+            else:
+                s.wrong = MISSING
+                s.at = s.p - s.start
+                INCREF(slot.name)
+                s.thing = slot.name
+                return -1
+            put_slot(value, slot.offset, found)
+        present += found != NONE
+        tracked = tracked or is_tracked(found)
+    if tracked and not layout.is_exception:
+        PyObject_GC_Track(value)
+    if layout.is_union and (present == 1 or (present == 0 and has_unknown)):
+        return 0
+    return call_after(s, layout, value) if layout.after != NULL else 0
+
+cdef int call_after(Input* s, Layout* layout, PyObject* value) noexcept:
+    cdef PyObject* answer = PyObject_CallOneArg(layout.after, value)
+    if answer == NULL:
+        s.wrong = REFUSED
+        s.at = s.p - s.start
+        return -1
+    DECREF(answer)
+    return 0
+
+cdef Slot* find_slot(Layout* layout, int16_t id, int* expected) noexcept:
+    # The field of a number. `expected` is the index at which it should be, and moves on.
+    cdef int low = 0, high = layout.count, middle
+    if expected[0] < high and layout.slots[expected[0]].id == id:
+        middle = expected[0]
+        expected[0] += 1
+        return &layout.slots[middle]
+    while low < high:
+        middle = (low + high) // 2
+        if layout.slots[middle].id < id:
+            low = middle + 1
+        else:
+            high = middle
+    if low < layout.count and layout.slots[low].id == id:
+        expected[0] = low + 1
+        return &layout.slots[low]
+    return NULL
+
+cdef PyObject* make_member(Shape* shape, int32_t number) noexcept:
+    # The member of an enum; one of an unknown number is made by the class.
+    cdef int64_t place = number - shape.first
+    cdef PyObject* found
+    cdef PyObject* key
+    if shape.dense != NULL and 0 <= place < shape.span and shape.dense[place] != NULL:
+        found = shape.dense[place]
+        INCREF(found)
+        return found
+    key = PyLong_FromLongLong(number)
+    if key == NULL:
+        return NULL
+    found = PyDict_GetItemWithError(shape.members, key) if shape.dense == NULL else NULL
+    if found != NULL:
+        INCREF(found)
+    elif PyErr_Occurred() == NULL:
+        found = PyObject_CallOneArg(shape.cls, key)
+    DECREF(key)
+    return found
+
+cdef PyObject* make_uuid(const unsigned char* data) noexcept:
+    # A `uuid.UUID` without its constructor, which costs more than all the rest of a small message.
+    cdef PyObject* number
+    cdef PyObject* made
+    if uuid_int_offset <= 0 or uuid_safe_offset <= 0:
+        return made_uuid(data)
+    made = make_exception(<PyTypeObject*><PyObject*>UUID, <PyObject*>NOTHING)
+    if made == NULL:
+        return NULL
+    number = big_number(data)
+    if number == NULL:
+        DECREF(made)
+        return NULL
+    put_slot(made, uuid_int_offset, number)
+    INCREF(<PyObject*>SAFE_UNKNOWN)
+    put_slot(made, uuid_safe_offset, <PyObject*>SAFE_UNKNOWN)
+    return made
+
+cdef PyObject* big_number(const unsigned char* data) noexcept:
+    try:
+        number = int.from_bytes((<const char*>data)[:16], "big")
+    except BaseException as error:
+        set_error(error)
+        return NULL
+    INCREF(<PyObject*>number)
+    return <PyObject*>number
+
+cdef PyObject* made_uuid(const unsigned char* data) noexcept:
+    try:
+        made = UUID(bytes=(<const char*>data)[:16])
+    except BaseException as error:
+        set_error(error)
+        return NULL
+    INCREF(<PyObject*>made)
+    return <PyObject*>made
+
+cdef PyObject* finish_list(Shape* shape, PyObject* items) noexcept:
+    # What a list's or set's Python type is, of a whole list of its elements, which is taken.
+    cdef PyObject* made
+    if shape.kind == LIST and not shape.is_frozen:
+        return items
+    if shape.kind == LIST:
+        made = PyList_AsTuple(items)
+    elif shape.is_frozen:
+        made = PyFrozenSet_New(items)
+    else:
+        made = PySet_New(items)
+    DECREF(items)
+    return made
+
+cdef PyObject* finish_map(Shape* shape, PyObject* items) noexcept:
+    # Likewise of a map.
+    cdef PyObject* made
+    if not shape.is_frozen:
+        return items
+    made = PyObject_CallOneArg(<PyObject*>FrozenMap, items)
+    DECREF(items)
+    return made

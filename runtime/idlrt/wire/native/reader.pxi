@@ -1,0 +1,282 @@
+# Reading values by their plan, over the primitives of a protocol: how a field, a container, a scalar begins.
+#
+# Nothing is read without a look at what is left; lengths are checked against it, and against the limits, before
+# anything is allocated for them.
+
+# More places than this are not made before elements have come.
+cdef Py_ssize_t PLACES = 4096
+
+cdef struct Head:
+    # The head of a field.
+    int code        # `CODE_STOP` at the end of the struct
+    int16_t id
+    bint is_first   # JSON: no field has come yet
+
+cdef inline int next_field(Input* s, Head* head) noexcept:
+    if s.protocol == IN_BINARY:
+        return next_binary_field(s, head)
+    return next_compact_field(s, head)
+
+cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
+    # A struct, or the tuple of a record.
+    cdef PyObject* value
+    cdef PyObject* found
+    cdef Slot* slot
+    cdef Head head
+    cdef int expected = 0
+    cdef bint has_unknown = False
+    if s.depth < 0:
+        wrong_limit(s, DEEP, s.p, 0)
+        return NULL
+    if s.is_guarded and Py_EnterRecursiveCall(" while a value is read") != 0:
+        return NULL
+    s.depth -= 1
+    head.code = CODE_STOP
+    head.id = 0
+    head.is_first = True
+    value = make_value(layout)
+    while value != NULL:
+        if next_field(s, &head) < 0:
+            break
+        if head.code == CODE_STOP:
+            if complete(s, layout, value, has_unknown) < 0:
+                break
+            s.depth += 1
+            if s.is_guarded:
+                Py_LeaveRecursiveCall()
+            return value
+        slot = find_slot(layout, head.id, &expected)
+        if slot == NULL or slot.shape.code != head.code:
+            has_unknown = True
+            if skip(s, head.code, s.depth + 1, True) < 0:
+                add_step(s, IN_UNKNOWN, head.id, NULL)
+                break
+            continue
+        found = read_field_value(s, slot.shape)
+        if found == NULL:
+            add_step(s, IN_FIELD, 0, slot.name)
+            break
+        put_slot(value, slot.offset, found)
+    XDECREF(value)
+    s.depth += 1
+    if s.is_guarded:
+        Py_LeaveRecursiveCall()
+    return NULL
+
+cdef inline PyObject* read_field_value(Input* s, Shape* shape) noexcept:
+    cdef PyObject* found
+    if shape.kind == BOOL and s.protocol == IN_COMPACT:  # came with the head
+        found = TRUE if s.truth else FALSE
+        INCREF(found)
+        return found
+    return read_value(s, shape)
+
+cdef PyObject* read_value(Input* s, Shape* shape) noexcept:
+    # A value; a boolean as an element has it.
+    cdef Py_ssize_t size
+    if shape.kind == STRING:
+        size = read_length(s)
+        return read_text(s, size) if size >= 0 else NULL
+    elif shape.kind == STRUCT:
+        return read_struct(s, shape.layout)
+    elif shape.kind == MAP:
+        return read_map(s, shape)
+    elif shape.kind == LIST or shape.kind == SET:
+        return read_sequence(s, shape)
+    elif shape.kind == BINARY:
+        size = read_length(s)
+        if size < 0:
+            return NULL
+        s.p += size
+        return PyBytes_FromStringAndSize(<const char*>s.p - size, size)
+    elif s.protocol == IN_BINARY:
+        return read_binary_scalar(s, shape)
+    else:
+        return read_compact_scalar(s, shape)
+
+cdef inline Py_ssize_t read_length(Input* s) noexcept:
+    # The length of a string whose bytes are all there, and start at `p` then.
+    cdef Py_ssize_t size
+    if s.protocol == IN_BINARY:
+        if left(s) < 4:
+            return wrong_short(s, s.p, 4)
+        size = get_32(s.p)
+        s.p += 4
+    else:
+        size = read_compact_length(s)
+        if size < 0:
+            return -1
+    if size > s.bounds.max_string:
+        return wrong_limit(s, OVER_STRING, s.p, size)
+    if left(s) < size:
+        return wrong_short(s, s.p, size)
+    return size
+
+cdef inline PyObject* read_text(Input* s, Py_ssize_t size) noexcept:
+    cdef PyObject* text = make_text(s.p, size)
+    return passed_text(s, text, size)
+
+cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noexcept:
+    # `text` was made of the next bytes, or they are no text.
+    if text == NULL:
+        s.wrong = TEXT
+        s.at = s.p - s.start
+    s.p += size
+    return text
+
+cdef Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
+    # What is announced at `p`: so many elements of at least so many bytes.
+    if size * minimum > left(s):
+        return wrong_short(s, s.p, size * minimum)
+    if size > s.bounds.max_container:
+        return wrong_limit(s, OVER_CONTAINER, s.p, size)
+    return size
+
+cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
+    cdef Shape* element = shape.element
+    cdef Py_ssize_t i, size, width = 0
+    cdef int code = 0
+    cdef PyObject* items
+    cdef PyObject* item
+    if s.protocol == IN_BINARY:
+        size = open_binary_sequence(s, element, &code)
+        width = SMALLEST[element.code] if element.kind < STRING else 0
+    else:
+        size = open_compact_sequence(s, element, &code)
+    if size < 0:
+        return NULL
+    if size and code != element.code:
+        wrong_elements(s, s.p, code, element.code, 0, 0)
+        return NULL
+    items = PyList_New(min(size, PLACES))
+    if items == NULL:
+        return NULL
+    # Nobody may meet it while it is half full; who makes only numbers and text meets nobody.
+    if not is_quiet(element):
+        PyObject_GC_UnTrack(items)
+    for i in range(size):
+        if width:  # all of them are there: `check_count` looked
+            item = make_binary_scalar(s.p, element)
+            s.p += width
+        else:
+            item = read_value(s, element)
+        if item == NULL or put_item(items, i, item) < 0:
+            add_step(s, IN_ELEMENT, i, NULL)
+            DECREF(items)
+            return NULL
+    if not is_quiet(element):
+        PyObject_GC_Track(items)
+    return finish_list(shape, items)
+
+cdef inline bint is_quiet(Shape* shape) noexcept:
+    return shape.kind <= DOUBLE or shape.kind == STRING or shape.kind == BINARY
+
+cdef inline int put_item(PyObject* items, Py_ssize_t i, PyObject* item) noexcept:
+    # Takes `item`. Behind the places that were made the list grows.
+    cdef int failed
+    if i < PLACES:
+        PyList_SET_ITEM(items, i, item)
+        return 0
+    failed = PyList_Append(items, item)
+    DECREF(item)
+    return failed
+
+cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
+    cdef Py_ssize_t i, size
+    cdef int key_code = 0, code = 0, failed
+    cdef PyObject* items
+    cdef PyObject* key
+    cdef PyObject* item
+    if s.protocol == IN_BINARY:
+        size = open_binary_map(s, shape, &key_code, &code)
+    else:
+        size = open_compact_map(s, shape, &key_code, &code)
+    if size < 0:
+        return NULL
+    if size and (key_code != shape.key.code or code != shape.element.code):
+        wrong_elements(s, s.p, key_code, shape.key.code, code, shape.element.code)
+        return NULL
+    items = make_dict(size)
+    if items == NULL:
+        return NULL
+    for i in range(size):
+        key = read_key(s) if shape.key.kind == STRING else read_value(s, shape.key)
+        if key == NULL:
+            add_step(s, IN_KEY, i, NULL)
+            break
+        item = read_value(s, shape.element)
+        if item == NULL:
+            add_step(s, IN_VALUE, i, key)
+            DECREF(key)
+            break
+        failed = PyDict_SetItem(items, key, item)
+        if failed:
+            add_step(s, IN_KEY, i, NULL)
+        DECREF(key)
+        DECREF(item)
+        if failed:
+            break
+    else:
+        return finish_map(shape, items)
+    DECREF(items)
+    return NULL
+
+cdef inline PyObject* read_key(Input* s) noexcept:
+    cdef Py_ssize_t size = read_length(s)
+    if size < 0:
+        return NULL
+    return passed_text(s, make_key(s.p, size), size)
+
+# Passing over what nobody knows.
+
+cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
+    # Containers count in `depth` too, because nothing else bounds them here.
+    cdef Py_ssize_t size
+    cdef int result
+    if code == CODE_STRING:
+        size = read_length(s)
+        if size < 0:
+            return -1
+        s.p += size
+        return 0
+    if code == CODE_STRUCT or code == CODE_LIST or code == CODE_SET or code == CODE_MAP:
+        if depth < (1 if code == CODE_STRUCT else 0):
+            return wrong_limit(s, DEEP, s.p, 0)
+        if s.is_guarded and Py_EnterRecursiveCall(" while a value is skipped") != 0:
+            return -1
+        result = skip_struct(s, depth) if code == CODE_STRUCT else skip_container(s, code, depth)
+        if s.is_guarded:
+            Py_LeaveRecursiveCall()
+        return result
+    if s.protocol == IN_BINARY:
+        return skip_binary_scalar(s, code)
+    return skip_compact_scalar(s, code, is_field)
+
+cdef int skip_struct(Input* s, int depth) noexcept:
+    cdef Head head
+    head.code = CODE_STOP
+    head.id = 0
+    head.is_first = True
+    while True:
+        if next_field(s, &head) < 0:
+            return -1
+        if head.code == CODE_STOP:
+            return 0
+        if skip(s, head.code, depth - 1, True) < 0:
+            return -1
+
+cdef int skip_container(Input* s, int code, int depth) noexcept:
+    cdef Py_ssize_t i, size
+    cdef int first = 0, second = 0
+    if s.protocol == IN_BINARY:
+        size = open_unknown_binary(s, code, &first, &second)
+    else:
+        size = open_unknown_compact(s, code, &first, &second)
+    if size < 0:
+        return -1
+    for i in range(size):
+        if skip(s, first, depth - 1, False) < 0:
+            return -1
+        if code == CODE_MAP and skip(s, second, depth - 1, False) < 0:
+            return -1
+    return 0

@@ -1,0 +1,258 @@
+# Writing values by their plan, over the primitives of a protocol. Who calls `write_value` has made ROOM.
+
+cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
+    # The fields of a struct, or of a record (then `value` is a tuple).
+    cdef int i, failed
+    cdef int16_t last = 0
+    cdef Slot* slot
+    cdef PyObject* found
+    cdef bint is_plain = <PyObject*>TYPE(value) == layout.cls or layout.cls == NULL
+    if layout.is_union and check_union(layout, value) < 0:
+        return -1
+    for i in range(layout.count):
+        slot = &layout.slots[i]
+        found = get_slot(value, slot.offset) if is_plain else NULL
+        if found != NULL:
+            INCREF(found)
+        else:
+            found = PyObject_GetAttr(value, slot.attribute)
+            if found == NULL:
+                return -1
+        if found == NONE:
+            DECREF(found)
+            if slot.is_required:
+                PyErr_SetString(TYPE_ERROR, "a required field is None")
+                return -1
+            continue
+        failed = write_field(out, slot, found, last)
+        DECREF(found)
+        if failed < 0:
+            return -1
+        last = slot.id
+    if need(out, 1) < 0:
+        return -1
+    out.p[0] = CODE_STOP
+    out.p += 1
+    return 0
+
+cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t last) noexcept:
+    cdef int truth
+    if need(out, ROOM) < 0:
+        return -1
+    if out.protocol == IN_BINARY:
+        out.p[0] = slot.shape.code
+        put_16(out.p + 1, <uint16_t>slot.id)
+        out.p += 3
+    elif slot.shape.kind == BOOL:
+        truth = PyObject_IsTrue(value)
+        if truth >= 0:
+            put_compact_head(out, 1 if truth else 2, slot.id, last)
+        return -1 if truth < 0 else 0
+    else:
+        put_compact_head(out, slot.shape.compact, slot.id, last)
+    return write_value(out, slot.shape, value)
+
+cdef int write_value(Output* out, Shape* shape, PyObject* value) noexcept:
+    cdef Py_ssize_t size
+    cdef const unsigned char* data
+    cdef Held held
+    cdef int failed
+    if shape.kind == STRING:
+        data = text_bytes(value, &size)
+        return -1 if data == NULL else write_bytes(out, data, size)
+    elif shape.kind == STRUCT:
+        if enter_write(out) < 0:
+            return -1
+        failed = write_fields(out, shape.layout, value)
+        leave_write(out)
+        return failed
+    elif shape.kind == LIST or shape.kind == SET:
+        return write_sequence(out, shape.element, value)
+    elif shape.kind == MAP:
+        return write_map(out, shape, value)
+    elif shape.kind == BINARY:
+        if hold(&held, value) < 0:
+            return -1
+        failed = write_bytes(out, held.data, held.size)
+        let_go(&held)
+        return failed
+    else:
+        return write_scalar(out, shape, value)
+
+cdef inline int write_bytes(Output* out, const unsigned char* data, Py_ssize_t size) noexcept:
+    if size > 0x7FFFFFFF:
+        PyErr_SetString(OVERFLOW_ERROR, "a string is too long for the protocol")
+        return -1
+    if need(out, size + ROOM) < 0:
+        return -1
+    put_count(out, size)
+    copy_bytes(out.p, data, size)
+    out.p += size
+    return 0
+
+cdef inline void put_count(Output* out, Py_ssize_t size) noexcept:
+    if out.protocol == IN_BINARY:
+        put_32(out.p, <uint32_t>size)
+        out.p += 4
+    else:
+        put_varint(out, size)
+
+cdef int write_scalar(Output* out, Shape* shape, PyObject* value) noexcept:
+    cdef int64_t number = 0
+    cdef double real
+    cdef PyObject* made
+    cdef int truth
+    if shape.kind == DOUBLE:
+        if real_number(value, &real) < 0:
+            return -1
+        if out.protocol == IN_BINARY:
+            put_64(out.p, bits_of(real))
+        else:
+            put_64_little(out.p, bits_of(real))
+        out.p += 8
+    elif shape.kind == BOOL:
+        truth = PyObject_IsTrue(value)
+        if truth < 0:
+            return -1
+        out.p[0] = truth if out.protocol == IN_BINARY else 1 if truth else 2
+        out.p += 1
+    elif shape.kind == UID:
+        made = uuid_bytes(value)
+        if made == NULL:
+            return -1
+        copy_bytes(out.p, PyBytes_AS_STRING(made), 16)
+        out.p += 16
+        DECREF(made)
+    else:
+        if whole_number(value, &number) < 0:
+            return -1
+        if shape.kind != I64 and check_range(number, shape.kind) < 0:
+            return -1
+        if shape.kind == I8:
+            out.p[0] = <unsigned char>number
+            out.p += 1
+        elif out.protocol == IN_COMPACT:
+            put_varint(out, zigzag(number))
+        elif shape.kind == I64:
+            put_64(out.p, <uint64_t>number)
+            out.p += 8
+        elif shape.kind == I16:
+            put_16(out.p, <uint16_t>number)
+            out.p += 2
+        else:
+            put_32(out.p, <uint32_t>number)
+            out.p += 4
+    return 0
+
+cdef inline int check_range(int64_t number, Kind kind) noexcept:
+    cdef int64_t most = 0x7FFFFFFF if kind == I32 or kind == ENUM else 0x7FFF if kind == I16 else 0x7F
+    if number > most or number < -most - 1:
+        PyErr_SetString(OVERFLOW_ERROR, "a number does not fit its type")
+        return -1
+    return 0
+
+# Containers. Writing an element may call Python code, and that may change the container.
+
+cdef inline int write_element(Output* out, Shape* shape, PyObject* value) noexcept:
+    # Takes `value`.
+    cdef int failed = need(out, ROOM)
+    if failed == 0:
+        failed = write_value(out, shape, value)
+    DECREF(value)
+    return failed
+
+cdef Py_ssize_t size_of(PyObject* value) noexcept:
+    cdef Py_ssize_t size
+    if PyUnicode_Check(value) or PyBytes_CheckExact(value):
+        PyErr_SetString(TYPE_ERROR, "text is no container")
+        return -1
+    size = PyObject_Size(value)
+    if size > 0x7FFFFFFF:
+        PyErr_SetString(OVERFLOW_ERROR, "a container is too long for the protocol")
+        return -1
+    return size
+
+cdef int changed() noexcept:
+    PyErr_SetString(RUNTIME_ERROR, "a container changed while it was written")
+    return -1
+
+cdef int write_sequence(Output* out, Shape* element, PyObject* value) noexcept:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t size = size_of(value)
+    cdef PyObject* item
+    if size < 0:
+        return -1
+    if out.protocol == IN_BINARY:
+        out.p[0] = element.code
+        put_32(out.p + 1, <uint32_t>size)
+        out.p += 5
+    elif size < 15:
+        out.p[0] = <unsigned char>(size << 4) | element.compact
+        out.p += 1
+    else:
+        out.p[0] = 0xF0 | element.compact
+        out.p += 1
+        put_varint(out, size)
+    if PyList_CheckExact(value):
+        for i in range(size):
+            if i >= PyList_GET_SIZE(value):
+                return changed()
+            item = PyList_GET_ITEM(value, i)
+            INCREF(item)
+            if write_element(out, element, item) < 0:
+                return -1
+        return 0 if PyList_GET_SIZE(value) == size else changed()
+    return write_elements(out, element, value, size)
+
+cdef int write_elements(Output* out, Shape* element, PyObject* value, Py_ssize_t size) noexcept:
+    # Of whatever can be iterated.
+    cdef Py_ssize_t count = 0
+    cdef PyObject* item
+    cdef PyObject* iterator = PyObject_GetIter(value)
+    if iterator == NULL:
+        return -1
+    while True:
+        item = PyIter_Next(iterator)
+        if item == NULL:
+            break
+        count += 1
+        if write_element(out, element, item) < 0:
+            DECREF(iterator)
+            return -1
+    DECREF(iterator)
+    if PyErr_Occurred() != NULL:
+        return -1
+    return 0 if count == size else changed()
+
+cdef int write_map(Output* out, Shape* shape, PyObject* value) noexcept:
+    cdef Py_ssize_t size, count = 0, place = 0
+    cdef PyObject* key
+    cdef PyObject* item
+    cdef PyObject* plain = plain_dict(value)
+    cdef int failed = 0
+    if plain == NULL:
+        return -1
+    size = PyDict_GET_SIZE(plain)
+    if out.protocol == IN_BINARY:
+        out.p[0] = shape.key.code
+        out.p[1] = shape.element.code
+        put_32(out.p + 2, <uint32_t>size)
+        out.p += 6
+    else:
+        put_varint(out, size)
+        if size:
+            out.p[0] = (shape.key.compact << 4) | shape.element.compact
+            out.p += 1
+    while failed == 0 and PyDict_Next(plain, &place, &key, &item):
+        INCREF(key)
+        INCREF(item)
+        count += 1
+        failed = write_element(out, shape.key, key)
+        if failed == 0:
+            failed = write_element(out, shape.element, item)
+        else:
+            DECREF(item)
+    if failed == 0 and (count != size or PyDict_GET_SIZE(plain) != size):
+        failed = changed()
+    DECREF(plain)
+    return failed
