@@ -1,6 +1,7 @@
 """Bytes and values: wire protocols, framings, connections. Sans-IO: nothing here sees a socket or a clock."""
 
 from idlrt.wire.binary import BinaryProtocol
+from idlrt.wire.compact import CompactProtocol
 from idlrt.wire.protocol import (
     DEFAULT_LIMITS,
     Limits,
@@ -15,6 +16,7 @@ from idlrt.wire.types import MessageKind, TypeId
 __all__ = [
     "DEFAULT_LIMITS",
     "BinaryProtocol",
+    "CompactProtocol",
     "Limits",
     "MessageHead",
     "MessageKind",

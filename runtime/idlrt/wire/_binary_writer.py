@@ -31,8 +31,9 @@ from typing import Any, TypeAlias
 from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
+from idlrt.wire._walk_writer import bytes_of
 
-__all__ = ["Nested", "Write", "bytes_of", "compile_record_writer", "compile_struct_writer"]
+__all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
 Write: TypeAlias = Callable[[Any, list[bytes], int], None]
 """`(value, pieces of bytes to add to, structs that may still nest)`"""
@@ -139,11 +140,6 @@ def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write
 
 def _source() -> Source:
     return Source({"bytes_of": bytes_of})
-
-
-def bytes_of(value: Any) -> bytes:
-    """The bytes of anything that shows its bytes: arrays and views of numbers too."""
-    return memoryview(value).tobytes()
 
 
 def _compiled(source: Source, name: str) -> Write:

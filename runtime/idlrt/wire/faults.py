@@ -106,15 +106,23 @@ def missing(offset: int, name: str) -> Fault:
 
 
 def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: int = 0) -> Fault:
-    """A container holds values of another type than the IDL says. Types are `TypeId`s; of a map two of each."""
+    """A container holds values of another type than the IDL says.
+
+    Args:
+        got: the type of the elements; of a map `got` of its keys and `got2` of its values. As in `unknown_type`.
+    """
     got_text = _name(got) if not wanted2 else f"{_name(got)} and {_name(got2)}"
     wanted_text = _name(wanted) if not wanted2 else f"{_name(wanted)} and {_name(wanted2)}"
     return Fault(f"its elements at offset {offset} are {got_text}, not {wanted_text}")
 
 
 def unknown_type(offset: int, number: int) -> Fault:
-    """A type number that the protocol does not have."""
-    return Fault(f"there is no type {number} (at offset {offset})")
+    """A type number that the protocol does not have.
+
+    Args:
+        number: below zero if the protocol's own numbers are not those of `TypeId`: minus the protocol's number.
+    """
+    return Fault(f"there is no type {abs(number)} (at offset {offset})")
 
 
 def over_long(offset: int, most: int) -> Fault:
@@ -149,4 +157,4 @@ def _brief(text: str) -> str:
 
 
 def _name(number: int) -> str:
-    return TypeId(number).name.lower() if number in TypeId._value2member_map_ else f"type {number}"
+    return TypeId(number).name.lower() if number in TypeId._value2member_map_ else f"type {abs(number)}"

@@ -1,0 +1,98 @@
+"""A protocol whose codecs walk the table of fields: the codecs, and the half of the protocol that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from idlrt.errors import LocalProtocolError
+from idlrt.spec import Field
+from idlrt.wire._tables import TableProtocol
+from idlrt.wire._walk_reader import WalkReader
+from idlrt.wire._walk_writer import WalkWriter
+from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
+from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
+
+__all__ = ["WalkProtocol"]
+
+T = TypeVar("T")
+
+
+class WalkProtocol(TableProtocol):
+    """A `TableProtocol` over primitives.
+
+    Attributes:
+        INPUT: the class of `_walk_reader.Input`, made of `(data, offset, limits)`.
+        OUTPUT: the class of `_walk_writer.Output`, made of `(limits)`.
+    """
+
+    INPUT: ClassVar[type[Any]]
+    OUTPUT: ClassVar[type[Any]]
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, backend: Backend | None = None) -> None:
+        super().__init__(limits, backend=backend)
+        self._reader = WalkReader(self.INPUT, limits)
+        self._writer = WalkWriter(self.OUTPUT, limits)
+
+    def _make_struct(self, cls: type[T]) -> StructCodec[T]:
+        return _StructCodec(cls, self._reader, self._writer, self.limits)
+
+    def _make_record(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...], label: str) -> RecordCodec:
+        return _RecordCodec(fields, defaults, label, self._reader, self._writer, self.limits)
+
+
+class _StructCodec(Generic[T]):
+    __slots__ = ("_label", "_max_depth", "_read", "_reader", "_write", "_writer")
+
+    def __init__(self, cls: type[T], reader: WalkReader, writer: WalkWriter, limits: Limits) -> None:
+        self._label = cls.__name__
+        self._max_depth = limits.max_depth
+        self._reader = reader
+        self._writer = writer
+        self._read = reader.struct(cls)
+        self._write = writer.struct(cls)
+
+    def encode(self, value: T) -> bytes:
+        """See `StructCodec.encode`."""
+        try:
+            return self._writer.write(self._write, value)
+        except WRITE_ERRORS as error:
+            raise LocalProtocolError(explain_struct(value, error, self._max_depth)) from error
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
+        """See `StructCodec.decode`."""
+        return self._reader.read(self._read, self._label, data, start)
+
+
+class _RecordCodec:
+    __slots__ = ("_fields", "_label", "_max_depth", "_read", "_reader", "_write", "_writer")
+
+    def __init__(
+        self,
+        fields: tuple[Field[Any], ...],
+        defaults: tuple[Any, ...],
+        label: str,
+        reader: WalkReader,
+        writer: WalkWriter,
+        limits: Limits,
+    ) -> None:
+        self._fields = fields
+        self._label = label
+        self._max_depth = limits.max_depth
+        self._reader = reader
+        self._writer = writer
+        self._read = reader.record(fields, defaults)
+        self._write = writer.record(fields)
+
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """See `RecordCodec.encode`."""
+        try:
+            return self._writer.write(self._write, values)
+        except WRITE_ERRORS as error:
+            raise LocalProtocolError(
+                explain_record(self._fields, values, error, self._max_depth, self._label)
+            ) from error
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
+        """See `RecordCodec.decode`."""
+        return self._reader.read(self._read, self._label, data, start)
