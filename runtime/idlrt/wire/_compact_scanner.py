@@ -113,9 +113,7 @@ class CompactScanner:
 
     def _scan_head(self, buffer: bytes | bytearray) -> None:
         if len(buffer) > 0 and buffer[0] != PROTOCOL_ID:
-            raise RemoteProtocolError(
-                f"cannot read the message: it starts with {buffer[0]:#04x}, not {PROTOCOL_ID:#04x}"
-            )
+            raise Fault(f"{buffer[0]:#04x} at offset 0 is not compact's {PROTOCOL_ID:#04x}")
         if len(buffer) < 2:
             raise _More
         byte = buffer[1]
