@@ -3,6 +3,7 @@
 `encode` and `decode` turn values into bytes and back, `Server` serves handlers, generated clients call.
 """
 
+from idlrt.core import request_metadata
 from idlrt.door import decode, encode
 from idlrt.errors import (
     ApplicationCode,
@@ -48,5 +49,6 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "request_metadata",
     "which",
 ]

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(root / "runtime")]
 
 from idlrt import spec as rpc
-from idlrt.core import bind
+from idlrt.core import bind, serve
 from idlrt.errors import ApplicationError, RemoteProtocolError
 from idlrt.server.session import Session, Surroundings
 from idlrt.wire import BinaryProtocol, Limits, MessageKind
@@ -101,8 +101,9 @@ def _never(*_: Any) -> None:
     raise AssertionError("no handler is async")
 
 
+SERVED = serve(bind(SERVICE, Handler()))
 AROUND = Surroundings(
-    table=bind(SERVICE, Handler()).table,
+    served=SERVED,
     context=contextvars.copy_context(),
     call_soon=_never,
     run_async=_never,
@@ -163,7 +164,7 @@ def pieces(data: bytes, dice: random.Random) -> list[bytes]:
 def throw_at_server(data: bytes, dice: random.Random) -> None:
     """One connection's life."""
     outlet = Outlet()
-    session = Session(outlet, ServerConnection(detector(LIMITS)), AROUND, lambda _: None)
+    session = Session(outlet, ServerConnection(detector(LIMITS), SERVED.methods), AROUND, lambda _: None)
     for piece in pieces(data, dice):
         if outlet.is_closed:
             break
@@ -189,20 +190,20 @@ def throw_at_client(how: Dialect, data: bytes, dice: random.Random) -> None:
         for event in client.receive_data(piece):
             if isinstance(event, ReplyReceived):
                 with contextlib.suppress(RemoteProtocolError, ApplicationError):
-                    answer_of(event, how)
+                    answer_of(event)
     client.receive_eof()
 
 
 def answers(how: Dialect, data: bytes) -> bytes:
     """What a server says to a good conversation."""
-    server = ServerConnection(detector(LIMITS))
+    server = ServerConnection(detector(LIMITS), SERVED.methods)
     out: list[bytes] = []
     for event in server.receive_data(data):
         assert not hasattr(event, "error")
         if event.name == "echo":  # type: ignore[union-attr]
-            (node,) = server.arguments(event, ECHO)  # type: ignore[arg-type]
-            out.append(server.reply(event, ECHO, node))  # type: ignore[arg-type]
-    out.append(how.framing.pack(how.protocol.pack_head(MessageKind.EXCEPTION, "echo", 2), b"\x0b\0\1\0\0\0\2no\0"))
+            (node,) = server.arguments(event)  # type: ignore[arg-type]
+            out.append(server.reply(event, node))  # type: ignore[arg-type]
+    out.append(how.pack(MessageKind.EXCEPTION, "echo", 2, b"\x0b\0\1\0\0\0\2no\0"))
     return b"".join(out)
 
 

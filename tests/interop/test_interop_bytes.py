@@ -95,18 +95,18 @@ def test_whole_messages_are_apaches(index, is_strict, stubs, handler):
     _, call = client.call(method, arguments)
     assert call.hex() == apache.encode_call(name, arguments, 1).hex()
 
-    server = ServerConnection(detector(DEFAULT_LIMITS))
+    server = ServerConnection(detector(DEFAULT_LIMITS), service.methods)
     [received] = server.receive_data(call)
     answer = apache.encode_answer(call, handler)
     if method.is_oneway:
         assert answer == b""
         return
-    values = server.arguments(received, method)
+    values = server.arguments(received)
     assert values == arguments
     try:
-        ours = server.reply(received, method, getattr(handler, name)(*values))
+        ours = server.reply(received, getattr(handler, name)(*values))
     except (stubs.NotFound, stubs.Refused) as error:
-        ours = server.throw(received, method, error)
+        ours = server.throw(received, error)
     assert ours.hex() == answer.hex()
 
 
@@ -118,7 +118,7 @@ def test_a_refusal_is_apaches(is_strict, stubs, handler):
     apache = ApachePeer((stubs,), service, newer, is_accelerated=True, is_strict=is_strict)
     client = ClientConnection(Dialect(BinaryProtocol(strict=is_strict), Unframed()))
     _, call = client.call(newer.methods["unheard_of"], (1, peer_samples.everything(stubs)[0]))
-    server = ServerConnection(detector(DEFAULT_LIMITS))
+    server = ServerConnection(detector(DEFAULT_LIMITS), service.methods)
     [received] = server.receive_data(call)
     refusal = ApplicationError("Unknown function unheard_of", ApplicationCode.UNKNOWN_METHOD)
     assert server.refuse(received, refusal).hex() == apache.encode_answer(call, handler).hex()

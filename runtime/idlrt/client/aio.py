@@ -41,12 +41,12 @@ _MAX_FORGOTTEN = 4096
 class _Link:
     """One connection and the calls that are on it."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_lost = False
         self.is_stuck = False
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._connection = ClientConnection(dialect)
+        self._connection = connection
         self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call, int]] = {}
         # Calls in the order in which they were made: how many, and the last that was answered.
         self._made = 0
@@ -98,7 +98,7 @@ class _Link:
             if self._answers.pop(number, None) is not None:
                 self._forget(number)
         try:
-            return answer_of(reply, self._connection.dialect)
+            return answer_of(reply)
         except RemoteProtocolError as error:
             raise broken(call, error) from error
 
@@ -221,12 +221,14 @@ class MultiplexedSender:
     Args:
         open: makes a connection.
         dialect: what to speak.
+        service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
     """
 
-    def __init__(self, open: Open, dialect: Dialect, *, connect_timeout: float) -> None:
+    def __init__(self, open: Open, dialect: Dialect, service: str = "", *, connect_timeout: float) -> None:
         self._open = open
         self._dialect = dialect
+        self._service = service
         self._connect_timeout = connect_timeout
         self._is_closed = False
         self._link: _Link | None = None
@@ -265,7 +267,7 @@ class MultiplexedSender:
 
     async def _make(self) -> _Link:
         async with asyncio.timeout(self._connect_timeout):
-            link = _Link(self._dialect)
+            link = _Link(ClientConnection(self._dialect, self._service))
             await link.open(self._open)
         if self._is_closed:
             await link.close()

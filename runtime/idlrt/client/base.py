@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
@@ -22,7 +22,7 @@ from idlrt.spec import Method, Service
 from idlrt.wire.dialect import dialect
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
-__all__ = ["AsyncClient", "CallOptions", "Client"]
+__all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,9 +33,12 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         timeout: seconds that a call may take as a whole.
+        metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
+            framings with a header carry it (`framing="header"`); others leave it out.
     """
 
     timeout: float
+    metadata: Mapping[str, str]
 
 
 class _ClientBase:
@@ -56,6 +59,7 @@ class _ClientBase:
         _check_options(options)
         self._options = options
         self._timeout = options.get("timeout", 5.0)
+        self._metadata = dict(options.get("metadata", {}))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target}>"
@@ -66,7 +70,7 @@ class _ClientBase:
         Closing either closes both.
 
         Args:
-            options: see `CallOptions`; those that are not given stay as they are.
+            options: see `CallOptions`; those that are not given stay as they are, the others are replaced.
 
         Raises:
             ConfigurationError: there is no such option, or its value makes no sense.
@@ -81,7 +85,8 @@ class _ClientBase:
             arguments = _arrange(method, arguments, named)
         timeout = self._timeout
         deadline = Deadline(self._now() + timeout, timeout)
-        return self._endpoint(Call(method, arguments, self._target, deadline, self._driver, {}, self._options))
+        metadata = self._metadata.copy()  # a filter may add to it
+        return self._endpoint(Call(method, arguments, self._target, deadline, self._driver, metadata, self._options))
 
 
 class Client(_ClientBase):
@@ -111,6 +116,7 @@ class Client(_ClientBase):
         connect_timeout: float = 3.0,
         framing: str = "framed",
         protocol: str = "binary",
+        multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
         max_connections: int = 16,
@@ -121,8 +127,11 @@ class Client(_ClientBase):
             target: `tcp://host:port` or `host:port`.
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
-            framing: `framed` or `unframed`, whatever the server speaks.
-            protocol: `binary`.
+            framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
+                compresses): what the server understands. Servers of this package understand all.
+            protocol: `binary`, `compact` or `json`, likewise.
+            multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
+                text by that name.
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
             max_connections: that may be open; each carries one call at a time, further calls wait.
@@ -140,6 +149,7 @@ class Client(_ClientBase):
         sender = PooledSender(
             lambda seconds: BlockingSocket.connect(address, seconds),
             dialect(framing, protocol, limits),
+            service_name(cls, multiplexed),
             connect_timeout=connect_timeout,
             max_connections=max_connections,
         )
@@ -189,6 +199,7 @@ class AsyncClient(_ClientBase):
         connect_timeout: float = 3.0,
         framing: str = "framed",
         protocol: str = "binary",
+        multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
     ) -> Self:
@@ -198,8 +209,11 @@ class AsyncClient(_ClientBase):
             target: `tcp://host:port` or `host:port`.
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
-            framing: `framed` or `unframed`, whatever the server speaks.
-            protocol: `binary`.
+            framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
+                compresses): what the server understands. Servers of this package understand all.
+            protocol: `binary`, `compact` or `json`, likewise.
+            multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
+                text by that name.
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
 
@@ -215,7 +229,8 @@ class AsyncClient(_ClientBase):
         async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
             return await aio.connect(address, received, lost)
 
-        sender = MultiplexedSender(open, dialect(framing, protocol, limits), connect_timeout=connect_timeout)
+        spoken, service = dialect(framing, protocol, limits), service_name(cls, multiplexed)
+        sender = MultiplexedSender(open, spoken, service, connect_timeout=connect_timeout)
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -244,11 +259,36 @@ def _check_options(options: CallOptions) -> None:
             raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
     if "timeout" in options:
         _check_seconds("timeout", options["timeout"])
+    if "metadata" in options:
+        _check_metadata(options["metadata"])
 
 
 def _check_seconds(name: str, seconds: object) -> None:
     if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
         raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(f"metadata must be a mapping of text to text, not {metadata!r}")
+    pairs: Mapping[object, object] = metadata
+    for key, value in pairs.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(f"metadata must be text by text: {key!r} is {value!r}")
+
+
+def service_name(client: type[_ClientBase], multiplexed: bool | str) -> str:
+    """The name of a client's service among several, as `connect` is told; empty if there is only one.
+
+    Raises:
+        ConfigurationError: the name cannot be one.
+    """
+    if multiplexed is False:
+        return ""
+    name = client.__thrift_service__.name if multiplexed is True else multiplexed
+    if not isinstance(name, str) or not name or ":" in name:
+        raise ConfigurationError(f"multiplexed must be true, false or the name of a service, not {multiplexed!r}")
+    return name
 
 
 def _arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:

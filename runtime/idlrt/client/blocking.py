@@ -49,6 +49,7 @@ class PooledSender:
     Args:
         open: makes a connection within the seconds it is given; raises `OSError`.
         dialect: what to speak.
+        service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
         max_connections: that may exist at the same time; a call that finds none free waits for one.
     """
@@ -57,12 +58,14 @@ class PooledSender:
         self,
         open: Callable[[float], BlockingTransport],
         dialect: Dialect,
+        service: str = "",
         *,
         connect_timeout: float,
         max_connections: int,
     ) -> None:
         self._open = open
         self._dialect = dialect
+        self._service = service
         self._connect_timeout = connect_timeout
         self._max = max_connections
         self._is_closed = False
@@ -112,7 +115,7 @@ class PooledSender:
         reply = self._receive(link, call, until)
         link.is_good = connection.is_idle
         try:
-            return answer_of(reply, connection.dialect)
+            return answer_of(reply)
         except RemoteProtocolError as error:
             raise broken(call, error) from error
 
@@ -175,7 +178,7 @@ class PooledSender:
         try:
             if seconds <= 0:
                 raise TimeoutError
-            return _Link(self._open(seconds), ClientConnection(self._dialect))
+            return _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
         except BaseException as error:
             with self._lock:
                 self._count -= 1

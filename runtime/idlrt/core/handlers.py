@@ -3,8 +3,7 @@
 Any object fits that has the methods, plain or `async`; there is no base class to inherit. What is missing is
 said when it is bound, not when it is first called.
 
-A server looks a method up by its name on the wire. Several services on one port will be tables merged under
-`service:method` (Thrift's multiplexed names), so a server needs to know nothing but `Handlers.table`.
+A server looks a method up by its name on the wire; `idlrt.core.served` puts several services together.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from idlrt.core import Handlers
+from idlrt.core import Handlers, handler_context, serve
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop, listen
 from idlrt.server.session import Session, Surroundings
@@ -38,10 +38,11 @@ _READS_AT_THE_END = 16
 
 
 class Server:
-    """Serves one service on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
+    """Serves services on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
 
     Args:
-        handlers: what a generated `..._service(handler)` returns.
+        handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
+            several services by `Service:method` (`connect(..., multiplexed=True)`); plain names are the first one's.
         address: `host:port`, `tcp://host:port` or `:port`. The default is a free port of this machine.
         limits: what a client may send.
         max_in_flight_per_connection: calls of one connection that may be unanswered at the same time.
@@ -50,12 +51,12 @@ class Server:
         backlog: connections that may wait to be accepted.
 
     Raises:
-        ConfigurationError: `handlers` or `address` is not of that kind.
+        ConfigurationError: `handlers` or `address` is not of that kind, or two services have one name.
     """
 
     def __init__(
         self,
-        handlers: Handlers,
+        handlers: Handlers | Sequence[Handlers],
         address: str = "127.0.0.1:0",
         *,
         limits: Limits = DEFAULT_LIMITS,
@@ -64,10 +65,10 @@ class Server:
         grace_s: float = 10.0,
         backlog: int = 1024,
     ) -> None:
-        _check_handlers(handlers)
+        served = serve(handlers)
         if max_in_flight_per_connection < 1 or high_water < 1:
             raise ConfigurationError("max_in_flight_per_connection and high_water must be 1 or more")
-        self._handlers = handlers
+        self._served = served
         self._wanted = Address.parse(address)
         self._detector = detector(limits)
         self._max_in_flight = max_in_flight_per_connection
@@ -203,8 +204,8 @@ class Server:
         assert listening is not None
         self._runs_on = threading.get_ident()
         around = Surroundings(
-            table=self._handlers.table,
-            context=contextvars.copy_context(),
+            served=self._served,
+            context=handler_context(),
             call_soon=loop.call_soon,
             run_async=self._run_async,
             max_in_flight=self._max_in_flight,
@@ -212,13 +213,13 @@ class Server:
         )
 
         def accepted(channel: Channel) -> None:
-            session = Session(channel, ServerConnection(self._detector), around, self._forget)
+            session = Session(channel, ServerConnection(self._detector, self._served.methods), around, self._forget)
             self._channels[session] = channel
             channel.open(session)
 
         try:
             self._listener = Listener(loop, listening, accepted)
-            _log.info("serving %s on %s", self._handlers.service.name, self._bound)
+            _log.info("serving %s on %s", self._served, self._bound)
             loop.run()
         finally:
             self._is_stopping = True
@@ -298,14 +299,6 @@ class Server:
         elif not self._is_stopping:
             self._is_stopping = self._is_hurried = True
             self._ask_to_stop(self._grace_s)
-
-
-def _check_handlers(handlers: object) -> None:
-    if not isinstance(handlers, Handlers):
-        kind = handlers.__qualname__ if isinstance(handlers, type) else type(handlers).__qualname__
-        raise ConfigurationError(
-            f"cannot serve {kind}: a server takes what a generated function such as user_service(handler) returns"
-        )
 
 
 def _reason(error: OSError) -> str:

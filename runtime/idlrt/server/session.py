@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
 import msgspec
 
-from idlrt.core import Handler
+from idlrt.core import Handler, Served, enter_request
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError
 from idlrt.wire.connection import ServerConnection
@@ -63,7 +63,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the sessions of a server share.
 
     Attributes:
-        table: handlers by the names of their methods on the wire.
+        served: what is called.
         context: handlers see a copy of it each.
         call_soon: calls a function when what is going on is over.
         run_async: runs a coroutine in a context and reports result or error on the session's thread.
@@ -71,7 +71,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         high_water: bytes of answers that one peer may leave untaken.
     """
 
-    table: Mapping[str, Handler]
+    served: Served
     context: Context
     call_soon: Callable[[Callable[[], None]], object]
     run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object]
@@ -207,17 +207,23 @@ class Session:
 
     def _answer(self, call: CallReceived) -> bytes | None:
         """The answer to a call; `None` if there is none, or not yet."""
-        handler = self._surroundings.table.get(call.name)
+        if call.fault is not None:
+            _log.info("refused a call of %s: %s", self._outlet.peer, call.fault.message)
+            return self._connection.refuse(call, call.fault)
+        served = self._surroundings.served
+        handler = served.table.get(call.name)
         if handler is None:
-            return self._refuse(call, ApplicationCode.UNKNOWN_METHOD, f"there is no method {call.name!r} here")
+            return self._refuse(call, ApplicationCode.UNKNOWN_METHOD, served.missing(call.name))
         if call.kind is not _CALL and call.kind is not _ONEWAY:
             what = f"{call.name!r} came as a {call.kind.name.lower()} message, which only servers send"
             return self._refuse(call, ApplicationCode.INVALID_MESSAGE_TYPE, what)
         try:
-            arguments = self._connection.arguments(call, handler.method)
+            arguments = self._connection.arguments(call)
         except RemoteProtocolError as error:
             return self._refuse(call, ApplicationCode.PROTOCOL_ERROR, str(error))
         context = self._surroundings.context.copy()
+        if call.metadata:
+            enter_request(context, call.metadata)
         try:
             result = context.run(handler.function, *arguments)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
@@ -255,7 +261,7 @@ class Session:
         if call.kind is _ONEWAY or handler.method.is_oneway:
             return None
         try:
-            return self._connection.reply(call, handler.method, result)
+            return self._connection.reply(call, result)
         except ApplicationError as error:
             _log.error("%s", error.message)
             return self._connection.refuse(call, error)
@@ -268,7 +274,7 @@ class Session:
         is_mute = call.kind is _ONEWAY or method.is_oneway
         if not is_mute and isinstance(error, DeclaredError):
             try:
-                thrown = self._connection.throw(call, method, error)
+                thrown = self._connection.throw(call, error)
             except LocalProtocolError as local:
                 _log.error("cannot send what %s threw: %s", method.full_name, local)
                 return self._refuse(call, ApplicationCode.INTERNAL_ERROR, f"the exception cannot be sent: {local}")

@@ -7,7 +7,6 @@ calls, an asyncio client runs all of them on its event loop.
 
 from __future__ import annotations
 
-import contextvars
 import queue
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,7 +14,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from idlrt.client import AsyncClient, Client
-from idlrt.core import Filter, Handlers
+from idlrt.client.base import service_name
+from idlrt.core import Filter, Handlers, Served, handler_context, serve
 from idlrt.server.session import Done, Session, Surroundings
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector, dialect
@@ -34,35 +34,42 @@ _HIGH_WATER = 1 << 20
 
 def connected(
     client: type[C],
-    handlers: Handlers,
+    handlers: Handlers | Sequence[Handlers],
     *,
     timeout: float = 5.0,
     framing: str = "framed",
+    protocol: str = "binary",
+    multiplexed: bool | str = False,
     filters: Sequence[Filter] = (),
 ) -> C:
     """A client of class `client` whose calls `handlers` answer.
 
     Args:
         client: a generated client, blocking or asyncio.
+        handlers: of one service, or of several, as `Server` takes them.
         timeout: seconds that a call may take as a whole.
-        framing: `framed` or `unframed`.
+        framing: see `connect` of the client; likewise `protocol` and `multiplexed`.
         filters: what stands in a call's way, the outermost first.
     """
-    spoken = dialect(framing)
+    spoken = dialect(framing, protocol)
+    served = serve(handlers)
+    name = service_name(client, multiplexed)
     if issubclass(client, Client):
         from idlrt.client.blocking import PooledSender
 
-        pooled = PooledSender(lambda _: _BlockingPair(handlers), spoken, connect_timeout=timeout, max_connections=16)
+        pooled = PooledSender(
+            lambda _: _BlockingPair(served), spoken, name, connect_timeout=timeout, max_connections=16
+        )
         return cast("C", client(pooled, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
     from idlrt.client.aio import Lost, MultiplexedSender, Received
 
     async def open(received: Received, lost: Lost) -> _AsyncioPair:
-        return _AsyncioPair(handlers, received, lost)
+        return _AsyncioPair(served, received, lost)
 
-    multiplexed = MultiplexedSender(open, spoken, connect_timeout=timeout)
+    shared = MultiplexedSender(open, spoken, name, connect_timeout=timeout)
     asynchronous = cast("type[AsyncClient]", client)
-    return cast("C", asynchronous(multiplexed, target=_TARGET, options={"timeout": timeout}, filters=filters))
+    return cast("C", asynchronous(shared, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
 
 class _Outlet:
@@ -90,33 +97,33 @@ class _Outlet:
 
 
 def _session(
-    handlers: Handlers,
+    served: Served,
     outlet: _Outlet,
     call_soon: Callable[[Callable[[], None]], object],
     run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
 ) -> Session:
     around = Surroundings(
-        table=handlers.table,
-        context=contextvars.copy_context(),
+        served=served,
+        context=handler_context(),
         call_soon=call_soon,
         run_async=run_async,
         max_in_flight=_IN_FLIGHT,
         high_water=_HIGH_WATER,
     )
-    return Session(outlet, ServerConnection(detector()), around, lambda session: None)
+    return Session(outlet, ServerConnection(detector(), served.methods), around, lambda session: None)
 
 
 class _BlockingPair:
     """A `BlockingTransport` with the server at its other end. `async` handlers run on a thread of their own."""
 
-    def __init__(self, handlers: Handlers) -> None:
+    def __init__(self, served: Served) -> None:
         self._out: list[bytes] = []
         # What other threads want done here; `None` ends the connection.
         self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._is_closed = False
         self._runner: CoroutineRunner | None = None
         outlet = _Outlet(self._out.append, self.close)
-        self._session = _session(handlers, outlet, self._due.put, self._run_async)
+        self._session = _session(served, outlet, self._due.put, self._run_async)
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
         if self._runner is None:
@@ -161,7 +168,7 @@ class _AsyncioPair:
     """An `AsyncTransport` with the server at its other end, on the same event loop."""
 
     def __init__(
-        self, handlers: Handlers, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
+        self, served: Served, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
     ) -> None:
         import asyncio
 
@@ -171,7 +178,7 @@ class _AsyncioPair:
         self._is_closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         outlet = _Outlet(self._send, self.close)
-        self._session = _session(handlers, outlet, self._loop.call_soon, self._run_async)
+        self._session = _session(served, outlet, self._loop.call_soon, self._run_async)
 
     def _send(self, data: bytes) -> None:
         self._loop.call_soon(self._pass_on, data)

@@ -1,8 +1,11 @@
 """The two ends of a connection, as bytes in, events out, and bytes to send. No sockets, clocks or threads.
 
-`ServerConnection` learns the dialect from the first bytes and answers in it. `ClientConnection` speaks the
-dialect it was made with, numbers its calls and finds the call that an answer belongs to, so any number may
-be under way and answers may come in any order.
+`ServerConnection` learns the dialect from the first bytes and answers each call in the dialect that its frame
+asks for. `ClientConnection` speaks the dialect it was made with, numbers its calls and finds the call that an
+answer belongs to, so any number may be under way and answers may come in any order.
+
+Both know names: a server the methods that it serves, a client the service that it calls among several
+(Thrift's multiplexed names, `Service:method`; answers have the method's plain name).
 
 Two rules keep a connection in step. Whatever fails while a message is read from a frame whose end is known
 costs one call, not the connection. And what fails before anything was returned to be sent has left no trace:
@@ -11,15 +14,15 @@ nothing half-written ever leaves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError, Method
 from idlrt.wire.dialect import Detector, Dialect
 from idlrt.wire.events import CallReceived, ClientEvent, ReplyReceived, ServerEvent, StreamBroken
-from idlrt.wire.framing import NO_METADATA, Metadata, Splitter
+from idlrt.wire.framing import NO_METADATA, Metadata, Opener, Splitter, SpoiledFrame
 from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
-from idlrt.wire.protocol import MessageHead
 from idlrt.wire.types import MessageKind
 
 __all__ = ["ClientConnection", "ServerConnection", "answer_of"]
@@ -27,39 +30,33 @@ __all__ = ["ClientConnection", "ServerConnection", "answer_of"]
 _CALL, _REPLY, _EXCEPTION, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.EXCEPTION, MessageKind.ONEWAY
 
 
-def _read(dialect: Dialect, frame: bytes) -> tuple[MessageHead, bytes, int, Metadata]:
-    """The head of a frame's message, the message, where its body starts, and the metadata beside it."""
-    metadata = NO_METADATA
-    if dialect.framing.has_metadata:
-        frame, metadata = dialect.framing.open(frame)
-    head, start = dialect.protocol.unpack_head(frame)
-    return head, frame, start, metadata
-
-
 class ServerConnection:
     """The server's end.
 
     Args:
         detector: tells what the client speaks.
+        methods: what is served, by its name on the wire.
 
     Attributes:
         is_broken: whether nothing can be read any more.
         is_at_eof: whether the client sends no more.
     """
 
-    __slots__ = ("_detector", "_dialect", "_prefix", "_splitter", "is_at_eof", "is_broken")
+    __slots__ = ("_detector", "_dialect", "_methods", "_open", "_prefix", "_splitter", "is_at_eof", "is_broken")
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, methods: Mapping[str, Method[..., Any]]) -> None:
         self._detector = detector
+        self._methods = methods
         self._dialect: Dialect | None = None
         self._splitter: Splitter | None = None
+        self._open: Opener | None = None
         self._prefix = b""
         self.is_broken = False
         self.is_at_eof = False
 
     @property
     def dialect(self) -> Dialect | None:
-        """What the client speaks, once it has said enough."""
+        """What the client began to speak, once it has said enough."""
         return self._dialect
 
     @property
@@ -77,21 +74,38 @@ class ServerConnection:
         try:
             if self._splitter is None:
                 self._prefix += data
-                self._dialect = self._detector.detect(self._prefix)
-                if self._dialect is None:
+                if not self._detect():
                     return events
-                self._splitter = self._dialect.framing.splitter(self._dialect.protocol)
                 data, self._prefix = self._prefix, b""
-            dialect, splitter = self._dialect, self._splitter
-            assert dialect is not None
+            splitter = self._splitter
+            assert splitter is not None
             splitter.add(data)
             while (frame := splitter.next()) is not None:
-                head, message, start, metadata = _read(dialect, frame)
-                events.append(CallReceived(head.kind, head.name, head.sequence_id, message, start, metadata))
+                events.append(self._read(frame))
         except RemoteProtocolError as error:
             self.is_broken = True
             events.append(StreamBroken(error))
         return events
+
+    def _detect(self) -> bool:
+        """Whether it is known now what the client speaks."""
+        dialect = self._dialect = self._detector.detect(self._prefix)
+        if dialect is None:
+            return False
+        self._splitter = dialect.framing.splitter(dialect.protocol)
+        self._open = dialect.framing.opener(dialect)
+        return True
+
+    def _read(self, frame: bytes) -> CallReceived:
+        assert self._open is not None
+        try:
+            message, dialect, metadata, number = self._open(frame)
+        except SpoiledFrame as error:
+            fault = ApplicationError(str(error), error.code)
+            return CallReceived(_CALL, "", error.sequence_id, None, error.dialect, b"", 0, NO_METADATA, fault)
+        head, start = dialect.protocol.unpack_head(message)
+        method = self._methods.get(head.name)
+        return CallReceived(head.kind, head.name, number or head.sequence_id, method, dialect, message, start, metadata)
 
     def receive_eof(self) -> list[ServerEvent]:
         """The client sends no more. One event if that was within a message."""
@@ -101,50 +115,51 @@ class ServerConnection:
         self.is_broken = True
         return [StreamBroken(RemoteProtocolError("the client stopped sending within a message"))]
 
-    def arguments(self, call: CallReceived, method: Method[..., Any]) -> tuple[Any, ...]:
-        """The arguments of a call.
+    def arguments(self, call: CallReceived) -> tuple[Any, ...]:
+        """The arguments of a call whose method is served.
 
         Raises:
             RemoteProtocolError: they cannot be read; `refuse` the call, the connection is still good.
         """
-        assert self._dialect is not None
-        return method_codec(method, self._dialect.protocol).decode_arguments(call.message, call.start)
+        method = call.method
+        assert method is not None
+        return method_codec(method, call.dialect.protocol).decode_arguments(call.message, call.start)
 
-    def reply(self, call: CallReceived, method: Method[..., Any], result: Any) -> bytes:
-        """The bytes of a reply with `result`.
+    def reply(self, call: CallReceived, result: Any, metadata: Metadata = NO_METADATA) -> bytes:
+        """The bytes of a reply with `result`, to a call whose method is served.
+
+        Args:
+            metadata: goes with it as far as the framing carries any.
 
         Raises:
             LocalProtocolError: it cannot be written; `refuse` the call instead.
             ApplicationError: the method has a result and `result` is `None`; `refuse` the call with it.
         """
-        dialect = self._dialect
-        assert dialect is not None
+        method, dialect = call.method, call.dialect
+        assert method is not None
         body = method_codec(method, dialect.protocol).encode_result(result)
-        return dialect.framing.pack(dialect.protocol.pack_head(_REPLY, call.name, call.sequence_id), body)
+        return dialect.pack(_REPLY, method.name, call.sequence_id, body, metadata)
 
-    def throw(self, call: CallReceived, method: Method[..., Any], error: DeclaredError) -> bytes | None:
+    def throw(self, call: CallReceived, error: DeclaredError, metadata: Metadata = NO_METADATA) -> bytes | None:
         """The bytes of a reply with an exception that the IDL declares; `None` if it does not for this method.
 
         Raises:
             LocalProtocolError: it cannot be written; `refuse` the call instead.
         """
-        dialect = self._dialect
-        assert dialect is not None
+        method, dialect = call.method, call.dialect
+        assert method is not None
         body = method_codec(method, dialect.protocol).encode_thrown(error)
-        if body is None:
-            return None
-        return dialect.framing.pack(dialect.protocol.pack_head(_REPLY, call.name, call.sequence_id), body)
+        return None if body is None else dialect.pack(_REPLY, method.name, call.sequence_id, body, metadata)
 
     def refuse(self, call: CallReceived, error: ApplicationError) -> bytes:
         """The bytes that tell the client that its call was refused or broke."""
-        dialect = self._dialect
-        assert dialect is not None
-        head = dialect.protocol.pack_head(_EXCEPTION, call.name, call.sequence_id)
+        dialect = call.dialect
+        name = call.method.name if call.method is not None else (call.name.partition(":")[2] or call.name)
         try:
-            return dialect.framing.pack(head, encode_refusal(dialect.protocol, error))
+            return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, error))
         except LocalProtocolError:  # the text alone is over a limit
             brief = ApplicationError("the reason does not fit into a message", error.code)
-            return dialect.framing.pack(head, encode_refusal(dialect.protocol, brief))
+            return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, brief))
 
 
 class ClientConnection:
@@ -152,13 +167,18 @@ class ClientConnection:
 
     Args:
         dialect: what to speak.
+        service: the name of the service among several that the server has; empty for a server that has one.
     """
 
-    __slots__ = ("_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_sequence_id", "_splitter")
+    __slots__ = (
+        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_open", "_prefix", "_sequence_id", "_splitter",
+    )  # fmt: skip
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, service: str = "") -> None:
         self._dialect = dialect
+        self._prefix = f"{service}:" if service else ""
         self._splitter = dialect.framing.splitter(dialect.protocol)
+        self._open = dialect.framing.opener(dialect)
         self._sequence_id = 0
         self._highest = 0
         self._calls: dict[int, Method[..., Any]] = {}
@@ -190,14 +210,18 @@ class ClientConnection:
     ) -> tuple[int, bytes]:
         """Start a call: its number, and the bytes to send. A oneway call is over with that.
 
+        Args:
+            metadata: goes with it as far as the framing carries any.
+
         Raises:
-            LocalProtocolError: the arguments cannot be written; nothing has started.
+            LocalProtocolError: the arguments or the metadata cannot be written; nothing has started.
         """
         dialect = self._dialect
         sequence_id = self._next_sequence_id()
         kind = _ONEWAY if method.is_oneway else _CALL
         body = method_codec(method, dialect.protocol).encode_arguments(arguments)
-        data = dialect.framing.pack(dialect.protocol.pack_head(kind, method.name, sequence_id), body, metadata)
+        name = self._prefix + method.name if self._prefix else method.name
+        data = dialect.pack(kind, name, sequence_id, body, metadata)
         if kind is _CALL:
             self._calls[sequence_id] = method
         return sequence_id, data
@@ -225,23 +249,42 @@ class ClientConnection:
         try:
             self._splitter.add(data)
             while (frame := self._splitter.next()) is not None:
-                head, message, start, metadata = _read(self._dialect, frame)
-                kind, sequence_id = head.kind, head.sequence_id
-                if kind is not _REPLY and kind is not _EXCEPTION:
-                    raise RemoteProtocolError(f"the server sent a {kind.name.lower()} message, which only clients send")
-                method = self._calls.pop(sequence_id, None)
-                if method is not None:
-                    events.append(ReplyReceived(kind, method, sequence_id, message, start, metadata))
-                elif 0 < sequence_id <= self._highest:
-                    # Given up, or oneway: some servers refuse those with an answer.
-                    self._forgotten.discard(sequence_id)
-                else:
-                    what = f"call {sequence_id} ({head.name!r})"
-                    raise RemoteProtocolError(f"the server answered {what}, which was not made")
+                event = self._read(frame)
+                if event is not None:
+                    events.append(event)
         except RemoteProtocolError as error:
             self._is_broken = True
             events.append(StreamBroken(error))
         return events
+
+    def _read(self, frame: bytes) -> ReplyReceived | None:
+        """The answer in a frame; `None` if nobody waits for it."""
+        try:
+            message, dialect, metadata, number = self._open(frame)
+        except SpoiledFrame as error:
+            method = self._waiting_for(error.sequence_id, "")
+            if method is None:
+                return None
+            return ReplyReceived(_EXCEPTION, method, error.sequence_id, error.dialect, b"", 0, NO_METADATA, error)
+        head, start = dialect.protocol.unpack_head(message)
+        kind, sequence_id = head.kind, number or head.sequence_id
+        if kind is not _REPLY and kind is not _EXCEPTION:
+            raise RemoteProtocolError(f"the server sent a {kind.name.lower()} message, which only clients send")
+        method = self._waiting_for(sequence_id, head.name)
+        if method is None:
+            return None
+        return ReplyReceived(kind, method, sequence_id, dialect, message, start, metadata)
+
+    def _waiting_for(self, sequence_id: int, name: str) -> Method[..., Any] | None:
+        """The method of a call that is answered; `None` if nobody waits for the answer."""
+        method = self._calls.pop(sequence_id, None)
+        if method is not None:
+            return method
+        if 0 < sequence_id <= self._highest:
+            # Given up, or oneway: some servers refuse those with an answer.
+            self._forgotten.discard(sequence_id)
+            return None
+        raise RemoteProtocolError(f"the server answered call {sequence_id} ({name!r}), which was not made")
 
     def receive_eof(self) -> list[ClientEvent]:
         """The server sends no more. One event if that was within a message."""
@@ -251,7 +294,7 @@ class ClientConnection:
         return [StreamBroken(RemoteProtocolError("the server stopped sending within a message"))]
 
 
-def answer_of(reply: ReplyReceived, dialect: Dialect) -> Any:
+def answer_of(reply: ReplyReceived) -> Any:
     """What a call returns.
 
     Raises:
@@ -259,6 +302,9 @@ def answer_of(reply: ReplyReceived, dialect: Dialect) -> Any:
         ApplicationError: the server refused the call or broke.
         RemoteProtocolError: the answer cannot be read; the connection is still good.
     """
+    if reply.fault is not None:
+        raise reply.fault
+    protocol = reply.dialect.protocol
     if reply.kind is _EXCEPTION:
-        raise decode_refusal(dialect.protocol, reply.message, reply.start)
-    return method_codec(reply.method, dialect.protocol).decode_result(reply.message, reply.start)
+        raise decode_refusal(protocol, reply.message, reply.start)
+    return method_codec(reply.method, protocol).decode_result(reply.message, reply.start)

@@ -1,15 +1,25 @@
 """A dialect is a wire protocol in a framing; `Detector` tells which one a client speaks.
 
-What the first bytes of a connection say (more rows come with more dialects):
+What the first bytes of a connection say (of compact the low five bits are the version):
 
-| byte 0         | byte 4        | dialect                                                   |
-|----------------|---------------|-----------------------------------------------------------|
-| 0x80           |               | unframed, strict binary: the version of a message         |
-| 0x00 to 0x7f   | 0x80          | framed, strict binary: a length, then a version           |
-| 0x00 to 0x7f   | 0x00 to 0x1f  | framed, old binary: a length, then the length of a name   |
-| 0x00 to 0x7f   | 0x20 to 0x7e  | unframed, old binary: the length of a name, then the name |
+| byte 0     | 1         | 4          | 5         | dialect                                              |
+|------------|-----------|------------|-----------|------------------------------------------------------|
+| 0x80       | any       |            |           | unframed, strict binary: the version of a message    |
+| 0x82       | version 1 |            |           | unframed, compact: its mark and version              |
+| `[`        | any       |            |           | unframed, JSON: the begin of an array                |
+| below 0x80 | any       | 0x80       | any       | framed, strict binary: a length, then a version      |
+| below 0x80 | any       | 0x82       | version 1 | framed, compact: a length, then mark and version     |
+| below 0x80 | any       | `[`        | any       | framed, JSON: a length, then the begin of an array   |
+| below 0x80 | any       | 0x0f       | 0xff      | header: a length, then the mark of a header          |
+| below 0x80 | any       | below 0x20 | any       | framed, old binary: a length, then that of a name    |
+| below 0x80 | any       | below 0x7f | any       | unframed, old binary: the length of a name, the name |
 
-Dialects of equal limits are shared by all connections, because the codecs of methods are kept by protocol.
+The first row that fits counts: nobody frames 1.5 thousand million bytes of something else so that
+the length begins with `[`, and no name of a method begins with it.
+
+The framing `header` says in each frame which wire protocol it holds, so that dialect is only where a
+connection begins. Dialects of equal limits are shared by all connections, because the codecs of methods are
+kept by protocol. Sources: the specifications that the protocols and framings name.
 """
 
 from __future__ import annotations
@@ -22,22 +32,46 @@ import msgspec
 from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import Plugins
 from idlrt.wire.binary import BinaryProtocol
-from idlrt.wire.framing import FRAMINGS, Framed, Framing, Unframed
+from idlrt.wire.framing import FRAMINGS, NO_METADATA, Framed, Framing, Metadata, Unframed
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
+from idlrt.wire.types import MessageKind
 
-__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "detector", "dialect"]
+__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "detector", "dialect", "wire_protocol"]
 
 WIRE_PROTOCOLS: Final[Plugins[WireProtocol]] = Plugins("idlrt.wire_protocols")
 
 
 class Dialect(msgspec.Struct, frozen=True, eq=False):
-    """How the two sides of a connection speak."""
+    """How the two sides of a connection speak.
+
+    Raises:
+        ConfigurationError: the framing cannot carry the protocol.
+    """
 
     protocol: WireProtocol
     framing: Framing
 
+    def __post_init__(self) -> None:
+        self.framing.check(self.protocol)
+
     def __repr__(self) -> str:
         return f"{self.framing.name} {self.protocol.name}"
+
+    def pack(
+        self, kind: MessageKind, name: str, sequence_id: int, body: bytes, metadata: Metadata = NO_METADATA
+    ) -> bytes:
+        """The bytes of one message.
+
+        Args:
+            name: of the method, as it stands on the wire.
+            body: with the protocol's tail, as `idlrt.wire.message` writes it.
+
+        Raises:
+            LocalProtocolError: the message is over a limit, or the metadata cannot be written.
+        """
+        protocol = self.protocol
+        head = protocol.pack_head(kind, name, sequence_id)
+        return self.framing.pack(protocol, sequence_id, head, body, metadata)
 
 
 def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
@@ -45,26 +79,48 @@ def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = 
 
     Raises:
         UnknownPlugin: a name is not known.
+        ConfigurationError: the framing cannot carry the protocol.
     """
     return _dialect(framing, protocol, limits)
 
 
 @functools.lru_cache(maxsize=64)
 def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
-    return Dialect(_protocol(protocol, limits), _framing(framing, limits))
+    return Dialect(wire_protocol(protocol, limits), _framing(framing, limits))
 
 
 @functools.lru_cache(maxsize=64)
 def _protocol(name: str, limits: Limits) -> WireProtocol:
-    # What every client needs is linked: looking at all installed packages costs milliseconds.
-    return BinaryProtocol(limits) if name == "binary" else WIRE_PROTOCOLS.make(name, limits)
+    # What most clients need is linked: looking at all installed packages costs milliseconds.
+    if name == "binary":
+        return BinaryProtocol(limits)
+    if name == "compact":
+        from idlrt.wire.compact import CompactProtocol
+
+        return CompactProtocol(limits)
+    return WIRE_PROTOCOLS.make(name, limits)
+
+
+def wire_protocol(name: str = "binary", limits: Limits = DEFAULT_LIMITS) -> WireProtocol:
+    """The wire protocol of this name and these limits, which everybody shares.
+
+    Raises:
+        UnknownPlugin: the name is not known.
+    """
+    return _protocol(name, limits)
 
 
 @functools.lru_cache(maxsize=64)
 def _framing(name: str, limits: Limits) -> Framing:
     if name == "framed":
         return Framed(limits)
-    return Unframed(limits) if name == "unframed" else FRAMINGS.make(name, limits)
+    if name == "unframed":
+        return Unframed(limits)
+    if name == "header":
+        from idlrt.wire.header_framing import HeaderFramed
+
+        return HeaderFramed(limits)
+    return FRAMINGS.make(name, limits)
 
 
 class Detector:
@@ -74,14 +130,13 @@ class Detector:
         limits: of the dialects that it answers with.
     """
 
-    __slots__ = ("_framed", "_framed_old", "_unframed", "_unframed_old")
+    __slots__ = ("_framed_old", "_limits", "_unframed_old")
 
     def __init__(self, limits: Limits) -> None:
         old = BinaryProtocol(limits, strict=False)
-        self._framed: Final = dialect("framed", "binary", limits)
-        self._unframed: Final = dialect("unframed", "binary", limits)
-        self._framed_old: Final = Dialect(old, self._framed.framing)
-        self._unframed_old: Final = Dialect(old, self._unframed.framing)
+        self._limits: Final = limits
+        self._framed_old: Final = Dialect(old, _framing("framed", limits))
+        self._unframed_old: Final = Dialect(old, _framing("unframed", limits))
 
     def detect(self, data: bytes) -> Dialect | None:
         """The dialect of a connection that starts with `data`; `None` if that is not enough to tell.
@@ -89,22 +144,45 @@ class Detector:
         Raises:
             RemoteProtocolError: it is none that is known here.
         """
-        if not data:
+        if not data or _is_half(data):
             return None
-        if data[0] == 0x80:
-            return self._unframed
-        if data[0] > 0x80:
+        name = _begun(data)
+        if name is not None:
+            return dialect("unframed", name, self._limits)
+        if data[0] > 0x7F:
             raise _unknown(data)
-        if len(data) < 5:
+        inner = data[4:6]
+        if not inner or _is_half(inner):
             return None
-        mark = data[4]
-        if mark == 0x80:
-            return self._framed
-        if mark < 0x20:
+        name = _begun(inner)
+        if name is not None:
+            return dialect("framed", name, self._limits)
+        if inner == _HEADER:
+            return dialect("header", "binary", self._limits)
+        if inner[0] < 0x20:
             return self._framed_old
-        if mark < 0x7F:
+        if inner[0] < 0x7F:
             return self._unframed_old
         raise _unknown(data)
+
+
+_BINARY, _COMPACT, _JSON, _HEADER = 0x80, 0x82, ord("["), b"\x0f\xff"
+
+
+def _is_half(data: bytes) -> bool:
+    """Whether only the first byte of a mark of two bytes is there."""
+    return len(data) == 1 and data[0] in (_COMPACT, _HEADER[0])
+
+
+def _begun(data: bytes) -> str | None:
+    """The wire protocol whose messages, but for those of old binary, begin so."""
+    mark = data[0]
+    if mark == _BINARY:
+        return "binary"
+    if mark == _JSON:
+        return "json"
+    # The upper three bits of the second byte are the kind of the message.
+    return "compact" if mark == _COMPACT and data[1] & 0x1F == 1 else None
 
 
 _detector = functools.lru_cache(maxsize=64)(Detector)
@@ -117,6 +195,6 @@ def detector(limits: Limits = DEFAULT_LIMITS) -> Detector:
 
 def _unknown(data: bytes) -> RemoteProtocolError:
     return RemoteProtocolError(
-        f"cannot tell what the client speaks: its first bytes {data[:5].hex(' ')} begin no message of framed or "
-        "unframed binary Thrift"
+        f"cannot tell what the client speaks: its first bytes {data[:6].hex(' ')} begin no message of Thrift, "
+        "framed, unframed or with a header"
     )

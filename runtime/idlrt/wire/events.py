@@ -9,45 +9,56 @@ from typing import Any
 
 import msgspec
 
-from idlrt.errors import RemoteProtocolError
+from idlrt.errors import ApplicationError, RemoteProtocolError
 from idlrt.spec import Method
-from idlrt.wire.framing import Metadata
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.framing import NO_METADATA, Metadata
 from idlrt.wire.types import MessageKind
 
 __all__ = ["CallReceived", "ClientEvent", "ReplyReceived", "ServerEvent", "StreamBroken"]
 
 
 class CallReceived(msgspec.Struct, frozen=True, gc=False):
-    """Server: a message came. Its body is `message[start:]`, not read yet.
+    """Server: a message came. What it holds is `message[start:]`, not read yet: ask `ServerConnection.arguments`.
 
     Attributes:
         kind: `CALL`, `ONEWAY`, or a kind that a client has no business to send (to be refused).
         name: of the method, as it stands on the wire.
         sequence_id: what the answer repeats.
+        method: what is called; `None` if it is not served here.
+        dialect: what the answer is sent in.
+        fault: why nothing of the message can be read, not even its name (to be refused); `None` if it can.
     """
 
     kind: MessageKind
     name: str
     sequence_id: int
+    method: Method[..., Any] | None
+    dialect: Dialect
     message: bytes
     start: int
-    metadata: Metadata
+    metadata: Metadata = NO_METADATA
+    fault: ApplicationError | None = None
 
 
 class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
-    """Client: the answer to a call that is under way. Its body is `message[start:]`, not read yet.
+    """Client: a call under way is answered. What that holds is `message[start:]`, not read yet: see `answer_of`.
 
     Attributes:
         kind: `REPLY` or `EXCEPTION`.
         method: the one that was called.
+        dialect: what the answer came in.
+        fault: why nothing of the message can be read; `None` if it can.
     """
 
     kind: MessageKind
     method: Method[..., Any]
     sequence_id: int
+    dialect: Dialect
     message: bytes
     start: int
-    metadata: Metadata
+    metadata: Metadata = NO_METADATA
+    fault: RemoteProtocolError | None = None
 
 
 class StreamBroken(msgspec.Struct, frozen=True):

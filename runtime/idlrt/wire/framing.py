@@ -1,12 +1,15 @@
 """Bytes of messages: where one ends and the next begins, and what travels beside it.
 
-A framing does two things. A `Splitter` cuts what arrives into *frames*, one whole message each; it keeps
-its place, so a peer that sends byte by byte costs no more than one that sends all at once. And a frame is
-packed and opened: plain framings hold nothing but the message, richer ones (THeader) also metadata as
-text, compression, the number of a wire protocol. Splitting never looks into a frame and opening never
-waits for one, so a new framing that has a length in front uses `FrameSplitter` and writes only the rest.
+A framing does three things. A `Splitter` cuts what arrives into *frames*, one whole message each; it keeps
+its place, so a peer that sends byte by byte costs no more than one that sends all at once. An `Opener` takes
+the message out of a frame: plain framings hold nothing else, richer ones also metadata, compression, the
+number of a wire protocol, so it says too how an answer has to look. And a message is packed. Splitting never
+looks into a frame and opening never waits for one, so a new framing that has a length in front uses
+`FrameSplitter` and writes only the rest.
 
-A length is checked against `Limits.max_message` when it is announced, before anything is kept for it.
+A length is checked against `Limits.max_frame` when it is announced, before anything is kept for it. What a
+frame holds once it is unpacked is checked against `Limits.max_message`; where nothing is packed the smaller
+of the two holds from the beginning.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md (framed, unframed)
 """
@@ -14,15 +17,32 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md (fr
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.errors import ApplicationCode, LocalProtocolError, RemoteProtocolError
 from idlrt.plugins import Plugins
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, MessageScanner, WireProtocol
 
-__all__ = ["FRAMINGS", "NO_METADATA", "FrameSplitter", "Framed", "Framing", "Metadata", "Splitter", "Unframed"]
+if TYPE_CHECKING:
+    from idlrt.wire.dialect import Dialect
+
+__all__ = [
+    "FRAMINGS",
+    "NO_METADATA",
+    "FrameSplitter",
+    "Framed",
+    "Framing",
+    "Metadata",
+    "Opened",
+    "Opener",
+    "Splitter",
+    "SpoiledFrame",
+    "Unframed",
+    "check_frame",
+    "check_message",
+]
 
 Metadata = Mapping[str, str]
 """What travels beside a message: trace context, deadline, tags, tokens. Absent with plain framings."""
@@ -31,6 +51,33 @@ NO_METADATA: Final[Metadata] = MappingProxyType({})
 
 _pack_length = struct.Struct(">I").pack
 _unpack_length = struct.Struct(">I").unpack_from
+
+
+class SpoiledFrame(RemoteProtocolError):
+    """A frame that cannot be opened, although it is known which call it belongs to: it costs that one only.
+
+    Attributes:
+        code: what a refusal says.
+        sequence_id: the number of the call.
+        dialect: what a refusal is sent in.
+    """
+
+    def __init__(self, message: str, code: ApplicationCode, sequence_id: int, dialect: Dialect) -> None:
+        super().__init__(message)
+        self.code = code
+        self.sequence_id = sequence_id
+        self.dialect = dialect
+
+
+Opened = tuple[bytes, "Dialect", Metadata, int]
+"""What was in a frame: the message, the dialect to answer in, metadata, and the number of the call as far as
+the framing has one (0 if not: then the one in the message's head counts)."""
+
+Opener = Callable[[bytes], Opened]
+"""Opens the frames of one direction of one connection, in their order. It may keep what one says about the next.
+
+Raises `SpoiledFrame`, or `RemoteProtocolError` if nothing can be told of the frame: that ends the connection.
+"""
 
 
 class Splitter(Protocol):
@@ -55,28 +102,43 @@ class Splitter(Protocol):
 
 
 class Framing(Protocol):
-    """Bytes of messages. An instance has its limits and may be shared by connections and threads."""
+    """Bytes of messages. An instance has its limits and may be shared by connections and threads.
+
+    Attributes:
+        name: under which it is registered.
+        has_metadata: whether it carries any.
+    """
 
     name: str
     has_metadata: bool
+
+    def check(self, protocol: WireProtocol) -> None:
+        """Say whether messages of `protocol` can be carried.
+
+        Raises:
+            ConfigurationError: they cannot.
+        """
+        ...
 
     def splitter(self, protocol: WireProtocol) -> Splitter:
         """A splitter for one direction of one connection."""
         ...
 
-    def pack(self, head: bytes, body: bytes, metadata: Metadata = NO_METADATA) -> bytes:
-        """The bytes of one message. Metadata that the framing cannot carry is left out.
-
-        Raises:
-            LocalProtocolError: the message is over `max_message`.
-        """
+    def opener(self, dialect: Dialect) -> Opener:
+        """An opener for one direction of one connection, which is spoken in `dialect`."""
         ...
 
-    def open(self, frame: bytes) -> tuple[bytes, Metadata]:
-        """The message in a frame, and its metadata.
+    def pack(
+        self, protocol: WireProtocol, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
+    ) -> bytes:
+        """The bytes of one message. Metadata that the framing cannot carry is left out.
+
+        Args:
+            protocol: of the head and the body.
+            sequence_id: the number in the head.
 
         Raises:
-            RemoteProtocolError: the frame cannot be read.
+            LocalProtocolError: the message is over a limit, or the metadata cannot be written.
         """
         ...
 
@@ -84,22 +146,41 @@ class Framing(Protocol):
 FRAMINGS: Final[Plugins[Framing]] = Plugins("idlrt.framings")
 
 
-def _check_size(size: int, limits: Limits) -> None:
+def check_message(size: int, limits: Limits) -> None:
+    """See whether a message of `size` bytes may be sent.
+
+    Raises:
+        LocalProtocolError: it is over `max_message`.
+    """
     if size > limits.max_message:
         most = limits.max_message
         raise LocalProtocolError(f"cannot send a message of {size} bytes: the limit is max_message={most}")
+
+
+def check_frame(size: int, limits: Limits) -> None:
+    """See whether a frame of `size` bytes may be sent.
+
+    Raises:
+        LocalProtocolError: it is over `max_frame`.
+    """
+    if size > limits.max_frame:
+        raise LocalProtocolError(f"cannot send a frame of {size} bytes: the limit is max_frame={limits.max_frame}")
 
 
 class FrameSplitter:
     """Cuts frames that have their length in front, as `u32`, big-endian.
 
     Holds at most one unfinished frame and the last bytes added.
+
+    Args:
+        limit: the name of the limit that holds for a frame, `max_frame` or `max_message`.
     """
 
-    __slots__ = ("_buffer", "_max", "_needed", "_offset")
+    __slots__ = ("_buffer", "_limit", "_max", "_needed", "_offset")
 
-    def __init__(self, limits: Limits) -> None:
-        self._max = limits.max_message
+    def __init__(self, limits: Limits, limit: str = "max_frame") -> None:
+        self._limit = limit
+        self._max: int = getattr(limits, limit)
         self._buffer: bytes | bytearray = b""
         self._offset = 0
         # Bytes from `_offset` on without which there is nothing to do: the length, then also the frame.
@@ -129,8 +210,8 @@ class FrameSplitter:
         if needed == 4:
             (length,) = _unpack_length(buffer, start)
             if length > self._max:
-                most = self._max
-                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is max_message={most}")
+                most = f"{self._limit}={self._max}"
+                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is {most}")
             needed = self._needed = 4 + length
             if available < needed:
                 return None
@@ -190,49 +271,59 @@ class MessageSplitter:
         return not self._buffer
 
 
-class Framed:
+class _Plain:
+    """What framings have in common that carry any message and nothing beside it."""
+
+    has_metadata = False
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+
+    def check(self, protocol: WireProtocol) -> None:
+        """See `Framing.check`."""
+
+    def opener(self, dialect: Dialect) -> Opener:
+        """See `Framing.opener`."""
+
+        def open(frame: bytes) -> Opened:
+            return frame, dialect, NO_METADATA, 0
+
+        return open
+
+
+class Framed(_Plain):
     """Each message with its length in front, as `u32`: what Thrift's non-blocking servers speak."""
 
     name = "framed"
-    has_metadata = False
-
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.limits = limits
 
     def splitter(self, protocol: WireProtocol) -> FrameSplitter:
         """See `Framing.splitter`."""
-        return FrameSplitter(self.limits)
+        limits = self.limits
+        return FrameSplitter(limits, "max_frame" if limits.max_frame <= limits.max_message else "max_message")
 
-    def pack(self, head: bytes, body: bytes, metadata: Metadata = NO_METADATA) -> bytes:
+    def pack(
+        self, protocol: WireProtocol, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
+    ) -> bytes:
         """See `Framing.pack`."""
         size = len(head) + len(body)
-        if size > self.limits.max_message:
-            _check_size(size, self.limits)
+        if size > self.limits.max_message or size > self.limits.max_frame:
+            check_message(size, self.limits)
+            check_frame(size, self.limits)
         return b"".join((_pack_length(size), head, body))
 
-    def open(self, frame: bytes) -> tuple[bytes, Metadata]:
-        """See `Framing.open`."""
-        return frame, NO_METADATA
 
-
-class Unframed:
+class Unframed(_Plain):
     """Messages one after the other, nothing in between: what Thrift's simple and threaded servers speak."""
 
     name = "unframed"
-    has_metadata = False
-
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.limits = limits
 
     def splitter(self, protocol: WireProtocol) -> MessageSplitter:
         """See `Framing.splitter`."""
         return MessageSplitter(protocol)
 
-    def pack(self, head: bytes, body: bytes, metadata: Metadata = NO_METADATA) -> bytes:
+    def pack(
+        self, protocol: WireProtocol, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
+    ) -> bytes:
         """See `Framing.pack`."""
-        _check_size(len(head) + len(body), self.limits)
+        check_message(len(head) + len(body), self.limits)
         return head + body
-
-    def open(self, frame: bytes) -> tuple[bytes, Metadata]:
-        """See `Framing.open`."""
-        return frame, NO_METADATA

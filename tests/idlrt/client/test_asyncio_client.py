@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hand_written import (
-    GET,
+    SERVICE,
     AsyncUsers,
     AsyncUserServiceClient,
     NotFound,
@@ -58,7 +58,7 @@ def run(target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any
 
 def calls_of(raw: socket.socket, count: int) -> tuple[ServerConnection, list[CallReceived]]:
     """Play a server that reads `count` calls."""
-    connection = ServerConnection(detector())
+    connection = ServerConnection(detector(), SERVICE.methods)
     found: list[CallReceived] = []
     while len(found) < count:
         data = raw.recv(65536)
@@ -107,8 +107,8 @@ def test_answers_in_another_order_find_their_calls() -> None:
     def backwards(raw: socket.socket) -> None:
         connection, calls = calls_of(raw, 5)
         for call in reversed(calls):
-            (number,) = connection.arguments(call, GET)
-            raw.sendall(connection.reply(call, GET, User(id=number)))
+            (number,) = connection.arguments(call)
+            raw.sendall(connection.reply(call, User(id=number)))
         until_closed(raw)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -192,10 +192,10 @@ def test_a_slow_call_is_no_reason_for_another_connection_where_others_are_answer
     def never_the_first(raw: socket.socket) -> None:
         accepted.append(raw)
         connection, (_, second) = calls_of(raw, 2)
-        raw.sendall(connection.reply(second, GET, User(id=2)))
+        raw.sendall(connection.reply(second, User(id=2)))
         for event in connection.receive_data(raw.recv(65536)):
             assert isinstance(event, CallReceived)
-            raw.sendall(connection.reply(event, GET, User(id=3)))
+            raw.sendall(connection.reply(event, User(id=3)))
         until_closed(raw)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -270,7 +270,7 @@ def test_a_lost_connection_fails_the_calls_on_it_and_the_next_call_makes_another
 
     def answer(raw: socket.socket) -> None:
         connection, (call,) = calls_of(raw, 1)
-        raw.sendall(connection.reply(call, GET, User(id=9)))
+        raw.sendall(connection.reply(call, User(id=9)))
         until_closed(raw)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -287,7 +287,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
 
     def once(raw: socket.socket) -> None:
         connection, (call,) = calls_of(raw, 1)
-        raw.sendall(connection.reply(call, GET, User(id=1)))
+        raw.sendall(connection.reply(call, User(id=1)))
         raw.close()
         closed.set()
 

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from hand_written import (
     GET,
+    SERVICE,
     AsyncUsers,
     NotFound,
     User,
@@ -35,8 +35,9 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.server import Server
+from idlrt.wire import MessageKind
 from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
+from idlrt.wire.dialect import detector, dialect
 from idlrt.wire.events import CallReceived
 
 
@@ -59,7 +60,7 @@ def client(server: Server) -> Iterator[UserServiceClient]:
 
 def answer(raw: socket.socket, count: int = 1, *, skip: int = 0) -> None:
     """Play a server that answers `count` calls, each with the user it asks for (`skip`: the first ones never)."""
-    connection = ServerConnection(detector())
+    connection = ServerConnection(detector(), SERVICE.methods)
     while count:
         data = raw.recv(65536)
         if not data:
@@ -70,13 +71,13 @@ def answer(raw: socket.socket, count: int = 1, *, skip: int = 0) -> None:
             if skip:
                 skip -= 1
             else:
-                (number,) = connection.arguments(event, GET)
-                raw.sendall(connection.reply(event, GET, User(id=number)))
+                (number,) = connection.arguments(event)
+                raw.sendall(connection.reply(event, User(id=number)))
 
 
 def read_one(raw: socket.socket) -> None:
     """Play a server that reads a call and says nothing."""
-    connection = ServerConnection(detector())
+    connection = ServerConnection(detector(), SERVICE.methods)
     while not connection.receive_data(raw.recv(65536)):
         pass
 
@@ -272,10 +273,9 @@ def test_an_answer_that_is_garbage(garbage: bytes) -> None:
 def test_an_answer_to_another_call_is_refused() -> None:
     def other(raw: socket.socket) -> None:
         read_one(raw)
-        connection = ServerConnection(detector())
-        fake = CallReceived(*_call_of(77))
-        connection.receive_data(_framed_start())
-        raw.sendall(connection.reply(fake, GET, User(id=1)))
+        connection = ServerConnection(detector(), SERVICE.methods)
+        fake = CallReceived(MessageKind.CALL, "get", 77, GET, dialect(), b"", 0)
+        raw.sendall(connection.reply(fake, User(id=1)))
         until_closed(raw)
 
     with (
@@ -284,18 +284,6 @@ def test_an_answer_to_another_call_is_refused() -> None:
         pytest.raises(RemoteProtocolError, match="call 77"),
     ):
         client.get(1)
-
-
-def _call_of(number: int) -> Any:
-    from idlrt.wire import MessageKind
-
-    return MessageKind.CALL, "get", number, b"", 0, {}
-
-
-def _framed_start() -> bytes:
-    from hand_written import requests
-
-    return requests((GET, (1,)))
 
 
 def test_a_closed_client_refuses_calls(server: Server) -> None:

@@ -28,6 +28,9 @@ KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserSer
         ("a:1", {"connect_timeout": -1}, "connect_timeout"),
         ("a:1", {"framing": "framd"}, "framd"),
         ("a:1", {"protocol": "binray"}, "binray"),
+        ("a:1", {"multiplexed": "a:b"}, "multiplexed must be"),
+        ("a:1", {"multiplexed": ""}, "multiplexed must be"),
+        ("a:1", {"multiplexed": 3}, "multiplexed must be"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(kind: Any, target: str, settings: dict[str, Any], said: str) -> None:
@@ -44,10 +47,15 @@ def test_a_pool_needs_a_connection() -> None:
 def test_options_are_checked(kind: Any) -> None:
     client = kind.connect("a:1")
 
-    with pytest.raises(ConfigurationError, match="no option 'timout'; known: timeout; did you mean 'timeout'"):
+    with pytest.raises(
+        ConfigurationError, match="no option 'timout'; known: metadata, timeout; did you mean 'timeout'"
+    ):
         client.using(timout=1)
     with pytest.raises(ConfigurationError, match="timeout must be"):
         client.using(timeout=-1)
+    for wrong in (["a"], {"a": 1}, {1: "a"}, None):
+        with pytest.raises(ConfigurationError, match="metadata must be"):
+            client.using(metadata=wrong)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -70,7 +70,7 @@ class Raw:
             assert data, f"the server closed the connection after {len(self.answers)} answers"
             for event in self.client.receive_data(data):
                 assert isinstance(event, ReplyReceived)
-                self.answers.append(answer_of(event, self.client.dialect))
+                self.answers.append(answer_of(event))
         return self.answers
 
     def __enter__(self) -> Raw:
@@ -159,7 +159,10 @@ def test_an_address_that_is_taken_is_named(server: Server, users: Users) -> None
         Server(user_service(users), server.address).bind()
 
 
-@pytest.mark.parametrize(("what", "said"), [(Users(), "serve Users"), (Users, "serve Users"), ([], "serve list")])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [(Users(), "serve Users"), (Users, "serve Users"), (3, "serve int"), ([], "list is empty"), ([3], "serve int")],
+)
 def test_something_that_is_no_service_is_refused(what: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Server(what)

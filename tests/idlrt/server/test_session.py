@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
 
+from idlrt.core import serve
 from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.server.session import Session, Surroundings
 from idlrt.spec import Method
@@ -46,15 +47,16 @@ class Bench:
         self.is_forgotten = False
         self.soon: list[Callable[[], None]] = []
         self.under_way: list[Callable[[Any, BaseException | None], None]] = []
+        served = serve(user_service(handler if handler is not None else Deferred()))
         around = Surroundings(
-            table=user_service(handler if handler is not None else Deferred()).table,
+            served=served,
             context=contextvars.copy_context(),
             call_soon=self.soon.append,
             run_async=self._run_async,
             max_in_flight=max_in_flight,
             high_water=high_water,
         )
-        connection = ServerConnection(detector(limits) if limits else detector())
+        connection = ServerConnection(detector(limits) if limits else detector(), served.methods)
         self.session = Session(self, connection, around, lambda session: setattr(self, "is_forgotten", True))
         self.client = ClientConnection(dialect())
 
@@ -94,7 +96,7 @@ class Bench:
         for event in self.client.receive_data(data):
             assert isinstance(event, ReplyReceived)
             try:
-                found.append(answer_of(event, self.client.dialect))
+                found.append(answer_of(event))
             except (ApplicationError, NotFound) as error:
                 found.append(error)
         return found
@@ -177,8 +179,7 @@ def test_a_missing_result_is_said_to_the_client() -> None:
 
 
 def raw(kind: MessageKind, name: str, body: bytes = b"\0") -> bytes:
-    how = dialect()
-    return how.framing.pack(how.protocol.pack_head(kind, name, 1), body)
+    return dialect().pack(kind, name, 1, body)
 
 
 @pytest.mark.parametrize(

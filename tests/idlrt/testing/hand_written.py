@@ -183,14 +183,16 @@ class AsyncUsers(Users):
 
 
 def dialects() -> dict[str, Dialect]:
-    """The four that the server knows, by name, freshly made."""
+    """All that the server knows, by framing and protocol."""
     old = BinaryProtocol(strict=False)
-    return {
-        "framed strict": dialect("framed"),
-        "framed old": Dialect(old, Framed()),
-        "unframed strict": dialect("unframed"),
-        "unframed old": Dialect(old, Unframed()),
-    }
+    found = {"framed old": Dialect(old, Framed()), "unframed old": Dialect(old, Unframed())}
+    for framing in ("framed", "unframed", "header", "header_zlib"):
+        for protocol in PROTOCOLS:
+            found[f"{framing} {protocol}"] = dialect(framing, protocol)
+    return found
+
+
+PROTOCOLS = ("binary", "compact")
 
 
 def connect_raw(port: int) -> socket.socket:

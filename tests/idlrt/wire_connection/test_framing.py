@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
-from idlrt.wire.dialect import dialect
+from idlrt.wire.dialect import Dialect, dialect
 from idlrt.wire.framing import NO_METADATA, Framed, Splitter, Unframed
 
 PROTOCOL = BinaryProtocol()
@@ -42,7 +42,7 @@ def test_frames_do_not_depend_on_how_bytes_are_cut(payloads: list[bytes], data: 
     assert splitter.is_empty
 
 
-@pytest.mark.parametrize("framing", ["framed", "unframed"])
+@pytest.mark.parametrize("framing", ["framed", "unframed", "header"])
 def test_messages_cut_at_every_position(framing: str) -> None:
     how = dialect(framing)
     stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), (GET, (2,)), how=how)
@@ -59,6 +59,14 @@ def test_an_announced_length_over_the_limit_is_refused_before_its_bytes_come() -
     splitter.add(struct.pack(">I", 101))
 
     with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_message=100"):
+        splitter.next()
+
+
+def test_the_limit_of_frames_is_named() -> None:
+    splitter = Framed(Limits(max_frame=100, max_message=200)).splitter(PROTOCOL)
+    splitter.add(struct.pack(">I", 101))
+
+    with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_frame=100"):
         splitter.next()
 
 
@@ -123,15 +131,22 @@ def test_nothing_is_kept_of_frames_that_were_taken() -> None:
 @pytest.mark.parametrize("framing", [Framed, Unframed])
 def test_a_message_over_the_limit_is_not_sent(framing: type[Framed] | type[Unframed]) -> None:
     with pytest.raises(LocalProtocolError, match="11 bytes: the limit is max_message=10"):
-        framing(Limits(max_message=10)).pack(b"x" * 5, b"y" * 6)
+        framing(Limits(max_message=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)
+
+
+def test_a_frame_over_the_limit_is_not_sent() -> None:
+    with pytest.raises(LocalProtocolError, match="frame of 11 bytes: the limit is max_frame=10"):
+        Framed(Limits(max_frame=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)
+    Unframed(Limits(max_frame=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)  # it has no frames
 
 
 @pytest.mark.parametrize("framing", [Framed, Unframed])
 def test_plain_framings_carry_no_metadata(framing: type[Framed] | type[Unframed]) -> None:
     plain = framing()
 
-    assert plain.pack(b"a", b"b", {"tag": "x"}) == plain.pack(b"a", b"b")
-    assert plain.open(b"ab") == (b"ab", NO_METADATA)
+    spoken = Dialect(PROTOCOL, plain)
+    assert plain.pack(PROTOCOL, 1, b"a", b"b", {"tag": "x"}) == plain.pack(PROTOCOL, 1, b"a", b"b")
+    assert plain.opener(spoken)(b"ab") == (b"ab", spoken, NO_METADATA, 0)
 
 
 def test_an_unframed_message_over_the_limit_is_refused_before_its_bytes_come() -> None:

@@ -1,0 +1,230 @@
+"""Apache Thrift's THeader: metadata and compression beside each message, and the number of its wire protocol.
+
+A frame is, behind its length, big-endian: `u16` 0x0fff, `u16` flags, `i32` number of the call, `u16` size of
+the header in words of 4 bytes; then the header, padded with zero bytes; then the message. The header is:
+varint number of the wire protocol, varint count of transforms and the varint number of each, and *infos*:
+
+| info | what                                                                                           |
+|------|------------------------------------------------------------------------------------------------|
+| 1    | metadata of this message: varint count of pairs, then key and value as varint length and bytes |
+| 2    | the same for this and all later messages of the connection (fbthrift); read, never written     |
+| 0, 3 and up | padding, or nothing that is known: what follows up to the end of the header is skipped    |
+
+The only transform is 1, zlib, of the whole message. An answer has the protocol, transform and flags of its
+question, whatever the questions before it had. Where the header gives the call a number it counts, not the
+one within the message: fbthrift leaves the latter at 0.
+
+What is wrong inside a frame costs one call, since the number of the call is known before it. Nothing is
+allocated that is not checked first: sizes against the bytes that are there and against the limits, and
+unpacking stops at `Limits.max_message`.
+
+Sources: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md, `THeaderTransport.py` beside
+it, and fbthrift's `THeader.cpp` for info 2; numbers of protocols are those of `TProtocolTypes.h`.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import zlib
+from typing import Final
+
+from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
+from idlrt.wire._header_infos import MAX_HEADER, HeaderReader, Unreadable, pack_pairs, pack_varint
+from idlrt.wire.dialect import Dialect, dialect, wire_protocol
+from idlrt.wire.framing import (
+    NO_METADATA,
+    FrameSplitter,
+    Metadata,
+    Opened,
+    Opener,
+    SpoiledFrame,
+    check_frame,
+    check_message,
+)
+from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
+
+__all__ = ["HeaderFramed", "HeaderZlibFramed"]
+
+_MAGIC: Final = 0x0FFF
+_FIXED: Final = struct.Struct(">HHiH")
+_LENGTH_AND_FIXED: Final = struct.Struct(">IHHiH")
+
+_NUMBERS: Final = {"binary": 0, "json": 1, "compact": 2}
+_PROTOCOLS: Final = {number: name for name, number in _NUMBERS.items()}
+_ZLIB: Final = 1
+_PAIRS, _KEPT_PAIRS = 1, 2
+
+
+class HeaderFramed:
+    """Each message with its length and a header in front. It carries metadata, and reads compressed messages.
+
+    Args:
+        flags: 16 bits that stand in the header of each message. Apache's specification defines none.
+    """
+
+    name = "header"
+    has_metadata = True
+    _transforms: tuple[int, ...] = ()
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, flags: int = 0) -> None:
+        self.limits = limits
+        self._flags = flags
+
+    def check(self, protocol: WireProtocol) -> None:
+        """See `Framing.check`."""
+        if protocol.name not in _NUMBERS:
+            known = ", ".join(sorted(_NUMBERS))
+            raise ConfigurationError(
+                f"the framing {self.name} cannot carry the protocol {protocol.name!r}, which has no number there; "
+                f"those that have: {known}"
+            )
+
+    def splitter(self, protocol: WireProtocol) -> FrameSplitter:
+        """See `Framing.splitter`."""
+        return FrameSplitter(self.limits)
+
+    def opener(self, dialect: Dialect) -> Opener:
+        """See `Framing.opener`. Each frame says itself how an answer has to look."""
+        return _HeaderOpener(self.limits).open
+
+    def pack(
+        self, protocol: WireProtocol, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
+    ) -> bytes:
+        """See `Framing.pack`."""
+        check_message(len(head) + len(body), self.limits)
+        header = bytes((_NUMBERS[protocol.name], len(self._transforms), *self._transforms))
+        if metadata:
+            header += pack_varint(_PAIRS) + pack_pairs(metadata, self.limits)
+        if len(header) > MAX_HEADER:
+            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
+        header += bytes(-len(header) % 4)
+        message = self._transform(head + body)
+        size = _FIXED.size + len(header) + len(message)
+        check_frame(size, self.limits)
+        fixed = _LENGTH_AND_FIXED.pack(size, _MAGIC, self._flags, sequence_id, len(header) // 4)
+        return b"".join((fixed, header, message))
+
+    def _transform(self, message: bytes) -> bytes:
+        return message
+
+
+class HeaderZlibFramed(HeaderFramed):
+    """`HeaderFramed` that compresses what it sends."""
+
+    name = "header_zlib"
+    _transforms = (_ZLIB,)
+
+    def _transform(self, message: bytes) -> bytes:
+        return zlib.compress(message)
+
+
+@functools.lru_cache(maxsize=64)
+def _answering(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
+    """The dialect that answers a question with these in its header."""
+    if not flags:
+        return dialect("header_zlib" if is_compressed else "header", protocol, limits)
+    framing = (HeaderZlibFramed if is_compressed else HeaderFramed)(limits, flags=flags)
+    return Dialect(wire_protocol(protocol, limits), framing)
+
+
+class _HeaderOpener:
+    """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them."""
+
+    __slots__ = ("_kept", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._kept: dict[str, str] = {}
+
+    def open(self, frame: bytes) -> Opened:
+        """See `Opener`."""
+        if len(frame) < _FIXED.size:
+            raise RemoteProtocolError(f"cannot read a frame of {len(frame)} bytes: its header needs {_FIXED.size}")
+        magic, flags, sequence_id, words = _FIXED.unpack_from(frame)
+        if magic != _MAGIC:
+            raise RemoteProtocolError(f"cannot read a frame: it begins with {magic:04x}, a header with {_MAGIC:04x}")
+        start = _FIXED.size + words * 4
+        protocol = "binary"
+        try:
+            reader = HeaderReader(frame, _FIXED.size, start)
+            protocol = self._protocol(reader)
+            is_compressed = self._is_compressed(reader)
+            metadata = self._metadata(reader)
+            message = self._unpack(frame, start) if is_compressed else self._bare(frame, start)
+        except Unreadable as error:
+            answering = _answering(protocol, False, flags, self._limits)
+            what = f"cannot read the frame of call {sequence_id}: {error}"
+            raise SpoiledFrame(what, error.code, sequence_id, answering) from None
+        return message, _answering(protocol, is_compressed, flags, self._limits), metadata, sequence_id
+
+    def _protocol(self, reader: HeaderReader) -> str:
+        number = reader.varint()
+        name = _PROTOCOLS.get(number)
+        if name is None:
+            raise Unreadable(f"there is no protocol {number}; known: {_known()}", ApplicationCode.INVALID_PROTOCOL)
+        return name
+
+    def _is_compressed(self, reader: HeaderReader) -> bool:
+        count = reader.varint()
+        if count > 1:
+            # One transform is known, and unpacking the same bytes over and over is what an attacker wants.
+            raise Unreadable(f"it has {count} transforms, at most 1 is read", ApplicationCode.INVALID_TRANSFORM)
+        if count == 1 and (number := reader.varint()) != _ZLIB:
+            what = f"there is no transform {number}; known: {_ZLIB} (zlib)"
+            raise Unreadable(what, ApplicationCode.INVALID_TRANSFORM)
+        return count == 1
+
+    def _metadata(self, reader: HeaderReader) -> Metadata:
+        own: dict[str, str] = {}
+        kept: dict[str, str] = {}
+        while not reader.is_at_end:
+            info = reader.varint()
+            if info == _PAIRS:
+                reader.pairs(own, self._limits)
+            elif info == _KEPT_PAIRS:
+                reader.pairs(kept, self._limits)
+            else:
+                break
+        if kept:
+            self._keep(kept)
+        if self._kept:
+            return {**self._kept, **own}
+        return own or NO_METADATA
+
+    def _keep(self, pairs: dict[str, str]) -> None:
+        together = {**self._kept, **pairs}
+        size = sum(len(key) + len(value) for key, value in together.items())
+        # As much as one header can hold: a connection does not gather more by sending many.
+        if size > MAX_HEADER or len(together) > self._limits.max_container:
+            raise Unreadable(
+                f"metadata for all messages has grown to {len(together)} pairs of {size} characters: the limits are "
+                f"max_container={self._limits.max_container} and {MAX_HEADER}"
+            )
+        self._kept = together
+
+    def _bare(self, frame: bytes, start: int) -> bytes:
+        size, most = len(frame) - start, self._limits.max_message
+        if size > most:
+            raise Unreadable(f"its message has {size} bytes: the limit is max_message={most}")
+        return frame[start:]
+
+    def _unpack(self, frame: bytes, start: int) -> bytes:
+        most = self._limits.max_message
+        unpacking = zlib.decompressobj()
+        try:
+            with memoryview(frame) as view:
+                message = unpacking.decompress(view[start:], most + 1)
+        except zlib.error as error:
+            raise Unreadable(f"its zlib data cannot be unpacked: {error}") from None
+        if len(message) > most:
+            raise Unreadable(f"its message has more than {most} bytes once unpacked: the limit is max_message={most}")
+        if not unpacking.eof:
+            raise Unreadable("its zlib data is incomplete")
+        if unpacking.unused_data:
+            raise Unreadable(f"{len(unpacking.unused_data)} bytes follow its zlib data")
+        return message
+
+
+def _known() -> str:
+    return ", ".join(f"{number} ({name})" for number, name in _PROTOCOLS.items())
