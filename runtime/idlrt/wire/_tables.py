@@ -10,8 +10,10 @@ import threading
 from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
-from idlrt.errors import ConfigurationError, LocalProtocolError
+from idlrt.errors import LocalProtocolError
 from idlrt.spec import Field
+from idlrt.wire._backend import backend as best
+from idlrt.wire._backend import choose, native
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
 
 __all__ = ["TableProtocol"]
@@ -33,13 +35,14 @@ class TableProtocol(ABC):
         ConfigurationError: there is no such backend here.
     """
 
+    name: str
     tail = b""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, backend: Backend | None = None) -> None:
-        if backend not in (None, "pure"):
-            raise ConfigurationError(f"no backend {backend!r} for wire protocols here; there is 'pure'")
         self.limits = limits
-        self.backend: Backend = "pure"
+        self.backend: Backend = best if backend is None else choose(backend)
+        if native is None or self.name not in native.PROTOCOLS:
+            self.backend = "pure"
         self._lock = threading.Lock()
         self._structs: dict[type, StructCodec[Any]] = {}
 
@@ -56,14 +59,23 @@ class TableProtocol(ABC):
             with self._lock:
                 codec = self._structs.get(cls)
                 if codec is None:
-                    codec = self._structs[cls] = self._make_struct(cls)
+                    codec = self._structs[cls] = self._new_struct(cls)
         return codec
 
     def record(
         self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
     ) -> RecordCodec:
         """See `WireProtocol.record`."""
+        if self.backend == "native":
+            made: RecordCodec = native.RecordCodec(fields, defaults, label, self.name, self.limits)
+            return made
         return self._make_record(fields, defaults, label)
+
+    def _new_struct(self, cls: type[T]) -> StructCodec[T]:
+        if self.backend == "native":
+            made: StructCodec[T] = native.StructCodec(cls, self.name, self.limits)
+            return made
+        return self._make_struct(cls)
 
     def unpack_tail(self, data: bytes, offset: int) -> int:
         """See `WireProtocol.unpack_tail`; here nothing closes a message."""

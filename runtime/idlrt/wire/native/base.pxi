@@ -118,7 +118,7 @@ cdef extern from "bytes.h":
     int64_t unzigzag(uint64_t) noexcept
     const unsigned char SMALLEST[17]
     const unsigned char COMPACT_SMALLEST[16]
-    const unsigned char COMPACT_CODES[16]
+    const signed char COMPACT_CODES[16]
     void copy_bytes(void*, const void*, Py_ssize_t) noexcept
     int64_t number_of(PyObject*) noexcept
     PyObject* make_text(const unsigned char*, Py_ssize_t) noexcept

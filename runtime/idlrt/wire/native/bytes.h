@@ -104,9 +104,10 @@ static inline int64_t unzigzag(uint64_t value) { return signed_64((value >> 1) ^
 /* Bytes that a value of each type of the binary protocol takes at least; 0 for what is no type. */
 static const unsigned char SMALLEST[17] = {0, 0, 1, 1, 8, 0, 2, 0, 4, 0, 8, 4, 1, 6, 5, 5, 16};
 
-/* The same for the types of the compact protocol, and which types of the binary one they are. */
+/* The same for the types of the compact protocol, and which types of the binary one they are: minus the
+ * number for what is no type. */
 static const unsigned char COMPACT_SMALLEST[16] = {0, 1, 1, 1, 1, 1, 1, 8, 1, 1, 1, 1, 1, 16, 0, 0};
-static const unsigned char COMPACT_CODES[16] = {0, 2, 2, 3, 6, 8, 10, 4, 11, 15, 14, 13, 12, 16, 0, 0};
+static const signed char COMPACT_CODES[16] = {0, 2, 2, 3, 6, 8, 10, 4, 11, 15, 14, 13, 12, 16, -14, -15};
 
 /* Most strings are short, and a call of `memcpy` costs more than copying them. */
 static inline void copy_bytes(void *to, const void *from, Py_ssize_t size) {

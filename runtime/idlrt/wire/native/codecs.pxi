@@ -1,9 +1,9 @@
 # What Python sees: codecs of classes and of records.
 
-PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
+PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT}
 
 # What writing an unsuitable value can raise; everything else is not about the value.
-cdef tuple WRITE_ERRORS = (AttributeError, TypeError, ValueError, OverflowError, RecursionError, BufferError, RuntimeError)
+cdef tuple WRITE_ERRORS = (*explain.WRITE_ERRORS, BufferError, RuntimeError)
 
 
 cdef class _Codec:
@@ -47,8 +47,10 @@ cdef class _Codec:
     cdef object read_from(self, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t* after):
         cdef Input s
         cdef PyObject* made
-        if start < 0 or start > size:
-            raise ValueError(f"there is no offset {start} in {size} bytes")
+        if start < 0:
+            raise ValueError(f"an offset is 0 or more, not {start}")
+        if start > size:
+            raise faults.whole(faults.too_short(start, 1, size), self.plan.label)
         open_input(&s, data, start, size, self.protocol, &self.bounds)
         if size - start > self.bounds.max_message:
             fault = faults.over_limit(start, size - start, "max_message", self.bounds.max_message)
@@ -82,7 +84,7 @@ cdef class StructCodec(_Codec):
             try:
                 reraise()
             except WRITE_ERRORS as error:
-                raise LocalProtocolError(explain.explain_struct(value, error)) from error
+                raise LocalProtocolError(explain.explain_struct(value, error, self.bounds.max_depth)) from error
         encoded = <object>data
         DECREF(data)
         return encoded
@@ -120,18 +122,21 @@ cdef class RecordCodec(_Codec):
         self.plan = plan_of_record(fields, defaults, label)
         self.bind(protocol, limits)
 
+    cdef str refused(self, tuple record, object error):
+        return explain.explain_record(self.fields, record, error, self.bounds.max_depth, self.plan.label)
+
     def encode(self, values, /):
         """See `RecordCodec.encode`."""
         cdef PyObject* data = NULL
         cdef tuple record = values if type(values) is tuple else tuple(values)
         if len(record) != len(self.fields):
-            raise LocalProtocolError(explain.explain_record(self.fields, record, ValueError("wrong number of values")))
+            raise LocalProtocolError(self.refused(record, ValueError("wrong number of values")))
         data = self.written(<PyObject*>record)
         if data == NULL:
             try:
                 reraise()
             except WRITE_ERRORS as error:
-                raise LocalProtocolError(explain.explain_record(self.fields, record, error)) from error
+                raise LocalProtocolError(self.refused(record, error)) from error
         encoded = <object>data
         DECREF(data)
         return encoded

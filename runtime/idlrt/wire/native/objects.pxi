@@ -32,7 +32,7 @@ cdef int complete(Input* s, Layout* layout, PyObject* value, bint has_unknown) n
                     return -1
             else:
                 s.wrong = MISSING
-                s.at = s.p - s.start
+                s.at = s.p - 1 - s.start  # where the end of the struct stands
                 INCREF(slot.name)
                 s.thing = slot.name
                 return -1
@@ -49,7 +49,7 @@ cdef int call_after(Input* s, Layout* layout, PyObject* value) noexcept:
     cdef PyObject* answer = PyObject_CallOneArg(layout.after, value)
     if answer == NULL:
         s.wrong = REFUSED
-        s.at = s.p - s.start
+        s.at = s.p - 1 - s.start
         return -1
     DECREF(answer)
     return 0

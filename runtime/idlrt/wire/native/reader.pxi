@@ -96,21 +96,21 @@ cdef PyObject* read_value(Input* s, Shape* shape) noexcept:
 
 cdef inline Py_ssize_t read_length(Input* s) noexcept:
     # The length of a string whose bytes are all there, and start at `p` then.
+    cdef Py_ssize_t size = read_size(s)
+    if size > s.bounds.max_string:
+        return wrong_limit(s, OVER_STRING, s.p, size)
+    return check_left(s, size, 1)
+
+cdef inline Py_ssize_t read_size(Input* s) noexcept:
+    # The length that a string has in front.
     cdef Py_ssize_t size
     if s.protocol == IN_BINARY:
         if left(s) < 4:
             return wrong_short(s, s.p, 4)
         size = get_32(s.p)
         s.p += 4
-    else:
-        size = read_compact_length(s)
-        if size < 0:
-            return -1
-    if size > s.bounds.max_string:
-        return wrong_limit(s, OVER_STRING, s.p, size)
-    if left(s) < size:
-        return wrong_short(s, s.p, size)
-    return size
+        return size
+    return read_compact_length(s)
 
 cdef inline PyObject* read_text(Input* s, Py_ssize_t size) noexcept:
     cdef PyObject* text = make_text(s.p, size)
@@ -124,10 +124,14 @@ cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noe
     s.p += size
     return text
 
-cdef Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
-    # What is announced at `p`: so many elements of at least so many bytes.
-    if size * minimum > left(s):
-        return wrong_short(s, s.p, size * minimum)
+cdef inline Py_ssize_t check_left(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
+    # So many elements of at least so many bytes are announced.
+    return wrong_short(s, s.p, size * minimum) if size * minimum > left(s) else size
+
+cdef inline Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
+    # Likewise, and something will be made of them.
+    if check_left(s, size, minimum) < 0:
+        return -1
     if size > s.bounds.max_container:
         return wrong_limit(s, OVER_CONTAINER, s.p, size)
     return size
@@ -234,7 +238,7 @@ cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
     cdef Py_ssize_t size
     cdef int result
     if code == CODE_STRING:
-        size = read_length(s)
+        size = check_left(s, read_size(s), 1)
         if size < 0:
             return -1
         s.p += size
