@@ -54,6 +54,7 @@ ALLOWED = {
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
     "click": {"idlc.cli"},
+    "hypothesis": {"idlrt.testing.strategies"},
     "jinja2": {"idlc.codegen"},
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
