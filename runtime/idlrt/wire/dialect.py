@@ -116,10 +116,10 @@ def _framing(name: str, limits: Limits) -> Framing:
         return Framed(limits)
     if name == "unframed":
         return Unframed(limits)
-    if name == "header":
-        from idlrt.wire.header_framing import HeaderFramed
+    if name in ("header", "header_zlib"):
+        from idlrt.wire.header_framing import HeaderFramed, HeaderZlibFramed
 
-        return HeaderFramed(limits)
+        return HeaderFramed(limits) if name == "header" else HeaderZlibFramed(limits)
     return FRAMINGS.make(name, limits)
 
 
