@@ -2,6 +2,7 @@
 
 from idlrt.wire.binary import BinaryProtocol
 from idlrt.wire.compact import CompactProtocol
+from idlrt.wire.json import JsonProtocol
 from idlrt.wire.protocol import (
     DEFAULT_LIMITS,
     Limits,
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "BinaryProtocol",
     "CompactProtocol",
+    "JsonProtocol",
     "Limits",
     "MessageHead",
     "MessageKind",
