@@ -192,7 +192,7 @@ def dialects() -> dict[str, Dialect]:
     return found
 
 
-PROTOCOLS = ("binary", "compact")
+PROTOCOLS = ("binary", "compact", "json")
 
 
 def connect_raw(port: int) -> socket.socket:
