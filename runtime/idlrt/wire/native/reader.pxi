@@ -75,8 +75,7 @@ cdef PyObject* read_value(Input* s, Shape* shape) noexcept:
     # A value; a boolean as an element has it.
     cdef Py_ssize_t size
     if shape.kind == STRING:
-        size = read_length(s)
-        return read_text(s, size) if size >= 0 else NULL
+        return read_string(s)
     elif shape.kind == STRUCT:
         return read_struct(s, shape.layout)
     elif shape.kind == MAP:
@@ -112,9 +111,9 @@ cdef inline Py_ssize_t read_size(Input* s) noexcept:
         return size
     return read_compact_length(s)
 
-cdef inline PyObject* read_text(Input* s, Py_ssize_t size) noexcept:
-    cdef PyObject* text = make_text(s.p, size)
-    return passed_text(s, text, size)
+cdef inline PyObject* read_string(Input* s) noexcept:
+    cdef Py_ssize_t size = read_length(s)
+    return passed_text(s, make_text(s.p, size), size) if size >= 0 else NULL
 
 cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noexcept:
     # `text` was made of the next bytes, or they are no text.
@@ -162,6 +161,8 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
         if width:  # all of them are there: `check_count` looked
             item = make_binary_scalar(s.p, element)
             s.p += width
+        elif element.kind == STRING:
+            item = read_string(s)
         else:
             item = read_value(s, element)
         if item == NULL or put_item(items, i, item) < 0:

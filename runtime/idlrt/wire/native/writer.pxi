@@ -44,7 +44,7 @@ cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t la
         put_16(out.p + 1, <uint16_t>slot.id)
         out.p += 3
     elif slot.shape.kind == BOOL:
-        truth = PyObject_IsTrue(value)
+        truth = truth_of(value)
         if truth >= 0:
             put_compact_head(out, 1 if truth else 2, slot.id, last)
         return -1 if truth < 0 else 0
@@ -53,31 +53,96 @@ cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t la
     return write_value(out, slot.shape, value)
 
 cdef int write_value(Output* out, Shape* shape, PyObject* value) noexcept:
-    cdef Py_ssize_t size
-    cdef const unsigned char* data
-    cdef Held held
-    cdef int failed
+    cdef int64_t number = 0
+    cdef double real
+    cdef int result
     if shape.kind == STRING:
-        data = text_bytes(value, &size)
-        return -1 if data == NULL else write_bytes(out, data, size)
+        return write_text(out, value)
+    elif shape.kind == I64:
+        if whole_number(value, &number) < 0:
+            return -1
+        if out.protocol == IN_BINARY:
+            put_64(out.p, <uint64_t>number)
+            out.p += 8
+        else:
+            put_varint(out, zigzag(number))
+        return 0
+    elif shape.kind == I32 or shape.kind == ENUM:
+        if whole_number(value, &number) < 0 or check_range(number, 0x7FFFFFFF) < 0:
+            return -1
+        if out.protocol == IN_BINARY:
+            put_32(out.p, <uint32_t>number)
+            out.p += 4
+        else:
+            put_varint(out, zigzag(number))
+        return 0
+    elif shape.kind == DOUBLE:
+        if real_number(value, &real) < 0:
+            return -1
+        if out.protocol == IN_BINARY:
+            put_64(out.p, bits_of(real))
+        else:
+            put_64_little(out.p, bits_of(real))
+        out.p += 8
+        return 0
+    elif shape.kind == BOOL:
+        result = truth_of(value)
+        if result < 0:
+            return -1
+        out.p[0] = result if out.protocol == IN_BINARY else 1 if result else 2
+        out.p += 1
+        return 0
     elif shape.kind == STRUCT:
         if enter_write(out) < 0:
             return -1
-        failed = write_fields(out, shape.layout, value)
+        result = write_fields(out, shape.layout, value)
         leave_write(out)
-        return failed
+        return result
     elif shape.kind == LIST or shape.kind == SET:
         return write_sequence(out, shape.element, value)
     elif shape.kind == MAP:
         return write_map(out, shape, value)
-    elif shape.kind == BINARY:
+    else:
+        return write_rare(out, shape, value)
+
+cdef int write_rare(Output* out, Shape* shape, PyObject* value) noexcept:
+    cdef Held held
+    cdef int64_t number = 0
+    cdef int failed
+    cdef PyObject* made
+    if shape.kind == BINARY:
         if hold(&held, value) < 0:
             return -1
         failed = write_bytes(out, held.data, held.size)
         let_go(&held)
         return failed
+    elif shape.kind == UID:
+        made = uuid_bytes(value)
+        if made == NULL:
+            return -1
+        copy_bytes(out.p, PyBytes_AS_STRING(made), 16)
+        out.p += 16
+        DECREF(made)
+        return 0
+    if whole_number(value, &number) < 0 or check_range(number, 0x7FFF if shape.kind == I16 else 0x7F) < 0:
+        return -1
+    if shape.kind == I8:
+        out.p[0] = <unsigned char>number
+        out.p += 1
+    elif out.protocol == IN_BINARY:
+        put_16(out.p, <uint16_t>number)
+        out.p += 2
     else:
-        return write_scalar(out, shape, value)
+        put_varint(out, zigzag(number))
+    return 0
+
+cdef inline int truth_of(PyObject* value) noexcept:
+    return 1 if value == TRUE else 0 if value == FALSE else PyObject_IsTrue(value)
+
+cdef inline int write_text(Output* out, PyObject* value) noexcept:
+    cdef Py_ssize_t size
+    cdef const unsigned char* data = text_bytes(value, &size)
+    return -1 if data == NULL else write_bytes(out, data, size)
 
 cdef inline int write_bytes(Output* out, const unsigned char* data, Py_ssize_t size) noexcept:
     if size > 0x7FFFFFFF:
@@ -97,55 +162,7 @@ cdef inline void put_count(Output* out, Py_ssize_t size) noexcept:
     else:
         put_varint(out, size)
 
-cdef int write_scalar(Output* out, Shape* shape, PyObject* value) noexcept:
-    cdef int64_t number = 0
-    cdef double real
-    cdef PyObject* made
-    cdef int truth
-    if shape.kind == DOUBLE:
-        if real_number(value, &real) < 0:
-            return -1
-        if out.protocol == IN_BINARY:
-            put_64(out.p, bits_of(real))
-        else:
-            put_64_little(out.p, bits_of(real))
-        out.p += 8
-    elif shape.kind == BOOL:
-        truth = PyObject_IsTrue(value)
-        if truth < 0:
-            return -1
-        out.p[0] = truth if out.protocol == IN_BINARY else 1 if truth else 2
-        out.p += 1
-    elif shape.kind == UID:
-        made = uuid_bytes(value)
-        if made == NULL:
-            return -1
-        copy_bytes(out.p, PyBytes_AS_STRING(made), 16)
-        out.p += 16
-        DECREF(made)
-    else:
-        if whole_number(value, &number) < 0:
-            return -1
-        if shape.kind != I64 and check_range(number, shape.kind) < 0:
-            return -1
-        if shape.kind == I8:
-            out.p[0] = <unsigned char>number
-            out.p += 1
-        elif out.protocol == IN_COMPACT:
-            put_varint(out, zigzag(number))
-        elif shape.kind == I64:
-            put_64(out.p, <uint64_t>number)
-            out.p += 8
-        elif shape.kind == I16:
-            put_16(out.p, <uint16_t>number)
-            out.p += 2
-        else:
-            put_32(out.p, <uint32_t>number)
-            out.p += 4
-    return 0
-
-cdef inline int check_range(int64_t number, Kind kind) noexcept:
-    cdef int64_t most = 0x7FFFFFFF if kind == I32 or kind == ENUM else 0x7FFF if kind == I16 else 0x7F
+cdef inline int check_range(int64_t number, int64_t most) noexcept:
     if number > most or number < -most - 1:
         PyErr_SetString(OVERFLOW_ERROR, "a number does not fit its type")
         return -1
@@ -157,7 +174,8 @@ cdef inline int write_element(Output* out, Shape* shape, PyObject* value) noexce
     # Takes `value`.
     cdef int failed = need(out, ROOM)
     if failed == 0:
-        failed = write_value(out, shape, value)
+        # Without a call: most elements are strings.
+        failed = write_text(out, value) if shape.kind == STRING else write_value(out, shape, value)
     DECREF(value)
     return failed
 
