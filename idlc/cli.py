@@ -1,7 +1,7 @@
 """The command line. It decides what to print and which exit code to give; everything else is the driver's.
 
 Exit codes: 0 clean (warnings are no failure), 1 errors in the IDL or, with `--check`, output that is not up
-to date, 2 wrong usage. Findings go to standard error.
+to date, 2 wrong usage. Findings go to standard error. `doctor` gives 1 if something of the installation is broken.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def main() -> None:
       idlc shop.idl -o gen
       idlc compile idl/ -o src -I idl/common --package myapp.rpc
       idlc compile idl/ -o gen --check
+      idlc doctor
     """
 
 
@@ -138,6 +139,21 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
     if result.report.has_errors:
         sys.exit(1)
     sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
+
+
+@main.command("doctor", short_help="Say what is installed, and what is missing.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object instead of lines.")
+def doctor_command(is_json: bool) -> None:
+    """Say what this installation is, and what is missing.
+
+    Versions, dependencies, extras, the codecs that the runtime uses and why, the cache folder, and every plugin
+    with whether it loads. Exits with 1 if something is broken.
+    """
+    from idlc.doctor import examine, render, to_json
+
+    condition = examine()
+    click.echo(to_json(condition) if is_json else render(condition))
+    sys.exit(0 if condition.is_fine else 1)
 
 
 def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) -> int:

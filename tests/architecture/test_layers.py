@@ -28,7 +28,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.model"},
         {"idlc.checks", "idlc.codegen"},
         {"idlc.uptodate"},
-        {"idlc.driver"},
+        {"idlc.doctor", "idlc.driver"},
         {"idlc.cli"},
         {"idlc.__main__"},
     ],
@@ -58,6 +58,7 @@ THIRD_PARTIES = {
     "jinja2": {"idlc.codegen"},
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
+    "packaging": {"idlc.doctor"},
     "typing_extensions": {"idlrt.codegen"},
 }
 

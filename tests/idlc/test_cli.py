@@ -228,11 +228,11 @@ def test_every_option_has_a_help_text() -> None:
 
 
 def test_help_names_every_option(run) -> None:
-    text = run("compile", "--help").stdout
-    for command in main.commands.values():
+    for name, command in main.commands.items():
+        text = run(name, "--help").stdout
         for parameter in command.params:
-            for name in parameter.opts if isinstance(parameter, click.Option) else ():
-                assert name in text
+            for option in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert option in text
 
 
 def test_the_module_runs_as_the_command(run, tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Looks at the installation. Nothing is changed, nothing is fetched, no compiler is run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import idlc
+from idlc.doctor.condition import Backend, Cache, Condition, Extra, Package, Plugin, Python, Runtime
+from idlc.doctor.probe import GROUPS, ask
+from idlc.resources import cache_dir
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+__all__ = ["PURPOSES", "examine"]
+
+PURPOSES = {"testing": "hypothesis strategies of generated classes: idlrt.testing.strategies"}
+"""What each extra is for."""
+
+_COMPILERS = ("cc", "gcc", "clang")
+_VARIABLE = "IDLRT_BACKEND"
+_BUILD = "pip install --force-reinstall --no-deps --no-binary idlc idlc"
+
+
+def examine() -> Condition:
+    """All that can be seen from here. Takes about a second: a child process loads the runtime and all plugins."""
+    stubs = ".".join(idlc.__version__.split(".")[:2])
+    answer = ask(stubs)
+    distribution = _distribution()
+    requirements, error = _requirements(distribution)
+    compiler = _compiler()
+    plugins = [Plugin(**plugin) for plugin in answer["plugins"]]
+    return Condition(
+        version=idlc.__version__,
+        folder=str(Path(idlc.__file__).parent),
+        metadata=None if distribution is None else distribution.version,
+        metadata_error=error,
+        python=_python(distribution, can_judge=not error),
+        dependencies=tuple(_package(each) for each in requirements if _is_asked(each, "")),
+        extras=_extras(distribution, requirements),
+        runtime=Runtime(
+            version=answer["version"],
+            folder=answer["folder"],
+            error=answer["error"],
+            stubs=stubs,
+            stubs_error=answer["stubs"],
+        ),
+        backend=_backend(answer["backend"], answer["native"], compiler),
+        cache=_cache(cache_dir()),
+        plugins={group: tuple(plugin for plugin in plugins if plugin.group == group) for group in GROUPS},
+    )
+
+
+def _distribution() -> metadata.Distribution | None:
+    try:
+        return metadata.distribution("idlc")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _requirements(distribution: metadata.Distribution | None) -> tuple[list[Requirement], str]:
+    """What the package asks for; and why that cannot be said, if it cannot."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # itself a base dependency
+        return [], "the base dependency packaging is missing, so that the others cannot be judged"
+    lines = (distribution.requires or []) if distribution else []
+    return [Requirement(line) for line in sorted(lines)], ""
+
+
+def _is_asked(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _extras(distribution: metadata.Distribution | None, requirements: list[Requirement]) -> tuple[Extra, ...]:
+    names: list[str] = (distribution.metadata.get_all("Provides-Extra") or []) if distribution else []
+    return tuple(
+        Extra(
+            name=name,
+            purpose=PURPOSES.get(name, ""),
+            packages=tuple(
+                _package(each) for each in requirements if _is_asked(each, name) and not _is_asked(each, "")
+            ),
+        )
+        for name in sorted(names)
+    )
+
+
+def _package(requirement: Requirement) -> Package:
+    try:
+        found: str | None = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        found = None
+    return Package(
+        name=requirement.name,
+        wanted=str(requirement.specifier),
+        found=found,
+        is_satisfied=found is not None and requirement.specifier.contains(found, prereleases=True),
+    )
+
+
+def _python(distribution: metadata.Distribution | None, *, can_judge: bool) -> Python:
+    wanted = ""
+    if distribution is not None and "Requires-Python" in distribution.metadata:
+        wanted = distribution.metadata["Requires-Python"]
+    is_satisfied = True
+    if wanted and can_judge:
+        from packaging.specifiers import SpecifierSet
+
+        is_satisfied = SpecifierSet(wanted).contains(platform.python_version(), prereleases=True)
+    return Python(
+        version=platform.python_version(),
+        implementation=platform.python_implementation(),
+        executable=sys.executable,
+        platform=platform.platform(),
+        wanted=wanted,
+        is_satisfied=is_satisfied,
+    )
+
+
+def _compiler() -> str | None:
+    """The C compiler that a build would use: `$CC`, or the first of the usual names."""
+    chosen = shlex.split(os.environ.get("CC", ""))
+    found = (shutil.which(name) for name in (*chosen[:1], *_COMPILERS))
+    return next((path for path in found if path), None)
+
+
+def _backend(name: str, native: str, compiler: str | None) -> Backend:
+    reason = help = ""
+    if name == "pure":
+        if os.environ.get(_VARIABLE) == "pure":
+            reason = f"{_VARIABLE}=pure asks for them"
+        elif native not in ("", "missing"):
+            reason, help = f"the native ones cannot be loaded: {native}", f"build them again: {_BUILD}"
+        elif platform.python_implementation() != "CPython":
+            reason = "the native ones are for CPython"
+        elif compiler is None:
+            reason = "the native ones were not built, and there is no C compiler"
+            help = f"install a C compiler and the headers of Python, then the package again: {_BUILD}"
+        else:
+            reason = "the native ones were not built"
+            help = f"build them, which says why it fails if it does: IDLC_NATIVE=require {_BUILD}"
+    return Backend(name=name, reason=reason, help=help, compiler=compiler)
+
+
+def _cache(folder: Path) -> Cache:
+    """Whether the folder can be written to, or could be made. Tried, because permission bits do not tell all."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    error = ""
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as failure:
+        error = failure.strerror or str(failure)
+    return Cache(folder=str(folder), error=error)
