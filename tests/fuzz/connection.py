@@ -25,15 +25,16 @@ if __name__ == "__main__":
 
 from idlrt import spec as rpc
 from idlrt.core import bind, serve
-from idlrt.errors import ApplicationError, RemoteProtocolError
+from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
 from idlrt.server.session import Session, Surroundings
 from idlrt.wire import BinaryProtocol, Limits, MessageKind
 from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.wire.dialect import Dialect, detector
-from idlrt.wire.events import ReplyReceived
+from idlrt.wire.dialect import Dialect, detector, dialect
+from idlrt.wire.events import CallReceived, ReplyReceived
 from idlrt.wire.framing import Framed, Unframed
+from idlrt.wire.message import encode_refusal
 
-LIMITS = Limits(max_message=4096, max_string=1024, max_container=256, max_depth=8)
+LIMITS = Limits(max_frame=4096, max_message=4096, max_string=1024, max_container=256, max_depth=8)
 HIGH_WATER = 10_000
 
 
@@ -114,7 +115,13 @@ AROUND = Surroundings(
 
 def seeds() -> list[tuple[Dialect, bytes]]:
     """Good conversations in every dialect."""
-    strict, old = BinaryProtocol(LIMITS), BinaryProtocol(LIMITS, strict=False)
+    old = BinaryProtocol(LIMITS, strict=False)
+    spoken = [
+        dialect(framing, protocol, LIMITS)
+        for framing in ("framed", "unframed", "header", "header_zlib")
+        for protocol in ("binary", "compact", "json")
+    ]
+    spoken += [Dialect(old, Framed(LIMITS)), Dialect(old, Unframed(LIMITS))]
     leaf = Node(id=2, names=["a", "bc"], scores={"x": 1.5}, flags={1, -2}, data=b"\0\xff")
     calls: list[tuple[rpc.Method[..., Any], tuple[Any, ...]]] = [
         (ECHO, (Node(id=1, children=[leaf, Node(id=3)]),)),
@@ -122,10 +129,20 @@ def seeds() -> list[tuple[Dialect, bytes]]:
         (ECHO, (leaf,)),
     ]
     found: list[tuple[Dialect, bytes]] = []
-    for how in (Dialect(p, f(LIMITS)) for p in (strict, old) for f in (Framed, Unframed)):
+    for how in spoken:
         client = ClientConnection(how)
-        found.append((how, b"".join(client.call(method, arguments)[1] for method, arguments in calls)))
+        metadata = {"tenant": "7", "trace": "00-ab-cd-01"}
+        data = b"".join(client.call(method, arguments, metadata)[1] for method, arguments in calls)
+        if how.framing.has_metadata:
+            data += KEPT
+        found.append((how, data))
     return found
+
+
+# Metadata for all messages of the connection, which our clients never send, before a call of nothing.
+KEPT = bytes.fromhex(
+    "00000027 0fff 0000 00000009 0003 00 00 02 01 04 7a6f6e65 02 6575 80010001 00000004 6e6f7065 00000009 00"
+)
 
 
 INTERESTING = [0, 1, 2, 7, 8, 15, 16, 0x7F, 0x80, 0x82, 0xFE, 0xFF]
@@ -170,7 +187,7 @@ def throw_at_server(data: bytes, dice: random.Random) -> None:
             break
         session.data_received(piece)
         assert outlet.pending < HIGH_WATER + LIMITS.max_message + 100, "more is pending than allowed"
-        while not outlet.is_reading:
+        while not outlet.is_reading and not outlet.is_closed:
             outlet.pending = 0
             session.drained()
     if not outlet.is_closed:
@@ -199,11 +216,13 @@ def answers(how: Dialect, data: bytes) -> bytes:
     server = ServerConnection(detector(LIMITS), SERVED.methods)
     out: list[bytes] = []
     for event in server.receive_data(data):
-        assert not hasattr(event, "error")
-        if event.name == "echo":  # type: ignore[union-attr]
-            (node,) = server.arguments(event)  # type: ignore[arg-type]
-            out.append(server.reply(event, node))  # type: ignore[arg-type]
-    out.append(how.pack(MessageKind.EXCEPTION, "echo", 2, b"\x0b\0\1\0\0\0\2no\0"))
+        assert isinstance(event, CallReceived)
+        assert event.fault is None
+        if event.method is ECHO:
+            (node,) = server.arguments(event)
+            out.append(server.reply(event, node, {"load": "3"}))
+    refusal = encode_refusal(how.protocol, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
+    out.append(how.pack(MessageKind.EXCEPTION, "echo", 2, refusal))
     return b"".join(out)
 
 

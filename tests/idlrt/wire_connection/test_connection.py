@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hand_written import GET, JOIN, POKE, SERVICE, User, dialects, requests
+from hand_written import GET, JOIN, POKE, SERVICE, NotFound, User, dialects, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +29,22 @@ def server_events(*pieces: bytes) -> list[ServerEvent]:
 def shown(events: list[ServerEvent]) -> list[object]:
     calls = [event for event in events if isinstance(event, CallReceived)]
     assert calls == events
-    return [(call.kind, call.name, call.sequence_id, call.message[call.start :]) for call in calls]
+    return [
+        (
+            call.kind,
+            call.name,
+            call.sequence_id,
+            call.method,
+            call.dialect,
+            dict(call.metadata),
+            call.message[call.start :],
+        )
+        for call in calls
+    ]
+
+
+def bytewise(stream: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in stream]
 
 
 def message(kind: MessageKind, name: str, number: int, body: bytes = b"\0", how: Dialect = FRAMED) -> bytes:
@@ -57,30 +72,57 @@ class Pair:
 
 @pytest.mark.parametrize("name", dialects())
 def test_calls_cut_at_every_position_give_the_same_events(name: str) -> None:
-    stream = requests(*CALLS, how=dialects()[name])
-    whole = shown(server_events(stream))
+    client = ClientConnection(dialects()[name])
+    stream = b"".join(client.call(*call, {"number": str(number), "ä": ""})[1] for number, call in enumerate(CALLS))
+    server = ServerConnection(detector(), SERVICE.methods)
+    calls = server.receive_data(stream)
+    whole = shown(calls)
 
-    assert len(whole) == 4
+    assert [server.arguments(call) for call in calls if isinstance(call, CallReceived)] == [call[1] for call in CALLS]
     for cut in range(len(stream)):
         assert shown(server_events(stream[:cut], stream[cut:])) == whole
-    assert shown(server_events(*[bytes([byte]) for byte in stream])) == whole
+    assert shown(server_events(*bytewise(stream))) == whole
 
 
 @pytest.mark.parametrize("name", dialects())
 def test_answers_cut_at_every_position_give_the_same_events(name: str) -> None:
     pair = Pair(dialects()[name])
-    answers = b"".join(pair.server.reply(pair.call(), User(id=number)) for number in range(3))
+    server = pair.server
+    refusal = ApplicationError("not today", ApplicationCode.INTERNAL_ERROR)
+    answers = server.reply(pair.call(), User(id=0), {"load": "1"}) + server.refuse(pair.call(), refusal)
+    answers += server.throw(pair.call(), NotFound(id=3)) or b""
+    metadata = {"load": "1"} if dialects()[name].framing.has_metadata else {}
 
-    for cut in range(len(answers)):
+    for pieces in [bytewise(answers), *([answers[:cut], answers[cut:]] for cut in range(len(answers)))]:
         client = ClientConnection(dialects()[name])
         for _ in range(3):
             client.call(GET, (1,))
-        events = client.receive_data(answers[:cut]) + client.receive_data(answers[cut:])
-        assert [answer_of(event) for event in events if isinstance(event, ReplyReceived)] == [
-            User(id=0),
-            User(id=1),
-            User(id=2),
-        ]
+        first, second, third = [event for piece in pieces for event in client.receive_data(piece)]
+        assert isinstance(first, ReplyReceived)
+        assert isinstance(second, ReplyReceived)
+        assert isinstance(third, ReplyReceived)
+        assert (answer_of(first), first.metadata) == (User(id=0), metadata)
+        with pytest.raises(ApplicationError, match="not today"):
+            answer_of(second)
+        with pytest.raises(NotFound) as thrown:
+            answer_of(third)
+        assert thrown.value == NotFound(id=3)
+
+
+def test_faults_cut_at_every_position_give_the_same_events() -> None:
+    good = requests((GET, (1,)), how=dialect("header"))
+    bad = bytes.fromhex("00000012 0fff 0000 00000007 0001 00 01 05 00 00000000")
+    stream = good + bad + good
+
+    def told(*pieces: bytes) -> list[tuple[int, str]]:
+        calls = [event for event in server_events(*pieces) if isinstance(event, CallReceived)]
+        return [(call.sequence_id, call.fault.message if call.fault else "") for call in calls]
+
+    whole = told(stream)
+    assert [number for number, _ in whole] == [1, 7, 1]
+    for cut in range(len(stream)):
+        assert told(stream[:cut], stream[cut:]) == whole
+    assert told(*bytewise(stream)) == whole
 
 
 def test_a_call_is_answered() -> None:
@@ -315,9 +357,9 @@ def test_a_server_reads_flipped_bits_without_failing(name: str, data: st.DataObj
 
 
 @settings(max_examples=300)
-@given(st.data())
-def test_a_client_reads_flipped_bits_without_failing(data: st.DataObject) -> None:
-    pair = Pair()
+@given(st.sampled_from(sorted(dialects())), st.data())
+def test_a_client_reads_flipped_bits_without_failing(name: str, data: st.DataObject) -> None:
+    pair = Pair(dialects()[name])
     stream = bytearray(b"".join(pair.server.reply(pair.call(), User(id=1, name="x")) for _ in range(3)))
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(stream) - 1))

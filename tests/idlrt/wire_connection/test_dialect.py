@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hand_written import GET, SERVICE, User, dialects, requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.plugins import UnknownPlugin
@@ -94,10 +96,28 @@ def test_nothing_is_told_too_early(data: bytes) -> None:
         (b"\0\0\0\x09\x0f\xfe", "framed binary"),  # old; its head will be refused
         (b"\0\0\0\x04\0", "framed binary"),
         (b"\0\0\0\x04ping", "unframed binary"),
+        (b"[", "unframed json"),
+        (b"[1,2", "unframed json"),
+        (b"\0\0\0\x09[", "framed json"),
     ],
 )
 def test_what_first_bytes_say(data: bytes, told: str) -> None:
     assert repr(detector().detect(data)) == told
+
+
+@given(
+    st.one_of(st.binary(max_size=8), st.binary(max_size=3).map(lambda tail: b"\0\0\0\x09\x0f"[: 5 - len(tail)] + tail))
+)
+def test_more_bytes_never_change_what_was_told(data: bytes) -> None:
+    told: Dialect | str | None = None
+    for count in range(len(data) + 1):
+        try:
+            now: Dialect | str | None = detector().detect(data[:count])
+        except RemoteProtocolError:
+            now = "refused"
+        assert told is None or now is told or now == told
+        told = now
+    assert told is not None or len(data) < 6
 
 
 def test_a_framing_refuses_a_protocol_that_it_cannot_carry() -> None:
