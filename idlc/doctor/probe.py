@@ -32,10 +32,10 @@ def said(error):
 
 answer = {"version": "", "folder": "", "error": "", "backend": "", "native": "", "stubs": "", "plugins": []}
 try:
-    import idlrt, idlrt.wire._backend
+    import idlrt, idlrt.wire
     answer["version"] = idlrt.__version__
     answer["folder"] = os.path.dirname(idlrt.__file__)
-    answer["backend"] = idlrt.wire._backend.backend
+    answer["backend"] = idlrt.wire.backend
     if importlib.util.find_spec("idlrt.wire._native") is None:
         answer["native"] = "missing"
     else:

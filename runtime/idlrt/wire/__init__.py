@@ -1,5 +1,6 @@
 """Bytes and values: wire protocols, framings, connections. Sans-IO: nothing here sees a socket or a clock."""
 
+from idlrt.wire._backend import backend
 from idlrt.wire.binary import BinaryProtocol
 from idlrt.wire.compact import CompactProtocol
 from idlrt.wire.json import JsonProtocol
@@ -27,4 +28,5 @@ __all__ = [
     "StructCodec",
     "TypeId",
     "WireProtocol",
+    "backend",
 ]

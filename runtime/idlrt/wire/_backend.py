@@ -6,6 +6,7 @@ where both are there.
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ native: Any
 """The module `idlrt.wire._native`, `None` where it was not built."""
 
 try:
-    from idlrt.wire import _native as native
+    native = importlib.import_module("idlrt.wire._native")
 except ImportError:
     native = None
 
@@ -44,7 +45,7 @@ def choose(wanted: str | None = None) -> Backend:
                 "again with IDLC_NATIVE=require, which says why it cannot be built"
             )
         case _:
-            raise ConfigurationError(f"there is no backend {wanted!r} for wire protocols; there are 'native' and 'pure'")
+            raise ConfigurationError(f"there is no backend {wanted!r} for wire protocols; known: native, pure")
 
 
 backend: Final = choose(os.environ.get(VARIABLE))

@@ -8,16 +8,14 @@ Source: Apache's implementations (`TJSONProtocol`); RFC 8259 for tokens
 
 from __future__ import annotations
 
-import binascii
-import math
 import re
 import uuid
 from typing import Final
 
 from idlrt.wire import _json_layout as layout
 from idlrt.wire._json_layout import AFTER, BEFORE, IS_KEY, TYPES, Context
-from idlrt.wire._json_text import string_end, unescaped
-from idlrt.wire.faults import out_of_range, over_limit, too_short, unexpected
+from idlrt.wire._json_text import MOST_OF_REAL, binary_of, double_of, string_end, text_of, uuid_of
+from idlrt.wire.faults import out_of_range, too_short, unexpected
 from idlrt.wire.protocol import Limits
 
 __all__ = ["JsonInput"]
@@ -28,17 +26,9 @@ _END = (0, 0)
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _NUMBER: Final = re.compile(rb"[-+.0-9eE]*+")
 _WHOLE: Final = re.compile(rb"-?[0-9]++")
-_REAL: Final = re.compile(rb"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
-_BASE64: Final = re.compile(rb"([A-Za-z0-9+/]*+)={0,2}")
-_NOT_FINITE: Final = {b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf}
 
-# A 64-bit integer has 19 digits and a sign. A double that is written out in full has up to 767 digits that count,
-# after as many as 323 zeros.
+# A 64-bit integer has 19 digits and a sign.
 _MOST_OF_WHOLE = 20
-_MOST_OF_REAL = 1100
-
-# Bytes of an escape that stands for one byte.
-_LONGEST_ESCAPE = 6
 
 
 class JsonInput:
@@ -110,7 +100,7 @@ class JsonInput:
         if end >= self.end:
             raise too_short(end, 1, self.end)
         if end - start > most:
-            raise out_of_range(start, self._data[start : start + 50].decode(), type)
+            raise out_of_range(start, self._data[start : min(end, start + 50)].decode(), type)
         self.offset = end
         return start, self._data[start:end]
 
@@ -230,21 +220,12 @@ class JsonInput:
         return self._value(64, "i64")
 
     def read_double(self) -> float:
-        is_key = self._begin()
-        if is_key or self._next() == _QUOTE:
+        is_quoted = self._begin() or self._next() == _QUOTE
+        if is_quoted:
             start, token, _ = self._string()
-            if token in _NOT_FINITE:
-                return _NOT_FINITE[token]
-            if len(token) > _MOST_OF_REAL:
-                raise out_of_range(start, token[:50].decode(errors="replace"), "double")
         else:
-            start, token = self._number(_MOST_OF_REAL, "double")
-        if not _REAL.fullmatch(token):
-            raise unexpected(start, "double", repr(token.decode(errors="replace")))
-        number = float(token)
-        if math.isinf(number):
-            raise out_of_range(start, token.decode(), "double")
-        return number
+            start, token = self._number(MOST_OF_REAL, "double")
+        return double_of(token, start, is_quoted)
 
     def read_string(self) -> str:
         self._begin()
@@ -253,40 +234,20 @@ class JsonInput:
     def text(self) -> str:
         """Pass a string: what it stands for."""
         start, data, has_escapes = self._string()
-        size, most = len(data), self._max_string
-        if size > most and has_escapes and size <= most * _LONGEST_ESCAPE:
-            size = len(unescaped(data, start).encode())
-        if size > most:
-            raise over_limit(start, size, "max_string", most)
-        return unescaped(data, start)
+        return text_of(data, has_escapes, start, self._max_string)
 
     def read_binary(self) -> bytes:
         self._begin()
         start, data, has_escapes = self._string()
-        if has_escapes:
-            data = unescaped(data, start).encode()
-        found = _BASE64.fullmatch(data)
-        if found is None or len(found[1]) % 4 == 1:
-            raise unexpected(start, "base64", repr(data[:20].decode(errors="replace")))
-        digits = found[1]
-        size = len(digits) * 3 // 4
-        if size > self._max_string:
-            raise over_limit(start, size, "max_string", self._max_string)
-        return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+        return binary_of(data, has_escapes, start, self._max_string)
 
     def read_uuid(self) -> uuid.UUID:
         self._begin()
         start, data, has_escapes = self._string()
-        try:
-            text = unescaped(data, start) if has_escapes else data.decode()
-            if len(text) != 36:
-                raise ValueError
-            return uuid.UUID(text)
-        except ValueError:
-            raise unexpected(start, "a uuid", repr(data[:40].decode(errors="replace"))) from None
+        return uuid_of(data, has_escapes, start)
 
     def skip(self, type: int, is_field: bool) -> None:
         if self._begin() or self._next() == _QUOTE:
             self._string()
         else:
-            self._number(_MOST_OF_REAL, "a number")
+            self._number(MOST_OF_REAL, "a number")

@@ -1,16 +1,25 @@
-"""Strings of JSON: finding where one ends, and what its escapes stand for.
+"""Tokens of JSON: where a string ends, and what values strings and numbers stand for. Both backends use it.
 
-Source: RFC 8259, section 7
+Source: RFC 8259, sections 6 and 7
 """
 
 from __future__ import annotations
 
+import binascii
+import math
 import re
+import uuid
 from typing import Final
 
-from idlrt.wire.faults import bad_text, too_short, unexpected
+from idlrt.wire.faults import bad_text, out_of_range, over_limit, too_short, unexpected
 
-__all__ = ["string_end", "unescaped"]
+__all__ = ["MOST_OF_REAL", "binary_of", "double_of", "string_end", "text_of", "unescaped", "uuid_of"]
+
+MOST_OF_REAL: Final = 1100
+"""Bytes of a double: written out in full it has up to 767 digits that count, after as many as 323 zeros."""
+
+# Bytes of an escape that stands for one byte.
+_LONGEST_ESCAPE = 6
 
 # Possessive, so that a string without an end is no reason to look at it again and again.
 _PLAIN: Final = re.compile(rb'"[^"\\]*+"')
@@ -18,6 +27,9 @@ _ANY: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 _PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(rf"\\(?:({_PAIR}|u[0-9a-fA-F]{{4}})|(.?))", re.DOTALL)
+_REAL: Final = re.compile(rb"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
+_BASE64: Final = re.compile(rb"([A-Za-z0-9+/]*+)={0,2}")
+_NOT_FINITE: Final = {b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf}
 _SIMPLE: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -61,3 +73,67 @@ def unescaped(data: bytes, offset: int) -> str:
         raise unexpected(at, "an escape for a whole character", found[0])
 
     return _ESCAPE.sub(replace, text)
+
+
+def text_of(data: bytes, has_escapes: bool, offset: int, most: int) -> str:
+    """The text for which a string stands.
+
+    Args:
+        data: what is between its quotes.
+        has_escapes: whether there are escapes in it.
+        offset: where `data` begins.
+        most: bytes that the text may have as UTF-8 (`Limits.max_string`).
+
+    Raises:
+        Fault: it is over the limit, or no text.
+    """
+    size = len(data)
+    if size > most and has_escapes and size <= most * _LONGEST_ESCAPE:
+        size = len(unescaped(data, offset).encode())
+    if size > most:
+        raise over_limit(offset, size, "max_string", most)
+    return unescaped(data, offset)
+
+
+def binary_of(data: bytes, has_escapes: bool, offset: int, most: int) -> bytes:
+    """The bytes for which a string of base64 stands. See `text_of`."""
+    if has_escapes:
+        data = unescaped(data, offset).encode()
+    found = _BASE64.fullmatch(data)
+    if found is None or len(found[1]) % 4 == 1:
+        raise unexpected(offset, "base64", repr(data[:20].decode(errors="replace")))
+    digits = found[1]
+    size = len(digits) * 3 // 4
+    if size > most:
+        raise over_limit(offset, size, "max_string", most)
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def uuid_of(data: bytes, has_escapes: bool, offset: int) -> uuid.UUID:
+    """The uuid for which a string stands. See `text_of`."""
+    try:
+        text = unescaped(data, offset) if has_escapes else data.decode()
+        if len(text) != 36:
+            raise ValueError
+        return uuid.UUID(text)
+    except ValueError:
+        raise unexpected(offset, "a uuid", repr(data[:40].decode(errors="replace"))) from None
+
+
+def double_of(token: bytes, offset: int, is_quoted: bool) -> float:
+    """The double for which a number stands, or a string: as a key, or because it is not finite.
+
+    Raises:
+        Fault: it stands for none, or for more than a double holds.
+    """
+    if is_quoted:
+        if token in _NOT_FINITE:
+            return _NOT_FINITE[token]
+        if len(token) > MOST_OF_REAL:
+            raise out_of_range(offset, token[:50].decode(errors="replace"), "double")
+    if not _REAL.fullmatch(token):
+        raise unexpected(offset, "double", repr(token.decode(errors="replace")))
+    number = float(token)
+    if math.isinf(number):
+        raise out_of_range(offset, token.decode(), "double")
+    return number

@@ -33,6 +33,7 @@ from idlrt.spec import (
     StructType,
     Union,
 )
+from idlrt.wire import _json_text as json_text
 from idlrt.wire import explain, faults
 from idlrt.wire._binary_reader import _class_defaults as class_defaults
 
@@ -40,6 +41,7 @@ include "native/base.pxi"
 
 cdef tuple NOTHING = ()
 cdef str NAME_BYTES = "bytes"
+cdef str NAME_FIELDS = "__thrift_fields__"
 cdef object SAFE_UNKNOWN = SafeUUID.unknown
 cdef Py_ssize_t uuid_int_offset = slot_offset(UUID.__dict__.get("int"))
 cdef Py_ssize_t uuid_safe_offset = slot_offset(UUID.__dict__.get("is_safe"))
@@ -49,8 +51,10 @@ include "native/output.pxi"
 include "native/plan.pxi"
 include "native/objects.pxi"
 include "native/compact_writer.pxi"
+include "native/json_writer.pxi"
 include "native/writer.pxi"
 include "native/binary_reader.pxi"
 include "native/compact_reader.pxi"
+include "native/json_reader.pxi"
 include "native/reader.pxi"
 include "native/codecs.pxi"

@@ -6,7 +6,7 @@
 # until there is one.
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 cdef extern from "Python.h":
     ctypedef struct PyObject:
@@ -44,6 +44,8 @@ cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(PyObject*) noexcept
     double PyFloat_AsDouble(PyObject*) noexcept
     PyObject* PyFloat_FromDouble(double) noexcept
+
+    char* PyOS_double_to_string(double, char, int, int, int*) noexcept
 
     int PyUnicode_Check(PyObject*) noexcept
     int PyUnicode_IS_COMPACT_ASCII(PyObject*) noexcept
@@ -119,6 +121,12 @@ cdef extern from "bytes.h":
     const unsigned char SMALLEST[17]
     const unsigned char COMPACT_SMALLEST[16]
     const signed char COMPACT_CODES[16]
+    const char* const JSON_NAMES[17]
+    const unsigned char JSON_BEFORE[5]
+    const unsigned char JSON_AFTER[5]
+    const unsigned char JSON_ESCAPES[128]
+    const char HEX[17]
+    const char BASE64[65]
     void copy_bytes(void*, const void*, Py_ssize_t) noexcept
     int64_t number_of(PyObject*) noexcept
     PyObject* make_text(const unsigned char*, Py_ssize_t) noexcept

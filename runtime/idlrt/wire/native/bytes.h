@@ -109,6 +109,19 @@ static const unsigned char SMALLEST[17] = {0, 0, 1, 1, 8, 0, 2, 0, 4, 0, 8, 4, 1
 static const unsigned char COMPACT_SMALLEST[16] = {0, 1, 1, 1, 1, 1, 1, 8, 1, 1, 1, 1, 1, 16, 0, 0};
 static const signed char COMPACT_CODES[16] = {0, 2, 2, 3, 6, 8, 10, 4, 11, 15, 14, 13, 12, 16, -14, -15};
 
+/* Thrift's JSON: names of types by the numbers of the binary protocol; what stands before a value, and what comes after
+ * it (see `_json_layout.py`); characters behind the backslash of an escape; digits. */
+static const char *const JSON_NAMES[17] = {
+    NULL, NULL, "tf", "i8", "dbl", NULL, "i16", NULL, "i32", NULL, "i64", "str", "rec", "map", "set", "lst", "uid",
+};
+static const unsigned char JSON_BEFORE[5] = {0, ',', 0, ':', ','};
+static const unsigned char JSON_AFTER[5] = {0, 1, 3, 4, 3};
+static const unsigned char JSON_ESCAPES[128] = {
+    ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\',
+};
+static const char HEX[] = "0123456789abcdef";
+static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 /* Most strings are short, and a call of `memcpy` costs more than copying them. */
 static inline void copy_bytes(void *to, const void *from, Py_ssize_t size) {
     unsigned char *t = (unsigned char *)to;

@@ -1,6 +1,6 @@
 # What Python sees: codecs of classes and of records.
 
-PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT}
+PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
 
 # What writing an unsuitable value can raise; everything else is not about the value.
 cdef tuple WRITE_ERRORS = (*explain.WRITE_ERRORS, BufferError, RuntimeError)

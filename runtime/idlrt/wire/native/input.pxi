@@ -38,6 +38,7 @@ cdef struct Input:
     Bounds bounds
     int depth           # structs that may still nest
     bint is_guarded     # whether nesting may go so deep that the stack has to be watched
+    int context         # JSON: what comes next
     bint truth          # compact: the boolean that came with the head of a field
     Wrong wrong
     Py_ssize_t at

@@ -14,6 +14,7 @@ cdef struct Output:
     unsigned char* end
     bint is_scratch
     Protocol protocol
+    int context         # JSON: what comes next
     int depth           # structs that may still nest
     bint is_guarded
 
@@ -23,6 +24,7 @@ cdef bint is_scratch_taken = False
 cdef int open_output(Output* out, Protocol protocol, int max_depth) noexcept:
     global scratch, is_scratch_taken
     out.protocol = protocol
+    out.context = 0
     out.depth = max_depth
     out.is_guarded = max_depth > SAFE_DEPTH
     out.is_scratch = not is_scratch_taken
@@ -115,6 +117,7 @@ cdef struct Held:
     # The bytes of a binary value, held until `let_go`.
     const unsigned char* data
     Py_ssize_t size
+    PyObject* copy  # of what does not lie in one piece, else NULL
     bint is_view
     Py_buffer view
 
@@ -123,9 +126,11 @@ cdef inline int hold(Held* held, PyObject* value) noexcept:
         held.data = <const unsigned char*>PyBytes_AS_STRING(value)
         held.size = PyBytes_GET_SIZE(value)
         held.is_view = False
+        held.copy = NULL
         return 0
+    held.copy = NULL
     if PyObject_GetBuffer(value, &held.view, PyBUF_SIMPLE) < 0:
-        return -1
+        return hold_copy(held, value)
     held.data = <const unsigned char*>held.view.buf
     held.size = held.view.len
     held.is_view = True
@@ -134,6 +139,27 @@ cdef inline int hold(Held* held, PyObject* value) noexcept:
 cdef inline void let_go(Held* held) noexcept:
     if held.is_view:
         PyBuffer_Release(&held.view)
+    XDECREF(held.copy)
+
+cdef int hold_copy(Held* held, PyObject* value) noexcept:
+    # Of a view with gaps. An exception is set: that it cannot be had as it is.
+    try:
+        reraise()
+    except BufferError:
+        try:
+            copy = bytes(memoryview(<object>value))
+        except BaseException as error:
+            set_error(error)
+            return -1
+    except BaseException as error:
+        set_error(error)
+        return -1
+    INCREF(<PyObject*>copy)
+    held.copy = <PyObject*>copy
+    held.data = <const unsigned char*>PyBytes_AS_STRING(held.copy)
+    held.size = PyBytes_GET_SIZE(held.copy)
+    held.is_view = False
+    return 0
 
 cdef int enter_write(Output* out) noexcept:
     # A struct begins within another one.
@@ -149,6 +175,12 @@ cdef inline void leave_write(Output* out) noexcept:
     out.depth += 1
     if out.is_guarded:
         Py_LeaveRecursiveCall()
+
+cdef int check_generated(PyObject* value) noexcept:
+    # Something else than the class is written: a class derived from it, or one with the same attributes.
+    cdef PyObject* table = PyObject_GetAttr(value, <PyObject*>NAME_FIELDS)
+    XDECREF(table)
+    return -1 if table == NULL else 0
 
 cdef int check_union(Layout* layout, PyObject* value) noexcept:
     # Fields can be assigned after the constructor looked, and a newer peer's field leaves none set.

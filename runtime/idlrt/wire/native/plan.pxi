@@ -55,7 +55,8 @@ cdef class Plan:
             shape.kind, shape.code, shape.compact = kind, code, compact
         elif isinstance(type, EnumType):
             shape.kind, shape.code, shape.compact = ENUM, CODE_I32, 5
-            shape.cls = self.keep(type.cls)
+            # A class without members takes no numbers, but knows what is not a member.
+            shape.cls = self.keep(type.cls if type.cls._value2member_map_ else type.cls._missing_)
             shape.members = self.keep(type.cls._value2member_map_)
             self.make_dense(shape, type.cls._value2member_map_)
         elif isinstance(type, StructType):

@@ -15,7 +15,10 @@ cdef struct Head:
 cdef inline int next_field(Input* s, Head* head) noexcept:
     if s.protocol == IN_BINARY:
         return next_binary_field(s, head)
-    return next_compact_field(s, head)
+    elif s.protocol == IN_COMPACT:
+        return next_compact_field(s, head)
+    else:
+        return next_json_field(s, head)
 
 cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     # A struct, or the tuple of a record.
@@ -23,7 +26,7 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     cdef PyObject* found
     cdef Slot* slot
     cdef Head head
-    cdef int expected = 0
+    cdef int context, expected = 0
     cdef bint has_unknown = False
     if s.depth < 0:
         wrong_limit(s, DEEP, s.p, 0)
@@ -34,13 +37,17 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     head.code = CODE_STOP
     head.id = 0
     head.is_first = True
-    value = make_value(layout)
+    value = NULL
+    if s.protocol != IN_JSON or open_json_struct(s) == 0:
+        value = make_value(layout)
+    context = s.context
     while value != NULL:
         if next_field(s, &head) < 0:
             break
         if head.code == CODE_STOP:
             if complete(s, layout, value, has_unknown) < 0:
                 break
+            s.context = context
             s.depth += 1
             if s.is_guarded:
                 Py_LeaveRecursiveCall()
@@ -48,12 +55,13 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
         slot = find_slot(layout, head.id, &expected)
         if slot == NULL or slot.shape.code != head.code:
             has_unknown = True
-            if skip(s, head.code, s.depth + 1, True) < 0:
+            if skip(s, head.code, s.depth + 1, True) < 0 or close_field(s) < 0:
                 add_step(s, IN_UNKNOWN, head.id, NULL)
                 break
             continue
         found = read_field_value(s, slot.shape)
-        if found == NULL:
+        if found == NULL or close_field(s) < 0:
+            XDECREF(found)
             add_step(s, IN_FIELD, 0, slot.name)
             break
         put_slot(value, slot.offset, found)
@@ -71,10 +79,15 @@ cdef inline PyObject* read_field_value(Input* s, Shape* shape) noexcept:
         return found
     return read_value(s, shape)
 
+cdef inline int close_field(Input* s) noexcept:
+    return expect_json(s, b"}") if s.protocol == IN_JSON else 0
+
 cdef PyObject* read_value(Input* s, Shape* shape) noexcept:
     # A value; a boolean as an element has it.
     cdef Py_ssize_t size
-    if shape.kind == STRING:
+    if s.protocol == IN_JSON and shape.kind < LIST:
+        return read_json_scalar(s, shape)
+    elif shape.kind == STRING:
         return read_string(s)
     elif shape.kind == STRUCT:
         return read_struct(s, shape.layout)
@@ -138,14 +151,18 @@ cdef inline Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum
 cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
     cdef Shape* element = shape.element
     cdef Py_ssize_t i, size, width = 0
-    cdef int code = 0
+    cdef int context, code = 0
     cdef PyObject* items
     cdef PyObject* item
     if s.protocol == IN_BINARY:
         size = open_binary_sequence(s, element, &code)
         width = SMALLEST[element.code] if element.kind < STRING else 0
-    else:
+    elif s.protocol == IN_COMPACT:
         size = open_compact_sequence(s, element, &code)
+    else:
+        size = check_count(s, open_json_sequence(s, &code), 2)
+    context = s.context
+    s.context = AT_ELEMENT
     if size < 0:
         return NULL
     if size and code != element.code:
@@ -161,7 +178,7 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
         if width:  # all of them are there: `check_count` looked
             item = make_binary_scalar(s.p, element)
             s.p += width
-        elif element.kind == STRING:
+        elif element.kind == STRING and s.protocol != IN_JSON:
             item = read_string(s)
         else:
             item = read_value(s, element)
@@ -171,6 +188,10 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
             return NULL
     if not is_quiet(element):
         PyObject_GC_Track(items)
+    if s.protocol == IN_JSON and expect_json(s, b"]") < 0:
+        DECREF(items)
+        return NULL
+    s.context = context
     return finish_list(shape, items)
 
 cdef inline bint is_quiet(Shape* shape) noexcept:
@@ -188,14 +209,18 @@ cdef inline int put_item(PyObject* items, Py_ssize_t i, PyObject* item) noexcept
 
 cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     cdef Py_ssize_t i, size
-    cdef int key_code = 0, code = 0, failed
+    cdef int context, key_code = 0, code = 0, failed
     cdef PyObject* items
     cdef PyObject* key
     cdef PyObject* item
     if s.protocol == IN_BINARY:
         size = open_binary_map(s, shape, &key_code, &code)
-    else:
+    elif s.protocol == IN_COMPACT:
         size = open_compact_map(s, shape, &key_code, &code)
+    else:
+        size = check_count(s, open_json_map(s, &key_code, &code), 4)
+    context = s.context
+    s.context = AT_FIRST_KEY
     if size < 0:
         return NULL
     if size and (key_code != shape.key.code or code != shape.element.code):
@@ -205,7 +230,7 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     if items == NULL:
         return NULL
     for i in range(size):
-        key = read_key(s) if shape.key.kind == STRING else read_value(s, shape.key)
+        key = read_key(s) if shape.key.kind == STRING and s.protocol != IN_JSON else read_value(s, shape.key)
         if key == NULL:
             add_step(s, IN_KEY, i, NULL)
             break
@@ -222,7 +247,9 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
         if failed:
             break
     else:
-        return finish_map(shape, items)
+        if s.protocol != IN_JSON or (expect_json(s, b"}") == 0 and expect_json(s, b"]") == 0):
+            s.context = context
+            return finish_map(shape, items)
     DECREF(items)
     return NULL
 
@@ -238,7 +265,7 @@ cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
     # Containers count in `depth` too, because nothing else bounds them here.
     cdef Py_ssize_t size
     cdef int result
-    if code == CODE_STRING:
+    if code == CODE_STRING and s.protocol != IN_JSON:
         size = check_left(s, read_size(s), 1)
         if size < 0:
             return -1
@@ -255,33 +282,51 @@ cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
         return result
     if s.protocol == IN_BINARY:
         return skip_binary_scalar(s, code)
-    return skip_compact_scalar(s, code, is_field)
+    elif s.protocol == IN_COMPACT:
+        return skip_compact_scalar(s, code, is_field)
+    else:
+        return skip_json_scalar(s)
 
 cdef int skip_struct(Input* s, int depth) noexcept:
     cdef Head head
+    cdef int context
     head.code = CODE_STOP
     head.id = 0
     head.is_first = True
+    if s.protocol == IN_JSON and open_json_struct(s) < 0:
+        return -1
+    context = s.context
     while True:
         if next_field(s, &head) < 0:
             return -1
         if head.code == CODE_STOP:
+            s.context = context
             return 0
-        if skip(s, head.code, depth - 1, True) < 0:
+        if skip(s, head.code, depth - 1, True) < 0 or close_field(s) < 0:
             return -1
 
 cdef int skip_container(Input* s, int code, int depth) noexcept:
     cdef Py_ssize_t i, size
-    cdef int first = 0, second = 0
+    cdef int context, first = 0, second = 0
     if s.protocol == IN_BINARY:
         size = open_unknown_binary(s, code, &first, &second)
-    else:
+    elif s.protocol == IN_COMPACT:
         size = open_unknown_compact(s, code, &first, &second)
+    elif code == CODE_MAP:
+        size = check_left(s, open_json_map(s, &first, &second), 4)
+    else:
+        size = check_left(s, open_json_sequence(s, &first), 2)
     if size < 0:
         return -1
+    context = s.context
+    s.context = AT_FIRST_KEY if code == CODE_MAP else AT_ELEMENT
     for i in range(size):
         if skip(s, first, depth - 1, False) < 0:
             return -1
         if code == CODE_MAP and skip(s, second, depth - 1, False) < 0:
             return -1
+    if s.protocol == IN_JSON:
+        if (code == CODE_MAP and expect_json(s, b"}") < 0) or expect_json(s, b"]") < 0:
+            return -1
+    s.context = context
     return 0

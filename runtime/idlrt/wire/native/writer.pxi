@@ -2,11 +2,18 @@
 
 cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
     # The fields of a struct, or of a record (then `value` is a tuple).
-    cdef int i, failed
+    cdef int i, failed, context
     cdef int16_t last = 0
     cdef Slot* slot
     cdef PyObject* found
+    cdef bint is_first = True
     cdef bint is_plain = <PyObject*>TYPE(value) == layout.cls or layout.cls == NULL
+    if not is_plain and check_generated(value) < 0:
+        return -1
+    if out.protocol == IN_JSON:
+        begin_json(out)
+        put_char(out, b"{")
+    context = out.context
     if layout.is_union and check_union(layout, value) < 0:
         return -1
     for i in range(layout.count):
@@ -24,18 +31,19 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
                 PyErr_SetString(TYPE_ERROR, "a required field is None")
                 return -1
             continue
-        failed = write_field(out, slot, found, last)
+        failed = write_field(out, slot, found, last, is_first)
         DECREF(found)
         if failed < 0:
             return -1
         last = slot.id
-    if need(out, 1) < 0:
+        is_first = False
+    if need(out, ROOM) < 0:
         return -1
-    out.p[0] = CODE_STOP
-    out.p += 1
+    put_char(out, b"}" if out.protocol == IN_JSON else CODE_STOP)
+    out.context = context
     return 0
 
-cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t last) noexcept:
+cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t last, bint is_first) noexcept:
     cdef int truth
     if need(out, ROOM) < 0:
         return -1
@@ -43,6 +51,12 @@ cdef inline int write_field(Output* out, Slot* slot, PyObject* value, int16_t la
         out.p[0] = slot.shape.code
         put_16(out.p + 1, <uint16_t>slot.id)
         out.p += 3
+    elif out.protocol == IN_JSON:
+        put_json_head(out, slot.shape.code, slot.id, is_first)
+        if write_value(out, slot.shape, value) < 0 or need(out, ROOM) < 0:
+            return -1
+        put_char(out, b"}")
+        return 0
     elif slot.shape.kind == BOOL:
         truth = truth_of(value)
         if truth >= 0:
@@ -56,7 +70,9 @@ cdef int write_value(Output* out, Shape* shape, PyObject* value) noexcept:
     cdef int64_t number = 0
     cdef double real
     cdef int result
-    if shape.kind == STRING:
+    if out.protocol == IN_JSON and shape.kind < LIST:
+        return -1 if need(out, ROOM) < 0 else write_json_scalar(out, shape, value)
+    elif shape.kind == STRING:
         return write_text(out, value)
     elif shape.kind == I64:
         if whole_number(value, &number) < 0:
@@ -175,7 +191,7 @@ cdef inline int write_element(Output* out, Shape* shape, PyObject* value) noexce
     cdef int failed = need(out, ROOM)
     if failed == 0:
         # Without a call: most elements are strings.
-        failed = write_text(out, value) if shape.kind == STRING else write_value(out, shape, value)
+        failed = write_text(out, value) if shape.kind == STRING and out.protocol != IN_JSON else write_value(out, shape, value)
     DECREF(value)
     return failed
 
@@ -195,15 +211,15 @@ cdef int changed() noexcept:
     return -1
 
 cdef int write_sequence(Output* out, Shape* element, PyObject* value) noexcept:
-    cdef Py_ssize_t i
     cdef Py_ssize_t size = size_of(value)
-    cdef PyObject* item
     if size < 0:
         return -1
     if out.protocol == IN_BINARY:
         out.p[0] = element.code
         put_32(out.p + 1, <uint32_t>size)
         out.p += 5
+    elif out.protocol == IN_JSON:
+        return write_json_sequence(out, element, value, size)
     elif size < 15:
         out.p[0] = <unsigned char>(size << 4) | element.compact
         out.p += 1
@@ -211,6 +227,28 @@ cdef int write_sequence(Output* out, Shape* element, PyObject* value) noexcept:
         out.p[0] = 0xF0 | element.compact
         out.p += 1
         put_varint(out, size)
+    return write_elements(out, element, value, size)
+
+cdef int write_json_sequence(Output* out, Shape* element, PyObject* value, Py_ssize_t size) noexcept:
+    cdef int context
+    begin_json(out)
+    put_char(out, b"[")
+    put_json_type(out, element.code)
+    put_char(out, b",")
+    put_decimal(out, size)
+    context = out.context
+    out.context = AT_ELEMENT
+    if write_elements(out, element, value, size) < 0 or need(out, ROOM) < 0:
+        return -1
+    put_char(out, b"]")
+    out.context = context
+    return 0
+
+cdef int write_elements(Output* out, Shape* element, PyObject* value, Py_ssize_t size) noexcept:
+    # Of a list, or of whatever can be iterated.
+    cdef Py_ssize_t i, count = 0
+    cdef PyObject* item
+    cdef PyObject* iterator
     if PyList_CheckExact(value):
         for i in range(size):
             if i >= PyList_GET_SIZE(value):
@@ -220,13 +258,7 @@ cdef int write_sequence(Output* out, Shape* element, PyObject* value) noexcept:
             if write_element(out, element, item) < 0:
                 return -1
         return 0 if PyList_GET_SIZE(value) == size else changed()
-    return write_elements(out, element, value, size)
-
-cdef int write_elements(Output* out, Shape* element, PyObject* value, Py_ssize_t size) noexcept:
-    # Of whatever can be iterated.
-    cdef Py_ssize_t count = 0
-    cdef PyObject* item
-    cdef PyObject* iterator = PyObject_GetIter(value)
+    iterator = PyObject_GetIter(value)
     if iterator == NULL:
         return -1
     while True:
@@ -247,15 +279,20 @@ cdef int write_map(Output* out, Shape* shape, PyObject* value) noexcept:
     cdef PyObject* key
     cdef PyObject* item
     cdef PyObject* plain = plain_dict(value)
-    cdef int failed = 0
+    cdef int failed = 0, context
     if plain == NULL:
         return -1
     size = PyDict_GET_SIZE(plain)
+    if out.protocol == IN_JSON:
+        begin_json(out)
+    context = out.context
     if out.protocol == IN_BINARY:
         out.p[0] = shape.key.code
         out.p[1] = shape.element.code
         put_32(out.p + 2, <uint32_t>size)
         out.p += 6
+    elif out.protocol == IN_JSON:
+        open_json_pairs(out, shape, size)
     else:
         put_varint(out, size)
         if size:
@@ -273,4 +310,19 @@ cdef int write_map(Output* out, Shape* shape, PyObject* value) noexcept:
     if failed == 0 and (count != size or PyDict_GET_SIZE(plain) != size):
         failed = changed()
     DECREF(plain)
+    if out.protocol == IN_JSON and failed == 0:
+        failed = need(out, ROOM)
+        if failed == 0:
+            put_short(out, b"}]")
+    out.context = context
     return failed
+
+cdef void open_json_pairs(Output* out, Shape* shape, Py_ssize_t size) noexcept:
+    put_char(out, b"[")
+    put_json_type(out, shape.key.code)
+    put_char(out, b",")
+    put_json_type(out, shape.element.code)
+    put_char(out, b",")
+    put_decimal(out, size)
+    put_short(out, b",{")
+    out.context = AT_FIRST_KEY
