@@ -11,7 +11,7 @@ import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack
+from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
 from idlrt.client.assemble import assemble
 from idlrt.client.sender import AsyncSender, BlockingSender
@@ -271,13 +271,12 @@ def _check_seconds(name: str, seconds: object) -> None:
 def _check_metadata(metadata: object) -> None:
     if not isinstance(metadata, Mapping):
         raise ConfigurationError(f"metadata must be a mapping of text to text, not {metadata!r}")
-    pairs: Mapping[object, object] = metadata
-    for key, value in pairs.items():
+    for key, value in cast("Mapping[object, object]", metadata).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigurationError(f"metadata must be text by text: {key!r} is {value!r}")
 
 
-def service_name(client: type[_ClientBase], multiplexed: bool | str) -> str:
+def service_name(client: type[_ClientBase], multiplexed: object) -> str:
     """The name of a client's service among several, as `connect` is told; empty if there is only one.
 
     Raises:

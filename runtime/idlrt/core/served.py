@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -57,18 +58,18 @@ def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
     Raises:
         ConfigurationError: something else was given, nothing at all, or two services of one name.
     """
-    services = (handlers,) if isinstance(handlers, Handlers) else handlers
-    if not isinstance(services, list | tuple):
-        raise _not_handlers(services)
+    given: object = [handlers] if isinstance(handlers, Handlers) else handlers
+    if not isinstance(given, list | tuple):
+        raise _not_handlers(given)
+    services: list[Handlers] = []
     table: dict[str, Handler] = {}
-    names: set[str] = set()
-    for each in services:
+    for each in cast("Sequence[object]", given):
         if not isinstance(each, Handlers):
             raise _not_handlers(each)
         name = each.service.name
-        if name in names:
+        if any(name == other.service.name for other in services):
             raise ConfigurationError(f"cannot serve two services called {name}: clients could not tell them apart")
-        names.add(name)
+        services.append(each)
         table.update({f"{name}:{method}": handler for method, handler in each.table.items()})
     if not services:
         raise ConfigurationError("there is no service to serve: the list is empty")

@@ -27,6 +27,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
+from types import MappingProxyType
 from typing import Final
 
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
@@ -70,6 +71,11 @@ class HeaderFramed:
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, flags: int = 0) -> None:
         self.limits = limits
         self._flags = flags
+        # Headers without metadata, by protocol.
+        self._bare = {name: _padded(self._begin(name)) for name in _NUMBERS}
+
+    def _begin(self, protocol: str) -> bytes:
+        return bytes((_NUMBERS[protocol], len(self._transforms), *self._transforms))
 
     def check(self, protocol: WireProtocol) -> None:
         """See `Framing.check`."""
@@ -93,12 +99,13 @@ class HeaderFramed:
     ) -> bytes:
         """See `Framing.pack`."""
         check_message(len(head) + len(body), self.limits)
-        header = bytes((_NUMBERS[protocol.name], len(self._transforms), *self._transforms))
         if metadata:
-            header += pack_varint(_PAIRS) + pack_pairs(metadata, self.limits)
-        if len(header) > MAX_HEADER:
-            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
-        header += bytes(-len(header) % 4)
+            header = self._begin(protocol.name) + pack_varint(_PAIRS) + pack_pairs(metadata, self.limits)
+            if len(header) > MAX_HEADER:
+                raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
+            header = _padded(header)
+        else:
+            header = self._bare[protocol.name]
         message = self._transform(head + body)
         size = _FIXED.size + len(header) + len(message)
         check_frame(size, self.limits)
@@ -119,6 +126,10 @@ class HeaderZlibFramed(HeaderFramed):
         return zlib.compress(message)
 
 
+def _padded(header: bytes) -> bytes:
+    return header + bytes(-len(header) % 4)
+
+
 @functools.lru_cache(maxsize=64)
 def _answering(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
     """The dialect that answers a question with these in its header."""
@@ -129,13 +140,18 @@ def _answering(protocol: str, is_compressed: bool, flags: int, limits: Limits) -
 
 
 class _HeaderOpener:
-    """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them."""
+    """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them.
 
-    __slots__ = ("_kept", "_limits")
+    Most peers send the same header again and again, so what the last one said is kept too.
+    """
+
+    __slots__ = ("_kept", "_last", "_limits", "_said")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._kept: dict[str, str] = {}
+        self._last: tuple[int, int, bytes] | None = None
+        self._said: tuple[Dialect, bool, Metadata]
 
     def open(self, frame: bytes) -> Opened:
         """See `Opener`."""
@@ -147,16 +163,23 @@ class _HeaderOpener:
         start = _FIXED.size + words * 4
         protocol = "binary"
         try:
-            reader = HeaderReader(frame, _FIXED.size, start)
-            protocol = self._protocol(reader)
-            is_compressed = self._is_compressed(reader)
-            metadata = self._metadata(reader)
+            header = flags, words, frame[_FIXED.size : start]
+            if header != self._last:
+                self._last = None
+                reader = HeaderReader(frame, _FIXED.size, start)
+                protocol = self._protocol(reader)
+                is_compressed = self._is_compressed(reader)
+                metadata = self._metadata(reader)
+                self._said = _answering(protocol, is_compressed, flags, self._limits), is_compressed, metadata
+                self._last = header
+            answering, is_compressed, metadata = self._said
+            protocol = answering.protocol.name
             message = self._unpack(frame, start) if is_compressed else self._bare(frame, start)
         except Unreadable as error:
             answering = _answering(protocol, False, flags, self._limits)
             what = f"cannot read the frame of call {sequence_id}: {error}"
             raise SpoiledFrame(what, error.code, sequence_id, answering) from None
-        return message, _answering(protocol, is_compressed, flags, self._limits), metadata, sequence_id
+        return message, answering, metadata, sequence_id
 
     def _protocol(self, reader: HeaderReader) -> str:
         number = reader.varint()
@@ -188,9 +211,10 @@ class _HeaderOpener:
                 break
         if kept:
             self._keep(kept)
-        if self._kept:
-            return {**self._kept, **own}
-        return own or NO_METADATA
+        if not self._kept and not own:
+            return NO_METADATA
+        # Not to be changed, since the next frame may have the same.
+        return MappingProxyType({**self._kept, **own})
 
     def _keep(self, pairs: dict[str, str]) -> None:
         together = {**self._kept, **pairs}

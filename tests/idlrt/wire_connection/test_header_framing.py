@@ -217,6 +217,27 @@ def test_what_is_wrong_inside_a_frame_costs_one_call(data: bytes, code: Applicat
         raise bad.fault
 
 
+def test_a_header_that_came_before_is_checked_again() -> None:
+    good = frame(b"\x02\x01\x01", zlib.compress(bytes.fromhex("82210703676574160a00")))
+    spoiled = frame(b"\x02\x01\x01", b"no zlib")
+    cut = frame(b"\x02\x01\x01", b"", words=9)
+    calls = [event for event in server().receive_data(good + spoiled + cut + good) if isinstance(event, CallReceived)]
+
+    assert ["cannot be unpacked" in (call.fault.message if call.fault else "") for call in calls] == [0, 1, 0, 0]
+    assert ["ends at offset" in (call.fault.message if call.fault else "") for call in calls] == [0, 0, 1, 0]
+    assert [repr(call.dialect) for call in calls] == [
+        "header_zlib compact",
+        "header compact",
+        "header binary",
+        "header_zlib compact",
+    ]
+
+
+def test_metadata_of_a_call_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        received(frame(b"\0\0" + pairs(1, a="b"))).metadata["a"] = "c"  # type: ignore[index]
+
+
 def test_a_refusal_is_in_the_protocol_of_its_question() -> None:
     call = received(frame(b"\x02\x01\x09"))
 
