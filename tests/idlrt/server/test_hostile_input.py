@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +107,22 @@ def test_every_truncation(server: Server, bystander: UserServiceClient, name: st
         b"\x80\x01\x00\x01\0\0\0\x04join\0\0\0\x01\x0b\0\x02\x7f\xff\xff\xff" + b"\0" * 7,
         # A name of two thousand million bytes.
         b"\x80\x01\x00\x01\x7f\xff\xff\xff" + b"x" * 100,
+        # The same in compact: a string, a list of strings, a name; framed and not.
+        struct.pack(">I", 30) + b"\x82\x21\x01\x04join\x28\xff\xff\xff\xff\x07" + b"\0" * 17,
+        b"\x82\x21\x01\x04join\x19\xf8\xff\xff\xff\xff\x07" + b"\0" * 17,
+        b"\x82\x21\x01\xff\xff\xff\xff\x07" + b"x" * 100,
+        b"\x82\x21\x01\x03get" + b"\x2c" * 20_000,
+        # And in JSON: lists of a thousand million, numbers and texts and arrays without end.
+        b'[1,"join",1,1,{"1":{"lst":["str",1000000000,"a"',
+        b'[1,"get",1,1,{"1":{"i64":' + b"9" * 99_000,
+        b'[1,"' + b"g" * 99_000,
+        b"[" * 20_000,
+        b'[1,"get",1,1,' + b'{"9":{"rec":' * 5_000,
+        # Headers: of more than there is, pairs without number, a string of two thousand million bytes, zeros packed.
+        struct.pack(">I", 20) + b"\x0f\xff\0\0\0\0\0\1\xff\xff" + b"\0" * 10,
+        struct.pack(">I", 26) + b"\x0f\xff\0\0\0\0\0\1\0\4\0\0\1\xff\xff\xff\xff\7" + b"\0" * 8,
+        struct.pack(">I", 26) + b"\x0f\xff\0\0\0\0\0\1\0\4\0\0\1\1\xff\xff\xff\xff\7" + b"\0" * 7,
+        struct.pack(">I", 97_223) + b"\x0f\xff\0\0\0\0\0\1\0\1\0\1\1\0" + zlib.compress(bytes(100_000_000)),
         # Structs within structs without end, in a field that nobody knows.
         b"\x80\x01\x00\x01\0\0\0\x03get\0\0\0\x01" + b"\x0c\0\x63" * 20_000,
     ],
