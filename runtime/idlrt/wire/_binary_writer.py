@@ -123,7 +123,7 @@ def _write_class(source: Source, cls: Any, fields: list[tuple[Field[Any], str]],
         count = " + ".join(f"({expression} is not None)" for _, expression in fields) or "0"
         source.line(f"if {count} != 1: raise ValueError('a union must have exactly one field set')")
     elif not fields:
-        source.line("if o is None: raise TypeError('a struct cannot be None')")
+        source.line("if not hasattr(o, '__thrift_fields__'): raise TypeError('this is no struct')")
     _write_fields(source, fields, nested)
 
 

@@ -142,8 +142,8 @@ class WalkWriter:
             if is_union:
                 if len(values) - values.count(None) != 1:
                     raise ValueError("a union must have exactly one field set")
-            elif value is None:
-                raise TypeError("a struct cannot be None")
+            elif not attributes and not hasattr(value, "__thrift_fields__"):
+                raise TypeError("this is no struct")
             write_fields(out, values)
             out.depth += 1
 

@@ -1,4 +1,4 @@
-"""Values and their bytes, written by hand.
+"""Values and their bytes in the binary protocol, written by hand; `golden` has them for the other protocols too.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
 """
@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import wire_types as t
+from golden_compact import COMPACT, COMPACT_HEADS
+from golden_json import JSON, JSON_HEADS
 
 from idlrt.codegen import FrozenMap
 
@@ -176,10 +178,12 @@ GOLDEN: dict[str, tuple[Any, str]] = {
 }
 
 
-def golden(name: str) -> tuple[Any, bytes]:
+def golden(name: str, protocol: str = "binary") -> tuple[Any, bytes]:
     """A value and its bytes."""
     value, data = GOLDEN[name]
-    return value, bytes.fromhex(data)
+    if protocol == "compact":
+        return value, bytes.fromhex(COMPACT[name])
+    return value, JSON[name].encode() if protocol == "json" else bytes.fromhex(data)
 
 
 # kind, name, sequence id → strict bytes, old bytes.
@@ -189,3 +193,12 @@ HEADS = {
     (3, "é", 2**31 - 1): ("80010003 00000002 c3a9 7fffffff", "00000002 c3a9 03 7fffffff"),
     (4, "", -(2**31)): ("80010004 00000000 80000000", "00000000 04 80000000"),
 }
+
+
+def heads(protocol: str, *, strict: bool = True) -> dict[tuple[int, str, int], bytes]:
+    """Kind, name, sequence id → bytes of the head."""
+    if protocol == "json":
+        return {head: text.encode() for head, text in JSON_HEADS.items()}
+    if protocol == "compact":
+        return {head: bytes.fromhex(data) for head, data in COMPACT_HEADS.items()}
+    return {head: bytes.fromhex(data[0 if strict else 1]) for head, data in HEADS.items()}

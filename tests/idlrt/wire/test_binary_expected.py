@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import wire_types as t
+from builders import BUILDERS
 from walked import walked
 
 from idlrt import codegen as rpc
@@ -13,7 +14,8 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.spec import which
 from idlrt.wire import BinaryProtocol, Limits
 
-PROTOCOL = BinaryProtocol()
+B = BUILDERS["binary"]
+PROTOCOL = BinaryProtocol(backend="pure")
 
 # More than one call can read.
 Wide = t.optionals("Wide", **{f"large{number}": rpc.I64 for number in range(100)}, name=rpc.STRING, uid=rpc.UUID)
@@ -65,13 +67,13 @@ def test_containers_of_any_length(count):
 
 
 def test_structs_in_a_row_may_differ():
-    usual = t.field(t.I32, 1, t.i32(1)) + t.field(t.I32, 2, t.i32(2)) + b"\0"
-    sparse = t.field(t.I32, 1, t.i32(3)) + b"\0"
-    reverse = t.field(t.I32, 2, t.i32(5)) + t.field(t.I32, 1, t.i32(4)) + b"\0"
-    newer = usual[:-1] + t.field(t.STRING, 9, t.text("new")) + b"\0"
-    twice = usual[:-1] + t.field(t.I32, 1, t.i32(7)) + b"\0"
+    usual = B.field(t.I32, 1, B.i32(1)) + B.field(t.I32, 2, B.i32(2)) + b"\0"
+    sparse = B.field(t.I32, 1, B.i32(3)) + b"\0"
+    reverse = B.field(t.I32, 2, B.i32(5)) + B.field(t.I32, 1, B.i32(4)) + b"\0"
+    newer = usual[:-1] + B.field(t.STRING, 9, B.text("new")) + b"\0"
+    twice = usual[:-1] + B.field(t.I32, 1, B.i32(7)) + b"\0"
     row = [usual, sparse, usual, reverse, newer, newer, twice, usual]
-    data = t.field(t.LIST, 11, t.sequence(t.STRUCT, *row)) + b"\0"
+    data = B.field(t.LIST, 11, B.sequence(t.STRUCT, *row)) + b"\0"
     value, end = PROTOCOL.struct(t.Lists).decode(data)
     assert end == len(data)
     assert [(point.x, point.y) for point in value.points] == [
@@ -87,21 +89,21 @@ def test_structs_in_a_row_may_differ():
 
 
 def test_one_struct_in_a_row_that_cannot_be_read_is_an_error():
-    usual = t.field(t.I32, 1, t.i32(1)) + t.field(t.I32, 2, t.i32(2)) + b"\0"
-    data = t.field(t.LIST, 11, t.sequence(t.STRUCT, usual, usual[7:], usual)) + b"\0"
+    usual = B.field(t.I32, 1, B.i32(1)) + B.field(t.I32, 2, B.i32(2)) + b"\0"
+    data = B.field(t.LIST, 11, B.sequence(t.STRUCT, usual, usual[7:], usual)) + b"\0"
     with pytest.raises(RemoteProtocolError, match=r"cannot read Lists\.points\[1\]: its required field 'x' is missing"):
         PROTOCOL.struct(t.Lists).decode(data)
 
 
 def test_unions_in_a_row_may_be_of_unknown_fields():
-    row = [t.field(t.I64, 1, t.i64(1)) + b"\0", t.field(t.I8, 77, b"\1") + b"\0", t.field(t.I64, 1, t.i64(2)) + b"\0"]
-    value, _ = PROTOCOL.struct(t.Lists).decode(t.field(t.LIST, 12, t.sequence(t.STRUCT, *row)) + b"\0")
+    row = [B.field(t.I64, 1, B.i64(1)) + b"\0", B.field(t.I8, 77, b"\1") + b"\0", B.field(t.I64, 1, B.i64(2)) + b"\0"]
+    value, _ = PROTOCOL.struct(t.Lists).decode(B.field(t.LIST, 12, B.sequence(t.STRUCT, *row)) + b"\0")
     assert [which(pick) for pick in value.picks] == ["number", None, "number"]
 
 
 def test_what_was_read_before_a_surprise_stays_and_nothing_else():
     """The surprise comes in the middle of what one call reads."""
-    fields = [t.field(t.I8, 2, b"\2"), t.field(t.I32, 4, t.i32(4)), t.field(t.DOUBLE, 6, bytes(8))]
+    fields = [B.field(t.I8, 2, b"\2"), B.field(t.I32, 4, B.i32(4)), B.field(t.DOUBLE, 6, bytes(8))]
     for order in itertools.permutations(range(3)):
         value, _ = PROTOCOL.struct(t.Optionals).decode(b"".join(fields[index] for index in order) + b"\0")
         assert value == t.Optionals(tiny=2, middle=4, real=0.0)
@@ -115,13 +117,13 @@ def test_what_was_read_before_a_surprise_stays_and_nothing_else():
 
 def test_a_default_is_there_again_after_a_surprise():
     # `size` and `flag` are read together with what is not there.
-    data = t.field(t.I32, 4, t.i32(1)) + b"\0"
+    data = B.field(t.I32, 4, B.i32(1)) + b"\0"
     assert PROTOCOL.struct(t.Defaults).decode(data)[0] == t.Defaults(color=t.Color.RED)
-    assert PROTOCOL.struct(t.Defaults).decode(t.field(t.BOOL, 6, b"\0") + b"\0")[0] == t.Defaults(flag=False)
+    assert PROTOCOL.struct(t.Defaults).decode(B.field(t.BOOL, 6, b"\0") + b"\0")[0] == t.Defaults(flag=False)
 
 
 def test_a_limit_below_a_byte_holds_for_what_is_expected():
-    protocol = BinaryProtocol(Limits(max_string=4, max_container=2))
+    protocol = BinaryProtocol(Limits(max_string=4, max_container=2), backend="pure")
     for value in (
         Texts(text0="12345"),
         t.Lists(texts=["1", "12345"]),

@@ -1,8 +1,7 @@
-"""Classes as generated code has them, with every type, and the bytes of values built by hand."""
+"""Classes as generated code has them, with every type."""
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 from uuid import UUID
 
@@ -213,69 +212,6 @@ class Defaults(rpc.Struct, kw_only=True):
 CLASSES = (Empty, Point, Pick, Broke, Tree, Scalars, Optionals, Lists, Sets, Maps, Defaults)
 
 
-# Bytes by hand.
+# Type numbers, as the binary protocol has them.
 
 BOOL, I8, DOUBLE, I16, I32, I64, STRING, STRUCT, MAP, SET, LIST, UID = 2, 3, 4, 6, 8, 10, 11, 12, 13, 14, 15, 16
-
-
-def field(kind: int, id: int, value: bytes) -> bytes:
-    """A field: its head and its value."""
-    return struct.pack(">Bh", kind, id) + value
-
-
-def text(value: str | bytes) -> bytes:
-    """A string or binary value."""
-    data = value.encode() if isinstance(value, str) else value
-    return struct.pack(">I", len(data)) + data
-
-
-def i32(value: int) -> bytes:
-    return struct.pack(">i", value)
-
-
-def i64(value: int) -> bytes:
-    return struct.pack(">q", value)
-
-
-def sequence(kind: int, *items: bytes, count: int | None = None) -> bytes:
-    """A list or set."""
-    return struct.pack(">BI", kind, len(items) if count is None else count) + b"".join(items)
-
-
-def mapping(key: int, value: int, *items: bytes, count: int | None = None) -> bytes:
-    """A map; `items` are keys and values in turn."""
-    return struct.pack(">BBI", key, value, len(items) // 2 if count is None else count) + b"".join(items)
-
-
-# A value of every type that no reader here knows.
-UNKNOWN_VALUES = {
-    "bool": (BOOL, b"\1"),
-    "i8": (I8, b"\x7f"),
-    "double": (DOUBLE, struct.pack(">d", 1.5)),
-    "i16": (I16, b"\xff\xfe"),
-    "i32": (I32, i32(-1)),
-    "i64": (I64, i64(1 << 40)),
-    "string": (STRING, text("what")),
-    "empty string": (STRING, text("")),
-    "uuid": (UID, bytes(range(16))),
-    "struct": (STRUCT, field(I32, 1, i32(5)) + field(STRING, 2, text("in")) + b"\0"),
-    "empty struct": (STRUCT, b"\0"),
-    "list of i32": (LIST, sequence(I32, i32(1), i32(2))),
-    "list of strings": (LIST, sequence(STRING, text("a"), text("bc"), text(""))),
-    "empty list": (LIST, sequence(0)),
-    "list of structs": (LIST, sequence(STRUCT, b"\0", field(I64, 9, i64(3)) + b"\0")),
-    "set of uuids": (SET, sequence(UID, bytes(16), bytes(range(16)))),
-    "set of lists": (SET, sequence(LIST, sequence(BOOL, b"\1"), sequence(STRING, text("x")), sequence(0))),
-    "map": (MAP, mapping(STRING, I32, text("k"), i32(1), text("l"), i32(2))),
-    "map of scalars": (MAP, mapping(I8, DOUBLE, b"\1", bytes(8))),
-    "empty map": (MAP, mapping(0, 0)),
-    "map of everything": (
-        MAP,
-        mapping(
-            STRUCT,
-            MAP,
-            field(LIST, 1, sequence(SET, sequence(STRING, text("q")))) + b"\0",
-            mapping(LIST, STRUCT, sequence(I16, b"\0\1"), field(UID, 2, bytes(16)) + b"\0"),
-        ),
-    ),
-}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-TARGET = Path(__file__).parents[2] / "fuzz" / "fuzz_binary_decode.py"
+TARGET = Path(__file__).parents[2] / "fuzz" / "fuzz_decode.py"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_mutated_messages(seed):
-    spec = importlib.util.spec_from_file_location("fuzz_binary_decode", TARGET)
+    spec = importlib.util.spec_from_file_location("fuzz_decode", TARGET)
     assert spec is not None
     assert spec.loader is not None
     target = importlib.util.module_from_spec(spec)

@@ -1,16 +1,15 @@
-"""Throws mutated messages at everything that reads the binary protocol, for a while.
+"""Throws mutated messages at everything that reads wire protocols, for a while.
 
-    python tests/fuzz/fuzz_binary_decode.py [seconds] [seed]
+    python tests/fuzz/fuzz_decode.py [seconds] [seed]
 
-Decoding gives a value or a `RemoteProtocolError`, never another exception; where it gives a value, skipping and
-scanning come to the same end, and the value can be written and read again. The bytes of the first finding are
-printed, and the exit code is 1.
+Decoding gives a value or a `RemoteProtocolError`, never another exception, and the same from every backend; where
+it gives a value, scanning comes to the same end, and the value can be written and read again. The bytes of the
+first finding are printed, and the exit code is 1.
 """
 
 from __future__ import annotations
 
 import random
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -23,26 +22,25 @@ for folder in (ROOT / "runtime", ROOT / "tests" / "idlrt" / "wire"):
         sys.path.insert(0, str(folder))
 
 import wire_types as t  # noqa: E402
-from golden_bytes import GOLDEN  # noqa: E402
+from golden_bytes import GOLDEN, golden  # noqa: E402
+from protocols import HOWS, How  # noqa: E402
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError  # noqa: E402
-from idlrt.wire import BinaryProtocol, Limits  # noqa: E402
-from idlrt.wire._binary_skip import skip  # noqa: E402
-from idlrt.wire._binary_values import PADDING  # noqa: E402
-from idlrt.wire.faults import Fault  # noqa: E402
 
-HEAD = bytes.fromhex("80010001 00000001 61 00000001")
-PROTOCOLS = (BinaryProtocol(), BinaryProtocol(Limits(max_message=4096, max_string=64, max_container=16, max_depth=6)))
+SMALL = {"max_message": 4096, "max_string": 64, "max_container": 16, "max_depth": 6}
+NAMES = ("binary", "compact", "json")
 
 Body = tuple[Any, bytes]
 """A class, and bytes that are or were a value of it."""
 
 
-def seeds() -> list[Body]:
+def seeds(name: str) -> list[Body]:
     """Valid values of every class, and a struct of everything that no class knows."""
-    found = [(type(value), bytes.fromhex(data)) for value, data in GOLDEN.values()]
-    fields = b"".join(t.field(kind, id, data) for id, (kind, data) in enumerate(t.UNKNOWN_VALUES.values(), 1))
-    return [*found, *[(cls, fields + b"\0") for cls in (t.Empty, t.Optionals, t.Lists, t.Maps, t.Tree)]]
+    how = next(how for how in HOWS if how.name == name)
+    found = [(type(golden(each)[0]), golden(each, name)[1]) for each in GOLDEN]
+    fields = [how.bytes.field(kind, id, data) for id, (kind, data) in enumerate(how.unknown.values(), 1)]
+    everything = how.bytes.struct(*fields)
+    return [*found, *[(cls, everything) for cls in (t.Empty, t.Optionals, t.Lists, t.Maps, t.Tree)]]
 
 
 # Mutations: the dice and some bytes → other bytes.
@@ -58,7 +56,11 @@ def flip(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
 
 def replace(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
     position = dice.randrange(len(data))
-    return data[:position] + bytes([dice.choice((0, 1, 2, 8, 11, 12, 13, 15, 127, 128, 255))]) + data[position + 1 :]
+    return (
+        data[:position]
+        + bytes([dice.choice(b'\0\1\2\10\13\14\15\17\x1c\x7f\x80\xff{}[],:"\\019-')])
+        + data[position + 1 :]
+    )
 
 
 def truncate(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
@@ -79,12 +81,17 @@ def splice(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
 
 def put_length(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
     length = dice.choice((0, 1, 255, 256, 65536, 2**31 - 1, 2**31, 2**32 - 1, len(data), len(data) - 1))
+    how = dice.choice(HOWS)
+    number = {"compact": how.bytes.i64, "json": how.bytes.i64}.get(how.name, lambda value: value.to_bytes(4, "big"))
     position = dice.randrange(len(data))
-    return data[:position] + struct.pack(">I", length) + data[position + 4 :]
+    return data[:position] + number(length) + data[position + dice.randint(1, 4) :]
 
 
 def nest(dice: random.Random, data: bytes, bodies: list[Body]) -> bytes:
-    return t.field(t.STRUCT, dice.randint(1, 4), b"") * dice.randint(1, 80) + data
+    how = dice.choice(HOWS)
+    before, after = how.bytes.struct(how.bytes.field(t.STRUCT, dice.randint(1, 4), b"?")).split(b"?")
+    levels = dice.randint(1, 80)
+    return before * levels + data + after * levels
 
 
 MUTATIONS: tuple[Callable[[random.Random, bytes, list[Body]], bytes], ...] = (
@@ -110,67 +117,67 @@ def mutate(dice: random.Random, bodies: list[Body]) -> Body:
 # What must hold.
 
 
-def check(cls: Any, data: bytes) -> bool:
+def check(name: str, cls: Any, data: bytes) -> bool:
     """Read `data` in every way; whether it is a value.
 
     Raises:
         Exception: a finding.
     """
-    ends = [_decode(protocol, cls, data) for protocol in PROTOCOLS]
-    if ends[1] is not None and ends[0] != ends[1]:
-        raise AssertionError(f"with limits it ends at {ends[1]}, without at {ends[0]}")
-    skipped, scanned = _skip(data), _scan(data)
-    if ends[0] is not None and not ends[0] == skipped == scanned:
-        raise AssertionError(f"decoded to {ends[0]}, skipped to {skipped}, scanned to {scanned}")
-    return ends[0] is not None
+    hows = [how for how in HOWS if how.name == name]
+    outcomes = [_decode(how, cls, data, {}) for how in hows]
+    limited = [_decode(how, cls, data, SMALL) for how in hows]
+    for each in (outcomes, limited):
+        if any(repr(other) != repr(each[0]) for other in each):
+            raise AssertionError(f"backends do not agree: {each}")
+    end, small_end = outcomes[0], limited[0]
+    if isinstance(small_end, tuple) and small_end != end and repr(small_end) != repr(end):
+        raise AssertionError(f"with limits it is {small_end}, without {end}")
+    scanned = _scan(hows[0], data, end[1] if isinstance(end, tuple) else len(data))
+    if isinstance(end, tuple) and scanned != end[1]:
+        raise AssertionError(f"decoded to {end[1]}, scanned to {scanned}")
+    return isinstance(end, tuple)
 
 
-def _decode(protocol: BinaryProtocol, cls: Any, data: bytes) -> int | None:
-    codec = protocol.struct(cls)
+def _decode(how: How, cls: Any, data: bytes, limits: dict[str, int]) -> tuple[Any, int] | str:
+    """The value and where it ends, or the error."""
+    codec = how(**limits).struct(cls)
     try:
         value, end = codec.decode(data)
     except RemoteProtocolError as error:
         if "do not agree" in str(error):
             raise AssertionError(str(error)) from error
-        return None
+        return str(error)
     try:
         again = codec.encode(value)
     except LocalProtocolError as error:
         # Only a union whose field a newer peer alone knows can be read and not written.
         if "is a union and must have one field set, not none" in str(error):
-            return end
+            return value, end
         raise AssertionError(f"{value!r} was read and cannot be written") from error
-    if PROTOCOLS[0].struct(t.Empty).decode(again)[1] != len(again):
+    if how().struct(t.Empty).decode(again)[1] != len(again):
         raise AssertionError(f"what was written of {value!r} does not end where it should")
-    return end
+    return value, end
 
 
-def _skip(data: bytes) -> int | None:
-    try:
-        end = skip(data + PADDING, 0, len(data), t.STRUCT, 64, 64)
-    except (Fault, IndexError, struct.error):
-        return None
-    return end if end <= len(data) else None
-
-
-def _scan(data: bytes) -> int | None:
-    message = HEAD + data
+def _scan(how: How, data: bytes, end: int) -> int | None:
+    """Where the scanner ends; `end` is where the body does."""
+    message = how.head + data[:end] + how().tail + data[end:]
     ends: list[int | None] = []
     for pieces in ((len(message),), (len(message) // 2, len(message)), range(0, len(message) + 1, 7)):
-        scanner, end = PROTOCOLS[0].scanner(), None
+        scanner, found = how().scanner(), None
         try:
             for piece in pieces:
-                end = scanner.scan(message[:piece])
-                if end is not None:
+                found = scanner.scan(message[:piece])
+                if found is not None:
                     break
             else:
-                end = scanner.scan(message)
+                found = scanner.scan(message)
         except RemoteProtocolError:
-            end = -1
-        ends.append(end)
+            found = -1
+        ends.append(found)
     if len(set(ends)) != 1:
         raise AssertionError(f"scanned to {ends}, depending on how the bytes came")
-    return ends[0] - len(HEAD) if ends[0] is not None and ends[0] >= 0 else None
+    return ends[0] - len(how.head) - len(how().tail) if ends[0] is not None and ends[0] >= 0 else None
 
 
 def run(seed: int, *, cases: int | None = None, seconds: float | None = None) -> tuple[int, int]:
@@ -179,16 +186,17 @@ def run(seed: int, *, cases: int | None = None, seconds: float | None = None) ->
     Raises:
         AssertionError: a finding, with its bytes.
     """
-    dice, bodies = random.Random(seed), seeds()
+    dice, bodies = random.Random(seed), {name: seeds(name) for name in NAMES}
     end = None if seconds is None else time.monotonic() + seconds
     count = values = 0
     while (cases is None or count < cases) and (end is None or time.monotonic() < end):
-        cls, data = mutate(dice, bodies)
+        name = NAMES[count % len(NAMES)]
+        cls, data = mutate(dice, bodies[name])
         count += 1
         try:
-            values += check(cls, data)
+            values += check(name, cls, data)
         except Exception as error:
-            raise AssertionError(f"case {count} of seed {seed}, {cls.__name__}: {data.hex()}") from error
+            raise AssertionError(f"case {count} of seed {seed}, {name}, {cls.__name__}: {data.hex()}") from error
     return count, values
 
 
@@ -196,9 +204,9 @@ def main(arguments: list[str]) -> int:
     """Run for a while; the exit code."""
     seconds = float(arguments[0]) if arguments else 60.0
     seed = int(arguments[1]) if len(arguments) > 1 else random.randrange(2**32)
-    sys.stderr.write(f"binary_decode: {seconds:g} s, seed {seed}\n")
+    sys.stderr.write(f"decode: {seconds:g} s, seed {seed}\n")
     count, values = run(seed, seconds=seconds)
-    sys.stderr.write(f"binary_decode: {count} cases, {values} of them values, no findings\n")
+    sys.stderr.write(f"decode: {count} cases, {values} of them values, no findings\n")
     return 0
 
 

@@ -8,8 +8,7 @@ import threading
 import pytest
 import wire_types as t
 from golden_bytes import GOLDEN, golden
-
-from idlrt.wire import BinaryProtocol
+from protocols import each_protocol
 
 THREADS = 8
 
@@ -43,11 +42,12 @@ def in_threads(work):
     return outcomes
 
 
+@each_protocol
 @pytest.mark.parametrize("name", ["maps", "lists", "recursion", "defaults"])
-def test_the_first_use_by_many_threads_at_once(name, often_switching):
-    value, data = golden(name)
+def test_the_first_use_by_many_threads_at_once(how, name, often_switching):
+    value, data = golden(name, how.name)
     for _ in range(2):
-        protocol = BinaryProtocol()
+        protocol = how.new()
 
         def use(number, protocol=protocol):
             codec = protocol.struct(type(value))
@@ -58,16 +58,18 @@ def test_the_first_use_by_many_threads_at_once(name, often_switching):
         assert in_threads(use) == [(True, True)] * THREADS
 
 
-def test_all_threads_get_the_same_codec(often_switching):
-    protocol = BinaryProtocol()
+@each_protocol
+def test_all_threads_get_the_same_codec(how, often_switching):
+    protocol = how.new()
     codecs = in_threads(lambda number: protocol.struct(t.Maps))
     assert len({id(codec) for codec in codecs}) == 1
     assert codecs[0] is protocol.struct(t.Maps)
 
 
-def test_classes_that_refer_to_each_other(often_switching):
-    values = [golden(name) for name in GOLDEN]
-    protocol = BinaryProtocol()
+@each_protocol
+def test_classes_that_refer_to_each_other(how, often_switching):
+    values = [golden(name, how.name) for name in GOLDEN]
+    protocol = how.new()
 
     def use(number):
         for value, data in values[number % 3 :: 3] + values:
