@@ -22,6 +22,7 @@ from idlrt.spec import Method
 __all__ = ["Served", "serve"]
 
 _MOST_NAMES = 20
+_LONGEST = 100
 
 
 class Served(msgspec.Struct, frozen=True, eq=False):
@@ -41,15 +42,17 @@ class Served(msgspec.Struct, frozen=True, eq=False):
         return ", ".join(each.service.name for each in self.services)
 
     def missing(self, name: str) -> str:
-        """Why nothing is called `name` here, and what is: the text of a refusal."""
+        """Why nothing is called `name` here, and what is: the text of a refusal, brief however long `name` is."""
         names = [each.service.name for each in self.services]
         service, colon, plain = name.partition(":")
         if not colon:
             service, plain = names[0], name
         for each in self.services:
             if each.service.name == service:
-                return f"there is no method {plain!r} in {service} here; it has {_listed(plain, list(each.table))}"
-        return f"there is no service {service!r} here; served: {_listed(service, names)}"
+                return (
+                    f"there is no method {_brief(plain)} in {service} here; it has {_listed(plain, list(each.table))}"
+                )
+        return f"there is no service {_brief(service)} here; served: {_listed(service, names)}"
 
 
 def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
@@ -85,10 +88,14 @@ def _not_handlers(found: object) -> ConfigurationError:
     )
 
 
+def _brief(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST else name[:_LONGEST] + "...")
+
+
 def _listed(wanted: str, names: list[str]) -> str:
     """Names for a message; of many the nearest ones."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(sorted(names)) or "none"
-    near = difflib.get_close_matches(wanted[:100], names, n=3)
+    near = difflib.get_close_matches(wanted[:_LONGEST], names, n=3)
     shown = near or sorted(names)[:_MOST_NAMES]
     return f"{', '.join(shown)} and {len(names) - len(shown)} more"

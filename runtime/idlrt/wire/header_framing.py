@@ -4,15 +4,15 @@ A frame is, behind its length, big-endian: `u16` 0x0fff, `u16` flags, `i32` numb
 the header in words of 4 bytes; then the header, padded with zero bytes; then the message. The header is:
 varint number of the wire protocol, varint count of transforms and the varint number of each, and *infos*:
 
-| info | what                                                                                           |
-|------|------------------------------------------------------------------------------------------------|
-| 1    | metadata of this message: varint count of pairs, then key and value as varint length and bytes |
-| 2    | the same for this and all later messages of the connection (fbthrift); read, never written     |
-| 0, 3 and up | padding, or nothing that is known: what follows up to the end of the header is skipped    |
+| info  | what                                                                                           |
+|-------|------------------------------------------------------------------------------------------------|
+| 1     | metadata of this message: varint count of pairs, then key and value as varint length and bytes |
+| 2     | the same for this and all later messages of the connection (fbthrift); read, never written     |
+| other | padding (0), or nothing that is known: what follows up to the end of the header is skipped     |
 
 The only transform is 1, zlib, of the whole message. An answer has the protocol, transform and flags of its
-question, whatever the questions before it had. Where the header gives the call a number it counts, not the
-one within the message: fbthrift leaves the latter at 0.
+question, whatever the questions before it had. Where the header gives the call a number, that one counts and
+not the one within the message: who finds calls by headers may leave the other at whatever it likes.
 
 What is wrong inside a frame costs one call, since the number of the call is known before it. Nothing is
 allocated that is not checked first: sizes against the bytes that are there and against the limits, and
