@@ -12,8 +12,11 @@ and fills their slots. The parts, in `native/`:
     output.pxi         what is written, and what Python values stand for
     plan.pxi           compiling tables
     objects.pxi        values, enums, uuids
-    binary_*.pxi       the protocols
-    codecs.pxi         what Python sees
+    writer.pxi         writing a value by its plan, in any protocol
+    reader.pxi         reading one
+    binary_*, compact_*, json_*.pxi      what differs from protocol to protocol
+    codecs.pxi         codecs, as Python sees them
+    messages.pxi       frames, heads and arguments in one go
 
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.wire` uses its pure codecs.
 """
@@ -21,7 +24,7 @@ Building is optional (`hatch_build.py`): where this module is missing, `idlrt.wi
 import threading
 from uuid import UUID, SafeUUID
 
-from idlrt.errors import LocalProtocolError
+from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.spec import (
     BaseType,
     DeclaredError,
@@ -58,3 +61,4 @@ include "native/compact_reader.pxi"
 include "native/json_reader.pxi"
 include "native/reader.pxi"
 include "native/codecs.pxi"
+include "native/messages.pxi"

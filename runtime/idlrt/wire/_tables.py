@@ -15,6 +15,7 @@ from idlrt.spec import Field
 from idlrt.wire._backend import backend as best
 from idlrt.wire._backend import choose, native
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
+from idlrt.wire.types import MessageKind
 
 __all__ = ["TableProtocol"]
 
@@ -76,6 +77,13 @@ class TableProtocol(ABC):
             made: StructCodec[T] = native.StructCodec(cls, self.name, self.limits)
             return made
         return self._make_struct(cls)
+
+    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes] | None:
+        """What stands in the head of a message before and behind its sequence id.
+
+        `None` if messages are not these parts around a number as the protocol has it, and a body without a tail.
+        """
+        return None
 
     def unpack_tail(self, data: bytes, offset: int) -> int:
         """See `WireProtocol.unpack_tail`; here nothing closes a message."""

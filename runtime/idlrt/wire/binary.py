@@ -35,7 +35,6 @@ _VERSION = 0x80010000
 _join = b"".join
 _pack_strict = struct.Struct(">II").pack
 _pack_u32 = struct.Struct(">I").pack
-_pack_old_tail = struct.Struct(">Bi").pack
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
 # A peer that makes names up cannot make this grow without end.
@@ -76,10 +75,15 @@ class BinaryProtocol(TableProtocol):
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
         """See `WireProtocol.pack_head`."""
+        before, after = self.head_parts(kind, name)
+        return before + _pack_u32(sequence_id & 0xFFFFFFFF) + after
+
+    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+        """See `TableProtocol.head_parts`."""
         data = name.encode()
         if self.strict:
-            return _pack_strict(_VERSION | kind, len(data)) + data + _pack_u32(sequence_id & 0xFFFFFFFF)
-        return _pack_u32(len(data)) + data + _pack_old_tail(kind, sequence_id)
+            return _pack_strict(_VERSION | kind, len(data)) + data, b""
+        return _pack_u32(len(data)) + data + bytes((kind,)), b""
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
         """See `WireProtocol.unpack_head`."""

@@ -37,10 +37,14 @@ class CompactProtocol(WalkProtocol):
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
         """See `WireProtocol.pack_head`."""
-        data = name.encode()
-        start = bytes((PROTOCOL_ID, VERSION | kind << 5))
+        before, after = self.head_parts(kind, name)
         # As what its 32 bits are without a sign: not zigzag, unlike other numbers.
-        return start + varint(sequence_id & 0xFFFFFFFF) + varint(len(data)) + data
+        return before + varint(sequence_id & 0xFFFFFFFF) + after
+
+    def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+        """See `TableProtocol.head_parts`."""
+        data = name.encode()
+        return bytes((PROTOCOL_ID, VERSION | kind << 5)), varint(len(data)) + data
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
         """See `WireProtocol.unpack_head`."""

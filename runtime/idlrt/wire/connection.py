@@ -19,15 +19,16 @@ from typing import Any
 
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError, Method
+from idlrt.wire.calls import CallReader, call_reader
 from idlrt.wire.dialect import Detector, Dialect
 from idlrt.wire.events import CallReceived, ClientEvent, ReplyReceived, ServerEvent, StreamBroken
-from idlrt.wire.framing import NO_METADATA, Metadata, Opener, Splitter, SpoiledFrame
+from idlrt.wire.framing import NO_METADATA, Metadata, SpoiledFrame
 from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
 from idlrt.wire.types import MessageKind
 
 __all__ = ["ClientConnection", "ServerConnection", "answer_of"]
 
-_CALL, _REPLY, _EXCEPTION, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.EXCEPTION, MessageKind.ONEWAY
+_REPLY, _EXCEPTION = MessageKind.REPLY, MessageKind.EXCEPTION
 
 
 class ServerConnection:
@@ -42,14 +43,13 @@ class ServerConnection:
         is_at_eof: whether the client sends no more.
     """
 
-    __slots__ = ("_detector", "_dialect", "_methods", "_open", "_prefix", "_splitter", "is_at_eof", "is_broken")
+    __slots__ = ("_calls", "_detector", "_dialect", "_methods", "_prefix", "is_at_eof", "is_broken")
 
     def __init__(self, detector: Detector, methods: Mapping[str, Method[..., Any]]) -> None:
         self._detector = detector
         self._methods = methods
         self._dialect: Dialect | None = None
-        self._splitter: Splitter | None = None
-        self._open: Opener | None = None
+        self._calls: CallReader | None = None
         self._prefix = b""
         self.is_broken = False
         self.is_at_eof = False
@@ -62,9 +62,7 @@ class ServerConnection:
     @property
     def is_between_messages(self) -> bool:
         """Whether nothing of an unfinished message has arrived."""
-        if self._splitter is None:
-            return not self._prefix
-        return self._splitter.is_empty
+        return not self._prefix if self._calls is None else self._calls.is_empty
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
         """What the client sent, in order. Nothing once the stream has broken."""
@@ -72,40 +70,18 @@ class ServerConnection:
         if self.is_broken:
             return events
         try:
-            if self._splitter is None:
+            if self._calls is None:
                 self._prefix += data
-                if not self._detect():
+                dialect = self._dialect = self._detector.detect(self._prefix)
+                if dialect is None:
                     return events
+                self._calls = call_reader(dialect, self._methods)
                 data, self._prefix = self._prefix, b""
-            splitter = self._splitter
-            assert splitter is not None
-            splitter.add(data)
-            while (frame := splitter.next()) is not None:
-                events.append(self._read(frame))
+            self._calls.receive(data, events)
         except RemoteProtocolError as error:
             self.is_broken = True
             events.append(StreamBroken(error))
         return events
-
-    def _detect(self) -> bool:
-        """Whether it is known now what the client speaks."""
-        dialect = self._dialect = self._detector.detect(self._prefix)
-        if dialect is None:
-            return False
-        self._splitter = dialect.framing.splitter(dialect.protocol)
-        self._open = dialect.framing.opener(dialect)
-        return True
-
-    def _read(self, frame: bytes) -> CallReceived:
-        assert self._open is not None
-        try:
-            message, dialect, metadata, number = self._open(frame)
-        except SpoiledFrame as error:
-            fault = ApplicationError(str(error), error.code)
-            return CallReceived(_CALL, "", error.sequence_id, None, error.dialect, b"", 0, NO_METADATA, fault)
-        head, start = dialect.protocol.unpack_head(message)
-        method = self._methods.get(head.name)
-        return CallReceived(head.kind, head.name, number or head.sequence_id, method, dialect, message, start, metadata)
 
     def receive_eof(self) -> list[ServerEvent]:
         """The client sends no more. One event if that was within a message."""
@@ -121,6 +97,10 @@ class ServerConnection:
         Raises:
             RemoteProtocolError: they cannot be read; `refuse` the call, the connection is still good.
         """
+        if call.arguments is not None:
+            return call.arguments
+        if call.trouble is not None:
+            raise call.trouble
         method = call.method
         assert method is not None
         return method_codec(method, call.dialect.protocol).decode_arguments(call.message, call.start)
@@ -137,8 +117,7 @@ class ServerConnection:
         """
         method, dialect = call.method, call.dialect
         assert method is not None
-        body = method_codec(method, dialect.protocol).encode_result(result)
-        return dialect.pack(_REPLY, method.name, call.sequence_id, body, metadata)
+        return method_codec(method, dialect.protocol).pack_result(dialect, call.sequence_id, result, metadata)
 
     def throw(self, call: CallReceived, error: DeclaredError, metadata: Metadata = NO_METADATA) -> bytes | None:
         """The bytes of a reply with an exception that the IDL declares; `None` if it does not for this method.
@@ -148,8 +127,7 @@ class ServerConnection:
         """
         method, dialect = call.method, call.dialect
         assert method is not None
-        body = method_codec(method, dialect.protocol).encode_thrown(error)
-        return None if body is None else dialect.pack(_REPLY, method.name, call.sequence_id, body, metadata)
+        return method_codec(method, dialect.protocol).pack_thrown(dialect, call.sequence_id, error, metadata)
 
     def refuse(self, call: CallReceived, error: ApplicationError) -> bytes:
         """The bytes that tell the client that its call was refused or broke."""
@@ -218,11 +196,9 @@ class ClientConnection:
         """
         dialect = self._dialect
         sequence_id = self._next_sequence_id()
-        kind = _ONEWAY if method.is_oneway else _CALL
-        body = method_codec(method, dialect.protocol).encode_arguments(arguments)
         name = self._prefix + method.name if self._prefix else method.name
-        data = dialect.pack(kind, name, sequence_id, body, metadata)
-        if kind is _CALL:
+        data = method_codec(method, dialect.protocol).pack_call(dialect, name, sequence_id, arguments, metadata)
+        if not method.is_oneway:
             self._calls[sequence_id] = method
         return sequence_id, data
 

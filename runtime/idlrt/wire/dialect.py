@@ -31,6 +31,7 @@ import msgspec
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import Plugins
+from idlrt.wire._tables import TableProtocol
 from idlrt.wire.binary import BinaryProtocol
 from idlrt.wire.framing import FRAMINGS, NO_METADATA, Framed, Framing, Metadata, Unframed
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
@@ -44,15 +45,24 @@ WIRE_PROTOCOLS: Final[Plugins[WireProtocol]] = Plugins("idlrt.wire_protocols")
 class Dialect(msgspec.Struct, frozen=True, eq=False):
     """How the two sides of a connection speak.
 
+    Attributes:
+        is_fused: whether the native backend reads and writes whole messages, frames included, in one go.
+
     Raises:
         ConfigurationError: the framing cannot carry the protocol.
     """
 
     protocol: WireProtocol
     framing: Framing
+    is_fused: bool = False
 
     def __post_init__(self) -> None:
-        self.framing.check(self.protocol)
+        protocol, framing = self.protocol, self.framing
+        framing.check(protocol)
+        # The very class: what is derived from it may have something else in its frames.
+        if type(framing) is Framed and isinstance(protocol, TableProtocol) and protocol.backend == "native":
+            is_fused = protocol.head_parts(MessageKind.CALL, "") is not None
+            msgspec.structs.force_setattr(self, "is_fused", is_fused)
 
     def __repr__(self) -> str:
         return f"{self.framing.name} {self.protocol.name}"

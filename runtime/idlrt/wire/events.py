@@ -19,7 +19,7 @@ __all__ = ["CallReceived", "ClientEvent", "ReplyReceived", "ServerEvent", "Strea
 
 
 class CallReceived(msgspec.Struct, frozen=True, gc=False):
-    """Server: a message came. What it holds is `message[start:]`, not read yet: ask `ServerConnection.arguments`.
+    """Server: a message came. Ask `ServerConnection.arguments` for what it holds.
 
     Attributes:
         kind: `CALL`, `ONEWAY`, or a kind that a client has no business to send (to be refused).
@@ -27,7 +27,10 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
         sequence_id: what the answer repeats.
         method: what is called; `None` if it is not served here.
         dialect: what the answer is sent in.
+        message: the arguments are `message[start:]`, unless they have been read.
         fault: why nothing of the message can be read, not even its name (to be refused); `None` if it can.
+        arguments: those that have been read; `None` if they have not, or cannot be read.
+        trouble: why they cannot be read; `None` if they can, or if it has not been tried.
     """
 
     kind: MessageKind
@@ -39,6 +42,8 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
     start: int
     metadata: Metadata = NO_METADATA
     fault: ApplicationError | None = None
+    arguments: tuple[Any, ...] | None = None
+    trouble: RemoteProtocolError | None = None
 
 
 class ReplyReceived(msgspec.Struct, frozen=True, gc=False):

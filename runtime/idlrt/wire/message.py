@@ -1,6 +1,6 @@
-"""The bodies of messages: arguments and result of one method in one wire protocol, and refusals.
+"""Messages: arguments and result of one method in one wire protocol, and refusals.
 
-What is written here has the protocol's `tail` behind it already: head and body together are the message.
+A body that is written here has the protocol's `tail` behind it already: head and body together are the message.
 
 A result travels as a struct in which exactly one field is set: `success` (field 0), or one of the declared
 exceptions. A refusal is Thrift's TApplicationException, a struct of a message and a code. Codecs are made
@@ -13,38 +13,110 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
 from __future__ import annotations
 
 import weakref
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
 from idlrt.spec import I32, STRING, DeclaredError, Field, Method, StructType, VoidType, optional
+from idlrt.wire.framing import Metadata, check_frame, check_message
 from idlrt.wire.protocol import RecordCodec, WireProtocol
+from idlrt.wire.types import MessageKind
 
-__all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "method_codec"]
+if TYPE_CHECKING:
+    from idlrt.wire._tables import TableProtocol
+    from idlrt.wire.dialect import Dialect
+
+__all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "left_over", "method_codec"]
+
+_CALL, _REPLY, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.ONEWAY
 
 
 class MethodCodec:
-    """Reads and writes what belongs to one method."""
+    """Reads and writes what belongs to one method.
 
-    __slots__ = ("_arguments", "_has_value", "_method", "_protocol", "_result", "_tail", "_width")
+    Attributes:
+        arguments: the codec of its arguments.
+    """
+
+    __slots__ = ("_has_value", "_heads", "_method", "_protocol", "_result", "_tail", "_width", "arguments")
 
     def __init__(self, method: Method[..., Any], protocol: WireProtocol) -> None:
         self._method = method
         self._protocol = protocol
         self._tail: Final = protocol.tail
-        self._arguments: Final = protocol.record(method.arguments, method.defaults, method.full_name)
+        self.arguments: Final = protocol.record(method.arguments, method.defaults, method.full_name)
         self._has_value: Final = not isinstance(method.result, VoidType)
         success = (Field(0, "success", method.result, is_required=False),) if self._has_value else ()
         fields = success + method.throws
         self._width: Final = len(fields)
         self._result: Final = protocol.record(fields, label=method.full_name)
+        self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
 
-    def encode_arguments(self, arguments: tuple[Any, ...]) -> bytes:
-        """The body of a call.
+    def pack_call(
+        self, dialect: Dialect, name: str, sequence_id: int, arguments: tuple[Any, ...], metadata: Metadata
+    ) -> bytes:
+        """The bytes of a call.
+
+        Args:
+            dialect: of the protocol of this codec.
+            name: of the method, as it stands on the wire.
 
         Raises:
-            LocalProtocolError: a value does not fit its field.
+            LocalProtocolError: a value does not fit its field, the metadata cannot be written, or a limit is met.
         """
-        return self._arguments.encode(arguments) + self._tail
+        kind = _ONEWAY if self._method.is_oneway else _CALL
+        return self._pack(dialect, self.arguments, kind, name, sequence_id, arguments, metadata)
+
+    def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
+        """The bytes of a reply.
+
+        Raises:
+            ApplicationError: `value` is `None`, and the method has a result.
+            LocalProtocolError: `value` does not fit the result's type, or as `pack_call`.
+        """
+        values: tuple[Any, ...] = (None,) * self._width
+        if self._has_value:
+            if value is None:
+                raise _missing(self._method, "the handler returned None")
+            values = (value, *values[1:])
+        return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
+
+    def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
+        """The bytes of a reply with an exception; `None` if the method does not declare it.
+
+        Raises:
+            LocalProtocolError: as `pack_call`.
+        """
+        for position, field in enumerate(self._method.throws, int(self._has_value)):
+            if isinstance(field.type, StructType) and isinstance(error, field.type.cls):
+                values: list[Any] = [None] * self._width
+                values[position] = error
+                return self._pack(
+                    dialect, self._result, _REPLY, self._method.name, sequence_id, tuple(values), metadata
+                )
+        return None
+
+    def _pack(
+        self,
+        dialect: Dialect,
+        codec: Any,  # a `RecordCodec`, a native one if the dialect is fused
+        kind: MessageKind,
+        name: str,
+        sequence_id: int,
+        values: tuple[Any, ...],
+        metadata: Metadata,
+    ) -> bytes:
+        if not dialect.is_fused:
+            return dialect.pack(kind, name, sequence_id, codec.encode(values) + self._tail, metadata)
+        head = self._heads.get((kind, name))
+        if head is None:
+            # Names are those of methods, with the name of a service or not: there are no others.
+            head = self._heads[kind, name] = cast("TableProtocol", self._protocol).head_parts(kind, name) or (b"", b"")
+        data: bytes = codec.message(values, head[0], sequence_id, head[1], True)
+        size, limits = len(data) - 4, self._protocol.limits
+        if size > limits.max_message or size > limits.max_frame:
+            check_message(size, limits)
+            check_frame(size, limits)
+        return data
 
     def decode_arguments(self, message: bytes, start: int) -> tuple[Any, ...]:
         """The arguments of a call whose body is `message[start:]`.
@@ -52,31 +124,9 @@ class MethodCodec:
         Raises:
             RemoteProtocolError: they cannot be read, or bytes are left over.
         """
-        arguments, end = self._arguments.decode(message, start)
+        arguments, end = self.arguments.decode(message, start)
         self._check_end(message, end)
         return arguments
-
-    def encode_result(self, value: Any) -> bytes:
-        """The body of a reply.
-
-        Raises:
-            ApplicationError: `value` is `None`, and the method has a result.
-            LocalProtocolError: `value` does not fit the result's type.
-        """
-        if not self._has_value:
-            return self._result.encode((None,) * self._width) + self._tail
-        if value is None:
-            raise _missing(self._method, "the handler returned None")
-        return self._result.encode((value,) + (None,) * (self._width - 1)) + self._tail
-
-    def encode_thrown(self, error: DeclaredError) -> bytes | None:
-        """The body of a reply with an exception; `None` if the method does not declare it."""
-        for position, field in enumerate(self._method.throws, int(self._has_value)):
-            if isinstance(field.type, StructType) and isinstance(error, field.type.cls):
-                values: list[Any] = [None] * self._width
-                values[position] = error
-                return self._result.encode(values) + self._tail
-        return None
 
     def decode_result(self, message: bytes, start: int) -> Any:
         """The result in a reply whose body is `message[start:]`.
@@ -101,7 +151,7 @@ class MethodCodec:
         if self._tail:
             end = self._protocol.unpack_tail(message, end)
         if end != len(message):
-            raise _left_over(self._method, end, message)
+            raise left_over(self._method, end, len(message))
 
 
 def method_codec(method: Method[..., Any], protocol: WireProtocol) -> MethodCodec:
@@ -118,9 +168,10 @@ def _missing(method: Method[..., Any], cause: str) -> ApplicationError:
     return ApplicationError(what, ApplicationCode.MISSING_RESULT)
 
 
-def _left_over(method: Method[..., Any], end: int, message: bytes) -> RemoteProtocolError:
-    count = len(message) - end
-    return RemoteProtocolError(f"cannot read {method.full_name}: {count} bytes follow the end of its message at {end}")
+def left_over(method: Method[..., Any], end: int, size: int) -> RemoteProtocolError:
+    """The error for a message of `size` bytes whose values end at the offset `end`."""
+    what = f"{size - end} bytes follow the end of its message at {end}"
+    return RemoteProtocolError(f"cannot read {method.full_name}: {what}")
 
 
 _REFUSAL: Final = (optional(1, "message", STRING), optional(2, "type", I32))

@@ -7,10 +7,44 @@ from hand_written import GET, JOIN, PING, NotFound, User
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError
-from idlrt.wire import BinaryProtocol
+from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, Limits, MessageKind
+from idlrt.wire._backend import native
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.framing import NO_METADATA, Framed, Unframed
 from idlrt.wire.message import MethodCodec, decode_refusal, encode_refusal, method_codec
 
 PROTOCOL = BinaryProtocol()
+
+# Whole messages in one go where there is a native backend, and step by step.
+DIALECTS = [
+    Dialect(make(backend=backend), framing())
+    for backend in ("native", "pure")[native is None :]
+    for make in (BinaryProtocol, CompactProtocol, JsonProtocol)
+    for framing in (Framed, Unframed)
+]
+each_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: f"{each!r} {each.protocol.backend}")
+
+
+def codec_of(method, dialect: Dialect) -> MethodCodec:
+    return MethodCodec(method, dialect.protocol)
+
+
+def body_of(dialect: Dialect, data: bytes | None) -> tuple[bytes, int]:
+    """The message in the bytes of one, and where its body starts."""
+    assert data is not None
+    splitter = dialect.framing.splitter(dialect.protocol)
+    splitter.add(data)
+    message = splitter.next()
+    assert message is not None
+    assert splitter.is_empty
+    return message, dialect.protocol.unpack_head(message)[1]
+
+
+def test_binary_and_compact_in_frames_are_fused_with_the_native_backend() -> None:
+    fused = {repr(each) for each in DIALECTS if each.is_fused}
+
+    assert fused == (set() if native is None else {"framed binary", "framed compact"})
+    assert {each.protocol.backend for each in DIALECTS if each.is_fused} <= {"native"}
 
 
 class Subclass(NotFound):
@@ -23,11 +57,25 @@ class Stranger(DeclaredError):
     __thrift_fields__ = ()
 
 
-def test_arguments_go_and_come() -> None:
-    codec = MethodCodec(JOIN, PROTOCOL)
-    body = codec.encode_arguments((["a", "b"], "+"))
+@each_dialect
+@pytest.mark.parametrize("number", [1, 127, 128, 2**31 - 1])
+def test_a_call_goes_and_comes(dialect: Dialect, number: int) -> None:
+    codec = codec_of(JOIN, dialect)
+    data = codec.pack_call(dialect, "Strings:join", number, (["a", "b"], "+"), NO_METADATA)
+    message, start = body_of(dialect, data)
+    head, _ = dialect.protocol.unpack_head(message)
 
-    assert codec.decode_arguments(b"head" + body, 4) == (["a", "b"], "+")
+    assert (head.kind, head.name, head.sequence_id) == (MessageKind.CALL, "Strings:join", number)
+    assert codec.decode_arguments(message, start) == (["a", "b"], "+")
+
+
+@each_dialect
+def test_messages_are_the_same_in_one_go_and_step_by_step(dialect: Dialect) -> None:
+    protocol = dialect.protocol
+    body = protocol.record(JOIN.arguments).encode((["a"], "")) + protocol.tail
+    steps = dialect.pack(MessageKind.CALL, "join", 300, body)
+
+    assert codec_of(JOIN, dialect).pack_call(dialect, "join", 300, (["a"], ""), NO_METADATA) == steps
 
 
 def test_an_argument_that_is_absent_has_its_default() -> None:
@@ -37,59 +85,86 @@ def test_an_argument_that_is_absent_has_its_default() -> None:
     assert codec.decode_arguments(only_words, 0) == ([], "-")
 
 
-def test_an_argument_that_does_not_fit_is_named() -> None:
-    with pytest.raises(LocalProtocolError, match="id"):
-        MethodCodec(GET, PROTOCOL).encode_arguments(("seven",))
+@each_dialect
+def test_an_argument_that_does_not_fit_is_named(dialect: Dialect) -> None:
+    with pytest.raises(LocalProtocolError, match=r"UserService\.get\.id must be i64, not str 'seven'"):
+        codec_of(GET, dialect).pack_call(dialect, "get", 1, ("seven",), NO_METADATA)
+    with pytest.raises(LocalProtocolError, match="there are 2 values for 1 fields"):
+        codec_of(GET, dialect).pack_call(dialect, "get", 1, (1, 2), NO_METADATA)
 
 
-def test_bytes_after_the_message_are_refused() -> None:
-    codec = MethodCodec(GET, PROTOCOL)
+@each_dialect
+def test_bytes_after_the_message_are_refused(dialect: Dialect) -> None:
+    codec = codec_of(GET, dialect)
+    message, start = body_of(dialect, codec.pack_call(dialect, "get", 1, (1,), NO_METADATA))
 
     with pytest.raises(RemoteProtocolError, match=r"UserService\.get: 2 bytes follow"):
-        codec.decode_arguments(codec.encode_arguments((1,)) + b"xx", 0)
+        codec.decode_arguments(message + b"xx", start)
 
 
-def test_a_result_goes_and_comes() -> None:
-    codec = MethodCodec(GET, PROTOCOL)
-
-    assert codec.decode_result(codec.encode_result(User(id=1)), 0) == User(id=1)
-
-
-def test_a_method_without_result_answers_an_empty_struct() -> None:
-    codec = MethodCodec(PING, PROTOCOL)
-
-    assert codec.encode_result("ignored") == b"\0"
-    assert codec.decode_result(b"\0", 0) is None
+@each_dialect
+def test_a_message_over_a_limit_is_not_sent(dialect: Dialect) -> None:
+    limits = [Limits(max_message=40), Limits(max_frame=40)][: 1 + (dialect.framing.name == "framed")]
+    for limited in limits:
+        protocol = type(dialect.protocol)(limited, backend=dialect.protocol.backend)
+        small = Dialect(protocol, type(dialect.framing)(limited))
+        with pytest.raises(LocalProtocolError, match=r"the limit is max_(message|frame)=40"):
+            codec_of(JOIN, small).pack_call(small, "join", 1, (["x" * 40], ""), NO_METADATA)
 
 
-def test_a_declared_exception_is_raised_as_its_class() -> None:
-    codec = MethodCodec(GET, PROTOCOL)
-    body = codec.encode_thrown(NotFound(id=3))
-    assert body is not None
+@each_dialect
+def test_a_result_goes_and_comes(dialect: Dialect) -> None:
+    codec = codec_of(GET, dialect)
+    message, start = body_of(dialect, codec.pack_result(dialect, 7, User(id=1), NO_METADATA))
+    head, _ = dialect.protocol.unpack_head(message)
+
+    assert (head.kind, head.name, head.sequence_id) == (MessageKind.REPLY, "get", 7)
+    assert codec.decode_result(message, start) == User(id=1)
+
+
+@each_dialect
+def test_a_method_without_result_answers_an_empty_struct(dialect: Dialect) -> None:
+    codec = codec_of(PING, dialect)
+    message, start = body_of(dialect, codec.pack_result(dialect, 7, "ignored", NO_METADATA))
+
+    assert message[start:] == {"json": b"{}]"}.get(dialect.protocol.name, b"\0")
+    assert codec.decode_result(message, start) is None
+
+
+@each_dialect
+def test_a_declared_exception_is_raised_as_its_class(dialect: Dialect) -> None:
+    codec = codec_of(GET, dialect)
+    message, start = body_of(dialect, codec.pack_thrown(dialect, 7, NotFound(id=3), NO_METADATA))
 
     with pytest.raises(NotFound) as caught:
-        codec.decode_result(body, 0)
+        codec.decode_result(message, start)
     assert caught.value == NotFound(id=3)
 
 
-def test_a_subclass_of_a_declared_exception_counts_as_it() -> None:
-    codec = MethodCodec(GET, PROTOCOL)
+@each_dialect
+def test_a_subclass_of_a_declared_exception_counts_as_it(dialect: Dialect) -> None:
+    codec = codec_of(GET, dialect)
 
-    assert codec.encode_thrown(Subclass(id=3)) == codec.encode_thrown(NotFound(id=3))
-
-
-def test_an_exception_that_the_method_does_not_declare_is_not_encoded() -> None:
-    assert MethodCodec(GET, PROTOCOL).encode_thrown(Stranger()) is None
-    assert MethodCodec(PING, PROTOCOL).encode_thrown(NotFound(id=1)) is None
+    assert codec.pack_thrown(dialect, 7, Subclass(id=3), NO_METADATA) == codec.pack_thrown(
+        dialect, 7, NotFound(id=3), NO_METADATA
+    )
 
 
-def test_a_missing_result_is_an_application_error_on_both_sides() -> None:
-    codec = MethodCodec(GET, PROTOCOL)
+@each_dialect
+def test_an_exception_that_the_method_does_not_declare_is_not_encoded(dialect: Dialect) -> None:
+    assert codec_of(GET, dialect).pack_thrown(dialect, 7, Stranger(), NO_METADATA) is None
+    assert codec_of(PING, dialect).pack_thrown(dialect, 7, NotFound(id=1), NO_METADATA) is None
+
+
+@each_dialect
+def test_a_missing_result_is_an_application_error_on_both_sides(dialect: Dialect) -> None:
+    codec = codec_of(GET, dialect)
 
     with pytest.raises(ApplicationError, match="returned None") as ours:
-        codec.encode_result(None)
+        codec.pack_result(dialect, 7, None, NO_METADATA)
+    empty = {"json": b"{}]"}.get(dialect.protocol.name, b"\0")
     with pytest.raises(ApplicationError, match=r"UserService\.get has no result") as theirs:
-        codec.decode_result(b"\0", 0)
+        codec.decode_result(empty, 0)
     assert ours.value.code == theirs.value.code == ApplicationCode.MISSING_RESULT
 
 

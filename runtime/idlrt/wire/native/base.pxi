@@ -6,7 +6,7 @@
 # until there is one.
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcmp, memcpy, memmove, memset, strlen
 
 cdef extern from "Python.h":
     ctypedef struct PyObject:
@@ -32,6 +32,7 @@ cdef extern from "Python.h":
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
     PyObject* PyErr_NoMemory() noexcept
     PyObject* PyErr_Occurred() noexcept
+    void PyErr_Clear() noexcept
     int Py_EnterRecursiveCall(const char*) noexcept
     void Py_LeaveRecursiveCall() noexcept
 

@@ -146,3 +146,59 @@ cdef class RecordCodec(_Codec):
         cdef Py_ssize_t after
         value = self.read(data, start, &after)
         return value, after
+
+    def message(self, values, bytes before not None, int32_t sequence_id, bytes after not None, bint is_framed):
+        """A whole message: its length (if it is framed), its head and `values`.
+
+        Args:
+            values: one for each field.
+            before: what stands in the head before the sequence id.
+            after: what stands in the head behind it.
+            is_framed: whether the length stands in front.
+
+        Raises:
+            LocalProtocolError: a value cannot be written; the message has the path of the field.
+        """
+        cdef Output out
+        cdef PyObject* data = NULL
+        cdef tuple record = values if type(values) is tuple else tuple(values)
+        if len(record) != len(self.fields):
+            raise LocalProtocolError(self.refused(record, ValueError("wrong number of values")))
+        if open_output(&out, self.protocol, self.bounds.max_depth) == 0:
+            if write_message(&out, self, record, before, sequence_id, after, is_framed) == 0:
+                data = bytes_of(&out)
+            close_output(&out)
+        if data == NULL:
+            try:
+                reraise()
+            except WRITE_ERRORS as error:
+                raise LocalProtocolError(self.refused(record, error)) from error
+        packed = <object>data
+        DECREF(data)
+        return packed
+
+
+cdef int write_message(
+    Output* out, RecordCodec codec, tuple record, bytes before, int32_t sequence_id, bytes after, bint is_framed
+) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(<PyObject*>before), rest = PyBytes_GET_SIZE(<PyObject*>after)
+    if need(out, size + rest + ROOM) < 0:
+        return -1
+    out.p += 4 if is_framed else 0
+    copy_bytes(out.p, PyBytes_AS_STRING(<PyObject*>before), size)
+    out.p += size
+    if out.protocol == IN_BINARY:
+        put_32(out.p, <uint32_t>sequence_id)
+        out.p += 4
+    else:
+        put_varint(out, <uint32_t>sequence_id)
+    copy_bytes(out.p, PyBytes_AS_STRING(<PyObject*>after), rest)
+    out.p += rest
+    if write_fields(out, &codec.plan.layout, <PyObject*>record) < 0:
+        return -1
+    if out.p - out.start > 0x7FFFFFFF:
+        PyErr_SetString(OVERFLOW_ERROR, "a message is too long for a frame")
+        return -1
+    if is_framed:
+        put_32(out.start, <uint32_t>(out.p - out.start - 4))
+    return 0
