@@ -1,10 +1,11 @@
 """idlrt, the runtime that generated stubs run on.
 
-`encode` and `decode` turn values into bytes and back, `Server` serves handlers, generated clients call.
+`encode` and `decode` turn values into bytes and back (`codec`, if there are many), `Server` serves handlers,
+generated clients call.
 """
 
 from idlrt.core import request_metadata
-from idlrt.door import decode, encode
+from idlrt.door import codec, decode, encode
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -47,6 +48,7 @@ __all__ = [
     "Server",
     "Unknown",
     "__version__",
+    "codec",
     "decode",
     "encode",
     "request_metadata",

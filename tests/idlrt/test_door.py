@@ -32,6 +32,24 @@ def test_a_value_becomes_bytes_and_comes_back():
     assert idlrt.decode(Broke, idlrt.encode(Broke(why="so"))) == Broke(why="so")
 
 
+@pytest.mark.parametrize("protocol", ["binary", "compact", "json"])
+def test_a_codec_does_it_many_times(protocol):
+    codec = idlrt.codec(Point, protocol=protocol)
+    data = codec.encode(Point(x=5))
+
+    assert data == idlrt.encode(Point(x=5), protocol=protocol)
+    assert codec.decode_whole(data) == idlrt.decode(Point, data, protocol=protocol) == Point(x=5)
+    assert codec is idlrt.codec(Point, protocol=protocol)
+    with pytest.raises(RemoteProtocolError, match=f"cannot read Point: it ends at offset {len(data)}, 1 bytes follow"):
+        codec.decode_whole(data + b"x")
+
+
+def test_a_codec_has_limits():
+    data = idlrt.encode(Broke(why="much too long"))
+    with pytest.raises(RemoteProtocolError, match=r"cannot read Broke\.why: 13 at offset 7 is over .* max_string=10"):
+        idlrt.codec(Broke, limits=idlrt.Limits(max_string=10)).decode_whole(data)
+
+
 def test_bytes_that_go_on_are_refused():
     with pytest.raises(RemoteProtocolError, match="cannot read Point: it ends at offset 8, 2 bytes follow"):
         idlrt.decode(Point, DATA + b"xx")

@@ -11,6 +11,7 @@ from idlrt.wire._tables import TableProtocol
 from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire._walk_writer import WalkWriter
 from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
+from idlrt.wire.faults import goes_on
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
 
 __all__ = ["WalkProtocol"]
@@ -62,6 +63,13 @@ class _StructCodec(Generic[T]):
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
         """See `StructCodec.decode`."""
         return self._reader.read(self._read, self._label, data, start)
+
+    def decode_whole(self, data: bytes, /) -> T:
+        """See `StructCodec.decode_whole`."""
+        value, end = self.decode(data)
+        if end != len(data):
+            raise goes_on(self._label, end, len(data))
+        return value
 
 
 class _RecordCodec:

@@ -23,7 +23,7 @@ from idlrt.wire._tables import TableProtocol
 from idlrt.wire._walk_reader import Read as Walk
 from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
-from idlrt.wire.faults import Fault, whole
+from idlrt.wire.faults import Fault, goes_on, whole
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, MessageHead, RecordCodec
 from idlrt.wire.types import MessageKind
 
@@ -187,6 +187,13 @@ class _Codec(Generic[T]):
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
         """See `StructCodec.decode`."""
         return self._reading.decode(data, start)
+
+    def decode_whole(self, data: bytes, /) -> T:
+        """See `StructCodec.decode_whole`."""
+        value, end = self.decode(data)
+        if end != len(data):
+            raise goes_on(self._cls.__name__, end, len(data))
+        return value
 
 
 class _RecordCodec:

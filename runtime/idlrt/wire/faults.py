@@ -21,6 +21,7 @@ __all__ = [
     "at_value",
     "bad_text",
     "bad_union",
+    "goes_on",
     "missing",
     "out_of_range",
     "over_limit",
@@ -57,6 +58,11 @@ def whole(fault: Fault, root: str) -> RemoteProtocolError:
         root: what was to be read, for example the name of a class.
     """
     return RemoteProtocolError(f"cannot read {root}{''.join(reversed(fault.path))}: {fault.what}")
+
+
+def goes_on(root: str, end: int, size: int) -> RemoteProtocolError:
+    """The error for `size` bytes that should be one value, which ends at the offset `end`."""
+    return RemoteProtocolError(f"cannot read {root}: it ends at offset {end}, {size - end} bytes follow")
 
 
 # Steps of a path.

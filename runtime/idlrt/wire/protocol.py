@@ -75,6 +75,14 @@ class StructCodec(Protocol[T]):
         """
         ...
 
+    def decode_whole(self, data: bytes, /) -> T:
+        """The value that `data` holds, all of it.
+
+        Raises:
+            RemoteProtocolError: as `decode`, or bytes go on after the value.
+        """
+        ...
+
 
 class RecordCodec(Protocol):
     """Reads and writes fields that have no class: the arguments of a call, or its result."""
