@@ -1,56 +1,93 @@
-"""The codec: values to bytes and back."""
+"""The codecs: values to bytes and back, in each wire protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
+import msgspec
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated
+from thrift.protocol.TCompactProtocol import TCompactProtocolAccelerated
+from thrift.protocol.TJSONProtocol import TJSONProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 from thriftpy2.protocol import TCyBinaryProtocol
 from thriftpy2.protocol.binary import TBinaryProtocol as Thriftpy2Binary
+from thriftpy2.protocol.compact import TCompactProtocol as Thriftpy2Compact
 from thriftpy2.transport.memory import TCyMemoryBuffer
 from thriftpy2.transport.memory import TMemoryBuffer as Thriftpy2Buffer
 
 from benchmarks.stubs import apache, ours, theirs
 from benchmarks.table import Table, measure, middle, progress, unit
-from idlrt.wire import BinaryProtocol
+from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, backend
 
 __all__ = ["run"]
 
-OURS, CYTHON, PURE = "idlrt", "thriftpy2 C", "thriftpy2 pure"
-APACHE_C, APACHE = "Apache C", "Apache pure"
+OURS, PURE = "idlrt", "idlrt pure"
+THRIFTPY2, THRIFTPY2_PURE, APACHE = "thriftpy2", "thriftpy2 pure", "Apache"
+MSGPACK = "MessagePack"
 
-NOTE = f"""CPU time per value; each cell is the best of its rounds, and the median in brackets. `{OURS}` is pure Python.
-The first two columns are ours divided by theirs, of the best: the targets are at most 1.5 and at most 0.2.
-`thriftpy2 C` keeps its buffer and protocol from value to value, which is the fastest that it can do."""
+Make = Callable[[Callable[[str], Any]], Any]
+Candidates = dict[str, Callable[[], object]]
+
+NOTE = """CPU time per value. A ratio says how many times as long as `idlrt` the other takes: of the best of all rounds,
+and of their medians in brackets. Times are the best, and the median in brackets. `idlrt` is its codec object
+(`idlrt.codec`); this one is the {backend} one. {more}"""
+
+BINARY_NOTE = """The peers are their C code: `thriftpy2` keeps its buffer and protocol from value to value, which is
+the fastest that it can do; `Apache` is `TBinaryProtocolAccelerated`; `MessagePack` is msgspec's own, of the same
+`msgspec.Struct`s. Targets: 8 and 5 (encode and decode) for thriftpy2, 4 and 3 for Apache, 1 for MessagePack."""
+PURE_NOTE = "The codecs without a C compiler, and thriftpy2's in pure Python."
+COMPACT_NOTE = "`thriftpy2` has this protocol in Python only; `Apache` is `TCompactProtocolAccelerated`."
+JSON_NOTE = "`Apache` has this protocol in Python only; thriftpy2's writes whole messages only, and is left out."
 
 
-def run(folder: Path, *, rounds: int = 60) -> Table:
-    """Measure everything.
+def run(folder: Path, *, rounds: int = 40) -> str:
+    """Measure everything; the tables as text.
 
     Args:
         folder: for the stubs.
     """
-    head = ["codec", f"{OURS} / {CYTHON}", f"{OURS} / {PURE}", OURS, CYTHON, PURE, APACHE_C, APACHE]
-    table = Table("Codec", head, NOTE)
-    for title, name, make in _cases():
-        for action, candidates in (("encode", _encoders), ("decode", _decoders)):
-            progress(f"{action} {title}")
-            times = measure(candidates(ours(folder), name, make), rounds=rounds)
-            best = {each: min(values) for each, values in times.items()}
-            cells = [f"{unit(best[each])} ({unit(middle(times[each]))})" for each in head[3:]]
-            ratios = [f"{best[OURS] / best[CYTHON]:.2f}", f"{best[OURS] / best[PURE]:.2f}"]
-            table.add(f"{action} {title}", *ratios, *cells)
+    stubs = ours(folder)
+    tables = [
+        _table("Codec, binary", (THRIFTPY2, APACHE, MSGPACK), OURS, BINARY_NOTE, partial(_binary, stubs), rounds),
+        _table("Codec, binary, without C", (THRIFTPY2_PURE,), PURE, PURE_NOTE, partial(_pure, stubs), rounds // 4),
+        _table("Codec, compact", (THRIFTPY2, APACHE), OURS, COMPACT_NOTE, partial(_compact, stubs), rounds // 2),
+        _table("Codec, JSON", (APACHE,), OURS, JSON_NOTE, partial(_json, stubs), rounds // 4),
+    ]
+    return "\n".join(map(str, tables))
+
+
+def _table(
+    title: str,
+    peers: tuple[str, ...],
+    mine: str,
+    note: str,
+    candidates: Callable[[str, Make], tuple[Candidates, Candidates]],
+    rounds: int,
+) -> Table:
+    head = ["", *[f"{peer} / {mine}" for peer in peers], mine, *peers]
+    table = Table(title, head, NOTE.format(backend=backend if mine == OURS else "pure", more=note))
+    for what, name, make in _cases():
+        for action, found in zip(("encode", "decode"), candidates(name, make), strict=True):
+            progress(f"{title}: {action} {what}")
+            times = measure(found, rounds=rounds)
+            ratios = [_ratio(times[peer], times[mine]) for peer in peers]
+            table.add(f"{action} {what}", *ratios, *[_cell(times[each]) for each in (mine, *peers)])
     return table
 
 
-Classes = Callable[[str], Any]
+def _ratio(theirs: list[float], mine: list[float]) -> str:
+    return f"{min(theirs) / min(mine):.1f} ({middle(theirs) / middle(mine):.1f})"
 
 
-def _cases() -> list[tuple[str, str, Callable[[Classes], Any]]]:
-    def small(cls: Classes, number: int = 0) -> Any:
+def _cell(times: list[float]) -> str:
+    return f"{unit(min(times))} ({unit(middle(times))})"
+
+
+def _cases() -> list[tuple[str, str, Make]]:
+    def small(cls: Callable[[str], Any], number: int = 0) -> Any:
         return cls("Small")(
             id=1_234_567 + number,
             name="Ada Lovelace",
@@ -60,10 +97,10 @@ def _cases() -> list[tuple[str, str, Callable[[Classes], Any]]]:
             counts={"logins": 42, "posts": 7},
         )
 
-    def many(cls: Classes) -> Any:
+    def many(cls: Callable[[str], Any]) -> Any:
         return cls("Many")(items=[small(cls, number) for number in range(100)])
 
-    def numbers(cls: Classes) -> Any:
+    def numbers(cls: Callable[[str], Any]) -> Any:
         return cls("Numbers")(
             integers=list(range(10**9, 10**9 + 100)),
             reals=[number / 3 for number in range(100)],
@@ -73,77 +110,114 @@ def _cases() -> list[tuple[str, str, Callable[[Classes], Any]]]:
     return [("small struct", "Small", small), ("list of 100", "Many", many), ("numbers", "Numbers", numbers)]
 
 
-def _encoders(stubs: Any, name: str, make: Callable[[Classes], Any]) -> dict[str, Callable[[], object]]:
-    value = make(lambda each: getattr(stubs, each))
-    encode = BinaryProtocol().struct(getattr(stubs, name)).encode
-    their_value = make(lambda each: getattr(theirs(), each))
-    apache_value = make(apache.__getitem__)
-    buffer = TCyMemoryBuffer()
-    write_struct = TCyBinaryProtocol(buffer).write_struct
-
-    def cython() -> bytes:
-        write_struct(their_value)
-        data: bytes = buffer.getvalue()
-        buffer.clean()
-        return data
-
-    def pure() -> bytes:
-        buffer = Thriftpy2Buffer()
-        Thriftpy2Binary(buffer).write_struct(their_value)
-        return bytes(buffer.getvalue())
-
-    def apache_c() -> bytes:
-        buffer = TMemoryBuffer()
-        apache_value.write(TBinaryProtocolAccelerated(buffer, fallback=False))
-        return bytes(buffer.getvalue())
-
-    def apache_pure() -> bytes:
-        buffer = TMemoryBuffer()
-        apache_value.write(TBinaryProtocol(buffer))
-        return bytes(buffer.getvalue())
-
-    found = {
-        OURS: lambda: encode(value),
-        CYTHON: cython,
-        PURE: pure,
-        APACHE_C: apache_c,
-        APACHE: apache_pure,
-    }
-    assert {each() for each in found.values()} == {encode(value)}
-    return found
+# Each gives what encodes and what decodes; all that encode give the same bytes, and all values are equal.
 
 
-def _decoders(stubs: Any, name: str, make: Callable[[Classes], Any]) -> dict[str, Callable[[], object]]:
-    value = make(lambda each: getattr(stubs, each))
-    codec = BinaryProtocol().struct(getattr(stubs, name))
+def _binary(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
+    value = make(partial(getattr, stubs))
+    codec = BinaryProtocol().struct(type(value))
     data = codec.encode(value)
-    decode = codec.decode
-    their_class, apache_class = getattr(theirs(), name), apache[name]
-    buffer = TCyMemoryBuffer()
-    read_struct = TCyBinaryProtocol(buffer).read_struct
+    writing, reading = TCyMemoryBuffer(), TCyMemoryBuffer()
+    write_struct = TCyBinaryProtocol(writing).write_struct
+    read_struct = TCyBinaryProtocol(reading).read_struct
+    their_value = make(partial(getattr, theirs()))
+    their_class = type(their_value)
 
-    def cython() -> Any:
-        buffer.setvalue(data)
+    def encode() -> bytes:
+        write_struct(their_value)
+        encoded: bytes = writing.getvalue()
+        writing.clean()
+        return encoded
+
+    def decode() -> Any:
+        reading.setvalue(data)
         made = their_class()
         read_struct(made)
         return made
 
-    def pure() -> Any:
+    apache_encode, apache_decode = _apache(partial(TBinaryProtocolAccelerated, fallback=False), make, data)
+    packed = msgspec.msgpack.encode(value)
+    packing, unpacking = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(type(value))
+    encoders = {OURS: partial(codec.encode, value), THRIFTPY2: encode, APACHE: apache_encode}
+    decoders = {OURS: partial(codec.decode_whole, data), THRIFTPY2: decode, APACHE: apache_decode}
+    _check(encoders, decoders, value, data)
+    encoders[MSGPACK], decoders[MSGPACK] = partial(packing.encode, value), partial(unpacking.decode, packed)
+    assert decoders[MSGPACK]() == value
+    return encoders, decoders
+
+
+def _pure(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
+    value = make(partial(getattr, stubs))
+    codec = BinaryProtocol(backend="pure").struct(type(value))
+    return _plain(PURE, THRIFTPY2_PURE, codec, value, Thriftpy2Binary, make)
+
+
+def _compact(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
+    value = make(partial(getattr, stubs))
+    codec = CompactProtocol().struct(type(value))
+    encoders, decoders = _plain(OURS, THRIFTPY2, codec, value, Thriftpy2Compact, make)
+    data = codec.encode(value)
+    encoders[APACHE], decoders[APACHE] = _apache(partial(TCompactProtocolAccelerated, fallback=False), make, data)
+    _check(encoders, decoders, value, data)
+    return encoders, decoders
+
+
+def _json(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
+    value = make(partial(getattr, stubs))
+    codec = JsonProtocol().struct(type(value))
+    data = codec.encode(value)
+    apache_encode, apache_decode = _apache(TJSONProtocol, make, data)
+    encoders = {OURS: partial(codec.encode, value), APACHE: apache_encode}
+    decoders = {OURS: partial(codec.decode_whole, data), APACHE: apache_decode}
+    _check(encoders, decoders, value, data)
+    return encoders, decoders
+
+
+def _plain(mine: str, peer: str, codec: Any, value: Any, protocol: Any, make: Make) -> tuple[Candidates, Candidates]:
+    """Our codec, and thriftpy2's protocol in Python."""
+    data = codec.encode(value)
+    their_value = make(partial(getattr, theirs()))
+    their_class = type(their_value)
+
+    def encode() -> bytes:
+        buffer = Thriftpy2Buffer()
+        protocol(buffer).write_struct(their_value)
+        return bytes(buffer.getvalue())
+
+    def decode() -> Any:
         made = their_class()
-        Thriftpy2Binary(Thriftpy2Buffer(data)).read_struct(made)
+        protocol(Thriftpy2Buffer(data)).read_struct(made)
         return made
 
-    def apache_c() -> Any:
-        made = apache_class()
-        made.read(TBinaryProtocolAccelerated(TMemoryBuffer(data), fallback=False))
+    encoders: Candidates = {mine: partial(codec.encode, value), peer: encode}
+    decoders: Candidates = {mine: partial(codec.decode_whole, data), peer: decode}
+    _check(encoders, decoders, value, data)
+    return encoders, decoders
+
+
+def _apache(protocol: Any, make: Make, data: bytes) -> tuple[Callable[[], bytes], Callable[[], Any]]:
+    value = make(apache.__getitem__)
+    cls = type(value)
+
+    def encode() -> bytes:
+        buffer = TMemoryBuffer()
+        value.write(protocol(buffer))
+        return bytes(buffer.getvalue())
+
+    def decode() -> Any:
+        made = cls()
+        made.read(protocol(TMemoryBuffer(data)))
         return made
 
-    def apache_pure() -> Any:
-        made = apache_class()
-        made.read(TBinaryProtocol(TMemoryBuffer(data)))
-        return made
+    assert decode() == value
+    return encode, decode
 
-    assert decode(data)[0] == value
-    assert cython() == pure() == make(lambda each: getattr(theirs(), each))
-    assert apache_c() == apache_pure() == make(apache.__getitem__)
-    return {OURS: lambda: decode(data), CYTHON: cython, PURE: pure, APACHE_C: apache_c, APACHE: apache_pure}
+
+def _check(encoders: Candidates, decoders: Candidates, value: Any, data: bytes) -> None:
+    for name, encode in encoders.items():
+        assert encode() == data, f"{name} writes other bytes"
+    for name, decode in decoders.items():
+        found = decode()
+        assert {each: getattr(found, each) for each in type(value).__struct_fields__ if each != "items"} == {
+            each: getattr(value, each) for each in type(value).__struct_fields__ if each != "items"
+        }, f"{name} reads another value"

@@ -12,6 +12,7 @@ import uuid
 from typing import Final
 
 from idlrt.wire._binary_layout import MINIMUM_SIZES
+from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import bad_text, over_limit, too_short
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
@@ -29,8 +30,8 @@ _unpack_map: Final = struct.Struct(">BBI").unpack_from
 _END = (0, 0)
 
 
-class BinaryInput:
-    """See `idlrt.wire._walk_reader.Input`."""
+class BinaryInput(Input):
+    """See `idlrt.wire._walk_primitives.Input`."""
 
     MINIMUM = MINIMUM_SIZES
     CLOSES_FIELDS = False

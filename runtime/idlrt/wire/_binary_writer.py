@@ -31,7 +31,7 @@ from typing import Any, TypeAlias
 from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
-from idlrt.wire._walk_writer import bytes_of
+from idlrt.wire._walk_primitives import bytes_of
 
 __all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 

@@ -1,4 +1,4 @@
-"""Primitives of reading the compact protocol. See `_walk_reader.Input` for what each does.
+"""Primitives of reading the compact protocol. See `_walk_primitives.Input` for what each does.
 
 Apache's C++ and Java libraries cut a number that is too large for its field to the field's bits without a word,
 Apache's Python hands it on as it is. No writer ever writes one, so here it is a fault.
@@ -14,6 +14,7 @@ from typing import Final
 
 from idlrt.wire import _compact_layout as layout
 from idlrt.wire._compact_layout import TRUE, TYPES, unzigzag
+from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import bad_text, out_of_range, over_limit, over_long, too_short
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
@@ -27,8 +28,8 @@ _FIXED: Final[dict[int, int]] = {TypeId.I8: 1, TypeId.DOUBLE: 8, TypeId.UUID: 16
 _BOOL, _STRING = TypeId.BOOL, TypeId.STRING
 
 
-class CompactInput:
-    """See `idlrt.wire._walk_reader.Input`."""
+class CompactInput(Input):
+    """See `idlrt.wire._walk_primitives.Input`."""
 
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = False

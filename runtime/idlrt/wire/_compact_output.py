@@ -1,4 +1,4 @@
-"""Primitives of writing the compact protocol. See `_walk_writer.Output` for what each does.
+"""Primitives of writing the compact protocol. See `_walk_primitives.Output` for what each does.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
@@ -10,7 +10,7 @@ from operator import index
 from typing import Any, Final
 
 from idlrt.wire._compact_layout import CODES, TRUE, varint, zigzag
-from idlrt.wire._walk_writer import bytes_of
+from idlrt.wire._walk_primitives import Output, bytes_of
 from idlrt.wire.protocol import Limits
 
 __all__ = ["CompactOutput"]
@@ -19,8 +19,8 @@ _pack_double: Final = struct.Struct("<d").pack
 _FALSE: Final = 2
 
 
-class CompactOutput:
-    """See `idlrt.wire._walk_writer.Output`."""
+class CompactOutput(Output):
+    """See `idlrt.wire._walk_primitives.Output`."""
 
     CLOSES_FIELDS = False
 

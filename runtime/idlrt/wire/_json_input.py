@@ -1,4 +1,4 @@
-"""Primitives of reading Thrift's JSON. See `_walk_reader.Input` for what each does.
+"""Primitives of reading Thrift's JSON. See `_walk_primitives.Input` for what each does.
 
 White space may stand between any two tokens. Numbers are as long as their types need, not longer: what Python
 makes of a million digits takes hours.
@@ -15,6 +15,7 @@ from typing import Final
 from idlrt.wire import _json_layout as layout
 from idlrt.wire._json_layout import AFTER, BEFORE, IS_KEY, TYPES, Context
 from idlrt.wire._json_text import MOST_OF_REAL, binary_of, double_of, string_end, text_of, uuid_of
+from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import out_of_range, too_short, unexpected
 from idlrt.wire.protocol import Limits
 
@@ -31,8 +32,8 @@ _WHOLE: Final = re.compile(rb"-?[0-9]++")
 _MOST_OF_WHOLE = 20
 
 
-class JsonInput:
-    """See `idlrt.wire._walk_reader.Input`."""
+class JsonInput(Input):
+    """See `idlrt.wire._walk_primitives.Input`."""
 
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = True

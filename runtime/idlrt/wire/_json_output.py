@@ -1,4 +1,4 @@
-"""Primitives of writing Thrift's JSON. See `_walk_writer.Output` for what each does.
+"""Primitives of writing Thrift's JSON. See `_walk_primitives.Output` for what each does.
 
 It is what Apache's Python library writes, byte for byte, except where that is no JSON: control characters are
 escaped, and numbers that are not finite are quoted, both as Apache's C++ and Java libraries have it.
@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.wire._json_layout import AFTER, BEFORE, IS_KEY, NAMES, Context
-from idlrt.wire._walk_writer import bytes_of
+from idlrt.wire._walk_primitives import Output, bytes_of
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
@@ -39,8 +39,8 @@ def quoted(text: str) -> bytes:
     return msgspec.json.encode(text if text.__class__ is str else str.__str__(text))
 
 
-class JsonOutput:
-    """See `idlrt.wire._walk_writer.Output`."""
+class JsonOutput(Output):
+    """See `idlrt.wire._walk_primitives.Output`."""
 
     CLOSES_FIELDS = True
 

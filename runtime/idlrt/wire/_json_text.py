@@ -29,6 +29,7 @@ _PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE: Final = re.compile(rf"\\(?:({_PAIR}|u[0-9a-fA-F]{{4}})|(.?))", re.DOTALL)
 _REAL: Final = re.compile(rb"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _BASE64: Final = re.compile(rb"([A-Za-z0-9+/]*+)={0,2}")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _NOT_FINITE: Final = {b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf}
 _SIMPLE: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -113,7 +114,7 @@ def uuid_of(data: bytes, has_escapes: bool, offset: int) -> uuid.UUID:
     """The uuid for which a string stands. See `text_of`."""
     try:
         text = unescaped(data, offset) if has_escapes else data.decode()
-        if len(text) != 36:
+        if not _UUID.fullmatch(text):  # Python takes many other forms
             raise ValueError
         return uuid.UUID(text)
     except ValueError:

@@ -23,8 +23,8 @@ class WalkProtocol(TableProtocol):
     """A `TableProtocol` over primitives.
 
     Attributes:
-        INPUT: the class of `_walk_reader.Input`, made of `(data, offset, limits)`.
-        OUTPUT: the class of `_walk_writer.Output`, made of `(limits)`.
+        INPUT: the class of `_walk_primitives.Input`, made of `(data, offset, limits)`.
+        OUTPUT: the class of `_walk_primitives.Output`, made of `(limits)`.
     """
 
     INPUT: ClassVar[type[Any]]

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.spec import BaseType, EnumType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union
 from idlrt.wire._binary_layout import type_id
+from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import (
     Fault,
     at_element,
@@ -38,74 +39,9 @@ from idlrt.wire.faults import (
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
-__all__ = ["Input", "Read", "WalkReader"]
+__all__ = ["Read", "WalkReader", "empty_union"]
 
 _STRUCT, _MAP, _SET, _LIST = int(TypeId.STRUCT), int(TypeId.MAP), int(TypeId.SET), int(TypeId.LIST)
-
-
-class Input(Protocol):
-    """Bytes that are read from the front. Types are numbers of `TypeId`, and others where the bytes say so.
-
-    Every method raises a `Fault` where the bytes do not go on as the protocol has it. After that nothing
-    more may be asked.
-
-    Attributes:
-        offset: what is read next.
-        end: where the bytes end.
-        depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
-        MINIMUM: type → bytes that a value of it takes at least, as an element; knows all types there are.
-        CLOSES_FIELDS: whether `end_field` does anything.
-    """
-
-    offset: int
-    end: int
-    depth: int
-    MINIMUM: ClassVar[dict[int, int]]
-    CLOSES_FIELDS: ClassVar[bool]
-
-    def begin_struct(self) -> int:
-        """A struct begins; answers what `end_struct` wants back."""
-        ...
-
-    def field(self) -> tuple[int, int]:
-        """The head of the next field: type and id. `(0, ...)` at the end of the struct, which stays unread."""
-        ...
-
-    def end_field(self) -> None:
-        """The value of a field has been read."""
-        ...
-
-    def end_struct(self, state: int) -> None:
-        """Pass the end of the struct that `field` saw."""
-        ...
-
-    def list_head(self) -> tuple[int, int]:
-        """The head of a list or set: the type of the elements, and how many there are."""
-        ...
-
-    def end_list(self) -> None:
-        """All elements have been read."""
-        ...
-
-    def map_head(self) -> tuple[int, int, int]:
-        """The head of a map: the types of keys and values, and how many pairs there are."""
-        ...
-
-    def end_map(self) -> None:
-        """All pairs have been read."""
-        ...
-
-    def read_field_bool(self) -> bool:
-        """A boolean that is the value of a field."""
-        ...
-
-    def read_bool(self) -> bool:
-        """A boolean that is an element, a key or a value."""
-        ...
-
-    def skip(self, type: int, is_field: bool) -> None:
-        """Pass a value of a type that is neither struct nor container."""
-        ...
 
 
 Read: TypeAlias = Callable[[Any], Any]
@@ -118,8 +54,7 @@ class WalkReader:
     """Makes the functions that read, and keeps those of classes.
 
     Args:
-        primitives: the class of `Input`. It also has `read_i8`, `read_i16`, `read_i32`, `read_i64`, `read_double`,
-            `read_string`, `read_binary` and `read_uuid`, which read one scalar each.
+        primitives: the class of `Input`.
         limits: what is accepted.
     """
 
@@ -210,46 +145,42 @@ class WalkReader:
         self, fields: Sequence[Field[Any]], keys: dict[int, str]
     ) -> Callable[[Input, dict[str, Any]], bool]:
         """What reads all fields to the end of a struct, each under its key; answers whether some were unknown."""
-        known = {(type_id(field.type), field.id): (keys[field.id], self._field(field)) for field in fields}
-        find, most = known.get, self._limits.max_depth
+        known = {
+            (type_id(field.type), field.id): (keys[field.id], self._field(field), at_field(field.name))
+            for field in fields
+        }
+        find, most, closes = known.get, self._limits.max_depth, self._primitives.CLOSES_FIELDS
 
         def read(source: Input, values: dict[str, Any]) -> bool:
             has_unknown = False
             next_field = source.field
-            while True:
-                head = next_field()
-                found = find(head)
+            found = None  # the field that is being read
+            try:
+                while True:
+                    head = next_field()
+                    found = find(head)
+                    if found is not None:
+                        values[found[0]] = found[1](source)
+                        if closes:
+                            source.end_field()
+                        found = None
+                    elif head[0]:
+                        has_unknown = True
+                        _skip_field(source, head, most)
+                    else:
+                        return has_unknown
+            except Fault as fault:
                 if found is not None:
-                    values[found[0]] = found[1](source)
-                elif head[0]:
-                    has_unknown = True
-                    try:
-                        _skip(source, head[0], source.depth, most, is_field=True)
-                        source.end_field()
-                    except Fault as fault:
-                        fault.path.append(at_field(f"field {head[1]}"))
-                        raise
-                else:
-                    return has_unknown
+                    fault.path.append(found[2])
+                raise
 
         return read
 
     def _field(self, field: Field[Any]) -> Read:
-        is_bool = isinstance(field.type, BaseType) and field.type.name == "bool"
-        read: Read = self._primitives.read_field_bool if is_bool else self._value(field.type)
-        step, closes = at_field(field.name), self._primitives.CLOSES_FIELDS
-
-        def read_field(source: Input) -> Any:
-            try:
-                value = read(source)
-                if closes:
-                    source.end_field()
-            except Fault as fault:
-                fault.path.append(step)
-                raise
-            return value
-
-        return read_field
+        if isinstance(field.type, BaseType) and field.type.name == "bool":
+            read: Read = self._primitives.read_field_bool
+            return read
+        return self._value(field.type)
 
     def _value(self, type: Type[Any]) -> Read:
         match type:
@@ -357,6 +288,15 @@ def empty_union(cls: Any) -> Any:
     union = cls(**{name: msgspec.UNSET})
     setattr(union, name, None)
     return union
+
+
+def _skip_field(source: Input, head: tuple[int, int], most: int) -> None:
+    try:
+        _skip(source, head[0], source.depth, most, is_field=True)
+        source.end_field()
+    except Fault as fault:
+        fault.path.append(at_field(f"field {head[1]}"))
+        raise
 
 
 def _skip(source: Any, type: int, depth: int, most: int, *, is_field: bool) -> None:

@@ -8,84 +8,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
 from idlrt.wire._binary_layout import type_id
+from idlrt.wire._walk_primitives import Output
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
-__all__ = ["Output", "WalkWriter", "Write", "bytes_of"]
-
-
-class Output(Protocol):
-    """Bytes that are written one after the other. Types are numbers of `TypeId`.
-
-    Attributes:
-        depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
-        CLOSES_FIELDS: whether `end_field` does anything.
-    """
-
-    depth: int
-    CLOSES_FIELDS: ClassVar[bool]
-
-    def begin_struct(self) -> int:
-        """A struct begins; answers what `end_struct` wants back."""
-        ...
-
-    def field(self, type: int, id: int) -> None:
-        """The head of a field that is no boolean."""
-        ...
-
-    def write_field_bool(self, id: int, value: Any) -> None:
-        """A whole field that is a boolean."""
-        ...
-
-    def end_field(self) -> None:
-        """The value of a field, a boolean too, has been written."""
-        ...
-
-    def end_struct(self, state: int) -> None:
-        """All fields have been written."""
-        ...
-
-    def begin_list(self, element: int, length: int) -> None:
-        """The head of a list or set."""
-        ...
-
-    def end_list(self) -> None:
-        """All elements have been written."""
-        ...
-
-    def begin_map(self, key: int, value: int, length: int) -> None:
-        """The head of a map."""
-        ...
-
-    def end_map(self) -> None:
-        """All pairs have been written."""
-        ...
-
-    def taken(self) -> bytes:
-        """Everything that was written."""
-        ...
+__all__ = ["WalkWriter", "Write"]
 
 
 Write: TypeAlias = Callable[[Any, Any], None]
 """`(Output, value)`"""
 
 
-def bytes_of(value: Any) -> bytes:
-    """The bytes of anything that shows its bytes: arrays and views of numbers too."""
-    return memoryview(value).tobytes()
-
-
 class WalkWriter:
     """Makes the functions that write, and keeps those of classes.
 
     Args:
-        primitives: the class of `Output`. It also has `write_bool` (an element, a key or a value), `write_i8`,
-            `write_i16`, `write_i32`, `write_i64`, `write_double`, `write_string`, `write_binary` and `write_uuid`,
-            which write one scalar each.
+        primitives: the class of `Output`.
         limits: whose `max_depth` holds.
     """
 

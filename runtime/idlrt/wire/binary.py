@@ -126,11 +126,12 @@ class BinaryProtocol(TableProtocol):
 class _Reading:
     """A fast reader, and the walker that explains what the fast one stumbled over."""
 
-    __slots__ = ("_explain", "_label", "_limits", "_walk", "read")
+    __slots__ = ("_label", "_limits", "_make_slow", "_slow", "_walk", "read")
 
-    def __init__(self, read: Read, explain: Callable[[], Walk], label: str, walk: WalkReader, limits: Limits) -> None:
+    def __init__(self, read: Read, make_slow: Callable[[], Walk], label: str, walk: WalkReader, limits: Limits) -> None:
         self.read = read
-        self._explain = explain
+        self._make_slow = make_slow
+        self._slow: Walk | None = None
         self._label = label
         self._walk = walk
         self._limits = limits
@@ -142,7 +143,9 @@ class _Reading:
                 return self.read(data + PADDING, start, end, self._limits.max_depth)
             except _READ_ERRORS:
                 pass  # said better by what follows
-        self._walk.read(self._explain(), self._label, data, start)
+        if self._slow is None:
+            self._slow = self._make_slow()
+        self._walk.read(self._slow, self._label, data, start)
         raise RemoteProtocolError(f"cannot read {self._label}: the two readers of it do not agree; please report this")
 
 

@@ -157,10 +157,9 @@ def _is_whole(value: Any) -> bool:
 
 def _shows_bytes(value: Any) -> bool:
     try:
-        memoryview(value)
+        return memoryview(value).c_contiguous
     except TypeError:
         return False
-    return True
 
 
 def _first(findings: Iterable[str | None]) -> str | None:

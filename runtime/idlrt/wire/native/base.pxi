@@ -36,7 +36,9 @@ cdef extern from "Python.h":
     int Py_EnterRecursiveCall(const char*) noexcept
     void Py_LeaveRecursiveCall() noexcept
 
+    int PyBool_Check(PyObject*) noexcept
     int PyLong_Check(PyObject*) noexcept
+    int PyLong_CheckExact(PyObject*) noexcept
     PyObject* PyLong_FromLongLong(long long) noexcept
     PyObject* PyLong_FromLong(long) noexcept
     long long PyLong_AsLongLong(PyObject*) noexcept
@@ -136,7 +138,7 @@ cdef extern from "bytes.h":
     PyObject* make_object(PyTypeObject*) noexcept
     PyObject* make_exception(PyTypeObject*, PyObject*) noexcept
     int is_tracked(PyObject*) noexcept
-    void put_slot(PyObject*, Py_ssize_t, PyObject*) noexcept
+    void set_slot(PyObject*, Py_ssize_t, PyObject*) noexcept
     PyObject* get_slot(PyObject*, Py_ssize_t) noexcept
     Py_ssize_t RECORD_OFFSET(Py_ssize_t) noexcept
     Py_ssize_t slot_offset(object) noexcept

@@ -19,6 +19,60 @@ cdef inline int next_binary_field(Input* s, Head* head) noexcept:
     s.p += 3
     return 0
 
+cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
+    # `read_fields` for binary. The place in the input stays in a register as long as numbers and text come.
+    cdef const unsigned char* p = s.p
+    cdef const unsigned char* end = s.end
+    cdef PyObject* found
+    cdef Slot* slot
+    cdef int code, expected = 0
+    cdef int16_t id
+    while True:
+        if end - p < 1:
+            return wrong_short(s, p, 1)
+        code = p[0]
+        if code == CODE_STOP:
+            s.p = p + 1
+            return 0
+        if end - p < 3:
+            return wrong_short(s, p + 1, 2)
+        id = signed_16(get_16(p + 1))
+        p += 3
+        slot = find_slot(layout, id, &expected)
+        if slot == NULL or slot.shape.code != code:
+            came.has_unknown = True
+            s.p = p
+            if skip(s, code, s.depth + 1, True) < 0:
+                add_step(s, IN_UNKNOWN, id, NULL)
+                return -1
+            p = s.p
+            continue
+        if slot.shape.kind < STRING and end - p >= SMALLEST[code]:
+            found = make_binary_scalar(p, slot.shape)
+            p += SMALLEST[code]
+        else:
+            s.p = p
+            found = read_binary_string(s) if slot.shape.kind == STRING else read_value(s, slot.shape)
+            p = s.p
+        if found == NULL:
+            add_step(s, IN_FIELD, 0, slot.name)
+            return -1
+        fill_slot(value, slot, found, came)
+
+cdef inline PyObject* read_binary_string(Input* s) noexcept:
+    cdef const unsigned char* p = s.p
+    cdef Py_ssize_t rest = s.end - p - 4, size
+    cdef PyObject* text
+    if rest >= 0:
+        size = get_32(p)
+        if size <= rest and size <= s.bounds.max_string:
+            text = make_text(p + 4, size)
+            if text != NULL:
+                s.p = p + 4 + size
+                return text
+            PyErr_Clear()
+    return read_string(s)  # which says what is wrong
+
 cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
     cdef PyObject* made
     cdef int size = SMALLEST[shape.code]

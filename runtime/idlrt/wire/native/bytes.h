@@ -150,26 +150,75 @@ static inline void copy_bytes(void *to, const void *from, Py_ssize_t size) {
     }
 }
 
-/* Text. */
+/* Text. Most of it is short and ASCII, so up to 32 bytes are looked at as a few words, which overlap. */
+
+#define SHORT_TEXT 32
+#define NOT_ASCII 0x8080808080808080u
+
+typedef struct {
+    uint64_t word[4];
+} ShortText;
+
+static inline uint64_t load_64(const unsigned char *p) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    return word;
+}
+
+static inline uint32_t load_32(const unsigned char *p) {
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return word;
+}
+
+/* The words of 1 to SHORT_TEXT bytes. */
+static inline ShortText load_short(const unsigned char *p, Py_ssize_t size) {
+    ShortText text = {{0, 0, 0, 0}};
+    if (size > 16) {
+        text.word[0] = load_64(p);
+        text.word[1] = load_64(p + 8);
+        text.word[2] = load_64(p + size - 16);
+        text.word[3] = load_64(p + size - 8);
+    } else if (size >= 8) {
+        text.word[0] = load_64(p);
+        text.word[1] = load_64(p + size - 8);
+    } else if (size >= 4) {
+        text.word[0] = load_32(p);
+        text.word[1] = load_32(p + size - 4);
+    } else {
+        text.word[0] = p[0];
+        text.word[1] = p[size / 2];
+        text.word[2] = p[size - 1];
+    }
+    return text;
+}
+
+static inline int is_short_ascii(const ShortText *text) {
+    return ((text->word[0] | text->word[1] | text->word[2] | text->word[3]) & NOT_ASCII) == 0;
+}
 
 static inline int is_ascii(const unsigned char *p, Py_ssize_t size) {
-    uint64_t all = 0, word;
-    while (size >= 8) {
-        memcpy(&word, p, 8);
-        all |= word;
-        p += 8;
-        size -= 8;
-    }
+    uint64_t all = 0;
+    for (; size >= 8; p += 8, size -= 8) all |= load_64(p);
     while (size-- > 0) all |= *p++;
-    return (all & 0x8080808080808080u) == 0;
+    return (all & NOT_ASCII) == 0;
 }
 
 /* A new `str` of `size` bytes of UTF-8, or NULL with an exception. */
 static PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
-    if (IDLRT_LIKELY(size > 1 && is_ascii(p, size))) {
-        PyObject *text = PyUnicode_New(size, 127);
-        if (IDLRT_LIKELY(text != NULL)) copy_bytes(PyUnicode_1BYTE_DATA(text), p, size);
-        return text;
+    if (size > 1) {
+        int plain;
+        if (size <= SHORT_TEXT) {
+            ShortText text = load_short(p, size);
+            plain = is_short_ascii(&text);
+        } else {
+            plain = is_ascii(p, size);
+        }
+        if (IDLRT_LIKELY(plain)) {
+            PyObject *made = PyUnicode_New(size, 127);
+            if (IDLRT_LIKELY(made != NULL)) copy_bytes(PyUnicode_1BYTE_DATA(made), p, size);
+            return made;
+        }
     }
     return PyUnicode_DecodeUTF8((const char *)p, size, NULL); /* shares the texts of a single character */
 }
@@ -178,27 +227,38 @@ static PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
  * A peer that makes keys up only pushes others out. */
 
 #define KEYS_KEPT 1024
-#define KEY_MOST 32
 
 static PyObject *kept_keys[KEYS_KEPT];
 
+static inline size_t place_of(const ShortText *text, Py_ssize_t size) {
+    uint64_t mixed = (text->word[0] + (uint64_t)size) * 0x9E3779B97F4A7C15u;
+    mixed ^= (text->word[1] ^ (mixed >> 32)) * 0xC2B2AE3D27D4EB4Fu;
+    mixed ^= (text->word[2] ^ (mixed >> 32)) * 0x165667B19E3779F9u;
+    mixed ^= (text->word[3] ^ (mixed >> 32)) * 0x27D4EB2F165667C5u;
+    return (size_t)(mixed >> 40) % KEYS_KEPT;
+}
+
 static PyObject *make_key(const unsigned char *p, Py_ssize_t size) {
-    if (size < 2 || size > KEY_MOST) return make_text(p, size);
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (Py_ssize_t i = 0; i < size; i++) hash = (hash ^ p[i]) * 16777619u;
-    PyObject **place = &kept_keys[(hash ^ (hash >> 15)) % KEYS_KEPT];
+    if (size < 2 || size > SHORT_TEXT) return make_text(p, size);
+    ShortText text = load_short(p, size);
+    PyObject **place = &kept_keys[place_of(&text, size)];
     PyObject *kept = *place;
-    if (kept != NULL && PyUnicode_GET_LENGTH(kept) == size && memcmp(PyUnicode_1BYTE_DATA(kept), p, (size_t)size) == 0) {
-        Py_INCREF(kept);
-        return kept;
+    if (kept != NULL && PyUnicode_GET_LENGTH(kept) == size) {
+        ShortText other = load_short(PyUnicode_1BYTE_DATA(kept), size);
+        if (((text.word[0] ^ other.word[0]) | (text.word[1] ^ other.word[1]) | (text.word[2] ^ other.word[2]) |
+             (text.word[3] ^ other.word[3])) == 0) {
+            Py_INCREF(kept);
+            return kept;
+        }
     }
-    PyObject *text = make_text(p, size);
-    if (text != NULL && PyUnicode_IS_COMPACT_ASCII(text)) {
-        Py_INCREF(text);
-        *place = text;
+    if (!is_short_ascii(&text)) return PyUnicode_DecodeUTF8((const char *)p, size, NULL);
+    PyObject *made = make_text(p, size);
+    if (made != NULL) {
+        Py_INCREF(made);
+        *place = made;
         Py_XDECREF(kept);
     }
-    return text;
+    return made;
 }
 
 /* Numbers. */
@@ -237,7 +297,11 @@ static inline int is_tracked(PyObject *value) {
 static PyObject *make_object(PyTypeObject *type) {
     if (!PyType_HasFeature(type, Py_TPFLAGS_HAVE_GC)) return type->tp_alloc(type, 0);
     PyObject *object = (PyObject *)PyObject_GC_New(PyObject, type);
-    if (object != NULL) memset((char *)object + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));
+    if (object != NULL) {
+        PyObject **slot = (PyObject **)((char *)object + sizeof(PyObject)); /* there is nothing else behind the head */
+        PyObject **end = (PyObject **)((char *)object + type->tp_basicsize);
+        while (slot < end) *slot++ = NULL;
+    }
     return object;
 }
 
@@ -246,11 +310,9 @@ static PyObject *make_exception(PyTypeObject *type, PyObject *no_arguments) {
     return type->tp_new(type, no_arguments, NULL);
 }
 
-static inline void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
-    PyObject **slot = (PyObject **)((char *)object + offset);
-    PyObject *before = *slot;
-    *slot = value;
-    Py_XDECREF(before);
+/* Takes `value`; what was in the slot before is not released. */
+static inline void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
+    *(PyObject **)((char *)object + offset) = value;
 }
 
 static inline PyObject *get_slot(PyObject *object, Py_ssize_t offset) {

@@ -20,48 +20,57 @@ cdef class _Codec:
         self.bounds.max_message = min(limits.max_message, 1 << 60)
         return 0
 
-    cdef PyObject* written(self, PyObject* value) noexcept:
-        cdef Output out
-        cdef PyObject* data = NULL
-        if open_output(&out, self.protocol, self.bounds.max_depth) < 0:
-            return NULL
-        if write_fields(&out, &self.plan.layout, value) == 0:
-            data = bytes_of(&out)
-        close_output(&out)
-        return data
 
-    cdef object read(self, object data, Py_ssize_t start, Py_ssize_t* after):
-        # The value that starts at `start`; the offset after it goes to `after`.
-        cdef Py_buffer view
-        if PyBytes_CheckExact(<PyObject*>data):
-            return self.read_from(
-                <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data), PyBytes_GET_SIZE(<PyObject*>data), start, after
-            )
-        if PyObject_GetBuffer(<PyObject*>data, &view, PyBUF_SIMPLE) < 0:
-            reraise()
-        try:
-            return self.read_from(<const unsigned char*>view.buf, view.len, start, after)
-        finally:
-            PyBuffer_Release(&view)
+cdef PyObject* written(_Codec codec, PyObject* value) noexcept:
+    cdef Output out
+    cdef PyObject* data = NULL
+    if open_output(&out, codec.protocol, codec.bounds.max_depth) < 0:
+        return NULL
+    if write_fields(&out, &codec.plan.layout, value) == 0:
+        data = bytes_of(&out)
+    close_output(&out)
+    return data
 
-    cdef object read_from(self, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t* after):
-        cdef Input s
-        cdef PyObject* made
-        if start < 0:
-            raise ValueError(f"an offset is 0 or more, not {start}")
-        if start > size:
-            raise faults.whole(faults.too_short(start, 1, size), self.plan.label)
-        open_input(&s, data, start, size, self.protocol, &self.bounds)
-        if size - start > self.bounds.max_message:
-            fault = faults.over_limit(start, size - start, "max_message", self.bounds.max_message)
-            raise faults.whole(fault, self.plan.label)
-        made = read_struct(&s, &self.plan.layout)
-        if made == NULL:
-            raise error_of(&s, self.plan.label)
-        value = <object>made
-        DECREF(made)
-        after[0] = s.p - s.start
-        return value
+
+cdef inline object read_from(
+    _Codec codec, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t* after
+):
+    cdef Input s
+    cdef PyObject* made
+    if not 0 <= start <= size or size - start > codec.bounds.max_message:
+        raise refused(codec, start, size)
+    open_input(&s, data, start, size, codec.protocol, &codec.bounds)
+    made = read_struct(&s, &codec.plan.layout)
+    if made == NULL:
+        raise error_of(&s, codec.plan.label)
+    value = <object>made
+    DECREF(made)
+    after[0] = s.p - s.start
+    return value
+
+
+cdef object refused(_Codec codec, Py_ssize_t start, Py_ssize_t size):
+    if start < 0:
+        return ValueError(f"an offset is 0 or more, not {start}")
+    if start > size:
+        return faults.whole(faults.too_short(start, 1, size), codec.plan.label)
+    fault = faults.over_limit(start, size - start, "max_message", codec.bounds.max_message)
+    return faults.whole(fault, codec.plan.label)
+
+
+cdef object read(_Codec codec, object data, Py_ssize_t start, Py_ssize_t* after, Py_ssize_t* size):
+    # The value that starts at `start`; the offset after it, and the size of `data`, go to the pointers.
+    cdef Py_buffer view
+    if PyBytes_CheckExact(<PyObject*>data):
+        size[0] = PyBytes_GET_SIZE(<PyObject*>data)
+        return read_from(codec, <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data), size[0], start, after)
+    if PyObject_GetBuffer(<PyObject*>data, &view, PyBUF_SIMPLE) < 0:
+        reraise()
+    try:
+        size[0] = view.len
+        return read_from(codec, <const unsigned char*>view.buf, view.len, start, after)
+    finally:
+        PyBuffer_Release(&view)
 
 
 cdef class StructCodec(_Codec):
@@ -79,7 +88,7 @@ cdef class StructCodec(_Codec):
 
     def encode(self, value, /):
         """See `StructCodec.encode`."""
-        cdef PyObject* data = self.written(<PyObject*>value)
+        cdef PyObject* data = written(self, <PyObject*>value)
         if data == NULL:
             try:
                 reraise()
@@ -91,16 +100,16 @@ cdef class StructCodec(_Codec):
 
     def decode(self, data, Py_ssize_t start=0):
         """See `StructCodec.decode`."""
-        cdef Py_ssize_t after
-        value = self.read(data, start, &after)
+        cdef Py_ssize_t after = 0, size = 0
+        value = read(self, data, start, &after, &size)
         return value, after
 
     def decode_whole(self, data, /):
         """See `StructCodec.decode_whole`."""
-        cdef Py_ssize_t after
-        value = self.read(data, 0, &after)
-        if after != len(data):
-            raise faults.goes_on(self.plan.label, after, len(data))
+        cdef Py_ssize_t after = 0, size = 0
+        value = read(self, data, 0, &after, &size)
+        if after != size:
+            raise faults.goes_on(self.plan.label, after, size)
         return value
 
 
@@ -131,7 +140,7 @@ cdef class RecordCodec(_Codec):
         cdef tuple record = values if type(values) is tuple else tuple(values)
         if len(record) != len(self.fields):
             raise LocalProtocolError(self.refused(record, ValueError("wrong number of values")))
-        data = self.written(<PyObject*>record)
+        data = written(self, <PyObject*>record)
         if data == NULL:
             try:
                 reraise()
@@ -143,8 +152,8 @@ cdef class RecordCodec(_Codec):
 
     def decode(self, data, Py_ssize_t start=0):
         """See `RecordCodec.decode`."""
-        cdef Py_ssize_t after
-        value = self.read(data, start, &after)
+        cdef Py_ssize_t after = 0, size = 0
+        value = read(self, data, start, &after, &size)
         return value, after
 
     def message(self, values, bytes before not None, int32_t sequence_id, bytes after not None, bint is_framed):

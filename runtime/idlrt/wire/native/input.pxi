@@ -35,7 +35,7 @@ cdef struct Input:
     const unsigned char* p
     const unsigned char* end
     Protocol protocol
-    Bounds bounds
+    const Bounds* bounds
     int depth           # structs that may still nest
     bint is_guarded     # whether nesting may go so deep that the stack has to be watched
     int context         # JSON: what comes next
@@ -55,12 +55,17 @@ cdef struct Input:
 cdef int SAFE_DEPTH = 200
 
 cdef void open_input(Input* s, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, Protocol protocol, Bounds* bounds) noexcept:
-    memset(s, 0, sizeof(Input))
+    # Field by field: most of it is for the case that something is wrong.
     s.protocol = protocol
+    s.context = 0
+    s.wrong = FINE
+    s.thing = NULL
+    s.steps = NULL
+    s.count = s.room = 0
     s.start = data
     s.p = data + start
     s.end = data + end
-    s.bounds = bounds[0]
+    s.bounds = bounds
     s.depth = bounds.max_depth
     s.is_guarded = bounds.max_depth > SAFE_DEPTH
 

@@ -13,37 +13,41 @@ cdef PyObject* make_value(Layout* layout) noexcept:
         return make_exception(<PyTypeObject*>layout.cls, <PyObject*>NOTHING)
     return make_object(<PyTypeObject*>layout.cls)
 
-cdef int complete(Input* s, Layout* layout, PyObject* value, bint has_unknown) noexcept:
+cdef int complete(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
     # What did not come gets its default; the class may have the last word.
-    cdef int i, present = 0
-    cdef bint tracked = False
+    if came.count != layout.count and fill_absent(s, layout, value, came) < 0:
+        return -1
+    if came.is_tracked and not layout.is_exception:
+        PyObject_GC_Track(value)
+    if layout.after == NULL or (layout.is_union and (came.count == 1 or (came.count == 0 and came.has_unknown))):
+        return 0
+    return call_after(s, layout, value)
+
+cdef int fill_absent(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
+    cdef int i
     cdef Slot* slot
     cdef PyObject* found
     for i in range(layout.count):
         slot = &layout.slots[i]
-        found = get_slot(value, slot.offset)
-        if found == NULL:
-            if slot.absent == ABSENT_CONSTANT:
-                found = slot.default
-                INCREF(found)
-            elif slot.absent == ABSENT_MADE:
-                found = PyObject_CallNoArgs(slot.default)
-                if found == NULL:
-                    return -1
-            else:
-                s.wrong = MISSING
-                s.at = s.p - 1 - s.start  # where the end of the struct stands
-                INCREF(slot.name)
-                s.thing = slot.name
+        if get_slot(value, slot.offset) != NULL:
+            continue
+        if slot.absent == ABSENT_CONSTANT:
+            found = slot.default
+            INCREF(found)
+        elif slot.absent == ABSENT_MADE:
+            found = PyObject_CallNoArgs(slot.default)
+            if found == NULL:
                 return -1
-            put_slot(value, slot.offset, found)
-        present += found != NONE
-        tracked = tracked or is_tracked(found)
-    if tracked and not layout.is_exception:
-        PyObject_GC_Track(value)
-    if layout.is_union and (present == 1 or (present == 0 and has_unknown)):
-        return 0
-    return call_after(s, layout, value) if layout.after != NULL else 0
+        else:
+            s.wrong = MISSING
+            s.at = s.p - 1 - s.start  # where the end of the struct stands
+            INCREF(slot.name)
+            s.thing = slot.name
+            return -1
+        set_slot(value, slot.offset, found)
+        if is_tracked(found):
+            came.is_tracked = True
+    return 0
 
 cdef int call_after(Input* s, Layout* layout, PyObject* value) noexcept:
     cdef PyObject* answer = PyObject_CallOneArg(layout.after, value)
@@ -105,9 +109,9 @@ cdef PyObject* make_uuid(const unsigned char* data) noexcept:
     if number == NULL:
         DECREF(made)
         return NULL
-    put_slot(made, uuid_int_offset, number)
+    set_slot(made, uuid_int_offset, number)
     INCREF(<PyObject*>SAFE_UNKNOWN)
-    put_slot(made, uuid_safe_offset, <PyObject*>SAFE_UNKNOWN)
+    set_slot(made, uuid_safe_offset, <PyObject*>SAFE_UNKNOWN)
     return made
 
 cdef PyObject* big_number(const unsigned char* data) noexcept:

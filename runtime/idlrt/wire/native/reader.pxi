@@ -20,56 +20,80 @@ cdef inline int next_field(Input* s, Head* head) noexcept:
     else:
         return next_json_field(s, head)
 
+cdef struct Came:
+    # What is known of an object while its slots are filled.
+    int count          # fields that came, each once
+    bint has_unknown   # whether others came too
+    bint is_tracked    # whether the garbage collector has to know it
+
 cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     # A struct, or the tuple of a record.
-    cdef PyObject* value
-    cdef PyObject* found
-    cdef Slot* slot
-    cdef Head head
-    cdef int context, expected = 0
-    cdef bint has_unknown = False
+    cdef PyObject* value = NULL
+    cdef Came came
+    cdef int failed
     if s.depth < 0:
         wrong_limit(s, DEEP, s.p, 0)
         return NULL
     if s.is_guarded and Py_EnterRecursiveCall(" while a value is read") != 0:
         return NULL
     s.depth -= 1
+    came.count = came.has_unknown = came.is_tracked = 0
+    value = make_value(layout)
+    if value != NULL:
+        if s.protocol == IN_BINARY:
+            failed = read_binary_fields(s, layout, value, &came)
+        else:
+            failed = read_fields(s, layout, value, &came)
+        if failed or complete(s, layout, value, &came) < 0:
+            DECREF(value)
+            value = NULL
+    s.depth += 1
+    if s.is_guarded:
+        Py_LeaveRecursiveCall()
+    return value
+
+cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
+    # Fill the slots of `value`, to the end of the struct.
+    cdef PyObject* found
+    cdef Slot* slot
+    cdef Head head
+    cdef int context, expected = 0
     head.code = CODE_STOP
     head.id = 0
     head.is_first = True
-    value = NULL
-    if s.protocol != IN_JSON or open_json_struct(s) == 0:
-        value = make_value(layout)
+    if s.protocol == IN_JSON and open_json_struct(s) < 0:
+        return -1
     context = s.context
-    while value != NULL:
+    while True:
         if next_field(s, &head) < 0:
-            break
+            return -1
         if head.code == CODE_STOP:
-            if complete(s, layout, value, has_unknown) < 0:
-                break
             s.context = context
-            s.depth += 1
-            if s.is_guarded:
-                Py_LeaveRecursiveCall()
-            return value
+            return 0
         slot = find_slot(layout, head.id, &expected)
         if slot == NULL or slot.shape.code != head.code:
-            has_unknown = True
+            came.has_unknown = True
             if skip(s, head.code, s.depth + 1, True) < 0 or close_field(s) < 0:
                 add_step(s, IN_UNKNOWN, head.id, NULL)
-                break
+                return -1
             continue
         found = read_field_value(s, slot.shape)
         if found == NULL or close_field(s) < 0:
             XDECREF(found)
             add_step(s, IN_FIELD, 0, slot.name)
-            break
-        put_slot(value, slot.offset, found)
-    XDECREF(value)
-    s.depth += 1
-    if s.is_guarded:
-        Py_LeaveRecursiveCall()
-    return NULL
+            return -1
+        fill_slot(value, slot, found, came)
+
+cdef inline void fill_slot(PyObject* value, Slot* slot, PyObject* found, Came* came) noexcept:
+    # Takes `found`. Of a field that comes twice the last counts.
+    cdef PyObject* before = get_slot(value, slot.offset)
+    set_slot(value, slot.offset, found)
+    if slot.shape.kind > DOUBLE and is_tracked(found):
+        came.is_tracked = True
+    if before == NULL:
+        came.count += 1
+    else:
+        DECREF(before)
 
 cdef inline PyObject* read_field_value(Input* s, Shape* shape) noexcept:
     cdef PyObject* found
@@ -178,8 +202,8 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
         if width:  # all of them are there: `check_count` looked
             item = make_binary_scalar(s.p, element)
             s.p += width
-        elif element.kind == STRING and s.protocol != IN_JSON:
-            item = read_string(s)
+        elif element.kind == STRING and s.protocol == IN_BINARY:
+            item = read_binary_string(s)
         else:
             item = read_value(s, element)
         if item == NULL or put_item(items, i, item) < 0:
@@ -210,6 +234,7 @@ cdef inline int put_item(PyObject* items, Py_ssize_t i, PyObject* item) noexcept
 cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     cdef Py_ssize_t i, size
     cdef int context, key_code = 0, code = 0, failed
+    cdef bint is_text_key
     cdef PyObject* items
     cdef PyObject* key
     cdef PyObject* item
@@ -226,11 +251,12 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     if size and (key_code != shape.key.code or code != shape.element.code):
         wrong_elements(s, s.p, key_code, shape.key.code, code, shape.element.code)
         return NULL
+    is_text_key = shape.key.kind == STRING and s.protocol != IN_JSON
     items = make_dict(size)
     if items == NULL:
         return NULL
     for i in range(size):
-        key = read_key(s) if shape.key.kind == STRING and s.protocol != IN_JSON else read_value(s, shape.key)
+        key = read_key(s) if is_text_key else read_value(s, shape.key)
         if key == NULL:
             add_step(s, IN_KEY, i, NULL)
             break

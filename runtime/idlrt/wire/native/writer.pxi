@@ -16,6 +16,8 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
     context = out.context
     if layout.is_union and check_union(layout, value) < 0:
         return -1
+    if is_plain and out.protocol == IN_BINARY:
+        return write_binary_fields(out, layout, value)
     for i in range(layout.count):
         slot = &layout.slots[i]
         found = get_slot(value, slot.offset) if is_plain else NULL
@@ -28,8 +30,7 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
         if found == NONE:
             DECREF(found)
             if slot.is_required:
-                PyErr_SetString(TYPE_ERROR, "a required field is None")
-                return -1
+                return no_value()
             continue
         failed = write_field(out, slot, found, last, is_first)
         DECREF(found)
@@ -218,6 +219,8 @@ cdef int write_sequence(Output* out, Shape* element, PyObject* value) noexcept:
         out.p[0] = element.code
         put_32(out.p + 1, <uint32_t>size)
         out.p += 5
+        if is_simple(element) and PyList_CheckExact(value):
+            return write_binary_list(out, element, value)
     elif out.protocol == IN_JSON:
         return write_json_sequence(out, element, value, size)
     elif size < 15:
@@ -298,6 +301,10 @@ cdef int write_map(Output* out, Shape* shape, PyObject* value) noexcept:
         if size:
             out.p[0] = (shape.key.compact << 4) | shape.element.compact
             out.p += 1
+    if out.protocol == IN_BINARY and is_simple(shape.key) and is_simple(shape.element):
+        failed = write_binary_pairs(out, shape, plain)
+        DECREF(plain)
+        return failed
     while failed == 0 and PyDict_Next(plain, &place, &key, &item):
         INCREF(key)
         INCREF(item)
