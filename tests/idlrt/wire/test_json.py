@@ -119,6 +119,16 @@ def test_text_that_is_not_utf8_is_refused(how, data):
         (t.Optionals, '{"8":{"str":"a=bc"}}', r"Optionals\.data: it needs base64 at offset 13"),
         (t.Optionals, '{"8":{"str":"ab c"}}', r"Optionals\.data: it needs base64 at offset 13"),
         (t.Optionals, '{"9":{"uid":"00112233"}}', r"Optionals\.uid: it needs a uuid at offset 13"),
+        (
+            t.Optionals,
+            '{"9":{"uid":"00112233-4455-6677-8899-aabbccddee_f"}}',
+            r"Optionals\.uid: it needs a uuid at offset",
+        ),
+        (
+            t.Optionals,
+            '{"9":{"uid":"{0112233-4455-6677-8899-aabbccddeeff"}}',
+            r"Optionals\.uid: it needs a uuid at offset",
+        ),
         (t.Optionals, '{"6":{"dbl":1.5.5}}', r"Optionals\.real: it needs double at offset 12"),
         (t.Optionals, '{"6":{"dbl":"inf"}}', r"Optionals\.real: it needs double at offset 13"),
         (t.Optionals, '{"6":{"dbl":1e999}}', r"Optionals\.real: its number 1e999 at offset 12 does not fit double"),
