@@ -5,16 +5,29 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from peer_handler import PEERS_METADATA
 from peer_values import from_peer, to_peer
 from thrift.protocol.TBase import TBase
-from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated, TBinaryProtocolFactory
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol, TBinaryProtocolAccelerated
+from thrift.protocol.TCompactProtocol import TCompactProtocol, TCompactProtocolAccelerated
+from thrift.protocol.THeaderProtocol import THeaderProtocol, THeaderProtocolFactory
+from thrift.protocol.TJSONProtocol import TJSONProtocol
+from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
+from thrift.protocol.TProtocol import TProtocolFactory
 from thrift.server.TServer import TThreadedServer
 from thrift.Thrift import TApplicationException, TException, TFrozenDict, TMessageType, TProcessor, TType
+from thrift.TMultiplexedProcessor import TMultiplexedProcessor
+from thrift.transport.THeaderTransport import THeaderClientType, THeaderSubprotocolID, THeaderTransformID
 from thrift.transport.TSocket import TServerSocket, TSocket
-from thrift.transport.TTransport import TBufferedTransportFactory, TFramedTransportFactory, TMemoryBuffer
+from thrift.transport.TTransport import (
+    TBufferedTransportFactory,
+    TFramedTransportFactory,
+    TMemoryBuffer,
+    TTransportBase,
+)
 from thrift.TRecursive import fix_spec
 
 from idlrt.errors import ApplicationError
@@ -63,6 +76,40 @@ class _Value:
         return hash(repr(self))
 
 
+class _Unnumbered(_Value):
+    """What Apache's compiler writes into a class with ids below zero: a table is counted from 0, so it has none."""
+
+    __slots__ = ()
+    rows: tuple[Any, ...] = ()
+
+    def __init__(self, **values: Any) -> None:
+        for row in self.rows:
+            setattr(self, row[2], values.get(row[2]))
+
+    def write(self, oprot: Any) -> None:
+        oprot.writeStructBegin(type(self).__name__)
+        for id, kind, name, arguments, _ in self.rows:
+            if (value := getattr(self, name)) is not None:
+                oprot.writeFieldBegin(name, kind, id)
+                oprot.writeFieldByTType(kind, value, arguments)
+                oprot.writeFieldEnd()
+        oprot.writeFieldStop()
+        oprot.writeStructEnd()
+
+    def read(self, iprot: Any) -> None:
+        rows = {row[0]: row for row in self.rows}
+        iprot.readStructBegin()
+        while True:
+            _, kind, id = iprot.readFieldBegin()
+            if kind == TType.STOP:
+                break
+            _, expected, name, arguments, _ = rows[id]
+            assert kind == expected
+            setattr(self, name, iprot.readFieldByTType(kind, arguments))
+            iprot.readFieldEnd()
+        iprot.readStructEnd()
+
+
 class ApacheClasses(dict[str, Any]):
     """Apache's class for each of ours, by name.
 
@@ -76,7 +123,7 @@ class ApacheClasses(dict[str, Any]):
         for name, ours in self._ours.items():
             if hasattr(ours, "__thrift_fields__"):
                 self[name]
-        fix_spec(self.values())
+        fix_spec([made for made in self.values() if made.thrift_spec])
         self["frozen map"] = TFrozenDict
 
     def __missing__(self, name: str) -> Any:
@@ -85,6 +132,14 @@ class ApacheClasses(dict[str, Any]):
             made = self[name] = type(name, (_Value, TBase, TException), {})
             # An exception cannot have slots of its own, but `TBase` looks there for the fields.
             made.__slots__ = tuple(field.name for field in ours.__thrift_fields__)
+        elif any(field.id < 0 for field in ours.__thrift_fields__):
+            made = self[name] = _class(name, ours.__thrift_fields__, _Unnumbered)
+            made.rows = tuple(
+                (field.id, kind, field.name, arguments, None)
+                for field in sorted(ours.__thrift_fields__, key=lambda field: field.id)
+                for kind, arguments in [self._kind(field.type)]
+            )
+            return made
         else:
             made = self[name] = _class(name, ours.__thrift_fields__)
         made.thrift_spec = self._table(ours.__thrift_fields__)
@@ -127,8 +182,8 @@ class ApacheClasses(dict[str, Any]):
                 raise AssertionError(type)
 
 
-def _class(name: str, fields: tuple[Field[Any], ...]) -> Any:
-    return type(name, (_Value, TBase), {"__slots__": tuple(field.name for field in fields)})
+def _class(name: str, fields: tuple[Field[Any], ...], base: Any = _Value) -> Any:
+    return type(name, (base, TBase), {"__slots__": tuple(field.name for field in fields)})
 
 
 class _Methods:
@@ -153,15 +208,18 @@ class ApacheClient:
         self._transport = transport
         self._protocol = protocol
         self._sequence_id = 0
+        self.metadata: Mapping[str, str] = {}
 
     def send(self, name: str, *values: Any) -> None:
-        """Send a call; `values` are ours."""
+        """Send a call; `values` are ours. `metadata` goes with it as far as the transport is THeader."""
         method = self._methods.service.methods[name]
         made = self._methods.arguments[name]()
         for field, value in zip(method.arguments, values, strict=True):
             setattr(made, field.name, to_peer(value, field.type, self._methods.classes))
         self._sequence_id += 1
         kind = TMessageType.ONEWAY if method.is_oneway else TMessageType.CALL
+        for key, text in self.metadata.items():
+            self._protocol.set_header(key.encode(), text.encode())
         self._protocol.writeMessageBegin(name, kind, self._sequence_id)
         made.write(self._protocol)
         self._protocol.writeMessageEnd()
@@ -212,6 +270,8 @@ class _Processor(TProcessor):
         arguments = self._methods.arguments[name]()
         arguments.read(iprot)
         iprot.readMessageEnd()
+        if isinstance(iprot, THeaderProtocol):
+            PEERS_METADATA.set({key.decode(): text.decode() for key, text in iprot.get_headers().items()})
         kind, answer = self._call(method, arguments)
         if not method.is_oneway:
             self._answer(oprot, name, kind, sequence_id, answer)
@@ -264,14 +324,53 @@ class _ServerSocket(TServerSocket):
             self._listening.shutdown(socket.SHUT_RDWR)
 
 
-class _AcceleratedFactory:
-    """Apache's own has no choice of what is written."""
+class _Protocols(TProtocolFactory):
+    """Apache's own factories have no choice of what is written, and fall back silently from C to Python."""
 
-    def __init__(self, is_strict: bool) -> None:
+    def __init__(self, protocol: str, is_accelerated: bool, is_strict: bool) -> None:
+        self._made = protocol, is_accelerated
         self._is_strict = is_strict
 
-    def getProtocol(self, transport: Any) -> Any:
-        return TBinaryProtocolAccelerated(transport, False, self._is_strict, fallback=False)
+    def getProtocol(self, trans: Any) -> Any:
+        match self._made:
+            case "binary", True:
+                return TBinaryProtocolAccelerated(trans, False, self._is_strict, fallback=False)
+            case "binary", False:
+                return TBinaryProtocol(trans, False, self._is_strict)
+            case "compact", True:
+                return TCompactProtocolAccelerated(trans, fallback=False)
+            case "compact", False:
+                return TCompactProtocol(trans)
+            case "json", False:
+                return TJSONProtocol(trans)
+            case other:
+                raise AssertionError(other)
+
+
+class _HeaderProtocols(THeaderProtocolFactory):
+    """Apache's own has no choice of transforms."""
+
+    def __init__(self, protocol: str, is_compressed: bool) -> None:
+        numbers = {"binary": THeaderSubprotocolID.BINARY, "compact": THeaderSubprotocolID.COMPACT}
+        super().__init__((THeaderClientType.HEADERS,), numbers[protocol])
+        self._is_compressed = is_compressed
+
+    def getProtocol(self, trans: Any) -> THeaderProtocol:
+        made = super().getProtocol(trans)
+        if self._is_compressed:
+            made.add_transform(THeaderTransformID.ZLIB)
+        return made
+
+
+class _Both(TTransportBase):
+    """Reads given bytes, keeps what is written."""
+
+    def __init__(self, data: bytes) -> None:
+        self._reading = TMemoryBuffer(data)
+        self._writing = TMemoryBuffer()
+        self.read = self._reading.read
+        self.write = self._writing.write
+        self.getvalue = self._writing.getvalue
 
 
 class ApachePeer:
@@ -281,8 +380,9 @@ class ApachePeer:
         modules: our stubs.
         service: what is served and called.
         newer: a service with a method more, for clients.
+        protocol: the name of the protocol.
         is_accelerated: with Apache's C extension.
-        is_strict: what it writes.
+        is_strict: what it writes of binary.
     """
 
     def __init__(
@@ -291,24 +391,38 @@ class ApachePeer:
         service: Service,
         newer: Service,
         *,
+        protocol: str = "binary",
         is_accelerated: bool,
         is_strict: bool = True,
     ) -> None:
         self.classes = ApacheClasses(*modules)
         self._methods = _Methods(service, self.classes)
         self._newer = _Methods(newer, self.classes)
-        if is_accelerated:
-            self._protocols: Any = _AcceleratedFactory(is_strict)
-        else:
-            self._protocols = TBinaryProtocolFactory(strictRead=False, strictWrite=is_strict)
+        self._protocol = protocol
+        self._protocols = _Protocols(protocol, is_accelerated, is_strict)
+
+    def _stack(self, framing: str) -> tuple[Any, Any]:
+        """Factories of transports and of protocols."""
+        if framing.startswith("header"):
+            return TBufferedTransportFactory(), _HeaderProtocols(self._protocol, framing == "header_zlib")
+        return TFramedTransportFactory() if framing == "framed" else TBufferedTransportFactory(), self._protocols
 
     @contextlib.contextmanager
-    def serve(self, framing: str, handler: Any) -> Iterator[int]:
-        """Serve on a thread; gives the port."""
+    def serve(self, framing: str, handler: Any, services: Mapping[str, Any] | None = None) -> Iterator[int]:
+        """Serve on a thread; gives the port.
+
+        Args:
+            services: further handlers, by the names of multiplexed services.
+        """
         listening = _ServerSocket()
-        server = TThreadedServer(
-            _Processor(self._methods, handler), listening, _transports(framing), self._protocols, daemon=True
-        )
+        processor: TProcessor = _Processor(self._methods, handler)
+        if services is not None:
+            multiplexed = TMultiplexedProcessor()
+            multiplexed.registerDefault(processor)
+            for name, each in services.items():
+                multiplexed.registerProcessor(name, _Processor(self._methods, each))
+            processor = multiplexed
+        server = TThreadedServer(processor, listening, *self._stack(framing), daemon=True)
 
         def run() -> None:
             with contextlib.suppress(KeyboardInterrupt):
@@ -324,13 +438,23 @@ class ApachePeer:
             listening._listening.close()
             assert not thread.is_alive()
 
-    def connect(self, framing: str, port: int) -> ApacheClient:
-        """A client."""
+    def connect(self, framing: str, port: int, service: str = "") -> ApacheClient:
+        """A client.
+
+        Args:
+            service: the name of a multiplexed service.
+        """
         raw = TSocket("127.0.0.1", port)
         raw.setTimeout(20_000)
-        transport = _transports(framing).getTransport(raw)
+        transports, protocols = self._stack(framing)
+        transport = transports.getTransport(raw)
         transport.open()
-        return ApacheClient(self._newer, transport, self._protocols.getProtocol(transport))
+        protocol = protocols.getProtocol(transport)
+        if framing.startswith("header"):
+            transport = protocol.trans
+        if service:
+            protocol = TMultiplexedProtocol(protocol, service)
+        return ApacheClient(self._newer, transport, protocol)
 
     def encode(self, value: Any) -> bytes:
         """The bytes of one of our values, as Apache writes them."""
@@ -344,21 +468,29 @@ class ApachePeer:
         made.read(self._protocols.getProtocol(TMemoryBuffer(data)))
         return from_peer(made, struct(cls))
 
-    def encode_call(self, name: str, values: tuple[Any, ...], sequence_id: int) -> bytes:
-        """A whole call without a frame."""
+    def encode_call(
+        self,
+        name: str,
+        values: tuple[Any, ...],
+        sequence_id: int,
+        framing: str = "unframed",
+        metadata: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The bytes of a whole call."""
         buffer = TMemoryBuffer()
-        client = ApacheClient(self._methods, buffer, self._protocols.getProtocol(buffer))
+        transports, protocols = self._stack(framing)
+        transport = transports.getTransport(buffer)
+        protocol = protocols.getProtocol(transport)
+        client = ApacheClient(self._newer, protocol.trans, protocol)
         client._sequence_id = sequence_id - 1
+        client.metadata = metadata or {}
         client.send(name, *values)
         return bytes(buffer.getvalue())
 
-    def encode_answer(self, call: bytes, handler: Any) -> bytes:
-        """The whole answer to a call without a frame."""
-        buffer = TMemoryBuffer()
-        processor = _Processor(self._methods, handler)
-        processor.process(self._protocols.getProtocol(TMemoryBuffer(call)), self._protocols.getProtocol(buffer))
-        return bytes(buffer.getvalue())
-
-
-def _transports(framing: str) -> Any:
-    return TFramedTransportFactory() if framing == "framed" else TBufferedTransportFactory()
+    def encode_answer(self, call: bytes, handler: Any, framing: str = "unframed") -> bytes:
+        """The bytes of the whole answer to a call."""
+        both = _Both(call)
+        transports, protocols = self._stack(framing)
+        protocol = protocols.getProtocol(transports.getTransport(both))
+        _Processor(self._methods, handler).process(protocol, protocol)
+        return bytes(both.getvalue())

@@ -19,7 +19,7 @@ def stubs(tmp_path_factory) -> ModuleType:
     from idlc.driver import Request, compile_files
 
     output = tmp_path_factory.mktemp("interop")
-    sources = (HERE / "interop.thrift", HERE / "interop_uuid.thrift")
+    sources = (HERE / "interop.thrift", HERE / "interop_apache.thrift")
     result = compile_files(Request(paths=sources, output=output, use_cache=False))
     assert not result.report.has_errors
     sys.path.insert(0, str(output))

@@ -7,6 +7,8 @@ enum Color {
   BLUE = 30
 }
 
+typedef i64 Id
+
 struct Point {
   1: required i32 x
   2: optional i32 y
@@ -66,6 +68,41 @@ struct Containers {
   22: map<bool, i8> by_flag
 }
 
+/** Booleans wherever one can be: compact has the value of some in the head, of others behind it. */
+struct Flags {
+  1: bool one
+  2: bool two
+  3: list<bool> row
+  4: set<bool> some
+  5: map<bool, bool> by_flag
+  6: map<string, bool> by_name
+  7: list<list<bool>> rows
+  8: bool last
+}
+
+/** Ids far apart, and one that is declared late. */
+struct Gaps {
+  1: i32 first
+  16: bool at_fifteen
+  32: bool at_sixteen
+  33: Id after
+  1000: string far
+  8200: list<i32> farther
+  32767: i64 last
+}
+
+/** Containers within containers. */
+struct Nested {
+  1: list<list<list<string>>> cube
+  2: map<i32, map<i32, map<i32, string>>> maps
+  3: map<i8, list<map<i16, set<string>>>> mixed
+  4: list<map<bool, list<Point>>> points
+  5: map<string, list<binary>> blobs
+  6: list<set<Id>> ids
+  7: map<double, i64> by_real
+  8: list<Nested> inner
+}
+
 /** Containers whose keys are no scalars: not for peers whose values do not hash. */
 struct Keyed {
   1: set<list<i32>> lists
@@ -88,6 +125,9 @@ struct Everything {
   5: i32 answer = 42
   6: list<string> tags = ["a", "b"]
   7: optional NotFound trouble
+  8: optional Flags flags
+  9: optional Gaps gaps
+  10: optional Nested nested
 }
 
 service Base {
@@ -115,6 +155,8 @@ service Peer extends Base {
   void fail(1: string how)
   oneway void note(1: string text)
   list<string> notes()
+  /** What came beside this call. */
+  map<string, string> metadata()
 }
 
 /** What a newer client believes the server to have. */

@@ -5,14 +5,26 @@ from __future__ import annotations
 import collections
 import threading
 from types import ModuleType
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
+
+from idlrt import request_metadata
+
+PEERS_METADATA: ContextVar[Mapping[str, str]] = ContextVar("what came to a peer's server beside a call", default={})
 
 
 class Handler:
-    """Serves `Peer`."""
+    """Serves `Peer`.
 
-    def __init__(self, stubs: ModuleType) -> None:
+    Args:
+        stubs: the module of our classes.
+        version: what `version` says.
+    """
+
+    def __init__(self, stubs: ModuleType, version: str = "1.0") -> None:
         self._stubs = stubs
+        self._version = version
         self._noted: list[str] = []
         self.was_noted = threading.Semaphore(0)
 
@@ -20,7 +32,7 @@ class Handler:
         pass
 
     def version(self) -> str:
-        return "1.0"
+        return self._version
 
     def flip(self, value: bool) -> bool:
         return not value
@@ -84,3 +96,6 @@ class Handler:
 
     def notes(self) -> list[str]:
         return self._noted
+
+    def metadata(self) -> dict[str, str]:
+        return dict(request_metadata() or PEERS_METADATA.get())

@@ -29,12 +29,63 @@ def scalars(s: ModuleType) -> list[Any]:
         small=2**15 - 1,
         middle=2**31 - 1,
         large=2**63 - 1,
-        real=float("inf"),
+        real=1.7976931348623157e308,
         text="x" * 1000,
         data=bytes(range(256)) * 4,
         color=s.Color(12345),
     )
     return [plain, least, most, s.Scalars()]
+
+
+def not_finite(s: ModuleType) -> list[Any]:
+    """Doubles that are no numbers to JSON."""
+    return [s.Scalars(real=float(text)) for text in ("inf", "-inf", "nan")]
+
+
+def texts(s: ModuleType) -> list[Any]:
+    """What JSON escapes: all but the control characters that Apache's Python writes as they are."""
+    return [
+        s.Scalars(text=text) for text in ('"\\/\b\f\n\r\t', "\x7f\x80\u2028\uffff", "e\u0301 \U0001f600 \U0010ffff")
+    ]
+
+
+def flags(s: ModuleType) -> list[Any]:
+    """Booleans, all true, all false and mixed."""
+    mixed = s.Flags(
+        one=True,
+        two=False,
+        row=[True, False, True],
+        some={False, True},
+        by_flag={True: False, False: True},
+        by_name={"a": True, "b": False},
+        rows=[[True], [], [False, True]],
+        last=True,
+    )
+    false = s.Flags(one=False, row=[False] * 20, some={False}, by_flag={False: False}, last=False)
+    true = s.Flags(two=True, row=[True] * 20, some={True}, by_flag={True: True}, last=True)
+    return [mixed, false, true, s.Flags(last=False), s.Flags(rows=[[]])]
+
+
+def gaps(s: ModuleType) -> list[Any]:
+    """Steps between ids of 15 and more."""
+    full = s.Gaps(first=1, at_fifteen=True, at_sixteen=False, after=-1, far="far", farther=[1, 2], last=2**40)
+    return [full, s.Gaps(at_sixteen=True, last=1), s.Gaps(far=""), s.Gaps(last=-1)]
+
+
+def nested(s: ModuleType) -> list[Any]:
+    """Containers within containers, with several elements and with none."""
+    full = s.Nested(
+        cube=[[["a", "b"], []], [], [["c"]]],
+        maps={1: {2: {3: "four", -3: ""}, 5: {}}, 6: {}},
+        mixed={-1: [{300: {"x", "y", "z"}, -300: set()}, {}], 1: []},
+        points=[{True: [s.Point(x=1, y=2), s.Point(x=3)], False: []}, {}],
+        blobs={"a": [b"\0", b"", b"\xff" * 200], "b": []},
+        ids=[{1, -1, 2**40}, set(), {7}],
+        by_real={0.5: 1, -1e300: -1},
+    )
+    names = [name for name in full.__struct_fields__ if getattr(full, name) is not None]
+    empty = s.Nested(**{name: type(getattr(full, name))() for name in names}, inner=[])
+    return [full, empty, s.Nested(inner=[full, s.Nested(), empty])]
 
 
 def shapes(s: ModuleType) -> list[Any]:
@@ -92,30 +143,42 @@ def everything(s: ModuleType) -> list[Any]:
         answer=43,
         tags=[],
         trouble=s.NotFound(id=1, reason="why"),
+        flags=flags(s)[0],
+        gaps=gaps(s)[0],
+        nested=nested(s)[2],
     )
     return [small, large]
 
 
 def keyed(s: ModuleType) -> list[Any]:
-    """Containers as keys. One element each: two sides may order more in two ways."""
+    """Containers as keys."""
     return [
         s.Keyed(
-            lists={(1, 2)},
-            by_set={frozenset({"a"}): 1},
-            maps={FrozenMap({1: "x"})},
-            by_grid={((1,), ()): "grid"},
+            lists={(1, 2), (), (-1,)},
+            by_set={frozenset({"a", "b", "c"}): 1, frozenset(): 2},
+            maps={FrozenMap({1: "x", 2: "y"}), FrozenMap({})},
+            by_grid={((1,), ()): "grid", (): "none"},
         ),
         s.Keyed(lists=set(), by_set={}),
     ]
 
 
-def identified(s: ModuleType) -> list[Any]:
-    """UUIDs."""
+def for_apache(s: ModuleType) -> list[Any]:
+    """UUIDs, ids below zero, and fields that are declared in another order than that of their ids."""
     one, two = UUID("00112233-4455-6677-8899-aabbccddeeff"), UUID(int=1)
-    return [s.Identified(id=one, ids=[one, two, one], some={two}, names={one: "one", two: "two"}), s.Identified(ids=[])]
+    identified = s.Identified(id=one, ids=[one, two, one], some={one, two}, names={one: "one", two: "two"})
+    return [
+        identified,
+        s.Identified(ids=[], some=set(), names={}),
+        s.Unnumbered(first=1, second="zwei", third=False, fourth=[1, -1], fifth=identified, sixth=True),
+        s.Unnumbered(sixth=False),
+        s.Disordered(forty=40, two="two", yes=True, one=[1]),
+        s.Disordered(yes=False),
+    ]
 
 
 def for_everybody(s: ModuleType) -> list[Any]:
-    """Values that all peers know."""
+    """Values that all peers know, in all protocols."""
     errors = [s.NotFound(id=1), s.NotFound(id=-1, reason="ß"), s.Refused(code=5, because=["a", ""])]
-    return [*scalars(s), *shapes(s), *containers(s), *trees(s), *everything(s), *errors]
+    structs = [*scalars(s), *texts(s), *shapes(s), *containers(s), *trees(s), *flags(s), *gaps(s), *nested(s)]
+    return [*structs, *everything(s), *errors]

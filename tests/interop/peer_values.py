@@ -30,11 +30,11 @@ def to_peer(value: Any, type: Type[Any], classes: Classes) -> Any:
             items = [to_peer(item, sequence.element, classes) for item in value]
             return tuple(items) if sequence.is_frozen else items
         case SetType() as sequence:
-            # A copy of a set may have another order; who writes a set takes a list as well.
+            # A copy of a set may have another order; who writes a set takes a list, or as a key a tuple, as well.
             if isinstance(sequence.element, BaseType):
-                return value
+                return tuple(value) if sequence.is_frozen else value
             items = [to_peer(item, sequence.element, classes) for item in value]
-            return frozenset(items) if sequence.is_frozen else items
+            return tuple(items) if sequence.is_frozen else items
         case MapType() as mapping:
             made = {
                 to_peer(key, mapping.key, classes): to_peer(item, mapping.value, classes) for key, item in value.items()

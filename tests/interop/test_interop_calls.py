@@ -2,129 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
-from pathlib import Path
-
 import peer_samples
 import pytest
-from apache_peer import ApachePeer
-from thriftpy2_peer import Thriftpy2Peer
+import thriftpy2_json
+from peer_clients import OURS, make_client, serving
+from peer_dialects import SPOKEN
 
-from idlrt import Server
 from idlrt.errors import ApplicationCode, ApplicationError
 
-IDL = Path(__file__).with_name("interop.thrift")
-PEERS = ["apache", "apache accelerated", "thriftpy2", "thriftpy2 accelerated"]
-OURS = ["blocking", "asyncio"]
-PAIRS = [(client, "ours") for client in PEERS] + [(client, server) for client in OURS for server in PEERS]
-# Our client writes strict messages and reads both; what a peer writes can be chosen.
-DIALECTS = [
-    *[(client, "ours", "strict") for client in OURS],
-    *[(client, server, head) for client, server in PAIRS for head in ("strict", "old")],
-]
+
+def pairs():
+    """Caller, server, and what they speak. Our client writes strict messages and reads both."""
+    for spoken in SPOKEN:
+        for caller, server in ((spoken.peer, "ours"), *((ours, spoken.peer) for ours in OURS)):
+            label = f"{caller} to {server} {spoken.framing} {spoken.head} {spoken.protocol}"
+            # The inner loop has the asyncio client where it matters most.
+            is_fast = spoken.is_fast and (caller != "asyncio" or spoken.framing == "framed")
+            yield pytest.param((caller, server, spoken), id=label, marks=[] if is_fast else [pytest.mark.slow])
 
 
-class Blocking:
-    """Our blocking client."""
-
-    def __init__(self, stubs, framing, port):
-        self._client = stubs.NewerClient.connect(f"127.0.0.1:{port}", framing=framing, timeout=20)
-
-    def call(self, name, *values):
-        return getattr(self._client, name)(*values)
-
-    def pipeline(self, name, calls):
-        return [self.call(name, *values) for values in calls]
-
-    def close(self):
-        self._client.close()
-
-
-class Asyncio:
-    """Our asyncio client."""
-
-    def __init__(self, stubs, framing, port):
-        self._runner = asyncio.Runner()
-        self._client = stubs.AsyncNewerClient.connect(f"127.0.0.1:{port}", framing=framing, timeout=20)
-
-    def call(self, name, *values):
-        async def call():
-            return await getattr(self._client, name)(*values)
-
-        return self._runner.run(call())
-
-    def pipeline(self, name, calls):
-        async def all_at_once():
-            return await asyncio.gather(*[getattr(self._client, name)(*values) for values in calls])
-
-        return self._runner.run(all_at_once())
-
-    def close(self):
-        self._runner.run(self._client.close())
-        self._runner.close()
-
-
-class Foreign:
-    """A peer's client. It does not read answers before it has sent all calls."""
-
-    def __init__(self, client):
-        self._client = client
-        self.call = client.call
-        self.close = client.close
-
-    def pipeline(self, name, calls):
-        for values in calls:
-            self._client.send(name, *values)
-        return [self._client.receive(name) for _ in calls]
-
-
-@functools.cache
-def make_peer(name, stubs, head):
-    service, newer = stubs.PeerClient.__thrift_service__, stubs.NewerClient.__thrift_service__
-    options = {"is_accelerated": name.endswith("accelerated"), "is_strict": head == "strict"}
-    if name.startswith("apache"):
-        return ApachePeer((stubs,), service, newer, **options)
-    return Thriftpy2Peer(IDL, service, newer, **options)
-
-
-@contextlib.contextmanager
-def serving(name, stubs, framing, head, handler):
-    """A server; gives its port."""
-    if name == "ours":
-        with Server(stubs.peer(handler)) as server:
-            yield server.start().port
-    else:
-        with make_peer(name, stubs, head).serve(framing, handler) as port:
-            yield port
-
-
-def make_client(name, stubs, framing, head, port):
-    if name == "blocking":
-        return Blocking(stubs, framing, port)
-    if name == "asyncio":
-        return Asyncio(stubs, framing, port)
-    return Foreign(make_peer(name, stubs, head).connect(framing, port))
-
-
-@pytest.fixture(params=["framed", "unframed"])
-def framing(request):
+@pytest.fixture(params=pairs())
+def pair(request):
     return request.param
 
 
-@pytest.fixture(params=DIALECTS, ids=lambda each: f"{each[0]} to {each[1]} {each[2]}")
-def client(request, stubs, framing, handler):
-    caller, server, head = request.param
-    with serving(server, stubs, framing, head, handler) as port:
-        made = make_client(caller, stubs, framing, head, port)
+@pytest.fixture
+def client(pair, stubs, handler):
+    caller, server, spoken = pair
+    with serving(server, spoken, stubs, handler) as port:
+        made = make_client(caller, spoken, stubs, port)
         try:
             yield made
         finally:
             made.close()
 
 
-def test_every_type(client, stubs):
+@pytest.fixture
+def known(pair):
+    """Takes from a value what the peer is known not to write or read right."""
+    spoken = pair[2]
+    has_faults = spoken.peer.startswith("thriftpy2") and spoken.protocol == "json"
+    return lambda value: thriftpy2_json.sound(value, is_streamed=True) if has_faults else value
+
+
+def test_every_type(client, known, stubs):
     assert client.call("ping") is None
     assert client.call("version") == "1.0"
     assert client.call("flip", True) is False
@@ -144,14 +65,19 @@ def test_every_type(client, stubs):
     assert client.call("count", ["a", "b", "a"]) == {"a": 2, "b": 1}
     for shape in peer_samples.shapes(stubs):
         assert client.call("shape", shape) == shape
-    for value in peer_samples.everything(stubs):
+    for value in map(known, peer_samples.everything(stubs)):
         assert client.call("echo", value) == value
-    for each in peer_samples.scalars(stubs):
-        assert client.call("echo", stubs.Everything(scalars=each)).scalars == each
-    for each in peer_samples.containers(stubs):
-        assert client.call("echo", stubs.Everything(scalars=stubs.Scalars(), containers=each)).containers == each
-    for each in peer_samples.trees(stubs):
-        assert client.call("echo", stubs.Everything(scalars=stubs.Scalars(), tree=each)).tree == each
+    for field, values in (
+        ("scalars", peer_samples.scalars),
+        ("containers", peer_samples.containers),
+        ("tree", peer_samples.trees),
+        ("flags", peer_samples.flags),
+        ("gaps", peer_samples.gaps),
+        ("nested", peer_samples.nested),
+    ):
+        for each in map(known, values(stubs)):
+            value = stubs.Everything(**{"scalars": stubs.Scalars(), field: each})
+            assert client.call("echo", value) == value
 
 
 def test_declared_exceptions(client, stubs):
@@ -199,8 +125,11 @@ def test_calls_may_be_pipelined(client):
     assert client.pipeline("add", calls) == [2 * number for number in range(100)]
 
 
-def test_large_messages(client):
-    data = bytes(range(256)) * 4000
+@pytest.mark.slow
+def test_large_messages(client, pair):
+    # thriftpy2 reads JSON byte by byte, and looks through a string from its start with each: a megabyte takes it over five minutes.
+    is_quadratic = pair[2].peer.startswith("thriftpy2") and pair[2].protocol == "json"
+    data = bytes(range(256)) * (64 if is_quadratic else 4096)
     assert client.call("reversed", data) == data[::-1]
-    words = " ".join(["word"] * 20_000)
-    assert client.call("words", words) == ["word"] * 20_000
+    words = " ".join(["word"] * (1000 if is_quadratic else 20_000))
+    assert client.call("words", words) == words.split()

@@ -6,18 +6,21 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import thriftpy2
 from peer_values import from_peer, to_peer
 from thriftpy2.protocol import TCyBinaryProtocolFactory
+from thriftpy2.protocol.apache_json import TApacheJSONProtocol
 
 # What `thriftpy2.protocol` and `thriftpy2.transport` call by these names is the C extension.
 from thriftpy2.protocol.binary import TBinaryProtocolFactory
+from thriftpy2.protocol.compact import TCompactProtocolFactory
+from thriftpy2.protocol.multiplex import TMultiplexedProtocolFactory
 from thriftpy2.server import TThreadedServer
-from thriftpy2.thrift import TApplicationException, TClient, TProcessor
+from thriftpy2.thrift import TApplicationException, TClient, TMultiplexedProcessor, TProcessor
 from thriftpy2.transport import TCyBufferedTransportFactory, TCyFramedTransportFactory, TServerSocket, TSocket
 from thriftpy2.transport.buffered import TBufferedTransportFactory
 from thriftpy2.transport.framed import TFramedTransportFactory
@@ -113,6 +116,18 @@ class _ServerSocket(TServerSocket):
             self._listening.shutdown(socket.SHUT_RDWR)
 
 
+class _JsonFactory:
+    """thriftpy2's own protocol reads one message, and then that one again and again."""
+
+    def get_protocol(self, trans: Any) -> Any:
+        return _Json(trans)
+
+
+class _Json(TApacheJSONProtocol):
+    def read_message_end(self) -> None:
+        self._req = None
+
+
 class Thriftpy2Peer:
     """thriftpy2.
 
@@ -120,20 +135,31 @@ class Thriftpy2Peer:
         idl: the file it loads.
         service: ours, that is served and called.
         newer: a service with a method more, for clients.
-        is_accelerated: with its C extension.
-        is_strict: what it writes.
+        protocol: the name of the protocol.
+        is_accelerated: with its C extension, which has transports, and of the protocols binary.
+        is_strict: what it writes of binary.
     """
 
     def __init__(
-        self, idl: Path, service: Service, newer: Service, *, is_accelerated: bool, is_strict: bool = True
+        self,
+        idl: Path,
+        service: Service,
+        newer: Service,
+        *,
+        protocol: str = "binary",
+        is_accelerated: bool,
+        is_strict: bool = True,
     ) -> None:
         module = thriftpy2.load(str(idl), module_name=f"interop{next(_numbers)}_thrift")
         self.classes: dict[str, Any] = vars(module)
         self._service = service
         self._newer = newer
         self._is_accelerated = is_accelerated
-        make = TCyBinaryProtocolFactory if is_accelerated else TBinaryProtocolFactory
-        self._protocols = make(strict_read=False, strict_write=is_strict)
+        if protocol == "binary":
+            make = TCyBinaryProtocolFactory if is_accelerated else TBinaryProtocolFactory
+            self._protocols: Any = make(strict_read=False, strict_write=is_strict)
+        else:
+            self._protocols = TCompactProtocolFactory() if protocol == "compact" else _JsonFactory()
 
     def _transports(self, framing: str) -> Any:
         if self._is_accelerated:
@@ -141,10 +167,18 @@ class Thriftpy2Peer:
         return TFramedTransportFactory() if framing == "framed" else TBufferedTransportFactory()
 
     @contextlib.contextmanager
-    def serve(self, framing: str, handler: Any) -> Iterator[int]:
-        """Serve on a thread; gives the port."""
+    def serve(self, framing: str, handler: Any, services: Mapping[str, Any] | None = None) -> Iterator[int]:
+        """Serve on a thread; gives the port.
+
+        Args:
+            services: handlers by the names of multiplexed services, which then take the place of `handler`.
+        """
         listening = _ServerSocket()
-        processor = TProcessor(self.classes[self._service.name], _Handler(self._service, self.classes, handler))
+        processor = self._processor(handler)
+        if services is not None:
+            processor = TMultiplexedProcessor()
+            for name, each in services.items():
+                processor.register_processor(name, self._processor(each))
         server = TThreadedServer(
             processor,
             listening,
@@ -167,12 +201,20 @@ class Thriftpy2Peer:
             listening._listening.close()
             assert not thread.is_alive()
 
-    def connect(self, framing: str, port: int) -> Thriftpy2Client:
-        """A client."""
+    def _processor(self, handler: Any) -> TProcessor:
+        return TProcessor(self.classes[self._service.name], _Handler(self._service, self.classes, handler))
+
+    def connect(self, framing: str, port: int, service: str = "") -> Thriftpy2Client:
+        """A client.
+
+        Args:
+            service: the name of a multiplexed service.
+        """
         raw = TSocket("127.0.0.1", port, socket_timeout=20_000)
         transport = self._transports(framing).get_transport(raw)
         transport.open()
-        client = TClient(self.classes[self._newer.name], self._protocols.get_protocol(transport))
+        protocols = TMultiplexedProtocolFactory(self._protocols, service) if service else self._protocols
+        client = TClient(self.classes[self._newer.name], protocols.get_protocol(transport))
         return Thriftpy2Client(client, self._newer, self.classes)
 
     def encode(self, value: Any) -> bytes:
