@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import collections
 import threading
-from types import ModuleType
 from collections.abc import Mapping
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 from idlrt import request_metadata
 
-PEERS_METADATA: ContextVar[Mapping[str, str]] = ContextVar("what came to a peer's server beside a call", default={})
+PEERS_METADATA: ContextVar[Mapping[str, str] | None] = ContextVar("what came to a peer's server", default=None)
 
 
 class Handler:
@@ -98,4 +98,4 @@ class Handler:
         return self._noted
 
     def metadata(self) -> dict[str, str]:
-        return dict(request_metadata() or PEERS_METADATA.get())
+        return dict(request_metadata() or PEERS_METADATA.get() or {})

@@ -127,7 +127,7 @@ def test_calls_may_be_pipelined(client):
 
 @pytest.mark.slow
 def test_large_messages(client, pair):
-    # thriftpy2 reads JSON byte by byte, and looks through a string from its start with each: a megabyte takes it over five minutes.
+    # thriftpy2 reads JSON byte by byte, and looks through a string from its start with each: minutes for a megabyte.
     is_quadratic = pair[2].peer.startswith("thriftpy2") and pair[2].protocol == "json"
     data = bytes(range(256)) * (64 if is_quadratic else 4096)
     assert client.call("reversed", data) == data[::-1]
