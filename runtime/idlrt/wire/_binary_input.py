@@ -131,6 +131,8 @@ class BinaryInput(Input):
     def skip(self, type: int, is_field: bool) -> None:
         if type == TypeId.STRING:
             (length,) = _unpack_u32(self._data, self._take(4))
+            if length > self._max_string:
+                raise over_limit(self.offset, length, "max_string", self._max_string)
             self._take(length)
         else:
             self._take(MINIMUM_SIZES[type])

@@ -193,7 +193,7 @@ def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[s
         with source.block("if p == q:"):
             if is_union:
                 source.line("unknown = True")
-            source.line("p = skip(d, p+3, end, d[p], depth, max_depth)")
+            source.line("p = skip(d, p+3, end, d[p], depth, limits)")
     source.line("if p >= end: raise too_short(p, 1, end)")
 
 

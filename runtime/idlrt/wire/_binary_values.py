@@ -89,6 +89,7 @@ class Reader:
                 "missing": missing,
                 "over_limit": over_limit,
                 "skip": skip,
+                "limits": limits,
                 "too_deep": too_deep,
                 "too_short": too_short,
                 "wrong_elements": wrong_elements,

@@ -215,7 +215,10 @@ class CompactInput(Input):
             if not is_field:
                 self._take(1)
         elif type == _STRING:
-            self._take(self._size())
+            length = self._size()
+            if length > self._max_string:
+                raise over_limit(self.offset, length, "max_string", self._max_string)
+            self._take(length)
         elif type in _FIXED:
             self._take(_FIXED[type])
         else:

@@ -149,7 +149,7 @@ class WalkReader:
             (type_id(field.type), field.id): (keys[field.id], self._field(field), at_field(field.name))
             for field in fields
         }
-        find, most, closes = known.get, self._limits.max_depth, self._primitives.CLOSES_FIELDS
+        find, limits, closes = known.get, self._limits, self._primitives.CLOSES_FIELDS
 
         def read(source: Input, values: dict[str, Any]) -> bool:
             has_unknown = False
@@ -166,7 +166,7 @@ class WalkReader:
                         found = None
                     elif head[0]:
                         has_unknown = True
-                        _skip_field(source, head, most)
+                        _skip_field(source, head, limits)
                     else:
                         return has_unknown
             except Fault as fault:
@@ -290,17 +290,20 @@ def empty_union(cls: Any) -> Any:
     return union
 
 
-def _skip_field(source: Input, head: tuple[int, int], most: int) -> None:
+def _skip_field(source: Input, head: tuple[int, int], limits: Limits) -> None:
     try:
-        _skip(source, head[0], source.depth, most, is_field=True)
+        _skip(source, head[0], source.depth, limits, is_field=True)
         source.end_field()
     except Fault as fault:
         fault.path.append(at_field(f"field {head[1]}"))
         raise
 
 
-def _skip(source: Any, type: int, depth: int, most: int, *, is_field: bool) -> None:
-    """Pass a value. `depth` is how many structs may still nest; containers count too, nothing else bounds them."""
+def _skip(source: Any, type: int, depth: int, limits: Limits, *, is_field: bool) -> None:
+    """Pass a value. `depth` is how many structs may still nest; containers count too, nothing else bounds them.
+
+    Limits hold as if the value was wanted, so that whoever scans a message sees the same.
+    """
     minimum = source.MINIMUM
     if type not in (_STRUCT, _MAP, _SET, _LIST):
         if type not in minimum:
@@ -308,11 +311,11 @@ def _skip(source: Any, type: int, depth: int, most: int, *, is_field: bool) -> N
         source.skip(type, is_field)
         return
     if depth < (1 if type == _STRUCT else 0):
-        raise too_deep(source.offset, most)
+        raise too_deep(source.offset, limits.max_depth)
     if type == _STRUCT:
         state = source.begin_struct()
         while (head := source.field())[0]:
-            _skip(source, head[0], depth - 1, most, is_field=True)
+            _skip(source, head[0], depth - 1, limits, is_field=True)
             source.end_field()
         source.end_struct(state)
         return
@@ -329,9 +332,11 @@ def _skip(source: Any, type: int, depth: int, most: int, *, is_field: bool) -> N
         wanted = length * sum(minimum[each] for each in types)
         if wanted > source.end - source.offset:
             raise too_short(source.offset, wanted, source.end)
+        if length > limits.max_container:
+            raise over_limit(source.offset, length, "max_container", limits.max_container)
         for _ in range(length):
             for each in types:
-                _skip(source, each, depth - 1, most, is_field=False)
+                _skip(source, each, depth - 1, limits, is_field=False)
     if type == _MAP:
         source.end_map()
     else:

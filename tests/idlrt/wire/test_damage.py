@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from protocols import HOWS, each_protocol
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.wire import DEFAULT_LIMITS
 from idlrt.wire._binary_skip import skip
 from idlrt.wire._binary_values import PADDING
 from idlrt.wire.faults import Fault
@@ -37,7 +38,7 @@ def skipped(data):
     """What the fast reader of binary skips."""
     padded = data + PADDING
     try:
-        end = skip(padded, 0, len(data), t.STRUCT, 64, 64)
+        end = skip(padded, 0, len(data), t.STRUCT, 64, DEFAULT_LIMITS)
     except (Fault, IndexError, struct.error):
         return None
     return end if end <= len(data) else None

@@ -10,7 +10,7 @@ from protocols import HOWS, OLD, each_protocol, each_protocol_and_old
 from walked import walked
 
 from idlrt.testing.strategies import values
-from idlrt.wire import MessageKind
+from idlrt.wire import DEFAULT_LIMITS, MessageKind
 from idlrt.wire._binary_skip import skip
 from idlrt.wire._binary_values import PADDING
 
@@ -33,7 +33,7 @@ def test_values_of_any_class(how, cls, data):
     assert (unknown, end) == (t.Empty(), len(encoded))
     if how.name == "binary":
         assert walked(cls, encoded) == (value, len(encoded))
-        assert skip(encoded + PADDING, 0, len(encoded), t.STRUCT, 64, 64) == len(encoded)
+        assert skip(encoded + PADDING, 0, len(encoded), t.STRUCT, 64, DEFAULT_LIMITS) == len(encoded)
 
 
 @pytest.mark.parametrize("name", ["binary", "compact", "json"])

@@ -142,7 +142,7 @@ cdef Py_ssize_t open_unknown_binary(Input* s, int code, int* first, int* second)
     if code == CODE_MAP and smallest(second[0]) == 0:
         return wrong_type(s, s.p, second[0])
     minimum = smallest(first[0]) + smallest(second[0])
-    size = check_left(s, size, minimum)
+    size = check_count(s, size, minimum)
     if size > 0 and is_fixed(first[0]) and (code != CODE_MAP or is_fixed(second[0])):
         s.p += size * minimum
         return 0

@@ -149,7 +149,7 @@ cdef Py_ssize_t open_unknown_compact(Input* s, int code, int* first, int* second
         return wrong_type(s, s.p, key)
     if code == CODE_MAP and second[0] <= 0:
         return wrong_type(s, s.p, item)
-    return check_left(s, size, COMPACT_SMALLEST[key] + (COMPACT_SMALLEST[item] if code == CODE_MAP else 0))
+    return check_count(s, size, COMPACT_SMALLEST[key] + (COMPACT_SMALLEST[item] if code == CODE_MAP else 0))
 
 cdef int skip_compact_scalar(Input* s, int code, bint is_field) noexcept:
     cdef uint64_t number

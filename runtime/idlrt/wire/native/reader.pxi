@@ -165,7 +165,7 @@ cdef inline Py_ssize_t check_left(Input* s, Py_ssize_t size, Py_ssize_t minimum)
     return wrong_short(s, s.p, size * minimum) if size * minimum > left(s) else size
 
 cdef inline Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
-    # Likewise, and something will be made of them.
+    # Likewise, within the limit.
     if check_left(s, size, minimum) < 0:
         return -1
     if size > s.bounds.max_container:
@@ -288,11 +288,12 @@ cdef inline PyObject* read_key(Input* s) noexcept:
 # Passing over what nobody knows.
 
 cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
-    # Containers count in `depth` too, because nothing else bounds them here.
+    # Containers count in `depth` too, because nothing else bounds them here. Limits hold as if the value was wanted, so
+    # that whoever scans a message sees the same.
     cdef Py_ssize_t size
     cdef int result
     if code == CODE_STRING and s.protocol != IN_JSON:
-        size = check_left(s, read_size(s), 1)
+        size = read_length(s)
         if size < 0:
             return -1
         s.p += size
@@ -339,9 +340,9 @@ cdef int skip_container(Input* s, int code, int depth) noexcept:
     elif s.protocol == IN_COMPACT:
         size = open_unknown_compact(s, code, &first, &second)
     elif code == CODE_MAP:
-        size = check_left(s, open_json_map(s, &first, &second), 4)
+        size = check_count(s, open_json_map(s, &first, &second), 4)
     else:
-        size = check_left(s, open_json_sequence(s, &first), 2)
+        size = check_count(s, open_json_sequence(s, &first), 2)
     if size < 0:
         return -1
     context = s.context
