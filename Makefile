@@ -4,19 +4,22 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NATIVE := $(VENV)/.native
+# What the codecs in C are made of.
+NATIVE_SOURCES := runtime/idlrt/wire/_native.pyx $(wildcard runtime/idlrt/wire/native/*)
 JOBS ?= 2
 # Packages that carry real IDL files (Hive, Impala, HBase, Baseplate), unpacked for tests/real_idl and never imported.
 IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench check format fuzz clean
+.PHONY: help setup native demo test test-fast bench check format fuzz sanitize clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-setup: $(READY) ## create .venv and install everything needed to develop
+setup: $(READY) $(NATIVE) ## create .venv and install everything needed to develop
 
 $(READY): pyproject.toml Makefile
 	@echo "==> creating $(VENV) with $$($(PYTHON) --version)"
@@ -26,22 +29,30 @@ $(READY): pyproject.toml Makefile
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --progress-bar on --editable . --group dev
 	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/idl-samples $(IDL_SAMPLES)
-	@touch $(READY)
+	@touch $(READY) $(NATIVE)
 	@echo "==> ready"
 
-demo: $(READY) ## watch an IDL file become stubs, a server, and calls to it
+native: $(READY) ## build the codecs in C again, into the sources (IDLC_NATIVE=require: fail if that cannot be)
+	@$(BIN)/python hatch_build.py && touch $(NATIVE)
+
+# Without a C compiler this only says so: everything works with the pure codecs. Setting up has built it already.
+$(NATIVE): $(NATIVE_SOURCES) hatch_build.py | $(READY)
+	@echo "==> building the native codec" && $(BIN)/python hatch_build.py
+	@touch $(NATIVE)
+
+demo: $(READY) $(NATIVE) ## watch an IDL file become stubs, a server, and calls to it
 	@$(BIN)/python samples/shop/demo.py
 
-test: $(READY) ## run all tests
+test: $(READY) $(NATIVE) ## run all tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-test-fast: $(READY) ## run the tests that take no more than moments
+test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not slow'
 
-bench: $(READY) ## measure, side by side with peers
+bench: $(READY) $(NATIVE) ## measure, side by side with peers
 	@$(BIN)/python -m benchmarks
 
-check: $(READY) ## ruff, mypy strict, pyright strict, architecture
+check: $(READY) $(NATIVE) ## ruff, mypy strict, pyright strict, architecture
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@echo "==> mypy --strict" && $(BIN)/mypy
 	@echo "==> pyright strict" && $(BIN)/pyright
@@ -50,9 +61,19 @@ check: $(READY) ## ruff, mypy strict, pyright strict, architecture
 format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-fuzz: $(READY) ## throw mutated bytes at whatever reads from the network (SECONDS=60 each)
-	@for target in tests/fuzz/[a-z]*.py; do $(BIN)/python $$target $${SECONDS:-60} || exit 1; done
+FUZZ_TARGETS := decode_binary decode_compact decode_json server_framed server_unframed server_header client
+fuzz: $(READY) $(NATIVE) ## fuzz whatever reads from the network, SECONDS=600 for each target (needs clang; TARGETS="...")
+	@$(BIN)/python -m pip install --quiet --group fuzz
+	@preload=$$(PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/fuzz/build_native.py fuzzer) || exit 1; \
+	for target in $${TARGETS:-$(FUZZ_TARGETS)}; do echo "==> $$target"; \
+		PYTHONPATH=build/fuzzer ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$preload" $(BIN)/python tests/fuzz/$$target.py \
+			-max_total_time=$${SECONDS:-600} -rss_limit_mb=2048 -timeout=20 -max_len=1500 || exit 1; done
+
+sanitize: $(READY) ## run the tests of the codecs with a build that notices wrong addresses and undefined behaviour
+	@preload=$$($(BIN)/python tests/fuzz/build_native.py sanitizer) || exit 1; \
+	PYTHONPATH=build/sanitizer ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc LD_PRELOAD="$$preload" \
+		$(BIN)/python -m pytest tests/idlrt/wire tests/idlrt/wire_connection -m 'not slow' -p no:cacheprovider
 
 clean: ## remove .venv and everything that was made
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/wire/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,7 +37,7 @@ class NativeHook(BuildHookInterface):
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         if version == "editable":
-            shutil.copy2(built, ROOT / SOURCE.parent / built.name)
+            _put(built)
         else:
             build_data["force_include"][str(built)] = f"idlrt/wire/{built.name}"
 
@@ -63,6 +63,13 @@ def build() -> Path | None:
             raise RuntimeError(f"cannot build the native codec: {error}") from error
         print(f"idlc: no native codec, the pure one will be used: {error}", file=sys.stderr)
         return None
+
+
+def _put(built: Path) -> None:
+    """Put it into the source tree, as a new file: programs that run have the old one open."""
+    beside = ROOT / SOURCE.parent / f".{built.name}"
+    shutil.copy2(built, beside)
+    os.replace(beside, ROOT / SOURCE.parent / built.name)
 
 
 def _compile(folder: Path) -> Path:
@@ -98,6 +105,7 @@ def _compile(folder: Path) -> Path:
 if __name__ == "__main__":
     made = build()
     if made is None:
-        sys.exit(0 if os.environ.get("IDLC_NATIVE") == "off" else "nothing was built")
-    shutil.copy2(made, ROOT / SOURCE.parent / made.name)
-    print(f"built {SOURCE.parent / made.name}")
+        print("the pure codecs will be used")
+    else:
+        _put(made)
+        print(f"built {SOURCE.parent / made.name}")

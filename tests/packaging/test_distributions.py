@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, **more: str) -> str:
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    env |= {"IDLC_CACHE_DIR": str(cwd / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env |= {"IDLC_CACHE_DIR": str(cwd / "cache"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more
     done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -84,7 +84,37 @@ def test_a_built_wheel_compiles_and_serves_in_an_empty_environment(source: Path,
     printed = run(tmp_path / "venv" / "bin" / "idlc", "demo.thrift", "-o", ".", cwd=away)
     assert printed == ".: 3 files, 3 written, 0 unchanged\n"
     places = run(python, "-c", USE, cwd=away).splitlines()
+    built = not wheel.name.endswith("-none-any.whl")
+    assert run(python, "-c", WHICH, cwd=away) == ("native\n" if built else "pure\n")
+    if os.environ.get("IDLC_TEST_EVERYTHING"):
+        assert built, "there is no native codec in the wheel"
     assert all(Path(place).is_relative_to(tmp_path / "venv") for place in places)
+
+
+WHICH = "import idlrt.wire; print(idlrt.wire.backend)"
+
+
+@pytest.mark.parametrize("how", ["no compiler", "not wanted"])
+def test_without_a_compiler_the_package_is_pure_and_says_so(source: Path, tmp_path: Path, how: str) -> None:
+    broken = {"no compiler": {"CC": "there-is-no-such-compiler"}}
+    more = broken.get(how, {"IDLC_NATIVE": "off"})
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", source, cwd=tmp_path, **more)
+
+    assert run(python, "-c", WHICH, cwd=tmp_path) == "pure\n"
+    said = run(tmp_path / "venv" / "bin" / "idlc", "doctor", cwd=tmp_path, **more)
+    assert "pure" in said
+    assert "install" in said
+
+
+def test_a_native_codec_that_is_required_and_cannot_be_built_is_an_error(source: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "CC": "false", "IDLC_NATIVE": "require"}
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", str(source), "-w", str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "cannot build the native codec" in done.stdout + done.stderr
 
 
 def assert_complete_wheel(wheel: Path) -> None:
@@ -92,7 +122,13 @@ def assert_complete_wheel(wheel: Path) -> None:
     wanted = {name for name in tracked() if name.startswith("idlc/")}
     wanted |= {name.removeprefix("runtime/") for name in tracked() if name.startswith("runtime/")}
     wanted |= {f"idlc/{name}" for name in tracked() if name.startswith(("grammars/", "templates/"))}
+    # What the codecs in C are made of is of no use once they are built, or cannot be.
+    wanted = {name for name in wanted if not name.endswith((".pyx", ".pxi", ".h"))}
     assert wanted <= names
+    assert not any(name.endswith((".pyx", ".pxi", ".h", ".c")) for name in names)
+    native = [name for name in names if name.endswith((".so", ".pyd"))]
+    assert all(name.startswith("idlrt/wire/_native.") for name in native)
+    assert wheel.name.endswith("-none-any.whl") == (not native)
     assert {
         "idlc/py.typed",
         "idlrt/py.typed",
