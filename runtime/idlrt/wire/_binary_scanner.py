@@ -10,7 +10,7 @@ import struct
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire._binary_layout import FIXED_SIZES, MINIMUM_SIZES
-from idlrt.wire.faults import over_limit, too_deep, unknown_type, whole
+from idlrt.wire.faults import over_limit, too_deep, too_long, unknown_type, whole
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import MessageKind, TypeId
 
@@ -59,9 +59,9 @@ class BinaryScanner:
                 return None
         return self._offset if len(buffer) >= self._offset else None
 
-    def _move(self, offset: int, label: str) -> None:
+    def _move(self, offset: int) -> None:
         if offset > self._limits.max_message:
-            raise whole(over_limit(self._offset, offset, "max_message", self._limits.max_message), label)
+            raise whole(too_long(self._limits.max_message), "the message")
         self._offset = offset
 
     def _scan_head(self, buffer: bytes | bytearray) -> bool:
@@ -82,7 +82,7 @@ class BinaryScanner:
             end = 4 + length + 1 + 4
         if length > self._limits.max_string:
             raise whole(over_limit(0, length, "max_string", self._limits.max_string), "the method's name")
-        self._move(end, "the message's head")
+        self._move(end)
         self._has_head = True
         return True
 
@@ -92,17 +92,17 @@ class BinaryScanner:
         while offset < available:
             type = buffer[offset]
             if type == TypeId.STOP:
-                self._move(offset + 1, "a struct")
+                self._move(offset + 1)
                 self._stack.pop()
                 self._structs -= 1
                 self._containers = containers
                 return True
             size = FIXED_SIZES.get(type)
             if size is None:
-                self._move(offset, "a field")
+                self._move(offset)
                 return self._scan_value(buffer, type, offset + 3)
             offset += 3 + size
-        self._move(offset, "a struct")
+        self._move(offset)
         return False
 
     def _scan_element(self, buffer: bytes | bytearray, types: tuple[int, ...], count: int) -> bool:
@@ -122,10 +122,10 @@ class BinaryScanner:
         """Pass or enter the value at `offset`. False, and nothing has changed, if its head is not there yet."""
         size = FIXED_SIZES.get(type)
         if size is not None:
-            self._move(offset + size, "a value")
+            self._move(offset + size)
             return True
         if type == TypeId.STRUCT:
-            self._move(offset, "a struct")
+            self._move(offset)
             if self._structs > self._limits.max_depth:
                 raise whole(too_deep(offset, self._limits.max_depth), "the message")
             self._stack.append((_STRUCT, (), self._containers))
@@ -141,7 +141,7 @@ class BinaryScanner:
             (length,) = _unpack_u32(buffer, offset)
             if length > self._limits.max_string:
                 raise whole(over_limit(offset, length, "max_string", self._limits.max_string), "a string")
-            self._move(offset + 4 + length, "a string")
+            self._move(offset + 4 + length)
             return True
         types: tuple[int, ...]
         if type == TypeId.MAP:
@@ -156,14 +156,14 @@ class BinaryScanner:
     def _enter_container(self, types: tuple[int, ...], length: int, offset: int) -> None:
         if length > self._limits.max_container:
             raise whole(over_limit(self._offset, length, "max_container", self._limits.max_container), "a container")
-        self._move(offset, "a container")
+        self._move(offset)
         if length == 0:
             return
         for type in types:
             if type not in MINIMUM_SIZES:
                 raise whole(unknown_type(offset, type), "the message")
         if all(type in FIXED_SIZES for type in types):
-            self._move(offset + length * sum(FIXED_SIZES[type] for type in types), "a container")
+            self._move(offset + length * sum(FIXED_SIZES[type] for type in types))
             return
         if self._containers > self._limits.max_depth:
             raise whole(too_deep(offset, self._limits.max_depth), "the message")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from idlrt.wire._compact_layout import MINIMUM_SIZES, PROTOCOL_ID, TYPES, VERSION
-from idlrt.wire.faults import Fault, out_of_range, over_limit, over_long, too_deep, unknown_type, whole
+from idlrt.wire.faults import Fault, out_of_range, over_limit, over_long, too_deep, too_long, unknown_type, whole
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import MessageKind, TypeId
 
@@ -82,7 +82,7 @@ class CompactScanner:
 
     def _move(self, offset: int) -> None:
         if offset > self._limits.max_message:
-            raise over_limit(self._offset, offset, "max_message", self._limits.max_message)
+            raise too_long(self._limits.max_message)
         self._offset = offset
 
     def _varint(self, buffer: bytes | bytearray, offset: int, most: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from idlrt.wire.faults import Fault, over_limit, unexpected, whole
+from idlrt.wire.faults import Fault, too_long, unexpected, whole
 from idlrt.wire.protocol import Limits
 
 __all__ = ["JsonScanner"]
@@ -37,7 +37,7 @@ class JsonScanner:
         try:
             end = self._scan(buffer)
             if self._offset > self._most:
-                raise over_limit(0, self._offset, "max_message", self._most)
+                raise too_long(self._most)
         except Fault as fault:
             raise whole(fault, "the message") from None
         return end
@@ -50,7 +50,8 @@ class JsonScanner:
             if self._offset >= size:
                 return None
             if buffer[self._offset] != 0x5B:
-                start = bytes(buffer[self._offset : self._offset + 12]).decode(errors="replace")
+                # One byte of it: whether more have come already is chance.
+                start = bytes(buffer[self._offset : self._offset + 1]).decode(errors="replace")
                 raise unexpected(self._offset, "'['", repr(start))
         while True:
             found = (_IN_STRING if self._is_in_string else _BRACKET).search(buffer, self._offset)

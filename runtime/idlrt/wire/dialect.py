@@ -160,7 +160,7 @@ class Detector:
         if name is not None:
             return dialect("unframed", name, self._limits)
         if data[0] > 0x7F:
-            raise _unknown(data)
+            raise _unknown(data, 2 if data[0] == _COMPACT else 1)
         inner = data[4:6]
         if not inner or _is_half(inner):
             return None
@@ -173,7 +173,7 @@ class Detector:
             return self._framed_old
         if inner[0] < 0x7F:
             return self._unframed_old
-        raise _unknown(data)
+        raise _unknown(data, 6 if inner[0] == _COMPACT else 5)
 
 
 _BINARY, _COMPACT, _JSON, _HEADER = 0x80, 0x82, ord("["), b"\x0f\xff"
@@ -203,8 +203,9 @@ def detector(limits: Limits = DEFAULT_LIMITS) -> Detector:
     return _detector(limits)
 
 
-def _unknown(data: bytes) -> RemoteProtocolError:
+def _unknown(data: bytes, count: int) -> RemoteProtocolError:
+    # Only the bytes that say it: whether more have come already is chance.
     return RemoteProtocolError(
-        f"cannot tell what the client speaks: its first bytes {data[:6].hex(' ')} begin no message of Thrift, "
+        f"cannot tell what the client speaks: its first bytes {data[:count].hex(' ')} begin no message of Thrift, "
         "framed, unframed or with a header"
     )

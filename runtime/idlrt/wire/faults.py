@@ -27,6 +27,7 @@ __all__ = [
     "over_limit",
     "over_long",
     "too_deep",
+    "too_long",
     "too_short",
     "unexpected",
     "unknown_type",
@@ -99,6 +100,11 @@ def too_short(offset: int, wanted: int, end: int) -> Fault:
 def over_limit(offset: int, value: int, limit: str, most: int) -> Fault:
     """A length is more than this side accepts."""
     return Fault(f"{value} at offset {offset} is over the limit {limit}={most}")
+
+
+def too_long(most: int) -> Fault:
+    """A message without a length in front goes on behind what this side accepts. How far is not known yet."""
+    return Fault(f"it has more than {most} bytes, and is over the limit max_message={most}")
 
 
 def too_deep(offset: int, most: int) -> Fault:
