@@ -1,4 +1,4 @@
-"""Apache's library calling and serving `get` and `poke` of `hand_written`, by hand: protocol and transport are given."""
+"""Apache's library calling and serving `get` and `poke` of `hand_written`: protocol and transport are given."""
 
 from __future__ import annotations
 
