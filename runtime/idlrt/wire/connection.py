@@ -100,7 +100,7 @@ class ServerConnection:
         if call.arguments is not None:
             return call.arguments
         if call.trouble is not None:
-            raise call.trouble
+            raise RemoteProtocolError(call.trouble)
         method = call.method
         assert method is not None
         return method_codec(method, call.dialect.protocol).decode_arguments(call.message, call.start)
@@ -241,7 +241,7 @@ class ClientConnection:
             method = self._waiting_for(error.sequence_id, "")
             if method is None:
                 return None
-            return ReplyReceived(_EXCEPTION, method, error.sequence_id, error.dialect, b"", 0, NO_METADATA, error)
+            return ReplyReceived(_EXCEPTION, method, error.sequence_id, error.dialect, b"", 0, NO_METADATA, str(error))
         head, start = dialect.protocol.unpack_head(message)
         kind, sequence_id = head.kind, number or head.sequence_id
         if kind is not _REPLY and kind is not _EXCEPTION:
@@ -279,7 +279,7 @@ def answer_of(reply: ReplyReceived) -> Any:
         RemoteProtocolError: the answer cannot be read; the connection is still good.
     """
     if reply.fault is not None:
-        raise reply.fault
+        raise RemoteProtocolError(reply.fault)
     protocol = reply.dialect.protocol
     if reply.kind is _EXCEPTION:
         raise decode_refusal(protocol, reply.message, reply.start)

@@ -1,6 +1,9 @@
 """What a connection tells: plain values, in the order in which they came.
 
 `StreamBroken` is always the last one: nothing can be read after it. What stands before it is still good.
+
+The garbage collector does not know calls and replies. So they hold no error that is raised later: its traceback
+would hold them in turn.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
         message: the arguments are `message[start:]`, unless they have been read.
         fault: why nothing of the message can be read, not even its name (to be refused); `None` if it can.
         arguments: those that have been read; `None` if they have not, or cannot be read.
-        trouble: why they cannot be read; `None` if they can, or if it has not been tried.
+        trouble: why they cannot be read, as text; `None` if they can, or if it has not been tried.
     """
 
     kind: MessageKind
@@ -43,7 +46,7 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
     metadata: Metadata = NO_METADATA
     fault: ApplicationError | None = None
     arguments: tuple[Any, ...] | None = None
-    trouble: RemoteProtocolError | None = None
+    trouble: str | None = None
 
 
 class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +56,7 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
         kind: `REPLY` or `EXCEPTION`.
         method: the one that was called.
         dialect: what the answer came in.
-        fault: why nothing of the message can be read; `None` if it can.
+        fault: why nothing of the message can be read, as text; `None` if it can.
     """
 
     kind: MessageKind
@@ -63,7 +66,7 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
     message: bytes
     start: int
     metadata: Metadata = NO_METADATA
-    fault: RemoteProtocolError | None = None
+    fault: str | None = None
 
 
 class StreamBroken(msgspec.Struct, frozen=True):

@@ -172,12 +172,12 @@ cdef class FramedCalls:
         open_input(&s, p, head.start, size, self.protocol, &codec.bounds)
         values = read_struct(&s, &codec.plan.layout)
         if values == NULL:
-            trouble = error_of(&s, codec.plan.label)
+            trouble = str(error_of(&s, codec.plan.label))
         else:
             arguments = <object>values
             DECREF(values)
             if s.p != s.end:
-                arguments, trouble = None, self.left_over(entry[1], s.p - s.start, size)
+                arguments, trouble = None, str(self.left_over(entry[1], s.p - s.start, size))
         return self.event(
             self.kinds[head.kind], entry[0], head.sequence_id, entry[1], self.dialect, b"", 0, arguments=arguments, trouble=trouble
         )
