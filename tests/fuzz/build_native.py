@@ -1,0 +1,82 @@
+"""Builds the codecs in C so that they say what they should not do, and puts them beside the package.
+
+    python tests/fuzz/build_native.py fuzzer|sanitizer
+
+`fuzzer` is for libFuzzer and needs clang: branches are counted, and every wrong address and undefined behaviour
+ends the program. `sanitizer` is for the tests and does with gcc: the same without the counting. `build/KIND/` then
+holds a package `idlrt` of links to the sources with another extension in it; whoever has it in `PYTHONPATH` and the
+runtime of the sanitizer in `LD_PRELOAD` (it is printed) runs that one.
+
+Sources: https://clang.llvm.org/docs/AddressSanitizer.html, and "Fuzzing native extensions" of atheris.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "runtime" / "idlrt"
+
+CHECKS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
+# The compiler, and what it is told.
+KINDS = {
+    "fuzzer": ("clang", f"-fsanitize=fuzzer-no-link {CHECKS}"),
+    "sanitizer": ("gcc", CHECKS),
+}
+
+
+def build(kind: str) -> Path:
+    """Build this kind; the folder for `PYTHONPATH`.
+
+    Raises:
+        RuntimeError: it cannot be built.
+    """
+    compiler, flags = KINDS[kind]
+    os.environ |= {
+        "IDLC_NATIVE": "require",
+        "CC": compiler,
+        "CFLAGS": flags,
+        "LDSHARED": f"{compiler} -shared {flags}",
+    }
+    sys.path.insert(0, str(ROOT))
+    import hatch_build
+
+    built = hatch_build.build()
+    assert built is not None
+    folder = ROOT / "build" / kind
+    shutil.rmtree(folder / "idlrt", ignore_errors=True)
+    wire = folder / "idlrt" / "wire"
+    wire.mkdir(parents=True)
+    for source, target in ((PACKAGE, wire.parent), (PACKAGE / "wire", wire)):
+        for each in source.iterdir():
+            if each.name not in ("wire", "__pycache__") and each.suffix not in (".so", ".pyd"):
+                (target / each.name).symlink_to(each)
+    shutil.move(built, wire / built.name)
+    shutil.rmtree(built.parents[3])
+    return folder
+
+
+def runtime(kind: str) -> str:
+    """What goes into `LD_PRELOAD`: an extension alone cannot bring the runtime of a sanitizer."""
+    if kind == "fuzzer":
+        import atheris
+
+        return str(Path(atheris.path()) / "asan_with_fuzzer.so")
+    libraries = [
+        subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    return " ".join(libraries)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in KINDS:
+        sys.exit(f"usage: build_native.py {'|'.join(KINDS)}")
+    with open(os.dup(1), "w") as out:
+        os.dup2(2, 1)  # compilers talk
+        build(sys.argv[1])
+        out.write(runtime(sys.argv[1]) + "\n")

@@ -1,0 +1,91 @@
+"""A service that is called with everything, and who speaks about it in which dialects."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, cast
+from uuid import UUID
+
+import wire_types as t
+
+from idlrt import spec as rpc
+from idlrt.spec import Method
+from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, Limits
+from idlrt.wire._tables import TableProtocol
+from idlrt.wire.dialect import Dialect, dialect
+from idlrt.wire.framing import Framed, Unframed
+
+# What stands in frames is small here, so that inputs reach the limits.
+LIMITS = Limits(max_frame=4096, max_message=8192, max_string=1024, max_container=256, max_depth=16)
+SMALL = Limits(max_frame=200, max_message=150, max_string=24, max_container=6, max_depth=4)
+
+ECHO = Method(
+    "echo",
+    rpc.required(1, "lists", rpc.struct(t.Lists)),
+    rpc.optional(2, "maps", rpc.struct(t.Maps)),
+    rpc.optional(3, "tree", rpc.struct(t.Tree)),
+    rpc.optional(4, "pick", rpc.struct(t.Pick)),
+    result=rpc.struct(t.Lists),
+    throws=(rpc.optional(1, "broke", rpc.struct(t.Broke)),),
+)
+COUNT = Method(
+    "count",
+    rpc.optional(1, "many", rpc.set_of(rpc.STRING)),
+    rpc.optional(-2, "scalars", rpc.struct(t.Scalars)),
+    rpc.optional(7, "size", rpc.I32),
+    result=rpc.map_of(rpc.STRING, rpc.I64),
+    defaults=(7,),
+)
+PING = Method("ping", result=rpc.VOID)
+POKE = Method("poke", rpc.required(1, "at", rpc.struct(t.Point)), result=rpc.VOID, is_oneway=True)
+SERVICE = rpc.service("Every", ECHO, COUNT, PING, POKE)
+
+_SCALARS = t.Scalars(
+    flag=True, tiny=-1, small=300, middle=70000, large=1 << 40, real=0.5, text="é", data=b"\0\xff", uid=UUID(int=5),
+    color=t.Color.DARK,
+)  # fmt: skip
+_BASKET = t.Lists(texts=["ab", "c"], points=[t.Point(x=1)], maps=[{"k": 7}], sets=[{"x"}], flags=[True, False])
+
+CALLS: list[tuple[Method[..., Any], tuple[Any, ...]]] = [
+    (ECHO, (_BASKET, t.Maps(counts={"a": 1}, by_flag={True: False}), None, t.Pick(number=3))),
+    (COUNT, ({"a", "b"}, _SCALARS, 3)),
+    (PING, ()),
+    (ECHO, (t.Lists(), None, t.Tree(value=1, children=[t.Tree()], left=t.Tree(value=-7)), None)),
+    (POKE, (t.Point(x=1, y=2),)),
+]
+
+
+def answer(method: Method[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """What a call is answered with.
+
+    Raises:
+        Broke: what the IDL declares.
+    """
+    if method is ECHO:
+        if arguments[2] is not None:
+            raise t.Broke(code=len(arguments[2].children or ()), why="a tree")
+        return arguments[0]
+    if method is COUNT:
+        return dict.fromkeys(sorted(arguments[0] or ()), arguments[2])
+    return None
+
+
+def dialects(*framings: str) -> list[Dialect]:
+    """All that can be spoken in these framings, old binary too."""
+    found = [dialect(framing, name, LIMITS) for framing in framings for name in ("binary", "compact", "json")]
+    old = BinaryProtocol(LIMITS, strict=False)
+    return found + [Dialect(old, framing(LIMITS)) for framing in (Framed, Unframed) if framing.name in framings]
+
+
+@cache
+def _protocol(name: str, backend: Any, limits: Limits, is_strict: bool) -> TableProtocol:
+    if name == "binary":
+        return BinaryProtocol(limits, strict=is_strict, backend=backend)
+    return (CompactProtocol if name == "compact" else JsonProtocol)(limits, backend=backend)
+
+
+def with_backend(how: Dialect, backend: str) -> Dialect:
+    """The same dialect, read and written by this backend."""
+    given = cast("TableProtocol", how.protocol)
+    is_strict = getattr(given, "strict", True)
+    return Dialect(_protocol(given.name, backend, given.limits, is_strict), how.framing)
