@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from idlrt.wire import DEFAULT_LIMITS, Limits, StructCodec
@@ -31,8 +32,10 @@ def codec(type: type[T], *, protocol: str = "binary", limits: Limits = DEFAULT_L
     return wire_protocol(protocol, limits).struct(type)
 
 
-# The protocol of a name is looked up once; classes of programs that make them all the time are not kept here.
-_struct = functools.lru_cache(maxsize=16)(lambda protocol: wire_protocol(protocol).struct)
+@functools.lru_cache(maxsize=16)
+def _struct(protocol: str) -> Callable[[type[Any]], StructCodec[Any]]:
+    """What gives the codecs of a protocol; found once for each name."""
+    return wire_protocol(protocol).struct
 
 
 def encode(value: Any, *, protocol: str = "binary") -> bytes:
