@@ -20,7 +20,7 @@ from decoding import BACKENDS
 from shapes import shape
 from speech import CALLS, LIMITS, SERVICE, SMALL, answer, with_backend
 
-from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError, Method
 from idlrt.wire import Limits
 from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
@@ -138,6 +138,8 @@ def _answer(server: ServerConnection, call: CallReceived, method: Method[..., An
         return server.throw(call, error, call.metadata)
     except ApplicationError as error:
         return server.refuse(call, error)
+    except LocalProtocolError as error:  # a union whose field only a newer peer knows cannot be written
+        return server.refuse(call, ApplicationError(str(error), ApplicationCode.INTERNAL_ERROR))
 
 
 def check_client(data: bytes, wrap: Wrap, dialects: list[Dialect]) -> bool:
