@@ -10,6 +10,8 @@ from peer_dialects import SPOKEN
 
 from idlrt.errors import ApplicationCode, ApplicationError
 
+pytestmark = pytest.mark.slow
+
 
 def pairs():
     """Caller, server, and what they speak. Our client writes strict messages and reads both."""

@@ -11,6 +11,8 @@ from thrift.transport.TSocket import TSocket
 
 import idlrt
 
+pytestmark = pytest.mark.slow
+
 SOME = {"tenant": "7", "ä": "ö", "empty": "", "": "no key"}
 LARGE = {f"key {number}": "x" * number for number in range(300)}
 PAIRS = [

@@ -14,6 +14,8 @@ from idlrt.wire.connection import ClientConnection, ServerConnection
 from idlrt.wire.dialect import Dialect, detector, dialect
 from idlrt.wire.framing import Framed, Unframed
 
+pytestmark = pytest.mark.slow
+
 # Those that have the C extension stand for the others here: the bytes of values are compared elsewhere.
 ALL = [
     each for each in SPOKEN if each.peer == "apache accelerated" or (each.peer == "apache" and each.protocol == "json")

@@ -10,6 +10,8 @@ from peer_handler import Handler
 from idlrt import Server
 from idlrt.errors import ApplicationCode, ApplicationError
 
+pytestmark = pytest.mark.slow
+
 ALL = [each for each in SPOKEN if each.head == "strict" and (each.is_fast or each.framing == "header_zlib")]
 
 

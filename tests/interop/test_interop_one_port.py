@@ -14,6 +14,8 @@ from peer_dialects import HEADERS, PLAIN, SPOKEN, Spoken
 from idlrt import Server
 from idlrt.errors import ApplicationCode, ApplicationError
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 5
 # Our own clients in all that they speak; JSON in THeader has a number of its own, but no other library writes it.
 MINE = [

@@ -18,6 +18,8 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.spec import struct
 from idlrt.wire import JsonProtocol, MessageKind
 
+pytestmark = pytest.mark.slow
+
 OURS = JsonProtocol()
 
 

@@ -330,6 +330,8 @@ class Hide(machinery.PathFinder):
         return None if name.partition(".")[0] == "hypothesis" else super().find_spec(name, path, target)
 sys.meta_path = [Hide if finder is machinery.PathFinder else finder for finder in sys.meta_path]
 import idlrt.testing.strategies
+
+pytestmark = pytest.mark.slow
 """
     done = _run(hide)
     assert done.returncode == 1

@@ -25,6 +25,8 @@ from idlrt.testing.strategies import values
 from idlrt.wire import MessageKind
 from idlrt.wire._binary_layout import type_id
 
+pytestmark = pytest.mark.slow
+
 APACHE = {"binary": TBinaryProtocol, "compact": TCompactProtocol, "json": TJSONProtocol}
 WRITERS = {
     "bool": "writeBool",

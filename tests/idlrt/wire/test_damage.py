@@ -18,6 +18,8 @@ from idlrt.wire._binary_skip import skip
 from idlrt.wire._binary_values import PADDING
 from idlrt.wire.faults import Fault
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"max_message": 10_000, "max_string": 100, "max_container": 20, "max_depth": 4}
 # cannot read Order.items[3].name: it needs 12 bytes at offset 40, 5 are left
 WHERE = r"cannot read {root}(\.[a-z_]+|\.field \d+|\[[^\]]+\])*: .*offset \d+"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TARGET = Path(__file__).parents[2] / "fuzz" / "fuzz_decode.py"
 
 

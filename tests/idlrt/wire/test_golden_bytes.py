@@ -15,6 +15,8 @@ from walked import walked
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import MessageHead, MessageKind
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_value_is_there_for_every_protocol():
     assert GOLDEN.keys() == COMPACT.keys() == JSON.keys()

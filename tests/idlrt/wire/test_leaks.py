@@ -13,6 +13,8 @@ from protocols import each_protocol
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 
+pytestmark = pytest.mark.slow
+
 # Blocks that may come and go by themselves: free lists, caches of the interpreter.
 NOISE = 300
 

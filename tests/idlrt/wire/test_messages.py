@@ -12,6 +12,8 @@ from idlrt.spec import Method, service
 from idlrt.wire import MessageKind
 from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
 
+pytestmark = pytest.mark.slow
+
 ORDER = Method(
     "order",
     rpc.required(1, "basket", rpc.struct(t.Lists)),

@@ -14,6 +14,8 @@ from idlrt.wire import DEFAULT_LIMITS, MessageKind
 from idlrt.wire._binary_skip import skip
 from idlrt.wire._binary_values import PADDING
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {"max_string": 10**6, "max_container": 10**6}
 QUICK = settings(max_examples=30, suppress_health_check=list(HealthCheck))
 

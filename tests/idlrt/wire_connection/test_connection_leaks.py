@@ -14,6 +14,8 @@ from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
 from idlrt.wire.dialect import detector
 from idlrt.wire.events import StreamBroken
 
+pytestmark = pytest.mark.slow
+
 
 def serve(data):
     server = ServerConnection(detector(), SERVICE.methods)
