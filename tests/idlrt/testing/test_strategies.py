@@ -19,6 +19,8 @@ from idlrt.spec import EnumType, Field, ListType, MapType, SetType, StructType, 
 from idlrt.testing.strategies import arguments, enums, of, structs, types, values
 from idlrt.wire.binary import BinaryProtocol
 
+pytestmark = pytest.mark.slow
+
 QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 # What the search for one example may take; it stops at the first.
 SEARCH = settings(max_examples=5000, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
@@ -330,8 +332,6 @@ class Hide(machinery.PathFinder):
         return None if name.partition(".")[0] == "hypothesis" else super().find_spec(name, path, target)
 sys.meta_path = [Hide if finder is machinery.PathFinder else finder for finder in sys.meta_path]
 import idlrt.testing.strategies
-
-pytestmark = pytest.mark.slow
 """
     done = _run(hide)
     assert done.returncode == 1

@@ -10,6 +10,8 @@ from protocols import HOWS, OLD, each_protocol
 
 from idlrt.errors import RemoteProtocolError
 
+pytestmark = pytest.mark.slow
+
 # Where a length stands: class → the fields of a message that has it, and is made by `b`.
 ANNOUNCEMENTS = {
     "string": (t.Optionals, lambda b, n: b.field(t.STRING, 7, b.text("", n))),

@@ -11,6 +11,8 @@ from protocols import HOWS, OLD
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire import MessageKind
 
+pytestmark = pytest.mark.slow
+
 B = BUILDERS["binary"]
 PURE = [how for how in HOWS if how.backend == "pure"]  # scanners are not the backends'
 each_scanner = pytest.mark.parametrize("how", [*PURE, OLD], ids=repr)
