@@ -164,6 +164,7 @@ cdef struct Shape:
     Kind kind
     unsigned char code
     unsigned char compact
+    unsigned char width  # bytes of a value in the binary protocol, if it has a fixed size, else 0
     bint is_frozen
     Shape* key         # the key of a map
     Shape* element     # the element of a list or set, the value of a map

@@ -25,7 +25,9 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
     cdef const unsigned char* end = s.end
     cdef PyObject* found
     cdef Slot* slot
-    cdef int code, expected = 0
+    cdef Shape* shape
+    cdef Slot* expected = layout.slots
+    cdef int code
     cdef int16_t id
     while True:
         if end - p < 1:
@@ -38,7 +40,7 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
             return wrong_short(s, p + 1, 2)
         id = signed_16(get_16(p + 1))
         p += 3
-        slot = find_slot(layout, id, &expected)
+        slot = find_slot(layout, id, expected)
         if slot == NULL or slot.shape.code != code:
             came.has_unknown = True
             s.p = p
@@ -47,12 +49,21 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
                 return -1
             p = s.p
             continue
-        if slot.shape.kind < STRING and end - p >= SMALLEST[code]:
-            found = make_binary_scalar(p, slot.shape)
-            p += SMALLEST[code]
+        expected = slot + 1
+        shape = slot.shape
+        if shape.width and end - p >= shape.width:
+            found = make_binary_scalar(p, shape)
+            p += shape.width
         else:
             s.p = p
-            found = read_binary_string(s) if slot.shape.kind == STRING else read_value(s, slot.shape)
+            if shape.kind == STRING:
+                found = read_binary_string(s)
+            elif shape.kind == LIST:
+                found = read_sequence(s, shape)
+            elif shape.kind == MAP:
+                found = read_map(s, shape)
+            else:
+                found = read_value(s, shape)
             p = s.p
         if found == NULL:
             add_step(s, IN_FIELD, 0, slot.name)
@@ -60,28 +71,104 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
         fill_slot(value, slot, found, came)
 
 cdef inline PyObject* read_binary_string(Input* s) noexcept:
-    cdef const unsigned char* p = s.p
-    cdef Py_ssize_t rest = s.end - p - 4, size
+    cdef Py_ssize_t size = text_length(s, s.p)
     cdef PyObject* text
-    if rest >= 0:
-        size = get_32(p)
-        if size <= rest and size <= s.bounds.max_string:
-            text = make_text(p + 4, size)
-            if text != NULL:
-                s.p = p + 4 + size
-                return text
-            PyErr_Clear()
+    if size >= 0:
+        text = make_text(s.p + 4, size)
+        if text != NULL:
+            s.p += 4 + size
+            return text
+        PyErr_Clear()
     return read_string(s)  # which says what is wrong
 
 cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
     cdef PyObject* made
-    cdef int size = SMALLEST[shape.code]
-    if left(s) < size:
-        wrong_short(s, s.p, size)
+    if left(s) < shape.width:
+        wrong_short(s, s.p, shape.width)
         return NULL
     made = make_binary_scalar(s.p, shape)
-    s.p += size
+    s.p += shape.width
     return made
+
+# The next two are for the elements that most containers have, numbers and text. They answer how many they have read:
+# all of them, or those before the first with which something is wrong; `reader.pxi` goes on there and says what.
+
+cdef Py_ssize_t read_binary_items(Input* s, Shape* element, PyObject* items, Py_ssize_t size) noexcept:
+    # Into the places of a list.
+    cdef const unsigned char* p = s.p
+    cdef PyObject* item
+    cdef Py_ssize_t i = 0, length
+    if element.width:  # all of them are there: `check_count` looked
+        while i < size:
+            item = make_binary_scalar(p, element)
+            if item == NULL:
+                break
+            p += element.width
+            PyList_SET_ITEM(items, i, item)
+            i += 1
+    elif element.kind == STRING:
+        while i < size:
+            length = text_length(s, p)
+            item = make_text(p + 4, length) if length >= 0 else NULL
+            if item == NULL:
+                break
+            p += 4 + length
+            PyList_SET_ITEM(items, i, item)
+            i += 1
+    return stopped(s, p, i, size)
+
+cdef Py_ssize_t read_binary_pairs(Input* s, Shape* shape, PyObject* items, Py_ssize_t size) noexcept:
+    # Into a dict whose keys are text.
+    cdef const unsigned char* p = s.p
+    cdef const unsigned char* after
+    cdef Shape* element = shape.element
+    cdef PyObject* key
+    cdef PyObject* item
+    cdef Py_ssize_t i = 0, length
+    cdef bint failed
+    if shape.key.kind != STRING or (element.width == 0 and element.kind != STRING):
+        return 0
+    while i < size:
+        length = text_length(s, p)
+        key = make_key(p + 4, length) if length >= 0 else NULL
+        if key == NULL:
+            break
+        after = p + 4 + length
+        if element.width:
+            if s.end - after < element.width:
+                DECREF(key)
+                break
+            item = make_binary_scalar(after, element)
+            after += element.width
+        else:
+            length = text_length(s, after)
+            if length < 0:
+                DECREF(key)
+                break
+            item = make_text(after + 4, length)
+            after += 4 + length
+        failed = item == NULL or PyDict_SetItem(items, key, item) != 0
+        DECREF(key)
+        XDECREF(item)
+        if failed:
+            break
+        p = after
+        i += 1
+    return stopped(s, p, i, size)
+
+cdef inline Py_ssize_t text_length(Input* s, const unsigned char* p) noexcept:
+    # The length of text that is all there and within the limit, else -1.
+    cdef Py_ssize_t rest = s.end - p - 4, size
+    if rest < 0:
+        return -1
+    size = get_32(p)
+    return size if size <= rest and size <= s.bounds.max_string else -1
+
+cdef inline Py_ssize_t stopped(Input* s, const unsigned char* p, Py_ssize_t done, Py_ssize_t size) noexcept:
+    s.p = p
+    if done < size:
+        PyErr_Clear()
+    return done
 
 cdef inline PyObject* make_binary_scalar(const unsigned char* p, Shape* shape) noexcept:
     # A value of fixed size that is all there.

@@ -156,11 +156,15 @@ cdef int write_binary_pairs(Output* out, Shape* shape, PyObject* value) noexcept
             p = more_room(out, p, ROOM + 16 * (size - count if size > count else 0))
             if p == NULL:
                 return -1
-        INCREF(item)
-        p = put_simple(out, p, shape.key, key)
+        if shape.key.kind == STRING:
+            p = put_text(out, p, key)
+        else:  # a key that says itself what number it is may take `item` out of the dict
+            INCREF(item)
+            p = put_simple(out, p, shape.key, key)
         if p != NULL:
-            p = put_simple(out, p, shape.element, item)
-        DECREF(item)
+            p = put_text(out, p, item) if shape.element.kind == STRING else put_simple(out, p, shape.element, item)
+        if shape.key.kind != STRING:
+            DECREF(item)
         if p == NULL:
             return -1
     out.p = p

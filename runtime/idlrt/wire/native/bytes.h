@@ -204,21 +204,35 @@ static inline int is_ascii(const unsigned char *p, Py_ssize_t size) {
     return (all & NOT_ASCII) == 0;
 }
 
-/* A new `str` of `size` bytes of UTF-8, or NULL with an exception. */
-static PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
-    if (size > 1) {
-        int plain;
-        if (size <= SHORT_TEXT) {
-            ShortText text = load_short(p, size);
-            plain = is_short_ascii(&text);
-        } else {
-            plain = is_ascii(p, size);
-        }
-        if (IDLRT_LIKELY(plain)) {
-            PyObject *made = PyUnicode_New(size, 127);
-            if (IDLRT_LIKELY(made != NULL)) copy_bytes(PyUnicode_1BYTE_DATA(made), p, size);
+/* A new `str` of ASCII whose bytes are still to come. */
+static inline PyObject *make_ascii(Py_ssize_t size) { return PyUnicode_New(size, 127); }
+
+/* A new `str` of `size` bytes of UTF-8, or NULL with an exception. What was looked at in words is stored as words. */
+static inline PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
+    PyObject *made;
+    unsigned char *to;
+    if (size >= 8 && size <= 16) {
+        uint64_t first = load_64(p), last = load_64(p + size - 8);
+        if (IDLRT_LIKELY(((first | last) & NOT_ASCII) == 0)) {
+            if ((made = make_ascii(size)) == NULL) return NULL;
+            to = PyUnicode_1BYTE_DATA(made);
+            memcpy(to, &first, 8);
+            memcpy(to + size - 8, &last, 8);
             return made;
         }
+    } else if (size >= 4 && size < 8) {
+        uint32_t first = load_32(p), last = load_32(p + size - 4);
+        if (IDLRT_LIKELY(((first | last) & (uint32_t)NOT_ASCII) == 0)) {
+            if ((made = make_ascii(size)) == NULL) return NULL;
+            to = PyUnicode_1BYTE_DATA(made);
+            memcpy(to, &first, 4);
+            memcpy(to + size - 4, &last, 4);
+            return made;
+        }
+    } else if (size > 1 && is_ascii(p, size)) {
+        if ((made = make_ascii(size)) == NULL) return NULL;
+        copy_bytes(PyUnicode_1BYTE_DATA(made), p, size);
+        return made;
     }
     return PyUnicode_DecodeUTF8((const char *)p, size, NULL); /* shares the texts of a single character */
 }
@@ -231,11 +245,10 @@ static PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
 static PyObject *kept_keys[KEYS_KEPT];
 
 static inline size_t place_of(const ShortText *text, Py_ssize_t size) {
-    uint64_t mixed = (text->word[0] + (uint64_t)size) * 0x9E3779B97F4A7C15u;
-    mixed ^= (text->word[1] ^ (mixed >> 32)) * 0xC2B2AE3D27D4EB4Fu;
-    mixed ^= (text->word[2] ^ (mixed >> 32)) * 0x165667B19E3779F9u;
-    mixed ^= (text->word[3] ^ (mixed >> 32)) * 0x27D4EB2F165667C5u;
-    return (size_t)(mixed >> 40) % KEYS_KEPT;
+    /* Products that do not wait for each other; their high bits depend on all bits of the words. */
+    uint64_t mixed = (text->word[0] + (uint64_t)size) * 0x9E3779B97F4A7C15u + text->word[1] * 0xC2B2AE3D27D4EB4Fu;
+    mixed += text->word[2] * 0x165667B19E3779F9u + text->word[3] * 0x27D4EB2F165667C5u;
+    return (size_t)(mixed >> 54) % KEYS_KEPT;
 }
 
 static PyObject *make_key(const unsigned char *p, Py_ssize_t size) {

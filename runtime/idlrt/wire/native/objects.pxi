@@ -58,23 +58,21 @@ cdef int call_after(Input* s, Layout* layout, PyObject* value) noexcept:
     DECREF(answer)
     return 0
 
-cdef Slot* find_slot(Layout* layout, int16_t id, int* expected) noexcept:
-    # The field of a number. `expected` is the index at which it should be, and moves on.
+cdef inline Slot* find_slot(Layout* layout, int16_t id, Slot* expected) noexcept:
+    # The field of a number, or NULL. `expected` is the one after the last that was found.
+    if expected < layout.slots + layout.count and expected.id == id:
+        return expected
+    return search_slot(layout, id)
+
+cdef Slot* search_slot(Layout* layout, int16_t id) noexcept:
     cdef int low = 0, high = layout.count, middle
-    if expected[0] < high and layout.slots[expected[0]].id == id:
-        middle = expected[0]
-        expected[0] += 1
-        return &layout.slots[middle]
     while low < high:
         middle = (low + high) // 2
         if layout.slots[middle].id < id:
             low = middle + 1
         else:
             high = middle
-    if low < layout.count and layout.slots[low].id == id:
-        expected[0] = low + 1
-        return &layout.slots[low]
-    return NULL
+    return &layout.slots[low] if low < layout.count and layout.slots[low].id == id else NULL
 
 cdef PyObject* make_member(Shape* shape, int32_t number) noexcept:
     # The member of an enum; one of an unknown number is made by the class.

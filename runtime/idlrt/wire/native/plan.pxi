@@ -79,6 +79,7 @@ cdef class Plan:
             shape.element = self.shape_of(type.value, making)
         else:
             raise TypeError(f"{type!r} has no place on the wire")
+        shape.width = SMALLEST[shape.code] if shape.kind < STRING else 0
         return shape
 
     cdef int make_dense(self, Shape* shape, dict members) except -1:

@@ -57,7 +57,8 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
     cdef PyObject* found
     cdef Slot* slot
     cdef Head head
-    cdef int context, expected = 0
+    cdef Slot* expected = layout.slots
+    cdef int context
     head.code = CODE_STOP
     head.id = 0
     head.is_first = True
@@ -70,13 +71,14 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
         if head.code == CODE_STOP:
             s.context = context
             return 0
-        slot = find_slot(layout, head.id, &expected)
+        slot = find_slot(layout, head.id, expected)
         if slot == NULL or slot.shape.code != head.code:
             came.has_unknown = True
             if skip(s, head.code, s.depth + 1, True) < 0 or close_field(s) < 0:
                 add_step(s, IN_UNKNOWN, head.id, NULL)
                 return -1
             continue
+        expected = slot + 1
         found = read_field_value(s, slot.shape)
         if found == NULL or close_field(s) < 0:
             XDECREF(found)
@@ -88,7 +90,7 @@ cdef inline void fill_slot(PyObject* value, Slot* slot, PyObject* found, Came* c
     # Takes `found`. Of a field that comes twice the last counts.
     cdef PyObject* before = get_slot(value, slot.offset)
     set_slot(value, slot.offset, found)
-    if slot.shape.kind > DOUBLE and is_tracked(found):
+    if slot.shape.kind > DOUBLE and slot.shape.kind != STRING and is_tracked(found):
         came.is_tracked = True
     if before == NULL:
         came.count += 1
@@ -174,13 +176,12 @@ cdef inline Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum
 
 cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
     cdef Shape* element = shape.element
-    cdef Py_ssize_t i, size, width = 0
+    cdef Py_ssize_t i, size, places, done = 0
     cdef int context, code = 0
     cdef PyObject* items
     cdef PyObject* item
     if s.protocol == IN_BINARY:
         size = open_binary_sequence(s, element, &code)
-        width = SMALLEST[element.code] if element.kind < STRING else 0
     elif s.protocol == IN_COMPACT:
         size = open_compact_sequence(s, element, &code)
     else:
@@ -192,20 +193,17 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
     if size and code != element.code:
         wrong_elements(s, s.p, code, element.code, 0, 0)
         return NULL
-    items = PyList_New(min(size, PLACES))
+    places = min(size, PLACES)
+    items = PyList_New(places)
     if items == NULL:
         return NULL
     # Nobody may meet it while it is half full; who makes only numbers and text meets nobody.
     if not is_quiet(element):
         PyObject_GC_UnTrack(items)
-    for i in range(size):
-        if width:  # all of them are there: `check_count` looked
-            item = make_binary_scalar(s.p, element)
-            s.p += width
-        elif element.kind == STRING and s.protocol == IN_BINARY:
-            item = read_binary_string(s)
-        else:
-            item = read_value(s, element)
+    if s.protocol == IN_BINARY:
+        done = read_binary_items(s, element, items, places)
+    for i in range(done, size):
+        item = read_value(s, element)
         if item == NULL or put_item(items, i, item) < 0:
             add_step(s, IN_ELEMENT, i, NULL)
             DECREF(items)
@@ -232,7 +230,7 @@ cdef inline int put_item(PyObject* items, Py_ssize_t i, PyObject* item) noexcept
     return failed
 
 cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
-    cdef Py_ssize_t i, size
+    cdef Py_ssize_t i, size, done = 0
     cdef int context, key_code = 0, code = 0, failed
     cdef bint is_text_key
     cdef PyObject* items
@@ -255,7 +253,9 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     items = make_dict(size)
     if items == NULL:
         return NULL
-    for i in range(size):
+    if s.protocol == IN_BINARY:
+        done = read_binary_pairs(s, shape, items, size)
+    for i in range(done, size):
         key = read_key(s) if is_text_key else read_value(s, shape.key)
         if key == NULL:
             add_step(s, IN_KEY, i, NULL)
