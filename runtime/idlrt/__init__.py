@@ -4,7 +4,7 @@
 generated clients call.
 """
 
-from idlrt.core import request_metadata
+from idlrt.core import Peer, ServerCall, current_call, request_metadata
 from idlrt.door import codec, decode, encode
 from idlrt.errors import (
     ApplicationCode,
@@ -42,13 +42,16 @@ __all__ = [
     "NoInstance",
     "NotSent",
     "Overloaded",
+    "Peer",
     "ProtocolError",
     "RemoteProtocolError",
     "RpcError",
     "Server",
+    "ServerCall",
     "Unknown",
     "__version__",
     "codec",
+    "current_call",
     "decode",
     "encode",
     "request_metadata",

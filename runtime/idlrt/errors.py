@@ -91,9 +91,10 @@ class ConfigurationError(RpcError, ValueError):
 
 
 class ApplicationCode(enum.IntEnum):
-    """Thrift's TApplicationException types.
+    """Thrift's TApplicationException types; 11 and 12 are fbthrift's, those from 1000 on gRPC's status codes plus 1000.
 
-    Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
+    Sources: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md, fbthrift's
+    `TApplicationException.h`, https://grpc.io/docs/guides/status-codes/
     """
 
     UNKNOWN = 0
@@ -107,6 +108,10 @@ class ApplicationCode(enum.IntEnum):
     INVALID_TRANSFORM = 8
     INVALID_PROTOCOL = 9
     UNSUPPORTED_CLIENT_TYPE = 10
+    LOADSHEDDING = 11
+    TIMEOUT = 12
+    PERMISSION_DENIED = 1007
+    UNAUTHENTICATED = 1016
 
 
 class ApplicationError(RpcError):

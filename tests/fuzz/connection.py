@@ -24,9 +24,11 @@ if __name__ == "__main__":
     sys.path[:0] = [str(root / "runtime")]
 
 from idlrt import spec as rpc
-from idlrt.core import bind, serve
+from idlrt.core import Peer, bind, serve
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
-from idlrt.server.session import Session, Surroundings
+from idlrt.server.routes import routes
+from idlrt.server.session import Session
+from idlrt.server.surroundings import Surroundings
 from idlrt.wire import BinaryProtocol, Limits, MessageKind
 from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
 from idlrt.wire.dialect import Dialect, detector, dialect
@@ -80,7 +82,7 @@ class Outlet:
     """Takes what a session sends, and never reads it."""
 
     def __init__(self) -> None:
-        self.peer = "fuzz"
+        self.peer = Peer(address="fuzz")
         self.pending = 0
         self.is_reading = True
         self.is_closed = False
@@ -105,6 +107,7 @@ def _never(*_: Any) -> None:
 SERVED = serve(bind(SERVICE, Handler()))
 AROUND = Surroundings(
     served=SERVED,
+    routes=routes(SERVED),
     context=contextvars.copy_context(),
     call_soon=_never,
     run_async=_never,

@@ -53,6 +53,12 @@ def test_codes_are_thrifts():
         "invalid_transform": 8,
         "invalid_protocol": 9,
         "unsupported_client_type": 10,
+        # fbthrift's
+        "loadshedding": 11,
+        "timeout": 12,
+        # gRPC's, plus 1000
+        "permission_denied": 1007,
+        "unauthenticated": 1016,
     }
 
 

@@ -98,4 +98,7 @@ class Handler:
         return self._noted
 
     def metadata(self) -> dict[str, str]:
-        return dict(request_metadata() or PEERS_METADATA.get() or {})
+        found = dict(request_metadata() or PEERS_METADATA.get() or {})
+        # What our clients tell every server; ours keeps it to itself.
+        found.pop("client_timeout", None)
+        return found

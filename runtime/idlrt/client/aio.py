@@ -5,7 +5,8 @@ cancelled or out of time is forgotten; its answer, when it comes, is dropped, an
 
 Many servers answer in the order of the calls, so one that hangs holds up all that come after it. When a call
 runs out of time and none that was made later has been answered, the connection is *stuck*: calls under way
-on it may still be answered, further ones get a new connection.
+on it may still be answered, further ones get a new connection. The same goes for one whose server says that it is
+about to stop.
 """
 
 from __future__ import annotations
@@ -15,11 +16,19 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from idlrt.client.sender import broken, client_closed, connect_failed, deadline_exceeded, lost
-from idlrt.core import Call
+from idlrt.client.sender import (
+    broken,
+    client_closed,
+    connect_failed,
+    deadline_exceeded,
+    lost,
+    metadata_of,
+    result_of,
+)
+from idlrt.core import Call, is_draining
 from idlrt.errors import RemoteProtocolError
 from idlrt.net.aio import AsyncTransport
-from idlrt.wire.connection import ClientConnection, answer_of
+from idlrt.wire.connection import ClientConnection
 from idlrt.wire.dialect import Dialect
 from idlrt.wire.events import ReplyReceived, StreamBroken
 
@@ -81,7 +90,8 @@ class _Link:
         assert transport is not None
         if transport.is_blocked:
             await self._drain(transport, call)
-        number, data = self._connection.call(call.method, call.arguments, call.metadata)
+        metadata = metadata_of(call, self._connection.dialect)
+        number, data = self._connection.call(call.method, call.arguments, metadata)
         self._write(transport, data)
         if call.method.is_oneway:
             if transport.is_blocked:
@@ -97,10 +107,7 @@ class _Link:
         finally:
             if self._answers.pop(number, None) is not None:
                 self._forget(number)
-        try:
-            return answer_of(reply)
-        except RemoteProtocolError as error:
-            raise broken(call, error) from error
+        return result_of(reply, call)
 
     async def _drain(self, transport: AsyncTransport, call: Call) -> None:
         try:
@@ -178,6 +185,8 @@ class _Link:
                 self._answered = max(self._answered, order)
                 if not answer.done():
                     answer.set_result(event)
+            if is_draining(event.metadata):
+                self.is_stuck = True
         if self.is_stuck:
             self._close_if_done()
 

@@ -15,11 +15,11 @@ from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
 from idlrt.client.assemble import assemble
 from idlrt.client.sender import AsyncSender, BlockingSender
-from idlrt.core import AsyncioDriver, BlockingDriver, Call, Deadline, Driver, Endpoint, Filter, drive
-from idlrt.errors import ConfigurationError
+from idlrt.core import AsyncioDriver, BlockingDriver, Call, Deadline, Driver, Endpoint, Filter, current_call, drive
+from idlrt.errors import ConfigurationError, DeadlineExceeded
 from idlrt.net.address import Address
 from idlrt.spec import Method, Service
-from idlrt.wire.dialect import dialect
+from idlrt.wire.dialect import client_dialect
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 __all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
@@ -32,7 +32,8 @@ class CallOptions(TypedDict, total=False):
     """Options of calls.
 
     Attributes:
-        timeout: seconds that a call may take as a whole.
+        timeout: seconds that a call may take as a whole. A call that a handler makes gets no more than is left for
+            the call that it handles.
         metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
             framings with a header carry it (`framing="header"`); others leave it out.
     """
@@ -83,7 +84,14 @@ class _ClientBase:
         """The coroutine of a call."""
         if named or len(arguments) != len(method.arguments):
             arguments = _arrange(method, arguments, named)
-        timeout = self._timeout
+        timeout, outer = self._timeout, current_call()
+        if outer is not None:
+            # What is done for somebody who has stopped waiting is done for nobody.
+            timeout = min(timeout, outer.remaining())
+            if timeout <= 0:
+                what = f"no time is left to call {method.full_name} at {self._target}"
+                why = f"the caller of {outer.method.full_name}, which calls it, does not wait any longer"
+                raise DeadlineExceeded(f"{what}: {why}")
         deadline = Deadline(self._now() + timeout, timeout)
         metadata = self._metadata.copy()  # a filter may add to it
         return self._endpoint(Call(method, arguments, self._target, deadline, self._driver, metadata, self._options))
@@ -124,7 +132,7 @@ class Client(_ClientBase):
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
 
         Args:
-            target: `tcp://host:port` or `host:port`.
+            target: `tcp://host:port`, `host:port` or `unix:/path`.
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
@@ -148,7 +156,7 @@ class Client(_ClientBase):
         _check_seconds("connect_timeout", connect_timeout)
         sender = PooledSender(
             lambda seconds: BlockingSocket.connect(address, seconds),
-            dialect(framing, protocol, limits),
+            client_dialect(framing, protocol, limits),
             service_name(cls, multiplexed),
             connect_timeout=connect_timeout,
             max_connections=max_connections,
@@ -206,7 +214,7 @@ class AsyncClient(_ClientBase):
         """A client of the server at `target`. Returns at once; the connection is made by the first call.
 
         Args:
-            target: `tcp://host:port` or `host:port`.
+            target: `tcp://host:port`, `host:port` or `unix:/path`.
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
@@ -229,7 +237,7 @@ class AsyncClient(_ClientBase):
         async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
             return await aio.connect(address, received, lost)
 
-        spoken, service = dialect(framing, protocol, limits), service_name(cls, multiplexed)
+        spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
         sender = MultiplexedSender(open, spoken, service, connect_timeout=connect_timeout)
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 

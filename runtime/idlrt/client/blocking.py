@@ -2,7 +2,8 @@
 
 Idle connections are taken last in, first out. One that is not quiet (the server has closed it, or said what
 nobody asked for) is never used. A connection goes back to the pool only after a whole answer; after a
-timeout or any other surprise it is closed, so that no late answer can meet a later call.
+timeout or any other surprise it is closed, so that no late answer can meet a later call. So is one whose server
+says that it is about to stop.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from idlrt.client.sender import (
     connect_failed,
     deadline_exceeded,
     lost,
+    metadata_of,
     not_sent,
+    result_of,
 )
-from idlrt.core import Call
-from idlrt.errors import Overloaded, RemoteProtocolError
+from idlrt.core import Call, is_draining
+from idlrt.errors import Overloaded
 from idlrt.net.blocking import BlockingTransport
-from idlrt.wire.connection import ClientConnection, answer_of
+from idlrt.wire.connection import ClientConnection
 from idlrt.wire.dialect import Dialect
 from idlrt.wire.events import ReplyReceived, StreamBroken
 
@@ -98,7 +101,7 @@ class PooledSender:
 
     def _exchange(self, link: _Link, call: Call, until: float) -> Any:
         connection, transport = link.connection, link.transport
-        _, data = connection.call(call.method, call.arguments, call.metadata)
+        _, data = connection.call(call.method, call.arguments, metadata_of(call, self._dialect))
         # Until an answer has come the connection is of no use for others.
         link.is_good = False
         try:
@@ -113,11 +116,8 @@ class PooledSender:
             link.is_good = True
             return None
         reply = self._receive(link, call, until)
-        link.is_good = connection.is_idle
-        try:
-            return answer_of(reply)
-        except RemoteProtocolError as error:
-            raise broken(call, error) from error
+        link.is_good = connection.is_idle and not is_draining(reply.metadata)
+        return result_of(reply, call)
 
     def _receive(self, link: _Link, call: Call, until: float) -> ReplyReceived:
         while True:

@@ -9,8 +9,20 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from idlrt.core import Call
-from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, NotSent, RemoteProtocolError
+from idlrt.core import CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    NotSent,
+    Overloaded,
+    RemoteProtocolError,
+)
+from idlrt.wire.connection import answer_of
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.events import ReplyReceived
 
 __all__ = [
     "AsyncSender",
@@ -20,7 +32,9 @@ __all__ = [
     "connect_failed",
     "deadline_exceeded",
     "lost",
+    "metadata_of",
     "not_sent",
+    "result_of",
 ]
 
 
@@ -50,6 +64,31 @@ class AsyncSender(Protocol):
     async def close(self) -> None:
         """Close connections. Calls under way fail; new ones are refused."""
         ...
+
+
+def metadata_of(call: Call, dialect: Dialect) -> Metadata:
+    """What travels with a call: its own metadata, and how long its caller goes on waiting."""
+    if not dialect.framing.has_metadata:
+        return NO_METADATA
+    return {**call.metadata, CLIENT_TIMEOUT: milliseconds(call.deadline.remaining(call.driver.now()))}
+
+
+def result_of(reply: ReplyReceived, call: Call) -> Any:
+    """What a call returns.
+
+    Raises:
+        RpcError: what the server threw, or why there is no result.
+    """
+    try:
+        return answer_of(reply)
+    except RemoteProtocolError as error:
+        raise broken(call, error) from error
+    except ApplicationError as error:
+        if error.code == ApplicationCode.LOADSHEDDING:
+            raise Overloaded(f"{call.target} did not take {call.method.full_name}: {error.message}") from error
+        if error.code == ApplicationCode.TIMEOUT:
+            raise DeadlineExceeded(f"{call.target} did not begin {call.method.full_name}: {error.message}") from error
+        raise
 
 
 def _what(call: Call) -> str:

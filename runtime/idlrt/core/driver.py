@@ -58,7 +58,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError(
-        "a filter of a blocking client suspended: it awaited something of asyncio; "
+        "a filter of a blocking client or of a plain handler suspended: it awaited something of asyncio; "
         "use the call's driver to sleep or to race"
     )
 

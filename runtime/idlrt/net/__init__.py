@@ -3,7 +3,7 @@
 from idlrt.net.address import Address
 from idlrt.net.blocking import BlockingSocket, BlockingTransport
 from idlrt.net.channel import Channel, Receiver
-from idlrt.net.listener import Listener, listen
+from idlrt.net.listener import Listener, listen, unlink
 from idlrt.net.selector_loop import SelectorLoop, Timer
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "SelectorLoop",
     "Timer",
     "listen",
+    "unlink",
 ]

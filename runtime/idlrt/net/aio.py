@@ -52,7 +52,7 @@ class AsyncTransport(Protocol):
 
 
 class AsyncioStream(asyncio.Protocol):
-    """A TCP connection. See `AsyncTransport`.
+    """A connection to a TCP address or a unix socket. See `AsyncTransport`.
 
     Args:
         received: called with what the server sends.
@@ -71,7 +71,7 @@ class AsyncioStream(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         raw: socket.socket | None = transport.get_extra_info("socket")
         if raw is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a unix socket has no such thing
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._poll = select.poll()
             self._poll.register(raw.fileno(), select.POLLIN)
@@ -142,7 +142,12 @@ async def connect(
         OSError: none does.
     """
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(
-        lambda: AsyncioStream(received, lost), address.host or "localhost", address.port
-    )
+
+    def make() -> AsyncioStream:
+        return AsyncioStream(received, lost)
+
+    if address.path:
+        _, stream = await loop.create_unix_connection(make, address.place)
+    else:
+        _, stream = await loop.create_connection(make, address.host or "localhost", address.port)
     return stream

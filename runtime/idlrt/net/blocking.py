@@ -48,7 +48,7 @@ class BlockingTransport(Protocol):
 
 
 class BlockingSocket:
-    """A TCP connection. See `BlockingTransport`."""
+    """A connection to a TCP address or a unix socket. See `BlockingTransport`."""
 
     __slots__ = ("_poll", "_socket")
 
@@ -68,8 +68,18 @@ class BlockingSocket:
         Raises:
             OSError: none does; `TimeoutError` when the time was over.
         """
-        connected = socket.create_connection((address.host or "localhost", address.port), max(timeout, 0.001))
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        timeout = max(timeout, 0.001)
+        if not address.path:
+            connected = socket.create_connection((address.host or "localhost", address.port), timeout)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return cls(connected)
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(timeout)
+            connected.connect(address.place)
+        except BaseException:
+            connected.close()
+            raise
         return cls(connected)
 
     def send(self, data: bytes, until: float) -> None:

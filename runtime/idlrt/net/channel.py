@@ -7,6 +7,7 @@ costs its own connection only.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import logging
@@ -18,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from idlrt.core import Peer
+
 __all__ = ["Channel", "Receiver", "Rounds"]
 
 _log = logging.getLogger("idlrt.net")
@@ -26,6 +29,8 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_CORK = getattr(socket, "TCP_CORK", None)
 
 
 class Receiver(Protocol):
@@ -52,6 +57,11 @@ class Rounds(Protocol):
     """What a channel needs of its loop."""
 
     @property
+    def now(self) -> float:
+        """When this round began, on the clock of `time.monotonic`."""
+        ...
+
+    @property
     def selector(self) -> selectors.BaseSelector:
         """What the loop waits with."""
         ...
@@ -74,18 +84,21 @@ class Channel:
     """One connection of the loop.
 
     Attributes:
-        peer: who is on the other side, for messages.
+        peer: who is on the other side.
         pending: bytes that the peer has not taken yet.
+        last_read: when bytes came the last time, or the channel was made, on the clock of its loop.
+        last_taken: when the peer took bytes the last time, or had to begin to.
     """
 
     __slots__ = (
         "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_loop", "_out", "_receiver", "_socket", "_watched",
-        "peer", "pending",
+        "last_read", "last_taken", "peer", "pending",
     )  # fmt: skip
 
-    def __init__(self, loop: Rounds, connected: socket.socket, peer: str) -> None:
+    def __init__(self, loop: Rounds, connected: socket.socket, peer: Peer) -> None:
         self.peer = peer
         self.pending = 0
+        self.last_read = self.last_taken = loop.now
         self._loop = loop
         self._socket = connected
         self._receiver: Receiver | None = None
@@ -112,6 +125,7 @@ class Channel:
             return
         if not self._out:
             self._loop.unsent.append(self)
+            self.last_taken = self._loop.now
         self._out.append(data)
         self.pending += len(data)
 
@@ -139,8 +153,16 @@ class Channel:
             return
         self._is_closing = True
         self._watch()
-        if not self._out:
+        if self._out:
+            self._cork()
+        else:
             self._linger()
+
+    def _cork(self) -> None:
+        """Let the end travel with the last bytes: a peer that has read its answer knows that no call may follow."""
+        if _CORK is not None and self._socket.family in _INTERNET:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
 
     def flush(self) -> None:
         """Send what is pending as far as the peer takes it. The loop does that at the end of its rounds."""
@@ -160,6 +182,8 @@ class Channel:
             if self._watched & _WRITE or self._is_closing or self._is_paused:
                 self._emptied()
             return
+        if sent:
+            self.last_taken = self._loop.now
         while sent:
             first = out[0]
             if sent < len(first):
@@ -237,6 +261,7 @@ class Channel:
             self._lose(error)
             return False
         if data:
+            self.last_read = self._loop.now
             self._receiver.data_received(data)
             return True
         self._at_eof = True

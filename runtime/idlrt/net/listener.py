@@ -2,43 +2,100 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import selectors
 import socket
+import stat
 from collections.abc import Callable
 
-from idlrt.net.address import Address
+from idlrt.core import Peer
+from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
 
-__all__ = ["Listener", "listen"]
+__all__ = ["Listener", "listen", "prepare", "unlink"]
 
 _log = logging.getLogger("idlrt.net")
 
 _ACCEPTS_AT_ONCE = 64
 _ACCEPT_PAUSE = 0.1
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
-def listen(address: Address, *, backlog: int) -> socket.socket:
+def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socket.socket:
     """A socket that listens at `address`.
+
+    A unix socket that a process has left behind is replaced; one at which somebody listens is not.
+
+    Args:
+        reuse_port: let several processes listen here; the system shares connections out among them.
 
     Raises:
         OSError: it is taken, not ours, or not known.
     """
-    found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # Of several addresses of a name the first one; IPv4 of "every interface", which is there everywhere.
-    family, kind, number, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
-    listening = socket.socket(family, kind, number)
+    if address.path:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        where: object = address.place
+    else:
+        found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Of several addresses of a name the first one; IPv4 of "every interface", which is there everywhere.
+        family, kind, number, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
+        listening = socket.socket(family, kind, number)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(where)
+        if address.path:
+            _remove_stale(address)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(where)  # type: ignore[arg-type]
         listening.listen(backlog)
         listening.setblocking(False)
     except BaseException:
         listening.close()
         raise
     return listening
+
+
+def _remove_stale(address: Address) -> None:
+    """Remove the file of a socket at which nobody listens."""
+    try:
+        if address.path.startswith("@") or not stat.S_ISSOCK(os.stat(address.path).st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(address.path)
+        except ConnectionRefusedError:
+            os.unlink(address.path)
+        except OSError:
+            return
+
+
+def unlink(address: Address) -> None:
+    """Remove the file of a unix socket that is given up."""
+    if not address.path or address.path.startswith("@"):
+        return
+    with contextlib.suppress(OSError):
+        os.unlink(address.path)
+
+
+def prepare(connected: socket.socket) -> None:
+    """Set a connection up: small answers leave at once, and peers that vanish are noticed."""
+    connected.setblocking(False)
+    if connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            connected.setsockopt(socket.IPPROTO_TCP, option, seconds)
 
 
 class Listener:
@@ -54,11 +111,23 @@ class Listener:
         self._socket = listening
         self._accepted = accepted
         self._is_watched = False
+        self._is_paused = False
         self._is_closed = False
         self._watch()
 
+    def pause(self) -> None:
+        """Let those who come wait in the system's queue."""
+        self._is_paused = True
+        self._unwatch()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        if self._is_paused:
+            self._is_paused = False
+            self._watch()
+
     def _watch(self) -> None:
-        if not self._is_watched and not self._is_closed:
+        if not self._is_watched and not self._is_closed and not self._is_paused:
             self._loop.selector.register(self._socket, selectors.EVENT_READ, self._ready)
             self._is_watched = True
 
@@ -79,6 +148,8 @@ class Listener:
         if self._is_closed:
             return
         for _ in range(_ACCEPTS_AT_ONCE):
+            if self._is_paused:
+                return
             try:
                 connected, peer = self._socket.accept()
             except BlockingIOError:
@@ -91,9 +162,8 @@ class Listener:
                     return
                 continue  # this one has gone again
             try:
-                connected.setblocking(False)
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._accepted(Channel(self._loop, connected, f"{peer[0]}:{peer[1]}"))
+                prepare(connected)
+                self._accepted(Channel(self._loop, connected, Peer(address=peer_name(peer))))
             except Exception:  # noqa: BLE001  # logged, and costs one connection
-                _log.exception("cannot serve the connection of %s", peer)
+                _log.exception("cannot serve the connection of %s", peer_name(peer))
                 connected.close()

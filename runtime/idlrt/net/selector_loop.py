@@ -54,11 +54,13 @@ class SelectorLoop:
     Attributes:
         selector: what it waits with; for channels and listeners only.
         unsent: channels that were given something to send in this round; for channels only.
+        now: when this round began, on the clock of `time.monotonic`.
     """
 
     def __init__(self) -> None:
         self.selector: Final = selectors.DefaultSelector()
         self.unsent: Final[list[Channel]] = []
+        self.now = time.monotonic()
         self._soon: deque[Timer] = deque()
         self._later: list[tuple[float, int, Timer]] = []
         self._counter = itertools.count()
@@ -99,7 +101,8 @@ class SelectorLoop:
         select, soon, unsent, now = self.selector.select, self._soon, self.unsent, time.monotonic
         while not self._is_stopping:
             ready = select(self._patience())
-            latest = now() + _ROUND
+            self.now = now()
+            latest = self.now + _ROUND
             for key, mask in ready:
                 key.data(mask)
                 if unsent and now() > latest:

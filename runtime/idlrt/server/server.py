@@ -1,10 +1,11 @@
 """The server: one thread, a selector loop, any number of connections.
 
 Its life is one line: *new → bound → running → stopping → stopped*, never back. Stopping takes no more
-connections, answers what has arrived, closes each connection as soon as nothing of it is left to do, and
-after the grace time closes the others as they are.
+connections and tells those that are open to go elsewhere: with the next answer, by metadata or, where there is none,
+by closing. After `drain_s` it answers what has arrived and closes each connection as soon as nothing of it is left to
+do, and after the grace time closes the others as they are.
 
-Plain handlers run on the loop's thread, one at a time: one that waits holds up everybody (make it `async`).
+Plain handlers run on the loop's thread, one at a time: one that waits holds up everybody, unless there are `workers`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from idlrt.core import Handlers, handler_context, serve
+from idlrt.core import BlockingDriver, Handlers, handler_context, serve
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, Channel, Listener, SelectorLoop, listen
-from idlrt.server.session import Session, Surroundings
+from idlrt.net import Address, Channel, Listener, SelectorLoop, listen, unlink
+from idlrt.server.patience import Patience
+from idlrt.server.routes import routes
+from idlrt.server.session import Session
+from idlrt.server.settings import ServerOptions, Settings
+from idlrt.server.surroundings import Load, Surroundings
+from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector
-from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from idlrt.server.coroutines import CoroutineRunner
@@ -43,38 +48,25 @@ class Server:
     Args:
         handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
             several services by `Service:method` (`connect(..., multiplexed=True)`); plain names are the first one's.
-        address: `host:port`, `tcp://host:port` or `:port`. The default is a free port of this machine.
-        limits: what a client may send.
-        max_in_flight_per_connection: calls of one connection that may be unanswered at the same time.
-        high_water: bytes of answers that a client may leave unread before it is not read from any more.
-        grace_s: seconds that calls under way get when the server is stopped.
-        backlog: connections that may wait to be accepted.
+        address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of this machine.
+        options: see `ServerOptions`.
 
     Raises:
-        ConfigurationError: `handlers` or `address` is not of that kind, or two services have one name.
+        ConfigurationError: `handlers`, `address` or an option is not of that kind, or two services have one name.
     """
 
     def __init__(
         self,
         handlers: Handlers | Sequence[Handlers],
         address: str = "127.0.0.1:0",
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        max_in_flight_per_connection: int = 256,
-        high_water: int = 1 << 20,
-        grace_s: float = 10.0,
-        backlog: int = 1024,
+        **options: Unpack[ServerOptions],
     ) -> None:
-        served = serve(handlers)
-        if max_in_flight_per_connection < 1 or high_water < 1:
-            raise ConfigurationError("max_in_flight_per_connection and high_water must be 1 or more")
-        self._served = served
+        self._served = serve(handlers)
         self._wanted = Address.parse(address)
-        self._detector = detector(limits)
-        self._max_in_flight = max_in_flight_per_connection
-        self._high_water = high_water
-        self._grace_s = grace_s
-        self._backlog = backlog
+        self._settings = settings = Settings(**options)
+        self._routes = routes(self._served, settings.filters)
+        self._detector = detector(settings.limits)
+        self._patience = Patience(settings)
         self._lock = threading.Lock()
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
@@ -83,11 +75,13 @@ class Server:
         self._is_stopping = False
         self._is_hurried = False
         self._is_draining = False
+        self._is_unlinked = False
         self._stopped = threading.Event()
         self._runs_on: int | None = None
         self._listener: Listener | None = None
         self._channels: dict[Session, Channel] = {}
         self._runner: CoroutineRunner | None = None
+        self._workers: WorkerPool | None = None
 
     # Life.
 
@@ -102,10 +96,13 @@ class Server:
                 raise ConfigurationError("the server was stopped; make a new one")
             if self._listening is None:
                 try:
-                    self._listening = listen(self._wanted, backlog=self._backlog)
+                    settings = self._settings
+                    self._listening = listen(self._wanted, backlog=settings.backlog, reuse_port=settings.reuse_port)
                 except OSError as error:
                     raise ConfigurationError(f"cannot listen on {self._wanted}: {_reason(error)}") from error
-                self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
+                self._bound = self._wanted
+                if not self._wanted.path:
+                    self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
                 self._loop = SelectorLoop()
         return self
 
@@ -130,8 +127,9 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that it listens on. Raises as `address` does."""
-        return int(self.address.rpartition(":")[2])
+        """The port that it listens on; 0 at a unix socket. Raises as `address` does."""
+        address = self.address
+        return int(address.rpartition(":")[2]) if self._bound is not None and not self._bound.path else 0
 
     def serve(self) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
@@ -169,13 +167,17 @@ class Server:
                 self._discard()
                 return
         if is_first:
-            self._ask_to_stop(self._grace_s if grace_s is None else grace_s)
+            self._ask_to_stop(self._settings.grace_s if grace_s is None else grace_s)
         if not self._is_ours(threading.get_ident()):
             self._stopped.wait()
 
     def _is_ours(self, thread: int) -> bool:
         """Whether `thread` runs this server's handlers, and must not wait for its end."""
-        return thread == self._runs_on or (self._runner is not None and thread == self._runner.thread)
+        return (
+            thread == self._runs_on
+            or (self._runner is not None and thread == self._runner.thread)
+            or (self._workers is not None and thread in self._workers.threads)
+        )
 
     def _take(self) -> None:
         self.bind()
@@ -188,9 +190,16 @@ class Server:
         """Give back what `bind` took."""
         if self._listening is not None:
             self._listening.close()
+            self._unlink()
         if self._loop is not None:
             self._loop.close()
         self._stopped.set()
+
+    def _unlink(self) -> None:
+        """Remove the file of a unix socket, once: later another server may have its own there."""
+        if not self._is_unlinked:
+            self._is_unlinked = True
+            unlink(self._wanted)
 
     def _ask_to_stop(self, grace_s: float) -> None:
         assert self._loop is not None
@@ -203,31 +212,47 @@ class Server:
         assert loop is not None
         assert listening is not None
         self._runs_on = threading.get_ident()
+        settings = self._settings
+        if settings.workers:
+            self._workers = WorkerPool(settings.workers, settings.max_queued, loop.call_threadsafe)
         around = Surroundings(
             served=self._served,
+            routes=self._routes,
             context=handler_context(),
+            driver=BlockingDriver(),
+            timeout=settings.timeout,
             call_soon=loop.call_soon,
             run_async=self._run_async,
-            max_in_flight=self._max_in_flight,
-            high_water=self._high_water,
+            run_worker=None if self._workers is None else self._workers.submit,
+            load=Load(settings.max_in_flight),
+            max_in_flight=settings.max_in_flight_per_connection,
+            high_water=settings.high_water,
         )
 
         def accepted(channel: Channel) -> None:
             session = Session(channel, ServerConnection(self._detector, self._served.methods), around, self._forget)
             self._channels[session] = channel
             channel.open(session)
+            if len(self._channels) >= settings.max_connections and self._listener is not None:
+                _log.warning("%d connections are open, the most that may be; more have to wait", len(self._channels))
+                self._listener.pause()
 
         try:
             self._listener = Listener(loop, listening, accepted)
+            if self._patience.interval:
+                loop.call_later(self._patience.interval, self._look)
             _log.info("serving %s on %s", self._served, self._bound)
             loop.run()
         finally:
             self._is_stopping = True
             if self._runner is not None:
                 self._runner.stop()
+            if self._workers is not None:
+                self._workers.stop()
             if self._listener is not None:
                 self._listener.close()
             self._give_up()
+            self._unlink()
             loop.close()
             self._runs_on = None
             self._stopped.set()
@@ -249,12 +274,30 @@ class Server:
         self._channels.pop(session, None)
         if self._is_draining:
             self._stop_if_done()
+        elif self._listener is not None:
+            self._listener.resume()
+
+    def _look(self) -> None:
+        """Every now and then: end connections that keep still for too long."""
+        assert self._loop is not None
+        self._patience.look(self._channels, self._loop.now)
+        self._loop.call_later(self._patience.interval, self._look)
 
     def _begin_to_stop(self, grace_s: float) -> None:
+        """Take no more connections; those that are open are told to go elsewhere."""
         assert self._loop is not None
         self._is_draining = True
         if self._listener is not None:
             self._listener.close()
+            self._unlink()
+        for session in self._channels:
+            session.drain()
+        self._loop.call_later(self._settings.drain_s if self._channels else 0.0, self._finish, grace_s)
+        self._stop_if_done()
+
+    def _finish(self, grace_s: float) -> None:
+        """Answer what has come, and close."""
+        assert self._loop is not None
         for session, channel in list(self._channels.items()):
             # What has arrived is answered, even if the loop has not come to it yet.
             for _ in range(_READS_AT_THE_END):
@@ -298,7 +341,7 @@ class Server:
             self._loop.call_threadsafe(self._give_up)
         elif not self._is_stopping:
             self._is_stopping = self._is_hurried = True
-            self._ask_to_stop(self._grace_s)
+            self._ask_to_stop(self._settings.grace_s)
 
 
 def _reason(error: OSError) -> str:

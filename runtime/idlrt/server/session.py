@@ -1,12 +1,13 @@
-"""One connection of a server: calls in, answers out, in the order of the calls. It does no I/O of its own.
+"""One connection of a server: calls in, answers out. It does no I/O of its own.
 
 Calls wait in `_waiting` until there is room: the number of unanswered ones is bounded, and so is what a peer
-has not taken (`high_water`). While there is none, nothing is read. Plain handlers run where they are found.
-Answers of `async` handlers come later; each call behind one gets a place in `_places`, and answers leave
-from its front. All answers that are ready leave in one piece.
+has not taken (`high_water`). While there is none, nothing is read. Plain handlers run where they are found, or
+on workers; `async` ones elsewhere. Answers that come later leave in the order of the calls, by a place in
+`_places`, or as they come (`_loose`) if the peer tells them apart itself. All answers that are ready leave in
+one piece.
 
-Whatever happens, a call that wants an answer gets one: what the handler returned, what it threw and the IDL
-declares, or a refusal. Refusals name the kind of the error; its text and traceback stay in the server's log.
+Before a handler starts a call can be refused: the server is overloaded (nobody works on it, so the client may
+go elsewhere), or its caller has stopped waiting.
 """
 
 from __future__ import annotations
@@ -16,67 +17,22 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-import msgspec
-
-from idlrt.core import Handler, Served, enter_request
-from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.spec import DeclaredError
+from idlrt.core import DRAIN, TRUE, Deadline, ServerCall, told_timeout
+from idlrt.errors import ApplicationCode, RemoteProtocolError
+from idlrt.server.answers import Answers
+from idlrt.server.routes import Route
+from idlrt.server.surroundings import Done, Outlet, Surroundings
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.events import CallReceived, ServerEvent, StreamBroken
 from idlrt.wire.types import MessageKind
 
-__all__ = ["Outlet", "Session", "Surroundings"]
+__all__ = ["Session"]
 
 _log = logging.getLogger("idlrt.server")
 
 _CALL, _ONEWAY = MessageKind.CALL, MessageKind.ONEWAY
-
-Done = Callable[[Any, BaseException | None], None]
-
-
-class Outlet(Protocol):
-    """What a session needs of its connection. `idlrt.net.Channel` is one."""
-
-    peer: str
-    pending: int
-
-    def send(self, data: bytes) -> None:
-        """Send `data`; what the peer does not take is counted in `pending`."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Let the peer wait."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        ...
-
-    def close(self) -> None:
-        """Close when everything has been sent."""
-        ...
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sessions of a server share.
-
-    Attributes:
-        served: what is called.
-        context: handlers see a copy of it each.
-        call_soon: calls a function when what is going on is over.
-        run_async: runs a coroutine in a context and reports result or error on the session's thread.
-        max_in_flight: calls of one connection that may be unanswered.
-        high_water: bytes of answers that one peer may leave untaken.
-    """
-
-    served: Served
-    context: Context
-    call_soon: Callable[[Callable[[], None]], object]
-    run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object]
-    max_in_flight: int
-    high_water: int
 
 
 class _Place:
@@ -93,11 +49,15 @@ class Session:
 
     Args:
         closed: called once, when the connection is gone.
+
+    Attributes:
+        received: messages that have come so far.
     """
 
     __slots__ = (
-        "_closed", "_connection", "_held", "_in_flight", "_is_flush_due", "_is_last", "_is_lost", "_is_paused",
-        "_outlet", "_places", "_surroundings", "_waiting",
+        "_answers", "_arrived", "_closed", "_connection", "_held", "_in_flight", "_is_draining", "_is_flush_due",
+        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings", "_waiting",
+        "received",
     )  # fmt: skip
 
     def __init__(
@@ -109,25 +69,47 @@ class Session:
     ) -> None:
         self._outlet = outlet
         self._connection = connection
+        self._answers = Answers(connection, outlet.peer)
         self._surroundings = surroundings
+        self._now = surroundings.driver.now
         self._closed = closed
         self._waiting: deque[ServerEvent] = deque()
+        # When what waits has come: nothing is read while anything waits, so it all came together.
+        self._arrived = 0.0
         self._places: deque[_Place] = deque()
-        # Bytes of answers that wait in `_places` for one before them.
+        self._loose: list[bytes] = []
+        # Bytes of answers that wait in `_places` for one before them, or in `_loose`.
         self._held = 0
         self._in_flight = 0
         self._is_paused = False
         self._is_flush_due = False
+        self._is_draining = False
         # Set when no more is expected: close once everything has been answered.
         self._is_last = False
         self._is_lost = False
+        self.received = 0
+
+    @property
+    def is_halfway(self) -> bool:
+        """Whether a message has begun to arrive and is not complete."""
+        connection = self._connection
+        return not (connection.is_broken or connection.is_at_eof or connection.is_between_messages)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being done for the peer."""
+        return not (self._in_flight or self._waiting or self._places or self._loose or self.is_halfway)
 
     # What the connection tells.
 
     def data_received(self, data: bytes) -> None:
         """See `Receiver.data_received`."""
-        self._waiting.extend(self._connection.receive_data(data))
-        self._work()
+        events = self._connection.receive_data(data)
+        if events:
+            self.received += len(events)
+            self._arrived = self._now()
+            self._waiting.extend(events)
+            self._work()
 
     def eof_received(self) -> None:
         """See `Receiver.eof_received`. Calls that came are still answered."""
@@ -144,13 +126,19 @@ class Session:
         self._is_lost = True
         self._waiting.clear()
         self._places.clear()
+        self._loose.clear()
         if error is not None:
             _log.debug("lost the connection of %s: %s", self._outlet.peer, error)
         self._closed(self)
 
+    def drain(self) -> None:
+        """Tell the peer with every answer that it should call elsewhere, or, where that cannot be told, close with
+        the next answer."""
+        self._is_draining = True
+
     def finish(self) -> None:
         """Answer what has come, then close."""
-        self._is_last = True
+        self._is_draining = self._is_last = True
         self._work()
 
     # Working.
@@ -160,11 +148,8 @@ class Session:
         outlet, around, waiting = self._outlet, self._surroundings, self._waiting
         ready: list[bytes] = []
         size = 0
-        while self._places and (done := self._places[0].answer) is not None:
-            self._places.popleft()
-            self._held -= len(done)
-            ready.append(done)
-            size += len(done)
+        if self._loose or self._places:
+            size = self._take_ready(ready)
         while waiting and self._in_flight < around.max_in_flight:
             if size + self._held + outlet.pending >= around.high_water:
                 if not ready:
@@ -181,7 +166,7 @@ class Session:
             answer = self._answer(event)
             if answer is None:
                 continue
-            if self._places:
+            if self._places and not event.dialect.framing.is_unordered:
                 place = _Place()
                 place.answer = answer
                 self._places.append(place)
@@ -196,99 +181,146 @@ class Session:
                 self._is_paused = True
                 outlet.pause_reading()
             return
-        if self._is_last and not self._in_flight and not self._is_lost and self._is_complete():
+        if self._is_last and not self._in_flight and not self._is_lost and not self.is_halfway:
             outlet.close()
         elif self._is_paused:
             self._is_paused = False
             outlet.resume_reading()
 
-    def _is_complete(self) -> bool:
-        return self._connection.is_broken or self._connection.is_at_eof or self._connection.is_between_messages
+    def _take_ready(self, ready: list[bytes]) -> int:
+        """Take the answers that may leave now; how many bytes they are."""
+        ready.extend(self._loose)
+        self._loose.clear()
+        while self._places and (done := self._places[0].answer) is not None:
+            self._places.popleft()
+            ready.append(done)
+        size = sum(map(len, ready))
+        self._held -= size
+        return size
 
-    def _answer(self, call: CallReceived) -> bytes | None:
+    def _answer(self, event: CallReceived) -> bytes | None:
         """The answer to a call; `None` if there is none, or not yet."""
-        if call.fault is not None:
-            _log.info("refused a call of %s: %s", self._outlet.peer, call.fault.message)
-            return self._connection.refuse(call, call.fault)
-        served = self._surroundings.served
-        handler = served.table.get(call.name)
-        if handler is None:
-            return self._refuse(call, ApplicationCode.UNKNOWN_METHOD, served.missing(call.name))
-        if call.kind is not _CALL and call.kind is not _ONEWAY:
-            what = f"{call.name!r} came as a {call.kind.name.lower()} message, which only servers send"
-            return self._refuse(call, ApplicationCode.INVALID_MESSAGE_TYPE, what)
+        around, answers = self._surroundings, self._answers
+        if event.fault is not None:
+            _log.info("refused a call of %s: %s", self._outlet.peer, event.fault.message)
+            return self._connection.refuse(event, event.fault)
+        route = around.routes.get(event.name)
+        if route is None:
+            return answers.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.name))
+        if event.kind is not _CALL and event.kind is not _ONEWAY:
+            what = f"{event.name!r} came as a {event.kind.name.lower()} message, which only servers send"
+            return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what)
         try:
-            arguments = self._connection.arguments(call)
+            arguments = self._connection.arguments(event)
         except RemoteProtocolError as error:
-            return self._refuse(call, ApplicationCode.PROTOCOL_ERROR, str(error))
-        context = self._surroundings.context.copy()
-        if call.metadata:
-            enter_request(context, call.metadata)
+            return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
+        told, metadata = told_timeout(event.metadata) if event.metadata else (None, event.metadata)
+        timeout = around.timeout if told is None else told
+        deadline = Deadline(self._arrived + timeout, timeout)
+        call = ServerCall(route.handler.method, arguments, self._outlet.peer, metadata, deadline, around.driver)
+        if self._is_draining:
+            self._tell_drain(event, call)
+        if told is not None and deadline.at <= self._now():
+            return self._expired(event, route)
+        context = around.context.copy()
+        is_coroutine = route.handler.is_coroutine
+        if is_coroutine or around.run_worker is not None:
+            if around.load.in_flight >= around.load.max_in_flight:
+                return self._overloaded(event, f"{around.load.in_flight} calls are under way, the most that may be")
+            if not is_coroutine:
+                return self._hand_over(event, route, call, context)
         try:
-            result = context.run(handler.function, *arguments)
+            result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
-            return self._fail(call, handler, error)
-        if handler.is_coroutine or type(result) is CoroutineType:
-            self._start(call, handler, cast("Coroutine[Any, Any, Any]", result), context)
+            return answers.fail(event, route.handler, error, call.answer_metadata)
+        if is_coroutine or type(result) is CoroutineType:
+            around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
             return None
-        return self._reply(call, handler, result)
+        return answers.reply(event, route.handler, result, call.answer_metadata)
 
-    def _start(self, call: CallReceived, handler: Handler, work: Coroutine[Any, Any, Any], context: Context) -> None:
-        place = _Place()
-        self._places.append(place)
+    def _tell_drain(self, event: CallReceived, call: ServerCall) -> None:
+        if event.dialect.framing.has_metadata:
+            call.answer_metadata[DRAIN] = TRUE
+        else:
+            self._is_last = True
+
+    def _expired(self, event: CallReceived, route: Route) -> bytes | None:
+        what = f"its caller had stopped waiting before {route.handler.method.full_name} could begin"
+        return self._answers.refuse(event, ApplicationCode.TIMEOUT, what)
+
+    def _overloaded(self, event: CallReceived, why: str) -> bytes | None:
+        return self._answers.refuse(event, ApplicationCode.LOADSHEDDING, f"the server is overloaded: {why}")
+
+    def _hand_over(self, event: CallReceived, route: Route, call: ServerCall, context: Context) -> bytes | None:
+        """Let a worker do it."""
+        run_worker = self._surroundings.run_worker
+        assert run_worker is not None
+        done = self._start(event, route, call)
+
+        def finished(result: Any, error: BaseException | None) -> None:
+            if type(result) is CoroutineType:
+                self._surroundings.run_async(cast("Coroutine[Any, Any, Any]", result), context, done)
+            else:
+                done(result, error)
+
+        def work() -> Any:
+            return context.run(_unless_expired, route, call)
+
+        if run_worker(work, finished):
+            return None
+        done(None, _NotStarted("all workers are busy and their queue is full"))
+        return None
+
+    def _start(self, event: CallReceived, route: Route, call: ServerCall) -> Done:
+        """Make room for an answer that comes later; what is given its result."""
+        place = None
+        if not event.dialect.framing.is_unordered:
+            place = _Place()
+            self._places.append(place)
+        load = self._surroundings.load
+        load.in_flight += 1
         self._in_flight += 1
 
         def done(result: Any, error: BaseException | None) -> None:
+            load.in_flight -= 1
             self._in_flight -= 1
-            answer = self._reply(call, handler, result) if error is None else self._fail(call, handler, error)
+            if self._is_draining:
+                self._tell_drain(event, call)
+            if error is None:
+                answer = self._answers.reply(event, route.handler, result, call.answer_metadata)
+            elif isinstance(error, _NotStarted):
+                answer = self._overloaded(event, error.why) if error.why else self._expired(event, route)
+            else:
+                answer = self._answers.fail(event, route.handler, error, call.answer_metadata)
             # Nothing to send is an answer too: it frees the place.
-            place.answer = answer if answer is not None else b""
-            self._held += len(place.answer)
+            answer = answer if answer is not None else b""
+            self._held += len(answer)
+            if place is not None:
+                place.answer = answer
+            else:
+                self._loose.append(answer)
             if not self._is_flush_due and not self._is_lost:
                 self._is_flush_due = True
                 self._surroundings.call_soon(self._flush)
 
-        self._surroundings.run_async(work, context, done)
+        return done
 
     def _flush(self) -> None:
         self._is_flush_due = False
         if not self._is_lost:
             self._work()
 
-    # Answers.
 
-    def _reply(self, call: CallReceived, handler: Handler, result: Any) -> bytes | None:
-        if call.kind is _ONEWAY or handler.method.is_oneway:
-            return None
-        try:
-            return self._connection.reply(call, result)
-        except ApplicationError as error:
-            _log.error("%s", error.message)
-            return self._connection.refuse(call, error)
-        except LocalProtocolError as error:
-            _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
-            return self._refuse(call, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
+class _NotStarted(Exception):
+    """No handler has seen the call: there is no room (`why` says which), or, without a reason, it is too late."""
 
-    def _fail(self, call: CallReceived, handler: Handler, error: BaseException) -> bytes | None:
-        method = handler.method
-        is_mute = call.kind is _ONEWAY or method.is_oneway
-        if not is_mute and isinstance(error, DeclaredError):
-            try:
-                thrown = self._connection.throw(call, error)
-            except LocalProtocolError as local:
-                _log.error("cannot send what %s threw: %s", method.full_name, local)
-                return self._refuse(call, ApplicationCode.INTERNAL_ERROR, f"the exception cannot be sent: {local}")
-            if thrown is not None:
-                return thrown
-        if not is_mute and isinstance(error, ApplicationError):
-            return self._connection.refuse(call, error)
-        _log.error("%s failed", method.full_name, exc_info=error)
-        kind = type(error).__qualname__
-        what = f"{method.full_name} failed with {kind}; the server's log has the details"
-        return None if is_mute else self._refuse(call, ApplicationCode.INTERNAL_ERROR, what)
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
 
-    def _refuse(self, call: CallReceived, code: ApplicationCode, message: str) -> bytes | None:
-        if call.kind is _ONEWAY:
-            _log.info("dropped a oneway call of %s: %s", self._outlet.peer, message)
-            return None
-        return self._connection.refuse(call, ApplicationError(message, code))
+
+def _unless_expired(route: Route, call: ServerCall) -> Any:
+    """Do it, if the caller still waits."""
+    if call.remaining() <= 0:
+        raise _NotStarted
+    return route.run(call)

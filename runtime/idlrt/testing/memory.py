@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from idlrt.client import AsyncClient, Client
 from idlrt.client.base import service_name
-from idlrt.core import Filter, Handlers, Served, handler_context, serve
-from idlrt.server.session import Done, Session, Surroundings
+from idlrt.core import Filter, Handlers, Peer, Served, handler_context, serve
+from idlrt.server.routes import routes
+from idlrt.server.session import Session
+from idlrt.server.surroundings import Done, Surroundings
 from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector, dialect
+from idlrt.wire.dialect import client_dialect, detector
 
 if TYPE_CHECKING:
     from idlrt.server.coroutines import CoroutineRunner
@@ -28,8 +30,6 @@ __all__ = ["connected"]
 C = TypeVar("C", bound=Client | AsyncClient)
 
 _TARGET = "memory"
-_IN_FLIGHT = 256
-_HIGH_WATER = 1 << 20
 
 
 def connected(
@@ -51,7 +51,7 @@ def connected(
         framing: see `connect` of the client; likewise `protocol` and `multiplexed`.
         filters: what stands in a call's way, the outermost first.
     """
-    spoken = dialect(framing, protocol)
+    spoken = client_dialect(framing, protocol)
     served = serve(handlers)
     name = service_name(client, multiplexed)
     if issubclass(client, Client):
@@ -76,7 +76,7 @@ class _Outlet:
     """What the session of a pair writes to."""
 
     def __init__(self, send: Callable[[bytes], None], close: Callable[[], None]) -> None:
-        self.peer = _TARGET
+        self.peer = Peer(address=_TARGET)
         self.pending = 0
         self._send = send
         self._close = close
@@ -103,12 +103,7 @@ def _session(
     run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
 ) -> Session:
     around = Surroundings(
-        served=served,
-        context=handler_context(),
-        call_soon=call_soon,
-        run_async=run_async,
-        max_in_flight=_IN_FLIGHT,
-        high_water=_HIGH_WATER,
+        served=served, routes=routes(served), context=handler_context(), call_soon=call_soon, run_async=run_async
     )
     return Session(outlet, ServerConnection(detector(), served.methods), around, lambda session: None)
 

@@ -129,13 +129,13 @@ class ServerConnection:
         assert method is not None
         return method_codec(method, dialect.protocol).pack_thrown(dialect, call.sequence_id, error, metadata)
 
-    def refuse(self, call: CallReceived, error: ApplicationError) -> bytes:
-        """The bytes that tell the client that its call was refused or broke."""
+    def refuse(self, call: CallReceived, error: ApplicationError, metadata: Metadata = NO_METADATA) -> bytes:
+        """The bytes that tell the client that its call was refused or broke. It gets them whatever the limits are."""
         dialect = call.dialect
         name = call.method.name if call.method is not None else (call.name.partition(":")[2] or call.name)
         try:
-            return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, error))
-        except LocalProtocolError:  # the text alone is over a limit
+            return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, error), metadata)
+        except LocalProtocolError:  # the text or the metadata is over a limit
             brief = ApplicationError("the reason does not fit into a message", error.code)
             return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, brief))
 

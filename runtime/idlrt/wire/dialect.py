@@ -37,7 +37,7 @@ from idlrt.wire.framing import FRAMINGS, NO_METADATA, Framed, Framing, Metadata,
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
 from idlrt.wire.types import MessageKind
 
-__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "detector", "dialect", "wire_protocol"]
+__all__ = ["WIRE_PROTOCOLS", "Detector", "Dialect", "client_dialect", "detector", "dialect", "wire_protocol"]
 
 WIRE_PROTOCOLS: Final[Plugins[WireProtocol]] = Plugins("idlrt.wire_protocols")
 
@@ -97,6 +97,14 @@ def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = 
 @functools.lru_cache(maxsize=64)
 def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
     return Dialect(wire_protocol(protocol, limits), _framing(framing, limits))
+
+
+@functools.lru_cache(maxsize=64)
+def client_dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
+    """The same for a client that finds answers by their numbers. Raises likewise."""
+    spoken = _dialect(framing, protocol, limits)
+    able = spoken.framing.in_any_order()
+    return spoken if able is spoken.framing else Dialect(spoken.protocol, able)
 
 
 @functools.lru_cache(maxsize=64)

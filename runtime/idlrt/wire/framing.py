@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from idlrt.errors import ApplicationCode, LocalProtocolError, RemoteProtocolError
 from idlrt.plugins import Plugins
@@ -107,10 +107,16 @@ class Framing(Protocol):
     Attributes:
         name: under which it is registered.
         has_metadata: whether it carries any.
+        is_unordered: whether the other side finds calls by their numbers, so that answers need no order.
     """
 
     name: str
     has_metadata: bool
+    is_unordered: bool
+
+    def in_any_order(self) -> Framing:
+        """The framing of a client that finds answers by their numbers, so that it says so as far as it can."""
+        ...
 
     def check(self, protocol: WireProtocol) -> None:
         """Say whether messages of `protocol` can be carried.
@@ -275,9 +281,14 @@ class _Plain:
     """What framings have in common that carry any message and nothing beside it."""
 
     has_metadata = False
+    is_unordered = False
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
+
+    def in_any_order(self) -> Self:
+        """See `Framing.in_any_order`."""
+        return self
 
     def check(self, protocol: WireProtocol) -> None:
         """See `Framing.check`."""

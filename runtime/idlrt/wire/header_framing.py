@@ -10,6 +10,8 @@ varint number of the wire protocol, varint count of transforms and the varint nu
 | 2     | the same for this and all later messages of the connection (fbthrift); read, never written     |
 | other | padding (0), or nothing that is known: what follows up to the end of the header is skipped     |
 
+Of the flags one is known, fbthrift's 1: who asks finds answers by their numbers, so they may come in any order.
+
 The only transform is 1, zlib, of the whole message. An answer has the protocol, transform and flags of its
 question, whatever the questions before it had. Where the header gives the call a number, that one counts and
 not the one within the message: who finds calls by headers may leave the other at whatever it likes.
@@ -19,7 +21,7 @@ allocated that is not checked first: sizes against the bytes that are there and 
 unpacking stops at `Limits.max_message`.
 
 Sources: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md, `THeaderTransport.py` beside
-it, and fbthrift's `THeader.cpp` for info 2; numbers of protocols are those of `TProtocolTypes.h`.
+it, and fbthrift's `THeader.cpp` for info 2 and the flag; numbers of protocols are those of `TProtocolTypes.h`.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ _NUMBERS: Final = {"binary": 0, "json": 1, "compact": 2}
 _PROTOCOLS: Final = {number: name for name, number in _NUMBERS.items()}
 _ZLIB: Final = 1
 _PAIRS, _KEPT_PAIRS = 1, 2
+_ANY_ORDER: Final = 1
 
 
 class HeaderFramed:
@@ -70,6 +73,7 @@ class HeaderFramed:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, flags: int = 0) -> None:
         self.limits = limits
+        self.is_unordered = bool(flags & _ANY_ORDER)
         self._flags = flags
         # Headers without metadata, by protocol.
         self._bare = {name: _padded(self._begin(name)) for name in _NUMBERS}
@@ -85,6 +89,10 @@ class HeaderFramed:
                 f"the framing {self.name} cannot carry the protocol {protocol.name!r}, which has no number there; "
                 f"those that have: {known}"
             )
+
+    def in_any_order(self) -> HeaderFramed:
+        """See `Framing.in_any_order`."""
+        return type(self)(self.limits, flags=self._flags | _ANY_ORDER)
 
     def splitter(self, protocol: WireProtocol) -> FrameSplitter:
         """See `Framing.splitter`."""

@@ -116,10 +116,10 @@ def test_metadata_that_cannot_be_sent_fails_at_the_caller() -> None:
 
 
 def test_metadata_over_a_limit_fails_at_the_caller(server: Server) -> None:
-    limits = Limits(max_string=10)
+    limits = Limits(max_string=20)
     with UserServiceClient.connect(server.address, framing="header", limits=limits) as client:
-        with pytest.raises(LocalProtocolError, match="the value of 'tenant' has 11 bytes: the limit is max_string=10"):
-            client.using(metadata={"tenant": "x" * 11}).get(1)
+        with pytest.raises(LocalProtocolError, match="the value of 'tenant' has 21 bytes: the limit is max_string=20"):
+            client.using(metadata={"tenant": "x" * 21}).get(1)
         assert client.get(1).name == ""
 
 

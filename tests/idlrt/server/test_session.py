@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
 
-from idlrt.core import serve
+from idlrt.core import Peer, serve
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.server.session import Session, Surroundings
+from idlrt.server.routes import routes
+from idlrt.server.session import Session
+from idlrt.server.surroundings import Surroundings
 from idlrt.spec import Method
 from idlrt.wire import Limits, MessageKind
 from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
@@ -38,7 +40,7 @@ class Bench:
         high_water: int = 1 << 20,
         limits: Limits | None = None,
     ) -> None:
-        self.peer = "the test"
+        self.peer = Peer(address="the test")
         self.pending = 0
         self.sends: list[bytes] = []
         self.is_reading = True
@@ -50,6 +52,7 @@ class Bench:
         served = serve(user_service(handler if handler is not None else Deferred()))
         around = Surroundings(
             served=served,
+            routes=routes(served),
             context=contextvars.copy_context(),
             call_soon=self.soon.append,
             run_async=self._run_async,

@@ -140,4 +140,5 @@ def test_a_million_round_trips(how):
         decode(data)
         encode(value)
     gc.collect()
-    assert sys.getallocatedblocks() - before < NOISE
+    # One block a trip would be 20,000 at least.
+    assert sys.getallocatedblocks() - before < 4 * NOISE

@@ -117,6 +117,8 @@ def test_our_client_calls_apaches_server(framing: str, protocol: str) -> None:
         assert client.get(2) == User(id=2, name="user 2")
         with pytest.raises(ApplicationError, match="Unknown function ping"):
             client.ping()
+    timeouts = [int(headers.pop(b"client_timeout")) for headers in users.headers[:2]]
+    assert all(4000 < timeout <= 5000 for timeout in timeouts)
     assert users.headers[:2] == [{b"tenant": b"7", "ä".encode(): "ö".encode()}, {}]
 
 

@@ -1,0 +1,83 @@
+"""What a call of a server is answered with: bytes, in the dialect of the call.
+
+Whatever happens, a call that wants an answer gets one: what the handler returned, what it threw and the IDL
+declares, or a refusal. Refusals name the kind of an error; its text and traceback stay in the server's log.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from idlrt.core import NO_METADATA, Handler, Metadata, Peer
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError
+from idlrt.spec import DeclaredError
+from idlrt.wire.connection import ServerConnection
+from idlrt.wire.events import CallReceived
+from idlrt.wire.types import MessageKind
+
+__all__ = ["Answers"]
+
+_log = logging.getLogger("idlrt.server")
+
+_ONEWAY = MessageKind.ONEWAY
+
+
+class Answers:
+    """Makes the answers of one connection. Methods answer `None` where the client wants no answer.
+
+    Args:
+        peer: who asks, for the log.
+    """
+
+    __slots__ = ("_connection", "_peer")
+
+    def __init__(self, connection: ServerConnection, peer: Peer) -> None:
+        self._connection = connection
+        self._peer = peer
+
+    def reply(
+        self, call: CallReceived, handler: Handler, result: Any, metadata: Metadata = NO_METADATA
+    ) -> bytes | None:
+        """The handler has returned `result`."""
+        if call.kind is _ONEWAY or handler.method.is_oneway:
+            return None
+        try:
+            return self._connection.reply(call, result, metadata)
+        except ApplicationError as error:
+            _log.error("%s", error.message)
+            return self._connection.refuse(call, error, metadata)
+        except LocalProtocolError as error:
+            _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
+            what = f"the result cannot be sent: {error}"
+            return self.refuse(call, ApplicationCode.INTERNAL_ERROR, what)
+
+    def fail(
+        self, call: CallReceived, handler: Handler, error: BaseException, metadata: Metadata = NO_METADATA
+    ) -> bytes | None:
+        """The handler, or a filter in front of it, has raised `error`."""
+        method = handler.method
+        is_mute = call.kind is _ONEWAY or method.is_oneway
+        if not is_mute and isinstance(error, DeclaredError):
+            try:
+                thrown = self._connection.throw(call, error, metadata)
+            except LocalProtocolError as local:
+                _log.error("cannot send what %s threw: %s", method.full_name, local)
+                return self.refuse(call, ApplicationCode.INTERNAL_ERROR, f"the exception cannot be sent: {local}")
+            if thrown is not None:
+                return thrown
+        if not is_mute and isinstance(error, ApplicationError):
+            return self._connection.refuse(call, error, metadata)
+        _log.error("%s failed", method.full_name, exc_info=error)
+        kind = type(error).__qualname__
+        what = f"{method.full_name} failed with {kind}; the server's log has the details"
+        return None if is_mute else self.refuse(call, ApplicationCode.INTERNAL_ERROR, what, metadata)
+
+    def refuse(
+        self, call: CallReceived, code: ApplicationCode, message: str, metadata: Metadata = NO_METADATA
+    ) -> bytes | None:
+        """Nobody works on the call, for the reason in `message`."""
+        if call.kind is _ONEWAY:
+            _log.info("dropped a oneway call of %s: %s", self._peer, message)
+            return None
+        return self._connection.refuse(call, ApplicationError(message, code), metadata)

@@ -1,0 +1,128 @@
+"""Settings of servers, whatever their kind: what there is, what is used if nothing is said, what makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypedDict
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.server.routes import ServerFilter
+from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
+
+__all__ = ["ServerOptions", "Settings"]
+
+
+class ServerOptions(TypedDict, total=False):
+    """Options of a server. Times are in seconds; a timeout of 0 is none.
+
+    Attributes:
+        limits: what a client may send.
+        filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`.
+        workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
+            for handlers that never wait.
+        max_queued: calls that may wait for a worker; more are refused as `Overloaded`.
+        max_in_flight: calls of workers and `async` handlers that may be unanswered at the same time; more are refused.
+        max_in_flight_per_connection: calls of one connection that may be unanswered; more are not read.
+        max_connections: that may be open; more wait until one is closed.
+        high_water: bytes of answers that a client may leave unread before it is not read from any more.
+        timeout: for which a call is cared for whose caller did not say how long it waits.
+        idle_timeout: after which a connection without calls is closed.
+        message_timeout: within which a message that has begun to arrive has to be complete.
+        write_timeout: for which a client may take none of its answers.
+        drain_s: for which clients that have open connections are told to go elsewhere, before a stop closes them.
+        grace_s: that calls under way get when the server is stopped.
+        backlog: connections that may wait to be accepted.
+        reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
+    """
+
+    limits: Limits
+    filters: Sequence[ServerFilter]
+    workers: int
+    max_queued: int
+    max_in_flight: int
+    max_in_flight_per_connection: int
+    max_connections: int
+    high_water: int
+    timeout: float
+    idle_timeout: float
+    message_timeout: float
+    write_timeout: float
+    drain_s: float
+    grace_s: float
+    backlog: int
+    reuse_port: bool
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`ServerOptions`, whole and looked at. The defaults are here.
+
+    Raises:
+        ConfigurationError: a value makes no sense.
+    """
+
+    limits: Limits = DEFAULT_LIMITS
+    filters: Sequence[ServerFilter] = ()
+    workers: int = 0
+    max_queued: int = 1024
+    max_in_flight: int = 8192
+    max_in_flight_per_connection: int = 256
+    max_connections: int = 65536
+    high_water: int = 1 << 20
+    timeout: float = 60.0
+    idle_timeout: float = 3600.0
+    message_timeout: float = 60.0
+    write_timeout: float = 60.0
+    drain_s: float = 0.25
+    grace_s: float = 10.0
+    backlog: int = 1024
+    reuse_port: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (kind, is_fine) in _RULES.items():
+            value: object = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not is_fine(value):  # type: ignore[arg-type]
+                raise ConfigurationError(f"{name} of a server must be {kind}, not {value!r}")
+        for each in self.filters:
+            if not callable(each):
+                raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
+
+
+def _is_count(value: float) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _is_count_or_none(value: float) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _is_time(value: float) -> bool:
+    return 0 < value < float("inf")
+
+
+def _is_time_or_none(value: float) -> bool:
+    return 0 <= value < float("inf")
+
+
+_COUNT = ("a whole number of 1 or more", _is_count)
+_COUNT_OR_NONE = ("a whole number of 0 or more", _is_count_or_none)
+_TIME = ("a number of seconds above 0", _is_time)
+_TIME_OR_NONE = ("a number of seconds, 0 for none", _is_time_or_none)
+
+_RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
+    "workers": _COUNT_OR_NONE,
+    "max_queued": _COUNT_OR_NONE,
+    "max_in_flight": _COUNT,
+    "max_in_flight_per_connection": _COUNT,
+    "max_connections": _COUNT,
+    "high_water": _COUNT,
+    "timeout": _TIME,
+    "idle_timeout": _TIME_OR_NONE,
+    "message_timeout": _TIME_OR_NONE,
+    "write_timeout": _TIME_OR_NONE,
+    "drain_s": _TIME_OR_NONE,
+    "grace_s": _TIME_OR_NONE,
+    "backlog": _COUNT,
+}
