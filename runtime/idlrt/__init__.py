@@ -23,6 +23,7 @@ from idlrt.errors import (
     RpcError,
     Unknown,
 )
+from idlrt.net.tls import Tls
 from idlrt.server import Server
 from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
@@ -48,6 +49,7 @@ __all__ = [
     "RpcError",
     "Server",
     "ServerCall",
+    "Tls",
     "Unknown",
     "__version__",
     "codec",

@@ -71,7 +71,7 @@ SOCKET_CALLS = {
     "sock_recv",
     "start_server",
 }
-SOCKETS_ALLOWED = {"idlrt.server.server": "the type of the listening socket is named; `net` opens and accepts"}
+SOCKETS_ALLOWED = {"idlrt.server.base": "the type of the listening socket is named; `net` opens and accepts"}
 ASYNCIO_USERS = {"idlrt.client.aio", "idlrt.core.driver", "idlrt.net", "idlrt.server.coroutines", "idlrt.testing"}
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
 from idlrt.client.assemble import assemble
 from idlrt.client.sender import AsyncSender, BlockingSender
@@ -21,6 +22,9 @@ from idlrt.net.address import Address
 from idlrt.spec import Method, Service
 from idlrt.wire.dialect import client_dialect
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from idlrt.net.tls import Tls
 
 __all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
 
@@ -128,6 +132,7 @@ class Client(_ClientBase):
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
         max_connections: int = 16,
+        tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
 
@@ -143,19 +148,29 @@ class Client(_ClientBase):
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
             max_connections: that may be open; each carries one call at a time, further calls wait.
+            tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
+                system trusts.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
         from idlrt.client.blocking import PooledSender
-        from idlrt.net.blocking import BlockingSocket
+        from idlrt.net.blocking import BlockingSocket, BlockingTransport
 
         address = Address.parse(target)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections must be 1 or more, not {max_connections}")
         _check_seconds("connect_timeout", connect_timeout)
+        opened: Callable[[float], BlockingTransport]
+        if tls is None:
+            opened = partial(BlockingSocket.connect, address)
+        else:
+            from idlrt.net.blocking_tls import BlockingTlsSocket
+            from idlrt.net.tls_context import TlsContext
+
+            opened = partial(BlockingTlsSocket.connect, address, tls=TlsContext(tls, is_server=False))
         sender = PooledSender(
-            lambda seconds: BlockingSocket.connect(address, seconds),
+            opened,
             client_dialect(framing, protocol, limits),
             service_name(cls, multiplexed),
             connect_timeout=connect_timeout,
@@ -210,6 +225,7 @@ class AsyncClient(_ClientBase):
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
+        tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; the connection is made by the first call.
 
@@ -224,6 +240,8 @@ class AsyncClient(_ClientBase):
                 text by that name.
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
+            tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
+                system trusts.
 
         Raises:
             ConfigurationError: a setting is wrong.
@@ -234,8 +252,14 @@ class AsyncClient(_ClientBase):
         address = Address.parse(target)
         _check_seconds("connect_timeout", connect_timeout)
 
+        context = None
+        if tls is not None:
+            from idlrt.net.tls_context import TlsContext
+
+            context = TlsContext(tls, is_server=False)
+
         async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
-            return await aio.connect(address, received, lost)
+            return await aio.connect(address, received, lost, context)
 
         spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
         sender = MultiplexedSender(open, spoken, service, connect_timeout=connect_timeout)

@@ -95,12 +95,21 @@ def _what(call: Call) -> str:
     return f"{call.method.full_name} at {call.target}"
 
 
+def is_of_tls(error: BaseException | None) -> bool:
+    """Whether TLS says so. (Who does not use it does not import it.)"""
+    return error is not None and any(each.__name__ == "SSLError" for each in type(error).__mro__)
+
+
 def reason(error: BaseException | None) -> str:
-    """What the operating system says."""
+    """What the operating system, or TLS, says."""
     if error is None:
         return "the server closed the connection"
     if isinstance(error, TimeoutError) and not error.strerror:
         return "no answer in time"
+    if error is not None and is_of_tls(error):
+        from idlrt.net.tls_context import tls_reason
+
+        return tls_reason(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)  # asyncio puts other words into `strerror`
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -113,13 +122,21 @@ def connect_failed(call: Call, error: BaseException, seconds: float) -> ConnectF
     return ConnectFailed(f"{what}: {why}; is the server running there?")
 
 
+# What a server says about the certificate that a client showed, or did not.
+_NOT_ACCEPTED = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
+
+
 def not_sent(call: Call, error: BaseException) -> NotSent:
     """The connection broke before the whole call was handed over, so nobody can have worked on it."""
     return NotSent(f"could not send {_what(call)}: {reason(error)}")
 
 
-def lost(call: Call, error: BaseException | None) -> ConnectionLost:
+def lost(call: Call, error: BaseException | None) -> ConnectionLost | ConnectFailed:
     """The connection ended before the answer came."""
+    if is_of_tls(error) and any(word in str(error) for word in _NOT_ACCEPTED):
+        # A client hears that it was not accepted only when it has sent something already.
+        what = f"{call.target} did not accept this client for {call.method.full_name}"
+        return ConnectFailed(f"{what}: {reason(error)}; which certificate does it want?")
     what = f"lost the connection while waiting for {_what(call)}"
     return ConnectionLost(f"{what}: {reason(error)}; the server may have worked on it")
 

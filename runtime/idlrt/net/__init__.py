@@ -5,6 +5,7 @@ from idlrt.net.blocking import BlockingSocket, BlockingTransport
 from idlrt.net.channel import Channel, Receiver
 from idlrt.net.listener import Listener, listen, unlink
 from idlrt.net.selector_loop import SelectorLoop, Timer
+from idlrt.net.tls import Tls
 
 __all__ = [
     "Address",
@@ -15,6 +16,7 @@ __all__ = [
     "Receiver",
     "SelectorLoop",
     "Timer",
+    "Tls",
     "listen",
     "unlink",
 ]

@@ -10,9 +10,12 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from idlrt.net.address import Address
+
+if TYPE_CHECKING:
+    from idlrt.net.tls_context import TlsContext
 
 __all__ = ["AsyncTransport", "AsyncioStream", "connect"]
 
@@ -134,9 +137,15 @@ class AsyncioStream(asyncio.Protocol):
 
 
 async def connect(
-    address: Address, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
+    address: Address,
+    received: Callable[[bytes], None],
+    lost: Callable[[Exception | None], None],
+    tls: TlsContext | None = None,
 ) -> AsyncioStream:
     """Connect to the first of the host's addresses that answers.
+
+    Args:
+        tls: of this side, if the server speaks TLS.
 
     Raises:
         OSError: none does.
@@ -146,8 +155,11 @@ async def connect(
     def make() -> AsyncioStream:
         return AsyncioStream(received, lost)
 
+    host = address.host or "localhost"
+    context = tls.current if tls is not None else None
+    name = tls.server_name(host) if tls is not None else None
     if address.path:
-        _, stream = await loop.create_unix_connection(make, address.place)
+        _, stream = await loop.create_unix_connection(make, address.place, ssl=context, server_hostname=name)
     else:
-        _, stream = await loop.create_connection(make, address.host or "localhost", address.port)
+        _, stream = await loop.create_connection(make, host, address.port, ssl=context, server_hostname=name)
     return stream

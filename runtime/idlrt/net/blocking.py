@@ -14,7 +14,7 @@ from typing import Protocol
 
 from idlrt.net.address import Address
 
-__all__ = ["BlockingSocket", "BlockingTransport"]
+__all__ = ["BlockingSocket", "BlockingTransport", "connect_socket", "milliseconds"]
 
 _RECEIVE = 65536
 
@@ -68,19 +68,7 @@ class BlockingSocket:
         Raises:
             OSError: none does; `TimeoutError` when the time was over.
         """
-        timeout = max(timeout, 0.001)
-        if not address.path:
-            connected = socket.create_connection((address.host or "localhost", address.port), timeout)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return cls(connected)
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connected.settimeout(timeout)
-            connected.connect(address.place)
-        except BaseException:
-            connected.close()
-            raise
-        return cls(connected)
+        return cls(connect_socket(address, timeout))
 
     def send(self, data: bytes, until: float) -> None:
         """See `BlockingTransport.send`."""
@@ -95,7 +83,7 @@ class BlockingSocket:
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         while rest:
-            if not poll.poll(_milliseconds(until)):
+            if not poll.poll(milliseconds(until)):
                 raise TimeoutError("the server does not read")
             with contextlib.suppress(BlockingIOError):
                 rest = rest[self._socket.send(rest) :]
@@ -103,7 +91,7 @@ class BlockingSocket:
     def receive(self, until: float) -> bytes:
         """See `BlockingTransport.receive`."""
         while True:
-            if not self._poll.poll(_milliseconds(until)):
+            if not self._poll.poll(milliseconds(until)):
                 raise TimeoutError("nothing came")
             try:
                 return self._socket.recv(_RECEIVE)
@@ -119,6 +107,23 @@ class BlockingSocket:
         self._socket.close()
 
 
-def _milliseconds(until: float) -> float:
+def connect_socket(address: Address, timeout: float) -> socket.socket:
+    """A connection to the first of the host's addresses that answers. Raises as `BlockingSocket.connect` does."""
+    timeout = max(timeout, 0.001)
+    if not address.path:
+        connected = socket.create_connection((address.host or "localhost", address.port), timeout)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.settimeout(timeout)
+        connected.connect(address.place)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def milliseconds(until: float) -> float:
     """What is left, rounded up: `poll` must not return early and spin."""
     return max(0, int((until - time.monotonic()) * 1000) + 1)

@@ -114,6 +114,10 @@ class Channel:
         self._receiver = receiver
         self._watch()
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` before the loop waits again."""
+        self._loop.call_soon(function)
+
     @property
     def is_closed(self) -> bool:
         """Whether it can neither read nor write any more."""

@@ -85,6 +85,11 @@ class Patience:
                 _log.debug("closing the connection of %s: it was idle for %g s", channel.peer, self._idle)
                 session.finish()
 
+    def look_at_beginner(self, channel: Watched, since: float, now: float) -> None:
+        """Likewise at a connection on which the two sides have been agreeing on TLS since `since`."""
+        if self._message and now - since > self._message:
+            self._cut(channel, "did not come to agree on TLS", self._message)
+
     def _cut(self, channel: Watched, what: str, seconds: float) -> None:
         _log.warning("closing the connection of %s: it %s for %g s", channel.peer, what, seconds)
         channel.abort(TimeoutError(f"it {what}"))

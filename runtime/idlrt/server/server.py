@@ -13,26 +13,24 @@ from __future__ import annotations
 import contextvars
 import logging
 import signal
-import socket
 import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from idlrt.core import BlockingDriver, Handlers, handler_context, serve
+from idlrt.core import BlockingDriver, Handlers
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, Channel, Listener, SelectorLoop, listen, unlink
-from idlrt.server.patience import Patience
-from idlrt.server.routes import routes
+from idlrt.net import Channel, Listener, SelectorLoop
+from idlrt.server.base import ServerBase
 from idlrt.server.session import Session
-from idlrt.server.settings import ServerOptions, Settings
-from idlrt.server.surroundings import Load, Surroundings
+from idlrt.server.settings import ServerOptions
+from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
 
 if TYPE_CHECKING:
+    from idlrt.net.tls_channel import TlsChannel
     from idlrt.server.coroutines import CoroutineRunner
 
 __all__ = ["Server"]
@@ -42,7 +40,7 @@ _log = logging.getLogger("idlrt.server")
 _READS_AT_THE_END = 16
 
 
-class Server:
+class Server(ServerBase):
     """Serves services on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
 
     Args:
@@ -61,25 +59,20 @@ class Server:
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
-        self._served = serve(handlers)
-        self._wanted = Address.parse(address)
-        self._settings = settings = Settings(**options)
-        self._routes = routes(self._served, settings.filters)
-        self._detector = detector(settings.limits)
-        self._patience = Patience(settings)
+        super().__init__(handlers, address, **options)
         self._lock = threading.Lock()
-        self._bound: Address | None = None
-        self._listening: socket.socket | None = None
         self._loop: SelectorLoop | None = None
         self._is_taken = False
         self._is_stopping = False
         self._is_hurried = False
         self._is_draining = False
-        self._is_unlinked = False
         self._stopped = threading.Event()
         self._runs_on: int | None = None
         self._listener: Listener | None = None
-        self._channels: dict[Session, Channel] = {}
+        self._around: Surroundings
+        self._channels: dict[Session, Channel | TlsChannel] = {}
+        # Connections on which the two sides have not agreed on TLS yet.
+        self._agreeing: set[TlsChannel] = set()
         self._runner: CoroutineRunner | None = None
         self._workers: WorkerPool | None = None
 
@@ -94,15 +87,8 @@ class Server:
         with self._lock:
             if self._is_stopping:
                 raise ConfigurationError("the server was stopped; make a new one")
-            if self._listening is None:
-                try:
-                    settings = self._settings
-                    self._listening = listen(self._wanted, backlog=settings.backlog, reuse_port=settings.reuse_port)
-                except OSError as error:
-                    raise ConfigurationError(f"cannot listen on {self._wanted}: {_reason(error)}") from error
-                self._bound = self._wanted
-                if not self._wanted.path:
-                    self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
+            if self._loop is None:
+                self._listen()
                 self._loop = SelectorLoop()
         return self
 
@@ -113,23 +99,6 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as `connect` takes it: `tcp://127.0.0.1:40001`.
-
-        Raises:
-            ConfigurationError: it is not bound yet.
-        """
-        if self._bound is None:
-            raise ConfigurationError("the server has no address yet: call start() or bind(), or use it in a `with`")
-        return str(self._bound)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on; 0 at a unix socket. Raises as `address` does."""
-        address = self.address
-        return int(address.rpartition(":")[2]) if self._bound is not None and not self._bound.path else 0
 
     def serve(self) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
@@ -195,12 +164,6 @@ class Server:
             self._loop.close()
         self._stopped.set()
 
-    def _unlink(self) -> None:
-        """Remove the file of a unix socket, once: later another server may have its own there."""
-        if not self._is_unlinked:
-            self._is_unlinked = True
-            unlink(self._wanted)
-
     def _ask_to_stop(self, grace_s: float) -> None:
         assert self._loop is not None
         self._loop.call_threadsafe(self._begin_to_stop, grace_s)
@@ -212,33 +175,16 @@ class Server:
         assert loop is not None
         assert listening is not None
         self._runs_on = threading.get_ident()
-        settings = self._settings
-        if settings.workers:
-            self._workers = WorkerPool(settings.workers, settings.max_queued, loop.call_threadsafe)
-        around = Surroundings(
-            served=self._served,
-            routes=self._routes,
-            context=handler_context(),
-            driver=BlockingDriver(),
-            timeout=settings.timeout,
+        if self._settings.workers:
+            self._workers = WorkerPool(self._settings.workers, self._settings.max_queued, loop.call_threadsafe)
+        self._around = self._surroundings(
             call_soon=loop.call_soon,
             run_async=self._run_async,
             run_worker=None if self._workers is None else self._workers.submit,
-            load=Load(settings.max_in_flight),
-            max_in_flight=settings.max_in_flight_per_connection,
-            high_water=settings.high_water,
+            driver=BlockingDriver(),
         )
-
-        def accepted(channel: Channel) -> None:
-            session = Session(channel, ServerConnection(self._detector, self._served.methods), around, self._forget)
-            self._channels[session] = channel
-            channel.open(session)
-            if len(self._channels) >= settings.max_connections and self._listener is not None:
-                _log.warning("%d connections are open, the most that may be; more have to wait", len(self._channels))
-                self._listener.pause()
-
         try:
-            self._listener = Listener(loop, listening, accepted)
+            self._listener = Listener(loop, listening, self._accepted)
             if self._patience.interval:
                 loop.call_later(self._patience.interval, self._look)
             _log.info("serving %s on %s", self._served, self._bound)
@@ -257,6 +203,41 @@ class Server:
             self._runs_on = None
             self._stopped.set()
 
+    def _accepted(self, channel: Channel) -> None:
+        if self._tls is None:
+            channel.open(self._session(channel))
+        else:
+            from idlrt.net.tls_channel import TlsChannel
+
+            encrypted = TlsChannel(channel, self._tls.current, self._agreed, self._not_agreed)
+            self._agreeing.add(encrypted)
+            encrypted.open()
+        if self._is_full() and self._listener is not None:
+            _log.warning("%d connections are open, the most that may be; more have to wait", self._connections())
+            self._listener.pause()
+
+    def _session(self, channel: Channel | TlsChannel) -> Session:
+        connection = ServerConnection(self._detector, self._served.methods)
+        session = Session(channel, connection, self._around, self._forget)
+        self._channels[session] = channel
+        if self._is_draining:
+            session.drain()
+        return session
+
+    def _agreed(self, channel: TlsChannel) -> Session:
+        self._agreeing.discard(channel)
+        return self._session(channel)
+
+    def _not_agreed(self, channel: TlsChannel) -> None:
+        self._agreeing.discard(channel)
+        self._one_less()
+
+    def _connections(self) -> int:
+        return len(self._channels) + len(self._agreeing)
+
+    def _is_full(self) -> bool:
+        return self._connections() >= self._settings.max_connections
+
     def _run_async(
         self,
         coroutine: Coroutine[Any, Any, Any],
@@ -272,15 +253,20 @@ class Server:
 
     def _forget(self, session: Session) -> None:
         self._channels.pop(session, None)
+        self._one_less()
+
+    def _one_less(self) -> None:
         if self._is_draining:
             self._stop_if_done()
-        elif self._listener is not None:
+        elif self._listener is not None and not self._is_full():
             self._listener.resume()
 
     def _look(self) -> None:
         """Every now and then: end connections that keep still for too long."""
         assert self._loop is not None
         self._patience.look(self._channels, self._loop.now)
+        for channel in list(self._agreeing):
+            self._patience.look_at_beginner(channel, channel.began_at, self._loop.now)
         self._loop.call_later(self._patience.interval, self._look)
 
     def _begin_to_stop(self, grace_s: float) -> None:
@@ -292,7 +278,7 @@ class Server:
             self._unlink()
         for session in self._channels:
             session.drain()
-        self._loop.call_later(self._settings.drain_s if self._channels else 0.0, self._finish, grace_s)
+        self._loop.call_later(self._settings.drain_s if self._connections() else 0.0, self._finish, grace_s)
         self._stop_if_done()
 
     def _finish(self, grace_s: float) -> None:
@@ -304,17 +290,19 @@ class Server:
                 if not channel.read_now():
                     break
             session.finish()
+        for beginner in list(self._agreeing):
+            beginner.abort()
         self._loop.call_later(grace_s, self._give_up)
         self._stop_if_done()
 
     def _give_up(self) -> None:
-        if self._channels:
-            _log.warning("closing %d connections that were not done within the grace time", len(self._channels))
-        for channel in list(self._channels.values()):
+        if self._connections():
+            _log.warning("closing %d connections that were not done within the grace time", self._connections())
+        for channel in [*self._channels.values(), *self._agreeing]:
             channel.abort()
 
     def _stop_if_done(self) -> None:
-        if not self._channels:
+        if not self._connections():
             assert self._loop is not None
             self._loop.stop()
 
@@ -342,7 +330,3 @@ class Server:
         elif not self._is_stopping:
             self._is_stopping = self._is_hurried = True
             self._ask_to_stop(self._settings.grace_s)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -8,6 +8,7 @@ from typing import Final, TypedDict
 import msgspec
 
 from idlrt.errors import ConfigurationError
+from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
@@ -35,6 +36,7 @@ class ServerOptions(TypedDict, total=False):
         grace_s: that calls under way get when the server is stopped.
         backlog: connections that may wait to be accepted.
         reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
+        tls: speak TLS, with this certificate; with `authorities` clients have to show one too (mutual TLS).
     """
 
     limits: Limits
@@ -53,6 +55,7 @@ class ServerOptions(TypedDict, total=False):
     grace_s: float
     backlog: int
     reuse_port: bool
+    tls: Tls | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 10.0
     backlog: int = 1024
     reuse_port: bool = False
+    tls: Tls | None = None
 
     def __post_init__(self) -> None:
         for name, (kind, is_fine) in _RULES.items():

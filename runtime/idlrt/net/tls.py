@@ -1,0 +1,29 @@
+"""Settings of TLS. What is made of them is in `idlrt.net.tls_context`, which imports a lot and is imported late."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Tls"]
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How one side of TLS connections identifies itself, and whom it trusts. Versions before 1.2 are not spoken.
+
+    Attributes:
+        certificate: path of this side's certificate in PEM, followed by those between it and an authority. A server
+            needs one; a client that has one shows it (mutual TLS).
+        key: path of its private key in PEM, without a password; empty if it stands in the same file.
+        authorities: path of the certificates in PEM that the other side's has to come from. Empty: a server asks its
+            clients for none; a client trusts what the system trusts.
+        server_name: what the server's certificate has to be for, if that is not the host in the address.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    authorities: str = ""
+    server_name: str = ""
+
+    def paths(self) -> list[str]:
+        """The files."""
+        return [path for path in (self.certificate, self.key, self.authorities) if path]

@@ -1,0 +1,122 @@
+"""What all kinds of server have: what they serve, with which settings, and at which address."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Unpack
+
+from idlrt.core import Driver, Handlers, handler_context, serve
+from idlrt.errors import ConfigurationError
+from idlrt.net import Address, listen, unlink
+from idlrt.server.patience import Patience
+from idlrt.server.routes import routes
+from idlrt.server.settings import ServerOptions, Settings
+from idlrt.server.surroundings import Done, Load, Surroundings
+from idlrt.wire.dialect import detector
+
+if TYPE_CHECKING:
+    from idlrt.net.tls_context import TlsContext
+
+__all__ = ["ServerBase"]
+
+
+class ServerBase:
+    """The base of servers.
+
+    Args:
+        handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
+            several services by `Service:method` (`connect(..., multiplexed=True)`); plain names are the first one's.
+        address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of this machine.
+        options: see `ServerOptions`.
+
+    Raises:
+        ConfigurationError: `handlers`, `address` or an option is not of that kind, or two services have one name.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers | Sequence[Handlers],
+        address: str = "127.0.0.1:0",
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        self._served = serve(handlers)
+        self._wanted = Address.parse(address)
+        self._settings = settings = Settings(**options)
+        self._routes = routes(self._served, settings.filters)
+        self._detector = detector(settings.limits)
+        self._patience = Patience(settings)
+        self._tls: TlsContext | None = None
+        if settings.tls is not None:
+            from idlrt.net.tls_context import TlsContext
+
+            self._tls = TlsContext(settings.tls, is_server=True)
+        self._bound: Address | None = None
+        self._listening: socket.socket | None = None
+        self._is_unlinked = False
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `connect` takes it: `tcp://127.0.0.1:40001`.
+
+        Raises:
+            ConfigurationError: it is not bound yet.
+        """
+        if self._bound is None:
+            raise ConfigurationError("the server has no address yet: call start() or bind(), or use it in a `with`")
+        return str(self._bound)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 at a unix socket. Raises as `address` does."""
+        address = self.address
+        return 0 if address.startswith("unix:") else int(address.rpartition(":")[2])
+
+    def _listen(self) -> socket.socket:
+        """Take the address.
+
+        Raises:
+            ConfigurationError: it cannot be had.
+        """
+        if self._listening is None:
+            settings = self._settings
+            try:
+                self._listening = listen(self._wanted, backlog=settings.backlog, reuse_port=settings.reuse_port)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise ConfigurationError(f"cannot listen on {self._wanted}: {why}") from error
+            self._bound = self._wanted
+            if not self._wanted.path:
+                self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
+        return self._listening
+
+    def _surroundings(
+        self,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
+        run_worker: Callable[[Callable[[], Any], Done], bool] | None,
+        driver: Driver,
+    ) -> Surroundings:
+        """What the sessions share."""
+        settings = self._settings
+        return Surroundings(
+            served=self._served,
+            routes=self._routes,
+            context=handler_context(),
+            call_soon=call_soon,
+            run_async=run_async,
+            run_worker=run_worker,
+            driver=driver,
+            timeout=settings.timeout,
+            load=Load(settings.max_in_flight),
+            max_in_flight=settings.max_in_flight_per_connection,
+            high_water=settings.high_water,
+        )
+
+    def _unlink(self) -> None:
+        """Remove the file of a unix socket, once: later another server may have its own there."""
+        if not self._is_unlinked and self._listening is not None:
+            self._is_unlinked = True
+            unlink(self._wanted)
