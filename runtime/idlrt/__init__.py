@@ -4,6 +4,10 @@
 generated clients call.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from idlrt.core import Peer, ServerCall, current_call, request_metadata
 from idlrt.door import codec, decode, encode
 from idlrt.errors import (
@@ -29,9 +33,13 @@ from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
 from idlrt.wire import Limits
 
+if TYPE_CHECKING:
+    from idlrt.server import AsyncServer, ProcessServer
+
 __all__ = [
     "ApplicationCode",
     "ApplicationError",
+    "AsyncServer",
     "CircuitOpen",
     "ConfigurationError",
     "ConnectFailed",
@@ -44,6 +52,7 @@ __all__ = [
     "NotSent",
     "Overloaded",
     "Peer",
+    "ProcessServer",
     "ProtocolError",
     "RemoteProtocolError",
     "RpcError",
@@ -59,3 +68,12 @@ __all__ = [
     "request_metadata",
     "which",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not everybody needs them, and importing asyncio takes tens of milliseconds.
+    if name in ("AsyncServer", "ProcessServer"):
+        import idlrt.server
+
+        return getattr(idlrt.server, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,8 +71,19 @@ SOCKET_CALLS = {
     "sock_recv",
     "start_server",
 }
-SOCKETS_ALLOWED = {"idlrt.server.base": "the type of the listening socket is named; `net` opens and accepts"}
-ASYNCIO_USERS = {"idlrt.client.aio", "idlrt.core.driver", "idlrt.net", "idlrt.server.coroutines", "idlrt.testing"}
+SOCKETS_ALLOWED = {
+    "idlrt.server.base": "the type of the listening socket is named; `net` opens and accepts",
+    "idlrt.server.processes": "likewise; processes are waited for with `select`",
+    "idlrt.server.server": "likewise",
+}
+ASYNCIO_USERS = {
+    "idlrt.client.aio",
+    "idlrt.core.driver",
+    "idlrt.net",
+    "idlrt.server.aio",
+    "idlrt.server.coroutines",
+    "idlrt.testing",
+}
 
 
 def is_under(module: str, package: str) -> bool:

@@ -106,7 +106,7 @@ def reason(error: BaseException | None) -> str:
         return "the server closed the connection"
     if isinstance(error, TimeoutError) and not error.strerror:
         return "no answer in time"
-    if error is not None and is_of_tls(error):
+    if is_of_tls(error):
         from idlrt.net.tls_context import tls_reason
 
         return tls_reason(error)

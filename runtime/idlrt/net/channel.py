@@ -7,19 +7,16 @@ costs its own connection only.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import itertools
 import logging
 import selectors
 import socket
-import struct
-import termios
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from idlrt.core import Peer
+from idlrt.net.socket_options import cork, unacknowledged
 
 __all__ = ["Channel", "Receiver", "Rounds"]
 
@@ -29,8 +26,6 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
-_CORK = getattr(socket, "TCP_CORK", None)
 
 
 class Receiver(Protocol):
@@ -158,15 +153,9 @@ class Channel:
         self._is_closing = True
         self._watch()
         if self._out:
-            self._cork()
+            cork(self._socket)
         else:
             self._linger()
-
-    def _cork(self) -> None:
-        """Let the end travel with the last bytes: a peer that has read its answer knows that no call may follow."""
-        if _CORK is not None and self._socket.family in _INTERNET:
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
 
     def flush(self) -> None:
         """Send what is pending as far as the peer takes it. The loop does that at the end of its rounds."""
@@ -213,7 +202,7 @@ class Channel:
         """Wait for the peer's kernel: closing while more comes from the peer throws away what is on its way to it."""
         if self._is_closed:
             return
-        if not _unacknowledged(self._socket):
+        if not unacknowledged(self._socket):
             self._lose(None)
             return
         try:
@@ -290,11 +279,3 @@ class Channel:
         if self._receiver is not None:
             self._receiver.connection_lost(error)
             self._receiver = None
-
-
-def _unacknowledged(connected: socket.socket) -> int:
-    """Bytes that were sent and have not arrived; 0 where the system does not say."""
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-    except OSError:
-        return 0

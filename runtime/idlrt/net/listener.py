@@ -14,16 +14,15 @@ from collections.abc import Callable
 from idlrt.core import Peer
 from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
+from idlrt.net.socket_options import prepare
 
-__all__ = ["Listener", "listen", "prepare", "unlink"]
+__all__ = ["NO_ROOM", "Listener", "listen", "unlink"]
 
 _log = logging.getLogger("idlrt.net")
 
 _ACCEPTS_AT_ONCE = 64
 _ACCEPT_PAUSE = 0.1
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socket.socket:
@@ -86,18 +85,6 @@ def unlink(address: Address) -> None:
         os.unlink(address.path)
 
 
-def prepare(connected: socket.socket) -> None:
-    """Set a connection up: small answers leave at once, and peers that vanish are noticed."""
-    connected.setblocking(False)
-    if connected.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, seconds in _KEEPALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:
-            connected.setsockopt(socket.IPPROTO_TCP, option, seconds)
-
-
 class Listener:
     """Accepts connections. Rests for a moment when the process has no descriptor left.
 
@@ -155,7 +142,7 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _NO_ROOM:
+                if error.errno in NO_ROOM:
                     _log.warning("cannot accept connections for the moment: %s", error)
                     self._unwatch()
                     self._loop.call_later(_ACCEPT_PAUSE, self._watch)

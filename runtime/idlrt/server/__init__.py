@@ -1,5 +1,26 @@
-"""Serving: a selector loop, and what answers calls on each connection."""
+"""Serving: a selector loop, asyncio or several processes, and what answers calls on each connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from idlrt.server.server import Server
 
-__all__ = ["Server"]
+if TYPE_CHECKING:
+    from idlrt.server.aio import AsyncServer
+    from idlrt.server.processes import ProcessServer
+
+__all__ = ["AsyncServer", "ProcessServer", "Server"]
+
+
+def __getattr__(name: str) -> Any:
+    # asyncio takes tens of milliseconds to import, which blocking programs need not pay.
+    if name == "AsyncServer":
+        from idlrt.server.aio import AsyncServer
+
+        return AsyncServer
+    if name == "ProcessServer":
+        from idlrt.server.processes import ProcessServer
+
+        return ProcessServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

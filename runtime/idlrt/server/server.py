@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from idlrt.core import BlockingDriver, Handlers
 from idlrt.errors import ConfigurationError
-from idlrt.net import Channel, Listener, SelectorLoop
+from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.base import ServerBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
@@ -100,14 +101,28 @@ class Server(ServerBase):
     ) -> None:
         self.stop()
 
-    def serve(self) -> None:
+    def adopt(self, listening: socket.socket, address: Address | None) -> None:
+        """Serve at a socket that listens already, as a process of a `ProcessServer` does. Before `bind`.
+
+        Args:
+            listening: becomes the server's. What lies in the file system stays whose it is.
+            address: where it listens.
+        """
+        self._listening = listening
+        self._bound = address
+        self._is_unlinked = True
+
+    def serve(self, *, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
+
+        Args:
+            signals: those that stop it, if others than these do.
 
         Raises:
             ConfigurationError: the address cannot be had, or the server runs or ran already.
         """
         self._take()
-        with self._signals():
+        with self._signals(signals):
             self._run()
 
     def start(self) -> Self:
@@ -309,12 +324,12 @@ class Server(ServerBase):
     # Signals.
 
     @contextmanager
-    def _signals(self) -> Generator[None]:
-        """Ctrl+C and SIGTERM stop the server, as far as this is the main thread."""
+    def _signals(self, numbers: Sequence[signal.Signals]) -> Generator[None]:
+        """Signals stop the server, as far as this is the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._signalled) for number in numbers}
         try:
             yield
         finally:

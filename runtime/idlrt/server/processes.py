@@ -1,0 +1,333 @@
+"""Several processes that serve one address, and a supervisor that keeps them alive.
+
+The supervisor takes the address and never serves: for each process it has a socket that listens there
+(`SO_REUSEPORT`: the system shares connections out), and for a unix socket one for all. It keeps them, so when a
+process dies nobody who has connected is turned away: the next process finds them in the queue. A process that dies
+is started again, at once if it has lived for a while, else after a pause that doubles.
+
+Processes are forked when serving begins, before the supervisor starts any thread. They notice when the supervisor is
+gone and stop by themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Final, Self, Unpack
+
+from idlrt.core import Handlers
+from idlrt.errors import ConfigurationError
+from idlrt.net import Address, listen
+from idlrt.server.base import ServerBase
+from idlrt.server.server import Server
+from idlrt.server.settings import ServerOptions
+
+__all__ = ["ProcessServer"]
+
+_log = logging.getLogger("idlrt.server")
+
+# Seconds after which a process that dies is started again at once.
+_LIVED: Final = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+# Seconds that a process gets beyond what its own stop may take.
+_MARGIN: Final = 5.0
+_TICK: Final = 0.05
+
+
+class _Seat:
+    """A place for one process: its socket, and who has it now."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.listening = listening
+        self.pid = 0
+        self.started_at = 0.0
+        self.start_at = 0.0
+        self.pause = _FIRST_PAUSE
+
+
+class ProcessServer(ServerBase):
+    """Serves from several processes, each of them a `Server`. Takes what `Server` takes.
+
+    Each process has its own `workers`, `max_in_flight` and `max_connections`.
+
+    Args:
+        processes: how many.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers | Sequence[Handlers],
+        address: str = "127.0.0.1:0",
+        *,
+        processes: int,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise ConfigurationError("this system cannot fork; start several servers with reuse_port=True")
+        if processes < 1:
+            raise ConfigurationError(f"processes must be a whole number of 1 or more, not {processes!r}")
+        super().__init__(handlers, address, **options)
+        self._arguments = handlers, address, options
+        self._processes = processes
+        self._seats: list[_Seat] = []
+        self._is_stopping = False
+        self._is_hurried = False
+        self._is_taken = False
+        self._grace: float | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        # Processes end when they can read the end of this.
+        self._life_in, self._life_out = -1, -1
+
+    # Life.
+
+    def bind(self) -> Self:
+        """Take the address, so that `address` and `port` are known. Serving does it too.
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server was stopped.
+        """
+        with self._lock:
+            if self._stopped.is_set() or self._is_stopping:
+                raise ConfigurationError("the server was stopped; make a new one")
+            if not self._seats:
+                self._take_address()
+        return self
+
+    def _take_address(self) -> None:
+        settings, is_unix = self._settings, bool(self._wanted.path)
+        wanted = self._wanted
+        try:
+            for number in range(self._processes):
+                if number and is_unix:
+                    self._seats.append(_Seat(self._seats[0].listening))
+                    continue
+                listening = listen(wanted, backlog=settings.backlog, reuse_port=not is_unix)
+                self._seats.append(_Seat(listening))
+                if not is_unix:
+                    wanted = Address(wanted.host, listening.getsockname()[1])
+        except OSError as error:
+            self._close_sockets()
+            raise ConfigurationError(f"cannot listen on {wanted}: {error.strerror or error}") from error
+        self._bound = wanted
+        self._listening = self._seats[0].listening
+        self._life_in, self._life_out = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self.bind()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def serve(self) -> None:
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server runs or ran already.
+        """
+        self._take()
+        with self._signals():
+            self._fork_all()
+            self._supervise()
+
+    def start(self) -> Self:
+        """Fork the processes, and supervise them on a thread until `stop` is called.
+
+        Raises:
+            ConfigurationError: the address cannot be had, or the server runs or ran already.
+        """
+        self._take()
+        self._fork_all()
+        threading.Thread(target=self._supervise, name="idlrt supervisor", daemon=True).start()
+        return self
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Stop all processes as `Server.stop` does, and return when they have ended.
+
+        Args:
+            grace_s: seconds that they get, instead of what their own grace time makes of it; then they are killed.
+        """
+        with self._lock:
+            self._grace = grace_s
+            self._is_stopping = True
+            if not self._is_taken:
+                self._is_taken = True
+                self._end()
+        self._stopped.wait()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run at the moment."""
+        return [seat.pid for seat in self._seats if seat.pid]
+
+    def _take(self) -> None:
+        self.bind()
+        with self._lock:
+            if self._is_taken:
+                raise ConfigurationError("the server runs already; a server runs once")
+            self._is_taken = True
+
+    # Processes.
+
+    def _fork_all(self) -> None:
+        for seat in self._seats:
+            self._fork(seat)
+
+    def _fork(self, seat: _Seat) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        seat.started_at = time.monotonic()
+        # A signal for the process waits until that can take it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        pid = os.fork()
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            seat.pid = pid
+            _log.info("process %d serves %s on %s", pid, self._served, self._bound)
+            return
+        status = 1
+        try:
+            os.close(self._life_out)
+            self._serve_as_process(seat)
+            status = 0
+        except BaseException:  # noqa: BLE001  # the process ends here, whatever it was
+            traceback.print_exc()
+        finally:
+            logging.shutdown()
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _serve_as_process(self, seat: _Seat) -> None:
+        for other in self._seats:
+            if other.listening is not seat.listening:
+                other.listening.close()
+        handlers, address, options = self._arguments
+        server = Server(handlers, address, **options)
+        server.adopt(seat.listening, self._bound)
+        # Ctrl+C reaches all processes of a terminal; the supervisor decides what is done.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Until it serves there is nothing to be ended in good order.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        threading.Thread(target=_stop_with, args=(self._life_in, server), name="idlrt lifeline", daemon=True).start()
+        server.serve(signals=(signal.SIGTERM,))
+
+    def _supervise(self) -> None:
+        try:
+            while not self._is_stopping:
+                self._look()
+                # Signals and `stop` are noticed within a tick.
+                select.select([], [], [], _TICK)
+            self._stop_processes()
+        finally:
+            self._end()
+
+    def _look(self) -> None:
+        """Start what has died."""
+        now = time.monotonic()
+        for seat in self._seats:
+            if seat.pid and (status := _ended(seat.pid)) is not None:
+                _log.error("process %d ended with %s; starting another", seat.pid, _status_text(status))
+                seat.pid = 0
+                if now - seat.started_at >= _LIVED:
+                    seat.pause, seat.start_at = _FIRST_PAUSE, now
+                else:
+                    seat.start_at = now + seat.pause
+                    seat.pause = min(seat.pause * 2, _LONGEST_PAUSE)
+            if not seat.pid and now >= seat.start_at:
+                self._fork(seat)
+
+    def _stop_processes(self) -> None:
+        settings = self._settings
+        usual = settings.drain_s + settings.grace_s + _MARGIN
+        end = time.monotonic() + (usual if self._grace is None else self._grace)
+        self._send(signal.SIGTERM)
+        is_hurried = False
+        while self.pids:
+            for seat in self._seats:
+                if seat.pid and _ended(seat.pid) is not None:
+                    seat.pid = 0
+            if self._is_hurried and not is_hurried:
+                is_hurried = True
+                self._send(signal.SIGTERM)
+            if self.pids and time.monotonic() >= end:
+                _log.warning("killing processes that did not stop in time: %s", ", ".join(map(str, self.pids)))
+                self._send(signal.SIGKILL)
+                end = float("inf")
+            if self.pids:
+                select.select([], [], [], _TICK)
+
+    def _send(self, number: signal.Signals) -> None:
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _close_sockets(self) -> None:
+        for seat in self._seats:
+            seat.listening.close()
+
+    def _end(self) -> None:
+        self._close_sockets()
+        for descriptor in (self._life_in, self._life_out):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._life_in = self._life_out = -1
+        self._unlink()
+        self._stopped.set()
+
+    # Signals.
+
+    @contextmanager
+    def _signals(self) -> Generator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self._is_hurried = self._is_stopping
+        self._is_stopping = True
+
+
+def _stop_with(lifeline: int, server: Server) -> None:
+    """Stop `server` when the supervisor is gone."""
+    with contextlib.suppress(OSError):
+        while os.read(lifeline, 1):
+            pass
+    server.stop()
+
+
+def _ended(pid: int) -> int | None:
+    """With which status a process has ended; `None` if it runs."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0  # somebody else has asked already
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _status_text(status: int) -> str:
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-status).name
+    return f"status {status}"

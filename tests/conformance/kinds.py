@@ -1,0 +1,178 @@
+"""Every kind of server and client there is, behind one way to start, call and stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
+
+from idlrt import AsyncServer, ProcessServer, Server, Tls
+
+_numbers = itertools.count()
+
+
+class Kind(NamedTuple):
+    """A kind of server.
+
+    Attributes:
+        engine: `selector`, `asyncio` or `processes`.
+        place: `tcp`, `tls` or `unix`.
+        workers: threads for plain handlers.
+        has_coroutines: whether its handlers are `async`.
+    """
+
+    engine: str
+    place: str = "tcp"
+    workers: int = 0
+    has_coroutines: bool = False
+
+    def __str__(self) -> str:
+        how = "async handlers" if self.has_coroutines else f"{self.workers} workers" if self.workers else "inline"
+        return f"{self.engine} {how} {self.place}"
+
+
+KINDS: Final = [
+    Kind(engine, place, workers, has_coroutines)
+    for engine in ("selector", "asyncio", "processes")
+    for place in ("tcp", "tls", "unix")
+    for workers, has_coroutines in ((0, False), (4, False), (0, True))
+    # Processes are selector servers: all that is their own is shown once a place.
+    if engine != "processes" or (workers == 0 and not has_coroutines)
+]
+
+
+class Running(NamedTuple):
+    """A server that serves."""
+
+    kind: Kind
+    address: str
+    tls: Tls | None
+    stop: Callable[[], None]
+
+
+@contextlib.contextmanager
+def serving(kind: Kind, handler: object | None, certificates: Path, **options: Any) -> Iterator[Running]:
+    """A server of this kind."""
+    if handler is None:
+        handler = AsyncUsers() if kind.has_coroutines else Users()
+    tls = None
+    if kind.place == "tls":
+        options["tls"] = Tls(certificate=str(certificates / "server.pem"))
+        tls = Tls(authorities=str(certificates / "authority.pem"), server_name="localhost")
+    folder = tempfile.mkdtemp(dir="/tmp", prefix="idlrt")
+    address = f"unix:{folder}/{next(_numbers)}.sock" if kind.place == "unix" else "127.0.0.1:0"
+    options = {"workers": kind.workers, "drain_s": 0.05, **options}
+    try:
+        with _ENGINES[kind.engine](handler, address, options) as (where, stop):
+            yield Running(kind, where, tls, stop)
+        if kind.place == "unix":
+            assert os.listdir(folder) == []
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _selector(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    with Server(user_service(handler), address, **options) as server:
+        server.start()
+        yield server.address, server.stop
+
+
+@contextlib.contextmanager
+def _processes(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    with ProcessServer(user_service(handler), address, processes=2, **options) as server:
+        server.start()
+        yield server.address, server.stop
+
+
+@contextlib.contextmanager
+def _asyncio(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """An `AsyncServer` whose event loop has a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def wait_for(coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
+
+    async def make() -> AsyncServer:
+        return await AsyncServer(user_service(handler), address, **options).start()
+
+    try:
+        server = wait_for(make())
+        try:
+            yield server.address, lambda: wait_for(server.stop())
+        finally:
+            wait_for(server.stop())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        loop.close()
+
+
+_ENGINES: Final = {"selector": _selector, "processes": _processes, "asyncio": _asyncio}
+
+
+class Caller:
+    """A client of either kind, for tests that do not care which. Names are those of `UserServiceClient`."""
+
+    def __init__(self, kind: str, running: Running, **options: Any) -> None:
+        self._runner = asyncio.Runner() if kind == "asyncio" else None
+        options = {"timeout": 20, "tls": running.tls, **options}
+        client = AsyncUserServiceClient if self._runner else UserServiceClient
+        self.client: Any = client.connect(running.address, **options)
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Make a call."""
+        method = getattr(self.client.using(**options) if options else self.client, name)
+        return self._run(method, arguments)
+
+    def _run(self, method: Any, arguments: tuple[Any, ...]) -> Any:
+        if self._runner is None:
+            return method(*arguments)
+
+        async def call() -> Any:
+            return await method(*arguments)
+
+        return self._runner.run(call())
+
+    def all_at_once(self, name: str, calls: list[tuple[Any, ...]]) -> list[Any]:
+        """Make many calls at the same time: by threads, or by tasks."""
+        method = getattr(self.client, name)
+        if self._runner is not None:
+
+            async def gather() -> list[Any]:
+                return await asyncio.gather(*(method(*arguments) for arguments in calls), return_exceptions=True)
+
+            return self._runner.run(gather())
+        results: list[Any] = [None] * len(calls)
+
+        def call(index: int) -> None:
+            try:
+                results[index] = method(*calls[index])
+            except Exception as error:  # noqa: BLE001  # a result too
+                results[index] = error
+
+        threads = [threading.Thread(target=call, args=(index,)) for index in range(len(calls))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        return results
+
+    def close(self) -> None:
+        """Close the client."""
+        if self._runner is None:
+            self.client.close()
+        else:
+            self._runner.run(self.client.close())
+            self._runner.close()

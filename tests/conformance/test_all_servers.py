@@ -1,0 +1,216 @@
+"""What every kind of server does for every kind of client."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_written import GET, AsyncUsers, NotFound, User, Users, connect_raw, read_to_end, requests
+from kinds import KINDS, Caller, Kind, Running, serving
+
+from idlrt import current_call
+from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, DeadlineExceeded, NotSent, Unknown
+
+CLIENTS = ["blocking", "asyncio"]
+FRAMINGS = ["framed", "header"]
+
+Make = Callable[..., Caller]
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture
+def running(kind: Kind, certificates: Path) -> Iterator[Running]:
+    with serving(kind, None, certificates) as made:
+        yield made
+
+
+@pytest.fixture(params=CLIENTS)
+def client_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def connect(client_kind: str) -> Iterator[Make]:
+    """Makes clients, and closes them at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(running: Running, **options: Any) -> Caller:
+            made = Caller(client_kind, running, **options)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_calls_are_answered(running: Running, connect: Make, framing: str) -> None:
+    client = connect(running, framing=framing)
+    for number in range(1, 20):
+        assert client.call("get", number) == User(id=number, name=f"user {number}")
+    assert client.call("join", ["ä", "b"], "-") == "ä-b"
+    assert client.call("ping") is None
+    assert client.call("poke", 5) is None
+    with pytest.raises(NotFound) as thrown:
+        client.call("get", -1)
+    assert thrown.value == NotFound(id=-1)
+    with pytest.raises(ApplicationError, match="failed with ValueError") as broken:
+        client.call("get", 0)
+    assert broken.value.code is ApplicationCode.INTERNAL_ERROR
+    with pytest.raises(ApplicationError, match="has no result"):
+        client.call("get", 404)
+    assert client.call("get", 1).id == 1
+
+
+def test_large_messages_go_both_ways(running: Running, connect: Make) -> None:
+    client = connect(running)
+    assert client.call("blob", 3_000_000) == b"x" * 3_000_000
+    assert client.call("join", ["y" * 2_000_000, "z"], "") == "y" * 2_000_000 + "z"
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_many_calls_at_once(running: Running, connect: Make, framing: str) -> None:
+    client = connect(running, framing=framing)
+    found = client.all_at_once("get", [(number,) for number in range(1, 60)])
+    assert [user.id for user in found] == list(range(1, 60))
+
+
+def test_garbage_costs_one_connection(running: Running, connect: Make) -> None:
+    client = connect(running)
+    assert client.call("get", 1).id == 1
+    raw = _raw(running)
+    with raw:
+        raw.settimeout(20)
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"\xff" * 100)
+        read_to_end(raw)
+    assert client.call("get", 2).id == 2
+
+
+def test_who_stops_sending_still_gets_what_is_owed(running: Running) -> None:
+    if running.tls is not None:
+        pytest.skip("TLS has no half of a connection")
+    with _raw(running) as raw:
+        raw.settimeout(20)
+        raw.sendall(requests((GET, (1,)), (GET, (2,))))
+        raw.shutdown(socket.SHUT_WR)
+        data = read_to_end(raw)
+    assert data.count(b"user 1") == data.count(b"user 2") == 1
+
+
+def _raw(running: Running) -> socket.socket:
+    if running.address.startswith("unix:"):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(running.address.removeprefix("unix:"))
+        return raw
+    return connect_raw(int(running.address.rpartition(":")[2]))
+
+
+class Told(Users):
+    """Says what it knows of a call."""
+
+    def join(self, words: list[str], by: str) -> str:
+        call = current_call()
+        assert call is not None
+        assert 0 < call.remaining() <= 7
+        return f"{call.metadata.get('tenant')} {call.peer.is_encrypted} {call.method.name}"
+
+
+class AsyncTold(AsyncUsers):
+    """The same."""
+
+    async def join(self, words: list[str], by: str) -> str:  # type: ignore[override]
+        return Told.join(Told(), words, by)
+
+
+def test_handlers_know_their_call(kind: Kind, certificates: Path, connect: Make) -> None:
+    handler = AsyncTold() if kind.has_coroutines else Told()
+    with serving(kind, handler, certificates) as running:
+        client = connect(running, framing="header", timeout=7)
+        wanted = f"7 {kind.place == 'tls'} join"
+        assert client.call("join", [], "", metadata={"tenant": "7"}) == wanted
+
+
+class Stuck(Users):
+    """`wait` takes long."""
+
+    def wait(self, id: int) -> int:
+        threading.Event().wait(0.3)
+        return id
+
+
+def test_time_runs_out_and_the_client_goes_on(kind: Kind, certificates: Path, connect: Make) -> None:
+    handler = AsyncUsers() if kind.has_coroutines else Stuck()
+    with serving(kind, handler, certificates, grace_s=0.5) as running:
+        client = connect(running)
+        with pytest.raises(DeadlineExceeded):
+            client.call("wait", 1, timeout=0.1)
+        assert client.call("get", 1).id == 1
+
+
+def test_a_stop_answers_what_is_under_way(kind: Kind, certificates: Path, connect: Make) -> None:
+    handler: Users = SlowAsync() if kind.has_coroutines else Slow()
+    with serving(kind, handler, certificates) as running:
+        client = connect(running)
+        results: list[Any] = []
+        calling = threading.Thread(target=lambda: results.append(client.call("wait", 7)))
+        calling.start()
+        if kind.engine != "processes":
+            assert handler.entered.wait(20)
+        else:
+            threading.Event().wait(0.15)
+        running.stop()
+        calling.join(20)
+        assert results == [7]
+        with pytest.raises((NotSent, Unknown)):
+            client.call("get", 1)
+
+
+class Slow(Users):
+    """`wait` takes a while."""
+
+    def wait(self, id: int) -> int:
+        self.entered.set()
+        threading.Event().wait(0.4)
+        return id
+
+
+class SlowAsync(AsyncUsers):
+    """The same."""
+
+    async def wait(self, id: int) -> int:  # type: ignore[override]
+        import asyncio
+
+        self.entered.set()
+        await asyncio.sleep(0.4)
+        return id
+
+
+def test_nobody_is_there_afterwards(running: Running, connect: Make) -> None:
+    running.stop()
+    with pytest.raises(ConnectFailed):
+        connect(running).call("get", 1)
+
+
+def test_filters_stand_in_the_way(kind: Kind, certificates: Path, connect: Make) -> None:
+    async def guard(call: Any, next: Any) -> Any:
+        if call.method.name == "ping":
+            raise ApplicationError("not for you", ApplicationCode.PERMISSION_DENIED)
+        if call.method.name == "get":
+            call.arguments = (call.arguments[0] + 1,)
+        return await next(call)
+
+    with serving(kind, None, certificates, filters=[guard]) as running:
+        client = connect(running)
+        assert client.call("get", 1).id == 2
+        with pytest.raises(ApplicationError, match="not for you") as refused:
+            client.call("ping")
+        assert refused.value.code is ApplicationCode.PERMISSION_DENIED
