@@ -42,6 +42,9 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.client", "idlrt.server"},
         {"idlrt.codegen", "idlrt.door", "idlrt.testing"},
         {"idlrt"},  # the door of the whole
+        {"idlrt.tools"},
+        {"idlrt.cli"},
+        {"idlrt.__main__"},
     ],
 }
 
@@ -53,7 +56,7 @@ ALLOWED = {
 # Who may use what is not ours. A missing name means nobody.
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
-    "click": {"idlc.cli"},
+    "click": {"idlc.cli", "idlrt.cli"},
     "hypothesis": {"idlrt.testing.strategies"},
     "jinja2": {"idlc.codegen"},
     "lark": {"idlc.syntax"},
@@ -83,6 +86,8 @@ ASYNCIO_USERS = {
     "idlrt.server.aio",
     "idlrt.server.coroutines",
     "idlrt.testing",
+    "idlrt.cli",
+    "idlrt.tools.load",
 }
 
 

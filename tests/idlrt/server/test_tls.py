@@ -139,7 +139,7 @@ def test_a_server_that_nobody_trusts_is_not_talked_to(server: Server, tmp_path: 
 def test_a_certificate_has_to_be_for_the_name(server: Server, authority: Authority) -> None:
     wrong = Tls(authorities=authority.file, server_name="other.example")
     with UserServiceClient.connect(server.address, tls=wrong) as client:
-        with pytest.raises(ConnectFailed, match="not valid for 'other.example'"):
+        with pytest.raises(ConnectFailed, match=r"not valid for 'other\.example'"):
             client.get(1)
     right = Tls(authorities=authority.file, server_name="localhost")
     with UserServiceClient.connect(server.address, tls=right) as client:

@@ -1,0 +1,388 @@
+"""The command line `idlrt`. It decides what to print and which exit code to give; the work is in `idlrt.tools`.
+
+Exit codes: 0 all went well, 1 the call failed (or some of them), 2 wrong usage, wrong IDL, nobody there to ask.
+Results go to standard output, all else to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from idlrt.errors import ConfigurationError, RpcError
+from idlrt.net.tls import Tls
+from idlrt.version import __version__
+
+__all__ = ["main"]
+
+_PERCENTILES = (50, 75, 90, 95, 99, 99.9)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="idlrt")
+def main() -> None:
+    """Serve, call, ask and load Thrift services, from their IDL files.
+
+    \b
+    Examples:
+      idlrt serve handlers:Users --idl user.thrift --address 127.0.0.1:9090
+      idlrt call tcp://127.0.0.1:9090 UserService.get '{"id": 42}' --idl user.thrift
+      idlrt ping tcp://127.0.0.1:9090
+      idlrt bench tcp://127.0.0.1:9090 UserService.get '{"id": 42}' --idl user.thrift --rate 2000
+    """
+
+
+Command = Callable[..., Any]
+
+
+def _idl_options(command: Command) -> Command:
+    command = click.option(
+        "-I",
+        "--include",
+        "include_dirs",
+        multiple=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Search DIR for includes. May be given several times.",
+    )(command)
+    return click.option(
+        "--idl",
+        "idl",
+        multiple=True,
+        required=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The IDL file of the service. May be given several times.",
+    )(command)
+
+
+def _client_options(command: Command) -> Command:
+    options = [
+        click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds that a call may take."),
+        click.option(
+            "--framing",
+            default="framed",
+            show_default=True,
+            help="What the server understands: framed, unframed, header, header_zlib.",
+        ),
+        click.option("--protocol", default="binary", show_default=True, help="Likewise: binary, compact, json."),
+        click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),
+        click.option("--tls", "use_tls", is_flag=True, help="Speak TLS, and trust what the system trusts."),
+        click.option("--tls-ca", default="", metavar="FILE", help="Speak TLS, and trust these certificates (PEM)."),
+        click.option("--tls-cert", default="", metavar="FILE", help="Show this certificate (PEM): mutual TLS."),
+        click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file."),
+        click.option("--tls-name", default="", metavar="NAME", help="What the server's certificate has to be for."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _told(command: Command) -> Command:
+    """Errors of usage, of the IDL and of addresses are for people, not tracebacks."""
+
+    def run(*arguments: Any, **named: Any) -> Any:
+        try:
+            return command(*arguments, **named)
+        except ConfigurationError as error:
+            _end(str(error), 2)
+
+    return update_wrapper(run, command)
+
+
+def _end(what: str, code: int) -> NoReturn:
+    click.echo(f"idlrt: {what}", err=True)
+    sys.exit(code)
+
+
+def _tls(named: dict[str, Any]) -> Tls | None:
+    """The settings in the options for TLS, which are taken out."""
+    use, ca, cert, key, name = (named.pop(each) for each in ("use_tls", "tls_ca", "tls_cert", "tls_key", "tls_name"))
+    if not (use or ca or cert or name):
+        return None
+    return Tls(certificate=cert, key=key, authorities=ca, server_name=name)
+
+
+@main.command(short_help="Serve an object.")
+@click.argument("handler", metavar="MODULE:NAME")
+@_idl_options
+@click.option("--service", default="", metavar="NAME", help="Which service of the IDL, if there are several.")
+@click.option("--address", default="127.0.0.1:9090", show_default=True, help="host:port, :port or unix:/path.")
+@click.option("--workers", type=int, default=0, show_default=True, help="Threads for plain handlers; 0: none.")
+@click.option("--processes", type=int, default=1, show_default=True, help="Processes that share the address.")
+@click.option("--asyncio", "use_asyncio", is_flag=True, help="Serve on asyncio (on uvloop, if that is installed).")
+@click.option("--grace", "grace_s", type=float, default=10.0, show_default=True, help="Seconds for calls at a stop.")
+@click.option("--drain", "drain_s", type=float, default=0.25, show_default=True, help="Seconds to send clients away.")
+@click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
+@click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
+@click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
+@click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
+@_told
+def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
+    """Serve the object MODULE:NAME (a class is instantiated) until Ctrl+C or SIGTERM.
+
+    The IDL is compiled on the spot where its stubs cannot be imported, so MODULE may import them in any case.
+    """
+    from idlrt.core import bind
+    from idlrt.server import AsyncServer, ProcessServer, Server
+    from idlrt.tools.stubs import stubs_of
+
+    level = logging.getLevelNamesMapping().get(named.pop("log_level").upper())
+    if level is None:
+        raise ConfigurationError("log-level must be debug, info, warning or error")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.path.insert(0, os.getcwd())
+    service = stubs_of(idl, include_dirs, prefer_others=True).service(named.pop("service"))
+    handlers = bind(service, _object(handler))
+    cert, key, ca = (named.pop(each) for each in ("tls_cert", "tls_key", "tls_ca"))
+    if cert or ca:
+        named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
+    address, processes, use_asyncio = named.pop("address"), named.pop("processes"), named.pop("use_asyncio")
+    if use_asyncio and processes > 1:
+        raise ConfigurationError("--asyncio and --processes do not go together")
+
+    def say(where: str) -> None:
+        click.echo(f"serving {service.name} at {where}")
+
+    if use_asyncio:
+
+        async def run() -> None:
+            server = await AsyncServer(handlers, address, **named).start()
+            say(server.address)
+            await server.serve()
+
+        _run_on_best_loop(run())
+        return
+    server = (
+        ProcessServer(handlers, address, processes=processes, **named)
+        if processes > 1
+        else Server(handlers, address, **named)
+    )
+    with server:
+        say(server.address)
+        sys.stdout.flush()
+        server.serve()
+
+
+def _run_on_best_loop(work: Any) -> None:
+    factory = None
+    with contextlib.suppress(ImportError):
+        factory = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)
+
+
+def _object(place: str) -> object:
+    module_name, _, name = place.partition(":")
+    if not module_name or not name:
+        raise ConfigurationError(f"say what to serve as MODULE:NAME, not {place!r}")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise ConfigurationError(f"there is no module {module_name!r} here: {error}") from None
+        raise
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigurationError(f"{module_name} has no {name!r}")
+        found = getattr(found, part)
+    return found() if isinstance(found, type) else found
+
+
+@main.command(short_help="Make a call: JSON in, JSON out.")
+@click.argument("url", metavar="URL")
+@click.argument("method", metavar="SERVICE.METHOD")
+@click.argument("arguments", default="{}", metavar="[JSON]")
+@_idl_options
+@_client_options
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along (framing header).")
+@click.option("--compact-output", is_flag=True, help="Print on one line.")
+@_told
+def call(
+    url: str,
+    method: str,
+    arguments: str,
+    idl: tuple[Path, ...],
+    include_dirs: tuple[Path, ...],
+    metadata: tuple[str, ...],
+    compact_output: bool,
+    **named: Any,
+) -> None:
+    """Call SERVICE.METHOD at URL and print its result.
+
+    JSON is an object with the arguments by name, an array with them in their order, or - for standard input.
+    Exceptions are printed as JSON too; the exit code is 1 then.
+    """
+    from idlrt.tools.json_values import arguments_from, error_to_json, to_json
+    from idlrt.tools.stubs import stubs_of
+
+    stubs = stubs_of(idl, include_dirs)
+    service, found = stubs.method(method)
+    values = arguments_from(found, sys.stdin.read() if arguments == "-" else arguments)
+    pairs = dict(_pair(each) for each in metadata)
+    indent = 0 if compact_output else 2
+    with stubs.clients[service.name].connect(url, tls=_tls(named), **named) as client:
+        caller = client.using(metadata=pairs) if pairs else client
+        try:
+            result = getattr(caller, found.attribute)(*values)
+        except RpcError as error:
+            click.echo(error_to_json(error, indent=indent))
+            sys.exit(1)
+    click.echo(to_json(result, indent=indent))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigurationError(f"metadata is NAME=VALUE, not {text!r}")
+    return name, value
+
+
+@main.command(short_help="Ask whether a server is there.")
+@click.argument("url", metavar="URL")
+@click.option("--count", type=int, default=4, show_default=True, help="How often to ask.")
+@click.option("--interval", type=float, default=0.5, show_default=True, help="Seconds between two questions.")
+@_client_options
+@_told
+def ping(url: str, count: int, interval: float, **named: Any) -> None:
+    """Call a method that nobody has at URL, and see that a Thrift server answers.
+
+    Needs no IDL. The exit code is 0 if all questions were answered.
+    """
+    from idlrt.tools.probe import ProbeClient, probe
+
+    if count < 1 or interval < 0:
+        raise ConfigurationError("count must be 1 or more, and interval 0 or more")
+    times: list[float] = []
+    with ProbeClient.connect(url, tls=_tls(named), **named) as client:
+        for number in range(1, count + 1):
+            try:
+                seconds, said = probe(client)
+            except RpcError as error:
+                click.echo(f"{number}: {error}", err=True)
+            else:
+                times.append(seconds)
+                click.echo(f"{number}: {url} {said} in {_time(seconds)}")
+            if number < count:
+                time.sleep(interval)
+    lost = count - len(times)
+    summary = f"{count} asked, {len(times)} answered, {lost} lost"
+    if times:
+        summary += f"; least {_time(min(times))}, mean {_time(sum(times) / len(times))}, most {_time(max(times))}"
+    click.echo(summary)
+    sys.exit(1 if lost else 0)
+
+
+@main.command(short_help="Put load on a server.")
+@click.argument("url", metavar="URL")
+@click.argument("method", metavar="SERVICE.METHOD")
+@click.argument("arguments", default="{}", metavar="[JSON]")
+@_idl_options
+@_client_options
+@click.option("-c", "--concurrency", type=int, default=16, show_default=True, help="Callers of a closed loop.")
+@click.option("--connections", type=int, default=4, show_default=True, help="That share them out.")
+@click.option("--rate", type=float, default=0.0, help="Calls a second: an open loop, without coordinated omission.")
+@click.option("--duration", type=float, default=10.0, show_default=True, help="Seconds.")
+@click.option("-n", "--calls", type=int, default=0, help="Stop after so many, if that comes first.")
+@click.option("--warm-up", type=float, default=1.0, show_default=True, help="Seconds before that, not counted.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@_told
+def bench(
+    url: str,
+    method: str,
+    arguments: str,
+    idl: tuple[Path, ...],
+    include_dirs: tuple[Path, ...],
+    concurrency: int,
+    connections: int,
+    rate: float,
+    duration: float,
+    calls: int,
+    warm_up: float,
+    as_json: bool,
+    **named: Any,
+) -> None:
+    """Call SERVICE.METHOD at URL again and again, and print rate, latencies and errors.
+
+    Without --rate each of so many callers makes its next call when the last is answered (a closed loop). With it calls
+    are due at fixed times whatever the server does, and latency counts from then (an open loop).
+    """
+    from idlrt.spec import DeclaredError
+    from idlrt.tools import load
+    from idlrt.tools.json_values import arguments_from, to_json
+    from idlrt.tools.stubs import stubs_of
+
+    if min(concurrency, connections) < 1 or duration <= 0 or min(rate, calls, warm_up) < 0:
+        raise ConfigurationError("concurrency and connections must be 1 or more, duration above 0, the rest 0 or more")
+    stubs = stubs_of(idl, include_dirs)
+    service, found = stubs.method(method)
+    values = arguments_from(found, arguments)
+    tls = _tls(named)
+    client_class = stubs.async_clients[service.name]
+    plan = load.Plan(concurrency=concurrency, rate=rate, seconds=duration, calls=calls, warm_up=warm_up)
+
+    async def run() -> load.Outcome:
+        clients = [client_class.connect(url, tls=tls, **named) for _ in range(min(connections, concurrency))]
+        makes: list[load.Make] = [partial(getattr(client, found.attribute), *values) for client in clients]
+        try:
+            await makes[0]()
+        except DeclaredError:
+            pass
+        except RpcError as error:
+            _end(f"the first call failed: {error}", 2)
+        # Where nobody looks there is no bar.
+        with click.progressbar(length=1000, label=method, file=sys.stderr) as bar:
+            done = 0
+
+            def tick(share: float, outcome: load.Outcome) -> None:
+                nonlocal done
+                bar.update(int(share * 1000) - done)
+                done = int(share * 1000)
+
+            outcome = await load.run(makes, plan, answers=(DeclaredError,), tick=tick)
+        for client in clients:
+            await client.close()
+        return outcome
+
+    with asyncio.Runner() as runner:
+        outcome = runner.run(run())
+    latencies = outcome.latencies
+    table = {f"p{percent:g}": latencies.percentile(percent) for percent in _PERCENTILES}
+    if as_json:
+        found_json = {
+            "calls": latencies.count,
+            "errors": dict(outcome.errors),
+            "missed": outcome.missed,
+            "seconds": outcome.seconds,
+            "rate": outcome.rate,
+            "latency_s": {"mean": latencies.mean, **table, "max": latencies.largest},
+        }
+        click.echo(to_json(found_json))
+    else:
+        kind = f"open loop, {rate:g} calls a second wanted" if rate else f"closed loop, {concurrency} callers"
+        click.echo(f"{kind}, {min(connections, concurrency)} connections, {outcome.seconds:.1f} s")
+        click.echo(f"{latencies.count} answers, {outcome.rate:.0f} a second")
+        cells = {"mean": latencies.mean, **table, "max": latencies.largest}
+        click.echo("latency  " + "  ".join(f"{name} {_time(seconds)}" for name, seconds in cells.items()))
+        for name, count in outcome.errors.most_common():
+            click.echo(f"{count} calls ended with {name}")
+        if outcome.missed:
+            click.echo(f"{outcome.missed} calls were not made: too many were under way")
+    sys.exit(1 if outcome.errors or outcome.missed or not latencies.count else 0)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"

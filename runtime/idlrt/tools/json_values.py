@@ -1,0 +1,146 @@
+"""Values of an IDL as JSON for people: structs are objects by the names of their fields, enums are numbers, binary is
+base64, sets are arrays. (Thrift's own JSON protocol, with its numbers for names, is `idlrt.wire.json`.)
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from types import GenericAlias
+from typing import Any, Final, cast
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.spec import DeclaredError, FrozenMap, Method
+from idlrt.spec.types import BaseType, EnumType, ListType, MapType, SetType, StructType
+
+__all__ = ["arguments_from", "error_to_json", "to_json"]
+
+_BASE: Final[dict[str, Any]] = {
+    "bool": bool,
+    "i8": int,
+    "i16": int,
+    "i32": int,
+    "i64": int,
+    "double": float,
+    "string": str,
+    "binary": bytes,
+    "uuid": uuid.UUID,
+}
+
+
+def arguments_from(method: Method[..., Any], text: str) -> tuple[Any, ...]:
+    """The arguments of a method in a JSON object (by their names) or array (by their order).
+
+    Raises:
+        ConfigurationError: they are not what the method takes; the message says which and why.
+    """
+    fields: list[Any] = []
+    for field, default in zip(method.arguments, method.defaults, strict=True):
+        type = _python(field.type)
+        if field.is_required:
+            fields.append((field.attribute, type))
+        else:
+            fields.append((field.attribute, type | None, default))
+    # Required ones may come behind others.
+    made = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True)
+    names = [field.attribute for field in method.arguments]
+    try:
+        given: Any = msgspec.json.decode(text.encode())
+        if isinstance(given, list):
+            given = _by_name(method, given)
+        arguments = msgspec.convert(given, made, str_keys=True, dec_hook=_decoded)
+    except msgspec.DecodeError as error:
+        what = str(error).replace("Object missing", "missing").replace("Object contains", "there is an")
+        raise ConfigurationError(f"cannot read the arguments of {method.full_name}: {what}; {_takes(method)}") from None
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"cannot read the arguments of {method.full_name}: {error}") from None
+    return tuple(getattr(arguments, name) for name in names)
+
+
+def _by_name(method: Method[..., Any], values: list[Any]) -> dict[str, Any]:
+    if len(values) > len(method.arguments):
+        raise ConfigurationError(f"{method.full_name} {_takes(method)}, not {len(values)}")
+    return {field.attribute: value for field, value in zip(method.arguments, values, strict=False)}
+
+
+def _takes(method: Method[..., Any]) -> str:
+    names = ", ".join(f"{field.attribute}: {field.type!r}" for field in method.arguments)
+    return f"it takes {names or 'none'}"
+
+
+def to_json(value: Any, *, indent: int = 2) -> str:
+    """A value as JSON text.
+
+    Args:
+        indent: spaces a level; 0 for one line.
+    """
+    try:
+        data = msgspec.json.encode(value, enc_hook=_encoded)
+    except TypeError:
+        # Keys that JSON does not have.
+        data = msgspec.json.encode(_pairs(value), enc_hook=_encoded)
+    return msgspec.json.format(data, indent=indent).decode() if indent else data.decode()
+
+
+def error_to_json(error: BaseException, *, indent: int = 2) -> str:
+    """An exception as JSON text: its kind, what it says, and, of one that the IDL declares, its fields."""
+    found: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+    if isinstance(error, DeclaredError):
+        found = {"exception": type(error).__name__, "fields": _fields(error)}
+    return to_json(found, indent=indent)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.attribute: getattr(value, field.attribute) for field in value.__thrift_fields__}
+
+
+def _python(type: Any) -> Any:
+    """The Python type of a type of the IDL."""
+    if isinstance(type, BaseType):
+        return _BASE[type.name]
+    if isinstance(type, EnumType | StructType):
+        return cast("Any", type).cls
+    if isinstance(type, ListType):
+        element = _python(type.element)
+        return GenericAlias(tuple, (element, ...)) if type.is_frozen else GenericAlias(list, (element,))
+    if isinstance(type, SetType):
+        return GenericAlias(frozenset if type.is_frozen else set, (_python(type.element),))
+    if isinstance(type, MapType):
+        if type.is_frozen:
+            return FrozenMap
+        return GenericAlias(dict, (_python(type.key), _python(type.value)))
+    raise ConfigurationError(f"{type!r} cannot be given as JSON")
+
+
+def _decoded(type: Any, value: Any) -> Any:
+    if type is FrozenMap or getattr(type, "__origin__", None) is FrozenMap:
+        return FrozenMap(value)
+    if isinstance(type, type.__class__) and issubclass(type, DeclaredError):
+        return type(**value)
+    raise NotImplementedError(f"{type!r} cannot be given as JSON")
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, FrozenMap):
+        return _plain(cast("Any", value))
+    if isinstance(value, DeclaredError):
+        return _fields(value)
+    raise NotImplementedError(f"{type(value).__name__} cannot be shown as JSON")
+
+
+def _plain(items: FrozenMap[Any, Any]) -> dict[Any, Any]:
+    return dict(items)
+
+
+def _pairs(value: Any) -> Any:
+    """`value`, with lists of pairs for maps."""
+    if isinstance(value, dict | FrozenMap):
+        items = cast("Mapping[Any, Any]", value).items()
+        return [[_pairs(key), _pairs(item)] for key, item in items]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_pairs(item) for item in cast("list[Any]", value)]
+    if hasattr(value, "__thrift_fields__"):
+        return {name: _pairs(item) for name, item in _fields(value).items()}
+    return value

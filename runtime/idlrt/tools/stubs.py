@@ -1,0 +1,115 @@
+"""Stubs of IDL files, made on the spot: tools need the IDL file and nothing else.
+
+The compiler runs in a process of its own; the runtime knows nothing of it. What it writes lives as long as the tool.
+"""
+
+from __future__ import annotations
+
+import atexit
+import difflib
+import importlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from idlrt.client import AsyncClient, Client
+from idlrt.errors import ConfigurationError
+from idlrt.spec import Method, Service
+
+__all__ = ["Stubs", "stubs_of"]
+
+
+class Stubs:
+    """The modules of an IDL file and of what it includes.
+
+    Args:
+        modules: those of the file itself first.
+    """
+
+    def __init__(self, modules: Sequence[ModuleType]) -> None:
+        self.clients: dict[str, type[Client]] = {}
+        self.async_clients: dict[str, type[AsyncClient]] = {}
+        for module in modules:
+            for value in vars(module).values():
+                if not isinstance(value, type) or "__thrift_service__" not in vars(value):
+                    continue
+                if issubclass(value, Client):
+                    self.clients.setdefault(value.__thrift_service__.name, value)
+                elif issubclass(value, AsyncClient):
+                    self.async_clients.setdefault(value.__thrift_service__.name, value)
+
+    def service(self, name: str) -> Service:
+        """The service of this name.
+
+        Raises:
+            ConfigurationError: there is none, or, without a name, there is not just one.
+        """
+        if not name and len(self.clients) == 1:
+            [only] = self.clients.values()
+            return only.__thrift_service__
+        if name not in self.clients:
+            what = f"there is no service {name!r}" if name else "say which service is meant"
+            raise ConfigurationError(f"{what}{_near(name, self.clients)}")
+        return self.clients[name].__thrift_service__
+
+    def method(self, name: str) -> tuple[Service, Method[..., Any]]:
+        """The method `Service.method`; the service may be left out if there is only one.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        service_name, _, method_name = name.rpartition(".")
+        service = self.service(service_name)
+        if method_name not in service.methods:
+            what = f"there is no method {method_name!r} in {service.name}"
+            raise ConfigurationError(f"{what}{_near(method_name, service.methods)}")
+        return service, service.methods[method_name]
+
+
+def stubs_of(files: Sequence[Path], include_dirs: Sequence[Path] = (), *, prefer_others: bool = False) -> Stubs:
+    """Compile IDL files and import what comes of it.
+
+    Args:
+        prefer_others: modules of the same names that are there already are used instead, so that a handler and the
+            tool mean the same classes.
+
+    Raises:
+        ConfigurationError: the files have errors; they have been written to standard error.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="idlrt-stubs-"))
+    atexit.register(shutil.rmtree, folder, True)
+    includes = [argument for each in include_dirs for argument in ("-I", str(each))]
+    command = [sys.executable, "-m", "idlc", "compile", *map(str, files), "-o", str(folder), *includes]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        raise ConfigurationError(f"cannot compile {', '.join(map(str, files))}")
+    sys.path.insert(len(sys.path) if prefer_others else 0, str(folder))
+    importlib.invalidate_caches()
+    names = sorted(
+        ".".join(path.relative_to(folder).with_suffix("").parts)
+        for path in folder.rglob("*.py")
+        if path.name != "__init__.py"
+    )
+    stems = {file.stem for file in files}
+    names.sort(key=lambda name: name.rpartition(".")[2].rstrip("_") not in stems)
+    modules: list[ModuleType] = []
+    for name in names:
+        try:
+            modules.append(importlib.import_module(name))
+        except ImportError as error:
+            raise ConfigurationError(
+                f"cannot import {name}: {error}; is there another package of that name in this folder?"
+            ) from error
+    return Stubs(modules)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"; there are {', '.join(sorted(known)) or 'none'}{hint}"

@@ -1,0 +1,246 @@
+"""The command line `idlrt`, as programs of their own: serve an object, call it, ask for it, load it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IDL = """
+namespace py demo.user
+
+enum Color { RED = 1, BLUE = 2 }
+
+struct User {
+  1: required i64 id
+  2: optional string name
+  3: map<i32, Color> colors
+  4: set<string> tags
+  5: binary raw
+  6: map<list<i32>, string> odd
+}
+
+exception NotFound { 1: required i64 id }
+
+service UserService {
+  User get(1: i64 id, 2: string prefix = "user") throws (1: NotFound e)
+  User echo(1: User user)
+  i32 add(1: i32 a, 2: i32 b)
+}
+"""
+
+HANDLERS = """
+from demo.user import Color, NotFound, User
+import idlrt
+
+class Users:
+    def get(self, id, prefix):
+        if id < 0:
+            raise NotFound(id=id)
+        if id == 0:
+            raise ValueError("secret")
+        return User(id=id, name=f"{prefix} {id}", colors={1: Color.BLUE}, tags={"a"}, raw=b"\\0\\xff")
+
+    def echo(self, user):
+        call = idlrt.current_call()
+        if call.metadata:
+            user.name = call.metadata["who"]
+        return user
+
+    def add(self, a, b):
+        return a + b
+
+ready = Users()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "user.thrift").write_text(IDL)
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    return tmp_path
+
+
+def idlrt(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "idlrt", *arguments]
+    return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *options: str, what: str = "handlers:Users") -> Iterator[str]:
+    """A server of `Users`; gives its address."""
+    command = [sys.executable, "-m", "idlrt", "serve", what, "--idl", "user.thrift"]
+    if "--address" not in options:
+        command += ["--address", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*command, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("serving UserService at "), line + process.communicate()[1]
+        yield line.split()[-1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+
+
+@pytest.fixture
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as found:
+        yield found
+
+
+def test_help_names_what_there_is(tmp_path: Path) -> None:
+    done = idlrt(tmp_path, "--help")
+    assert done.returncode == 0
+    for command in ("serve", "call", "ping", "bench"):
+        assert command in done.stdout
+        assert idlrt(tmp_path, command, "--help").returncode == 0
+
+
+def test_a_call_gives_json(folder: Path, address: str) -> None:
+    done = idlrt(folder, "call", address, "UserService.get", '{"id": 42}', "--idl", "user.thrift")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "id": 42,
+        "name": "user 42",
+        "colors": {"1": 2},
+        "tags": ["a"],
+        "raw": "AP8=",
+        "odd": None,
+    }
+    # In order, without the service's name, from standard input, on one line.
+    done = idlrt(folder, "call", address, "get", "-", "--idl", "user.thrift", "--compact-output", stdin='[7, "x"]')
+    assert done.stdout.startswith('{"id":7,"name":"x 7",')
+
+
+def test_values_come_back_as_they_went(folder: Path, address: str) -> None:
+    user = {"id": 1, "name": None, "colors": {"7": 1}, "tags": ["ä"], "raw": "AP8=", "odd": None}
+    given = json.dumps({"user": user})
+    done = idlrt(folder, "call", address, "echo", given, "--idl", "user.thrift")
+    assert json.loads(done.stdout) == user, done.stderr
+    options = ("--idl", "user.thrift", "--framing", "header", "--protocol", "compact", "--metadata", "who=me")
+    done = idlrt(folder, "call", address, "echo", given, *options)
+    assert json.loads(done.stdout)["name"] == "me", done.stderr
+
+
+def test_exceptions_are_json_too(folder: Path, address: str) -> None:
+    done = idlrt(folder, "call", address, "get", '{"id": -1}', "--idl", "user.thrift")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"exception": "NotFound", "fields": {"id": -1}}
+    done = idlrt(folder, "call", address, "get", '{"id": 0}', "--idl", "user.thrift")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["error"] == "ApplicationError"
+    assert "ValueError" in found["message"]
+    done = idlrt(folder, "call", "127.0.0.1:1", "get", '{"id": 1}', "--idl", "user.thrift")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "ConnectFailed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["get", '{"idd": 1}'], "unknown field `idd`; it takes id: i64, prefix: string"),
+        (["get", "{}"], "missing required field `id`"),
+        (["get", '{"id": "x"}'], "Expected `int`, got `str` - at `$.id`"),
+        (["get", "[1, 2, 3]"], "UserService.get it takes id: i64, prefix: string, not 3"),
+        (["get", "{"], "cannot read the arguments of UserService.get"),
+        (["gett"], "did you mean 'get'?"),
+        (["Users.get"], "there is no service 'Users'; there are UserService"),
+        (["get", '{"id": 1}', "--framing", "frame"], "header"),
+        (["get", '{"id": 1}', "--metadata", "x"], "metadata is NAME=VALUE"),
+        (["get", '{"id": 1}', "--tls-ca", "nowhere.pem"], "cannot set up TLS with nowhere.pem: No such file"),
+    ],
+)
+def test_wrong_usage_is_told(folder: Path, arguments: list[str], said: str) -> None:
+    done = idlrt(folder, "call", "127.0.0.1:1", *arguments, "--idl", "user.thrift")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_idl_is_shown(folder: Path) -> None:
+    (folder / "bad.thrift").write_text("service S { void f(1: Missing x) }")
+    done = idlrt(folder, "call", "127.0.0.1:1", "f", "--idl", "bad.thrift")
+    assert done.returncode == 2
+    assert "bad.thrift:1:23" in done.stderr
+    assert "cannot compile bad.thrift" in done.stderr
+
+
+def test_ping(folder: Path, address: str) -> None:
+    done = idlrt(folder, "ping", address, "--count", "3", "--interval", "0")
+    assert done.returncode == 0
+    assert done.stdout.count("answered unknown method in") == 3
+    assert "3 asked, 3 answered, 0 lost; least" in done.stdout
+    done = idlrt(folder, "ping", "127.0.0.1:1", "--count", "1")
+    assert done.returncode == 1
+    assert "1 asked, 0 answered, 1 lost" in done.stdout
+    assert "Connection refused" in done.stderr
+
+
+LOADS: list[tuple[str, list[str]]] = [("closed", []), ("open", ["--rate", "300"])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "options"), LOADS, ids=["closed", "open"])
+def test_bench(folder: Path, address: str, kind: str, options: list[str]) -> None:
+    common = ["bench", address, "add", "[1, 2]", "--idl", "user.thrift", "--warm-up", "0.1", *options]
+    done = idlrt(folder, *common, "--duration", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["errors"] == {}
+    assert found["calls"] > 0
+    if kind == "open":
+        assert found["calls"] <= 301
+    latency = found["latency_s"]
+    assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
+    done = idlrt(folder, *common, "--calls", "50")
+    assert f"{kind} loop" in done.stdout
+    assert "50 answers" in done.stdout
+
+
+def test_bench_of_nobody(folder: Path) -> None:
+    done = idlrt(folder, "bench", "127.0.0.1:1", "add", "[1, 2]", "--idl", "user.thrift")
+    assert done.returncode == 2
+    assert "the first call failed: cannot connect" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--asyncio"], ["--workers", "2"], pytest.param(["--processes", "2"], marks=pytest.mark.slow)],
+    ids=lambda options: options[0],
+)
+def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
+    with serving(folder, *options, "--grace", "1", "--drain", "0.01", what="handlers:ready") as address:
+        done = idlrt(folder, "call", address, "add", "[1, 2]", "--idl", "user.thrift")
+        assert done.stdout == "3\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "said"),
+    [
+        ("handlers", [], "MODULE:NAME"),
+        ("nowhere:Users", [], "there is no module 'nowhere' here"),
+        ("handlers:Nobody", [], "handlers has no 'Nobody'"),
+        ("handlers:idlrt", [], "it has no get, echo, add"),
+        ("handlers:Users", ["--address", "nowhere"], "it has no port"),
+        ("handlers:Users", ["--workers", "-1"], "workers of a server must be"),
+        ("handlers:Users", ["--log-level", "loud"], "log-level must be"),
+        ("handlers:Users", ["--processes", "2", "--asyncio"], "do not go together"),
+    ],
+)
+def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[str], said: str) -> None:
+    done = idlrt(folder, "serve", what, "--idl", "user.thrift", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
