@@ -49,7 +49,7 @@ def arguments_from(method: Method[..., Any], text: str) -> tuple[Any, ...]:
     try:
         given: Any = msgspec.json.decode(text.encode())
         if isinstance(given, list):
-            given = _by_name(method, given)
+            given = _by_name(method, cast("Any", given))
         arguments = msgspec.convert(given, made, str_keys=True, dec_hook=_decoded)
     except msgspec.DecodeError as error:
         what = str(error).replace("Object missing", "missing").replace("Object contains", "there is an")

@@ -124,9 +124,11 @@ def test_a_server_that_nobody_trusts_is_not_talked_to(server: Server, tmp_path: 
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other")
     said = "cannot connect to .*certificate is not accepted: unable to get local issuer certificate"
-    with UserServiceClient.connect(server.address, tls=trusting(other)) as client:
-        with pytest.raises(ConnectFailed, match=said):
-            client.get(1)
+    with (
+        UserServiceClient.connect(server.address, tls=trusting(other)) as client,
+        pytest.raises(ConnectFailed, match=said),
+    ):
+        client.get(1)
 
     async def main() -> None:
         async with AsyncUserServiceClient.connect(server.address, tls=trusting(other)) as client:
@@ -138,9 +140,11 @@ def test_a_server_that_nobody_trusts_is_not_talked_to(server: Server, tmp_path: 
 
 def test_a_certificate_has_to_be_for_the_name(server: Server, authority: Authority) -> None:
     wrong = Tls(authorities=authority.file, server_name="other.example")
-    with UserServiceClient.connect(server.address, tls=wrong) as client:
-        with pytest.raises(ConnectFailed, match=r"not valid for 'other\.example'"):
-            client.get(1)
+    with (
+        UserServiceClient.connect(server.address, tls=wrong) as client,
+        pytest.raises(ConnectFailed, match=r"not valid for 'other\.example'"),
+    ):
+        client.get(1)
     right = Tls(authorities=authority.file, server_name="localhost")
     with UserServiceClient.connect(server.address, tls=right) as client:
         assert client.get(1).id == 1
@@ -169,9 +173,11 @@ def test_who_shows_no_certificate_is_told_so(
     with Server(user_service(Users()), tls=shop) as server:
         server.start()
         for tls in (trusting(authority), stranger):
-            with UserServiceClient.connect(server.address, tls=tls) as client:
-                with pytest.raises(ConnectFailed, match="did not accept this client"):
-                    client.get(1)
+            with (
+                UserServiceClient.connect(server.address, tls=tls) as client,
+                pytest.raises(ConnectFailed, match="did not accept this client"),
+            ):
+                client.get(1)
             with pytest.raises(ConnectFailed, match="did not accept this client"):
                 asyncio.run(call_asyncio(tls))
     assert "peer did not return a certificate" in caplog.text
@@ -185,9 +191,11 @@ def test_a_plain_client_of_a_tls_server_and_the_other_way_round(server: Server, 
         assert read_to_end(raw)[:1] in (b"\x15", b"")
     with Server(user_service(Users())) as plain:
         plain.start()
-        with UserServiceClient.connect(plain.address, tls=trusting(authority)) as client:
-            with pytest.raises(ConnectFailed, match="cannot connect to"):
-                client.get(1)
+        with (
+            UserServiceClient.connect(plain.address, tls=trusting(authority)) as client,
+            pytest.raises(ConnectFailed, match="cannot connect to"),
+        ):
+            client.get(1)
 
 
 def test_who_does_not_come_to_agree_is_cut_off(server: Server, authority: Authority) -> None:
@@ -202,10 +210,12 @@ def test_who_does_not_come_to_agree_is_cut_off(server: Server, authority: Author
 def test_old_versions_are_not_spoken(server: Server, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=authority.file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection(("127.0.0.1", server.port), 20) as raw:
-        with context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed:
-            assert agreed.version() in ("TLSv1.2", "TLSv1.3")
-            assert agreed.selected_alpn_protocol() is None
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 20) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed,
+    ):
+        assert agreed.version() in ("TLSv1.2", "TLSv1.3")
+        assert agreed.selected_alpn_protocol() is None
     assert server._tls is not None
     assert server._tls.current.minimum_version is ssl.TLSVersion.TLSv1_2
 
@@ -217,10 +227,12 @@ def test_certificates_are_loaded_again(
 
     def shown() -> str:
         context = ssl.create_default_context(cafile=authority.file)
-        with socket.create_connection(("127.0.0.1", server.port), 20) as raw:
-            with context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed:
-                found: Any = agreed.getpeercert()
-                return str(dict(group[0] for group in found["subject"])["commonName"])
+        with (
+            socket.create_connection(("127.0.0.1", server.port), 20) as raw,
+            context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed,
+        ):
+            found: Any = agreed.getpeercert()
+            return str(dict(group[0] for group in found["subject"])["commonName"])
 
     with Server(user_service(Users()), tls=Tls(certificate=shop.certificate)) as server:
         server.start()
