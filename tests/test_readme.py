@@ -79,4 +79,4 @@ def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
             server.wait(timeout=20)
     assert server is not None
     assert server.returncode == 0
-    assert compared == 2
+    assert compared == 3
