@@ -50,6 +50,7 @@ test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not slow'
 
 bench: $(READY) $(NATIVE) ## measure, side by side with peers
+	@$(BIN)/python -m pip install --quiet --group bench
 	@$(BIN)/python -m benchmarks
 
 check: $(READY) $(NATIVE) ## ruff, mypy strict, pyright strict, architecture

@@ -23,5 +23,5 @@ struct Numbers {
 }
 
 service Echo {
-  string echo(1: string text)
+  Small echo(1: Small value)
 }

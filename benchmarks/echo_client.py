@@ -15,18 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, ours, theirs
+from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, apache, ours, small, theirs
 
-TEXT = "hello, world"
 Run = Callable[[int], None]
 
 
 def call_ours(folder: Path, port: int, connections: int) -> Run:
     client = ours(folder).EchoClient.connect(f"127.0.0.1:{port}", max_connections=connections)
+    value = small(ours(folder).Small)
 
     def calls(count: int) -> None:
         for _ in range(count):
-            client.echo(TEXT)
+            client.echo(value)
 
     return _in_threads([calls] * connections)
 
@@ -35,10 +35,11 @@ def call_asyncio(folder: Path, port: int, connections: int) -> Run:
     """One connection, whatever is asked for: as many calls at once instead."""
     runner = asyncio.Runner()
     client = ours(folder).AsyncEchoClient.connect(f"127.0.0.1:{port}")
+    value = small(ours(folder).Small)
 
     async def calls(count: int) -> None:
         for _ in range(count):
-            await client.echo(TEXT)
+            await client.echo(value)
 
     async def all_at_once(count: int) -> None:
         await asyncio.gather(*[calls(count // connections) for _ in range(connections)])
@@ -61,9 +62,11 @@ def call_thriftpy2(folder: Path, port: int, connections: int) -> Run:
             timeout=60_000,
         )
 
+        value = small(theirs().Small)
+
         def calls(count: int) -> None:
             for _ in range(count):
-                client.echo(TEXT)
+                client.echo(value)
 
         return calls
 
@@ -80,19 +83,20 @@ def call_apache(folder: Path, port: int, connections: int) -> Run:
         transport = TFramedTransport(TSocket("127.0.0.1", port))
         transport.open()
         protocol: Any = TBinaryProtocolAccelerated(transport, fallback=False)
+        value = small(apache["Small"])
 
         def calls(count: int) -> None:
             """As Apache's compiler writes it."""
             for number in range(count):
                 protocol.writeMessageBegin("echo", TMessageType.CALL, number)
-                ApacheEchoArgs(text=TEXT).write(protocol)
+                ApacheEchoArgs(value=value).write(protocol)
                 protocol.writeMessageEnd()
                 transport.flush()
                 protocol.readMessageBegin()
                 result = ApacheEchoResult()
                 result.read(protocol)
                 protocol.readMessageEnd()
-                assert result.success == TEXT
+                assert result.success.id == value.id
 
         return calls
 

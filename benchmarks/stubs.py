@@ -13,7 +13,7 @@ from thrift.protocol.TBase import TBase
 from thrift.Thrift import TType
 from thrift.TRecursive import fix_spec
 
-__all__ = ["IDL", "ApacheEchoArgs", "ApacheEchoResult", "apache", "ours", "theirs"]
+__all__ = ["IDL", "ApacheEchoArgs", "ApacheEchoResult", "apache", "ours", "small", "theirs"]
 
 IDL = Path(__file__).with_name("bench.thrift")
 
@@ -77,16 +77,28 @@ class _Numbers(_Value):
 class ApacheEchoArgs(_Value):
     """The arguments of `echo`."""
 
-    __slots__ = ("text",)
-    thrift_spec = (None, (1, TType.STRING, "text", "UTF8", None))
+    __slots__ = ("value",)
+    thrift_spec = (None, (1, TType.STRUCT, "value", [_Small, None], None))
 
 
 class ApacheEchoResult(_Value):
     """The result of `echo`."""
 
     __slots__ = ("success",)
-    thrift_spec = ((0, TType.STRING, "success", "UTF8", None),)
+    thrift_spec = ((0, TType.STRUCT, "success", [_Small, None], None),)
 
 
-fix_spec([_Small, _Many, _Numbers])
+def small(cls: Any) -> Any:
+    """What is echoed."""
+    return cls(
+        id=1_234_567,
+        name="Ada Lovelace",
+        is_active=True,
+        score=0.75,
+        tags=["mathematics", "poetry", "engine"],
+        counts={"logins": 42, "posts": 7},
+    )
+
+
+fix_spec([_Small, _Many, _Numbers, ApacheEchoArgs, ApacheEchoResult])
 apache: dict[str, Any] = {"Small": _Small, "Many": _Many, "Numbers": _Numbers}

@@ -95,6 +95,5 @@ def handler_context() -> Context:
     return context
 
 
-def enter_call(call: ServerCall) -> None:
-    """Let what runs in the current context see `call`."""
-    _current.set(call)
+enter_call: Final = _current.set
+"""Lets what runs in the current context see a call."""

@@ -44,13 +44,22 @@ class Answers:
             return None
         try:
             return self._connection.reply(call, result, metadata)
-        except ApplicationError as error:
+        except (ApplicationError, LocalProtocolError) as error:
+            return self.unsendable(call, handler, error, metadata)
+
+    def unsendable(
+        self,
+        call: CallReceived,
+        handler: Handler,
+        error: ApplicationError | LocalProtocolError,
+        metadata: Metadata = NO_METADATA,
+    ) -> bytes | None:
+        """What the handler has returned cannot be sent, for the reason in `error`."""
+        if isinstance(error, ApplicationError):
             _log.error("%s", error.message)
             return self._connection.refuse(call, error, metadata)
-        except LocalProtocolError as error:
-            _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
-            what = f"the result cannot be sent: {error}"
-            return self.refuse(call, ApplicationCode.INTERNAL_ERROR, what)
+        _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
+        return self.refuse(call, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
 
     def fail(
         self, call: CallReceived, handler: Handler, error: BaseException, metadata: Metadata = NO_METADATA

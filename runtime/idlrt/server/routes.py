@@ -51,9 +51,10 @@ def assemble(handler: Handler, filters: Sequence[ServerFilter]) -> Callable[[Ser
         *filters,
     ]
     if not order:
+        set_current = enter_call
 
         def straight(call: ServerCall) -> Any:
-            enter_call(call)
+            set_current(call)
             return function(*call.arguments)
 
         return straight

@@ -20,7 +20,7 @@ from types import CoroutineType
 from typing import Any, cast
 
 from idlrt.core import DRAIN, TRUE, Deadline, ServerCall, told_timeout
-from idlrt.errors import ApplicationCode, RemoteProtocolError
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.server.answers import Answers
 from idlrt.server.routes import Route
 from idlrt.server.surroundings import Done, Outlet, Surroundings
@@ -56,8 +56,8 @@ class Session:
 
     __slots__ = (
         "_answers", "_arrived", "_closed", "_connection", "_held", "_in_flight", "_is_draining", "_is_flush_due",
-        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings", "_waiting",
-        "received",
+        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings", "_usual",
+        "_waiting", "received",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class Session:
         self._waiting: deque[ServerEvent] = deque()
         # When what waits has come: nothing is read while anything waits, so it all came together.
         self._arrived = 0.0
+        self._usual = Deadline(0.0, surroundings.timeout)
         self._places: deque[_Place] = deque()
         self._loose: list[bytes] = []
         # Bytes of answers that wait in `_places` for one before them, or in `_loose`.
@@ -107,7 +108,9 @@ class Session:
         events = self._connection.receive_data(data)
         if events:
             self.received += len(events)
-            self._arrived = self._now()
+            self._arrived = arrived = self._now()
+            timeout = self._surroundings.timeout
+            self._usual = Deadline(arrived + timeout, timeout)
             self._waiting.extend(events)
             self._work()
 
@@ -214,16 +217,19 @@ class Session:
             arguments = self._connection.arguments(event)
         except RemoteProtocolError as error:
             return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
-        told, metadata = told_timeout(event.metadata) if event.metadata else (None, event.metadata)
-        timeout = around.timeout if told is None else told
-        deadline = Deadline(self._arrived + timeout, timeout)
-        call = ServerCall(route.handler.method, arguments, self._outlet.peer, metadata, deadline, around.driver)
+        deadline, metadata, told = self._usual, event.metadata, None
+        if metadata:
+            told, metadata = told_timeout(metadata)
+            if told is not None:
+                deadline = Deadline(self._arrived + told, told)
+        handler = route.handler
+        call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, around.driver)
         if self._is_draining:
             self._tell_drain(event, call)
         if told is not None and deadline.at <= self._now():
             return self._expired(event, route)
         context = around.context.copy()
-        is_coroutine = route.handler.is_coroutine
+        is_coroutine = handler.is_coroutine
         if is_coroutine or around.run_worker is not None:
             if around.load.in_flight >= around.load.max_in_flight:
                 return self._overloaded(event, f"{around.load.in_flight} calls are under way, the most that may be")
@@ -232,11 +238,16 @@ class Session:
         try:
             result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
-            return answers.fail(event, route.handler, error, call.answer_metadata)
+            return answers.fail(event, handler, error, call.answer_metadata)
         if is_coroutine or type(result) is CoroutineType:
             around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
             return None
-        return answers.reply(event, route.handler, result, call.answer_metadata)
+        if event.kind is _ONEWAY or handler.method.is_oneway:
+            return None
+        try:
+            return self._connection.reply(event, result, call.answer_metadata)
+        except (ApplicationError, LocalProtocolError) as error:
+            return answers.unsendable(event, handler, error, call.answer_metadata)
 
     def _tell_drain(self, event: CallReceived, call: ServerCall) -> None:
         if event.dialect.framing.has_metadata:

@@ -37,7 +37,10 @@ class MethodCodec:
         arguments: the codec of its arguments.
     """
 
-    __slots__ = ("_has_value", "_heads", "_method", "_protocol", "_result", "_tail", "_width", "arguments")
+    __slots__ = (
+        "_has_value", "_heads", "_method", "_most", "_nothing", "_protocol", "_reply_head", "_result", "_tail",
+        "_width", "arguments",
+    )  # fmt: skip
 
     def __init__(self, method: Method[..., Any], protocol: WireProtocol) -> None:
         self._method = method
@@ -49,7 +52,11 @@ class MethodCodec:
         fields = success + method.throws
         self._width: Final = len(fields)
         self._result: Final = protocol.record(fields, label=method.full_name)
+        # What stands in a reply beside the value of the method.
+        self._nothing: Final = (None,) * (self._width - int(self._has_value))
         self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
+        self._reply_head: tuple[bytes, bytes] | None = None
+        self._most: Final = min(protocol.limits.max_message, protocol.limits.max_frame)
 
     def pack_call(
         self, dialect: Dialect, name: str, sequence_id: int, arguments: tuple[Any, ...], metadata: Metadata
@@ -73,11 +80,20 @@ class MethodCodec:
             ApplicationError: `value` is `None`, and the method has a result.
             LocalProtocolError: `value` does not fit the result's type, or as `pack_call`.
         """
-        values: tuple[Any, ...] = (None,) * self._width
+        values: tuple[Any, ...] = self._nothing
         if self._has_value:
             if value is None:
                 raise _missing(self._method, "the handler returned None")
-            values = (value, *values[1:])
+            values = (value, *values)
+        if dialect.is_fused:
+            # What `_pack` does, without its layers: servers do little else.
+            head = self._reply_head
+            if head is None:
+                head = self._reply_head = self._head(_REPLY, self._method.name)
+            data: bytes = cast("Any", self._result).message(values, head[0], sequence_id, head[1], True)
+            if len(data) - 4 > self._most:
+                self._check_size(len(data) - 4)
+            return data
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 
     def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
@@ -107,16 +123,24 @@ class MethodCodec:
     ) -> bytes:
         if not dialect.is_fused:
             return dialect.pack(kind, name, sequence_id, codec.encode(values) + self._tail, metadata)
+        head = self._head(kind, name)
+        data: bytes = codec.message(values, head[0], sequence_id, head[1], True)
+        if len(data) - 4 > self._most:
+            self._check_size(len(data) - 4)
+        return data
+
+    def _head(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+        """What stands in the head of a message before and after its number."""
         head = self._heads.get((kind, name))
         if head is None:
             # Names are those of methods, with the name of a service or not: there are no others.
             head = self._heads[kind, name] = cast("TableProtocol", self._protocol).head_parts(kind, name) or (b"", b"")
-        data: bytes = codec.message(values, head[0], sequence_id, head[1], True)
-        size, limits = len(data) - 4, self._protocol.limits
-        if size > limits.max_message or size > limits.max_frame:
-            check_message(size, limits)
-            check_frame(size, limits)
-        return data
+        return head
+
+    def _check_size(self, size: int) -> None:
+        limits = self._protocol.limits
+        check_message(size, limits)
+        check_frame(size, limits)
 
     def decode_arguments(self, message: bytes, start: int) -> tuple[Any, ...]:
         """The arguments of a call whose body is `message[start:]`.
