@@ -17,8 +17,8 @@ __all__ = ["Process", "process", "run"]
 ROUNDS = 7
 CALLS = 2000
 CLIENTS = ("idlrt", "idlrt asyncio", "thriftpy2", "apache")
-NOTE = f"""CPU time per call of the client's process alone: the best of {ROUNDS} rounds of {CALLS} calls, and the median in
-brackets. Ratios are ours (the first row) divided by theirs, of the best. The server is ours. Framed; the peers are
+NOTE = f"""CPU time per call of the client's process alone: the best of {ROUNDS} rounds of {CALLS} calls, and the median
+in brackets. Ratios are ours (the first row) divided by theirs, of the best. The server is ours. Framed; the peers are
 accelerated. One call at a time on each connection; `idlrt asyncio` has 16 calls at once on one connection instead of 16
 connections."""
 

@@ -40,8 +40,8 @@ TARGETS = {
     "grpcio": (0.08, None),
 }
 
-NOTE = f"""CPU time per call of the server's process alone: the best of {ROUNDS} rounds of {CALLS} calls, and the median in
-brackets. Ratios are ours (the first row) divided by theirs, of the best, and the target where there is one.
+NOTE = f"""CPU time per call of the server's process alone: the best of {ROUNDS} rounds of {CALLS} calls, and the median
+in brackets. Ratios are ours (the first row) divided by theirs, of the best, and the target where there is one.
 {CONNECTIONS} connections, with 1 call under way on each, and with 16. Framed binary; `thriftpy2` and `apache` are
 threaded servers, all of them accelerated; `idlrt workers` has 4 threads, `idlrt asyncio` an `async` handler. gRPC's
 servers get bytes from gRPC's own client, and spend nothing on protobuf. `bare selector` gives back what comes and looks
