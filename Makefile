@@ -13,7 +13,7 @@ IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-fast bench check format fuzz sanitize clean
+.PHONY: help setup native demo test test-fast bench check format fuzz sanitize soak clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -74,6 +74,9 @@ sanitize: $(READY) ## run the tests of the codecs with a build that notices wron
 	@preload=$$($(BIN)/python tests/fuzz/build_native.py sanitizer) || exit 1; \
 	PYTHONPATH=build/sanitizer ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc LD_PRELOAD="$$preload" \
 		$(BIN)/python -m pytest tests/idlrt/wire tests/idlrt/wire_connection -m 'not slow' -p no:cacheprovider
+
+soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 while everything goes wrong that can, and see that no call is lost
+	@$(BIN)/python tests/faults/soak.py $${SECONDS:-600}
 
 clean: ## remove .venv and everything that was made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/wire/*.so

@@ -129,16 +129,18 @@ class FaultProxy:
                 await asyncio.sleep(self.latency)
             while self.is_silent:
                 await asyncio.sleep(0.01)
-            for start in range(0, len(data), self.chunk):
-                piece = data[start : start + self.chunk]
-                if is_answer and self.cut_after is not None and passed + len(piece) > self.cut_after:
-                    writer.write(piece[: self.cut_after - passed])
+            # Looked at once: somebody may set them while this goes on.
+            chunk, cut_after = self.chunk, self.cut_after
+            for start in range(0, len(data), chunk):
+                piece = data[start : start + chunk]
+                if is_answer and cut_after is not None and passed + len(piece) > cut_after:
+                    writer.write(piece[: max(cut_after - passed, 0)])
                     await writer.drain()
                     self._reset(*link)
                     return
                 passed += len(piece)
                 writer.write(piece)
-                if self.chunk < _CHUNK:
+                if chunk < _CHUNK:
                     await writer.drain()
                     await asyncio.sleep(0)
             await writer.drain()

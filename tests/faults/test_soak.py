@@ -1,0 +1,20 @@
+"""The long load, for a moment: no call is lost or made twice, whatever goes wrong. `make soak` is the long one."""
+
+from __future__ import annotations
+
+import pytest
+from soak import soak
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_call_ends_as_it_should(seed: int) -> None:
+    report = soak(6, callers=60, idle=50, restart_every=2, seed=seed)
+    assert report.wrong == []
+    assert report.servers >= 4
+    assert report.outcomes["answered"] > 1000
+    # It takes a while until buffers have their size; after that nothing grows.
+    half = report.memory[len(report.memory) // 2 :]
+    assert max(half) - min(half) < 8_000
+    assert max(report.descriptors) < 400
