@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
 from idlrt import AsyncServer, ProcessServer, Server, Tls
+from idlrt.core import Handlers
 
 _numbers = itertools.count()
 
@@ -61,7 +62,11 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def serving(kind: Kind, handler: object | None, certificates: Path, **options: Any) -> Iterator[Running]:
-    """A server of this kind."""
+    """A server of this kind.
+
+    Args:
+        handler: of `UserService`, or handlers of any service.
+    """
     if handler is None:
         handler = AsyncUsers() if kind.has_coroutines else Users()
     tls = None
@@ -72,7 +77,8 @@ def serving(kind: Kind, handler: object | None, certificates: Path, **options: A
     address = f"unix:{folder}/{next(_numbers)}.sock" if kind.place == "unix" else "127.0.0.1:0"
     options = {"workers": kind.workers, "drain_s": 0.05, **options}
     try:
-        with _ENGINES[kind.engine](handler, address, options) as (where, stop):
+        bound = handler if isinstance(handler, Handlers) else user_service(handler)
+        with _ENGINES[kind.engine](bound, address, options) as (where, stop):
             yield Running(kind, where, tls, stop)
         if kind.place == "unix":
             assert os.listdir(folder) == []
@@ -81,21 +87,21 @@ def serving(kind: Kind, handler: object | None, certificates: Path, **options: A
 
 
 @contextlib.contextmanager
-def _selector(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
-    with Server(user_service(handler), address, **options) as server:
+def _selector(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    with Server(handlers, address, **options) as server:
         server.start()
         yield server.address, server.stop
 
 
 @contextlib.contextmanager
-def _processes(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
-    with ProcessServer(user_service(handler), address, processes=2, **options) as server:
+def _processes(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    with ProcessServer(handlers, address, processes=2, **options) as server:
         server.start()
         yield server.address, server.stop
 
 
 @contextlib.contextmanager
-def _asyncio(handler: object, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+def _asyncio(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
     """An `AsyncServer` whose event loop has a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -105,7 +111,7 @@ def _asyncio(handler: object, address: str, options: dict[str, Any]) -> Iterator
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
 
     async def make() -> AsyncServer:
-        return await AsyncServer(user_service(handler), address, **options).start()
+        return await AsyncServer(handlers, address, **options).start()
 
     try:
         server = wait_for(make())
