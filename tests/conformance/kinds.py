@@ -134,6 +134,9 @@ class Caller:
     def __init__(self, kind: str, running: Running, **options: Any) -> None:
         self._runner = asyncio.Runner() if kind == "asyncio" else None
         options = {"timeout": 20, "tls": running.tls, **options}
+        if kind == "shared":
+            # Threads that share connections.
+            options = {"max_connections": 2, "calls_per_connection": 64, **options}
         client = AsyncUserServiceClient if self._runner else UserServiceClient
         self.client: Any = client.connect(running.address, **options)
 

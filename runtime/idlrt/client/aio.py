@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from idlrt.client.backoff import Backoff
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -243,6 +244,9 @@ class MultiplexedSender:
         self._link: _Link | None = None
         self._retired: set[_Link] = set()
         self._connecting: asyncio.Task[_Link] | None = None
+        self._backoff = Backoff()
+        # The try to connect that was the last to count as a failure.
+        self._counted: asyncio.Task[_Link] | None = None
 
     async def send(self, call: Call) -> Any:
         """See `AsyncSender.send`."""
@@ -261,6 +265,7 @@ class MultiplexedSender:
         task = self._connecting
         loop = asyncio.get_running_loop()
         if task is None or task.done() or task.get_loop() is not loop:
+            self._backoff.check(call)
             task = self._connecting = loop.create_task(self._make())
             task.add_done_callback(_look_at)
         seconds = min(self._connect_timeout, call.deadline.remaining(call.driver.now()))
@@ -268,7 +273,11 @@ class MultiplexedSender:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
         except OSError as error:
-            raise connect_failed(call, error, max(seconds, 0.0)) from error
+            failure = connect_failed(call, error, max(seconds, 0.0))
+            if task.done() and self._counted is not task:
+                self._counted = task  # of those who waited for it the first one counts
+                self._backoff.failed(failure)
+            raise failure from error
         except asyncio.CancelledError:
             if task.cancelled() and self._is_closed:
                 raise client_closed(call) from None  # it is not the caller who was cancelled
@@ -278,6 +287,7 @@ class MultiplexedSender:
         async with asyncio.timeout(self._connect_timeout):
             link = _Link(ClientConnection(self._dialect, self._service))
             await link.open(self._open)
+        self._backoff.succeeded()
         if self._is_closed:
             await link.close()
         if self._link is not None and self._link.is_stuck:

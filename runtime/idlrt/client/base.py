@@ -132,6 +132,7 @@ class Client(_ClientBase):
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
         max_connections: int = 16,
+        calls_per_connection: int = 1,
         tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
@@ -147,7 +148,9 @@ class Client(_ClientBase):
                 text by that name.
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
-            max_connections: that may be open; each carries one call at a time, further calls wait.
+            max_connections: that may be open; further calls wait.
+            calls_per_connection: that may be under way on each. Every server answers one at a time; with more threads
+                share connections, which suits servers that answer in any order (`framing="header"` of this package).
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
 
@@ -160,6 +163,8 @@ class Client(_ClientBase):
         address = Address.parse(target)
         if max_connections < 1:
             raise ConfigurationError(f"max_connections must be 1 or more, not {max_connections}")
+        if calls_per_connection < 1:
+            raise ConfigurationError(f"calls_per_connection must be 1 or more, not {calls_per_connection}")
         _check_seconds("connect_timeout", connect_timeout)
         opened: Callable[[float], BlockingTransport]
         if tls is None:
@@ -169,13 +174,23 @@ class Client(_ClientBase):
             from idlrt.net.tls_context import TlsContext
 
             opened = partial(BlockingTlsSocket.connect, address, tls=TlsContext(tls, is_server=False))
-        sender = PooledSender(
-            opened,
-            client_dialect(framing, protocol, limits),
-            service_name(cls, multiplexed),
-            connect_timeout=connect_timeout,
-            max_connections=max_connections,
-        )
+        spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
+        sender: BlockingSender
+        if calls_per_connection == 1:
+            sender = PooledSender(
+                opened, spoken, service, connect_timeout=connect_timeout, max_connections=max_connections
+            )
+        else:
+            from idlrt.client.shared import SharedSender
+
+            sender = SharedSender(
+                opened,
+                spoken,
+                service,
+                connect_timeout=connect_timeout,
+                max_connections=max_connections,
+                calls_per_connection=calls_per_connection,
+            )
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

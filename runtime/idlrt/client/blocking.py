@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from idlrt.client.backoff import Backoff
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -81,6 +82,7 @@ class PooledSender:
         self._idle: list[_Link] = []
         self._count = 0
         self._queue = 0
+        self._backoff = Backoff()
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
@@ -176,16 +178,21 @@ class PooledSender:
         """A new connection, which has been counted already."""
         seconds = min(self._connect_timeout, until - time.monotonic())
         try:
+            self._backoff.check(call)
             if seconds <= 0:
                 raise TimeoutError
-            return _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
+            link = _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
         except BaseException as error:
             with self._lock:
                 self._count -= 1
                 self._freed.notify()
             if isinstance(error, OSError):
-                raise connect_failed(call, error, max(seconds, 0.0)) from error
+                failure = connect_failed(call, error, max(seconds, 0.0))
+                self._backoff.failed(failure)
+                raise failure from error
             raise
+        self._backoff.succeeded()
+        return link
 
     def _give_back(self, link: _Link) -> None:
         with self._lock:

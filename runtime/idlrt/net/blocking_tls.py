@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import ssl
+import threading
 import time
 
 from idlrt.net.address import Address
@@ -19,12 +20,13 @@ _RECEIVE = 65536
 class BlockingTlsSocket:
     """A connection with TLS. A `BlockingTransport`."""
 
-    __slots__ = ("_kept", "_poll", "_socket")
+    __slots__ = ("_kept", "_lock", "_socket")
 
     def __init__(self, agreed: ssl.SSLSocket) -> None:
         agreed.setblocking(False)
         self._socket = agreed
-        self._poll = select.poll()
+        # Threads may send and receive at the same time; the library must not.
+        self._lock = threading.Lock()
         # What was read while nobody asked for anything.
         self._kept = b""
 
@@ -53,7 +55,8 @@ class BlockingTlsSocket:
         rest = memoryview(data)
         while rest:
             try:
-                rest = rest[self._socket.send(rest) :]
+                with self._lock:
+                    rest = rest[self._socket.send(rest) :]
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN, until, "the server does not read")
             except ssl.SSLWantWriteError:
@@ -66,24 +69,28 @@ class BlockingTlsSocket:
             return kept
         while True:
             try:
-                return self._socket.recv(_RECEIVE)
+                with self._lock:
+                    return self._socket.recv(_RECEIVE)
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN, until, "nothing came")
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT, until, "nothing came")
 
     def _wait(self, event: int, until: float, why: str) -> None:
-        self._poll.register(self._socket, event)
-        if not self._poll.poll(milliseconds(until)):
+        poll = select.poll()
+        poll.register(self._socket, event)
+        if not poll.poll(milliseconds(until)):
             raise TimeoutError(why)
 
     def is_quiet(self) -> bool:
         """See `BlockingTransport.is_quiet`. TLS's own messages (a server sends tickets) do not count."""
-        self._poll.register(self._socket, select.POLLIN)
-        if not self._socket.pending() and not self._poll.poll(0):
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not self._socket.pending() and not poll.poll(0):
             return True
         try:
-            self._kept += self._socket.recv(_RECEIVE)
+            with self._lock:
+                self._kept += self._socket.recv(_RECEIVE)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return True
         except OSError:

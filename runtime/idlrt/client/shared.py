@@ -1,0 +1,362 @@
+"""The leaf for threads that share connections: each carries many calls at once, told apart by their numbers.
+
+There is no thread behind it. Of those who wait for answers on a connection one reads, for all; when it has its own
+answer, it hands reading on to another one who waits. A call that runs out of time is forgotten, and its answer is
+dropped when it comes; a connection on which nothing is answered any more takes no further calls (see `Link.is_stuck`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from idlrt.client.backoff import Backoff
+from idlrt.client.sender import (
+    broken,
+    client_closed,
+    connect_failed,
+    deadline_exceeded,
+    lost,
+    metadata_of,
+    not_sent,
+    result_of,
+)
+from idlrt.core import Call, is_draining
+from idlrt.errors import Overloaded, RemoteProtocolError
+from idlrt.net.blocking import BlockingTransport
+from idlrt.wire.connection import ClientConnection
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.events import ReplyReceived, StreamBroken
+
+__all__ = ["SharedSender"]
+
+# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
+_MAX_FORGOTTEN = 4096
+
+
+class _Waiter:
+    """Somebody who waits for an answer.
+
+    Attributes:
+        order: how many calls had been made on the connection before.
+        signal: is set when there is an answer, or when it is this one's turn to read.
+    """
+
+    __slots__ = ("error", "order", "reply", "signal")
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.signal = threading.Event()
+        self.reply: ReplyReceived | None = None
+        self.error: Exception | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is an answer, or never will be."""
+        return self.reply is not None or self.error is not None
+
+
+class _Link:
+    """A connection and the calls that are on it.
+
+    Attributes:
+        is_used: whether a call has been made on it before.
+        is_stuck: whether it takes no further calls, although some may still be answered.
+        is_lost: whether it is gone.
+        claimed: calls that are on it, or about to be.
+    """
+
+    def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
+        self.transport = transport
+        self.is_used = self.is_stuck = self.is_lost = False
+        self.claimed = 0
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._waiting: dict[int, _Waiter] = {}
+        self._made = self._answered = 0
+        self._has_reader = False
+
+    def exchange(self, call: Call, until: float) -> Any:
+        """Make a call.
+
+        Raises:
+            _StaleLink: the server had closed the connection before; nobody has seen the call.
+        """
+        with self._lock:
+            if self.is_lost:
+                raise _StaleLink
+            metadata = metadata_of(call, self._connection.dialect)
+            number, data = self._connection.call(call.method, call.arguments, metadata)
+            waiter = _Waiter(self._made)
+            if not call.method.is_oneway:
+                self._made += 1
+                self._waiting[number] = waiter
+        try:
+            self._send(call, waiter, data, until)
+        except BaseException:
+            self._leave(number, waiter)
+            raise
+        if call.method.is_oneway:
+            return None
+        try:
+            self._wait(waiter, until)
+        finally:
+            self._leave(number, waiter)
+        if waiter.error is not None:
+            error = waiter.error
+            if isinstance(error, RemoteProtocolError):
+                raise broken(call, error)
+            raise lost(call, None if isinstance(error, EOFError) else error)
+        if waiter.reply is None:
+            raise deadline_exceeded(call)
+        return result_of(waiter.reply, call)
+
+    def _send(self, call: Call, waiter: _Waiter, data: bytes, until: float) -> None:
+        """One after the other. Who reads is not held up: a server may take calls only when its answers are taken."""
+        if not self._sending.acquire(timeout=max(until - time.monotonic(), 0.0)):
+            raise not_sent(call, TimeoutError("the server does not take the calls before it"))
+        try:
+            if waiter.error is not None:
+                raise _StaleLink
+            self.transport.send(data, until)
+            self.is_used = True
+        except OSError as error:
+            # What is sent by halves spoils the connection for all.
+            with self._lock:
+                self._fail(error)
+            if isinstance(error, TimeoutError):
+                raise deadline_exceeded(call) from None
+            if self.is_used:
+                raise _StaleLink from None
+            raise not_sent(call, error) from error
+        finally:
+            self._sending.release()
+
+    def _wait(self, waiter: _Waiter, until: float) -> None:
+        while not waiter.is_done:
+            with self._lock:
+                is_reader = not self._has_reader and not waiter.is_done
+                if is_reader:
+                    self._has_reader = True
+                else:
+                    waiter.signal.clear()
+                    if waiter.is_done:
+                        return
+            if is_reader:
+                try:
+                    self._read(waiter, until)
+                finally:
+                    self._hand_on(waiter)
+                return
+            if not waiter.signal.wait(max(until - time.monotonic(), 0.0)):
+                return
+
+    def _read(self, waiter: _Waiter, until: float) -> None:
+        """Read for all, until there is an answer for `waiter` or its time is over."""
+        while not waiter.is_done and time.monotonic() < until:
+            try:
+                data = self.transport.receive(until)
+            except TimeoutError:
+                return
+            except OSError as error:
+                with self._lock:
+                    self._fail(error)
+                return
+            with self._lock:
+                if not data:
+                    self._fail(EOFError())
+                    return
+                self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        for event in self._connection.receive_data(data):
+            if isinstance(event, StreamBroken):
+                self._fail(event.error)
+                return
+            if is_draining(event.metadata):
+                self.is_stuck = True
+            waiter = self._waiting.pop(event.sequence_id, None)
+            if waiter is not None:
+                self._answered = max(self._answered, waiter.order + 1)
+                waiter.reply = event
+                waiter.signal.set()
+
+    def _hand_on(self, leaving: _Waiter) -> None:
+        """Let another one read."""
+        with self._lock:
+            self._has_reader = False
+            self._wake(leaving)
+
+    def _wake(self, leaving: _Waiter) -> None:
+        for waiter in self._waiting.values():
+            if waiter is not leaving and not waiter.is_done:
+                waiter.signal.set()
+                return
+
+    def _leave(self, number: int, waiter: _Waiter) -> None:
+        """The caller goes, with or without an answer."""
+        with self._lock:
+            if not self._has_reader:
+                self._wake(waiter)  # it may have been this one's turn
+            if self._waiting.get(number) is not waiter or waiter.is_done:
+                return
+            del self._waiting[number]
+            self._connection.forget(number)
+            # Many servers answer in order: if nothing behind it was answered either, one that hangs holds up all.
+            if waiter.order >= self._answered or self._connection.forgotten > _MAX_FORGOTTEN:
+                self.is_stuck = True
+
+    def _fail(self, error: Exception) -> None:
+        """With the lock: no answer will come any more."""
+        self.is_lost = True
+        for waiter in self._waiting.values():
+            waiter.error = error
+            waiter.signal.set()
+        self._waiting.clear()
+
+
+class SharedSender:
+    """See the module. A `BlockingSender`.
+
+    Args:
+        open: makes a connection within the seconds it is given; raises `OSError`.
+        dialect: what to speak.
+        service: the name of the service among several that the server has; empty for a server that has one.
+        connect_timeout: seconds that making a connection may take.
+        max_connections: that may exist at the same time.
+        calls_per_connection: that may be under way on each; a call for which there is no room waits.
+    """
+
+    def __init__(
+        self,
+        open: Callable[[float], BlockingTransport],
+        dialect: Dialect,
+        service: str = "",
+        *,
+        connect_timeout: float,
+        max_connections: int,
+        calls_per_connection: int,
+    ) -> None:
+        self._open = open
+        self._dialect = dialect
+        self._service = service
+        self._connect_timeout = connect_timeout
+        self._max = max_connections
+        self._most = calls_per_connection
+        self._is_closed = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._links: list[_Link] = []
+        self._connecting = 0
+        self._backoff = Backoff()
+
+    async def send(self, call: Call) -> Any:
+        """See `BlockingSender.send`."""
+        until = call.deadline.at
+        link = self._take(call, until)
+        try:
+            return link.exchange(call, until)
+        except _StaleLink:
+            pass
+        finally:
+            self._give_back(link)
+        link = self._take(call, until)
+        try:
+            return link.exchange(call, until)
+        except _StaleLink:
+            raise not_sent(call, ConnectionResetError("the server closed the connection")) from None
+        finally:
+            self._give_back(link)
+
+    def _take(self, call: Call, until: float) -> _Link:
+        if self._process != os.getpid():
+            # After a fork the sockets belong to the parent: leave them alone.
+            self._reset()
+        with self._changed:
+            while True:
+                if self._is_closed:
+                    raise client_closed(call)
+                link = self._least_busy()
+                if link is not None:
+                    link.claimed += 1
+                    return link
+                if len(self._links) + self._connecting < self._max:
+                    self._connecting += 1
+                    break
+                if not self._changed.wait(max(until - time.monotonic(), 0.0)):
+                    what = (
+                        f"could not send {call.method.full_name} at {call.target} within {call.deadline.timeout:.3g} s"
+                    )
+                    raise Overloaded(f"{what}: all {self._max} connections are in use; raise max_connections")
+        return self._connect(call, until)
+
+    def _least_busy(self) -> _Link | None:
+        """With the lock: the connection for the next call, if there is one with room."""
+        best: _Link | None = None
+        for link in list(self._links):
+            if link.claimed == 0 and (link.is_lost or link.is_stuck or not link.transport.is_quiet()):
+                link.is_lost = True
+                self._drop(link)
+            elif link.is_lost or link.is_stuck or link.claimed >= self._most:
+                continue
+            elif best is None or link.claimed < best.claimed:
+                best = link
+        # Another connection is worth while only when those that are there are full.
+        return best
+
+    def _drop(self, link: _Link) -> None:
+        if link in self._links:
+            self._links.remove(link)
+            link.transport.close()
+
+    def _connect(self, call: Call, until: float) -> _Link:
+        """A new connection, which has been counted already."""
+        seconds = min(self._connect_timeout, until - time.monotonic())
+        try:
+            self._backoff.check(call)
+            if seconds <= 0:
+                raise TimeoutError
+            link = _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
+        except BaseException as error:
+            with self._changed:
+                self._connecting -= 1
+                self._changed.notify()
+            if isinstance(error, OSError):
+                failure = connect_failed(call, error, max(seconds, 0.0))
+                self._backoff.failed(failure)
+                raise failure from error
+            raise
+        self._backoff.succeeded()
+        with self._changed:
+            self._connecting -= 1
+            link.claimed = 1
+            self._links.append(link)
+            self._changed.notify_all()
+        return link
+
+    def _give_back(self, link: _Link) -> None:
+        with self._changed:
+            link.claimed -= 1
+            if link.claimed == 0 and (link.is_lost or link.is_stuck or self._is_closed):
+                self._drop(link)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """See `BlockingSender.close`."""
+        with self._changed:
+            self._is_closed = True
+            for link in list(self._links):
+                if link.claimed == 0:
+                    self._drop(link)
+            self._changed.notify_all()
+
+
+class _StaleLink(Exception):
+    """The server had closed the connection before the call was handed over."""

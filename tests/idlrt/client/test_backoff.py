@@ -1,0 +1,125 @@
+"""When a server that could not be reached is tried again: pauses that grow, shaken, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from hand_written import AsyncUserServiceClient, Users, UserServiceClient, user_service
+
+from idlrt.client.backoff import Backoff
+from idlrt.core import BlockingDriver, Call, Deadline
+from idlrt.errors import ConnectFailed
+from idlrt.server import Server
+from idlrt.spec import VOID, method
+
+
+class _Any:
+    def ping(self) -> None: ...
+
+
+CALL = Call(method(_Any.ping, result=VOID), (), "tcp://somewhere:1", Deadline(0, 1), BlockingDriver())
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pauses(dice: float, count: int) -> list[float]:
+    """How long each of so many failures in a row keeps others away."""
+    clock = Clock()
+    backoff = Backoff(clock, lambda: dice)
+    found: list[float] = []
+    for _ in range(count):
+        backoff.check(CALL)
+        backoff.failed(ConnectFailed("refused"))
+        start = clock.now
+        while True:
+            try:
+                backoff.check(CALL)
+                break
+            except ConnectFailed:
+                clock.now += 0.001
+        found.append(round(clock.now - start, 3))
+    return found
+
+
+def test_some_tries_are_free_then_pauses_grow_up_to_a_limit() -> None:
+    found = pauses(0.5, 12)
+    assert found[:2] == [0, 0]
+    assert found[2] == pytest.approx(0.1, abs=0.002)
+    assert found[3] == pytest.approx(0.16, abs=0.002)
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(2.0, abs=0.002)
+
+
+def test_pauses_are_shaken() -> None:
+    assert pauses(0.0, 3)[2] == pytest.approx(0.08, abs=0.002)
+    assert pauses(1.0, 3)[2] == pytest.approx(0.12, abs=0.002)
+
+
+def test_a_success_forgets_all() -> None:
+    clock = Clock()
+    backoff = Backoff(clock, lambda: 0.5)
+    for _ in range(5):
+        backoff.failed(ConnectFailed("refused"))
+    with pytest.raises(ConnectFailed, match=r"did not try .* the last 5 tries failed \(refused\); the next one is due"):
+        backoff.check(CALL)
+    backoff.succeeded()
+    backoff.check(CALL)
+
+
+def test_clients_do_not_knock_all_the_time_and_come_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    for options in ({}, {"calls_per_connection": 8}):
+        with UserServiceClient.connect(address, timeout=20, **options) as client:
+            said = []
+            for _ in range(6):
+                with pytest.raises(ConnectFailed) as caught:
+                    client.get(1)
+                said.append(str(caught.value))
+            assert sum("did not try" in each for each in said) >= 2
+            assert said[0].startswith("cannot connect")
+            with Server(user_service(Users()), address) as server:
+                server.start()
+                while True:
+                    try:
+                        assert client.get(1).id == 1
+                        break
+                    except ConnectFailed:
+                        continue
+
+
+def test_an_asyncio_client_likewise() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    async def main() -> None:
+        async with AsyncUserServiceClient.connect(f"127.0.0.1:{port}", timeout=20) as client:
+            # However many wait for one try, it is one.
+            first = await asyncio.gather(*(client.get(1) for _ in range(10)), return_exceptions=True)
+            assert all(str(each).startswith("cannot connect") for each in first)
+            said = []
+            for _ in range(5):
+                with pytest.raises(ConnectFailed) as caught:
+                    await client.get(1)
+                said.append(str(caught.value))
+            assert said[0].startswith("cannot connect")
+            assert "did not try" in said[-1]
+            with Server(user_service(Users()), f"127.0.0.1:{port}") as server:
+                server.start()
+                while True:
+                    try:
+                        assert (await client.get(1)).id == 1
+                        break
+                    except ConnectFailed:
+                        await asyncio.sleep(0.02)
+
+    asyncio.run(main())

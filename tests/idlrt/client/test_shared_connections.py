@@ -1,0 +1,231 @@
+"""Threads that share connections (`calls_per_connection`): numbers, order, time, lost connections, forks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hand_written import AsyncUsers, NotFound, User, Users, UserServiceClient, scripted_server, user_service
+
+from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
+from idlrt.server import Server
+
+
+@pytest.fixture
+def users() -> AsyncUsers:
+    return AsyncUsers()
+
+
+@pytest.fixture
+def server(users: AsyncUsers) -> Iterator[Server]:
+    with Server(user_service(users), drain_s=0.01, grace_s=0.2) as made:
+        yield made.start()
+
+
+@pytest.fixture(params=["framed", "header"])
+def client(request: pytest.FixtureRequest, server: Server) -> Iterator[UserServiceClient]:
+    with connect(server.address, framing=request.param) as made:
+        yield made
+
+
+def connect(address: str, **options: Any) -> UserServiceClient:
+    return UserServiceClient.connect(
+        address, **{"max_connections": 1, "calls_per_connection": 64, "timeout": 20, **options}
+    )
+
+
+def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
+    """What `work` gives or raises, of each of so many threads at once."""
+    results: list[Any] = [None] * count
+
+    def run(index: int) -> None:
+        try:
+            results[index] = work(index)
+        except Exception as error:  # noqa: BLE001  # a result too
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+        assert not thread.is_alive()
+    return results
+
+
+def test_many_threads_get_their_own_answers(client: UserServiceClient, server: Server) -> None:
+    def work(index: int) -> list[int]:
+        return [client.get(1000 * (index + 1) + number).id for number in range(50)]
+
+    found = in_threads(work, 32)
+    assert found == [[1000 * (index + 1) + number for number in range(50)] for index in range(32)]
+    assert len(server._channels) == 1
+
+
+def test_errors_reach_who_made_the_call(client: UserServiceClient) -> None:
+    found = in_threads(lambda index: client.get(index - 5), 10)
+    assert [type(each) for each in found[:5]] == [NotFound] * 5
+    assert [each.id for each in found[6:]] == [1, 2, 3, 4]
+
+
+def test_one_call_alone(client: UserServiceClient) -> None:
+    assert client.get(1) == User(id=1, name="user 1")
+    client.poke(3)
+    assert client.blob(3_000_000) == b"x" * 3_000_000
+    assert client.join(["y" * 3_000_000], "") == "y" * 3_000_000
+
+
+def test_large_calls_and_answers_at_once_do_not_lock(client: UserServiceClient) -> None:
+    # Each side writes more than the kernels keep: who writes must not keep others from reading.
+    found = in_threads(lambda index: len(client.join(["z" * 1_000_000, str(index)], "")), 12)
+    assert [each // 1_000_000 for each in found] == [1] * 12
+
+
+def test_a_fast_answer_overtakes_a_slow_one(server: Server, users: AsyncUsers) -> None:
+    with connect(server.address, framing="header") as client:
+        slow: list[int] = []
+        thread = threading.Thread(target=lambda: slow.append(client.wait(7)))
+        thread.start()
+        assert users.all_entered.acquire(timeout=20)
+        # The one who waits reads for this one.
+        assert client.get(1).id == 1
+        assert in_threads(lambda index: client.get(index + 1).id, 8) == list(range(1, 9))
+        users.release(7)
+        thread.join(20)
+        assert slow == [7]
+        assert len(server._channels) == 1
+
+
+def test_who_gives_up_leaves_the_reading_to_others(server: Server, users: AsyncUsers) -> None:
+    with connect(server.address, framing="header") as client:
+        gave_up: list[BaseException] = []
+
+        def impatient() -> None:
+            try:
+                client.using(timeout=0.2).wait(1)
+            except DeadlineExceeded as error:
+                gave_up.append(error)
+
+        first = threading.Thread(target=impatient)
+        first.start()
+        assert users.all_entered.acquire(timeout=20)
+        patient: list[int] = []
+        second = threading.Thread(target=lambda: patient.append(client.wait(2)))
+        second.start()
+        assert users.all_entered.acquire(timeout=20)
+        first.join(20)
+        assert len(gave_up) == 1
+        users.release(1)  # an answer that nobody waits for
+        users.release(2)
+        second.join(20)
+        assert patient == [2]
+        assert client.get(1).id == 1
+
+
+def test_a_connection_that_hangs_gets_no_further_calls(server: Server, users: AsyncUsers) -> None:
+    with connect(server.address, framing="framed", max_connections=2) as client:
+        with pytest.raises(DeadlineExceeded):
+            client.using(timeout=0.1).wait(1)
+        assert client.get(2).id == 2
+        users.release(1)
+
+
+def test_room_is_bounded(server: Server, users: AsyncUsers) -> None:
+    with connect(server.address, framing="header", calls_per_connection=2, max_connections=2) as client:
+        threads = [threading.Thread(target=client.wait, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert users.all_entered.acquire(timeout=20)
+        assert len(server._channels) == 2
+        with pytest.raises(Overloaded, match="all 2 connections are in use"):
+            client.using(timeout=0.1).get(1)
+        for number in range(4):
+            users.release(number)
+        for thread in threads:
+            thread.join(20)
+        assert client.get(1).id == 1
+
+
+def test_a_lost_connection_fails_all_that_is_on_it(server: Server, users: AsyncUsers) -> None:
+    def script(raw: socket.socket) -> None:
+        # Reads what comes, answers nothing, and goes.
+        raw.settimeout(0.5)
+        try:
+            while raw.recv(65536):
+                pass
+        except TimeoutError:
+            pass
+
+    with scripted_server(script) as address, connect(address) as client:
+        found = in_threads(lambda index: client.get(index + 1), 5)
+        assert {type(each) for each in found} <= {ConnectionLost, NotSent}
+        assert ConnectionLost in {type(each) for each in found}
+
+
+def test_a_server_that_closed_an_idle_connection_is_called_over_another(users: AsyncUsers) -> None:
+    with Server(user_service(users), idle_timeout=0.1) as server:
+        server.start()
+        with connect(server.address) as client:
+            for number in range(1, 4):
+                assert client.get(number).id == number
+                end = time.monotonic() + 20
+                while server._channels:
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+
+
+def test_a_stop_while_many_call_loses_no_call() -> None:
+    with Server(user_service(Users()), reuse_port=True) as first:
+        first.start()
+        with Server(user_service(Users()), first.address, reuse_port=True) as second:
+            second.start()
+            with connect(first.address, framing="header", max_connections=4) as client:
+                stop = threading.Event()
+
+                def work(index: int) -> int:
+                    count = 0
+                    while not stop.is_set():
+                        assert client.get(index + 1).id == index + 1
+                        count += 1
+                    return count
+
+                stopping = threading.Timer(0.2, first.stop)
+                ending = threading.Timer(1.0, stop.set)
+                stopping.start()
+                ending.start()
+                found = in_threads(work, 6)
+                stopping.join()
+                ending.join()
+                assert all(isinstance(each, int) and each > 0 for each in found), found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_after_a_fork(client: UserServiceClient) -> None:
+    assert client.get(1).id == 1
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if client.get(2).id == 2 else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert client.get(3).id == 3
+
+
+def test_a_closed_client_says_so(client: UserServiceClient) -> None:
+    assert client.get(1).id == 1
+    client.close()
+    with pytest.raises(NotSent, match="is closed"):
+        client.get(1)
+
+
+def test_a_setting_that_makes_no_sense() -> None:
+    with pytest.raises(ConfigurationError, match="calls_per_connection must be 1 or more"):
+        UserServiceClient.connect("127.0.0.1:1", calls_per_connection=0)
