@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART...]`: measure, print, and write `results.md` if nothing was left out.
 
-Parts are `codec`, `memory`, `compiler`, `servers`, `calls`.
+Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, codec, compiler, memory, servers
+from benchmarks import calls, codec, compiler, connections, memory, servers
 from benchmarks.table import progress
 
-PARTS = {"codec": codec.run, "memory": memory.run, "compiler": compiler.run, "servers": servers.run, "calls": calls.run}
+PARTS = {
+    "codec": codec.run,
+    "memory": memory.run,
+    "compiler": compiler.run,
+    "servers": servers.run,
+    "calls": calls.run,
+    "connections": connections.run,
+}
 RESULTS = Path(__file__).with_name("results.md")
 
 

@@ -34,6 +34,7 @@ class Process:
             text=True,
             cwd=Path(__file__).parents[1],
         )
+        self.pid = self._process.pid
         self.first = self._answer()
 
     def _answer(self) -> str:

@@ -7,6 +7,7 @@ Prints its port; then, for each line that it is sent, the CPU seconds that it ha
 
 from __future__ import annotations
 
+import resource
 import sys
 import threading
 import time
@@ -231,6 +232,8 @@ SERVERS = {
 
 
 if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(SERVERS[sys.argv[1]](Path(sys.argv[2])), flush=True)
     for _ in sys.stdin:
         print(time.process_time(), flush=True)

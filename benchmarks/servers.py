@@ -21,7 +21,7 @@ from benchmarks.table import Table, middle, progress, unit
 from idlrt.wire.connection import ClientConnection
 from idlrt.wire.dialect import dialect
 
-__all__ = ["run"]
+__all__ = ["pipelined", "run"]
 
 ROUNDS = 7
 CALLS = 3200
@@ -61,7 +61,11 @@ def run(folder: Path) -> Table:
         for name in found:
             progress(f"servers, {CONNECTIONS} connections, {depth} calls on each: {name}")
             with process("benchmarks.echo_server", name, str(folder)) as server, contextlib.ExitStack() as stack:
-                load = _grpc_load(server, call, depth, stack) if name in GRPC else _load(server, call, depth, stack)
+                load = (
+                    _grpc_load(server, call, depth, stack)
+                    if name in GRPC
+                    else pipelined(int(server.first), call, CONNECTIONS, depth, stack)
+                )
                 found[name][depth] = _measure(server, load)
     table = Table("Servers", ["", *[f"ours / theirs, {CONNECTIONS} x {depth}" for depth in DEPTHS],
                               *[f"{CONNECTIONS} x {depth}" for depth in DEPTHS]], NOTE)  # fmt: skip
@@ -92,9 +96,13 @@ def _measure(server: Process, load: Load) -> list[float]:
     return times
 
 
-def _load(server: Process, call: bytes, depth: int, stack: contextlib.ExitStack) -> Load:
-    address = "127.0.0.1", int(server.first)
-    raws = [stack.enter_context(socket.create_connection(address)) for _ in range(CONNECTIONS)]
+def pipelined(port: int, call: bytes, connections: int, depth: int, stack: contextlib.ExitStack) -> Load:
+    """What makes calls over so many connections, with so many under way on each.
+
+    Args:
+        call: its bytes, framed.
+    """
+    raws = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(connections)]
     raws[0].sendall(call)
     head = raws[0].recv(4, socket.MSG_WAITALL)
     size = 4 + struct.unpack(">I", head)[0]
