@@ -1,0 +1,189 @@
+"""Several processes that serve one address: who dies is replaced, signals reach all, nobody outlives the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_written import Users, UserServiceClient, user_service
+
+from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost
+from idlrt.server import ProcessServer
+
+HERE = Path(__file__).parents[1] / "testing"
+
+
+class Told(Users):
+    """`wait` says which process it is, and 0 ends it."""
+
+    def wait(self, id: int) -> int:
+        if id == 0:
+            os._exit(3)
+        return os.getpid()
+
+
+@pytest.fixture
+def server() -> Iterator[ProcessServer]:
+    with ProcessServer(user_service(Told()), processes=2, drain_s=0.01, grace_s=1) as made:
+        yield made.start()
+
+
+def until(is_so: Callable[[], Any]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        threading.Event().wait(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return (
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").exists() else True
+    )
+
+
+def ask(server: ProcessServer) -> int:
+    """The process that answers over a new connection."""
+    with UserServiceClient.connect(server.address, timeout=20) as client:
+        return client.wait(1)
+
+
+def test_all_of_them_serve(server: ProcessServer) -> None:
+    assert len(server.pids) == 2
+    found: set[int] = set()
+    until(lambda: found.add(ask(server)) or found == set(server.pids))
+    assert os.getpid() not in found
+
+
+def test_who_dies_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFixture) -> None:
+    before = set(server.pids)
+    with UserServiceClient.connect(server.address, timeout=20) as client:
+        victim = client.wait(1)
+        with pytest.raises(ConnectionLost):
+            client.wait(0)
+        until(lambda: victim not in server.pids and len(server.pids) == 2)
+        [fresh] = set(server.pids) - before
+        found: set[int] = set()
+        until(lambda: found.add(ask(server)) or fresh in found)
+    assert f"process {victim} ended with status 3; starting another" in caplog.text
+
+
+def test_nobody_who_connects_while_one_is_dead_is_turned_away(server: ProcessServer) -> None:
+    for _ in range(3):
+        for pid in server.pids:
+            os.kill(pid, signal.SIGKILL)
+        # There is nobody at this moment; whoever connects waits for the next.
+        assert ask(server) > 0
+    # Pauses grow when they die at once.
+    assert max(seat.pause for seat in server._seats) > 0.1
+
+
+def test_a_stop_ends_all_of_them(server: ProcessServer) -> None:
+    pids = server.pids
+    assert ask(server) in pids
+    server.stop()
+    assert server.pids == []
+    assert not any(is_alive(pid) for pid in pids)
+    with pytest.raises(ConnectFailed):
+        ask(server)
+    with pytest.raises(ConfigurationError, match="was stopped"):
+        server.start()
+
+
+class Deaf(Users):
+    """`get` never ends."""
+
+    def get(self, id: int) -> Any:
+        while True:
+            time.sleep(1)
+
+
+def test_who_does_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
+    with ProcessServer(user_service(Deaf()), processes=1, drain_s=0.01) as server:
+        server.start()
+        [pid] = server.pids
+
+        def call() -> None:
+            with UserServiceClient.connect(server.address, timeout=20) as client, pytest.raises(ConnectionLost):
+                client.get(1)
+
+        calling = threading.Thread(target=call)
+        calling.start()
+        threading.Event().wait(0.2)
+        server.stop(grace_s=0.2)
+        calling.join(20)
+        assert not is_alive(pid)
+    assert f"killing processes that did not stop in time: {pid}" in caplog.text
+
+
+PROGRAM = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from hand_written import Users, user_service
+from idlrt import ProcessServer
+
+server = ProcessServer(user_service(Users()), processes=2, drain_s=0.01, grace_s=1)
+with server:
+    def tell():
+        while len(server.pids) < 2:
+            time.sleep(0.01)
+        print(server.address, *server.pids, flush=True)
+    threading.Thread(target=tell, daemon=True).start()
+    server.serve()
+print("ended", flush=True)
+"""
+
+
+@pytest.fixture
+def program() -> Iterator[tuple[subprocess.Popen[str], str, list[int]]]:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(HERE)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        address, *pids = process.stdout.readline().split()
+        yield process, address, [int(pid) for pid in pids]
+    finally:
+        process.kill()
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stop_all(program: tuple[subprocess.Popen[str], str, list[int]], number: signal.Signals) -> None:
+    process, address, pids = program
+    with UserServiceClient.connect(address) as client:
+        assert client.get(1).id == 1
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert output == "ended\n"
+    assert process.returncode == 0
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_nobody_outlives_the_supervisor(program: tuple[subprocess.Popen[str], str, list[int]]) -> None:
+    process, address, pids = program
+    with UserServiceClient.connect(address) as client:
+        assert client.get(1).id == 1
+    process.kill()
+    process.wait(20)
+    until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="processes must be a whole number of 1 or more, not 0"):
+        ProcessServer(user_service(Users()), processes=0)
+    with ProcessServer(user_service(Users()), processes=1) as server:
+        assert server.port > 0
+        server.stop()
+        with pytest.raises(ConfigurationError, match="was stopped"):
+            server.serve()
