@@ -23,10 +23,9 @@ BUSY = 1_000
 CALLS = 20_000
 ROUNDS = 5
 
-NOTE = f"""One `Server` process (`idlrt`) or event loop (`idlrt asyncio`). `idle`: by how much the resident memory of
-the process has grown for each of {IDLE:,} connections that have made one call, divided by their number. `alone`, `beside
-idle ones`: CPU time of the server per call with {BUSY:,} busy connections, one call under way on each: the best of
-{ROUNDS} rounds."""
+NOTE = f"""One `Server` process (`idlrt`) or event loop (`idlrt asyncio`). `idle`: by how much the resident memory
+of the process has grown for each of {IDLE:,} connections that have made one call. `alone`, `beside idle ones`: CPU
+time of the server per call with {BUSY:,} busy connections, one call under way on each: the best of {ROUNDS} rounds."""
 
 
 def run(folder: Path) -> Table:

@@ -89,7 +89,7 @@ class _ClientBase:
         if named or len(arguments) != len(method.arguments):
             arguments = _arrange(method, arguments, named)
         timeout, outer = self._timeout, current_call()
-        if outer is not None:
+        if outer is not None and not outer.is_answered:
             # What is done for somebody who has stopped waiting is done for nobody.
             timeout = min(timeout, outer.remaining())
             if timeout <= 0:

@@ -50,6 +50,7 @@ class ServerCall(msgspec.Struct, eq=False):
         metadata: what the client sent with the call, as text by name; empty with framings that carry none.
         deadline: when the caller stops waiting, or, if it did not say, when the server stops caring.
         driver: the clock of the deadline, and what a filter of `async` handlers sleeps with.
+        is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
         answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.
     """
 
@@ -60,6 +61,7 @@ class ServerCall(msgspec.Struct, eq=False):
     deadline: Deadline
     driver: Driver
     answer_metadata: dict[str, str] = {}
+    is_answered: bool = False
 
     def remaining(self) -> float:
         """Seconds that are left until the deadline; zero or less when it is over."""

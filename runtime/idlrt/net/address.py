@@ -6,6 +6,7 @@ Linux's abstract namespace, which needs no file.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from typing import Any, Final
@@ -53,6 +54,7 @@ class Address(msgspec.Struct, frozen=True):
         Raises:
             ConfigurationError: it says none.
         """
+        _check_text(text)
         if text[: len(_UNIX)].lower() == _UNIX:
             return cls("", 0, _path(text, text[len(_UNIX) :]))
         rest = text
@@ -73,12 +75,21 @@ class Address(msgspec.Struct, frozen=True):
         return cls(match[1] or match[2] or "", port)
 
 
+def _check_text(found: object) -> None:
+    if not isinstance(found, str):
+        raise ConfigurationError(f"an address is text such as tcp://127.0.0.1:9090, not {found!r}")
+
+
 def _path(text: str, rest: str) -> str:
     path = rest.removeprefix("//") if rest.startswith("///") else rest
     if not path or path == "@" or "\0" in path or path.startswith("//"):
         raise _refuse(text, "write unix:/path/of/the.sock")
-    if len(path.encode()) > _LONGEST_PATH:
-        raise _refuse(text, f"the path has {len(path.encode())} bytes, the system takes {_LONGEST_PATH}")
+    try:
+        size = len(os.fsencode(path))
+    except UnicodeEncodeError as error:
+        raise _refuse(text, f"the path cannot be one: {error.reason}") from None
+    if size > _LONGEST_PATH:
+        raise _refuse(text, f"the path has {size} bytes, the system takes {_LONGEST_PATH}")
     if not hasattr(socket, "AF_UNIX"):
         raise _refuse(text, "this system has no unix sockets")
     return path

@@ -27,6 +27,8 @@ __all__ = ["AsyncioChannel", "AsyncioListener"]
 _log = logging.getLogger("idlrt.net")
 
 _LINGER_STEP = 0.005
+# Seconds that a peer has to take the last bytes before its connection is closed regardless.
+_LINGER_MOST = 5.0
 _ACCEPT_PAUSE = 0.1
 # Seconds in which a peer may answer that it has heard of the end of TLS.
 _SHUTDOWN_PATIENCE = 1.0
@@ -57,6 +59,7 @@ class AsyncioChannel(asyncio.Protocol):
         self._is_blocked = False
         self._is_paused = False
         self._is_closing = False
+        self._linger_until = 0.0
 
     # What asyncio tells.
 
@@ -144,6 +147,8 @@ class AsyncioChannel(asyncio.Protocol):
             self._out.clear()
             self._unsent = 0
             self._transport.write(data)
+            if not self._is_blocked:
+                self.last_taken = self._loop.time()
             if self._is_paused and not self._is_blocked and not self._is_closing and self._receiver is not None:
                 # asyncio says nothing when everything could be sent at once.
                 self._guarded(self._receiver.drained)
@@ -166,6 +171,9 @@ class AsyncioChannel(asyncio.Protocol):
             return
         transport = self._transport
         if self._out and self._socket is not None and not self.peer.is_encrypted:
+            if self._socket.family == socket.AF_UNIX:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RD)
             cork(self._socket)
         self._flush()
         self._is_closing = True
@@ -175,6 +183,7 @@ class AsyncioChannel(asyncio.Protocol):
             transport.pause_reading()  # it may be paused
         if transport.can_write_eof():
             transport.write_eof()
+        self._linger_until = self._loop.time() + _LINGER_MOST
         self._linger()
 
     def _linger(self) -> None:
@@ -182,10 +191,13 @@ class AsyncioChannel(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if transport.get_write_buffer_size() or (self._socket is not None and unacknowledged(self._socket)):
+        is_left = transport.get_write_buffer_size() or (self._socket is not None and unacknowledged(self._socket))
+        if is_left and self._loop.time() < self._linger_until:
             self._loop.call_later(_LINGER_STEP, self._linger)
         else:
             transport.close()
+            if is_left:
+                transport.abort()
 
     def abort(self, error: Exception | None = None) -> None:
         """See `Channel.abort`."""
@@ -231,6 +243,11 @@ class AsyncioListener:
     def coming(self) -> int:
         """Connections that have been accepted and are not channels yet."""
         return len(self._coming)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether those who come have to wait."""
+        return not self._has_room.is_set()
 
     def pause(self) -> None:
         """Let those who come wait in the system's queue."""

@@ -7,10 +7,12 @@ costs its own connection only.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import selectors
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -26,6 +28,8 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
+# Seconds that a peer has to take the last bytes before its connection is closed regardless.
+_LINGER_MOST = 5.0
 
 
 class Receiver(Protocol):
@@ -86,8 +90,8 @@ class Channel:
     """
 
     __slots__ = (
-        "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_loop", "_out", "_receiver", "_socket", "_watched",
-        "last_read", "last_taken", "peer", "pending",
+        "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_linger_until", "_loop", "_out", "_receiver", "_socket",
+        "_watched", "last_read", "last_taken", "peer", "pending",
     )  # fmt: skip
 
     def __init__(self, loop: Rounds, connected: socket.socket, peer: Peer) -> None:
@@ -102,6 +106,7 @@ class Channel:
         self._is_paused = False
         self._at_eof = False
         self._is_closing = False
+        self._linger_until = 0.0
         self._is_closed = False
 
     def open(self, receiver: Receiver) -> None:
@@ -124,7 +129,6 @@ class Channel:
             return
         if not self._out:
             self._loop.unsent.append(self)
-            self.last_taken = self._loop.now
         self._out.append(data)
         self.pending += len(data)
 
@@ -153,6 +157,10 @@ class Channel:
         self._is_closing = True
         self._watch()
         if self._out:
+            if self._socket.family == socket.AF_UNIX:
+                # What `cork` does for others: who has read the last answer cannot send any more.
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RD)
             cork(self._socket)
         else:
             self._linger()
@@ -170,13 +178,14 @@ class Channel:
             self._lose(error)
             return
         self.pending -= sent
+        if sent or not self._watched & _WRITE:
+            # Not the time of the round: a handler may have taken longer than a peer may take.
+            self.last_taken = time.monotonic()
         if not self.pending:
             out.clear()
             if self._watched & _WRITE or self._is_closing or self._is_paused:
                 self._emptied()
             return
-        if sent:
-            self.last_taken = self._loop.now
         while sent:
             first = out[0]
             if sent < len(first):
@@ -202,7 +211,10 @@ class Channel:
         """Wait for the peer's kernel: closing while more comes from the peer throws away what is on its way to it."""
         if self._is_closed:
             return
-        if not unacknowledged(self._socket):
+        now = time.monotonic()
+        if not self._linger_until:
+            self._linger_until = now + _LINGER_MOST
+        if not unacknowledged(self._socket) or now > self._linger_until:
             self._lose(None)
             return
         try:

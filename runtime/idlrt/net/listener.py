@@ -16,7 +16,7 @@ from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
 from idlrt.net.socket_options import prepare
 
-__all__ = ["NO_ROOM", "Listener", "listen", "unlink"]
+__all__ = ["NO_ROOM", "Listener", "file_of", "listen", "unlink"]
 
 _log = logging.getLogger("idlrt.net")
 
@@ -77,12 +77,21 @@ def _remove_stale(address: Address) -> None:
             return
 
 
-def unlink(address: Address) -> None:
-    """Remove the file of a unix socket that is given up."""
+def file_of(address: Address) -> int:
+    """Which file a unix socket has, by its number; 0 if it has none."""
     if not address.path or address.path.startswith("@"):
-        return
-    with contextlib.suppress(OSError):
-        os.unlink(address.path)
+        return 0
+    try:
+        return os.stat(address.path).st_ino
+    except OSError:
+        return 0
+
+
+def unlink(address: Address, file: int) -> None:
+    """Remove the file of a unix socket that is given up, if it is still this one."""
+    if file and file_of(address) == file:
+        with contextlib.suppress(OSError):
+            os.unlink(address.path)
 
 
 class Listener:
@@ -101,6 +110,11 @@ class Listener:
         self._is_paused = False
         self._is_closed = False
         self._watch()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether those who come have to wait."""
+        return self._is_paused
 
     def pause(self) -> None:
         """Let those who come wait in the system's queue."""
@@ -126,27 +140,31 @@ class Listener:
     def close(self) -> None:
         """Accept who has connected already, then no more."""
         if not self._is_closed:
-            self._ready(0)
+            while self._accept_some():
+                pass
             self._unwatch()
             self._is_closed = True
             self._socket.close()
 
     def _ready(self, mask: int) -> None:
-        if self._is_closed:
-            return
+        if not self._is_closed:
+            self._accept_some()
+
+    def _accept_some(self) -> bool:
+        """Accept some connections; whether there may be more."""
         for _ in range(_ACCEPTS_AT_ONCE):
             if self._is_paused:
-                return
+                return False
             try:
                 connected, peer = self._socket.accept()
             except BlockingIOError:
-                return
+                return False
             except OSError as error:
                 if error.errno in NO_ROOM:
                     _log.warning("cannot accept connections for the moment: %s", error)
                     self._unwatch()
                     self._loop.call_later(_ACCEPT_PAUSE, self._watch)
-                    return
+                    return False
                 continue  # this one has gone again
             try:
                 prepare(connected)
@@ -154,3 +172,4 @@ class Listener:
             except Exception:  # noqa: BLE001  # logged, and costs one connection
                 _log.exception("cannot serve the connection of %s", peer_name(peer))
                 connected.close()
+        return True

@@ -26,6 +26,8 @@ _log = logging.getLogger("idlrt.net")
 
 # Seconds after which answers are not kept back any longer for the end of a round.
 _ROUND = 0.0005
+# Seconds: more does not fit into what the system takes.
+_LONGEST_WAIT = 3600.0
 
 
 class Timer:
@@ -131,7 +133,7 @@ class SelectorLoop:
         if self._soon:
             return 0
         if self._later:
-            return max(0.0, self._later[0][0] - time.monotonic())
+            return min(max(0.0, self._later[0][0] - time.monotonic()), _LONGEST_WAIT)
         return None
 
     def _run_timers(self) -> None:

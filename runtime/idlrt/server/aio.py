@@ -16,10 +16,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from idlrt.core import AsyncioDriver, Handlers
+from idlrt.core import Handlers
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_server import AsyncioChannel, AsyncioListener
 from idlrt.server.base import ServerBase
+from idlrt.server.coroutines import caught, outcome_of
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
 from idlrt.server.surroundings import Surroundings
@@ -78,7 +79,6 @@ class AsyncServer(ServerBase):
             call_soon=loop.call_soon,
             run_async=self._run_async,
             run_worker=None if self._workers is None else self._workers.submit,
-            driver=AsyncioDriver(),
         )
         self._listener = AsyncioListener(listening, self._session, self._tls, settings.message_timeout, self._settled)
         if self._patience.interval:
@@ -124,7 +124,7 @@ class AsyncServer(ServerBase):
             self._gone.set()
             return
         if self._stopping is None:
-            grace_s = self._settings.grace_s if grace_s is None else grace_s
+            grace_s = self._grace(grace_s)
             self._stopping = asyncio.get_running_loop().create_task(self._stop(grace_s))
         if asyncio.current_task() not in self._tasks:
             await asyncio.shield(self._stopping)
@@ -172,9 +172,10 @@ class AsyncServer(ServerBase):
         self._channels[session] = channel
         if self._is_draining:
             session.drain()
-        if len(self._channels) >= self._settings.max_connections and self._listener is not None:
+        listener = self._listener
+        if len(self._channels) >= self._settings.max_connections and listener is not None and not listener.is_paused:
             _log.warning("%d connections are open, the most that may be; more have to wait", len(self._channels))
-            self._listener.pause()
+            listener.pause()
         return session
 
     def _forget(self, session: Session) -> None:
@@ -188,18 +189,13 @@ class AsyncServer(ServerBase):
             self._one_less.set()
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine, context=context)
+        task = asyncio.get_running_loop().create_task(caught(coroutine), context=context)
         self._tasks.add(task)
         task.add_done_callback(partial(self._finished, done))
 
     def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            done(None, asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            done(None, error)
-        else:
-            done(task.result(), None)
+        done(*outcome_of(task))
 
     async def _look(self) -> None:
         """Every now and then: end connections that keep still for too long."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
-from idlrt.core import Driver, Handlers, handler_context, serve
+from idlrt.core import Handlers, handler_context, serve
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, listen, unlink
+from idlrt.net import Address, file_of, listen, unlink
 from idlrt.server.patience import Patience
 from idlrt.server.routes import routes
 from idlrt.server.settings import ServerOptions, Settings
@@ -54,7 +54,8 @@ class ServerBase:
             self._tls = TlsContext(settings.tls, is_server=True)
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
-        self._is_unlinked = False
+        # The file of a unix socket.
+        self._file = 0
 
     @property
     def address(self) -> str:
@@ -87,6 +88,7 @@ class ServerBase:
                 why = error.strerror or str(error)
                 raise ConfigurationError(f"cannot listen on {self._wanted}: {why}") from error
             self._bound = self._wanted
+            self._file = file_of(self._wanted)
             if not self._wanted.path:
                 self._bound = Address(self._wanted.host, self._listening.getsockname()[1])
         return self._listening
@@ -97,7 +99,6 @@ class ServerBase:
         call_soon: Callable[[Callable[[], None]], object],
         run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
         run_worker: Callable[[Callable[[], Any], Done], bool] | None,
-        driver: Driver,
     ) -> Surroundings:
         """What the sessions share."""
         settings = self._settings
@@ -108,15 +109,25 @@ class ServerBase:
             call_soon=call_soon,
             run_async=run_async,
             run_worker=run_worker,
-            driver=driver,
             timeout=settings.timeout,
             load=Load(settings.max_in_flight),
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )
 
+    def _grace(self, wanted: float | None) -> float:
+        """Seconds that calls under way get.
+
+        Raises:
+            ConfigurationError: `wanted` makes no sense.
+        """
+        if wanted is None:
+            return self._settings.grace_s
+        if not 0 <= wanted < float("inf"):
+            raise ConfigurationError(f"grace_s must be a number of seconds of 0 or more, not {wanted!r}")
+        return wanted
+
     def _unlink(self) -> None:
-        """Remove the file of a unix socket, once: later another server may have its own there."""
-        if not self._is_unlinked and self._listening is not None:
-            self._is_unlinked = True
-            unlink(self._wanted)
+        """Remove the file of a unix socket, unless another server has its own there by now."""
+        unlink(self._wanted, self._file)
+        self._file = 0

@@ -10,18 +10,36 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from typing import Any
 
-__all__ = ["CoroutineRunner"]
+__all__ = ["CoroutineRunner", "caught", "outcome_of"]
 
 _log = logging.getLogger("idlrt.server")
 
 Done = Callable[[Any, BaseException | None], None]
 
 _PATIENCE = 2.0
+
+
+async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """The result of a handler, or what it raised. (`SystemExit` and `KeyboardInterrupt` would end the event loop.)"""
+    try:
+        return await work, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+        return None, error
+
+
+def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
+    """What a task of `caught` has come to."""
+    if task.cancelled():
+        return None, asyncio.CancelledError()
+    error = task.exception()
+    return (None, error) if error is not None else task.result()
 
 
 class CoroutineRunner:
@@ -59,7 +77,7 @@ class CoroutineRunner:
         self._is_start_due = False
         while self._coming:
             coroutine, context, done = self._coming.popleft()
-            task = self._loop.create_task(coroutine, context=context)
+            task = self._loop.create_task(caught(coroutine), context=context)
             self._tasks.add(task)
             task.add_done_callback(partial(self._finished, done))
 
@@ -74,12 +92,7 @@ class CoroutineRunner:
         self._is_delivery_due = False
         while self._going:
             task, done = self._going.popleft()
-            if task.cancelled():
-                done(None, asyncio.CancelledError())
-            elif (error := task.exception()) is not None:
-                done(None, error)
-            else:
-                done(task.result(), None)
+            done(*outcome_of(task))
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

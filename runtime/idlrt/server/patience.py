@@ -74,14 +74,14 @@ class Patience:
             if channel.pending:
                 if self._write and now - channel.last_taken > self._write:
                     self._cut(channel, "took none of its answers", self._write)
-            elif session.is_halfway:
+            elif session.is_halfway and not session.is_paused:
                 number, since = before.get(session, (-1, now))
                 if number != session.received:
                     since = now
                 self._halfway[session] = session.received, since
                 if self._message and now - since > self._message:
                     self._cut(channel, "did not end a message that it had begun", self._message)
-            elif self._idle and now - channel.last_read > self._idle and session.is_idle:
+            elif self._idle and now - max(channel.last_read, channel.last_taken) > self._idle and session.is_idle:
                 _log.debug("closing the connection of %s: it was idle for %g s", channel.peer, self._idle)
                 session.finish()
 

@@ -28,7 +28,7 @@ from typing import Final, Self, Unpack
 
 from idlrt.core import Handlers
 from idlrt.errors import ConfigurationError
-from idlrt.net import Address, listen
+from idlrt.net import Address, file_of, listen
 from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
@@ -84,7 +84,7 @@ class ProcessServer(ServerBase):
         self._is_stopping = False
         self._is_hurried = False
         self._is_taken = False
-        self._grace: float | None = None
+        self._patience_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         # Processes end when they can read the end of this.
@@ -122,6 +122,7 @@ class ProcessServer(ServerBase):
             raise ConfigurationError(f"cannot listen on {wanted}: {error.strerror or error}") from error
         self._bound = wanted
         self._listening = self._seats[0].listening
+        self._file = file_of(wanted)
         self._life_in, self._life_out = os.pipe()
 
     def __enter__(self) -> Self:
@@ -161,7 +162,7 @@ class ProcessServer(ServerBase):
             grace_s: seconds that they get, instead of what their own grace time makes of it; then they are killed.
         """
         with self._lock:
-            self._grace = grace_s
+            self._patience_s = None if grace_s is None else self._grace(grace_s)
             self._is_stopping = True
             if not self._is_taken:
                 self._is_taken = True
@@ -255,7 +256,7 @@ class ProcessServer(ServerBase):
     def _stop_processes(self) -> None:
         settings = self._settings
         usual = settings.drain_s + settings.grace_s + _MARGIN
-        end = time.monotonic() + (usual if self._grace is None else self._grace)
+        end = time.monotonic() + (usual if self._patience_s is None else self._patience_s)
         self._send(signal.SIGTERM)
         is_hurried = False
         while self.pids:

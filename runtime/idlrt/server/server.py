@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from idlrt.core import BlockingDriver, Handlers
+from idlrt.core import Handlers
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.base import ServerBase
@@ -66,6 +66,7 @@ class Server(ServerBase):
         self._is_taken = False
         self._is_stopping = False
         self._is_hurried = False
+        self._is_over = False
         self._is_draining = False
         self._stopped = threading.Event()
         self._runs_on: int | None = None
@@ -110,7 +111,6 @@ class Server(ServerBase):
         """
         self._listening = listening
         self._bound = address
-        self._is_unlinked = True
 
     def serve(self, *, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
@@ -144,6 +144,7 @@ class Server(ServerBase):
         Args:
             grace_s: seconds that calls under way get, instead of the server's own.
         """
+        grace_s = self._grace(grace_s)
         with self._lock:
             is_first, self._is_stopping = not self._is_stopping, True
             if not self._is_taken:
@@ -151,7 +152,7 @@ class Server(ServerBase):
                 self._discard()
                 return
         if is_first:
-            self._ask_to_stop(self._settings.grace_s if grace_s is None else grace_s)
+            self._ask_to_stop(grace_s)
         if not self._is_ours(threading.get_ident()):
             self._stopped.wait()
 
@@ -196,7 +197,6 @@ class Server(ServerBase):
             call_soon=loop.call_soon,
             run_async=self._run_async,
             run_worker=None if self._workers is None else self._workers.submit,
-            driver=BlockingDriver(),
         )
         try:
             self._listener = Listener(loop, listening, self._accepted)
@@ -205,7 +205,7 @@ class Server(ServerBase):
             _log.info("serving %s on %s", self._served, self._bound)
             loop.run()
         finally:
-            self._is_stopping = True
+            self._is_stopping = self._is_over = True
             if self._runner is not None:
                 self._runner.stop()
             if self._workers is not None:
@@ -227,7 +227,7 @@ class Server(ServerBase):
             encrypted = TlsChannel(channel, self._tls.current, self._agreed, self._not_agreed)
             self._agreeing.add(encrypted)
             encrypted.open()
-        if self._is_full() and self._listener is not None:
+        if self._is_full() and self._listener is not None and not self._listener.is_paused:
             _log.warning("%d connections are open, the most that may be; more have to wait", self._connections())
             self._listener.pause()
 
@@ -259,6 +259,11 @@ class Server(ServerBase):
         context: contextvars.Context,
         done: Callable[[Any, BaseException | None], None],
     ) -> None:
+        if self._is_over:
+            # The loop's last round: nobody is left to be answered.
+            coroutine.close()
+            done(None, RuntimeError("the server has stopped"))
+            return
         if self._runner is None:
             from idlrt.server.coroutines import CoroutineRunner
 
@@ -287,10 +292,10 @@ class Server(ServerBase):
     def _begin_to_stop(self, grace_s: float) -> None:
         """Take no more connections; those that are open are told to go elsewhere."""
         assert self._loop is not None
-        self._is_draining = True
         if self._listener is not None:
             self._listener.close()
             self._unlink()
+        self._is_draining = True
         for session in self._channels:
             session.drain()
         self._loop.call_later(self._settings.drain_s if self._connections() else 0.0, self._finish, grace_s)
@@ -299,6 +304,7 @@ class Server(ServerBase):
     def _finish(self, grace_s: float) -> None:
         """Answer what has come, and close."""
         assert self._loop is not None
+        self._loop.call_later(grace_s, self._give_up)
         for session, channel in list(self._channels.items()):
             # What has arrived is answered, even if the loop has not come to it yet.
             for _ in range(_READS_AT_THE_END):
@@ -307,7 +313,6 @@ class Server(ServerBase):
             session.finish()
         for beginner in list(self._agreeing):
             beginner.abort()
-        self._loop.call_later(grace_s, self._give_up)
         self._stop_if_done()
 
     def _give_up(self) -> None:

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from idlrt.core import DRAIN, TRUE, Deadline, ServerCall, told_timeout
+from idlrt.core import DRAIN, NO_METADATA, TRUE, Deadline, Metadata, ServerCall, told_timeout
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.server.answers import Answers
 from idlrt.server.routes import Route
@@ -33,6 +33,7 @@ __all__ = ["Session"]
 _log = logging.getLogger("idlrt.server")
 
 _CALL, _ONEWAY = MessageKind.CALL, MessageKind.ONEWAY
+_DRAINING: Final[Metadata] = {DRAIN: TRUE}
 
 
 class _Place:
@@ -95,6 +96,11 @@ class Session:
         """Whether a message has begun to arrive and is not complete."""
         connection = self._connection
         return not (connection.is_broken or connection.is_at_eof or connection.is_between_messages)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the peer is made to wait."""
+        return self._is_paused
 
     @property
     def is_idle(self) -> bool:
@@ -204,28 +210,30 @@ class Session:
     def _answer(self, event: CallReceived) -> bytes | None:
         """The answer to a call; `None` if there is none, or not yet."""
         around, answers = self._surroundings, self._answers
+        notice = self._notice(event) if self._is_draining else NO_METADATA
         if event.fault is not None:
             _log.info("refused a call of %s: %s", self._outlet.peer, event.fault.message)
-            return self._connection.refuse(event, event.fault)
+            return self._connection.refuse(event, event.fault, notice)
         route = around.routes.get(event.name)
         if route is None:
-            return answers.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.name))
+            return answers.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.name), notice)
         if event.kind is not _CALL and event.kind is not _ONEWAY:
             what = f"{event.name!r} came as a {event.kind.name.lower()} message, which only servers send"
-            return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what)
+            return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what, notice)
         try:
             arguments = self._connection.arguments(event)
         except RemoteProtocolError as error:
-            return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
+            return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error), notice)
         deadline, metadata, told = self._usual, event.metadata, None
         if metadata:
             told, metadata = told_timeout(metadata)
             if told is not None:
                 deadline = Deadline(self._arrived + told, told)
         handler = route.handler
-        call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, around.driver)
-        if self._is_draining:
-            self._tell_drain(event, call)
+        driver = around.async_driver if handler.is_coroutine else around.driver
+        call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, driver)
+        if notice:
+            call.answer_metadata.update(notice)
         if told is not None and deadline.at <= self._now():
             return self._expired(event, route)
         context = around.context.copy()
@@ -249,18 +257,22 @@ class Session:
         except (ApplicationError, LocalProtocolError) as error:
             return answers.unsendable(event, handler, error, call.answer_metadata)
 
-    def _tell_drain(self, event: CallReceived, call: ServerCall) -> None:
+    def _notice(self, event: CallReceived) -> Metadata:
+        """What goes with the answer to a call when the server is about to stop; the answer may have to be the last."""
+        if not self._is_draining:
+            return NO_METADATA
         if event.dialect.framing.has_metadata:
-            call.answer_metadata[DRAIN] = TRUE
-        else:
-            self._is_last = True
+            return _DRAINING
+        self._is_last = True
+        return NO_METADATA
 
     def _expired(self, event: CallReceived, route: Route) -> bytes | None:
         what = f"its caller had stopped waiting before {route.handler.method.full_name} could begin"
-        return self._answers.refuse(event, ApplicationCode.TIMEOUT, what)
+        return self._answers.refuse(event, ApplicationCode.TIMEOUT, what, self._notice(event))
 
     def _overloaded(self, event: CallReceived, why: str) -> bytes | None:
-        return self._answers.refuse(event, ApplicationCode.LOADSHEDDING, f"the server is overloaded: {why}")
+        what = f"the server is overloaded: {why}"
+        return self._answers.refuse(event, ApplicationCode.LOADSHEDDING, what, self._notice(event))
 
     def _hand_over(self, event: CallReceived, route: Route, call: ServerCall, context: Context) -> bytes | None:
         """Let a worker do it."""
@@ -295,8 +307,8 @@ class Session:
         def done(result: Any, error: BaseException | None) -> None:
             load.in_flight -= 1
             self._in_flight -= 1
-            if self._is_draining:
-                self._tell_drain(event, call)
+            call.is_answered = True
+            call.answer_metadata.update(self._notice(event))
             if error is None:
                 answer = self._answers.reply(event, route.handler, result, call.answer_metadata)
             elif isinstance(error, _NotStarted):

@@ -89,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not is_fine(value):  # type: ignore[arg-type]
                 raise ConfigurationError(f"{name} of a server must be {kind}, not {value!r}")
+        for name, (what, kinds) in _KINDS.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise ConfigurationError(f"{name} of a server must be {what}, not {getattr(self, name)!r}")
         for each in self.filters:
             if not callable(each):
                 raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
@@ -110,10 +113,21 @@ def _is_time_or_none(value: float) -> bool:
     return 0 <= value < float("inf")
 
 
+def _is_backlog(value: float) -> bool:
+    return isinstance(value, int) and 1 <= value <= 65535
+
+
 _COUNT = ("a whole number of 1 or more", _is_count)
 _COUNT_OR_NONE = ("a whole number of 0 or more", _is_count_or_none)
 _TIME = ("a number of seconds above 0", _is_time)
 _TIME_OR_NONE = ("a number of seconds, 0 for none", _is_time_or_none)
+
+_KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "filters": ("a list", (list, tuple)),
+    "limits": ("idlrt.Limits", (Limits,)),
+    "reuse_port": ("true or false", (bool,)),
+    "tls": ("idlrt.Tls", (Tls, type(None))),
+}
 
 _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "workers": _COUNT_OR_NONE,
@@ -128,5 +142,5 @@ _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "write_timeout": _TIME_OR_NONE,
     "drain_s": _TIME_OR_NONE,
     "grace_s": _TIME_OR_NONE,
-    "backlog": _COUNT,
+    "backlog": ("a whole number from 1 to 65535", _is_backlog),
 }

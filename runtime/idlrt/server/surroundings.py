@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from idlrt.core import BlockingDriver, Driver, Peer, Served
+from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Peer, Served
 from idlrt.server.routes import Route
 
 __all__ = ["Done", "Load", "Outlet", "Surroundings"]
@@ -71,7 +71,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         call_soon: calls a function when what is going on is over.
         run_async: runs a coroutine in a context and reports result or error on the session's thread.
         run_worker: lets a worker do something and reports likewise; `False` if none can. `None`: there are no workers.
-        driver: the server's clock.
+        driver: the server's clock, and what filters of plain handlers sleep with.
+        async_driver: what filters of `async` handlers sleep with, on the same clock.
         timeout: seconds after which nobody cares for a call whose caller did not say how long it waits.
         load: what all sessions have under way.
         max_in_flight: calls of one connection that may be unanswered.
@@ -85,6 +86,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object]
     run_worker: Callable[[Callable[[], Any], Done], bool] | None = None
     driver: Driver = msgspec.field(default_factory=BlockingDriver)
+    async_driver: Driver = msgspec.field(default_factory=AsyncioDriver)
     timeout: float = 60.0
     load: Load = msgspec.field(default_factory=Load)
     max_in_flight: int = 256

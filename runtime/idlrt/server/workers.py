@@ -7,6 +7,7 @@ that end in one round of the server's loop wake it once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -89,7 +90,10 @@ class WorkerPool:
             done(result, error)
 
     def stop(self) -> None:
-        """End the threads. A handler that does not return is left behind with a warning."""
+        """End the threads. What waits is not begun; a handler that does not return is left behind with a warning."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._coming.get_nowait()
         for _ in self._threads:
             self._coming.put(None)
         end = time.monotonic() + _PATIENCE

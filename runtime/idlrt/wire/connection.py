@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError, Method
 from idlrt.wire.calls import CallReader, call_reader
 from idlrt.wire.dialect import Detector, Dialect
@@ -135,9 +135,17 @@ class ServerConnection:
         name = call.method.name if call.method is not None else (call.name.partition(":")[2] or call.name)
         try:
             return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, error), metadata)
-        except LocalProtocolError:  # the text or the metadata is over a limit
-            brief = ApplicationError("the reason does not fit into a message", error.code)
+        except (LocalProtocolError, TypeError, ValueError, AttributeError):
+            # The text or the metadata is over a limit, or whoever raised it gave no text, or no number.
+            brief = ApplicationError("the reason does not fit into a message", _code_of(error.code))
             return dialect.pack(_EXCEPTION, name, call.sequence_id, encode_refusal(dialect.protocol, brief))
+
+
+def _code_of(code: object) -> int:
+    """The code of a refusal, as far as it is one."""
+    if isinstance(code, int) and -(1 << 31) <= code < 1 << 31:
+        return code
+    return ApplicationCode.INTERNAL_ERROR
 
 
 class ClientConnection:

@@ -1,0 +1,180 @@
+"""What tests of servers share: servers with each kind of handler, a client by hand, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import pytest
+from hand_written import NotFound, Users, connect_raw, user_service
+
+from idlrt.errors import ApplicationError
+from idlrt.server import Server
+from idlrt.spec import Method
+from idlrt.wire.connection import ClientConnection, answer_of
+from idlrt.wire.dialect import Dialect, client_dialect, dialect
+from idlrt.wire.events import ReplyReceived
+from idlrt.wire.framing import NO_METADATA
+
+PATIENCE: Final = 20.0
+"""Seconds after which a test stops waiting for what should have happened long before."""
+
+KINDS: Final = ("plain", "worker", "async")
+"""Where handlers run: on the server's thread, on workers, on an event loop."""
+
+FRAMED: Final = dialect("framed")
+HEADER: Final = dialect("header")
+ANY_ORDER: Final = client_dialect("header")
+
+
+class Awaited:
+    """Handlers that are `async`, around plain ones that do the work."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    def __getattr__(self, name: str) -> Any:
+        plain = getattr(self._users, name)
+
+        async def call(*arguments: Any) -> Any:
+            await asyncio.sleep(0)
+            return plain(*arguments)
+
+        return call
+
+
+class Noting(Users):
+    """Notes the ids with which `get` and `wait` were started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[int] = []
+
+    def get(self, id: int) -> Any:
+        self.started.append(id)
+        return super().get(id)
+
+    def wait(self, id: int) -> int:
+        self.started.append(id)
+        return super().wait(id)
+
+
+@contextlib.contextmanager
+def serving(users: Users, kind: str = "plain", **options: Any) -> Iterator[Server]:
+    """A server that runs. At the end nobody is left who waits at the gate, and it has stopped."""
+    if kind == "worker":
+        options = {"workers": 2, **options}
+    server = Server(user_service(Awaited(users) if kind == "async" else users), **options)
+    server.start()
+    try:
+        yield server
+    finally:
+        users.gate.set()
+        _stop(server, 1.0)
+
+
+def _stop(server: Server, grace_s: float) -> None:
+    """A server that does not stop fails the test, and does not hold it up."""
+    thread = threading.Thread(target=server.stop, args=(grace_s,), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "the server does not stop"
+
+
+@contextlib.contextmanager
+def stopping(server: Server, grace_s: float = PATIENCE) -> Iterator[None]:
+    """Within, the server is being stopped; afterwards it has stopped."""
+    thread = threading.Thread(target=server.stop, args=(grace_s,), daemon=True)
+    thread.start()
+    until(lambda: server._is_draining)
+    try:
+        yield
+    finally:
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+class Answer(NamedTuple):
+    """What came for call `number`: its result, or what was thrown or refused."""
+
+    number: int
+    value: Any
+    metadata: Mapping[str, str]
+
+
+class Raw:
+    """A connection by hand."""
+
+    def __init__(self, server: Server, how: Dialect = FRAMED) -> None:
+        self.socket = connect_raw(server.port)
+        self.socket.settimeout(PATIENCE)
+        self.client = ClientConnection(how)
+        self._read: list[Answer] = []
+
+    def bytes_of(self, method: Method[..., Any], *arguments: Any, metadata: Mapping[str, str] = NO_METADATA) -> bytes:
+        return self.client.call(method, arguments, metadata)[1]
+
+    def call(self, method: Method[..., Any], *arguments: Any, metadata: Mapping[str, str] = NO_METADATA) -> int:
+        """Send a call; its number."""
+        number, data = self.client.call(method, arguments, metadata)
+        self.socket.sendall(data)
+        return number
+
+    def read(self, count: int = 1) -> list[Answer]:
+        """The next `count` answers, in the order in which they came."""
+        while len(self._read) < count:
+            data = self.socket.recv(1 << 20)
+            assert data, f"the server closed the connection; unread: {self._read}"
+            for event in self.client.receive_data(data):
+                assert isinstance(event, ReplyReceived)
+                try:
+                    value = answer_of(event)
+                except (ApplicationError, NotFound) as error:
+                    value = error
+                self._read.append(Answer(event.sequence_id, value, event.metadata))
+        found, self._read = self._read[:count], self._read[count:]
+        return found
+
+    def values(self, count: int = 1) -> list[Any]:
+        return [answer.value for answer in self.read(count)]
+
+    def is_ended(self) -> bool:
+        """Wait for more; whether it was the end."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def not_reading(server: Server, how: Dialect = FRAMED) -> Iterator[Raw]:
+    """A connection whose kernel takes little, for clients that leave their answers unread."""
+    with Raw(server, how) as raw:
+        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        yield raw
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Wait until something is so that nobody tells."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > end:
+            pytest.fail(f"it did not become so within {PATIENCE:g} s")
+        time.sleep(0.002)
+
+
+def pass_time(seconds: float) -> None:
+    """Let at least `seconds` pass on the clock of servers and clients."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() > end)

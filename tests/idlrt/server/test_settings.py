@@ -1,0 +1,110 @@
+"""Settings of servers: defaults, and values that make no sense."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hand_written import Users, user_service
+
+from idlrt.core import Call, Endpoint
+from idlrt.errors import ConfigurationError
+from idlrt.server import Server
+from idlrt.server.settings import ServerOptions, Settings
+
+NUMBERS = {
+    name: value
+    for name in Settings.__struct_fields__
+    if isinstance(value := getattr(Settings(), name), int | float) and not isinstance(value, bool)
+}
+COUNTS = sorted(name for name, value in NUMBERS.items() if isinstance(value, int))
+MAY_BE_ZERO = ("workers", "max_queued", "idle_timeout", "message_timeout", "write_timeout", "drain_s", "grace_s")
+MUST_BE_MORE = ("max_in_flight", "max_in_flight_per_connection", "max_connections", "high_water", "timeout", "backlog")
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Server(user_service(Users()), **options)
+    return str(caught.value)
+
+
+async def fine(call: Call, next: Endpoint) -> Any:
+    return await next(call)
+
+
+def test_all_options_have_a_default() -> None:
+    assert set(Settings.__struct_fields__) == set(ServerOptions.__annotations__)
+
+
+def test_no_default_is_without_end() -> None:
+    assert set(NUMBERS) >= {*MAY_BE_ZERO, *MUST_BE_MORE}
+    for name, value in NUMBERS.items():
+        assert math.isfinite(value), name
+        # No threads unless somebody asks for them; all else has a limit from the beginning.
+        assert value > 0 or name == "workers", name
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, "3", None, True, [], math.nan, math.inf], ids=repr)
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_what_is_no_amount_is_refused_by_its_name(name: str, value: Any) -> None:
+    said = refused(**{name: value})
+
+    assert said.startswith(f"{name} of a server must be ")
+    assert said.endswith(f"not {value!r}")
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_there_is_no_half_of_what_is_counted(name: str) -> None:
+    assert refused(**{name: 1.5}).startswith(f"{name} of a server must be a whole number")
+
+
+@pytest.mark.parametrize("name", MUST_BE_MORE)
+def test_nothing_at_all_is_refused_where_it_makes_no_sense(name: str) -> None:
+    said = refused(**{name: 0})
+
+    assert name in said
+    assert said.endswith("not 0")
+
+
+@pytest.mark.parametrize("name", MAY_BE_ZERO)
+def test_nothing_at_all_is_fine_where_it_is_an_answer(name: str) -> None:
+    assert getattr(Settings(**{name: 0}), name) == 0
+
+
+@pytest.mark.parametrize("name", MUST_BE_MORE)
+def test_one_is_enough(name: str) -> None:
+    assert getattr(Settings(**{name: 1}), name) == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["no filter", [3], [fine, None], 3, None], ids=str.split("text number none_too number_alone none")
+)
+def test_what_is_no_list_of_filters_is_refused(value: Any) -> None:
+    assert "filter" in refused(filters=value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("limits", 3), ("limits", None), ("reuse_port", "no")], ids=repr)
+def test_what_is_of_another_kind_is_refused_by_its_name(name: str, value: Any) -> None:
+    said = refused(**{name: value})
+
+    assert name in said
+    assert repr(value) in said
+
+
+def test_a_backlog_that_no_system_takes_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"backlog|cannot listen"):
+        Server(user_service(Users()), backlog=1 << 40).bind()
+
+
+@pytest.mark.parametrize("name", ["worker", "max_inflight", "idle", "threads"])
+def test_an_option_that_there_is_not_is_a_type_error(name: str) -> None:
+    options: Any = {name: 1}
+    with pytest.raises(TypeError, match=name):
+        Server(user_service(Users()), **options)
+
+
+def test_what_was_refused_has_taken_no_address() -> None:
+    with Server(user_service(Users())) as server:
+        refused(workers=-1)
+        assert server.port > 0
