@@ -5,7 +5,7 @@ from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
 from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
-from idlrt.core.request import Peer, ServerCall, current_call, enter_call, handler_context, request_metadata
+from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
@@ -30,7 +30,6 @@ __all__ = [
     "bind",
     "current_call",
     "drive",
-    "enter_call",
     "handler_context",
     "is_draining",
     "milliseconds",

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import Handler, Served, ServerCall, drive, enter_call
+from idlrt.core import Handler, Served, ServerCall, drive
+from idlrt.core.request import enter_call
 
 __all__ = ["Route", "ServerEndpoint", "ServerFilter", "assemble", "routes"]
 
