@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     """A kind of server.
 
     Attributes:
-        engine: `selector`, `asyncio` or `processes`.
+        engine: `selector`, `asyncio`, `uvloop` or `processes`.
         place: `tcp`, `tls` or `unix`.
         workers: threads for plain handlers.
         has_coroutines: whether its handlers are `async`.
@@ -43,11 +43,12 @@ class Kind(NamedTuple):
 
 KINDS: Final = [
     Kind(engine, place, workers, has_coroutines)
-    for engine in ("selector", "asyncio", "processes")
+    for engine in ("selector", "asyncio", "uvloop", "processes")
     for place in ("tcp", "tls", "unix")
     for workers, has_coroutines in ((0, False), (4, False), (0, True))
-    # Processes are selector servers: all that is their own is shown once a place.
-    if engine != "processes" or (workers == 0 and not has_coroutines)
+    # Processes are selector servers, and uvloop has nothing but other transports: what is their own is shown once a
+    # place.
+    if engine not in ("processes", "uvloop") or (workers == 0 and has_coroutines == (engine == "uvloop"))
 ]
 
 
@@ -101,9 +102,20 @@ def _processes(handlers: Handlers, address: str, options: dict[str, Any]) -> Ite
 
 
 @contextlib.contextmanager
-def _asyncio(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+def _uvloop(handlers: Handlers, address: str, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The same, on uvloop."""
+    import uvloop
+
+    with _asyncio(handlers, address, options, uvloop.new_event_loop()) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _asyncio(
+    handlers: Handlers, address: str, options: dict[str, Any], loop: Any = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
     """An `AsyncServer` whose event loop has a thread of its own."""
-    loop = asyncio.new_event_loop()
+    loop = loop or asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
@@ -125,7 +137,7 @@ def _asyncio(handlers: Handlers, address: str, options: dict[str, Any]) -> Itera
         loop.close()
 
 
-_ENGINES: Final = {"selector": _selector, "processes": _processes, "asyncio": _asyncio}
+_ENGINES: Final = {"selector": _selector, "processes": _processes, "asyncio": _asyncio, "uvloop": _uvloop}
 
 
 class Caller:

@@ -38,6 +38,8 @@ class AsyncioChannel(asyncio.Protocol):
     """A connection that was accepted.
 
     Args:
+        connected: its socket, which becomes the transport's. (What a transport gives out as its socket cannot do
+            all that a socket can.)
         opened: makes what understands its bytes, once it is there (and, with TLS, the two sides have agreed).
 
     Attributes:
@@ -46,14 +48,14 @@ class AsyncioChannel(asyncio.Protocol):
         last_taken: when the peer took everything the last time, or had to begin to.
     """
 
-    def __init__(self, opened: Callable[[AsyncioChannel], Receiver]) -> None:
+    def __init__(self, connected: socket.socket, opened: Callable[[AsyncioChannel], Receiver]) -> None:
         self.peer = Peer(address="nobody yet")
+        self._socket = connected
         self._opened = opened
         self._loop = asyncio.get_running_loop()
         self.last_read = self.last_taken = self._loop.time()
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
-        self._socket: socket.socket | None = None
         self._out: list[bytes] = []
         self._unsent = 0
         self._is_blocked = False
@@ -66,7 +68,6 @@ class AsyncioChannel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is there."""
         made = self._transport = cast("asyncio.Transport", transport)
-        self._socket = made.get_extra_info("socket")
         # "Blocked" as long as anything is left, so that `drained` means what it means elsewhere. (With 0 the transport
         # of TLS takes nothing for something.)
         made.set_write_buffer_limits(high=1, low=0)
@@ -170,7 +171,7 @@ class AsyncioChannel(asyncio.Protocol):
         if self._is_closing:
             return
         transport = self._transport
-        if self._out and self._socket is not None and not self.peer.is_encrypted:
+        if self._out and not self.peer.is_encrypted:
             if self._socket.family == socket.AF_UNIX:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)
@@ -191,7 +192,7 @@ class AsyncioChannel(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        is_left = transport.get_write_buffer_size() or (self._socket is not None and unacknowledged(self._socket))
+        is_left = transport.get_write_buffer_size() or unacknowledged(self._socket)
         if is_left and self._loop.time() < self._linger_until:
             self._loop.call_later(_LINGER_STEP, self._linger)
         else:
@@ -297,7 +298,7 @@ class AsyncioListener:
     async def _open(self, connected: socket.socket) -> None:
         try:
             prepare(connected)
-            make = partial(AsyncioChannel, self._opened)
+            make = partial(AsyncioChannel, connected, self._opened)
             if self._tls is None:
                 await self._loop.connect_accepted_socket(make, connected)
                 return
