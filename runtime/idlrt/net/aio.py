@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from idlrt.net.address import Address
+from idlrt.net.socket_options import keep_alive
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
@@ -76,6 +77,7 @@ class AsyncioStream(asyncio.Protocol):
         if raw is not None:
             with contextlib.suppress(OSError):  # a unix socket has no such thing
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                keep_alive(raw)
             self._poll = select.poll()
             self._poll.register(raw.fileno(), select.POLLIN)
 

@@ -13,6 +13,7 @@ import time
 from typing import Protocol
 
 from idlrt.net.address import Address
+from idlrt.net.socket_options import keep_alive
 
 __all__ = ["BlockingSocket", "BlockingTransport", "connect_socket", "milliseconds"]
 
@@ -113,6 +114,7 @@ def connect_socket(address: Address, timeout: float) -> socket.socket:
     if not address.path:
         connected = socket.create_connection((address.host or "localhost", address.port), timeout)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(connected)
         return connected
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

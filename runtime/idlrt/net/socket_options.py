@@ -9,7 +9,7 @@ import struct
 import termios
 from typing import Final
 
-__all__ = ["cork", "prepare", "unacknowledged"]
+__all__ = ["cork", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _CORK: Final = getattr(socket, "TCP_CORK", None)
@@ -23,6 +23,11 @@ def prepare(connected: socket.socket) -> None:
     if connected.family not in _INTERNET:
         return
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keep_alive(connected)
+
+
+def keep_alive(connected: socket.socket) -> None:
+    """Let the system ask a TCP peer that is silent whether it is still there, and lose it when it does not answer."""
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in _KEEPALIVE.items():
         if (option := getattr(socket, name, None)) is not None:
