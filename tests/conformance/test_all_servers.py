@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,19 @@ from kinds import KINDS, Caller, Kind, Running, serving
 from idlrt import current_call
 from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, DeadlineExceeded, NotSent, Unknown
 
-CLIENTS = ["blocking", "shared", "asyncio"]
+# The inner loop has what differs most.
+FAST = ["selector inline tcp", "selector 4 workers tls", "asyncio async handlers unix", "processes inline tcp"]
+CLIENTS = ["blocking", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shared", "asyncio"))]
 FRAMINGS = ["framed", "header"]
 
 Make = Callable[..., Caller]
 
 
-@pytest.fixture(params=KINDS, ids=str)
+def params(kinds: Sequence[Kind]) -> list[Any]:
+    return [pytest.param(kind, id=str(kind), marks=[] if str(kind) in FAST else pytest.mark.slow) for kind in kinds]
+
+
+@pytest.fixture(params=params(KINDS))
 def kind(request: pytest.FixtureRequest) -> Kind:
     found: Kind = request.param
     return found
@@ -95,7 +101,7 @@ def test_garbage_costs_one_connection(running: Running, connect: Make) -> None:
     assert client.call("get", 2).id == 2
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.place != "tls"], ids=str)
+@pytest.mark.parametrize("kind", params([kind for kind in KINDS if kind.place != "tls"]))
 def test_who_stops_sending_still_gets_what_is_owed(running: Running) -> None:
     with _raw(running) as raw:
         raw.settimeout(20)

@@ -24,6 +24,9 @@ from hand_written import (
 
 from idlrt.wire.dialect import Dialect, dialect
 
+# They wait for limits of real time to be over. (`test_patience.py` plays the clock.)
+pytestmark = pytest.mark.slow
+
 # More than the kernels on both sides take.
 LARGE = 15_000_000
 

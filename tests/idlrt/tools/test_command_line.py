@@ -99,6 +99,7 @@ def address(folder: Path) -> Iterator[str]:
         yield found
 
 
+@pytest.mark.slow
 def test_help_names_what_there_is(tmp_path: Path) -> None:
     done = idlrt(tmp_path, "--help")
     assert done.returncode == 0
@@ -133,6 +134,7 @@ def test_values_come_back_as_they_went(folder: Path, address: str) -> None:
     assert json.loads(done.stdout)["name"] == "me", done.stderr
 
 
+@pytest.mark.slow
 def test_exceptions_are_json_too(folder: Path, address: str) -> None:
     done = idlrt(folder, "call", address, "get", '{"id": -1}', "--idl", "user.thrift")
     assert done.returncode == 1
@@ -147,6 +149,7 @@ def test_exceptions_are_json_too(folder: Path, address: str) -> None:
     assert json.loads(done.stdout)["error"] == "ConnectFailed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -226,6 +229,7 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
         assert done.stdout == "3\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "options", "said"),
     [
