@@ -172,11 +172,12 @@ def _plot(best: dict[str, list[float]]) -> None:
     for index, depth in enumerate(DEPTHS):
         places = [place + (0.5 - index) * 0.4 for place in range(len(names))]
         times = [best[name][index] * 1e6 for name in names]
-        bars = axes.barh(places, times, 0.38, label=f"{CONNECTIONS} connections, {depth} calls on each")
+        bars = axes.barh(places, times, 0.38, label=f"{CONNECTIONS} connections, calls under way on each: {depth}")
         axes.bar_label(bars, [f"{time:.1f}" for time in times], padding=3, fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
     axes.set_xlabel("CPU time of the server per call, µs (logarithmic)")
     axes.set_title("echo of a struct of about 105 bytes")
-    axes.legend(loc="lower right")
+    axes.margins(x=0.12)
+    figure.legend(loc="outside lower center", ncols=len(DEPTHS))
     figure.savefig(Path(__file__).with_name("servers.svg"), metadata={"Date": None})
