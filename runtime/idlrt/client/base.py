@@ -158,6 +158,7 @@ class Client(_ClientBase):
             ConfigurationError: a setting is wrong.
         """
         from idlrt.client.blocking import PooledSender
+        from idlrt.client.opening import Opening
         from idlrt.net.blocking import BlockingSocket, BlockingTransport
 
         address = Address.parse(target)
@@ -174,23 +175,19 @@ class Client(_ClientBase):
             from idlrt.net.tls_context import TlsContext
 
             opened = partial(BlockingTlsSocket.connect, address, tls=TlsContext(tls, is_server=False))
-        spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
+        opening = Opening(
+            open=opened,
+            dialect=client_dialect(framing, protocol, limits),
+            service=service_name(cls, multiplexed),
+            connect_timeout=connect_timeout,
+        )
         sender: BlockingSender
         if calls_per_connection == 1:
-            sender = PooledSender(
-                opened, spoken, service, connect_timeout=connect_timeout, max_connections=max_connections
-            )
+            sender = PooledSender(opening, max_connections=max_connections)
         else:
             from idlrt.client.shared import SharedSender
 
-            sender = SharedSender(
-                opened,
-                spoken,
-                service,
-                connect_timeout=connect_timeout,
-                max_connections=max_connections,
-                calls_per_connection=calls_per_connection,
-            )
+            sender = SharedSender(opening, max_connections=max_connections, calls_per_connection=calls_per_connection)
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

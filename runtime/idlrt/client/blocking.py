@@ -11,14 +11,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
-from idlrt.client.backoff import Backoff
+from idlrt.client.opening import Opening
 from idlrt.client.sender import (
     broken,
     client_closed,
-    connect_failed,
     deadline_exceeded,
     lost,
     metadata_of,
@@ -29,7 +27,6 @@ from idlrt.core import Call, is_draining
 from idlrt.errors import Overloaded
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
 from idlrt.wire.events import ReplyReceived, StreamBroken
 
 __all__ = ["PooledSender"]
@@ -51,26 +48,12 @@ class PooledSender:
     """See the module. A `BlockingSender`.
 
     Args:
-        open: makes a connection within the seconds it is given; raises `OSError`.
-        dialect: what to speak.
-        service: the name of the service among several that the server has; empty for a server that has one.
-        connect_timeout: seconds that making a connection may take.
+        opening: how connections are made.
         max_connections: that may exist at the same time; a call that finds none free waits for one.
     """
 
-    def __init__(
-        self,
-        open: Callable[[float], BlockingTransport],
-        dialect: Dialect,
-        service: str = "",
-        *,
-        connect_timeout: float,
-        max_connections: int,
-    ) -> None:
-        self._open = open
-        self._dialect = dialect
-        self._service = service
-        self._connect_timeout = connect_timeout
+    def __init__(self, opening: Opening, *, max_connections: int) -> None:
+        self._opening = opening
         self._max = max_connections
         self._is_closed = False
         self._reset()
@@ -82,7 +65,6 @@ class PooledSender:
         self._idle: list[_Link] = []
         self._count = 0
         self._queue = 0
-        self._backoff = Backoff()
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
@@ -103,7 +85,7 @@ class PooledSender:
 
     def _exchange(self, link: _Link, call: Call, until: float) -> Any:
         connection, transport = link.connection, link.transport
-        _, data = connection.call(call.method, call.arguments, metadata_of(call, self._dialect))
+        _, data = connection.call(call.method, call.arguments, metadata_of(call, self._opening.dialect))
         # Until an answer has come the connection is of no use for others.
         link.is_good = False
         try:
@@ -176,23 +158,13 @@ class PooledSender:
 
     def _connect(self, call: Call, until: float) -> _Link:
         """A new connection, which has been counted already."""
-        seconds = min(self._connect_timeout, until - time.monotonic())
         try:
-            self._backoff.check(call)
-            if seconds <= 0:
-                raise TimeoutError
-            link = _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
-        except BaseException as error:
+            return _Link(*self._opening.connect(call, until))
+        except BaseException:
             with self._lock:
                 self._count -= 1
                 self._freed.notify()
-            if isinstance(error, OSError):
-                failure = connect_failed(call, error, max(seconds, 0.0))
-                self._backoff.failed(failure)
-                raise failure from error
             raise
-        self._backoff.succeeded()
-        return link
 
     def _give_back(self, link: _Link) -> None:
         with self._lock:

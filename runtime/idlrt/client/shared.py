@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
-from idlrt.client.backoff import Backoff
+from idlrt.client.opening import Opening
 from idlrt.client.sender import (
     broken,
     client_closed,
-    connect_failed,
     deadline_exceeded,
     lost,
     metadata_of,
@@ -28,7 +26,6 @@ from idlrt.core import Call, is_draining
 from idlrt.errors import Overloaded, RemoteProtocolError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
 from idlrt.wire.events import ReplyReceived, StreamBroken
 
 __all__ = ["SharedSender"]
@@ -223,28 +220,13 @@ class SharedSender:
     """See the module. A `BlockingSender`.
 
     Args:
-        open: makes a connection within the seconds it is given; raises `OSError`.
-        dialect: what to speak.
-        service: the name of the service among several that the server has; empty for a server that has one.
-        connect_timeout: seconds that making a connection may take.
+        opening: how connections are made.
         max_connections: that may exist at the same time.
         calls_per_connection: that may be under way on each; a call for which there is no room waits.
     """
 
-    def __init__(
-        self,
-        open: Callable[[float], BlockingTransport],
-        dialect: Dialect,
-        service: str = "",
-        *,
-        connect_timeout: float,
-        max_connections: int,
-        calls_per_connection: int,
-    ) -> None:
-        self._open = open
-        self._dialect = dialect
-        self._service = service
-        self._connect_timeout = connect_timeout
+    def __init__(self, opening: Opening, *, max_connections: int, calls_per_connection: int) -> None:
+        self._opening = opening
         self._max = max_connections
         self._most = calls_per_connection
         self._is_closed = False
@@ -255,7 +237,6 @@ class SharedSender:
         self._changed = threading.Condition()
         self._links: list[_Link] = []
         self._connecting = 0
-        self._backoff = Backoff()
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
@@ -318,22 +299,13 @@ class SharedSender:
 
     def _connect(self, call: Call, until: float) -> _Link:
         """A new connection, which has been counted already."""
-        seconds = min(self._connect_timeout, until - time.monotonic())
         try:
-            self._backoff.check(call)
-            if seconds <= 0:
-                raise TimeoutError
-            link = _Link(self._open(seconds), ClientConnection(self._dialect, self._service))
-        except BaseException as error:
+            link = _Link(*self._opening.connect(call, until))
+        except BaseException:
             with self._changed:
                 self._connecting -= 1
                 self._changed.notify()
-            if isinstance(error, OSError):
-                failure = connect_failed(call, error, max(seconds, 0.0))
-                self._backoff.failed(failure)
-                raise failure from error
             raise
-        self._backoff.succeeded()
         with self._changed:
             self._connecting -= 1
             link.claimed = 1

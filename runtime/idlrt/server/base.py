@@ -23,17 +23,7 @@ __all__ = ["ServerBase"]
 
 
 class ServerBase:
-    """The base of servers.
-
-    Args:
-        handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
-            several services by `Service:method` (`connect(..., multiplexed=True)`); plain names are the first one's.
-        address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of this machine.
-        options: see `ServerOptions`.
-
-    Raises:
-        ConfigurationError: `handlers`, `address` or an option is not of that kind, or two services have one name.
-    """
+    """The base of servers. See `Server`, which takes the same."""
 
     def __init__(
         self,

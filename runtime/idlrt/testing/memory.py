@@ -56,10 +56,10 @@ def connected(
     name = service_name(client, multiplexed)
     if issubclass(client, Client):
         from idlrt.client.blocking import PooledSender
+        from idlrt.client.opening import Opening
 
-        pooled = PooledSender(
-            lambda _: _BlockingPair(served), spoken, name, connect_timeout=timeout, max_connections=16
-        )
+        opening = Opening(open=lambda _: _BlockingPair(served), dialect=spoken, service=name, connect_timeout=timeout)
+        pooled = PooledSender(opening, max_connections=16)
         return cast("C", client(pooled, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
     from idlrt.client.aio import Lost, MultiplexedSender, Received
