@@ -193,7 +193,14 @@ class ProcessServer(ServerBase):
         seat.started_at = time.monotonic()
         # A signal for the process waits until that can take it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            seat.start_at = seat.started_at + seat.pause
+            seat.pause = min(seat.pause * 2, _LONGEST_PAUSE)
+            _log.error("cannot start a process, trying again: %s", error)
+            return
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             seat.pid = pid

@@ -187,3 +187,24 @@ def test_what_makes_no_sense_is_refused() -> None:
         server.stop()
         with pytest.raises(ConfigurationError, match="was stopped"):
             server.serve()
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fork, left = os.fork, [2]
+
+    def short_of_processes() -> int:
+        if left[0]:
+            left[0] -= 1
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", short_of_processes)
+    with ProcessServer(user_service(Told()), processes=2, drain_s=0.01, grace_s=1) as server:
+        server.start()
+        assert server.pids == []
+        until(lambda: len(server.pids) == 2)
+        assert ask(server) > 0
+    assert caplog.text.count("cannot start a process, trying again: [Errno 11]") == 2
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
