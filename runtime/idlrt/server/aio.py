@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from functools import partial
@@ -23,15 +23,13 @@ from idlrt.server.base import ServerBase
 from idlrt.server.coroutines import caught, outcome_of
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
-from idlrt.server.surroundings import Surroundings
+from idlrt.server.surroundings import Done, Surroundings
 from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
 
 __all__ = ["AsyncServer"]
 
 _log = logging.getLogger("idlrt.server")
-
-Done = Callable[[Any, BaseException | None], None]
 
 
 class AsyncServer(ServerBase):

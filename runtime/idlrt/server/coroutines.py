@@ -15,11 +15,11 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from idlrt.server.surroundings import Done
+
 __all__ = ["CoroutineRunner", "caught", "outcome_of"]
 
 _log = logging.getLogger("idlrt.server")
-
-Done = Callable[[Any, BaseException | None], None]
 
 _PATIENCE = 2.0
 

@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from idlrt.server.surroundings import Done
+
 __all__ = ["WorkerPool"]
 
 _log = logging.getLogger("idlrt.server")
-
-Done = Callable[[Any, BaseException | None], None]
 
 _PATIENCE = 2.0
 

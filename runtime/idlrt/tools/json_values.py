@@ -114,12 +114,12 @@ def _python(type: Any) -> Any:
     raise ConfigurationError(f"{type!r} cannot be given as JSON")
 
 
-def _decoded(type: Any, value: Any) -> Any:
-    if type is FrozenMap or getattr(type, "__origin__", None) is FrozenMap:
+def _decoded(wanted: Any, value: Any) -> Any:
+    if wanted is FrozenMap or getattr(wanted, "__origin__", None) is FrozenMap:
         return FrozenMap(value)
-    if isinstance(type, type.__class__) and issubclass(type, DeclaredError):
-        return type(**value)
-    raise NotImplementedError(f"{type!r} cannot be given as JSON")
+    if isinstance(wanted, type) and issubclass(wanted, DeclaredError):
+        return wanted(**value)
+    raise NotImplementedError(f"{wanted!r} cannot be given as JSON")
 
 
 def _encoded(value: Any) -> Any:
