@@ -152,12 +152,13 @@ class Users:
 
 
 class AsyncUsers(Users):
-    """`get` and `wait` are `async`; `wait` ends when `release` is called for its id."""
+    """`get` and `wait` are `async`; `wait` ends when `release` is called for its id, before it or after."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._events: dict[int, asyncio.Event] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._events: dict[int, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
+        self._released: set[int] = set()
         self.cancelled: list[int] = []
         self.all_entered = threading.Semaphore(0)
 
@@ -166,8 +167,11 @@ class AsyncUsers(Users):
         return super().get(id)
 
     async def wait(self, id: int) -> int:  # type: ignore[override]
-        self._loop = asyncio.get_running_loop()
-        event = self._events.setdefault(id, asyncio.Event())
+        with self._lock:
+            loop = asyncio.get_running_loop()
+            _, event = self._events.setdefault(id, (loop, asyncio.Event()))
+            if id in self._released:
+                event.set()
         self.entered.set()
         self.all_entered.release()
         try:
@@ -178,8 +182,12 @@ class AsyncUsers(Users):
         return id
 
     def release(self, id: int) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(lambda: self._events.setdefault(id, asyncio.Event()).set())
+        with self._lock:
+            self._released.add(id)
+            waiting = self._events.get(id)
+        if waiting is not None:
+            loop, event = waiting
+            loop.call_soon_threadsafe(event.set)
 
 
 def dialects() -> dict[str, Dialect]:
