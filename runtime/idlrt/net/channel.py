@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import selectors
 import socket
 import time
 from collections import deque
@@ -18,13 +17,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from idlrt.core import Peer
+from idlrt.net.readiness import READ, WRITE, Readiness
 from idlrt.net.socket_options import cork, unacknowledged
 
 __all__ = ["Channel", "Receiver", "Rounds"]
 
 _log = logging.getLogger("idlrt.net")
 
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
@@ -61,7 +60,7 @@ class Rounds(Protocol):
         ...
 
     @property
-    def selector(self) -> selectors.BaseSelector:
+    def readiness(self) -> Readiness:
         """What the loop waits with."""
         ...
 
@@ -177,13 +176,19 @@ class Channel:
         except OSError as error:
             self._lose(error)
             return
+        if sent == self.pending and self._watched == READ and not self._is_closing:
+            # The usual case: the peer has taken everything, and nobody waited for that.
+            out.clear()
+            self.pending = 0
+            self.last_taken = time.monotonic()
+            return
         self.pending -= sent
-        if sent or not self._watched & _WRITE:
+        if sent or not self._watched & WRITE:
             # Not the time of the round: a handler may have taken longer than a peer may take.
             self.last_taken = time.monotonic()
         if not self.pending:
             out.clear()
-            if self._watched & _WRITE or self._is_closing or self._is_paused:
+            if self._watched & WRITE or self._is_closing or self._is_paused:
                 self._emptied()
             return
         while sent:
@@ -232,32 +237,30 @@ class Channel:
         """Tell the selector what to wait for."""
         if self._is_closed:
             return
-        wanted = 0 if self._is_paused or self._at_eof or self._is_closing else _READ
+        wanted = 0 if self._is_paused or self._at_eof or self._is_closing else READ
         if self._out:
-            wanted |= _WRITE
+            wanted |= WRITE
         if wanted == self._watched:
             return
-        selector = self._loop.selector
-        if not self._watched:
-            selector.register(self._socket, wanted, self._ready)
-        elif wanted:
-            selector.modify(self._socket, wanted, self._ready)
+        if wanted:
+            self._loop.readiness.watch(self._socket, wanted, self._ready)
         else:
-            selector.unregister(self._socket)
+            self._loop.readiness.unwatch(self._socket)
         self._watched = wanted
 
     def _ready(self, mask: int) -> None:
         try:
-            if mask & _WRITE and not self._is_closed:
+            if mask != READ and not self._is_closed:
                 self.flush()
-            if mask & _READ and self._watched & _READ:
+            if mask & self._watched & READ:
                 self._read()
         except Exception as error:  # noqa: BLE001  # logged, and costs one connection
             _log.exception("closing the connection of %s: its receiver failed", self.peer)
             self._lose(error)
 
     def _read(self) -> bool:
-        assert self._receiver is not None
+        receiver = self._receiver
+        assert receiver is not None
         try:
             data = self._socket.recv(_RECEIVE)
         except BlockingIOError:
@@ -267,11 +270,11 @@ class Channel:
             return False
         if data:
             self.last_read = self._loop.now
-            self._receiver.data_received(data)
+            receiver.data_received(data)
             return True
         self._at_eof = True
         self._watch()
-        self._receiver.eof_received()
+        receiver.eof_received()
         return False
 
     def _lose(self, error: Exception | None) -> None:
@@ -279,7 +282,7 @@ class Channel:
             return
         self._is_closed = True
         if self._watched:
-            self._loop.selector.unregister(self._socket)
+            self._loop.readiness.unwatch(self._socket)
             self._watched = 0
         self._out.clear()
         self.pending = 0

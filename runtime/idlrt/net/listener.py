@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import selectors
 import socket
 import stat
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from idlrt.core import Peer
 from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
+from idlrt.net.readiness import READ
 from idlrt.net.socket_options import prepare
 
 __all__ = ["NO_ROOM", "Listener", "file_of", "listen", "unlink"]
@@ -129,12 +129,12 @@ class Listener:
 
     def _watch(self) -> None:
         if not self._is_watched and not self._is_closed and not self._is_paused:
-            self._loop.selector.register(self._socket, selectors.EVENT_READ, self._ready)
+            self._loop.readiness.watch(self._socket, READ, self._ready)
             self._is_watched = True
 
     def _unwatch(self) -> None:
         if self._is_watched:
-            self._loop.selector.unregister(self._socket)
+            self._loop.readiness.unwatch(self._socket)
             self._is_watched = False
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import selectors
 import socket
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from idlrt.net.channel import Channel
+from idlrt.net.readiness import READ, readiness
 
 __all__ = ["SelectorLoop", "Timer"]
 
@@ -54,13 +54,13 @@ class SelectorLoop:
     """The loop.
 
     Attributes:
-        selector: what it waits with; for channels and listeners only.
+        readiness: what it waits with; for channels and listeners only.
         unsent: channels that were given something to send in this round; for channels only.
         now: when this round began, on the clock of `time.monotonic`.
     """
 
     def __init__(self) -> None:
-        self.selector: Final = selectors.DefaultSelector()
+        self.readiness: Final = readiness()
         self.unsent: Final[list[Channel]] = []
         self.now = time.monotonic()
         self._soon: deque[Timer] = deque()
@@ -71,7 +71,7 @@ class SelectorLoop:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self.selector.register(self._wake_out, selectors.EVENT_READ, self._woken)
+        self.readiness.watch(self._wake_out, READ, self._woken)
 
     def call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call `function` before the loop waits again."""
@@ -100,13 +100,16 @@ class SelectorLoop:
 
     def run(self) -> None:
         """Run until `stop` is called on this thread."""
-        select, soon, unsent, now = self.selector.select, self._soon, self.unsent, time.monotonic
+        wait, functions = self.readiness.wait, self.readiness.functions
+        soon, unsent, now = self._soon, self.unsent, time.monotonic
         while not self._is_stopping:
-            ready = select(self._patience())
+            ready = wait(self._patience())
             self.now = now()
             latest = self.now + _ROUND
-            for key, mask in ready:
-                key.data(mask)
+            for number, mask in ready:
+                function = functions.get(number)
+                if function is not None:  # it may have been closed in this round
+                    function(mask)
                 if unsent and now() > latest:
                     self._flush()
                     latest = now() + _ROUND
@@ -156,6 +159,6 @@ class SelectorLoop:
         for timer in list(self._soon):
             self._run(timer)
         self._soon.clear()
-        self.selector.close()
+        self.readiness.close()
         self._wake_in.close()
         self._wake_out.close()

@@ -112,13 +112,24 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """See `Receiver.data_received`."""
         events = self._connection.receive_data(data)
-        if events:
-            self.received += len(events)
-            self._arrived = arrived = self._now()
-            timeout = self._surroundings.timeout
-            self._usual = Deadline(arrived + timeout, timeout)
-            self._waiting.extend(events)
-            self._work()
+        if not events:
+            return
+        self.received += len(events)
+        self._arrived = arrived = self._now()
+        timeout = self._surroundings.timeout
+        self._usual = Deadline(arrived + timeout, timeout)
+        if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
+            # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
+            event = events[0]
+            if type(event) is CallReceived:
+                answer = self._answer(event)
+                if answer is not None:
+                    self._outlet.send(answer)
+                if self._in_flight or self._is_last or self._outlet.pending >= self._surroundings.high_water:
+                    self._work()
+                return
+        self._waiting.extend(events)
+        self._work()
 
     def eof_received(self) -> None:
         """See `Receiver.eof_received`. Calls that came are still answered."""
