@@ -81,6 +81,7 @@ SOCKETS_ALLOWED = {
 }
 ASYNCIO_USERS = {
     "idlrt.client.aio",
+    "idlrt.client.aio_link",
     "idlrt.core.driver",
     "idlrt.net",
     "idlrt.server.aio",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -133,6 +134,7 @@ class Client(_ClientBase):
         filters: Sequence[Filter] = (),
         max_connections: int = 16,
         calls_per_connection: int = 1,
+        ping_after: float | None = 10.0,
         tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
@@ -151,6 +153,8 @@ class Client(_ClientBase):
             max_connections: that may be open; further calls wait.
             calls_per_connection: that may be under way on each. Every server answers one at a time; with more threads
                 share connections, which suits servers that answer in any order (`framing="header"` of this package).
+            ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
+                whether it is still there; another one is made if it does not say so within a second. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
 
@@ -162,10 +166,7 @@ class Client(_ClientBase):
         from idlrt.net.blocking import BlockingSocket, BlockingTransport
 
         address = Address.parse(target)
-        if max_connections < 1:
-            raise ConfigurationError(f"max_connections must be 1 or more, not {max_connections}")
-        if calls_per_connection < 1:
-            raise ConfigurationError(f"calls_per_connection must be 1 or more, not {calls_per_connection}")
+        _check_pool(max_connections, calls_per_connection)
         _check_seconds("connect_timeout", connect_timeout)
         opened: Callable[[float], BlockingTransport]
         if tls is None:
@@ -182,12 +183,18 @@ class Client(_ClientBase):
             connect_timeout=connect_timeout,
         )
         sender: BlockingSender
+        idle = _idle_seconds(ping_after)
         if calls_per_connection == 1:
-            sender = PooledSender(opening, max_connections=max_connections)
+            sender = PooledSender(opening, max_connections=max_connections, ping_after=idle)
         else:
             from idlrt.client.shared import SharedSender
 
-            sender = SharedSender(opening, max_connections=max_connections, calls_per_connection=calls_per_connection)
+            sender = SharedSender(
+                opening,
+                max_connections=max_connections,
+                calls_per_connection=calls_per_connection,
+                ping_after=idle,
+            )
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -237,9 +244,12 @@ class AsyncClient(_ClientBase):
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         filters: Sequence[Filter] = (),
+        max_connections: int = 1,
+        calls_per_connection: int = 4096,
+        ping_after: float | None = 10.0,
         tls: Tls | None = None,
     ) -> Self:
-        """A client of the server at `target`. Returns at once; the connection is made by the first call.
+        """A client of the server at `target`. Returns at once; connections are made by calls that find no room.
 
         Args:
             target: `tcp://host:port`, `host:port` or `unix:/path`.
@@ -252,6 +262,13 @@ class AsyncClient(_ClientBase):
                 text by that name.
             limits: what a server may answer.
             filters: what stands in a call's way, the outermost first.
+            max_connections: that may be open; further calls wait when all are full.
+            calls_per_connection: that may be under way on each. One connection for all calls suits servers that answer
+                in any order (`framing="header"` of this package). Others answer a connection's calls one after the
+                other, so slow ones hold up those behind them: give each call a connection, with `1` here and enough
+                `max_connections`.
+            ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
+                whether it is still there; another one is made if it does not say so within a second. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
 
@@ -262,6 +279,7 @@ class AsyncClient(_ClientBase):
         from idlrt.net import aio
 
         address = Address.parse(target)
+        _check_pool(max_connections, calls_per_connection)
         _check_seconds("connect_timeout", connect_timeout)
 
         context = None
@@ -274,7 +292,15 @@ class AsyncClient(_ClientBase):
             return await aio.connect(address, received, lost, context)
 
         spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
-        sender = MultiplexedSender(open, spoken, service, connect_timeout=connect_timeout)
+        sender = MultiplexedSender(
+            open,
+            spoken,
+            service,
+            connect_timeout=connect_timeout,
+            max_connections=max_connections,
+            calls_per_connection=calls_per_connection,
+            ping_after=_idle_seconds(ping_after),
+        )
         return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -310,6 +336,19 @@ def _check_options(options: CallOptions) -> None:
 def _check_seconds(name: str, seconds: object) -> None:
     if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
         raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+
+
+def _check_pool(max_connections: object, calls_per_connection: object) -> None:
+    for name, value in (("max_connections", max_connections), ("calls_per_connection", calls_per_connection)):
+        if not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
+
+
+def _idle_seconds(ping_after: float | None) -> float:
+    if ping_after is None:
+        return math.inf
+    _check_seconds("ping_after", ping_after)
+    return ping_after
 
 
 def _check_metadata(metadata: object) -> None:

@@ -3,28 +3,32 @@
 Idle connections are taken last in, first out. One that is not quiet (the server has closed it, or said what
 nobody asked for) is never used. A connection goes back to the pool only after a whole answer; after a
 timeout or any other surprise it is closed, so that no late answer can meet a later call. So is one whose server
-says that it is about to stop.
+says that it is about to stop. One that has been idle for long is asked for first (`idlrt.client.ping`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
 from typing import Any
 
 from idlrt.client.opening import Opening
+from idlrt.client.ping import ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
     deadline_exceeded,
     lost,
     metadata_of,
+    no_room,
     not_sent,
     result_of,
 )
 from idlrt.core import Call, is_draining
-from idlrt.errors import Overloaded
+from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
 from idlrt.wire.events import ReplyReceived, StreamBroken
@@ -33,15 +37,16 @@ __all__ = ["PooledSender"]
 
 
 class _Link:
-    """A connection, and whether a call may be put on it."""
+    """A connection, whether a call may be put on it, and since when nobody has."""
 
-    __slots__ = ("connection", "is_good", "is_used", "transport")
+    __slots__ = ("connection", "idle_since", "is_good", "is_used", "transport")
 
     def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
         self.transport = transport
         self.connection = connection
         self.is_used = False
         self.is_good = True
+        self.idle_since = 0.0
 
 
 class PooledSender:
@@ -50,11 +55,13 @@ class PooledSender:
     Args:
         opening: how connections are made.
         max_connections: that may exist at the same time; a call that finds none free waits for one.
+        ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
     """
 
-    def __init__(self, opening: Opening, *, max_connections: int) -> None:
+    def __init__(self, opening: Opening, *, max_connections: int, ping_after: float = math.inf) -> None:
         self._opening = opening
         self._max = max_connections
+        self._ping_after = ping_after
         self._is_closed = False
         self._reset()
 
@@ -139,20 +146,27 @@ class PooledSender:
                     continue
             if not fresh and link.transport.is_quiet():
                 link.is_used = True
-                return link
+                if time.monotonic() - link.idle_since <= self._ping_after or self._answers(link, call):
+                    return link
+                # The others have been idle for longer.
+                fresh = True
             link.is_good = False
             self._give_back(link)
         return self._connect(call, until)
+
+    def _answers(self, link: _Link, call: Call) -> bool:
+        """Whether the server answers a ping over this connection, so that `call` may follow."""
+        ping = ping_before(call)
+        with contextlib.suppress(RpcError, _StaleLink):
+            self._exchange(link, ping, ping.deadline.at)
+        return link.is_good
 
     def _wait(self, call: Call, until: float) -> None:
         """With the lock: wait until a connection is free."""
         self._queue += 1
         try:
             if not self._freed.wait(until - time.monotonic()):
-                raise Overloaded(
-                    f"could not send {call.method.full_name} at {call.target} within {call.deadline.timeout:.3g} s: "
-                    f"all {self._max} connections are in use; raise max_connections"
-                )
+                raise no_room(call, self._max)
         finally:
             self._queue -= 1
 
@@ -169,6 +183,7 @@ class PooledSender:
     def _give_back(self, link: _Link) -> None:
         with self._lock:
             if link.is_good and not self._is_closed:
+                link.idle_since = time.monotonic()
                 self._idle.append(link)
             else:
                 link.transport.close()

@@ -33,6 +33,7 @@ __all__ = [
     "deadline_exceeded",
     "lost",
     "metadata_of",
+    "no_room",
     "not_sent",
     "result_of",
 ]
@@ -139,6 +140,12 @@ def lost(call: Call, error: BaseException | None) -> ConnectionLost | ConnectFai
         return ConnectFailed(f"{what}: {reason(error)}; which certificate does it want?")
     what = f"lost the connection while waiting for {_what(call)}"
     return ConnectionLost(f"{what}: {reason(error)}; the server may have worked on it")
+
+
+def no_room(call: Call, connections: int) -> Overloaded:
+    """All connections were in use for as long as the call could wait."""
+    what = f"could not send {_what(call)} within {call.deadline.timeout:.3g} s"
+    return Overloaded(f"{what}: all {connections} connections are in use; raise max_connections")
 
 
 def deadline_exceeded(call: Call) -> DeadlineExceeded:

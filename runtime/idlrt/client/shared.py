@@ -7,23 +7,27 @@ dropped when it comes; a connection on which nothing is answered any more takes 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import threading
 import time
 from typing import Any
 
 from idlrt.client.opening import Opening
+from idlrt.client.ping import ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
     deadline_exceeded,
     lost,
     metadata_of,
+    no_room,
     not_sent,
     result_of,
 )
 from idlrt.core import Call, is_draining
-from idlrt.errors import Overloaded, RemoteProtocolError
+from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
 from idlrt.wire.events import ReplyReceived, StreamBroken
@@ -63,13 +67,16 @@ class _Link:
         is_used: whether a call has been made on it before.
         is_stuck: whether it takes no further calls, although some may still be answered.
         is_lost: whether it is gone.
+        is_asked: whether its server is being asked whether it is there; nothing else is put on it meanwhile.
         claimed: calls that are on it, or about to be.
+        idle_since: when the last of them was over.
     """
 
     def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
         self.transport = transport
-        self.is_used = self.is_stuck = self.is_lost = False
+        self.is_used = self.is_stuck = self.is_lost = self.is_asked = False
         self.claimed = 0
+        self.idle_since = 0.0
         self._connection = connection
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -111,6 +118,13 @@ class _Link:
         if waiter.reply is None:
             raise deadline_exceeded(call)
         return result_of(waiter.reply, call)
+
+    def answers(self, call: Call) -> bool:
+        """Whether the server answers a ping, so that `call` may follow."""
+        ping = ping_before(call)
+        with contextlib.suppress(RpcError, _StaleLink):
+            self.exchange(ping, ping.deadline.at)
+        return not (self.is_lost or self.is_stuck)
 
     def _send(self, call: Call, waiter: _Waiter, data: bytes, until: float) -> None:
         """One after the other. Who reads is not held up: a server may take calls only when its answers are taken."""
@@ -223,12 +237,16 @@ class SharedSender:
         opening: how connections are made.
         max_connections: that may exist at the same time.
         calls_per_connection: that may be under way on each; a call for which there is no room waits.
+        ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
     """
 
-    def __init__(self, opening: Opening, *, max_connections: int, calls_per_connection: int) -> None:
+    def __init__(
+        self, opening: Opening, *, max_connections: int, calls_per_connection: int, ping_after: float = math.inf
+    ) -> None:
         self._opening = opening
         self._max = max_connections
         self._most = calls_per_connection
+        self._ping_after = ping_after
         self._is_closed = False
         self._reset()
 
@@ -266,17 +284,31 @@ class SharedSender:
                     raise client_closed(call)
                 link = self._least_busy()
                 if link is not None:
+                    is_due = link.claimed == 0 and time.monotonic() - link.idle_since > self._ping_after
                     link.claimed += 1
-                    return link
+                    if not is_due:
+                        return link
+                    link.is_asked = True
+                    break
                 if len(self._links) + self._connecting < self._max:
                     self._connecting += 1
                     break
                 if not self._changed.wait(max(until - time.monotonic(), 0.0)):
-                    what = (
-                        f"could not send {call.method.full_name} at {call.target} within {call.deadline.timeout:.3g} s"
-                    )
-                    raise Overloaded(f"{what}: all {self._max} connections are in use; raise max_connections")
-        return self._connect(call, until)
+                    raise no_room(call, self._max)
+        if link is None:
+            return self._connect(call, until)
+        answers = False
+        try:
+            answers = link.answers(call)
+        finally:
+            link.is_asked = False
+            link.is_stuck = not answers
+            if answers:
+                with self._changed:
+                    self._changed.notify_all()
+            else:
+                self._give_back(link)
+        return link if answers else self._take(call, until)
 
     def _least_busy(self) -> _Link | None:
         """With the lock: the connection for the next call, if there is one with room."""
@@ -285,7 +317,7 @@ class SharedSender:
             if link.claimed == 0 and (link.is_lost or link.is_stuck or not link.transport.is_quiet()):
                 link.is_lost = True
                 self._drop(link)
-            elif link.is_lost or link.is_stuck or link.claimed >= self._most:
+            elif link.is_lost or link.is_stuck or link.is_asked or link.claimed >= self._most:
                 continue
             elif best is None or link.claimed < best.claimed:
                 best = link
@@ -316,6 +348,7 @@ class SharedSender:
     def _give_back(self, link: _Link) -> None:
         with self._changed:
             link.claimed -= 1
+            link.idle_since = time.monotonic()
             if link.claimed == 0 and (link.is_lost or link.is_stuck or self._is_closed):
                 self._drop(link)
             self._changed.notify()

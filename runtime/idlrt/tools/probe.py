@@ -1,37 +1,25 @@
-"""Whether a Thrift server is there, and how long it takes to say so.
-
-Thrift has no message for that, so a method is called that nobody has: whatever a server answers, it has read the call
-and spoken the protocol. (Ours and Apache's answer `unknown method`.)
-"""
+"""Whether a Thrift server is there, and how long it takes to say so: see `idlrt.client.ping`."""
 
 from __future__ import annotations
 
 import time
-from typing import Final
 
 from idlrt.client import Client
+from idlrt.client.ping import PING
 from idlrt.errors import ApplicationError
-from idlrt.spec import VOID, method, service
+from idlrt.spec import service
 
 __all__ = ["ProbeClient", "probe"]
-
-
-class _Probe:
-    def idlrt_ping(self) -> None:
-        """Nobody has this."""
-
-
-_PING: Final = method(_Probe.idlrt_ping, result=VOID)
 
 
 class ProbeClient(Client):
     """A client of any server."""
 
-    __thrift_service__ = service("Probe", _PING)
+    __thrift_service__ = service("Probe", PING)
 
     def ping(self) -> None:
         """Call what nobody has."""
-        self._call(_PING)
+        self._call(PING)
 
 
 def probe(client: ProbeClient) -> tuple[float, str]:

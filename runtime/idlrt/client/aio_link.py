@@ -1,0 +1,237 @@
+"""A connection of asyncio clients, which carries any number of calls at once, told apart by number.
+
+A call that is cancelled or out of time is forgotten; its answer, when it comes, is dropped, and the others never
+notice.
+
+Many servers answer in the order of the calls, so one that hangs holds up all that come after it. When a call
+runs out of time and none that was made later has been answered, the connection is *stuck*: calls under way
+on it may still be answered, further ones get another connection. The same goes for one whose server says that it is
+about to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from idlrt.client.ping import ping_before
+from idlrt.client.sender import broken, deadline_exceeded, lost, metadata_of, result_of
+from idlrt.core import Call, is_draining
+from idlrt.errors import RemoteProtocolError, RpcError
+from idlrt.net.aio import AsyncTransport
+from idlrt.wire.connection import ClientConnection
+from idlrt.wire.events import ReplyReceived, StreamBroken
+
+__all__ = ["Link", "Lost", "Open", "Received"]
+
+Received = Callable[[bytes], None]
+Lost = Callable[[Exception | None], None]
+Open = Callable[[Received, Lost], Awaitable[AsyncTransport]]
+"""Makes a connection; what the server sends and its end go to the two functions. Raises `OSError`."""
+
+_ROUNDS = 3
+_CLOSE_PATIENCE = 1.0
+# Seconds that a timer may fire too early.
+_PRECISION = 0.001
+# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
+_MAX_FORGOTTEN = 4096
+
+
+class Link:
+    """One connection and the calls that are on it.
+
+    Attributes:
+        is_lost: whether it is gone.
+        is_stuck: whether it takes no further calls, although some may still be answered.
+        is_asked: whether its server is being asked whether it is there; nothing else is put on it meanwhile.
+        claimed: calls that are on it, or about to be.
+        idle_since: when the last of them was over.
+        ended: is done when it is closed.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.is_lost = False
+        self.is_stuck = self.is_asked = False
+        self.claimed = 0
+        self.idle_since = 0.0
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self._connection = connection
+        self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call, int]] = {}
+        # Calls in the order in which they were made: how many, and the last that was answered.
+        self._made = 0
+        self._answered = 0
+        self._transport: AsyncTransport | None = None
+        self._batch: list[bytes] = []
+        # One timer for all calls, for the earliest of their ends that was known when it was set.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call may be put on it."""
+        transport = self._transport
+        return not self.is_lost and not self.is_stuck and transport is not None and not transport.is_closing
+
+    async def open(self, open: Open) -> None:
+        """Make the connection. Raises `OSError`."""
+        self._transport = await open(self._received, self._lost)
+
+    async def settle(self) -> None:
+        """If it is idle: let the loop hear what has arrived, as it is the end of the connection perhaps."""
+        # Reading is due after one round of the loop, and has happened after two.
+        for _ in range(_ROUNDS):
+            if self._answers or not self.is_usable or self._transport is None or self._transport.is_quiet():
+                return
+            await asyncio.sleep(0)
+
+    async def answers(self, call: Call) -> bool:
+        """Whether the server answers a ping, so that `call` may follow."""
+        with contextlib.suppress(RpcError):
+            await self.exchange(ping_before(call))
+        if self.is_usable:
+            return True
+        self.is_stuck = True
+        self._close_if_done()
+        return False
+
+    async def exchange(self, call: Call) -> Any:
+        """Make `call`."""
+        transport = self._transport
+        assert transport is not None
+        if transport.is_blocked:
+            await self._drain(transport, call)
+        metadata = metadata_of(call, self._connection.dialect)
+        number, data = self._connection.call(call.method, call.arguments, metadata)
+        self._write(transport, data)
+        if call.method.is_oneway:
+            if transport.is_blocked:
+                await self._drain(transport, call)
+            return None
+        answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
+        self._made += 1
+        self._answers[number] = answer, call, self._made
+        if self._timer is None or call.deadline.at < self._timer_at:
+            self._set_timer(call)
+        try:
+            reply = await answer
+        finally:
+            if self._answers.pop(number, None) is not None:
+                self._forget(number)
+        return result_of(reply, call)
+
+    async def _drain(self, transport: AsyncTransport, call: Call) -> None:
+        try:
+            async with asyncio.timeout(call.deadline.remaining(call.driver.now())):
+                await transport.drain()
+        except TimeoutError:
+            self.is_stuck = True
+            self._close_if_done()
+            raise deadline_exceeded(call) from None
+
+    def _write(self, transport: AsyncTransport, data: bytes) -> None:
+        """Send now what is alone; calls that are made in the same round leave in one piece."""
+        if not self._answers:
+            transport.write(data)
+            return
+        if not self._batch:
+            self.loop.call_soon(self._flush)
+        self._batch.append(data)
+
+    def _flush(self) -> None:
+        if self._batch and self._transport is not None:
+            self._transport.write(b"".join(self._batch))
+        self._batch.clear()
+
+    def _set_timer(self, call: Call) -> None:
+        """Wake up when the time of `call` is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = call.deadline.at
+        self._timer = self.loop.call_later(max(call.deadline.remaining(call.driver.now()), 0.0), self._expire)
+
+    def _expire(self) -> None:
+        """Give up the calls whose time is over."""
+        self._timer = None
+        due = [
+            number
+            for number, (_, call, _) in self._answers.items()
+            if call.deadline.remaining(call.driver.now()) <= _PRECISION
+        ]
+        for number in due:
+            answer, call, order = self._answers.pop(number)
+            if order > self._answered:
+                self.is_stuck = True
+            self._forget(number)
+            if not answer.done():
+                answer.set_exception(deadline_exceeded(call))
+        if self._answers:
+            self._set_timer(min((call for _, call, _ in self._answers.values()), key=lambda each: each.deadline.at))
+
+    def _forget(self, number: int) -> None:
+        self._connection.forget(number)
+        if self._connection.forgotten > _MAX_FORGOTTEN:
+            self.is_stuck = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        """A connection that takes no more calls is of no use after its last answer."""
+        if not self.is_stuck or self._answers or self._transport is None:
+            return
+        if self._transport.is_blocked:
+            self._transport.abort()  # what it would send first is not taken
+        else:
+            self._transport.close()
+
+    def _received(self, data: bytes) -> None:
+        for event in self._connection.receive_data(data):
+            if isinstance(event, StreamBroken):
+                self._fail(event.error)
+                assert self._transport is not None
+                self._transport.abort()
+                return
+            waiting = self._answers.pop(event.sequence_id, None)
+            if waiting is not None:
+                answer, _, order = waiting
+                self._answered = max(self._answered, order)
+                if not answer.done():
+                    answer.set_result(event)
+            if is_draining(event.metadata):
+                self.is_stuck = True
+        if self.is_stuck:
+            self._close_if_done()
+
+    def _lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        self._fail(error)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _fail(self, error: Exception | None) -> None:
+        """No answer will come any more."""
+        self.is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for answer, call, _ in self._answers.values():
+            if not answer.done():
+                if isinstance(error, RemoteProtocolError):
+                    answer.set_exception(broken(call, error))
+                else:
+                    answer.set_exception(lost(call, error))
+        self._answers.clear()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._transport is None:
+            return
+        self._flush()
+        self._fail(None)
+        self._transport.close()
+        try:
+            async with asyncio.timeout(_CLOSE_PATIENCE):
+                await asyncio.shield(self.ended)
+        except TimeoutError:
+            self._transport.abort()

@@ -1,0 +1,215 @@
+"""The connections of an asyncio client: how many, who gets them, in which order, and what happens to those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hand_written import AsyncUsers, AsyncUserServiceClient, user_service
+
+from idlrt.errors import ConfigurationError, ConnectFailed, NotSent, Overloaded
+from idlrt.server import Server
+
+
+@pytest.fixture
+def users() -> AsyncUsers:
+    return AsyncUsers()
+
+
+@pytest.fixture
+def server(users: AsyncUsers) -> Iterator[Server]:
+    with Server(user_service(users), grace_s=0.1) as made:
+        yield made.start()
+
+
+def connect(server: Server, **settings: Any) -> AsyncUserServiceClient:
+    return AsyncUserServiceClient.connect(server.address, **{"timeout": 20, "calls_per_connection": 1, **settings})
+
+
+async def entered(users: AsyncUsers, count: int) -> None:
+    for _ in range(count):
+        assert await asyncio.to_thread(users.all_entered.acquire, timeout=20)
+
+
+@asynccontextmanager
+async def under_way(users: AsyncUsers, calls: dict[int, Coroutine[Any, Any, Any]]) -> AsyncIterator[None]:
+    """Tasks of calls that the server works on."""
+    tasks = [asyncio.ensure_future(call) for call in calls.values()]
+    await entered(users, len(tasks))
+    yield
+    for number in calls:
+        users.release(number)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_each_call_has_a_connection(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with (
+            connect(server, max_connections=8) as client,
+            under_way(users, {number: client.wait(number) for number in range(4)}),
+        ):
+            # A server that answers in order holds up none of the others.
+            assert (await client.get(1)).id == 1  # type: ignore[union-attr]
+            assert len(server._channels) == 5
+
+    asyncio.run(main())
+
+
+def test_connections_are_used_again(server: Server) -> None:
+    async def main() -> None:
+        async with connect(server, max_connections=4) as client:
+            for _ in range(20):
+                await asyncio.gather(*[client.get(number + 1) for number in range(4)])
+            assert len(server._channels) == 4
+
+    asyncio.run(main())
+
+
+def test_further_connections_only_when_all_are_full(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with (
+            connect(server, max_connections=3, calls_per_connection=2, framing="header") as client,
+            under_way(users, {number: client.wait(number) for number in range(5)}),
+        ):
+            assert len(server._channels) == 3
+
+    asyncio.run(main())
+
+
+def test_who_finds_no_room_waits_in_order(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        order: list[int] = []
+
+        async def get(client: AsyncUserServiceClient, number: int) -> None:
+            await client.get(number)
+            order.append(number)
+
+        async with connect(server, max_connections=1) as client:
+            async with under_way(users, {0: client.wait(0)}):
+                others = [asyncio.ensure_future(get(client, number + 1)) for number in range(10)]
+                await asyncio.sleep(0.05)
+                assert not order
+            await asyncio.gather(*others)
+            assert order == list(range(1, 11))
+            assert len(server._channels) == 1
+
+    asyncio.run(main())
+
+
+def test_no_room_in_time(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with (
+            connect(server, max_connections=2) as client,
+            under_way(users, {number: client.wait(number) for number in range(2)}),
+        ):
+            with pytest.raises(
+                Overloaded, match=r"could not send UserService\.get at .* within 0\.05 s: all 2 conn.*raise max_c"
+            ):
+                await client.using(timeout=0.05).get(1)
+
+    asyncio.run(main())
+
+
+def test_who_waits_can_be_cancelled_and_the_others_go_on(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with connect(server, max_connections=1) as client:
+            async with under_way(users, {0: client.wait(0)}):
+                others = [asyncio.ensure_future(client.get(number + 1)) for number in range(6)]
+                await asyncio.sleep(0.02)
+                for number in (0, 2, 5):
+                    others[number].cancel()
+            found = await asyncio.gather(*others, return_exceptions=True)
+            assert [each.id if not isinstance(each, BaseException) else None for each in found if each] == [
+                None, 2, None, 4, 5, None,
+            ]  # fmt: skip
+
+    asyncio.run(main())
+
+
+def test_a_turn_that_is_cancelled_goes_to_the_next(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with connect(server, max_connections=1) as client:
+            first = asyncio.ensure_future(client.wait(0))
+            await entered(users, 1)
+            second, third = asyncio.ensure_future(client.get(2)), asyncio.ensure_future(client.get(3))
+            await asyncio.sleep(0.02)
+            # The second is woken and cancelled in the same round of the loop.
+            first.add_done_callback(lambda _: second.cancel())
+            users.release(0)
+            assert (await third).id == 3  # type: ignore[union-attr]
+            assert (await asyncio.gather(second, return_exceptions=True)) != [None]
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_gives_its_connection_back(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with connect(server, max_connections=1, framing="header") as client:
+            for number in range(3):
+                task = asyncio.ensure_future(client.wait(number))
+                await entered(users, 1)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert (await client.get(7)).id == 7  # type: ignore[union-attr]
+            assert len(server._channels) == 1
+
+    asyncio.run(main())
+
+
+def test_nobody_listens_and_all_who_wait_hear_of_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    async def main() -> None:
+        client = AsyncUserServiceClient.connect(
+            f"127.0.0.1:{port}", timeout=20, max_connections=2, calls_per_connection=1
+        )
+        async with client, asyncio.timeout(10):
+            found = await asyncio.gather(*[client.get(number) for number in range(50)], return_exceptions=True)
+        assert [type(each) for each in found] == [ConnectFailed] * 50
+
+    asyncio.run(main())
+
+
+def test_closing_tells_those_who_wait(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        client = connect(server, max_connections=1)
+        first = asyncio.ensure_future(client.wait(0))
+        await entered(users, 1)
+        others = [asyncio.ensure_future(client.get(1)) for _ in range(3)]
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            await client.close()
+            found = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(each) for each in found] == [NotSent] * 3
+        with pytest.raises(Exception, match="lost the connection"):
+            await first
+
+    asyncio.run(main())
+
+
+def test_a_lost_connection_is_replaced_for_those_who_wait(server: Server, users: AsyncUsers) -> None:
+    async def main() -> None:
+        async with connect(server, max_connections=1) as client:
+            first = asyncio.ensure_future(client.wait(0))
+            await entered(users, 1)
+            others = [asyncio.ensure_future(client.get(number + 1)) for number in range(3)]
+            await asyncio.sleep(0.02)
+            client._sender._links[0]._transport.abort()  # type: ignore[attr-defined]
+            async with asyncio.timeout(10):
+                assert [user.id for user in await asyncio.gather(*others) if user] == [1, 2, 3]
+            assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], Exception)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["max_connections", "calls_per_connection"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "4"])
+def test_wrong_numbers(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be 1 or more"):
+        AsyncUserServiceClient.connect("127.0.0.1:1", **{name: value})

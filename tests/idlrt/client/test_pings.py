@@ -1,0 +1,215 @@
+"""Connections that have been idle: their server is asked before a call is put on them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hand_written import SERVICE, AsyncUserServiceClient, User, UserServiceClient
+
+from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, ConnectFailed, DeadlineExceeded
+from idlrt.wire.connection import ServerConnection
+from idlrt.wire.dialect import detector
+from idlrt.wire.events import CallReceived
+
+
+class Mortal:
+    """A server whose connections can die without a word: they read and never answer again.
+
+    Attributes:
+        calls: the names of what was called, by connection.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.dead: set[int] = set()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._sockets: list[socket.socket] = []
+        self._threads[0].start()
+
+    def kill_all(self) -> None:
+        self.dead.update(range(len(self.calls)))
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._listening.accept()
+                self.calls.append([])
+                self._sockets.append(accepted)
+                thread = threading.Thread(target=self._serve, args=(accepted, len(self.calls) - 1))
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, raw: socket.socket, index: int) -> None:
+        connection = ServerConnection(detector(), SERVICE.methods)
+        with raw, contextlib.suppress(OSError):
+            while data := raw.recv(65536):
+                for event in connection.receive_data(data):
+                    assert isinstance(event, CallReceived)
+                    self.calls[index].append(event.name)
+                    if index in self.dead:
+                        continue
+                    if event.method is None:
+                        refusal = ApplicationError("unknown method", ApplicationCode.UNKNOWN_METHOD)
+                        raw.sendall(connection.refuse(event, refusal))
+                    else:
+                        raw.sendall(connection.reply(event, User(id=connection.arguments(event)[0])))
+
+    def close(self) -> None:
+        for each in [self._listening, *self._sockets]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def server() -> Iterator[Mortal]:
+    made = Mortal()
+    yield made
+    made.close()
+
+
+Calls = Callable[..., "Made"]
+
+
+class Made:
+    """A client of any kind, called from a plain test."""
+
+    def __init__(self, kind: str, address: str, **options: Any) -> None:
+        self._runner: asyncio.Runner | None = None
+        self._client: Any
+        if kind == "asyncio":
+            self._runner = asyncio.Runner()
+            self._client = AsyncUserServiceClient.connect(address, **options)
+        else:
+            shared = {"calls_per_connection": 8} if kind == "shared" else {}
+            self._client = UserServiceClient.connect(address, **shared, **options)
+
+    def get(self, id: int) -> int:
+        if self._runner is None:
+            found: User = self._client.get(id)
+        else:
+            found = self._runner.run(self._get(id))
+        return found.id
+
+    async def _get(self, id: int) -> User:
+        found: User = await self._client.get(id)
+        return found
+
+    def close(self) -> None:
+        if self._runner is None:
+            self._client.close()
+        else:
+            self._runner.run(self._client.close())
+            self._runner.close()
+
+
+@pytest.fixture(params=["pooled", "shared", "asyncio"])
+def connect(request: pytest.FixtureRequest, server: Mortal) -> Iterator[Calls]:
+    made: list[Made] = []
+
+    def make(**options: Any) -> Made:
+        made.append(Made(request.param, server.address, **{"timeout": 20, **options}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_connection_that_is_used_is_not_asked(server: Mortal, connect: Calls) -> None:
+    client = connect()
+    assert [client.get(number) for number in range(1, 6)] == list(range(1, 6))
+    assert server.calls == [["get"] * 5]
+
+
+def test_a_connection_that_was_idle_is_asked_and_used(server: Mortal, connect: Calls) -> None:
+    client = connect(ping_after=0.02)
+    for number in range(1, 4):
+        assert client.get(number) == number
+        time.sleep(0.05)
+    assert server.calls == [["get", "idlrt_ping", "get", "idlrt_ping", "get"]]
+
+
+def test_a_call_does_not_follow_a_ping_that_nobody_answers(server: Mortal, connect: Calls) -> None:
+    client = connect(ping_after=0.02, timeout=1.0)
+    assert client.get(1) == 1
+    server.kill_all()
+    time.sleep(0.05)
+    assert client.get(2) == 2
+    assert client.get(3) == 3
+    assert server.calls == [["get", "idlrt_ping"], ["get", "get"]]
+
+
+def test_without_pings_the_call_is_lost(server: Mortal, connect: Calls) -> None:
+    client = connect(ping_after=None, timeout=0.2)
+    assert client.get(1) == 1
+    server.kill_all()
+    time.sleep(0.05)
+    with pytest.raises(DeadlineExceeded):
+        client.get(2)
+    assert client.get(3) == 3
+    assert server.calls == [["get", "get"], ["get"]]
+
+
+def test_a_server_that_is_gone_altogether(server: Mortal, connect: Calls) -> None:
+    client = connect(ping_after=0.02)
+    assert client.get(1) == 1
+    server.close()
+    time.sleep(0.05)
+    with pytest.raises(ConnectFailed):
+        client.get(2)
+
+
+def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
+    with UserServiceClient.connect(
+        server.address, calls_per_connection=8, max_connections=2, ping_after=0.02, timeout=4
+    ) as client:
+        client.get(1)
+        server.kill_all()
+        time.sleep(0.05)
+        found: list[int] = []
+
+        def get(number: int) -> None:
+            user = client.get(number)
+            assert user is not None
+            found.append(user.id)
+
+        threads = [threading.Thread(target=get, args=(number,)) for number in range(1, 6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    assert server.calls[0] == ["get", "idlrt_ping"]
+    assert [name for calls in server.calls[1:] for name in calls].count("get") == 5
+
+
+def test_tasks_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
+    async def main() -> list[int]:
+        async with AsyncUserServiceClient.connect(server.address, ping_after=0.02, timeout=4) as client:
+            await client.get(1)
+            server.kill_all()
+            await asyncio.sleep(0.05)
+            return [user.id for user in await asyncio.gather(*[client.get(number) for number in range(1, 6)]) if user]
+
+    assert asyncio.run(main()) == [1, 2, 3, 4, 5]
+    assert server.calls == [["get", "idlrt_ping"], ["get"] * 5]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), "1"])
+def test_a_wrong_time(seconds: Any) -> None:
+    for kind in (UserServiceClient, AsyncUserServiceClient):
+        with pytest.raises(ConfigurationError, match="ping_after must be a number of seconds above 0"):
+            kind.connect("127.0.0.1:1", ping_after=seconds)
