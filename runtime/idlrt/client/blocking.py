@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
 import time
 from typing import Any
 
+from idlrt.client.forks import forks
 from idlrt.client.opening import Opening
 from idlrt.client.ping import ping_before
 from idlrt.client.sender import (
@@ -66,7 +66,7 @@ class PooledSender:
         self._reset()
 
     def _reset(self) -> None:
-        self._process = os.getpid()
+        self._forks = forks.count
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._idle: list[_Link] = []
@@ -130,7 +130,7 @@ class PooledSender:
     # The pool.
 
     def _take(self, call: Call, until: float, *, fresh: bool = False) -> _Link:
-        if self._process != os.getpid():
+        if self._forks != forks.count:
             # After a fork the sockets belong to the parent: leave them alone.
             self._reset()
         while True:
@@ -146,7 +146,7 @@ class PooledSender:
                     continue
             if not fresh and link.transport.is_quiet():
                 link.is_used = True
-                if time.monotonic() - link.idle_since <= self._ping_after or self._answers(link, call):
+                if until - call.deadline.timeout - link.idle_since <= self._ping_after or self._answers(link, call):
                     return link
                 # The others have been idle for longer.
                 fresh = True

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
 import time
 from typing import Any
 
+from idlrt.client.forks import forks
 from idlrt.client.opening import Opening
 from idlrt.client.ping import ping_before
 from idlrt.client.sender import (
@@ -251,7 +251,7 @@ class SharedSender:
         self._reset()
 
     def _reset(self) -> None:
-        self._process = os.getpid()
+        self._forks = forks.count
         self._changed = threading.Condition()
         self._links: list[_Link] = []
         self._connecting = 0
@@ -275,7 +275,7 @@ class SharedSender:
             self._give_back(link)
 
     def _take(self, call: Call, until: float) -> _Link:
-        if self._process != os.getpid():
+        if self._forks != forks.count:
             # After a fork the sockets belong to the parent: leave them alone.
             self._reset()
         with self._changed:

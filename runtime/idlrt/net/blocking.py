@@ -1,7 +1,10 @@
 """A connection for threads that wait: every operation ends by a given time.
 
-The socket itself never blocks; waiting is one `poll`. Errors are the operating system's own (`OSError`,
-`TimeoutError`); whoever knows which call they hit turns them into errors of the runtime.
+Sending never blocks; waiting for room is one `poll`. Receiving blocks in the kernel, for as long as the socket was
+told: that is one system call, where `poll` first would be two. The socket is told anew only when what is left of a
+call's time is another one than before, to a millisecond: once, as long as all calls have the same timeout. Errors are
+the operating system's own (`OSError`, `TimeoutError`); whoever knows which call they hit turns them into errors of the
+runtime.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 import time
 from typing import Protocol
 
@@ -18,6 +22,9 @@ from idlrt.net.socket_options import keep_alive
 __all__ = ["BlockingSocket", "BlockingTransport", "connect_socket", "milliseconds"]
 
 _RECEIVE = 65536
+# Seconds that receiving may take too long, and that it blocks at most before it looks at the clock again.
+_PRECISION = 0.001
+_LONGEST = 3600.0
 
 
 class BlockingTransport(Protocol):
@@ -51,11 +58,13 @@ class BlockingTransport(Protocol):
 class BlockingSocket:
     """A connection to a TCP address or a unix socket. See `BlockingTransport`."""
 
-    __slots__ = ("_poll", "_socket")
+    __slots__ = ("_patience", "_poll", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
-        connected.setblocking(False)
+        connected.setblocking(True)
         self._socket = connected
+        # Seconds that receiving blocks: what the kernel was told.
+        self._patience = 0.0
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
 
@@ -74,7 +83,7 @@ class BlockingSocket:
     def send(self, data: bytes, until: float) -> None:
         """See `BlockingTransport.send`."""
         try:
-            sent = self._socket.send(data)
+            sent = self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         if sent != len(data):
@@ -87,17 +96,28 @@ class BlockingSocket:
             if not poll.poll(milliseconds(until)):
                 raise TimeoutError("the server does not read")
             with contextlib.suppress(BlockingIOError):
-                rest = rest[self._socket.send(rest) :]
+                rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
 
     def receive(self, until: float) -> bytes:
         """See `BlockingTransport.receive`."""
         while True:
-            if not self._poll.poll(milliseconds(until)):
-                raise TimeoutError("nothing came")
+            left = until - time.monotonic()
             try:
+                if left <= 0:
+                    return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
+                if not 0 <= self._patience - left < _PRECISION:
+                    self._set_patience(left)
                 return self._socket.recv(_RECEIVE)
             except BlockingIOError:
-                continue
+                if left <= 0:
+                    raise TimeoutError("nothing came") from None
+
+    def _set_patience(self, seconds: float) -> None:
+        # Zero would be for ever.
+        self._patience = min(max(seconds, _PRECISION), _LONGEST)
+        whole = int(self._patience)
+        timeval = struct.pack("@ll", whole, int((self._patience - whole) * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def is_quiet(self) -> bool:
         """See `BlockingTransport.is_quiet`."""

@@ -157,7 +157,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_open", "_prefix", "_sequence_id", "_splitter",
+        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_most", "_open", "_prefix", "_sequence_id",
+        "_splitter",
     )  # fmt: skip
 
     def __init__(self, dialect: Dialect, service: str = "") -> None:
@@ -170,6 +171,9 @@ class ClientConnection:
         self._calls: dict[int, Method[..., Any]] = {}
         self._forgotten: set[int] = set()
         self._is_broken = False
+        # What an answer may have at most that is read in one go; nothing where a frame is more than length and message.
+        limits = dialect.protocol.limits
+        self._most = min(limits.max_message, limits.max_frame) if dialect.is_fused else 0
 
     @property
     def dialect(self) -> Dialect:
@@ -231,6 +235,10 @@ class ClientConnection:
         if self._is_broken:
             return events
         try:
+            if 4 < len(data) <= self._most and int.from_bytes(data[:4]) == len(data) - 4 and self._splitter.is_empty:
+                # The usual case: one whole answer. What is below would do the same with more steps.
+                event = self._find(self._dialect, data[4:], NO_METADATA, 0)
+                return [event] if event is not None else events
             self._splitter.add(data)
             while (frame := self._splitter.next()) is not None:
                 event = self._read(frame)
@@ -250,6 +258,10 @@ class ClientConnection:
             if method is None:
                 return None
             return ReplyReceived(_EXCEPTION, method, error.sequence_id, error.dialect, b"", 0, NO_METADATA, str(error))
+        return self._find(dialect, message, metadata, number)
+
+    def _find(self, dialect: Dialect, message: bytes, metadata: Metadata, number: int) -> ReplyReceived | None:
+        """The answer in a message; `None` if nobody waits for it."""
         head, start = dialect.protocol.unpack_head(message)
         kind, sequence_id = head.kind, number or head.sequence_id
         if kind is not _REPLY and kind is not _EXCEPTION:

@@ -1,0 +1,28 @@
+"""Whether this process is another one than the one that made a client: after a fork the sockets are the parent's.
+
+Told by the system, not asked: `os.getpid` is a system call, and would be one for each call of a client.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["forks"]
+
+
+class _Forks:
+    """The forks behind this process."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def happened(self) -> None:
+        """In the child."""
+        self.count += 1
+
+
+forks = _Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forks.happened)
