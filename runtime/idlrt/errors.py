@@ -9,6 +9,9 @@ RpcError
 ├─ Unknown                may have been worked on                        retry only if idempotent
 │   ├─ ConnectionLost  DeadlineExceeded
 ├─ ProtocolError          LocalProtocolError · RemoteProtocolError       never
+├─ RegistryError          what was asked of a registry                  by class
+│   ├─ RegistryUnavailable  nobody answered                              ask again
+│   ├─ RegistryRefused      it may not, or cannot, be done                fix it
 └─ ConfigurationError     unknown plugin, bad target URL                 fix it
 ```
 
@@ -32,6 +35,9 @@ __all__ = [
     "NotSent",
     "Overloaded",
     "ProtocolError",
+    "RegistryError",
+    "RegistryRefused",
+    "RegistryUnavailable",
     "RemoteProtocolError",
     "RpcError",
     "Unknown",
@@ -88,6 +94,18 @@ class RemoteProtocolError(ProtocolError):
 
 class ConfigurationError(RpcError, ValueError):
     """A setting is wrong: an unknown plugin, a target URL that cannot be read. Fix it; retrying is no use."""
+
+
+class RegistryError(RpcError):
+    """A registry did not do what it was asked. Calls of services do not raise it: they go on with what is known."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry could not be reached, or did not answer in time. What was asked may have been done; ask again."""
+
+
+class RegistryRefused(RegistryError):
+    """The registry does not allow it, or there is no such thing. Asking again is no use."""
 
 
 class ApplicationCode(enum.IntEnum):

@@ -42,6 +42,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.client", "idlrt.server"},
         {"idlrt.codegen", "idlrt.door", "idlrt.testing"},
         {"idlrt"},  # the door of the whole
+        {"idlrt.embedded"},  # a registry, as a service of our own
         {"idlrt.tools"},
         {"idlrt.cli"},
         {"idlrt.__main__"},
@@ -57,8 +58,11 @@ ALLOWED = {
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
     "click": {"idlc.cli", "idlrt.cli"},
+    "dns": {"idlrt.registry.dns"},
+    "httpx": {"idlrt.registry.etcd"},
     "hypothesis": {"idlrt.testing.strategies"},
     "jinja2": {"idlc.codegen"},
+    "kazoo": {"idlrt.registry.zookeeper"},
     "lark": {"idlc.syntax"},
     "msgspec": {"idlc", "idlrt"},
     "packaging": {"idlc.doctor"},
@@ -83,7 +87,9 @@ ASYNCIO_USERS = {
     "idlrt.client.aio",
     "idlrt.client.aio_link",
     "idlrt.core.driver",
+    "idlrt.embedded",
     "idlrt.net",
+    "idlrt.registry",
     "idlrt.server.aio",
     "idlrt.server.coroutines",
     "idlrt.testing",

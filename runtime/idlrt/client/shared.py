@@ -13,7 +13,6 @@ import threading
 import time
 from typing import Any
 
-from idlrt.client.forks import forks
 from idlrt.client.opening import Opening
 from idlrt.client.ping import ping_before
 from idlrt.client.sender import (
@@ -27,6 +26,7 @@ from idlrt.client.sender import (
     result_of,
 )
 from idlrt.core import Call, is_draining
+from idlrt.core.forks import forks
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection

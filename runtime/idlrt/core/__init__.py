@@ -5,30 +5,50 @@ from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
 from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.instance import (
+    DEFAULT_GROUP,
+    Change,
+    Freshness,
+    Instance,
+    Patch,
+    ServiceKey,
+    Snapshot,
+    Status,
+    difference,
+)
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
     "CLIENT_TIMEOUT",
+    "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",
     "TRUE",
     "AsyncioDriver",
     "BlockingDriver",
     "Call",
+    "Change",
     "Deadline",
     "Driver",
     "Endpoint",
     "Filter",
+    "Freshness",
     "Handler",
     "Handlers",
+    "Instance",
     "Metadata",
+    "Patch",
     "Peer",
     "Served",
     "ServerCall",
+    "ServiceKey",
+    "Snapshot",
+    "Status",
     "bind",
     "current_call",
+    "difference",
     "drive",
     "handler_context",
     "is_draining",

@@ -1,4 +1,5 @@
-"""For tests of programs that use idlrt: calls without a network, and time that passes when it is told to.
+"""For tests of programs that use idlrt: calls without a network, time that passes when it is told to, and what every
+registry has to do.
 
 `idlrt.testing.strategies` has hypothesis strategies of generated classes; it is imported for itself, because it needs
 the extra `testing`.
@@ -6,5 +7,6 @@ the extra `testing`.
 
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.memory import connected
+from idlrt.testing.registry import REGISTRY_CHECKS, check_registry
 
-__all__ = ["FakeDriver", "connected"]
+__all__ = ["REGISTRY_CHECKS", "FakeDriver", "check_registry", "connected"]

@@ -1,6 +1,7 @@
-"""Whether this process is another one than the one that made a client: after a fork the sockets are the parent's.
+"""Whether this process is another one than the one that made something: after a fork sockets and threads are the
+parent's.
 
-Told by the system, not asked: `os.getpid` is a system call, and would be one for each call of a client.
+Told by the system, not asked: `os.getpid` is a system call, and would be one for each call.
 """
 
 from __future__ import annotations

@@ -1,0 +1,94 @@
+"""The last good snapshots on disk, for programs that start while the registry is down.
+
+One small JSON file for each service of each registry, written whole and moved into place, so that a reader never sees
+half of one. What cannot be written or read is logged and done without: a full disk must not stop a program that has
+its registry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from idlrt.core import ServiceKey, Snapshot
+
+__all__ = ["SnapshotCache", "default_folder"]
+
+_log = logging.getLogger("idlrt.registry")
+
+_FORMAT: Final = 1
+
+
+class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+    format: int
+    registry: str
+    saved_at: float
+    snapshot: Snapshot
+
+
+def default_folder() -> Path:
+    """Where snapshots are kept: `$IDLRT_CACHE_DIR`, else `idlrt` in the user's cache folder."""
+    chosen = os.environ.get("IDLRT_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "idlrt"
+
+
+class SnapshotCache:
+    """The snapshots of one registry.
+
+    Args:
+        folder: is made when it is needed.
+        registry: the URL of the registry, without a password.
+    """
+
+    def __init__(self, folder: Path, registry: str) -> None:
+        self._folder = folder
+        self._registry = registry
+
+    def path(self, key: ServiceKey) -> Path:
+        """Where the snapshot of a service is kept."""
+        what = hashlib.sha256(f"{self._registry}\n{key.group}\n{key.service}".encode()).hexdigest()[:16]
+        name = "".join(each if each.isalnum() or each in "._-" else "_" for each in key.service)[:80]
+        return self._folder / f"{name}-{what}.json"
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep `snapshot` instead of the one before."""
+        path = self.path(snapshot.key)
+        saved = _Saved(format=_FORMAT, registry=self._registry, saved_at=time.time(), snapshot=snapshot)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(msgspec.json.encode(saved))
+                Path(temporary).replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+                raise
+        except OSError as error:
+            _log.warning("cannot keep the instances of %s in %s: %s", snapshot.key, path, error.strerror or error)
+
+    def load(self, key: ServiceKey) -> Snapshot | None:
+        """What was kept; `None` if nothing was, or it cannot be read."""
+        path = self.path(key)
+        try:
+            saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError, ValueError) as error:
+            _log.warning("cannot read the instances of %s in %s: %s", key, path, error)
+            return None
+        if saved.format != _FORMAT or saved.registry != self._registry or saved.snapshot.key != key:
+            return None
+        return saved.snapshot

@@ -1,0 +1,308 @@
+"""What goes on inside a `Registry`, on its thread: keep a session, keep registered what is to be registered, follow
+what is subscribed to. All of it for ever, through whatever happens to the registry.
+
+One task each: the *session* is opened, kept by heartbeats and opened again when it is lost; each *registration* is
+written in each session anew, and again when it changes; each *feed* is read again when it cannot be followed any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from idlrt.core import Instance, ServiceKey, Snapshot
+from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
+from idlrt.registry.backend import Backend, SessionLost
+from idlrt.registry.cache import SnapshotCache
+from idlrt.registry.pauses import Pauses
+from idlrt.registry.subscription import Feed
+
+__all__ = ["Engine", "Entry"]
+
+_log = logging.getLogger("idlrt.registry")
+
+# Seconds that opening a session, and any one request, may take.
+PATIENCE: Final = 5.0
+# Seconds after which a program that starts uses what an earlier one saved.
+_SAVED_AFTER: Final = 0.5
+# What is refused is tried again all the same, in case an operator changes his mind.
+_REFUSED_PAUSE: Final = 10.0
+_SAVE_EVERY: Final = 1.0
+
+
+class Entry:
+    """An instance that is to be registered. `wanted` is replaced by its owner's thread, all else belongs to the
+    engine's.
+
+    Attributes:
+        wanted: what is to be registered; `None` if it is to be taken away.
+        error: why that has not been done; `None` if it has, or has not been tried.
+        is_done: set when what is wanted has been acknowledged.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self.first = instance
+        self.wanted: Instance | None = instance
+        self.error: RegistryError | None = None
+        self.is_done = threading.Event()
+        self.written: tuple[int, Instance] | None = None
+        self.changed = asyncio.Event()
+
+
+class Engine:
+    """See the module. Everything but the constructor belongs to the registry's thread."""
+
+    def __init__(self, backend: Backend, cache: SnapshotCache | None, name: str) -> None:
+        self.backend = backend
+        self.name = name
+        self.trouble: RegistryError | None = None
+        # Grows with each session, so that what was written in an earlier one is known not to be there.
+        self._epoch = 0
+        self._is_open = asyncio.Event()
+        self._is_lost = asyncio.Event()
+        self._cache = cache
+        self._unsaved: dict[ServiceKey, Snapshot] = {}
+        self._entries: dict[Entry, asyncio.Task[None]] = {}
+        self._feeds: dict[Feed, asyncio.Task[None]] = {}
+        self._watching: dict[Feed, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._keep_session())]
+        if self._cache is not None:
+            self._tasks.append(loop.create_task(self._save(self._cache)))
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until there is a session.
+
+        Raises:
+            RegistryError: there is none in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._is_open.wait()
+        except TimeoutError:
+            raise self.trouble or RegistryUnavailable(
+                f"{self.name} has not answered within {seconds:.3g} s; is it running there?"
+            ) from None
+
+    # The session.
+
+    async def _keep_session(self) -> None:
+        pauses = Pauses()
+        while True:
+            self._is_lost.clear()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self.backend.open(self._is_lost.set)
+            except RegistryRefused as error:
+                self._failed(error)
+                await asyncio.sleep(_REFUSED_PAUSE)
+                continue
+            except (RegistryError, TimeoutError) as error:
+                self._failed(_named(error, self.name))
+                await asyncio.sleep(pauses.next())
+                continue
+            pauses.reset()
+            if self.trouble is not None:
+                _log.info("%s is there again", self.name)
+            self.trouble = None
+            self._epoch += 1
+            self._is_open.set()
+            for entry in self._entries:
+                entry.changed.set()
+            await self._beat()
+            self._is_open.clear()
+            _log.warning("lost the session at %s; registering again", self.name)
+
+    async def _beat(self) -> None:
+        """Send heartbeats until the session is lost."""
+        pauses = Pauses(longest=self.backend.heartbeat)
+        pause = self.backend.heartbeat
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._is_lost.wait()
+                return
+            try:
+                async with asyncio.timeout(max(self.backend.heartbeat, 1.0)):
+                    await self.backend.keep()
+            except SessionLost:
+                return
+            except (RegistryError, TimeoutError) as error:
+                if self.trouble is None:
+                    # Whoever follows something may not have noticed.
+                    for task in self._watching.values():
+                        task.cancel()
+                self._failed(_named(error, self.name))
+                pause = pauses.next()
+            else:
+                self.trouble = None
+                pause = self.backend.heartbeat
+                pauses.reset()
+
+    def _failed(self, error: RegistryError) -> None:
+        if self.trouble is None or type(self.trouble) is not type(error):
+            _log.warning("cannot use %s: %s; trying again until it works", self.name, error)
+        self.trouble = error
+        if not self._is_open.is_set():
+            for feed in self._feeds:
+                self._use_saved(feed)
+                feed.failed(error)
+
+    # What is registered.
+
+    def add(self, entry: Entry) -> None:
+        """Register what `entry` wants, and keep it registered."""
+        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry))
+
+    async def _keep_registered(self, entry: Entry) -> None:
+        pauses = Pauses()
+        while True:
+            await self._is_open.wait()
+            entry.changed.clear()
+            wanted, epoch = entry.wanted, self._epoch
+            if wanted is None:
+                if entry.written is None or entry.written[0] != epoch:
+                    break  # it went with its session
+                if await self._try(entry, self.backend.deregister(entry.first), pauses):
+                    break
+                continue
+            if entry.written == (epoch, wanted):
+                entry.is_done.set()
+                await entry.changed.wait()
+            elif await self._try(entry, self.backend.register(wanted), pauses):
+                entry.written = epoch, wanted
+        self._entries.pop(entry, None)
+        entry.is_done.set()
+
+    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> bool:
+        """Whether it worked; if not, wait for a while, or until something changes."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await work
+        except SessionLost:
+            self._is_lost.set()
+            pause = pauses.next()
+        except RegistryRefused as error:
+            if entry.error is None or str(entry.error) != str(error):
+                _log.error("%s does not take %s of %s: %s", self.name, entry.first.id, entry.first.key, error)
+            entry.error = error
+            pause = _REFUSED_PAUSE
+        except (RegistryError, TimeoutError) as error:
+            entry.error = _named(error, self.name)
+            pause = pauses.next()
+        else:
+            entry.error = None
+            pauses.reset()
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await entry.changed.wait()
+        return False
+
+    # What is followed.
+
+    def follow(self, feed: Feed) -> None:
+        """Keep `feed` up to date."""
+        self._feeds[feed] = asyncio.get_running_loop().create_task(self._follow(feed))
+
+    def unfollow(self, feed: Feed) -> None:
+        """Let it be."""
+        task = self._feeds.pop(feed, None)
+        if task is not None:
+            task.cancel()
+
+    async def _follow(self, feed: Feed) -> None:
+        pauses = Pauses()
+        loop = asyncio.get_running_loop()
+        rescue = loop.call_later(_SAVED_AFTER, self._use_saved, feed)
+        try:
+            while True:
+                if not self._is_open.is_set():
+                    if self.trouble is not None:
+                        self._use_saved(feed)
+                        feed.failed(self.trouble)
+                    await self._is_open.wait()
+                watching = self._watching[feed] = loop.create_task(self._watch(feed, pauses))
+                try:
+                    await watching
+                except RegistryRefused as error:
+                    feed.failed(error)
+                    await asyncio.sleep(_REFUSED_PAUSE)
+                    continue
+                except RegistryError as error:
+                    feed.failed(_named(error, self.name))
+                except asyncio.CancelledError:
+                    if not watching.done():
+                        raise  # it is this one who is to end
+                    if feed not in self._feeds:
+                        raise
+                    feed.failed(self.trouble or RegistryUnavailable(f"{self.name} does not answer"))
+                finally:
+                    self._watching.pop(feed, None)
+                    watching.cancel()
+                await asyncio.sleep(pauses.next())
+        finally:
+            rescue.cancel()
+
+    async def _watch(self, feed: Feed, pauses: Pauses) -> None:
+        async for found in self.backend.watch(feed.key):
+            feed.found(found)
+            pauses.reset()
+
+    def _use_saved(self, feed: Feed) -> None:
+        if feed.snapshot is None and self._cache is not None:
+            saved = self._cache.load(feed.key)
+            if saved is not None:
+                feed.remember(saved)
+
+    # What is kept on disk.
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep `snapshot` on disk, soon."""
+        self._unsaved[snapshot.key] = snapshot
+
+    async def _save(self, cache: SnapshotCache) -> None:
+        try:
+            while True:
+                await asyncio.sleep(_SAVE_EVERY)
+                await asyncio.to_thread(self._save_all, cache)
+        finally:
+            self._save_all(cache)
+
+    def _save_all(self, cache: SnapshotCache) -> None:
+        while self._unsaved:
+            cache.save(self._unsaved.pop(next(iter(self._unsaved))))
+
+    # The end.
+
+    async def stop(self, seconds: float) -> None:
+        """Take away what was registered, as far as that can be done in `seconds`, and end."""
+        for entry in self._entries:
+            entry.wanted = None
+            entry.changed.set()
+        if self._entries and self._is_open.is_set():
+            await asyncio.wait(list(self._entries.values()), timeout=seconds)
+        tasks = [*self._tasks, *self._entries.values(), *self._feeds.values()]
+        self._feeds.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(RegistryError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.backend.close()
+
+
+def _named(error: BaseException, name: str) -> RegistryError:
+    """What went wrong, with the name of the registry."""
+    if isinstance(error, TimeoutError) and not isinstance(error, RegistryError):
+        return RegistryUnavailable(f"{name} does not answer")
+    assert isinstance(error, RegistryError)
+    return error

@@ -1,0 +1,229 @@
+"""A registry within one process: for tests, and for programs that serve and call in one.
+
+`memory://NAME`; all that use one name have one registry. It keeps history, so `changes` can tell what has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.errors import RegistryUnavailable
+from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.url import RegistryUrl
+
+__all__ = ["MemoryBackend", "MemoryStore"]
+
+
+class _Service:
+    def __init__(self) -> None:
+        self.instances: dict[str, tuple[Instance, object]] = {}
+        self.patches: dict[str, Patch] = {}
+        self.settings: Mapping[str, str] = {}
+        self.revision = 0
+        # Of every id that ever was there, when it changed.
+        self.changed: dict[str, int] = {}
+
+
+class MemoryStore:
+    """What the backends of one name share. Safe for threads.
+
+    Attributes:
+        is_down: whether it does not answer, for tests.
+    """
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self._lock = threading.Lock()
+        self._services: dict[ServiceKey, _Service] = {}
+        self._revision = 0
+        self._watchers: dict[object, tuple[ServiceKey, Callable[[], object]]] = {}
+        self._sessions: dict[object, Callable[[], object]] = {}
+
+    def check(self) -> None:
+        """Raises `RegistryUnavailable` if it is down."""
+        if self.is_down:
+            raise RegistryUnavailable("the registry in memory is down")
+
+    def open(self, session: object, lost: Callable[[], object]) -> None:
+        """Begin a session."""
+        with self._lock:
+            self.check()
+            self._sessions[session] = lost
+
+    def end(self, session: object) -> None:
+        """End a session: what was registered in it is gone."""
+        with self._lock:
+            self._sessions.pop(session, None)
+            for key, service in self._services.items():
+                for id, (_, owner) in list(service.instances.items()):
+                    if owner is session:
+                        del service.instances[id]
+                        self._note(key, id)
+
+    def expire_all(self) -> None:
+        """End all sessions, as if no heartbeat had come: for tests."""
+        for session, lost in list(self._sessions.items()):
+            self.end(session)
+            lost()
+
+    def is_alive(self, session: object) -> bool:
+        """Whether a session has not ended."""
+        self.check()
+        return session in self._sessions
+
+    def change(self, key: ServiceKey, id: str, change: Callable[[_Service], object]) -> None:
+        """Change a service, and tell those who watch it."""
+        with self._lock:
+            self.check()
+            change(self._services.setdefault(key, _Service()))
+            self._note(key, id)
+
+    def _note(self, key: ServiceKey, id: str) -> None:
+        self._revision += 1
+        service = self._services[key]
+        service.revision = service.changed[id] = self._revision
+        for watched, notify in list(self._watchers.values()):
+            if watched == key:
+                notify()
+
+    def find(self, key: ServiceKey) -> Found:
+        """What there is."""
+        with self._lock:
+            self.check()
+            service = self._services.get(key) or _Service()
+            return Found(
+                instances=[instance for instance, _ in service.instances.values()],
+                patches=dict(service.patches),
+                settings=service.settings,
+                revision=service.revision,
+            )
+
+    def changes(self, key: ServiceKey, since: int) -> Update:
+        """What has changed since a revision."""
+        with self._lock:
+            self.check()
+            service = self._services.get(key) or _Service()
+            ids = [id for id, revision in service.changed.items() if id and revision > since]
+            return Update(
+                revision=service.revision,
+                is_whole=False,
+                instances=tuple(
+                    service.patches.get(id, Patch()).apply(service.instances[id][0])
+                    for id in sorted(ids)
+                    if id in service.instances
+                ),
+                removed=tuple(id for id in sorted(ids) if id not in service.instances),
+                settings=service.settings,
+            )
+
+    def services(self) -> list[ServiceKey]:
+        """All services."""
+        with self._lock:
+            self.check()
+            return list(self._services)
+
+    def watch(self, watcher: object, key: ServiceKey, notify: Callable[[], object]) -> None:
+        """Call `notify` when a service changes."""
+        with self._lock:
+            self.check()
+            self._watchers[watcher] = key, notify
+
+    def unwatch(self, watcher: object) -> None:
+        """No longer."""
+        with self._lock:
+            self._watchers.pop(watcher, None)
+
+
+_stores: Final[dict[str, MemoryStore]] = {}
+_stores_lock: Final = threading.Lock()
+
+
+def memory_store(name: str) -> MemoryStore:
+    """The store of `memory://NAME`."""
+    with _stores_lock:
+        return _stores.setdefault(name, MemoryStore())
+
+
+class MemoryBackend:
+    """See the module. A `Backend`."""
+
+    is_read_only = False
+    heartbeat = 1.0
+
+    def __init__(self, url: RegistryUrl) -> None:
+        url.check_options(())
+        self._store = memory_store(url.hosts[0][0] if url.hosts else "")
+        self._session: object = None
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`."""
+        self._session = object()
+        self._store.open(self._session, lost)
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        self._store.end(self._session)
+
+    async def keep(self) -> None:
+        """See `Backend.keep`."""
+        if not self._store.is_alive(self._session):
+            raise SessionLost("the session was ended")
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`."""
+        session = self._session
+        await self.keep()
+        self._store.change(
+            instance.key, instance.id, lambda service: service.instances.update({instance.id: (instance, session)})
+        )
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`."""
+        self._store.change(instance.key, instance.id, lambda service: service.instances.pop(instance.id, None))
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        """See `Backend.watch`."""
+        loop, changed, watcher = asyncio.get_running_loop(), asyncio.Event(), object()
+        self._store.watch(watcher, key, lambda: loop.call_soon_threadsafe(changed.set))
+        try:
+            while True:
+                changed.clear()
+                yield self._store.find(key)
+                await changed.wait()
+        finally:
+            self._store.unwatch(watcher)
+
+    async def find(self, key: ServiceKey) -> Found:
+        """See `Backend.find`."""
+        return self._store.find(key)
+
+    async def changes(self, key: ServiceKey, since: int) -> Update | None:
+        """See `Backend.changes`."""
+        return self._store.changes(key, since)
+
+    async def groups(self) -> list[str]:
+        """See `Backend.groups`."""
+        return list({key.group for key in self._store.services()})
+
+    async def services(self, group: str) -> list[str]:
+        """See `Backend.services`."""
+        return [key.service for key in self._store.services() if key.group == group]
+
+    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
+        """See `Backend.patch`."""
+        if patch is None:
+            self._store.change(key, id, lambda service: service.patches.pop(id, None))
+        else:
+            self._store.change(key, id, lambda service: service.patches.update({id: patch}))
+
+    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
+        """See `Backend.configure`."""
+
+        def change(service: _Service) -> None:
+            service.settings = dict(settings)
+
+        self._store.change(key, "", change)

@@ -1,0 +1,93 @@
+"""What a server has of a registry: an instance that is registered, and can be changed and taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.core import Instance, Status
+from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
+from idlrt.registry.engine import Entry
+
+__all__ = ["Registration"]
+
+# Seconds that an answer is waited for, and that a registry gets for a goodbye.
+TIMEOUT: Final = 5.0
+GOODBYE: Final = 2.0
+
+
+class Registration:
+    """An instance that is registered, or will be as soon as the registry lets it. Made by `Registry.register`."""
+
+    def __init__(self, entry: Entry, call: Callable[..., None]) -> None:
+        self._entry = entry
+        self._call = call
+
+    def __repr__(self) -> str:
+        return f"<Registration of {self._entry.first.id} of {self._entry.first.key}>"
+
+    @property
+    def instance(self) -> Instance:
+        """What is registered."""
+        return self._entry.wanted or self._entry.first
+
+    @property
+    def error(self) -> RegistryError | None:
+        """Why it is not registered yet, or what was changed last is not known yet; `None` if there is no trouble."""
+        return self._entry.error
+
+    def wait(self, timeout: float = TIMEOUT) -> Instance:
+        """Wait until the registry has acknowledged what was said last.
+
+        Args:
+            timeout: in seconds.
+
+        Raises:
+            RegistryError: it has not in time; it will still be tried.
+        """
+        entry = self._entry
+        if not entry.is_done.wait(timeout):
+            raise entry.error or RegistryUnavailable(
+                f"{entry.first.id} of {entry.first.key} is not registered within {timeout:.3g} s; it is still tried"
+            )
+        return self.instance
+
+    def update(self, **changes: Any) -> None:
+        """Change what is registered: `weight`, `tags`, `status`, `metadata`... Not what it is found by.
+
+        Raises:
+            ConfigurationError: there is no such attribute, or it cannot be changed.
+        """
+        entry = self._entry
+        for name in changes:
+            if name in ("service", "group", "id") or name not in Instance.__struct_fields__:
+                raise ConfigurationError(f"cannot change {name!r} of an instance")
+        wanted = entry.wanted
+        if wanted is None:
+            raise ConfigurationError(f"{entry.first.id} of {entry.first.key} was deregistered")
+        changed = msgspec.structs.replace(wanted, **changes)
+        if changed != wanted:
+            entry.is_done.clear()
+            entry.wanted = changed
+            self._call(entry.changed.set)
+
+    def enable(self) -> None:
+        """Let it be called."""
+        self.update(status=Status.UP)
+
+    def disable(self) -> None:
+        """Let it not be called; it stays registered."""
+        self.update(status=Status.DISABLED)
+
+    def deregister(self, timeout: float = GOODBYE) -> None:
+        """Take it away, and wait until the registry has acknowledged that, for `timeout` seconds at most. What cannot
+        be said then is tried on, and ends with the session anyway. Allowed twice.
+        """
+        entry = self._entry
+        if entry.wanted is not None:
+            entry.is_done.clear()
+            entry.wanted = None
+            self._call(entry.changed.set)
+        entry.is_done.wait(timeout)
