@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from idlrt.server.access import allow_addresses, require_token
+from idlrt.server.access import TOKEN, allow_addresses, require_token
+from idlrt.server.routes import ServerEndpoint, ServerFilter
 from idlrt.server.server import Server
 
 if TYPE_CHECKING:
     from idlrt.server.aio import AsyncServer
     from idlrt.server.processes import ProcessServer
 
-__all__ = ["AsyncServer", "ProcessServer", "Server", "allow_addresses", "require_token"]
+__all__ = [
+    "TOKEN",
+    "AsyncServer",
+    "ProcessServer",
+    "Server",
+    "ServerEndpoint",
+    "ServerFilter",
+    "allow_addresses",
+    "require_token",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,234 @@
+"""The embedded registry as a kind of registry: `embedded://HOST[:PORT]`.
+
+Options: `timeout` seconds of the session without a heartbeat (6), `token` for a registry with a white list, `tls=true`
+with `ca`, `cert` and `key` (files) for one that speaks TLS.
+
+Services are followed by long polls over one connection: each asks what has changed since the revision that it has, and
+is answered when something has. So a change is known one way after it was made, and nothing is lost between two polls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.embedded.api import AsyncRegistryClient, Changes, NoSession, Refused
+from idlrt.embedded.server import DEFAULT_PORT
+from idlrt.embedded.values import correction_of, instance_of, patch_of, record_of
+from idlrt.errors import ApplicationError, RegistryRefused, RegistryUnavailable, RpcError
+from idlrt.registry import Found, RegistryUrl, SessionLost, Update
+from idlrt.server import TOKEN
+
+if TYPE_CHECKING:
+    from idlrt import Tls
+
+__all__ = ["EmbeddedBackend"]
+
+_POLL: Final = 20.0
+# Seconds that an answer may be late.
+_LATE: Final = 3.0
+_TIMEOUT: Final = 6.0
+
+
+class EmbeddedBackend:
+    """See the module. A `Backend`."""
+
+    is_read_only = False
+
+    def __init__(self, url: RegistryUrl) -> None:
+        url.check_options(("timeout", "token", "tls", "ca", "cert", "key"))
+        if len(url.hosts) != 1:
+            raise url.refuse("write one host: it is one process; who needs more takes zookeeper or etcd")
+        if url.path or url.user:
+            raise url.refuse("write embedded://host:port, nothing else")
+        host, port = url.hosts[0]
+        self._target = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
+        self._timeout = url.seconds("timeout", _TIMEOUT)
+        self._tls = _tls(url)
+        self._metadata = {TOKEN: token} if (token := url.options.get("token")) else {}
+        self.heartbeat = self._timeout / 3
+        self._session = 0
+        self._made: AsyncRegistryClient | None = None
+
+    @property
+    def _client(self) -> AsyncRegistryClient:
+        if self._made is None:
+            # Heartbeats go over this connection all the time: nothing is gained by asking it once more.
+            made = AsyncRegistryClient.connect(
+                self._target,
+                framing="header",
+                timeout=_LATE,
+                connect_timeout=_LATE,
+                calls_per_connection=1_000_000,
+                ping_after=None,
+                tls=self._tls,
+            )
+            self._made = made.using(metadata=self._metadata)
+        return self._made
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`."""
+        with _translated():
+            session = await self._client.begin(_who(), int(self._timeout * 1000))
+        self._session = session.id
+        self.heartbeat = session.timeout_ms / 3000
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        made, self._made = self._made, None
+        if made is not None:
+            try:
+                with _translated():
+                    await made.end(self._session)
+            finally:
+                await made.close()
+
+    async def keep(self) -> None:
+        """See `Backend.keep`."""
+        with _translated():
+            await self._client.keep(self._session)
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`."""
+        with _translated():
+            await self._client.register(self._session, record_of(instance))
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`."""
+        with _translated():
+            await self._client.deregister(self._session, instance.group, instance.service, instance.id)
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        """See `Backend.watch`."""
+        known = _Known()
+        patient = self._client.using(timeout=_POLL + _LATE)
+        while True:
+            with _translated():
+                changes = await patient.changes(key.group, key.service, known.epoch, known.revision, int(_POLL * 1000))
+            if known.take(changes):
+                yield known.found()
+
+    async def find(self, key: ServiceKey) -> Found:
+        """See `Backend.find`."""
+        known = _Known()
+        with _translated():
+            known.take(await self._client.changes(key.group, key.service, 0, 0, 0))
+        return known.found()
+
+    async def changes(self, key: ServiceKey, since: int) -> Update | None:
+        """See `Backend.changes`."""
+        with _translated():
+            # Which registry it is has to be known, for `since` to mean something.
+            now = await self._client.changes(key.group, key.service, 0, 0, 0)
+            changes = await self._client.changes(key.group, key.service, now.epoch, since, 0)
+        patches = {id: patch_of(each) for id, each in (now.corrections or {}).items()}
+        instances = [instance_of(each) for each in changes.records]
+        if changes.corrections is not None:
+            # Whoever was corrected has changed too.
+            seen = {each.id for each in instances}
+            instances += [
+                instance_of(each) for each in now.records if each.id in changes.corrections and each.id not in seen
+            ]
+        return Update(
+            revision=changes.revision,
+            is_whole=changes.is_whole,
+            instances=tuple(patches[each.id].apply(each) if each.id in patches else each for each in instances),
+            removed=tuple(changes.removed),
+            settings=now.settings or {},
+        )
+
+    async def groups(self) -> list[str]:
+        """See `Backend.groups`."""
+        with _translated():
+            return await self._client.groups()
+
+    async def services(self, group: str) -> list[str]:
+        """See `Backend.services`."""
+        with _translated():
+            return await self._client.services(group)
+
+    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
+        """See `Backend.patch`."""
+        with _translated():
+            await self._client.correct(key.group, key.service, id, correction_of(patch))
+
+    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
+        """See `Backend.configure`."""
+        with _translated():
+            await self._client.configure(key.group, key.service, dict(settings))
+
+
+class _Known:
+    """What is known of a service, put together from what has changed."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.revision = 0
+        self._instances: dict[str, Instance] = {}
+        self._patches: dict[str, Patch] = {}
+        self._settings: Mapping[str, str] = {}
+
+    def take(self, changes: Changes) -> bool:
+        """Take in what has changed; whether anything has."""
+        if (changes.epoch, changes.revision) == (self.epoch, self.revision) and not changes.is_whole:
+            return False
+        self.epoch, self.revision = changes.epoch, changes.revision
+        if changes.is_whole:
+            self._instances.clear()
+        for id in changes.removed:
+            self._instances.pop(id, None)
+        for record in changes.records:
+            self._instances[record.id] = instance_of(record)
+        if changes.corrections is not None or changes.is_whole:
+            self._patches = {id: patch_of(each) for id, each in (changes.corrections or {}).items()}
+        if changes.settings is not None or changes.is_whole:
+            self._settings = changes.settings or {}
+        return True
+
+    def found(self) -> Found:
+        """All of it."""
+        return Found(
+            instances=list(self._instances.values()),
+            patches=self._patches,
+            settings=self._settings,
+            revision=self.revision,
+        )
+
+
+@contextlib.contextmanager
+def _translated() -> Generator[None]:
+    """Errors of calls as errors of registries."""
+    try:
+        yield
+    except NoSession:
+        raise SessionLost("the registry does not know this client any more") from None
+    except Refused as error:
+        raise RegistryRefused(error.message) from None
+    except ApplicationError as error:
+        raise RegistryUnavailable(f"the registry failed: {error}") from error
+    except RpcError as error:
+        raise RegistryUnavailable(str(error)) from error
+
+
+def _who() -> str:
+    """This program, for the registry's log."""
+    return f"{socket.gethostname()} {os.getpid()} {os.path.basename(sys.argv[0] or 'python')}"
+
+
+def _tls(url: RegistryUrl) -> Tls | None:
+    from idlrt import Tls
+
+    options = url.options
+    if options.get("tls", "false") not in ("true", "false"):
+        raise url.refuse(f"tls must be true or false, not {options['tls']!r}")
+    if options.get("tls") != "true":
+        return None
+    return Tls(**{name: options[option] for name, option in _TLS.items() if option in options})
+
+
+_TLS: Final = {"authorities": "ca", "certificate": "cert", "key": "key"}

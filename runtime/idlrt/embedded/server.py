@@ -1,0 +1,299 @@
+"""The embedded registry's server: the service of `registry.idl`, on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from idlrt.core import ServiceKey
+from idlrt.embedded.access import Access
+from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused, Session, registry
+from idlrt.embedded.state import Limits, Operation, State
+from idlrt.embedded.storage import Storage, new_state
+from idlrt.embedded.values import instance_of, patch_of
+from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
+from idlrt.registry.thread import LoopThread
+from idlrt.server import AsyncServer
+
+if TYPE_CHECKING:
+    from idlrt import Tls
+
+__all__ = ["DEFAULT_PORT", "RegistryServer"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("idlrt.registry")
+
+DEFAULT_PORT: Final = 7400
+
+_LONGEST_WAIT: Final = 60.0
+_TICK: Final = 0.25
+
+
+class _Handler:
+    """The service. See `registry.idl`."""
+
+    def __init__(self, state: State, storage: Storage) -> None:
+        self._state = state
+        self._storage = storage
+        self._waiting: set[Callable[[], object]] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Let those who wait go."""
+        self._is_stopping = True
+        for tell in list(self._waiting):
+            tell()
+
+    async def begin(self, client: str, timeout_ms: int) -> Session:
+        lease = self._state.begin(client, timeout_ms / 1000)
+        await self._stored(self._storage.keep_session(lease))
+        return Session(id=lease.id, timeout_ms=int(lease.timeout * 1000))
+
+    async def keep(self, session: int) -> None:
+        self._state.keep(session)
+
+    async def end(self, session: int) -> None:
+        await self._end(session)
+
+    async def register(self, session: int, record: Record) -> int:
+        _check(lambda: instance_of(record))
+        operation = self._state.prepare_record(session, record)
+        await self._change(operation)
+        if session not in self._state.leases:
+            # It has ended meanwhile, and did not know of this.
+            await self._change(self._state.removal(operation.key, record.id, session))
+            raise NoSession
+        return operation.revision
+
+    async def deregister(self, session: int, group: str, service: str, id: str) -> None:
+        operation = self._state.prepare_removal(session, group, service, id)
+        if operation is not None:
+            await self._change(operation)
+
+    async def changes(self, group: str, service: str, epoch: int, since: int, wait_ms: int) -> Changes:
+        key = _check(lambda: ServiceKey(service, group))
+        if wait_ms > 0 and not self._state.is_news(key, epoch, since):
+            await self._news(key, min(wait_ms / 1000, _LONGEST_WAIT))
+        return self._state.changes(key, epoch, since)
+
+    async def _news(self, key: ServiceKey, seconds: float) -> None:
+        """Wait until a service changes, for so long at most."""
+        loop = asyncio.get_running_loop()
+        changed: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not changed.done():
+                changed.set_result(None)
+
+        forget = self._state.wait(key, tell)
+        timer = loop.call_later(seconds, tell)
+        if self._is_stopping:
+            tell()
+        self._waiting.add(tell)
+        try:
+            await changed
+        finally:
+            timer.cancel()
+            forget()
+            self._waiting.discard(tell)
+
+    async def groups(self) -> list[str]:
+        return self._state.groups()
+
+    async def services(self, group: str) -> list[str]:
+        return self._state.services(group)
+
+    async def correct(self, group: str, service: str, id: str, correction: Correction) -> None:
+        _check(lambda: patch_of(correction))
+        await self._change(self._state.prepare_correction(group, service, id, correction))
+
+    async def configure(self, group: str, service: str, settings: dict[str, str]) -> None:
+        await self._change(self._state.prepare_settings(group, service, settings))
+
+    async def _change(self, operation: Operation) -> None:
+        """Make a change, and tell those who wait for it."""
+        await self._stored(self._storage.keep(operation, lambda: self._apply([operation])))
+
+    async def _end(self, session: int) -> None:
+        lease = self._state.leases.get(session)
+        if lease is None:
+            return
+        operations = self._state.end(session)
+        try:
+            await self._stored(self._storage.drop_session(session, operations, lambda: self._apply(operations)))
+        except ApplicationError:
+            self._state.revive(lease)
+            raise
+
+    def _apply(self, operations: list[Operation]) -> None:
+        for operation in operations:
+            for tell in self._state.apply(operation):
+                tell()
+
+    async def _stored(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except sqlite3.Error as error:
+            raise ApplicationError(f"the registry cannot write: {error}") from None
+
+    async def expire(self) -> None:
+        """End the sessions whose time is over, for ever."""
+        while True:
+            await asyncio.sleep(_TICK)
+            for session in self._state.expire():
+                lease = self._state.leases[session]
+                _log.info(
+                    "no heartbeat of %s within %.3g s; removing %d instances",
+                    lease.client,
+                    lease.timeout,
+                    len(lease.owned),
+                )
+                with contextlib.suppress(ApplicationError):  # tried again; it has been logged
+                    await self._end(session)
+
+
+def _check(make: Callable[[], T]) -> T:
+    """What `make` makes. Raises `Refused` if it cannot be."""
+    try:
+        return make()
+    except (ConfigurationError, RegistryRefused) as error:
+        raise Refused(message=str(error)) from None
+
+
+class RegistryServer:
+    """The embedded registry, as a part of a program. Use it in a `with`, or call `start` and `stop`.
+
+    Args:
+        address: where it listens; see `Server`. Without a white list do not let it listen on networks that others use.
+        data: the file that survives a restart; `None`: nothing does.
+        access: who may do what.
+        limits: how much it takes.
+        tls: as for `Server`.
+
+    Raises:
+        ConfigurationError: one of them makes no sense.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:0",
+        *,
+        data: str | Path | None = None,
+        access: Access | None = None,
+        limits: Limits | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._address = address
+        self._data = Path(data) if data is not None else None
+        self._filter = (access if access is not None else Access()).filter()
+        self._limits = limits if limits is not None else Limits()
+        self._tls = tls
+        self._thread: LoopThread | None = None
+        self._server: AsyncServer | None = None
+        self._handler: _Handler | None = None
+        self._storage: Storage | None = None
+        self._expiring: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, once it does."""
+        if self._server is None:
+            raise ConfigurationError("the registry has no address yet: start it, or use it in a `with`")
+        return self._server.address
+
+    @property
+    def url(self) -> str:
+        """Its URL, for `Registry.connect` and `Server(registry=...)`."""
+        return "embedded://" + self.address.removeprefix("tcp://")
+
+    async def open(self) -> None:
+        """Serve on this event loop.
+
+        Raises:
+            ConfigurationError: the file or the address cannot be had.
+        """
+        storage = Storage(self._data)
+        try:
+            state = new_state(storage, self._limits, time.monotonic)
+            self._handler = _Handler(state, storage)
+            self._server = AsyncServer(
+                registry(self._handler),
+                self._address,
+                filters=[self._filter],
+                max_in_flight=1_000_000,
+                max_in_flight_per_connection=100_000,
+                timeout=_LONGEST_WAIT * 2,
+                tls=self._tls,
+            )
+            await self._server.start()
+        except BaseException:
+            await storage.close()
+            raise
+        self._storage = storage
+        self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
+
+    async def close(self) -> None:
+        """Stop serving. What was registered is there again when it is started with the same file."""
+        if self._server is None or self._handler is None or self._storage is None:
+            return
+        server, self._server = self._server, None
+        if self._expiring is not None:
+            self._expiring.cancel()
+        self._handler.stop()
+        await server.stop()
+        await self._storage.close()
+
+    async def serve(self) -> None:
+        """Serve until cancelled, or, on the main thread, until Ctrl+C or SIGTERM."""
+        await self.open()
+        assert self._server is not None
+        server = self._server
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, stop.set)
+        _log.info("the registry is at %s", server.address)
+        try:
+            await stop.wait()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                    loop.remove_signal_handler(number)
+            await self.close()
+
+    def start(self) -> Self:
+        """Serve on a thread of its own until `stop` is called. Raises as `open` does."""
+        if self._thread is None:
+            thread = LoopThread("idlrt registry server")
+            try:
+                thread.run(self.open()).result()
+            except BaseException:
+                thread.stop()
+                raise
+            self._thread = thread
+        return self
+
+    def stop(self) -> None:
+        """Undo `start`. Allowed twice."""
+        if self._thread is not None:
+            self._thread.run(self.close()).result()
+            self._thread.stop()
+            self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,221 @@
+"""The file behind the embedded registry: SQLite, so that a restart loses nothing that was acknowledged.
+
+Changes come from the event loop and are written on one thread, many of them in one transaction: what has come while the
+last one was written is the next. With `synchronous=FULL` each is on disk before it is acknowledged, at the price of one
+sync for all that came together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.core import ServiceKey
+from idlrt.door import decode, encode
+from idlrt.embedded.api import Correction, Record
+from idlrt.embedded.state import Lease, Limits, Operation, State
+from idlrt.errors import ConfigurationError
+
+__all__ = ["Storage"]
+
+_log = logging.getLogger("idlrt.registry")
+
+_FORMAT: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS registry (format INTEGER NOT NULL, epoch INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS session (id INTEGER PRIMARY KEY, client TEXT NOT NULL, timeout REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS service (
+    grp TEXT NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL, settings BLOB,
+    PRIMARY KEY (grp, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record (
+    grp TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, session INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (grp, name, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS correction (
+    grp TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (grp, name, id)) WITHOUT ROWID;
+"""
+
+Statement = tuple[str, tuple[Any, ...]]
+_Write = tuple[list[Statement], Callable[[], object], "asyncio.Future[None]"]
+
+
+class Storage:
+    """The file.
+
+    Args:
+        path: of the file; `None`: nothing is kept.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="idlrt registry file")
+        self._pending: list[_Write] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._database = self._writer.submit(self._open).result()
+        self.epoch: int = self._read("SELECT epoch FROM registry")[0][0]
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path or ":memory:", isolation_level=None, timeout=1.0)
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+            # Two registries at one file would each undo what the other writes.
+            database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            database.executescript(_SCHEMA)
+            rows = database.execute("SELECT format FROM registry").fetchall()
+            if not rows:
+                database.execute("INSERT INTO registry VALUES (?, ?)", (_FORMAT, secrets.randbits(62) + 1))
+            elif rows[0][0] != _FORMAT:
+                raise ConfigurationError(f"{self._path} has the format {rows[0][0]}; this program knows {_FORMAT}")
+        except (sqlite3.Error, OSError) as error:
+            hint = "; does another registry use it?" if "locked" in str(error) else ""
+            raise ConfigurationError(f"cannot use {self._path} for a registry: {error}{hint}") from error
+        return database
+
+    def _read(self, query: str) -> list[Any]:
+        return self._writer.submit(lambda: self._database.execute(query).fetchall()).result()
+
+    def load(self, state: State) -> None:
+        """Put into `state` what was kept. Every session gets its whole time again: nobody could send heartbeats."""
+        for id, client, timeout in self._read("SELECT id, client, timeout FROM session"):
+            state.begin(client, timeout, id)
+        services = self._read("SELECT grp, name, revision, settings FROM service")
+        for group, name, id, session, data in self._read("SELECT grp, name, id, session, data FROM record"):
+            if session in state.leases:
+                record = decode(Record, data)
+                state.apply(Operation(revision=1, key=ServiceKey(name, group), id=id, record=record, session=session))
+        for group, name, id, data in self._read("SELECT grp, name, id, data FROM correction"):
+            correction = decode(Correction, data)
+            state.apply(Operation(revision=1, key=ServiceKey(name, group), id=id, correction=correction))
+        for group, name, revision, settings in services:
+            key = ServiceKey(name, group)
+            if settings is not None:
+                decoded = msgspec.json.decode(settings, type=dict[str, str])
+                state.apply(Operation(revision=1, key=key, settings=decoded))
+            state.restore(key, revision)
+        if services:
+            _log.info("%s has %d services with %d instances", self._path, len(services), state.instances)
+
+    @property
+    def revision(self) -> int:
+        """The last one that was used."""
+        return int(self._read("SELECT coalesce(max(revision), 0) FROM service")[0][0])
+
+    async def keep_session(self, lease: Lease) -> None:
+        """Keep a session."""
+        await self._write([("INSERT INTO session VALUES (?, ?, ?)", (lease.id, lease.client, lease.timeout))], _nothing)
+
+    async def drop_session(self, session: int, operations: list[Operation], then: Callable[[], object]) -> None:
+        """Forget a session, and make the changes that come with it. See `keep`."""
+        statements: list[Statement] = [("DELETE FROM session WHERE id = ?", (session,))]
+        for operation in operations:
+            statements += _statements(operation)
+        await self._write(statements, then)
+
+    async def keep(self, operation: Operation, then: Callable[[], object]) -> None:
+        """Make a change. It is on disk when this returns.
+
+        Args:
+            then: is called when it is on disk, in the order of the changes, also if nobody waits for it any more.
+        """
+        await self._write(_statements(operation), then)
+
+    async def _write(self, statements: list[Statement], then: Callable[[], object]) -> None:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((statements, then, written))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_pending())
+        await asyncio.shield(written)
+
+    async def _write_pending(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            batch, self._pending = self._pending, []
+            error: Exception | None = None
+            try:
+                await loop.run_in_executor(self._writer, self._transact, [each for each, _, _ in batch])
+            except sqlite3.Error as failed:
+                _log.error("cannot write to %s: %s", self._path, failed)
+                error = failed
+            for _, then, written in batch:
+                if error is None:
+                    then()
+                    written.set_result(None)
+                else:
+                    written.set_exception(error)
+                    written.exception()  # whoever waited may have gone
+
+    def _transact(self, batch: list[list[Statement]]) -> None:
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for statements in batch:
+                for statement, values in statements:
+                    database.execute(statement, values)
+            database.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("ROLLBACK")
+            raise
+
+    async def close(self) -> None:
+        """Write what is pending, and close the file."""
+        if self._writing is not None:
+            await self._writing
+        self._writer.submit(self._database.close).result()
+        self._writer.shutdown()
+
+
+def _nothing() -> None:
+    pass
+
+
+_SET_SETTINGS: Final = """
+INSERT INTO service VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET revision = excluded.revision, settings = excluded.settings"""
+_SET_REVISION: Final = """
+INSERT INTO service VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET revision = excluded.revision"""
+_SET_CORRECTION: Final = "INSERT OR REPLACE INTO correction VALUES (?, ?, ?, ?)"
+_DROP_CORRECTION: Final = "DELETE FROM correction WHERE grp = ? AND name = ? AND id = ?"
+_SET_RECORD: Final = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)"
+_DROP_RECORD: Final = "DELETE FROM record WHERE grp = ? AND name = ? AND id = ? AND session = ?"
+
+
+def _statements(operation: Operation) -> list[Statement]:
+    """A change as SQL."""
+    service = operation.key.group, operation.key.service
+    instance = *service, operation.id
+    if operation.settings is not None:
+        return [(_SET_SETTINGS, (*service, operation.revision, msgspec.json.encode(operation.settings)))]
+    made: list[Statement] = [(_SET_REVISION, (*service, operation.revision))]
+    if operation.correction is not None:
+        if operation.correction == Correction():
+            made.append((_DROP_CORRECTION, instance))
+        else:
+            made.append((_SET_CORRECTION, (*instance, encode(operation.correction))))
+    elif operation.record is not None:
+        made.append((_SET_RECORD, (*instance, operation.session, encode(operation.record))))
+    else:
+        made.append((_DROP_RECORD, (*instance, operation.session)))
+    return made
+
+
+def new_state(storage: Storage, limits: Limits, now: Callable[[], float]) -> State:
+    """The state that a file has kept."""
+    state = State(limits, now, epoch=storage.epoch, revision=storage.revision)
+    storage.load(state)
+    return state

@@ -1,0 +1,93 @@
+"""Instances as they travel: `Record` and `Correction` of the IDL, `Instance` and `Patch` of the runtime."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from idlrt.core import Instance, Patch, Status
+from idlrt.embedded.api import Correction, Record, State
+from idlrt.errors import ConfigurationError, RegistryRefused
+
+__all__ = ["correction_of", "instance_of", "patch_of", "record_of"]
+
+_STATES: Final = {Status.UP: State.UP, Status.DRAINING: State.DRAINING, Status.DISABLED: State.DISABLED}
+_STATUSES: Final = {state: status for status, state in _STATES.items()}
+_USUAL: Final = Instance(service="usual", host="usual", port=1)
+
+
+def record_of(instance: Instance) -> Record:
+    """What is sent of an instance: what is usual is left out."""
+    return Record(
+        service=instance.service,
+        group=instance.group,
+        id=instance.id,
+        host=instance.host,
+        port=instance.port,
+        protocols=list(instance.protocols) if instance.protocols != _USUAL.protocols else None,
+        version=instance.version or None,
+        weight=instance.weight if instance.weight != _USUAL.weight else None,
+        zone=instance.zone or None,
+        tags=dict(instance.tags) or None,
+        timeout=instance.timeout,
+        retries=instance.retries,
+        routing=dict(instance.routing) or None,
+        started_at=instance.started_at or None,
+        state=_STATES[instance.status] if instance.status is not Status.UP else None,
+        metadata=dict(instance.metadata) or None,
+    )
+
+
+def instance_of(record: Record) -> Instance:
+    """The instance in a record.
+
+    Raises:
+        RegistryRefused: it cannot be one.
+    """
+    try:
+        return Instance(
+            service=record.service,
+            group=record.group,
+            id=record.id,
+            host=record.host,
+            port=record.port,
+            protocols=tuple(record.protocols) if record.protocols is not None else _USUAL.protocols,
+            version=record.version or "",
+            weight=record.weight if record.weight is not None else _USUAL.weight,
+            zone=record.zone or "",
+            tags=record.tags or {},
+            timeout=record.timeout,
+            retries=record.retries,
+            routing=record.routing or {},
+            started_at=record.started_at or 0.0,
+            status=_STATUSES.get(record.state, Status.DISABLED) if record.state is not None else Status.UP,
+            metadata=record.metadata or {},
+        )
+    except ConfigurationError as error:
+        raise RegistryRefused(str(error)) from None
+
+
+def correction_of(patch: Patch | None) -> Correction:
+    """What is sent of what an operator said; empty for nothing."""
+    if patch is None:
+        return Correction()
+    return Correction(
+        weight=patch.weight,
+        state=_STATES[patch.status] if patch.status is not None else None,
+        tags=dict(patch.tags) or None,
+    )
+
+
+def patch_of(correction: Correction) -> Patch:
+    """What an operator said.
+
+    Raises:
+        RegistryRefused: it makes no sense.
+    """
+    try:
+        return Patch(
+            weight=correction.weight,
+            status=_STATUSES.get(correction.state) if correction.state is not None else None,
+            tags=correction.tags or {},
+        )
+    except ConfigurationError as error:
+        raise RegistryRefused(str(error)) from None
