@@ -13,6 +13,9 @@ from idlc.source import Span
 __all__: list[str] = []
 
 
+_YES_OR_NO = ("1", "true", "0", "false")
+
+
 def _functions(program: Program) -> Iterator[Function]:
     for service in program.services:
         yield from service.functions
@@ -93,6 +96,19 @@ def oneway_throws(program: Program) -> Iterator[Finding]:
                 Span(program.source, first.start, last.end),
                 help="remove `throws`, or remove `oneway`",
             )
+
+
+@check("function.idempotent", "error")
+def idempotence_is_yes_or_no(program: Program) -> Iterator[Finding]:
+    """Whether a call may be made twice must not depend on how a typing mistake is read."""
+    for function in _functions(program):
+        for annotation in function.node.annotations:
+            if annotation.name.text == "idempotent" and (annotation.value or "1").lower() not in _YES_OR_NO:
+                yield Finding(
+                    f"`idempotent` of `{function.name}` cannot be {annotation.value!r}",
+                    program.document.span(annotation),
+                    help='write `(idempotent = "true")` or `(idempotent = "false")`',
+                )
 
 
 @check("function.async", "warning")

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PURPOSES", "examine"]
 
-PURPOSES = {"testing": "hypothesis strategies of generated classes: idlrt.testing.strategies"}
+PURPOSES = {
+    "dns": "registries at dns://: hosts and SRV records",
+    "etcd": "registries at etcd://",
+    "testing": "hypothesis strategies of generated classes: idlrt.testing.strategies",
+    "zookeeper": "registries at zookeeper://, with Motan's and Dubbo's layouts",
+}
 """What each extra is for."""
 
 _COMPILERS = ("cc", "gcc", "clang")

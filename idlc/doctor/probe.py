@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["GROUPS", "ask"]
 
-GROUPS = ("idlc.targets", "idlc.checks", "idlrt.wire_protocols", "idlrt.framings")
+GROUPS = ("idlc.targets", "idlc.checks", "idlrt.wire_protocols", "idlrt.framings", "idlrt.registries")
 """The entry-point groups of the compiler and of the runtime."""
 
 _SECONDS = 60.0

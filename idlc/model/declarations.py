@@ -201,6 +201,12 @@ class Function(Declaration, eq=False, kw_only=True):
     arguments: list[Field] = []
     throws: list[Field] = []
 
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether an annotation `idempotent` says that doing it twice is the same as doing it once."""
+        values = self.annotations.get("idempotent")
+        return values is not None and values[-1].lower() in ("1", "true")
+
 
 class Service(Declaration, eq=False, kw_only=True):
     """`service Name extends Base { ... }`; functions in the order of the IDL, without inherited ones."""

@@ -188,6 +188,8 @@ def _method_view(
         items.append(Pair("throws=", display("()", *throws)))
     if function.is_oneway:
         items.append("oneway=True")
+    if function.is_idempotent:
+        items.append("idempotent=True")
     if name != function.name:
         items.append(f"name={quoted(function.name)}")
     return MethodView(
@@ -219,6 +221,8 @@ def _sections(function: Function, context: Context) -> list[str]:
         sections.append("\n".join(["Raises:", *raised]))
     if function.is_oneway:
         sections.append("Oneway: nothing comes back, not even an error.")
+    if function.is_idempotent:
+        sections.append("Idempotent: it may be tried again when it is not known whether it was done.")
     return sections
 
 

@@ -29,10 +29,15 @@ class Method(Generic[P, R]):
         result: its result type, `VOID` for none.
         throws: the exceptions that the IDL declares for it.
         is_oneway: nothing comes back, not even an error.
+        is_idempotent: whether doing it twice is the same as doing it once, so that it may be tried again although it may
+            have been done.
         service: name of the service that declares it; set when the service is described.
     """
 
-    __slots__ = ("arguments", "attribute", "codecs", "defaults", "is_oneway", "name", "result", "service", "throws")
+    __slots__ = (
+        "arguments", "attribute", "codecs", "defaults", "is_idempotent", "is_oneway", "name", "result", "service",
+        "throws",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Method(Generic[P, R]):
         result: Type[R],
         throws: tuple[Field[Any], ...] = (),
         is_oneway: bool = False,
+        is_idempotent: bool = False,
         attribute: str | None = None,
         defaults: tuple[Any, ...] = (),
     ) -> None:
@@ -51,6 +57,7 @@ class Method(Generic[P, R]):
         self.result = result
         self.throws = throws
         self.is_oneway = is_oneway
+        self.is_idempotent = is_idempotent
         self.service = ""
         self.codecs: dict[Any, Any] = {}
 
@@ -70,6 +77,7 @@ def method(
     result: Type[R],
     throws: tuple[Field[Any], ...] = (),
     oneway: bool = False,
+    idempotent: bool = False,
     name: str | None = None,
 ) -> Method[P, R]:
     """Describe a function of a service.
@@ -86,6 +94,7 @@ def method(
         result=result,
         throws=throws,
         is_oneway=oneway,
+        is_idempotent=idempotent,
         attribute=attribute,
         defaults=function.__defaults__ or (),
     )

@@ -49,6 +49,7 @@ CASES: list[tuple[str, Severity, str]] = [
     ("function.argument.default", "warning", "service S { void f(1: i32 a = 1) }"),
     ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a) }"),
     ("function.async", "warning", "service S { async void f() }"),
+    ("function.idempotent", "error", 'service S { void f() (idempotent = "maybe") }'),
     ("function.duplicate", "error", "service S { void f() void f() }"),
     ("function.inherited", "error", "service A { void f() } service B extends A {} service C extends B { i32 f() }"),
     ("function.inherited", "error", 'include "shared.thrift" service S extends shared.Base { void f() }'),

@@ -155,6 +155,8 @@ class NoSession(rpc.DeclaredError):
 
 
 class Registry(Protocol):
+    """Sessions, what is registered in them, and what others are told of it."""
+
     def begin(self, client: str, timeout_ms: int) -> Session:
         """Begin a session. What is registered in it lives as long as it does.
 
@@ -246,6 +248,8 @@ class Registry(Protocol):
 
 
 class AsyncRegistry(Protocol):
+    """Sessions, what is registered in them, and what others are told of it."""
+
     async def begin(self, client: str, timeout_ms: int) -> Session:
         """Begin a session. What is registered in it lives as long as it does.
 

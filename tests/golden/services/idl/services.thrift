@@ -13,7 +13,7 @@ service UserService extends base.Base {
   map<string, list<User>> group_by_a_property_of_the_users(1: map<i64, User> users, 2: set<string> properties_to_group_by),
   void save(1: User user) throws (1: Busy b),
   oneway void touch(1: i64 id),
-  bool exists(1: i64 id),
+  bool exists(1: i64 id) (idempotent = "true"),
   User old(1: i64 id) (deprecated = "use get"),
   void close(),
   void import(1: string from, 2: string self),

@@ -102,7 +102,12 @@ class UserService(_base_.Base, Protocol):
         """
         ...
 
-    def exists(self, id: int) -> bool: ...
+    def exists(self, id: int) -> bool:
+        """`exists` of `UserService`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+        """
+        ...
 
     def old(self, id: int) -> User: ...
 
@@ -153,7 +158,12 @@ class AsyncUserService(_base_.AsyncBase, Protocol):
         """
         ...
 
-    async def exists(self, id: int) -> bool: ...
+    async def exists(self, id: int) -> bool:
+        """`exists` of `UserService`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+        """
+        ...
 
     async def old(self, id: int) -> User: ...
 
@@ -195,7 +205,7 @@ _USER_SERVICE_TOUCH: Final = rpc.method(
     UserService.touch, rpc.required(1, "id", rpc.I64), result=rpc.VOID, oneway=True
 )
 _USER_SERVICE_EXISTS: Final = rpc.method(
-    UserService.exists, rpc.required(1, "id", rpc.I64), result=rpc.BOOL
+    UserService.exists, rpc.required(1, "id", rpc.I64), result=rpc.BOOL, idempotent=True
 )
 _USER_SERVICE_OLD: Final = rpc.method(
     UserService.old, rpc.required(1, "id", rpc.I64), result=rpc.struct(User)
@@ -276,6 +286,10 @@ class UserServiceClient(_base_.BaseClient):
         return self._call(_USER_SERVICE_TOUCH, id)
 
     def exists(self, id: int) -> bool:
+        """`exists` of `UserService`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+        """
         return self._call(_USER_SERVICE_EXISTS, id)
 
     @rpc.deprecated("use get")
@@ -340,6 +354,10 @@ class AsyncUserServiceClient(_base_.AsyncBaseClient):
         return await self._call(_USER_SERVICE_TOUCH, id)
 
     async def exists(self, id: int) -> bool:
+        """`exists` of `UserService`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+        """
         return await self._call(_USER_SERVICE_EXISTS, id)
 
     @rpc.deprecated("use get")
