@@ -89,6 +89,8 @@ SOCKETS_ALLOWED = {
 ASYNCIO_USERS = {
     "idlrt.client.aio",
     "idlrt.client.aio_link",
+    "idlrt.client.connecting",
+    "idlrt.client.watch",
     "idlrt.core.driver",
     "idlrt.embedded",
     "idlrt.net",

@@ -56,7 +56,7 @@ class MultiplexedSender:
         self._max = max_connections
         self._most = calls_per_connection
         self._ping_after = ping_after
-        self._is_closed = False
+        self._is_closed = self._is_retired = False
         self._backoff = Backoff()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
@@ -207,6 +207,8 @@ class MultiplexedSender:
             link.idle_since = link.loop.time()
         if self._waiting:
             self._wake()
+        elif self._is_retired:
+            self._close_idle()
 
     def _wake(self, count: int = 1) -> None:
         """Let the first of those who wait look again."""
@@ -215,6 +217,21 @@ class MultiplexedSender:
             if not waiter.done():
                 waiter.set_result(None)
                 count -= 1
+
+    def found_again(self) -> None:
+        """See `AsyncSender.found_again`."""
+        self._backoff.succeeded()
+
+    def retire(self) -> None:
+        """See `AsyncSender.retire`."""
+        self._is_closed = self._is_retired = True
+        self._wake(len(self._waiting))
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        for link in self._links:
+            if not link.claimed:
+                link.abandon()
 
     async def close(self) -> None:
         """See `AsyncSender.close`."""

@@ -223,6 +223,11 @@ class Link:
                     answer.set_exception(lost(call, error))
         self._answers.clear()
 
+    def abandon(self) -> None:
+        """Close the connection when no call is left on it."""
+        self.is_stuck = True
+        self._close_if_done()
+
     async def close(self) -> None:
         """Close the connection."""
         if self._transport is None:

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
 from idlrt.client.assemble import assemble
+from idlrt.client.connecting import Settings, async_sender, blocking_sender, check_seconds
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.core import AsyncioDriver, BlockingDriver, Call, Deadline, Driver, Endpoint, Filter, current_call, drive
 from idlrt.errors import ConfigurationError, DeadlineExceeded
-from idlrt.net.address import Address
 from idlrt.spec import Method, Service
-from idlrt.wire.dialect import client_dialect
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -41,10 +38,13 @@ class CallOptions(TypedDict, total=False):
             the call that it handles.
         metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
             framings with a header carry it (`framing="header"`); others leave it out.
+        retries: how often another instance is tried, for services that are found by name: if no server has worked on
+            the call, or the method is idempotent. Usually twice; 0: never.
     """
 
     timeout: float
     metadata: Mapping[str, str]
+    retries: int
 
 
 class _ClientBase:
@@ -127,7 +127,7 @@ class Client(_ClientBase):
         *,
         timeout: float = 5.0,
         connect_timeout: float = 3.0,
-        framing: str = "framed",
+        framing: str | None = None,
         protocol: str = "binary",
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
@@ -135,16 +135,19 @@ class Client(_ClientBase):
         max_connections: int = 16,
         calls_per_connection: int = 1,
         ping_after: float | None = 10.0,
+        heartbeat: float | None = 1.0,
         tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
 
         Args:
-            target: `tcp://host:port`, `host:port` or `unix:/path`.
+            target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
+                `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
-                compresses): what the server understands. Servers of this package understand all.
+                compresses): what the server understands. Servers of this package understand all. `None`: what the
+                registry says of an instance, preferably `header`; `framed` for a server at an address.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
@@ -155,47 +158,28 @@ class Client(_ClientBase):
                 share connections, which suits servers that answer in any order (`framing="header"` of this package).
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
                 whether it is still there; another one is made if it does not say so within a second. `None`: never.
+            heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
+                ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        from idlrt.client.blocking import PooledSender
-        from idlrt.client.opening import Opening
-        from idlrt.net.blocking import BlockingSocket, BlockingTransport
-
-        address = Address.parse(target)
-        _check_pool(max_connections, calls_per_connection)
-        _check_seconds("connect_timeout", connect_timeout)
-        opened: Callable[[float], BlockingTransport]
-        if tls is None:
-            opened = partial(BlockingSocket.connect, address)
-        else:
-            from idlrt.net.blocking_tls import BlockingTlsSocket
-            from idlrt.net.tls_context import TlsContext
-
-            opened = partial(BlockingTlsSocket.connect, address, tls=TlsContext(tls, is_server=False))
-        opening = Opening(
-            open=opened,
-            dialect=client_dialect(framing, protocol, limits),
-            service=service_name(cls, multiplexed),
+        settings = Settings(
             connect_timeout=connect_timeout,
+            framing=framing,
+            protocol=protocol,
+            service=service_name(cls, multiplexed),
+            limits=limits,
+            max_connections=max_connections,
+            calls_per_connection=calls_per_connection,
+            ping_after=ping_after,
+            heartbeat=heartbeat,
+            tls=tls,
         )
-        sender: BlockingSender
-        idle = _idle_seconds(ping_after)
-        if calls_per_connection == 1:
-            sender = PooledSender(opening, max_connections=max_connections, ping_after=idle)
-        else:
-            from idlrt.client.shared import SharedSender
-
-            sender = SharedSender(
-                opening,
-                max_connections=max_connections,
-                calls_per_connection=calls_per_connection,
-                ping_after=idle,
-            )
-        return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
+        sender, name = blocking_sender(target, cls.__thrift_service__.name, settings)
+        return cls(sender, target=name, options={"timeout": timeout}, filters=filters)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = drive(self._start(method, args, kwargs))
@@ -239,7 +223,7 @@ class AsyncClient(_ClientBase):
         *,
         timeout: float = 5.0,
         connect_timeout: float = 3.0,
-        framing: str = "framed",
+        framing: str | None = None,
         protocol: str = "binary",
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
@@ -247,16 +231,19 @@ class AsyncClient(_ClientBase):
         max_connections: int = 1,
         calls_per_connection: int = 4096,
         ping_after: float | None = 10.0,
+        heartbeat: float | None = 1.0,
         tls: Tls | None = None,
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by calls that find no room.
 
         Args:
-            target: `tcp://host:port`, `host:port` or `unix:/path`.
+            target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
+                `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
             timeout: seconds that a call may take as a whole.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
-                compresses): what the server understands. Servers of this package understand all.
+                compresses): what the server understands. Servers of this package understand all. `None`: what the
+                registry says of an instance, preferably `header`; `framed` for a server at an address.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
@@ -269,39 +256,28 @@ class AsyncClient(_ClientBase):
                 `max_connections`.
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
                 whether it is still there; another one is made if it does not say so within a second. `None`: never.
+            heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
+                ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        from idlrt.client.aio import Lost, MultiplexedSender, Received
-        from idlrt.net import aio
-
-        address = Address.parse(target)
-        _check_pool(max_connections, calls_per_connection)
-        _check_seconds("connect_timeout", connect_timeout)
-
-        context = None
-        if tls is not None:
-            from idlrt.net.tls_context import TlsContext
-
-            context = TlsContext(tls, is_server=False)
-
-        async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
-            return await aio.connect(address, received, lost, context)
-
-        spoken, service = client_dialect(framing, protocol, limits), service_name(cls, multiplexed)
-        sender = MultiplexedSender(
-            open,
-            spoken,
-            service,
+        settings = Settings(
             connect_timeout=connect_timeout,
+            framing=framing,
+            protocol=protocol,
+            service=service_name(cls, multiplexed),
+            limits=limits,
             max_connections=max_connections,
             calls_per_connection=calls_per_connection,
-            ping_after=_idle_seconds(ping_after),
+            ping_after=ping_after,
+            heartbeat=heartbeat,
+            tls=tls,
         )
-        return cls(sender, target=str(address), options={"timeout": timeout}, filters=filters)
+        sender, name = async_sender(target, cls.__thrift_service__.name, settings)
+        return cls(sender, target=name, options={"timeout": timeout}, filters=filters)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = await self._start(method, args, kwargs)
@@ -328,27 +304,13 @@ def _check_options(options: CallOptions) -> None:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
     if "timeout" in options:
-        _check_seconds("timeout", options["timeout"])
+        check_seconds("timeout", options["timeout"])
     if "metadata" in options:
         _check_metadata(options["metadata"])
-
-
-def _check_seconds(name: str, seconds: object) -> None:
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
-
-
-def _check_pool(max_connections: object, calls_per_connection: object) -> None:
-    for name, value in (("max_connections", max_connections), ("calls_per_connection", calls_per_connection)):
-        if not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
-
-
-def _idle_seconds(ping_after: float | None) -> float:
-    if ping_after is None:
-        return math.inf
-    _check_seconds("ping_after", ping_after)
-    return ping_after
+    if "retries" in options:
+        retries = cast("object", options["retries"])
+        if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:
+            raise ConfigurationError(f"retries must be a number from 0 to 100, not {retries!r}")
 
 
 def _check_metadata(metadata: object) -> None:

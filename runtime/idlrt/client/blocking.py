@@ -191,6 +191,10 @@ class PooledSender:
             if self._queue:
                 self._freed.notify()
 
+    def found_again(self) -> None:
+        """See `BlockingSender.found_again`."""
+        self._opening.backoff.succeeded()
+
     def close(self) -> None:
         """See `BlockingSender.close`."""
         with self._lock:

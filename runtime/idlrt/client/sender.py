@@ -50,6 +50,12 @@ class BlockingSender(Protocol):
         """
         ...
 
+    def found_again(self) -> None:
+        """The server can be reached, as somebody else has seen: the next call tries to connect, whatever happened
+        before.
+        """
+        ...
+
     def close(self) -> None:
         """Close connections. Calls under way end first; new ones are refused."""
         ...
@@ -60,6 +66,14 @@ class AsyncSender(Protocol):
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
+        ...
+
+    def found_again(self) -> None:
+        """See `BlockingSender.found_again`."""
+        ...
+
+    def retire(self) -> None:
+        """Close connections when the calls under way have ended; new ones are refused."""
         ...
 
     async def close(self) -> None:

@@ -353,6 +353,10 @@ class SharedSender:
                 self._drop(link)
             self._changed.notify()
 
+    def found_again(self) -> None:
+        """See `BlockingSender.found_again`."""
+        self._opening.backoff.succeeded()
+
     def close(self) -> None:
         """See `BlockingSender.close`."""
         with self._changed:

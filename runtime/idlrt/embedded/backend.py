@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
+import platform
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Final
@@ -217,7 +217,7 @@ def _translated() -> Generator[None]:
 
 def _who() -> str:
     """This program, for the registry's log."""
-    return f"{socket.gethostname()} {os.getpid()} {os.path.basename(sys.argv[0] or 'python')}"
+    return f"{platform.node()} {os.getpid()} {os.path.basename(sys.argv[0] or 'python')}"
 
 
 def _tls(url: RegistryUrl) -> Tls | None:

@@ -3,13 +3,19 @@
 `Registry.connect(url)` is the way in; kinds of registry are plugins (`Backend`, entry points `idlrt.registries`).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from idlrt.registry.backend import REGISTRIES, Backend, Found, SessionLost, Update
 from idlrt.registry.cache import SnapshotCache
-from idlrt.registry.client import Registry
-from idlrt.registry.registration import Registration
-from idlrt.registry.shared import shared_registries
 from idlrt.registry.subscription import Listener, Subscription
 from idlrt.registry.url import RegistryUrl
+
+if TYPE_CHECKING:
+    from idlrt.registry.client import Registry
+    from idlrt.registry.registration import Registration
+    from idlrt.registry.shared import shared_registries
 
 __all__ = [
     "REGISTRIES",
@@ -25,3 +31,20 @@ __all__ = [
     "Update",
     "shared_registries",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing asyncio takes tens of milliseconds, which programs without a registry need not pay.
+    if name == "Registry":
+        from idlrt.registry.client import Registry
+
+        return Registry
+    if name == "Registration":
+        from idlrt.registry.registration import Registration
+
+        return Registration
+    if name == "shared_registries":
+        from idlrt.registry.shared import shared_registries
+
+        return shared_registries
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

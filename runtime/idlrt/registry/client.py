@@ -53,6 +53,8 @@ class Registry:
         self._feeds: dict[ServiceKey, Feed] = {}
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
+        self._beside: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._running_beside: dict[object, Future[None]] = {}
         self._is_closed = False
         self._forks = forks.count
 
@@ -102,6 +104,7 @@ class Registry:
                 self._thread, self._engine = thread, engine
                 for feed in self._feeds.values():
                     thread.call(engine.follow, feed)
+                self._running_beside = {key: thread.run(work()) for key, work in self._beside.items()}
             return self._thread, self._engine
 
     async def _start(self) -> Engine:
@@ -129,6 +132,9 @@ class Registry:
             thread, engine = self._thread, self._engine
             self._thread = self._engine = None
             self._is_closed = True
+            beside = list(self._running_beside.values())
+        for each in beside:
+            each.cancel()
         if thread is not None and engine is not None:
             thread.run(engine.stop(timeout)).result()
             thread.stop()
@@ -169,6 +175,26 @@ class Registry:
                 thread.call(engine.follow, feed)
             feed.count += 1
             return Subscription(feed, self._current, self._ended)
+
+    def run_beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Run something on the registry's thread until it is ended by what this returns. It must be quick between two
+        waits; after a fork it is begun anew in the child.
+        """
+        key = object()
+        with self._lock:
+            thread, _ = self._running()
+            self._beside[key] = work
+            self._running_beside[key] = thread.run(work())
+
+        def end() -> None:
+            with self._lock:
+                self._beside.pop(key, None)
+                running = self._running_beside.pop(key, None)
+                is_ours = self._forks == forks.count
+            if running is not None and is_ours:
+                running.cancel()
+
+        return end
 
     def _ended(self, feed: Feed) -> None:
         with self._lock:

@@ -82,6 +82,9 @@ class AsyncServer(ServerBase):
         if self._patience.interval:
             self._looking = loop.create_task(self._look())
         _log.info("serving %s on %s", self._served, self._bound)
+        self._announce()
+        if self._presence is not None:
+            await asyncio.to_thread(self._settle)
         return self
 
     async def __aenter__(self) -> Self:
@@ -128,6 +131,9 @@ class AsyncServer(ServerBase):
             await asyncio.shield(self._stopping)
 
     async def _stop(self, grace_s: float) -> None:
+        if self._presence is not None:
+            # Clients hear of it first.
+            await asyncio.to_thread(self._withdraw)
         self._is_draining = True
         assert self._listener is not None
         await self._listener.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
-from idlrt.core import Handlers, handler_context, serve
+from idlrt.core import Handlers, Status, handler_context, serve
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen, unlink
 from idlrt.server.patience import Patience
@@ -18,6 +18,8 @@ from idlrt.wire.dialect import detector
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
+    from idlrt.registry import Registration
+    from idlrt.server.presence import Presence
 
 __all__ = ["ServerBase"]
 
@@ -42,6 +44,13 @@ class ServerBase:
             from idlrt.net.tls_context import TlsContext
 
             self._tls = TlsContext(settings.tls, is_server=True)
+        self._presence: Presence | None = None
+        if settings.registry is not None:
+            from idlrt.server.presence import Presence
+
+            self._presence = Presence(
+                settings.registry, settings.instance, self._served, is_encrypted=settings.tls is not None
+            )
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
         # The file of a unix socket.
@@ -63,6 +72,41 @@ class ServerBase:
         """The port that it listens on; 0 at a unix socket. Raises as `address` does."""
         address = self.address
         return 0 if address.startswith("unix:") else int(address.rpartition(":")[2])
+
+    @property
+    def registrations(self) -> Sequence[Registration]:
+        """Its registrations at the registry, one for each service; none if it does not serve, or has no registry."""
+        return self._presence.registrations if self._presence is not None else ()
+
+    def enable(self) -> None:
+        """Let clients that find this server in a registry call it. One that was given `instance={"status": "disabled"}`
+        waits for that.
+        """
+        self._switch(Status.UP)
+
+    def disable(self) -> None:
+        """Let them call others. It serves on, and stays registered."""
+        self._switch(Status.DISABLED)
+
+    def _switch(self, status: Status) -> None:
+        if self._presence is None:
+            raise ConfigurationError("this server has no registry: give it one, as in Server(..., registry=URL)")
+        self._presence.switch(status)
+
+    def _announce(self) -> None:
+        """It serves."""
+        if self._presence is not None and self._bound is not None:
+            self._presence.announce(self._bound)
+
+    def _settle(self) -> None:
+        """Wait until clients can find it, a second at most."""
+        if self._presence is not None:
+            self._presence.settle()
+
+    def _withdraw(self) -> None:
+        """It is about to stop. Waits for the registry, not for long."""
+        if self._presence is not None:
+            self._presence.withdraw()
 
     def _listen(self) -> socket.socket:
         """Take the address.

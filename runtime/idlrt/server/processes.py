@@ -78,6 +78,9 @@ class ProcessServer(ServerBase):
         if processes < 1:
             raise ConfigurationError(f"processes must be a whole number of 1 or more, not {processes!r}")
         super().__init__(handlers, address, **options)
+        # The supervisor is registered, for all of them.
+        options.pop("registry", None)
+        options.pop("instance", None)
         self._arguments = handlers, address, options
         self._processes = processes
         self._seats: list[_Seat] = []
@@ -153,6 +156,7 @@ class ProcessServer(ServerBase):
         self._take()
         self._fork_all()
         threading.Thread(target=self._supervise, name="idlrt supervisor", daemon=True).start()
+        self._settle()
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -237,6 +241,7 @@ class ProcessServer(ServerBase):
 
     def _supervise(self) -> None:
         try:
+            self._announce()
             while not self._is_stopping:
                 self._look()
                 # Signals and `stop` are noticed within a tick.
@@ -264,6 +269,7 @@ class ProcessServer(ServerBase):
         settings = self._settings
         usual = settings.drain_s + settings.grace_s + _MARGIN
         end = time.monotonic() + (usual if self._patience_s is None else self._patience_s)
+        self._withdraw()
         self._send(signal.SIGTERM)
         is_hurried = False
         while self.pids:

@@ -126,7 +126,8 @@ class Server(ServerBase):
             self._run()
 
     def start(self) -> Self:
-        """Serve on a thread of its own until `stop` is called.
+        """Serve on a thread of its own until `stop` is called. With a registry it returns when clients can find it, or
+        after a second if the registry does not answer.
 
         Raises:
             ConfigurationError: the address cannot be had, or the server runs or ran already.
@@ -134,6 +135,7 @@ class Server(ServerBase):
         self._take()
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._run,), name="idlrt server", daemon=True).start()
+        self._settle()
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
@@ -181,6 +183,19 @@ class Server(ServerBase):
         self._stopped.set()
 
     def _ask_to_stop(self, grace_s: float) -> None:
+        if self._presence is None:
+            self._stop_now(grace_s)
+        else:
+            # Clients hear of it first, and the loop goes on meanwhile.
+            threading.Thread(target=self._withdraw_and_stop, args=(grace_s,), name="idlrt goodbye", daemon=True).start()
+
+    def _withdraw_and_stop(self, grace_s: float) -> None:
+        try:
+            self._withdraw()
+        finally:
+            self._stop_now(grace_s)
+
+    def _stop_now(self, grace_s: float) -> None:
         assert self._loop is not None
         self._loop.call_threadsafe(self._begin_to_stop, grace_s)
 
@@ -203,6 +218,7 @@ class Server(ServerBase):
             if self._patience.interval:
                 loop.call_later(self._patience.interval, self._look)
             _log.info("serving %s on %s", self._served, self._bound)
+            self._announce()
             loop.run()
         finally:
             self._is_stopping = self._is_over = True
@@ -214,6 +230,7 @@ class Server(ServerBase):
                 self._listener.close()
             self._give_up()
             self._unlink()
+            self._withdraw()
             loop.close()
             self._runs_on = None
             self._stopped.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
@@ -11,6 +11,10 @@ from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from idlrt.registry import Registry
+    from idlrt.server.presence import InstanceOptions
 
 __all__ = ["ServerOptions", "Settings"]
 
@@ -37,6 +41,10 @@ class ServerOptions(TypedDict, total=False):
         backlog: connections that may wait to be accepted.
         reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
         tls: speak TLS, with this certificate; with `authorities` clients have to show one too (mutual TLS).
+        registry: where clients find it, as a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a `Registry`. It
+        is
+            registered when it serves, and taken away before it stops.
+        instance: what it says of itself there.
     """
 
     limits: Limits
@@ -56,6 +64,8 @@ class ServerOptions(TypedDict, total=False):
     backlog: int
     reuse_port: bool
     tls: Tls | None
+    registry: str | Registry | None
+    instance: InstanceOptions
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 1024
     reuse_port: bool = False
     tls: Tls | None = None
+    registry: str | Registry | None = None
+    instance: InstanceOptions = {}
 
     def __post_init__(self) -> None:
         for name, (kind, is_fine) in _RULES.items():
@@ -124,6 +136,7 @@ _TIME_OR_NONE = ("a number of seconds, 0 for none", _is_time_or_none)
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),
+    "instance": ("a dict", (dict,)),
     "limits": ("idlrt.Limits", (Limits,)),
     "reuse_port": ("true or false", (bool,)),
     "tls": ("idlrt.Tls", (Tls, type(None))),

@@ -29,7 +29,8 @@ class Method(Generic[P, R]):
         result: its result type, `VOID` for none.
         throws: the exceptions that the IDL declares for it.
         is_oneway: nothing comes back, not even an error.
-        is_idempotent: whether doing it twice is the same as doing it once, so that it may be tried again although it may
+        is_idempotent: whether doing it twice is the same as doing it once, so that it may be tried again although it
+        may
             have been done.
         service: name of the service that declares it; set when the service is described.
     """

@@ -1,0 +1,220 @@
+"""The leaf for services that are found by name: chooses an instance, and another one when that comes to nothing.
+
+What is chosen from follows the registry: the newest snapshot is looked at before each call, and nothing is waited for
+but the first one. A call that no server has worked on goes to another instance; one that may have been worked on does
+so only if its method is idempotent. Calls under way on an instance that is gone, or drains, end as they do.
+
+Beside the calls a *watch* on the registry's thread asks instances that have been silent for a while whether they are
+there, and those that are out whether they are back (`idlrt.client.health`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from idlrt.client.choice import Choice
+from idlrt.client.health import Health
+from idlrt.core import Call, Freshness, Instance, Snapshot
+from idlrt.errors import NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
+from idlrt.registry import Subscription
+
+__all__ = ["Cluster", "Node"]
+
+_log = logging.getLogger("idlrt.client")
+
+# Dubbo's default for failover.
+_RETRIES: Final = 2
+_MOST_TRIED: Final = 10
+
+
+class Sender(Protocol):
+    """What both kinds of leaf have in common."""
+
+    async def send(self, call: Call) -> Any:
+        """See `BlockingSender.send`."""
+        ...
+
+    def found_again(self) -> None:
+        """See `BlockingSender.found_again`."""
+        ...
+
+
+S = TypeVar("S", bound=Sender)
+
+
+class Node(Generic[S]):
+    """An instance and the connections to it.
+
+    Attributes:
+        under_way: calls that this client has there.
+        is_used: whether it has been called.
+    """
+
+    __slots__ = ("health", "instance", "is_used", "sender", "target", "under_way")
+
+    def __init__(self, instance: Instance, sender: S, health: Health) -> None:
+        self.instance = instance
+        self.sender = sender
+        self.health = health
+        self.under_way = 0
+        self.is_used = False
+        self.target = f"tcp://{instance.address}"
+
+
+class Cluster(Generic[S]):
+    """See the module. Threads may share it.
+
+    Args:
+        subscription: of the service; becomes the cluster's.
+        make: makes the leaf for an instance.
+        retire: closes one for an instance that is there no more; calls under way on it go on.
+        first: waits for the first snapshot, for a call, at most until its deadline.
+        name: of the target, for messages.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        make: Callable[[Instance], S],
+        retire: Callable[[S], object],
+        first: Callable[[Subscription, Call], Awaitable[Snapshot]],
+        name: str,
+    ) -> None:
+        self._subscription = subscription
+        self._make = make
+        self._retire = retire
+        self._first = first
+        self._name = name
+        self._lock = threading.Lock()
+        self._seen: Snapshot | None = None
+        self._nodes: dict[str, Node[S]] = {}
+        self._choice: Choice[Node[S]] = Choice(())
+        self._is_closed = False
+
+    @property
+    def nodes(self) -> list[Node[S]]:
+        """All that are known, for whoever watches them."""
+        return list(self._nodes.values())
+
+    async def send(self, call: Call) -> Any:
+        """See `BlockingSender.send`; `call.target` is the service, and errors name the instance."""
+        snapshot = self._subscription.snapshot
+        if snapshot is None:
+            snapshot = await self._first(self._subscription, call)
+        if snapshot is not self._seen:
+            self._follow(snapshot)
+        if self._is_closed:
+            raise NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
+        retries: int = call.options.get("retries", _RETRIES)
+        tried: list[Node[S]] = []
+        while True:
+            node = self._choice.pick(tried)
+            if node is None:
+                raise self._none(call, snapshot)
+            try:
+                return await self._try(node, call)
+            except (NotSent, Unknown) as error:
+                tried.append(node)
+                if not self._may_go_on(call, error, len(tried), retries):
+                    if len(tried) > 1:
+                        error.add_note(f"tried before: {', '.join(each.target for each in tried[:-1])}")
+                    raise
+                _log.info("trying another instance of %s: %s", self._name, error)
+
+    def _may_go_on(self, call: Call, error: RpcError, tried: int, retries: int) -> bool:
+        """Whether another instance may be tried after `error`."""
+        if tried >= len(self._choice.nodes) or call.deadline.remaining(call.driver.now()) <= 0 or not retries:
+            return False
+        if isinstance(error, NotSent) and not isinstance(error, Overloaded):
+            return tried < _MOST_TRIED  # it costs nobody anything
+        return tried <= retries and (isinstance(error, NotSent) or call.method.is_idempotent)
+
+    async def _try(self, node: Node[S], call: Call) -> Any:
+        node.is_used = True
+        node.under_way += 1
+        sent = Call(call.method, call.arguments, node.target, call.deadline, call.driver, call.metadata, call.options)
+        try:
+            result = await node.sender.send(sent)
+        except (NotSent, Unknown) as error:
+            self.failed(node, error, call.driver.now())
+            raise
+        except RpcError:
+            self.answered(node, call.driver.now())  # it is there
+            raise
+        else:
+            self.answered(node, call.driver.now())
+            return result
+        finally:
+            node.under_way -= 1
+
+    def answered(self, node: Node[S], now: float) -> None:
+        """An instance has answered something."""
+        if node.health.answered(now):
+            self._choice.recount()
+            node.sender.found_again()
+            _log.info("calling %s of %s again", node.target, self._name)
+
+    def failed(self, node: Node[S], error: Exception, now: float) -> None:
+        """A call, or a ping, of an instance has come to nothing."""
+        if node.health.failed(error, now):
+            self._choice.recount()
+            _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, error)
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Choose from the instances of a snapshot from now on."""
+        gone: list[Node[S]] = []
+        with self._lock:
+            if snapshot is self._seen or self._is_closed:
+                return
+            nodes: dict[str, Node[S]] = {}
+            for instance in snapshot.instances:
+                known = self._nodes.get(instance.id)
+                if known is None or not _is_same(known.instance, instance):
+                    nodes[instance.id] = Node(instance, self._make(instance), Health())
+                    continue
+                if known.instance != instance:
+                    # The node itself: calls under way on it count on.
+                    known.instance = instance
+                nodes[instance.id] = known
+            gone = [node for id, node in self._nodes.items() if nodes.get(id) is not node]
+            self._nodes = nodes
+            self._choice = Choice([node for node in nodes.values() if node.instance.is_callable])
+            self._seen = snapshot
+        for node in gone:
+            self._retire(node.sender)
+
+    def _none(self, call: Call, snapshot: Snapshot) -> NoInstance:
+        what = f"no instance of {self._name} for {call.method.full_name}"
+        if not snapshot.instances:
+            return NoInstance(f"{what}: none is registered; is the service running, in this group?")
+        states = [each.status.value if each.weight else "without weight" for each in snapshot.instances]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        stale = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value})"
+        return NoInstance(f"{what}: of {len(states)}{stale} none can be called: {counted}")
+
+    def close(self) -> list[S]:
+        """Call nobody any more. What is left to be closed."""
+        with self._lock:
+            self._is_closed = True
+            nodes, self._nodes = self._nodes, {}
+            self._choice = Choice(())
+        self._subscription.close()
+        return [node.sender for node in nodes.values()]
+
+
+def _is_same(one: Instance, other: Instance) -> bool:
+    """Whether the same connections lead to both."""
+    return (one.host, one.port, one.protocols, one.started_at) == (
+        other.host,
+        other.port,
+        other.protocols,
+        other.started_at,
+    )
+
+
+def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
+    """Nothing is known of the service yet."""
+    return NoInstance(f"cannot call {call.method.full_name}: {error}")

@@ -1,0 +1,322 @@
+"""From what `connect` is told to what calls go through: a leaf for one server, or a cluster of leaves for a service."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from idlrt.client.sender import AsyncSender, BlockingSender
+from idlrt.client.target import NamedTarget, parse_target
+from idlrt.core import Call, Change, Instance, Snapshot
+from idlrt.errors import ConfigurationError, RegistryError
+from idlrt.net.address import Address
+from idlrt.wire.dialect import Dialect, client_dialect
+from idlrt.wire.protocol import Limits
+
+if TYPE_CHECKING:
+    from idlrt.client.aio import MultiplexedSender
+    from idlrt.client.cluster import Cluster
+    from idlrt.net.tls import Tls
+    from idlrt.net.tls_context import TlsContext
+    from idlrt.registry import Registry, Subscription
+
+__all__ = ["Settings", "async_sender", "blocking_sender", "check_seconds"]
+
+# What is spoken where nobody says: to a server at an address that may be anybody's, and to one of a registry.
+_FRAMING = "framed"
+_HEADER = "header"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `connect` is told, see there.
+
+    Raises:
+        ConfigurationError: a value makes no sense.
+    """
+
+    connect_timeout: float
+    framing: str | None
+    protocol: str
+    service: str
+    limits: Limits
+    max_connections: int
+    calls_per_connection: int
+    ping_after: float | None
+    heartbeat: float | None
+    tls: Tls | None
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "calls_per_connection"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
+        check_seconds("connect_timeout", self.connect_timeout)
+        for name in ("ping_after", "heartbeat"):
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
+
+    @property
+    def idle(self) -> float:
+        """`ping_after`, or for ever."""
+        return math.inf if self.ping_after is None else self.ping_after
+
+    def dialect(self, instance: Instance | None = None) -> Dialect:
+        """What is spoken to a server: what was asked for, else what it says that it understands best."""
+        framing = self.framing
+        if framing is None:
+            framing = _FRAMING
+            if instance is not None and (_HEADER in instance.protocols or not instance.protocols):
+                framing = _HEADER
+            elif instance is not None and _FRAMING not in instance.protocols:
+                framing = instance.protocols[0]
+        return client_dialect(framing, self.protocol, self.limits)
+
+    def of(self, instance: Instance) -> Settings:
+        """These, for an instance, which may say that its server has several services."""
+        name = instance.metadata.get("multiplexed", "")
+        return msgspec.structs.replace(self, service=name) if name and not self.service else self
+
+    def tls_context(self) -> TlsContext | None:
+        """For connections, if the servers speak TLS."""
+        if self.tls is None:
+            return None
+        from idlrt.net.tls_context import TlsContext
+
+        return TlsContext(self.tls, is_server=False)
+
+
+def check_seconds(name: str, seconds: object) -> None:
+    """See that `seconds` is a time.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+
+
+def blocking_sender(target: str, service: str, settings: Settings) -> tuple[BlockingSender, str]:
+    """What the calls of a blocking client go through, and the name of its target.
+
+    Args:
+        service: of the client's IDL.
+
+    Raises:
+        ConfigurationError: the target or a setting makes no sense.
+    """
+    parsed = parse_target(target, service)
+    context = settings.tls_context()
+    if isinstance(parsed, Address):
+        return _blocking_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+    settings.dialect()  # what is wrong with it is said now
+
+    def make(instance: Instance) -> BlockingSender:
+        return _blocking_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+
+    def retire(sender: BlockingSender) -> None:
+        sender.close()
+
+    async def first(subscription: Subscription, call: Call) -> Snapshot:
+        from idlrt.client.cluster import no_snapshot
+
+        seconds = _patience(subscription, call)
+        try:
+            return subscription.wait(seconds)
+        except RegistryError as error:
+            raise no_snapshot(error, call) from error
+
+    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+
+    def close() -> None:
+        for sender in cluster.close():
+            sender.close()
+        end()
+
+    return _BlockingCluster(cluster, close), str(parsed)
+
+
+def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSender, str]:
+    """What the calls of an asyncio client go through. See `blocking_sender`."""
+    parsed = parse_target(target, service)
+    context = settings.tls_context()
+    if isinstance(parsed, Address):
+        return _async_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+    settings.dialect()
+
+    def make(instance: Instance) -> AsyncSender:
+        return _async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+
+    def retire(sender: AsyncSender) -> None:
+        sender.retire()
+
+    async def first(subscription: Subscription, call: Call) -> Snapshot:
+        import asyncio
+
+        from idlrt.client.cluster import no_snapshot
+
+        loop = asyncio.get_running_loop()
+        known: asyncio.Future[Snapshot] = loop.create_future()
+
+        def tell(snapshot: Snapshot) -> None:
+            if not known.done():
+                known.set_result(snapshot)
+
+        def heard(change: Change) -> None:
+            loop.call_soon_threadsafe(tell, change.snapshot)
+
+        seconds = _patience(subscription, call)
+        subscription.listen(heard)
+        try:
+            async with asyncio.timeout(seconds):
+                return await known
+        except TimeoutError:
+            raise no_snapshot(subscription.unknown(seconds), call) from None
+        finally:
+            subscription.leave(heard)
+
+    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+
+    async def close() -> None:
+        for sender in cluster.close():
+            await sender.close()
+        end()
+
+    return _AsyncCluster(cluster, close), str(parsed)
+
+
+def _address(instance: Instance) -> Address:
+    return Address(instance.host, instance.port)
+
+
+def _patience(subscription: Subscription, call: Call) -> float:
+    """Seconds that a call may wait for the first snapshot: not long if it is known already that there is trouble."""
+    left = max(call.deadline.remaining(call.driver.now()), 0.0)
+    return left if subscription.trouble is None else min(left, 0.5)
+
+
+def _cluster(
+    target: NamedTarget, make: Any, retire: Any, first: Any, settings: Settings, context: TlsContext | None
+) -> tuple[Cluster[Any], Callable[[], None]]:
+    """A cluster, and what is to be done when it is closed."""
+    from idlrt.client.cluster import Cluster
+    from idlrt.registry import shared_registries
+
+    registry: Registry = shared_registries.take(target.registry)
+    try:
+        cluster = Cluster[Any](
+            registry.subscribe(target.key.service, target.key.group), make, retire, first, str(target)
+        )
+        end_watch = _watch(registry, cluster, settings, context)
+    except BaseException:
+        shared_registries.give_back(target.registry)
+        raise
+
+    def end() -> None:
+        end_watch()
+        shared_registries.give_back(target.registry)
+
+    return cluster, end
+
+
+def _watch(
+    registry: Registry, cluster: Cluster[Any], settings: Settings, context: TlsContext | None
+) -> Callable[[], None]:
+    idle = settings.heartbeat
+    if idle is None:
+        return lambda: None
+    from idlrt.client.watch import watch
+
+    def make(instance: Instance) -> MultiplexedSender:
+        return _async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+
+    return registry.run_beside(lambda: watch(cluster, make, idle))
+
+
+class _BlockingCluster:
+    """A `BlockingSender` of a cluster."""
+
+    def __init__(self, cluster: Cluster[BlockingSender], close: Callable[[], None]) -> None:
+        self.cluster = cluster
+        self.send = cluster.send
+        self._close: Callable[[], None] | None = close
+
+    def found_again(self) -> None:
+        """See `BlockingSender.found_again`."""
+
+    def close(self) -> None:
+        """See `BlockingSender.close`."""
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+
+class _AsyncCluster:
+    """An `AsyncSender` of a cluster."""
+
+    def __init__(self, cluster: Cluster[AsyncSender], close: Callable[[], Any]) -> None:
+        self.cluster = cluster
+        self.send = cluster.send
+        self._close: Callable[[], Any] | None = close
+
+    def found_again(self) -> None:
+        """See `AsyncSender.found_again`."""
+
+    def retire(self) -> None:
+        """See `AsyncSender.retire`."""
+
+    async def close(self) -> None:
+        """See `AsyncSender.close`."""
+        close, self._close = self._close, None
+        if close is not None:
+            await close()
+
+
+def _blocking_leaf(
+    address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None
+) -> BlockingSender:
+    from idlrt.client.blocking import PooledSender
+    from idlrt.client.opening import Opening
+    from idlrt.net.blocking import BlockingSocket, BlockingTransport
+
+    opened: Callable[[float], BlockingTransport]
+    if context is None:
+        opened = partial(BlockingSocket.connect, address)
+    else:
+        from idlrt.net.blocking_tls import BlockingTlsSocket
+
+        opened = partial(BlockingTlsSocket.connect, address, tls=context)
+    opening = Opening(open=opened, dialect=dialect, service=settings.service, connect_timeout=settings.connect_timeout)
+    if settings.calls_per_connection == 1:
+        return PooledSender(opening, max_connections=settings.max_connections, ping_after=settings.idle)
+    from idlrt.client.shared import SharedSender
+
+    return SharedSender(
+        opening,
+        max_connections=settings.max_connections,
+        calls_per_connection=settings.calls_per_connection,
+        ping_after=settings.idle,
+    )
+
+
+def _async_leaf(
+    address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None
+) -> MultiplexedSender:
+    from idlrt.client.aio import Lost, MultiplexedSender, Received
+    from idlrt.net import aio
+
+    async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
+        return await aio.connect(address, received, lost, context)
+
+    return MultiplexedSender(
+        open,
+        dialect,
+        settings.service,
+        connect_timeout=settings.connect_timeout,
+        max_connections=settings.max_connections,
+        calls_per_connection=settings.calls_per_connection,
+        ping_after=settings.idle,
+    )

@@ -1,0 +1,57 @@
+"""Whom a client calls, as text: one server (`tcp://host:port`, `unix:/path`), or whatever serves a service, by its
+name.
+
+    SCHEME://REGISTRY[/PATH]/SERVICE[?group=GROUP][&OPTIONS OF THE REGISTRY]
+
+as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
+the registry itself will do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from idlrt.core import DEFAULT_GROUP, ServiceKey
+from idlrt.net.address import Address
+from idlrt.registry.url import RegistryUrl
+
+__all__ = ["NamedTarget", "parse_target"]
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ADDRESSES: Final = ("tcp", "unix")
+
+
+class NamedTarget(msgspec.Struct, frozen=True):
+    """A service that is found by its name.
+
+    Attributes:
+        registry: where.
+        key: which.
+    """
+
+    registry: RegistryUrl
+    key: ServiceKey
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.registry}"
+
+
+def parse_target(text: str, service: str) -> Address | NamedTarget:
+    """What a client is told to call.
+
+    Args:
+        service: of the client's IDL, for targets that do not name one.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    match = _SCHEME.match(text) if isinstance(text, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if match is None or match[1].lower() in _ADDRESSES:
+        return Address.parse(text)
+    url = RegistryUrl.parse(text)
+    path, _, name = url.path.rpartition("/")
+    group = url.options.get("group", DEFAULT_GROUP)
+    return NamedTarget(url.with_path(path).without(("group",)), ServiceKey(name or service, group))

@@ -1,0 +1,85 @@
+"""Asks the instances of a cluster whether they are there, on the registry's thread, over connections of its own.
+
+An instance that this client calls, and that has not answered anything for a while, is pinged; so is one that is out,
+at its own pauses. See `idlrt.client.health` for what follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from idlrt.client.aio import MultiplexedSender
+from idlrt.client.cluster import Cluster, Node
+from idlrt.client.ping import PING
+from idlrt.core import AsyncioDriver, Call, Deadline, Instance
+from idlrt.errors import ApplicationError, NotSent, RpcError, Unknown
+
+__all__ = ["watch"]
+
+_log = logging.getLogger("idlrt.client")
+
+_TICK: Final = 0.05
+_PATIENCE: Final = 1.0
+
+
+async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSender], idle: float) -> None:
+    """Watch the instances of `cluster` until cancelled.
+
+    Args:
+        make: makes what a ping goes through.
+        idle: seconds of silence after which an instance is asked.
+    """
+    driver = AsyncioDriver()
+    senders: dict[Node[Any], MultiplexedSender] = {}
+    asking: dict[Node[Any], asyncio.Task[None]] = {}
+
+    async def ask(node: Node[Any]) -> None:
+        sender = senders.get(node)
+        if sender is None:
+            sender = senders[node] = make(node.instance)
+        now = driver.now()
+        call = Call(PING, (), node.target, Deadline(now + _PATIENCE, _PATIENCE), driver)
+        try:
+            await sender.send(call)
+        except ApplicationError:
+            cluster.answered(node, driver.now())
+        except (NotSent, Unknown) as error:
+            cluster.failed(node, error, driver.now())
+            # Not this one again: it would wait before it connects once more.
+            senders.pop(node, None)
+            await sender.close()
+        except RpcError as error:
+            _log.info("%s answers a ping with something strange: %s", node.target, error)
+        else:
+            cluster.answered(node, driver.now())
+
+    try:
+        while True:
+            await asyncio.sleep(_TICK)
+            nodes = cluster.nodes
+            now = driver.now()
+            for node in nodes:
+                if node in asking or not (node.is_used or node.health.is_out):
+                    continue
+                if node.health.is_ping_due(now, idle):
+                    node.health.asked_at = now
+                    task = asking[node] = asyncio.get_running_loop().create_task(ask(node))
+                    task.add_done_callback(partial(_over, asking, node))
+            for node in senders.keys() - nodes - asking.keys():
+                await senders.pop(node).close()
+    finally:
+        for task in asking.values():
+            task.cancel()
+        await asyncio.gather(*asking.values(), return_exceptions=True)
+        for sender in senders.values():
+            await sender.close()
+
+
+def _over(asking: dict[Node[Any], asyncio.Task[None]], node: Node[Any], task: asyncio.Task[None]) -> None:
+    asking.pop(node, None)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("asking %s failed", node.target, exc_info=error)

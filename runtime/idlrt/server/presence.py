@@ -1,0 +1,170 @@
+"""A server's place in a registry: it is registered when it serves, can be switched off and on, and is taken away before
+the server begins to stop, so that clients go elsewhere while it still answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict, cast
+
+from idlrt.core import Instance, Served, Status
+from idlrt.errors import ConfigurationError, RegistryError
+from idlrt.net import Address
+from idlrt.net.reach import host_towards
+from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
+
+__all__ = ["InstanceOptions", "Presence"]
+
+_ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
+# Seconds that starting a server waits for its registry.
+_SETTLE: Final = 1.0
+_FRAMINGS: Final = ("header", "framed", "unframed")
+
+
+class InstanceOptions(TypedDict, total=False):
+    """What a server says of itself in a registry. See `idlrt.core.Instance`.
+
+    Attributes:
+        advertise: the host, or `host:port`, that clients reach it at, if that is not where it listens (in a container,
+            behind a forwarded port). A server that listens on every interface gives the address that leads to the
+            registry.
+        service: the name to register, if not the one of the IDL. For servers of one service.
+        status: `disabled` to be registered without being called yet, until `enable()`.
+    """
+
+    advertise: str
+    service: str
+    group: str
+    id: str
+    version: str
+    weight: int
+    zone: str
+    tags: Mapping[str, str]
+    timeout: float
+    retries: int
+    routing: Mapping[str, str]
+    status: Status | str
+    metadata: Mapping[str, str]
+
+
+class Presence:
+    """The registrations of one server.
+
+    Args:
+        registry: where, as a URL; or a `Registry`, which stays the caller's.
+
+    Raises:
+        ConfigurationError: an option makes no sense.
+    """
+
+    def __init__(
+        self, registry: str | Registry, options: InstanceOptions, served: Served, *, is_encrypted: bool
+    ) -> None:
+        given = cast("object", registry)
+        if not isinstance(given, str | Registry):
+            raise ConfigurationError(f"registry of a server must be the URL of one, not {given!r}")
+        self._given = registry if isinstance(registry, Registry) else None
+        self._url = RegistryUrl.parse(registry) if isinstance(registry, str) else None
+        self._options: dict[str, Any] = dict(options)
+        self._served = served
+        self._is_encrypted = is_encrypted
+        self._registry: Registry | None = None
+        self._registrations: list[Registration] = []
+        self._is_announced = threading.Event()
+        known = InstanceOptions.__annotations__
+        for name in options:
+            if name not in known:
+                raise ConfigurationError(f"an instance has no {name!r}; known: {', '.join(sorted(known))}")
+        if "service" in options and len(served.services) > 1:
+            raise ConfigurationError("`service` names one service, and this server has several")
+        self._instances(Address("127.0.0.1", 1))  # what is wrong is said now
+
+    @property
+    def registrations(self) -> Sequence[Registration]:
+        """One for each service, while it is announced."""
+        return tuple(self._registrations)
+
+    def _instances(self, bound: Address) -> list[Instance]:
+        options = dict(self._options)
+        host, port = self._reached_at(str(options.pop("advertise", "")), bound)
+        if "status" in options:
+            try:
+                options["status"] = Status(options["status"])
+            except ValueError:
+                raise ConfigurationError(
+                    f"the status of an instance must be one of {', '.join(Status)}, not {options['status']!r}"
+                ) from None
+        name = options.pop("service", "")
+        metadata = dict(options.pop("metadata", {}))
+        if self._is_encrypted:
+            metadata.setdefault("tls", "true")
+        made: list[Instance] = []
+        for number, handlers in enumerate(self._served.services):
+            own = handlers.service.name
+            # Only the first one's methods are found by their plain names.
+            more = {"multiplexed": own} if number else {}
+            made.append(
+                Instance(
+                    service=name or own,
+                    host=host,
+                    port=port,
+                    protocols=_FRAMINGS,
+                    started_at=time.time(),
+                    metadata={**metadata, **more},
+                    **options,
+                )
+            )
+        return made
+
+    def _reached_at(self, advertised: str, bound: Address) -> tuple[str, int]:
+        if bound.path:
+            raise ConfigurationError(f"a server at {bound} cannot be registered: clients elsewhere do not reach it")
+        if advertised:
+            given = Address.parse(advertised if _has_port(advertised) else f"{advertised}:{bound.port}")
+            return given.host, given.port or bound.port
+        if bound.host not in _ANYWHERE:
+            return bound.host, bound.port
+        hosts = self._url.hosts if self._url is not None else ()
+        return (host_towards(*hosts[0]) if hosts else "127.0.0.1"), bound.port
+
+    def announce(self, bound: Address) -> None:
+        """Register, in the background: the registry may be down, the server serves all the same."""
+        instances = self._instances(bound)
+        if self._given is not None:
+            self._registry = self._given
+        else:
+            assert self._url is not None
+            self._registry = shared_registries.take(self._url)
+        self._registrations = [self._registry.register(each) for each in instances]
+        self._is_announced.set()
+
+    def settle(self) -> None:
+        """Wait until clients can find it, not for long: it goes on without a registry that does not answer."""
+        end = time.monotonic() + _SETTLE
+        self._is_announced.wait(_SETTLE)
+        for each in self._registrations:
+            with contextlib.suppress(RegistryError):  # it is in the log, and tried on
+                each.wait(max(end - time.monotonic(), 0.0))
+
+    def withdraw(self) -> None:
+        """Take it away, and wait until the registry has acknowledged that, not for long. Allowed twice."""
+        registrations, self._registrations = self._registrations, []
+        registry, self._registry = self._registry, None
+        for each in registrations:
+            each.deregister()
+        if registry is not None and self._url is not None:
+            shared_registries.give_back(self._url)
+
+    def switch(self, status: Status) -> None:
+        """Let it be called, or not."""
+        if not self._registrations:
+            self._options["status"] = status
+        for each in self._registrations:
+            each.update(status=status)
+
+
+def _has_port(text: str) -> bool:
+    return text.rpartition(":")[2].isdigit() and (text.count(":") == 1 or "]:" in text)
