@@ -1,4 +1,4 @@
-"""The whole way, step by step: compile the IDL, serve it in one process, call it from another.
+"""The whole way, step by step: compile the IDL, serve it, call it; then find it by its name, and lose an instance.
 
 `make demo` runs this. Everything it prints comes from what just happened.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,9 +19,32 @@ def step(number: int, text: str) -> None:
     print(f"\n== {number}. {text}", flush=True)
 
 
+def shown(command: tuple[str, ...]) -> str:
+    return " ".join(part.replace(PYTHON, "python") for part in command)
+
+
 def run(*command: str) -> None:
-    print("$", " ".join(part.replace(PYTHON, "python") for part in command), flush=True)
+    print("$", shown(command), flush=True)
     subprocess.run(command, cwd=HERE, check=True)
+
+
+def start(stack: ExitStack, *command: str) -> tuple[subprocess.Popen[str], str]:
+    """A process that goes on, and the last word of the line that it prints when it is ready."""
+    print("$", shown(command), "&", flush=True)
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    stack.callback(end, process)
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line:
+        raise SystemExit(f"{shown(command)} did not start")
+    print(line)
+    return process, line.rsplit(" ", 1)[1]
+
+
+def end(process: subprocess.Popen[str]) -> int:
+    if process.poll() is None:
+        process.terminate()
+    return process.wait(timeout=20)
 
 
 def show(path: str, start: str, count: int) -> None:
@@ -37,26 +62,42 @@ def main() -> None:
     show("gen/company/shop/shop.py", "class Payment", 12)
     show("gen/company/shop/shop.py", "class OutOfStock", 8)
 
-    step(3, "serve it, in a process of its own")
-    server = subprocess.Popen([PYTHON, "server.py", "127.0.0.1:0"], cwd=HERE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline().strip()
-        if not line:
-            raise SystemExit("the server did not start")
-        print(line)
+    with ExitStack() as stack:
+        step(3, "a registry, and two instances of the shop that tell it where they are")
+        _, registry = start(stack, PYTHON, "-m", "idlrt", "registry", "serve", "--address", "127.0.0.1:0")
+        first, address = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry)
+        second, _ = start(stack, PYTHON, "server.py", "127.0.0.1:0", registry)
+        until_registered(registry, 2)
+        run(PYTHON, "-m", "idlrt", "registry", "instances", registry, "ShopService")
 
-        step(4, "call it from this process, blocking and with asyncio")
-        run(PYTHON, "client.py", line.rsplit(" ", 1)[1])
+        step(4, "call one of them by its address, blocking and with asyncio")
+        run(PYTHON, "client.py", address)
 
-        step(5, "stop the server: it answers what it has, and ends")
-    finally:
-        server.terminate()
-        code = server.wait(timeout=20)
-    print(f"the server ended with exit code {code}")
+        step(5, "find the shop by its name, and kill one of the instances meanwhile")
+        command = (PYTHON, "customers.py", registry, "3")
+        print("$", shown(command), "&", flush=True)
+        customers = subprocess.Popen(command, cwd=HERE)
+        stack.callback(customers.kill)
+        time.sleep(1)
+        first.kill()
+        print(f"killed the instance at {address}", flush=True)
+        if customers.wait(timeout=30):
+            raise SystemExit("the customers have noticed")
 
-    step(6, "compile again: nothing has changed, nothing is written")
+        step(6, "stop the other one: it leaves the registry, answers what it has, and ends")
+        print(f"it ended with exit code {end(second)}")
+
+    step(7, "compile again: nothing has changed, nothing is written")
     run(PYTHON, "-m", "idlc", "idl/shop.idl", "-o", "gen", "--format", "short")
+
+
+def until_registered(registry: str, count: int) -> None:
+    """Servers register in the background: wait until both can be found."""
+    from idlrt.registry import Registry
+
+    with Registry.connect(registry) as opened:
+        while len(opened.instances("ShopService").instances) < count:
+            time.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,9 @@ class InMemoryShop:
 
 
 if __name__ == "__main__":
-    with Server(shop_service(InMemoryShop()), sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9090") as server:
+    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9090"
+    # Where clients find the shop by its name; without one they need its address.
+    registry = sys.argv[2] if len(sys.argv) > 2 else None
+    with Server(shop_service(InMemoryShop()), address, registry=registry) as server:
         print(f"the shop is open at {server.address}", flush=True)
         server.serve()

@@ -254,7 +254,8 @@ class RegistryServer:
 
     async def serve(self) -> None:
         """Serve until cancelled, or, on the main thread, until Ctrl+C or SIGTERM."""
-        await self.open()
+        if self._server is None:
+            await self.open()
         assert self._server is not None
         server = self._server
         stop = asyncio.Event()

@@ -1,8 +1,4 @@
-"""The command line `idlrt`. It decides what to print and which exit code to give; the work is in `idlrt.tools`.
-
-Exit codes: 0 all went well, 1 the call failed (or some of them), 2 wrong usage, wrong IDL, nobody there to ask.
-Results go to standard output, all else to standard error.
-"""
+"""Serving, calling, asking and loading services. See `idlrt.cli`."""
 
 from __future__ import annotations
 
@@ -13,13 +9,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from functools import partial, update_wrapper
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from idlrt.cli.telling import Command, end, told
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
 from idlrt.version import __version__
@@ -39,11 +35,9 @@ def main() -> None:
       idlrt serve handlers:Users --idl user.thrift --address 127.0.0.1:9090
       idlrt call tcp://127.0.0.1:9090 UserService.get '{"id": 42}' --idl user.thrift
       idlrt ping tcp://127.0.0.1:9090
+      idlrt registry serve
       idlrt bench tcp://127.0.0.1:9090 UserService.get '{"id": 42}' --idl user.thrift --rate 2000
     """
-
-
-Command = Callable[..., Any]
 
 
 def _idl_options(command: Command) -> Command:
@@ -89,23 +83,6 @@ def _client_options(command: Command) -> Command:
     return command
 
 
-def _told(command: Command) -> Command:
-    """Errors of usage, of the IDL and of addresses are for people, not tracebacks."""
-
-    def run(*arguments: Any, **named: Any) -> Any:
-        try:
-            return command(*arguments, **named)
-        except ConfigurationError as error:
-            _end(str(error), 2)
-
-    return update_wrapper(run, command)
-
-
-def _end(what: str, code: int) -> NoReturn:
-    click.echo(f"idlrt: {what}", err=True)
-    sys.exit(code)
-
-
 def _tls(named: dict[str, Any]) -> Tls | None:
     """The settings in the options for TLS, which are taken out."""
     use, ca, cert, key, name = (named.pop(each) for each in ("use_tls", "tls_ca", "tls_cert", "tls_key", "tls_name"))
@@ -128,7 +105,7 @@ def _tls(named: dict[str, Any]) -> Tls | None:
 @click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
-@_told
+@told
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
     """Serve the object MODULE:NAME (a class is instantiated) until Ctrl+C or SIGTERM.
 
@@ -208,7 +185,7 @@ def _object(place: str) -> object:
 @_client_options
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along (framing header).")
 @click.option("--compact-output", is_flag=True, help="Print on one line.")
-@_told
+@told
 def call(
     url: str,
     method: str,
@@ -254,7 +231,7 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option("--count", type=int, default=4, show_default=True, help="How often to ask.")
 @click.option("--interval", type=float, default=0.5, show_default=True, help="Seconds between two questions.")
 @_client_options
-@_told
+@told
 def ping(url: str, count: int, interval: float, **named: Any) -> None:
     """Call a method that nobody has at URL, and see that a Thrift server answers.
 
@@ -297,7 +274,7 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
 @click.option("-n", "--calls", type=int, default=0, help="Stop after so many, if that comes first.")
 @click.option("--warm-up", type=float, default=1.0, show_default=True, help="Seconds before that, not counted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-@_told
+@told
 def bench(
     url: str,
     method: str,
@@ -340,7 +317,7 @@ def bench(
         except DeclaredError:
             pass
         except RpcError as error:
-            _end(f"the first call failed: {error}", 2)
+            end(f"the first call failed: {error}", 2)
         # Where nobody looks there is no bar.
         with click.progressbar(length=1000, label=method, file=sys.stderr) as bar:
             done = 0

@@ -1,0 +1,329 @@
+"""`idlrt registry`: run the embedded registry; look at any registry, and change what is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from idlrt.cli.telling import Command, end, told
+from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Status
+from idlrt.errors import ConfigurationError
+from idlrt.registry import Registry
+
+__all__ = ["registry"]
+
+
+@click.group(short_help="Run a registry, look at one, change it.")
+def registry() -> None:
+    """Run the embedded registry; look at any registry, and change what is in it.
+
+    \b
+    Examples:
+      idlrt registry serve --data registry.db
+      idlrt registry services embedded://127.0.0.1:7400
+      idlrt registry instances zookeeper://127.0.0.1:2181 UserService
+      idlrt registry disable embedded://127.0.0.1:7400 UserService 10.0.0.7:9090
+    """
+
+
+@registry.command(short_help="Run the embedded registry.")
+@click.option("--address", default="", metavar="HOST:PORT", help="Where it listens.  [default: 127.0.0.1:7400]")
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep what is registered in FILE, so that a restart loses nothing. Without it nothing is kept.",
+)
+@click.option(
+    "--access",
+    "access_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The white list (TOML): who may register, subscribe, administer.",
+)
+@click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
+@click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
+@click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
+@told
+def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: str, tls_key: str, tls_ca: str) -> None:
+    """Run the embedded registry until Ctrl+C or SIGTERM.
+
+    It is for one machine: one process, one file. The white list is a TOML file with the tables `register`, `subscribe`
+    and `administer`, each with `networks`, `tokens` or both.
+    """
+    from idlrt.embedded import DEFAULT_PORT, Access, RegistryServer
+    from idlrt.net.tls import Tls
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    tls = Tls(certificate=tls_cert, key=tls_key, authorities=tls_ca) if tls_cert else None
+    if tls is None and (tls_key or tls_ca):
+        raise ConfigurationError("--tls-key and --tls-ca need --tls-cert")
+    access = Access.load(access_file) if access_file is not None else None
+    server = RegistryServer(address or f"127.0.0.1:{DEFAULT_PORT}", data=data, access=access, tls=tls)
+
+    async def run() -> None:
+        await server.open()
+        click.echo(f"the registry is at {server.url}")
+        sys.stdout.flush()
+        await server.serve()
+
+    asyncio.run(run())
+
+
+def _options(command: Command) -> Command:
+    options = [
+        click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for the registry."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_group = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group of the service.")
+
+
+def _open(url: str) -> Registry:
+    return Registry.connect(url, cache=False, empty_protection=False)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+@registry.command(short_help="List services.")
+@click.argument("url")
+@click.option("--group", default=None, metavar="NAME", help="Those of one group only.")
+@_options
+@told
+def services(url: str, group: str | None, timeout: float, as_json: bool) -> None:
+    """List the services of the registry at URL, with how many instances they have."""
+    with _open(url) as opened:
+        groups = [group] if group is not None else opened.groups(timeout=timeout)
+        found = [
+            (each, name, opened.instances(name, each, timeout=timeout))
+            for each in groups
+            for name in opened.services(each, timeout=timeout)
+        ]
+    if as_json:
+        _print_json(
+            [
+                {
+                    "group": each,
+                    "service": name,
+                    "instances": len(snapshot.instances),
+                    "callable": len(snapshot.callable),
+                    "settings": snapshot.settings,
+                }
+                for each, name, snapshot in found
+            ]
+        )
+        return
+    rows = [
+        (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _pairs(snapshot.settings))
+        for each, name, snapshot in found
+    ]
+    _table(("GROUP", "SERVICE", "INSTANCES", "CALLABLE", "SETTINGS"), rows)
+
+
+@registry.command(short_help="List the instances of a service.")
+@click.argument("url")
+@click.argument("service")
+@_group
+@_options
+@told
+def instances(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
+    """List the instances of SERVICE in the registry at URL, as its clients see them."""
+    with _open(url) as opened:
+        snapshot = opened.instances(service, group, timeout=timeout)
+    if as_json:
+        _print_json(snapshot)
+    else:
+        _table(_HEAD, [_row(each) for each in snapshot.instances])
+
+
+@registry.command(short_help="Follow a service.")
+@click.argument("url")
+@click.argument("service")
+@_group
+@click.option("--for", "seconds", type=float, default=None, metavar="SECONDS", help="End after so long.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each change.")
+@told
+def watch(url: str, service: str, group: str, seconds: float | None, as_json: bool) -> None:
+    """Print the instances of SERVICE, and every change, until Ctrl+C. Goes on through failures of the registry."""
+    heard: queue.SimpleQueue[Change] = queue.SimpleQueue()
+    end_at = time.monotonic() + seconds if seconds is not None else None
+    with _open(url) as opened:
+        opened.subscribe(service, group).listen(heard.put)
+        try:
+            while end_at is None or time.monotonic() < end_at:
+                left = 3600.0 if end_at is None else max(end_at - time.monotonic(), 0.0)
+                try:
+                    change = heard.get(timeout=left)
+                except queue.Empty:
+                    break
+                _print_change(change, as_json)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            pass
+
+
+def _print_change(change: Change, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(change))
+        return
+    snapshot = change.snapshot
+    now = time.strftime("%H:%M:%S")
+    if not (change.added or change.updated or change.removed):
+        what = f"{len(snapshot.instances)} instances"
+        if snapshot.freshness is not Freshness.LIVE:
+            what += f", {snapshot.freshness.value}: the registry does not say more"
+        click.echo(f"{now}  {what}")
+    for sign, group in (("+", change.added), ("~", change.updated), ("-", change.removed)):
+        for each in group:
+            click.echo(f"{now}  {sign} {'  '.join(cell for cell in _row(each) if cell)}")
+
+
+@registry.command("set", short_help="Change an instance, or settings of a service.")
+@click.argument("url")
+@click.argument("service")
+@click.argument("instance", required=False)
+@_group
+@click.option("--weight", type=int, help="Its share of calls; 0 for none.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag; without a value it is taken away.")
+@click.option("--status", type=click.Choice([each.value for each in Status]), help="Whether it is to be called.")
+@click.option(
+    "--setting",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the service; without a value it is taken away.",
+)
+@click.option("--reset", is_flag=True, help="Take back all that was set of the instance.")
+@_options
+@told
+def set_(
+    url: str,
+    service: str,
+    instance: str | None,
+    group: str,
+    weight: int | None,
+    tags: Sequence[str],
+    status: str | None,
+    settings: Sequence[str],
+    reset: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Change INSTANCE of SERVICE: what is said here counts more than what it says of itself, also after a restart. Or
+    change settings of SERVICE.
+    """
+    changes = weight is not None or tags or status is not None or reset
+    if instance is None and changes:
+        end("say which instance: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
+    if not changes and not settings:
+        end("say what to set: --weight, --tag, --status, --setting, --reset", 2)
+    with _open(url) as opened:
+        if settings:
+            merged = opened.configure(service, _parsed(settings), group, timeout=timeout)
+            _print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
+        if instance is not None and changes:
+            changed = None
+            if reset:
+                changed = opened.reset(service, instance, group, timeout=timeout)
+            if weight is not None or tags or status is not None:
+                changed = opened.modify(
+                    service,
+                    instance,
+                    group,
+                    weight=weight,
+                    status=Status(status) if status is not None else None,
+                    tags={name: value or "" for name, value in _parsed(tags).items()},
+                    timeout=timeout,
+                )
+            assert changed is not None
+            _show(changed, as_json)
+
+
+@registry.command(short_help="Let an instance be called.")
+@click.argument("url")
+@click.argument("service")
+@click.argument("instance")
+@_group
+@_options
+@told
+def enable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
+    """Let INSTANCE of SERVICE be called again."""
+    with _open(url) as opened:
+        _show(opened.modify(service, instance, group, status=Status.UP, timeout=timeout), as_json)
+
+
+@registry.command(short_help="Let an instance not be called.")
+@click.argument("url")
+@click.argument("service")
+@click.argument("instance")
+@_group
+@_options
+@told
+def disable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
+    """Let INSTANCE of SERVICE not be called, until it is enabled, whatever it says of itself."""
+    with _open(url) as opened:
+        _show(opened.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
+
+
+@registry.command(short_help="Print all that a registry has, as JSON.")
+@click.argument("url")
+@click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for the registry.")
+@told
+def export(url: str, timeout: float) -> None:
+    """Print all services and instances of the registry at URL as JSON."""
+    with _open(url) as opened:
+        found = [
+            opened.instances(name, group, timeout=timeout)
+            for group in opened.groups(timeout=timeout)
+            for name in opened.services(group, timeout=timeout)
+        ]
+    _print_json(found)
+
+
+_HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS")
+
+
+def _row(each: Instance) -> tuple[str, ...]:
+    return each.id, each.address, each.status.value, str(each.weight), each.zone, each.version, _pairs(each.tags)
+
+
+def _pairs(pairs: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(pairs.items()))
+
+
+def _parsed(given: Sequence[str]) -> dict[str, str | None]:
+    parsed: dict[str, str | None] = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if not name:
+            end(f"write NAME=VALUE, not {each!r}", 2)
+        parsed[name] = value or None
+    return parsed
+
+
+def _show(instance: Instance, as_json: bool) -> None:
+    if as_json:
+        _print_json(instance)
+    else:
+        _table(_HEAD, [_row(instance)])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+    for row in [head, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,51 @@
+"""Customers who find the shop by its name and keep calling it, whatever happens to its instances.
+
+python customers.py embedded://127.0.0.1:7400 SECONDS
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "gen"))
+
+from company.shop import ShopServiceClient
+
+from idlrt import RpcError
+
+CUSTOMERS = 4
+
+
+def main(registry: str, seconds: float) -> int:
+    done: list[int] = []
+    failures: list[RpcError] = []
+    end = time.monotonic() + seconds
+
+    def look(shop: ShopServiceClient) -> None:
+        count = 0
+        while time.monotonic() < end:
+            try:
+                shop.get("T-1")
+                count += 1
+            except RpcError as error:
+                failures.append(error)
+        done.append(count)
+
+    with ShopServiceClient.connect(registry) as shop:
+        print("the first call is answered:", shop.get("T-1").title, flush=True)
+        threads = [threading.Thread(target=look, args=(shop,)) for _ in range(CUSTOMERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    print(f"{sum(done)} calls were answered, {len(failures)} failed")
+    for failure in failures[:3]:
+        print(" ", type(failure).__name__, failure)
+    return 1 if failures or not all(done) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3.0))
