@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ def test_the_shop_is_compiled_served_and_called(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "demo.py"],
         cwd=folder,
-        env={**os.environ, "IDLC_CACHE_DIR": str(tmp_path / "cache")},
+        env={**os.environ, "IDLC_CACHE_DIR": str(tmp_path / "cache"), "IDLRT_CACHE_DIR": str(tmp_path / "idlrt")},
         capture_output=True,
         text=True,
         check=False,
@@ -35,7 +36,9 @@ def test_the_shop_is_compiled_served_and_called(tmp_path: Path) -> None:
         "counters() -> {'viewed:T-1': 1}",
         "three get() at once -> ['Green tea', 'Black tea', 'The Book of Tea']",
         "order(empty basket) raised InvalidRequest: message='the basket is empty', fields=['lines']",
-        "the server ended with exit code 0",
+        "the first call is answered: Green tea",
+        "it ended with exit code 0",
         "gen: 6 files, 0 written, 6 unchanged",
     ):
         assert line in done.stdout.splitlines()
+    assert re.search(r"^[1-9][0-9]+ calls were answered, 0 failed$", done.stdout, re.M), done.stdout

@@ -1,0 +1,78 @@
+"""Snapshots on disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from idlrt.core import Instance, ServiceKey, Snapshot
+from idlrt.registry.cache import SnapshotCache, default_folder
+
+SNAPSHOT = Snapshot(
+    key=ServiceKey("demo.Users", "blue"),
+    instances=(Instance(service="demo.Users", group="blue", host="10.0.0.1", port=1, tags={"a": "b"}),),
+    settings={"x": "y"},
+    revision=7,
+)
+
+
+def test_what_was_kept_is_there(tmp_path: Path) -> None:
+    cache = SnapshotCache(tmp_path / "deep" / "er", "embedded://h")
+    assert cache.load(SNAPSHOT.key) is None
+    cache.save(SNAPSHOT)
+    assert cache.load(SNAPSHOT.key) == SNAPSHOT
+    assert SnapshotCache(tmp_path / "deep" / "er", "embedded://h").load(SNAPSHOT.key) == SNAPSHOT
+    assert len(list((tmp_path / "deep" / "er").iterdir())) == 1, "nothing temporary is left"
+
+
+def test_registries_and_groups_are_apart(tmp_path: Path) -> None:
+    SnapshotCache(tmp_path, "embedded://h").save(SNAPSHOT)
+    assert SnapshotCache(tmp_path, "embedded://other").load(SNAPSHOT.key) is None
+    assert SnapshotCache(tmp_path, "embedded://h").load(ServiceKey("demo.Users")) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 1}', b"\xff", b"null"])
+def test_what_is_damaged_is_as_good_as_nothing(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = SnapshotCache(tmp_path, "embedded://h")
+    cache.save(SNAPSHOT)
+    cache.path(SNAPSHOT.key).write_bytes(content)
+    with caplog.at_level(logging.WARNING, "idlrt.registry"):
+        assert cache.load(SNAPSHOT.key) is None
+    assert "cannot read the instances of blue/demo.Users" in caplog.text
+
+
+def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
+    cache = SnapshotCache(tmp_path, "embedded://h")
+    cache.save(SNAPSHOT)
+    path = cache.path(SNAPSHOT.key)
+    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
+    assert cache.load(SNAPSHOT.key) is None
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_no_trouble(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path.chmod(0o500)
+    SnapshotCache(tmp_path / "in", "embedded://h").save(SNAPSHOT)
+    assert "cannot keep the instances" in caplog.text
+
+
+def test_a_place_that_is_no_folder_is_no_trouble(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    SnapshotCache(tmp_path / "file", "embedded://h").save(SNAPSHOT)
+    assert "cannot keep the instances" in caplog.text
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDLRT_CACHE_DIR", "/chosen")
+    assert default_folder() == Path("/chosen")
+    monkeypatch.delenv("IDLRT_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert default_folder() == Path("/cache/idlrt")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert default_folder() == Path("/home/ada/.cache/idlrt")

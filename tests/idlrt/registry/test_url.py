@@ -1,0 +1,83 @@
+"""The URLs of registries."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlrt.errors import ConfigurationError
+from idlrt.registry import Registry, RegistryUrl
+
+
+def test_all_parts() -> None:
+    url = RegistryUrl.parse("ZooKeeper://ada:p%40ss@h1:2181,[::1]:2182,h3/apps/x?timeout=6&name=%C3%BC")
+    assert url.scheme == "zookeeper"
+    assert url.hosts == (("h1", 2181), ("::1", 2182), ("h3", 0))
+    assert (url.user, url.password, url.path) == ("ada", "p@ss", "apps/x")
+    assert url.options == {"timeout": "6", "name": "ü"}
+
+
+def test_a_password_is_not_shown() -> None:
+    url = RegistryUrl.parse("etcd://ada:secret@h:1/x")
+    assert "secret" not in str(url)
+    assert "secret" not in str(url.refuse("no"))
+    assert RegistryUrl.parse(url.identity) == url
+    with pytest.raises(ConfigurationError) as caught:
+        RegistryUrl.parse("etcd://ada:secret@h:99999")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "write scheme://host:port"),
+        ("h:1", "write scheme://host:port"),
+        ("etcd://h:1:2", "'h:1:2' is no host:port"),
+        ("etcd://h:70000", "the port 70000 is over 65535"),
+        ("etcd://a,,b", "'' is no host:port"),
+        (None, "write scheme://host:port"),
+    ],
+)
+def test_what_cannot_be_read(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read the registry's URL") as caught:
+        RegistryUrl.parse(text)
+    assert why in str(caught.value)
+
+
+def test_a_time_among_the_options() -> None:
+    assert RegistryUrl.parse("x://h?timeout=1.5").seconds("timeout", 6.0) == 1.5
+    assert RegistryUrl.parse("x://h").seconds("timeout", 6.0) == 6.0
+    for wrong in ("0", "-1", "inf", "nan", "soon", ""):
+        with pytest.raises(ConfigurationError, match="timeout must be a number of seconds above 0"):
+            RegistryUrl.parse(f"x://h?timeout={wrong}").seconds("timeout", 6.0)
+
+
+def test_a_kind_that_nobody_knows() -> None:
+    with pytest.raises(ConfigurationError, match=r"named 'embeded'; known: .*did you mean 'embedded'"):
+        Registry.connect("embeded://127.0.0.1:7400")
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("embedded://", "write one host"),
+        ("embedded://a:1,b:2", "write one host"),
+        ("embedded://a:1?timout=3", "there is no option 'timout'; known: ca, cert, key, timeout, tls, token"),
+        ("embedded://a:1?tls=maybe", "tls must be true or false"),
+        ("memory://x?y=1", "there is no option 'y'; known: none"),
+    ],
+)
+def test_what_does_not_suit_a_kind(url: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Registry.connect(url)
+    assert why in str(caught.value)
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_given_is_read_or_refused(text: str) -> None:
+    try:
+        url = RegistryUrl.parse(text)
+    except ConfigurationError:
+        return
+    assert RegistryUrl.parse(url.identity) == url
