@@ -259,5 +259,5 @@ if __name__ == "__main__":
     logging.getLogger("idlrt.server").setLevel(logging.CRITICAL)
     duration = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     chosen = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)
-    print(f"fuzzing for {duration:g} s, seed {chosen}")  # noqa: T201
-    print(f"{run(duration, chosen)} conversations, nothing found")  # noqa: T201
+    print(f"fuzzing for {duration:g} s, seed {chosen}")
+    print(f"{run(duration, chosen)} conversations, nothing found")

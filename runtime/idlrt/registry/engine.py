@@ -64,6 +64,8 @@ class Engine:
         self._epoch = 0
         self._is_open = asyncio.Event()
         self._is_lost = asyncio.Event()
+        # Set, and made anew by who waits, when a try to open a session has come to something.
+        self._news = asyncio.Event()
         self._cache = cache
         self._unsaved: dict[ServiceKey, Snapshot] = {}
         self._entries: dict[Entry, asyncio.Task[None]] = {}
@@ -86,7 +88,12 @@ class Engine:
         """
         try:
             async with asyncio.timeout(seconds):
-                await self._is_open.wait()
+                while not self._is_open.is_set():
+                    if isinstance(self.trouble, RegistryRefused):
+                        raise self.trouble
+                    if self._news.is_set():
+                        self._news = asyncio.Event()
+                    await self._news.wait()
         except TimeoutError:
             raise self.trouble or RegistryUnavailable(
                 f"{self.name} has not answered within {seconds:.3g} s; is it running there?"
@@ -115,6 +122,7 @@ class Engine:
             self.trouble = None
             self._epoch += 1
             self._is_open.set()
+            self._news.set()
             for entry in self._entries:
                 entry.changed.set()
             await self._beat()
@@ -151,6 +159,7 @@ class Engine:
         if self.trouble is None or type(self.trouble) is not type(error):
             _log.warning("cannot use %s: %s; trying again until it works", self.name, error)
         self.trouble = error
+        self._news.set()
         if not self._is_open.is_set():
             for feed in self._feeds:
                 self._use_saved(feed)

@@ -20,6 +20,7 @@ __all__ = ["RegistryUrl"]
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^@/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?")
 _HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/?#\[\]@,]+))(?::([0-9]{1,5}))?")
+_SECRETS: Final = ("token", "password")
 _SECRET: Final = re.compile(r"(://[^:@/]*):[^@/]*@")
 
 
@@ -43,21 +44,23 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = {}
 
     def __str__(self) -> str:
-        """The URL, with a password left out."""
-        return self._text(
-            f"{quote(self.user)}:***@" if self.password else (f"{quote(self.user)}@" if self.user else "")
-        )
+        """The URL, with what is secret left out."""
+        login = f"{quote(self.user)}:***@" if self.password else (f"{quote(self.user)}@" if self.user else "")
+        hidden = {name: "***" if name in _SECRETS else value for name, value in self.options.items()}
+        return self._text(login, hidden)
 
-    def _text(self, login: str) -> str:
+    def _text(self, login: str, given: Mapping[str, str]) -> str:
         hosts = ",".join(_host_text(host, port) for host, port in self.hosts)
         path = f"/{quote(self.path, safe='/:@$+,')}" if self.path else ""
-        options = f"?{urlencode(self.options)}" if self.options else ""
+        options = f"?{urlencode(given, safe='*')}" if given else ""
         return f"{self.scheme}://{login}{hosts}{path}{options}"
 
     @property
     def identity(self) -> str:
         """The whole URL. Holds the password: not for people."""
-        return self._text(f"{quote(self.user)}:{quote(self.password)}@" if self.user or self.password else "")
+        return self._text(
+            f"{quote(self.user)}:{quote(self.password)}@" if self.user or self.password else "", self.options
+        )
 
     @classmethod
     def parse(cls, text: str) -> RegistryUrl:

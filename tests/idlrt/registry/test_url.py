@@ -23,6 +23,7 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in str(url)
     assert "secret" not in str(url.refuse("no"))
     assert RegistryUrl.parse(url.identity) == url
+    assert str(RegistryUrl.parse("embedded://h?token=secret&timeout=3")) == "embedded://h?token=***&timeout=3"
     with pytest.raises(ConfigurationError) as caught:
         RegistryUrl.parse("etcd://ada:secret@h:99999")
     assert "secret" not in str(caught.value)

@@ -1,0 +1,89 @@
+"""`idlrt registry serve` as a process, which can be killed and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from idlrt.core import Snapshot
+from idlrt.registry import Subscription
+
+
+class RegistryProcess:
+    """The process. It listens on the same port each time that it is started."""
+
+    def __init__(self, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self._options = options
+        self._process: subprocess.Popen[str] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"embedded://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "idlrt", "registry", "serve", "--address", f"127.0.0.1:{self.port}"]
+        self._process = subprocess.Popen(
+            [*command, *self._options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == f"the registry is at {self.url}"
+
+    def kill(self) -> None:
+        """As `kill -9` does."""
+        assert self._process is not None
+        self._process.kill()
+        self._end()
+
+    def stop(self) -> int:
+        """As Ctrl+C does; the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._end()
+
+    def _end(self) -> int:
+        process, self._process = self._process, None
+        assert process is not None
+        assert process.stdout is not None
+        code = process.wait(20)
+        process.stdout.close()
+        return code
+
+    def close(self) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+@contextlib.contextmanager
+def registry_process(data: Path | None = None, *options: str) -> Iterator[RegistryProcess]:
+    made = RegistryProcess(*(["--data", str(data)] if data is not None else []), *options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def until(is_so: Callable[[], object], what: str, patience: float = 20.0) -> float:
+    """Wait; the seconds that it took."""
+    start = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - start < patience, what
+        time.sleep(0.002)
+    return time.monotonic() - start
+
+
+def snapshot_of(subscription: Subscription) -> Snapshot:
+    found = subscription.snapshot
+    return found if found is not None else Snapshot(key=subscription.key)
+
+
+def ports(subscription: Subscription) -> list[int]:
+    """The ports of the instances that are known."""
+    return sorted(each.port for each in snapshot_of(subscription).instances)

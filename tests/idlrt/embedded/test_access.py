@@ -1,0 +1,169 @@
+"""The white list: who is not on it is refused with a clear error, and learns nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registry_process import ports, until
+
+from idlrt.core import Instance, Status
+from idlrt.embedded import Access, RegistryServer, Rule
+from idlrt.embedded.api import RegistryClient
+from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused, RpcError
+from idlrt.registry import Registry
+
+INSTANCE = Instance(service="Users", host="127.0.0.1", port=1, metadata={"password": "hidden"})
+FAR = Rule(networks=("10.99.0.0/16",))
+SECRET = Rule(tokens=("s3cret", "other"))
+
+
+def connect(server: RegistryServer, **options: str) -> Registry:
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    return Registry.connect(f"{server.url}?{query}", cache=False)
+
+
+def test_without_rules_all_may() -> None:
+    with RegistryServer() as server, connect(server) as client:
+        client.register(INSTANCE).wait()
+        client.modify("Users", INSTANCE.id, weight=3)
+        client.configure("Users", {"a": "b"})
+        assert client.instances("Users").instances[0].weight == 3
+
+
+@pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
+def test_who_may_not_register(rule: Rule) -> None:
+    with RegistryServer(access=Access(register=rule)) as server, connect(server) as client:
+        registration = client.register(INSTANCE)
+        until(lambda: registration.error is not None, "it is refused")
+        with pytest.raises(RegistryRefused, match="this client may not register here"):
+            registration.wait(0.1)
+        assert client.instances("Users").instances == (), "it may look"
+
+
+@pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
+def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
+    with RegistryServer(access=Access(subscribe=rule)) as server, connect(server) as client:
+        client.register(INSTANCE).wait()
+        subscription = client.subscribe("Users")
+        until(lambda: subscription.trouble is not None, "it is refused")
+        assert isinstance(subscription.trouble, RegistryRefused)
+        assert subscription.snapshot is None
+        errors: list[RpcError] = []
+        for ask in (
+            lambda: client.instances("Users"),
+            lambda: client.instances("Nobody"),
+            client.groups,
+            client.services,
+            lambda: client.changes("Users", 0),
+        ):
+            with pytest.raises(RegistryRefused, match="this client may not subscribe here") as caught:
+                ask()
+            errors.append(caught.value)
+        texts = {str(each) for each in errors}
+        assert len(texts) == 1, "what is there and what is not look the same"
+        assert "hidden" not in texts.pop()
+
+
+def test_who_may_not_administer() -> None:
+    with RegistryServer(access=Access(administer=SECRET)) as server, connect(server) as client:
+        client.register(INSTANCE).wait()
+        with pytest.raises(RegistryRefused, match="this client may not administer here"):
+            client.modify("Users", INSTANCE.id, status=Status.DISABLED)
+        with pytest.raises(RegistryRefused, match="administer"):
+            client.configure("Users", {"a": "b"})
+        with connect(server, token="s3cret") as operator:
+            operator.modify("Users", INSTANCE.id, status=Status.DISABLED)
+        assert client.instances("Users").callable == ()
+
+
+def test_a_token_lets_in_and_a_wrong_one_does_not() -> None:
+    access = Access(register=SECRET, subscribe=SECRET, administer=SECRET)
+    with RegistryServer(access=access) as server:
+        with connect(server, token="other") as client:
+            client.register(INSTANCE).wait()
+            subscription = client.subscribe("Users")
+            until(lambda: ports(subscription) == [1], "it follows")
+        with connect(server, token="guess") as stranger:
+            with pytest.raises(RegistryRefused, match="this client may not"):
+                stranger.instances("Users")
+            # Not even a session.
+            time.sleep(0.05)
+            assert stranger.trouble is not None
+
+
+def test_a_session_of_somebody_else_cannot_be_used() -> None:
+    with RegistryServer() as server, connect(server) as owner:
+        owner.register(INSTANCE).wait()
+        with RegistryClient.connect(server.address, framing="header") as stranger:
+            from idlrt.embedded.api import NoSession
+
+            with pytest.raises(NoSession):
+                stranger.deregister(12345, "default", "Users", INSTANCE.id)
+            own = stranger.begin("stranger", 6000)
+            stranger.deregister(own.id, "default", "Users", INSTANCE.id)
+        assert len(owner.instances("Users").instances) == 1
+
+
+def test_nobody_gets_past_the_list_by_another_way() -> None:
+    # Every method of the IDL has a role; and who speaks a framing without metadata has no token.
+    access = Access(register=SECRET, subscribe=SECRET, administer=SECRET)
+    with RegistryServer(access=access) as server:
+        for framing in ("header", "framed", "unframed"):
+            with RegistryClient.connect(server.address, framing=framing) as client:
+                refused = 0
+                for call in (
+                    lambda: client.begin("x", 6000),
+                    lambda: client.keep(1),
+                    lambda: client.end(1),
+                    lambda: client.deregister(1, "default", "Users", "x"),
+                    lambda: client.changes("default", "Users", 0, 0, 0),
+                    client.groups,
+                    lambda: client.services("default"),
+                    lambda: client.configure("default", "Users", {}),
+                ):
+                    with pytest.raises((RpcError, ApplicationError), match="may not"):
+                        call()
+                    refused += 1
+                assert refused == 8
+
+
+def test_every_method_has_a_role() -> None:
+    from idlrt.embedded.access import _ROLES
+
+    assert set(RegistryClient.__thrift_service__.methods) == set(_ROLES)
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text('[register]\nnetworks = ["127.0.0.0/8", "unix"]\n[administer]\ntokens = ["a", "b"]\n')
+    assert Access.load(path) == Access(
+        register=Rule(networks=("127.0.0.0/8", "unix")), administer=Rule(tokens=("a", "b"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[register", "access.toml"),
+        ("[registr]\n", "unknown field `registr`"),
+        ('[register]\nnetwork = ["x"]', "unknown field `network`"),
+        ('[register]\nnetworks = ["300.0.0.0/8"]', "300.0.0.0/8"),
+        ('[register]\nnetworks = "10.0.0.0/8"', "Expected `array`"),
+        ('[administer]\ntokens = [""]', "token"),
+    ],
+)
+def test_a_file_that_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        Access.load(path)
+    assert why in str(caught.value)
+
+
+def test_wrong_rules_are_said_at_once() -> None:
+    wrong: Any = Access(register=Rule(networks=("nowhere",)))
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        RegistryServer(access=wrong)
