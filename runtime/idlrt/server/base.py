@@ -49,7 +49,11 @@ class ServerBase:
             from idlrt.server.presence import Presence
 
             self._presence = Presence(
-                settings.registry, settings.instance, self._served, is_encrypted=settings.tls is not None
+                settings.registry,
+                settings.instance,
+                self._served,
+                self._wanted,
+                is_encrypted=settings.tls is not None,
             )
         self._bound: Address | None = None
         self._listening: socket.socket | None = None

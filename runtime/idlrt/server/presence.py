@@ -55,13 +55,14 @@ class Presence:
 
     Args:
         registry: where, as a URL; or a `Registry`, which stays the caller's.
+        wanted: where the server is to listen.
 
     Raises:
         ConfigurationError: an option makes no sense.
     """
 
     def __init__(
-        self, registry: str | Registry, options: InstanceOptions, served: Served, *, is_encrypted: bool
+        self, registry: str | Registry, options: InstanceOptions, served: Served, wanted: Address, *, is_encrypted: bool
     ) -> None:
         given = cast("object", registry)
         if not isinstance(given, str | Registry):
@@ -80,7 +81,8 @@ class Presence:
                 raise ConfigurationError(f"an instance has no {name!r}; known: {', '.join(sorted(known))}")
         if "service" in options and len(served.services) > 1:
             raise ConfigurationError("`service` names one service, and this server has several")
-        self._instances(Address("127.0.0.1", 1))  # what is wrong is said now
+        # What is wrong is said now; the port may not be known yet.
+        self._instances(wanted if wanted.path else Address(wanted.host, wanted.port or 1))
 
     @property
     def registrations(self) -> Sequence[Registration]:

@@ -1,0 +1,392 @@
+"""Services that are found by name: which instance is called, and what follows when that comes to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient, scripted_server, user_service
+
+from idlrt.core import Instance, Status
+from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost, DeadlineExceeded, NoInstance, Overloaded
+from idlrt.registry import Registry
+from idlrt.registry.memory import memory_store
+from idlrt.server import Server
+
+SERVICE = "UserService"
+
+
+class Named(Users):
+    """Says who it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.count = 0
+
+    def get(self, id: int) -> User | None:
+        self.count += 1
+        return User(id=id, name=self.name)
+
+
+def until(is_so: Callable[[], object], what: str = "") -> float:
+    start = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - start < 20, what
+        time.sleep(0.002)
+    return time.monotonic() - start
+
+
+@pytest.fixture
+def url() -> str:
+    return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def registry(url: str) -> Iterator[Registry]:
+    with Registry.connect(url) as made:
+        yield made
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+def serve(stack: ExitStack, url: str, name: str, **instance: Any) -> tuple[Server, Named]:
+    users = Named(name)
+    server = Server(user_service(users), registry=url, instance=instance, grace_s=0.2, drain_s=0.05)  # type: ignore[arg-type]
+    stack.callback(server.stop)
+    return server.start(), users
+
+
+class Caller:
+    """A client of either kind, called from a plain test."""
+
+    def __init__(self, kind: str, target: str, **options: Any) -> None:
+        self.runner = asyncio.Runner() if kind == "asyncio" else None
+        cls: Any = AsyncUserServiceClient if self.runner else UserServiceClient
+        self.client: Any = cls.connect(target, **{"timeout": 10, **options})
+        self.is_closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            method = getattr(self.client, name)
+            return self.runner.run(self.awaited(method(*arguments))) if self.runner else method(*arguments)
+
+        return call
+
+    async def awaited(self, call: Any) -> Any:
+        return await call
+
+    def using(self, **options: Any) -> Caller:
+        other = Caller.__new__(Caller)
+        other.runner, other.client = self.runner, self.client.using(**options)
+        return other
+
+    @property
+    def nodes(self) -> list[Any]:
+        return self.client._sender.cluster.nodes  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        if self.is_closed:
+            return
+        self.is_closed = True
+        if self.runner is None:
+            self.client.close()
+            self.client.close()
+        else:
+            self.runner.run(self.awaited(self.client.close()))
+            self.runner.run(self.awaited(self.client.close()))
+            self.runner.close()
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def connect(request: pytest.FixtureRequest, stack: ExitStack) -> Callable[..., Caller]:
+    def make(target: str, **options: Any) -> Caller:
+        caller = Caller(request.param, target, **options)
+        stack.callback(caller.close)
+        return caller
+
+    return make
+
+
+def test_calls_are_spread(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    users = [serve(stack, url, name)[1] for name in "abc"]
+    client = connect(url)
+    for number in range(300):
+        client.get(number + 1)
+    assert sum(each.count for each in users) == 300
+    assert min(each.count for each in users) > 50
+
+
+def test_weights(stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry) -> None:
+    light, heavy = serve(stack, url, "light", weight=10)[1], serve(stack, url, "heavy", weight=90)[1]
+    client = connect(url)
+    for number in range(300):
+        client.get(number + 1)
+    assert 5 <= light.count <= 70
+    assert heavy.count + light.count == 300
+
+
+def test_an_instance_that_comes_is_called(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    serve(stack, url, "a")
+    client = connect(url)
+    client.get(1)
+    _, second = serve(stack, url, "b")
+
+    def reached() -> int:
+        client.get(1)
+        return second.count
+
+    until(reached, "the new one is called")
+
+
+def test_an_instance_that_stops_is_missed_by_nobody(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    servers = [serve(stack, url, name) for name in "abc"]
+    client = connect(url)
+    for server, _ in servers[:2]:
+        for number in range(50):
+            client.get(number + 1)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        while stopping.is_alive():
+            client.get(1)
+        stopping.join()
+    assert len(client.nodes) == 1
+
+
+def test_switching_off_and_on(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    first, _ = serve(stack, url, "a", status="disabled")
+    client = connect(url)
+    with pytest.raises(NoInstance, match=r"no instance of UserService of .* of 1 none can be called: 1 disabled"):
+        client.get(1)
+    first.enable()
+
+    def answers() -> bool:
+        try:
+            client.get(1)
+        except NoInstance:
+            return False
+        return True
+
+    until(answers, "it is on")
+    first.disable()
+    until(lambda: not answers(), "it is off")
+
+
+def test_an_operator_switches_off(
+    stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
+) -> None:
+    (server, first), (_, second) = serve(stack, url, "a"), serve(stack, url, "b")
+    client = connect(url)
+    registry.modify(SERVICE, f"127.0.0.1:{server.port}", status=Status.DISABLED)
+    until(lambda: len([node for node in client.nodes if node.instance.is_callable]) == 1 or client.get(1) is None)
+    before = first.count
+    for number in range(50):
+        client.get(number + 1)
+    assert first.count == before
+    assert second.count >= 50
+
+
+def test_nobody_is_registered(url: str, connect: Callable[..., Caller]) -> None:
+    with pytest.raises(NoInstance, match=r"no instance of UserService of memory://.* for UserService.get: none is reg"):
+        connect(url).get(1)
+
+
+def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller]) -> None:
+    store = memory_store(url.removeprefix("memory://"))
+    store.is_down = True
+    client = connect(url)
+    start = time.monotonic()
+    with pytest.raises(NoInstance, match=r"cannot call UserService\.get: cannot tell the instances of UserService"):
+        client.using(timeout=0.3).get(1)
+    assert time.monotonic() - start < 5
+    store.is_down = False
+
+
+def test_a_registry_that_goes_down_is_not_missed(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    serve(stack, url, "a")
+    client = connect(url)
+    client.get(1)
+    store = memory_store(url.removeprefix("memory://"))
+    store.is_down = True
+    for number in range(100):
+        client.get(number + 1)
+    store.is_down = False
+
+
+def test_groups_and_names(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    serve(stack, url, "blue one", group="blue", service="demo.Users")
+    assert connect(f"{url}/demo.Users?group=blue").get(1).name == "blue one"
+    with pytest.raises(NoInstance):
+        connect(f"{url}/demo.Users").get(1)
+
+
+def dead_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def register_dead(registry: Registry, port: int) -> None:
+    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=port)).wait()
+
+
+def test_a_dead_instance_costs_no_call(
+    stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
+) -> None:
+    serve(stack, url, "alive")
+    for _ in range(3):
+        register_dead(registry, dead_port())
+    client = connect(url)
+    for number in range(200):
+        assert client.get(number + 1).name == "alive"
+
+
+def test_who_comes_back_is_called_again(
+    stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
+) -> None:
+    serve(stack, url, "alive")
+    port = dead_port()
+    register_dead(registry, port)
+    client = connect(url)
+    until(lambda: client.get(1) and any(node.health.is_out for node in client.nodes), "it is out")
+    back = Named("back")
+    server = Server(user_service(back), f"127.0.0.1:{port}", grace_s=0.1, drain_s=0.01)
+    stack.callback(server.stop)
+    server.start()
+    took = until(lambda: client.get(1) and back.count, "it is called again")
+    print(f"called again {took:.2f} s after it was back")
+    assert not any(node.health.is_out for node in client.nodes)
+
+
+def closing(raw: socket.socket) -> None:
+    """Read a call, and close without an answer."""
+    raw.recv(65536)
+
+
+def test_a_call_that_may_have_been_worked_on_is_not_made_again(
+    stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
+) -> None:
+    scripts: list[Callable[[socket.socket], None]] = [closing] * 20
+    for _ in range(2):
+        address = stack.enter_context(scripted_server(*scripts))
+        register_dead(registry, int(address.rpartition(":")[2]))
+    client = connect(url, heartbeat=None)
+    with pytest.raises(ConnectionLost):
+        client.get(1)
+    assert sum(node.is_used for node in client.nodes) == 1
+
+
+def test_retries_can_be_switched_off(url: str, connect: Callable[..., Caller], registry: Registry) -> None:
+    for _ in range(3):
+        register_dead(registry, dead_port())
+    client = connect(url, heartbeat=None)
+    with pytest.raises(ConnectFailed):
+        client.using(retries=0).get(1)
+    assert sum(node.is_used for node in client.nodes) == 1
+    with pytest.raises(ConnectFailed) as caught:
+        client.get(1)
+    assert sum(node.is_used for node in client.nodes) == 3
+    assert "tried before: tcp://127.0.0.1:" in caught.value.__notes__[0]
+    with pytest.raises(ConfigurationError, match="retries must be a number from 0 to 100"):
+        client.using(retries=-1)
+
+
+def test_a_target_in_errors_is_the_instance(url: str, connect: Callable[..., Caller], registry: Registry) -> None:
+    port = dead_port()
+    register_dead(registry, port)
+    with pytest.raises(ConnectFailed, match=rf"cannot connect to tcp://127\.0\.0\.1:{port} for UserService\.get"):
+        connect(url).get(1)
+
+
+def test_an_overloaded_instance_is_not_ill(
+    stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
+) -> None:
+    users = Users()
+    server = Server(user_service(users), registry=url, workers=1, max_queued=0, grace_s=0.1, drain_s=0.01)
+    stack.callback(server.stop)
+    stack.callback(users.gate.set)
+    server.start()
+    with UserServiceClient.connect(server.address, timeout=20) as busy:
+        thread = threading.Thread(target=busy.wait, args=(1,))
+        thread.start()
+        assert users.entered.wait(20)
+        client = connect(url)
+        with pytest.raises(Overloaded):
+            client.get(1)
+        assert not client.nodes[0].health.is_out
+        users.gate.set()
+        thread.join(20)
+
+
+def test_the_registry_is_shared_and_let_go(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+    serve(stack, url, "a")
+    before = threading.active_count()
+    clients = [connect(url) for _ in range(5)]
+    for client in clients:
+        client.get(1)
+    assert threading.active_count() <= before
+    for client in clients:
+        client.close()
+
+
+WORKER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from hand_written import Users, user_service
+from idlrt import Server
+Server(user_service(Users()), registry=sys.argv[2]).serve()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no signals of that kind")
+def test_an_instance_that_is_stopped_in_the_middle_is_left_alone(
+    stack: ExitStack, connect: Callable[..., Caller]
+) -> None:
+    from idlrt.embedded import RegistryServer
+
+    server = stack.enter_context(RegistryServer())
+    folder = str(Path(__file__).parents[1] / "testing")
+    processes = [subprocess.Popen([sys.executable, "-c", WORKER, folder, server.url]) for _ in range(3)]
+    for process in processes:
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+    observer = stack.enter_context(Registry.connect(server.url, cache=False))
+    until(lambda: len(observer.instances(SERVICE).instances) == 3, "all are registered")
+    client = connect(server.url, heartbeat=0.2)
+    for number in range(100):
+        client.get(number + 1)
+    processes[0].send_signal(signal.SIGSTOP)
+    lost = Counter[str]()
+    end = time.monotonic() + 20
+
+    def is_out() -> bool:
+        try:
+            client.using(timeout=1.0).get(1)
+        except DeadlineExceeded as error:
+            lost[type(error).__name__] += 1
+        return any(node.health.is_out for node in client.nodes)
+
+    took = until(is_out, "it is out")
+    print(f"out {took:.2f} s after it was stopped; calls lost: {dict(lost)}")
+    assert time.monotonic() < end
+    for number in range(100):
+        client.get(number + 1)
+    processes[0].send_signal(signal.SIGCONT)
+    took = until(lambda: not any(node.health.is_out for node in client.nodes), "it is back")
+    print(f"back {took:.2f} s after it went on")
