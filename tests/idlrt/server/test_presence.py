@@ -152,7 +152,7 @@ def test_where_it_is_reached(url: str, registry: Registry, advertise: str, expec
         server.start()
         (instance,) = found(registry)
         assert instance.host == expected
-        assert instance.port == {"[fd00::1]:81": 81, "edge.com:80": 80}.get(advertise, server.port)
+        assert instance.port == {"[fd00::1]:81": 81, "edge.example.com:80": 80}.get(advertise, server.port)
 
 
 def test_several_services_are_several_instances(url: str, registry: Registry) -> None:
