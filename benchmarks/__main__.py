@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART...]`: measure, print, and write `results.md` if nothing was left out.
 
-Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`.
+Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`, `death`, `discovery`, `capacity`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, codec, compiler, connections, memory, servers
+from benchmarks import calls, codec, compiler, connections, memory, registry, servers
 from benchmarks.table import progress
 
 PARTS = {
@@ -22,6 +22,9 @@ PARTS = {
     "servers": servers.run,
     "calls": calls.run,
     "connections": connections.run,
+    "death": registry.run_death,
+    "discovery": registry.run_discovery,
+    "capacity": registry.run_capacity,
 }
 RESULTS = Path(__file__).with_name("results.md")
 
