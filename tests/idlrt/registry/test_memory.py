@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Registry
+from idlrt.registry.memory import memory_store
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
 
@@ -15,3 +17,12 @@ from idlrt.testing.registry import REGISTRY_CHECKS, Make
 def test_conformance(check: Callable[[Make], None]) -> None:
     name = uuid.uuid4().hex
     check(lambda: Registry.connect(f"memory://{name}", empty_protection=False))
+
+
+def test_who_asks_hears_why_there_is_no_answer() -> None:
+    name = uuid.uuid4().hex
+    memory_store(name).is_down = True
+    with Registry.connect(f"memory://{name}") as registry:
+        for _ in range(20):
+            with pytest.raises(RegistryUnavailable, match="the registry in memory is down"):
+                registry.groups(timeout=0.05)
