@@ -8,16 +8,27 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
-__all__ = ["Cluster", "Etcd", "etcd_cluster"]
+from idlrt.core import Change, Freshness, Snapshot
+from idlrt.registry import Subscription
+
+# The proxy that does to connections what networks do.
+sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
+
+from fault_proxy import FaultProxy, proxied
+
+__all__ = ["Cluster", "Etcd", "FaultProxy", "Heard", "etcd_cluster", "proxied", "say"]
 
 _PATIENCE: Final = 30.0
 _QUICK: Final = ["--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync"]
@@ -53,16 +64,23 @@ class Etcd:
 
     Attributes:
         port: where clients connect.
-        calls: whether it is up.
+        base: the same as a URL.
+        token: of the user who looks after it, where it asks for one.
     """
 
     def __init__(
-        self, folder: Path, name: str, port: int, peer_port: int, initial: str, options: Sequence[str]
+        self,
+        folder: Path,
+        name: str,
+        ports: Sequence[int],
+        initial: str,
+        options: Sequence[str],
+        context: ssl.SSLContext | None,
     ) -> None:
+        port, peer_port = ports
         self.port = port
         self.folder = folder / name
-        is_tls = "--cert-file" in options
-        self.base = f"{'https' if is_tls else 'http'}://127.0.0.1:{port}"
+        self.base = f"{'https' if context else 'http'}://127.0.0.1:{port}"
         peer = f"http://127.0.0.1:{peer_port}"
         self._command = [
             *(program(), "--name", name, "--data-dir", str(self.folder), "--initial-cluster", initial),
@@ -74,8 +92,7 @@ class Etcd:
         ]
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        # Certificates are what the registry's client is tested with; this one is only to look after the server.
-        self._client = httpx.Client(base_url=self.base, verify=False, trust_env=False, timeout=5)
+        self._client = httpx.Client(base_url=self.base, verify=context or False, trust_env=False, timeout=5)
         self.token = ""
 
     def start(self) -> None:
@@ -200,8 +217,16 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def etcd_cluster(folder: Path, count: int = 1, options: Sequence[str] = ()) -> Iterator[Cluster]:
-    """`count` members, up and answering; ended at the end."""
+def etcd_cluster(
+    folder: Path, count: int = 1, options: Sequence[str] = (), context: ssl.SSLContext | None = None
+) -> Iterator[Cluster]:
+    """`count` members, up and answering; ended at the end.
+
+    Args:
+        folder: for what they keep.
+        options: more of them, for the command.
+        context: to look after servers that speak TLS.
+    """
     program()
     for attempt in range(5):
         place = folder / f"etcd{attempt}"
@@ -209,7 +234,7 @@ def etcd_cluster(folder: Path, count: int = 1, options: Sequence[str] = ()) -> I
         ports = free_ports(2 * count)
         initial = ",".join(f"n{each}=http://127.0.0.1:{ports[2 * each + 1]}" for each in range(count))
         members = [
-            Etcd(place, f"n{each}", ports[2 * each], ports[2 * each + 1], initial, options) for each in range(count)
+            Etcd(place, f"n{each}", ports[2 * each : 2 * each + 2], initial, options, context) for each in range(count)
         ]
         try:
             for each in members:
@@ -228,3 +253,55 @@ def etcd_cluster(folder: Path, count: int = 1, options: Sequence[str] = ()) -> I
             for each in members:
                 each.close()
         return
+
+
+def say(text: str) -> None:
+    """Print a figure; `pytest -rP` or `-s` shows it."""
+    sys.stdout.write(f"\n{text}\n")
+
+
+class Heard:
+    """All that a subscription has told, and when."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.changes: list[tuple[float, Change]] = []
+        self._condition = threading.Condition()
+        subscription.listen(self._heard)
+
+    def _heard(self, change: Change) -> None:
+        with self._condition:
+            self.changes.append((time.monotonic(), change))
+            self._condition.notify_all()
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """What was told, in order."""
+        return [change.snapshot for _, change in self.changes]
+
+    def until(self, is_so: Callable[[Snapshot], bool], what: str) -> float:
+        """Wait until the last snapshot is so; returns seconds."""
+        start = time.monotonic()
+        with self._condition:
+            found = self._condition.wait_for(
+                lambda: bool(self.changes) and is_so(self.changes[-1][1].snapshot), _PATIENCE
+            )
+        assert found, f"{what}: not within {_PATIENCE:.0f} s; last known: {self.changes[-1:]}"
+        return time.monotonic() - start
+
+    def until_fresh(self, freshness: Freshness) -> float:
+        """Wait until it can be trusted so far."""
+        return self.until(lambda each: each.freshness is freshness, freshness)
+
+    def until_ports(self, *ports: int) -> float:
+        """Wait until just the instances with these ports are there, and live."""
+        return self.until(
+            lambda each: (
+                each.freshness is Freshness.LIVE and sorted(one.port for one in each.instances) == sorted(ports)
+            ),
+            f"ports {ports}",
+        )
+
+    def never_empty(self, since: int = 0) -> bool:
+        """Whether there always was an instance, from the snapshot `since` on."""
+        return all(each.instances for each in self.snapshots[since:])

@@ -20,6 +20,7 @@ __all__ = [
     "Granted",
     "Header",
     "HistoryLost",
+    "Interrupted",
     "KeyValue",
     "Listed",
     "Nothing",
@@ -37,6 +38,10 @@ T = TypeVar("T")
 
 class HistoryLost(RegistryUnavailable):
     """The revision that was asked for is compacted, or has not been yet: what has changed since is not known."""
+
+
+class Interrupted(RegistryUnavailable):
+    """A watch that had begun has ended. It may go on elsewhere."""
 
 
 class StaleToken(RegistryRefused):

@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
+from idlrt.errors import RegistryError, RegistryUnavailable
 from idlrt.registry.backend import Found, SessionLost, Update
-from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Listed, Nothing
+from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Interrupted, Listed, Nothing
 from idlrt.registry.etcd.gateway import Gateway, need_httpx
 from idlrt.registry.etcd.layout import Layout, end_of
 from idlrt.registry.etcd.settings import Settings
@@ -188,32 +188,31 @@ class EtcdBackend:
         loop = asyncio.get_running_loop()
         is_first = True
         while True:
-            began = loop.time()
             start = view.revision + 1
             what = {"key": view.start.encode(), "range_end": end_of(view.start), "start_revision": start}
             # Not all clients at the same moment.
             silence = self._ttl * _SILENCE * random.uniform(0.8, 1.2)
+            watching = self._gateway.watch({**what, "progress_notify": True}, silence)
+            began = loop.time()
+            error = RegistryUnavailable(f"etcd ended the watch of {view.key} at once")
             try:
-                async with contextlib.aclosing(
-                    self._gateway.watch({**what, "progress_notify": True}, silence)
-                ) as answers:
+                async with contextlib.aclosing(watching) as answers:
                     async for answer in answers:
-                        if answer.created and answer.header.revision < start - 1 and not is_first:
-                            raise HistoryLost("etcd has gone back to an earlier revision; was it restored?")
-                        is_first = False
-                        view.apply(answer.events)
-                        if not answer.events and not answer.created:
-                            view.revision = max(view.revision, answer.header.revision)
-                        if answer.events:
+                        if answer.created:
+                            began = loop.time()
+                            if answer.header.revision < start - 1 and not is_first:
+                                raise HistoryLost("etcd has gone back to an earlier revision; was it restored?")
+                            is_first = False
+                        elif answer.events:
+                            view.apply(answer.events)
                             changed.set()
-            except (HistoryLost, RegistryRefused):
-                raise
-            except RegistryUnavailable:
-                if loop.time() - began < _LASTED:
-                    raise
-                continue
+                        else:
+                            view.revision = max(view.revision, answer.header.revision)
+            except Interrupted as interrupted:
+                error = interrupted
+            # Nothing is lost by watching on from where it ended.
             if loop.time() - began < _LASTED:
-                raise RegistryUnavailable(f"etcd ended the watch of {view.key} at once")
+                raise error
 
     async def _view(self, key: ServiceKey) -> View:
         listed = await self._list(self._layout.service(key))

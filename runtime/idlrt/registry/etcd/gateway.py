@@ -16,7 +16,17 @@ import msgspec
 
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
 from idlrt.net.tls_context import TlsContext, tls_reason
-from idlrt.registry.etcd.answers import AuthOff, StaleToken, Token, Watched, canceled, read, read_line, refused
+from idlrt.registry.etcd.answers import (
+    AuthOff,
+    Interrupted,
+    StaleToken,
+    Token,
+    Watched,
+    canceled,
+    read,
+    read_line,
+    refused,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -129,7 +139,8 @@ class Gateway:
 
         Raises:
             HistoryLost: the revision to begin with is compacted.
-            RegistryUnavailable: no endpoint answers, or the one that did does no more.
+            Interrupted: the endpoint does not answer any more.
+            RegistryUnavailable: none does.
             RegistryRefused: it is not allowed.
         """
         import httpx
@@ -160,6 +171,7 @@ class Gateway:
             translated = _translated(error, endpoint, "watch", silence)
             if type(translated) is RegistryUnavailable:
                 self._leave(endpoint)
+                translated = Interrupted(str(translated))
             raise translated from error
         finally:
             await response.aclose()
