@@ -11,24 +11,20 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
-from idlrt.core import Change, Freshness, Snapshot
-from idlrt.registry import Subscription
-
 # The proxy that does to connections what networks do.
 sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
 
 from fault_proxy import FaultProxy, proxied
 
-__all__ = ["Cluster", "Etcd", "FaultProxy", "Heard", "etcd_cluster", "proxied", "say"]
+__all__ = ["Cluster", "Etcd", "FaultProxy", "etcd_cluster", "proxied"]
 
 _PATIENCE: Final = 30.0
 _QUICK: Final = ["--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync"]
@@ -253,55 +249,3 @@ def etcd_cluster(
             for each in members:
                 each.close()
         return
-
-
-def say(text: str) -> None:
-    """Print a figure; `pytest -rP` or `-s` shows it."""
-    sys.stdout.write(f"\n{text}\n")
-
-
-class Heard:
-    """All that a subscription has told, and when."""
-
-    def __init__(self, subscription: Subscription) -> None:
-        self.subscription = subscription
-        self.changes: list[tuple[float, Change]] = []
-        self._condition = threading.Condition()
-        subscription.listen(self._heard)
-
-    def _heard(self, change: Change) -> None:
-        with self._condition:
-            self.changes.append((time.monotonic(), change))
-            self._condition.notify_all()
-
-    @property
-    def snapshots(self) -> list[Snapshot]:
-        """What was told, in order."""
-        return [change.snapshot for _, change in self.changes]
-
-    def until(self, is_so: Callable[[Snapshot], bool], what: str) -> float:
-        """Wait until the last snapshot is so; returns seconds."""
-        start = time.monotonic()
-        with self._condition:
-            found = self._condition.wait_for(
-                lambda: bool(self.changes) and is_so(self.changes[-1][1].snapshot), _PATIENCE
-            )
-        assert found, f"{what}: not within {_PATIENCE:.0f} s; last known: {self.changes[-1:]}"
-        return time.monotonic() - start
-
-    def until_fresh(self, freshness: Freshness) -> float:
-        """Wait until it can be trusted so far."""
-        return self.until(lambda each: each.freshness is freshness, freshness)
-
-    def until_ports(self, *ports: int) -> float:
-        """Wait until just the instances with these ports are there, and live."""
-        return self.until(
-            lambda each: (
-                each.freshness is Freshness.LIVE and sorted(one.port for one in each.instances) == sorted(ports)
-            ),
-            f"ports {ports}",
-        )
-
-    def never_empty(self, since: int = 0) -> bool:
-        """Whether there always was an instance, from the snapshot `since` on."""
-        return all(each.instances for each in self.snapshots[since:])

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from etcd_server import Cluster, Heard, etcd_cluster
+from etcd_server import Cluster, etcd_cluster
+from registry_heard import Heard
 
 from idlrt.core import Instance, Status
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable

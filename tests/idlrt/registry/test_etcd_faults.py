@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from etcd_server import Cluster, Etcd, FaultProxy, Heard, etcd_cluster, proxied, say
+from etcd_server import Cluster, Etcd, FaultProxy, etcd_cluster, proxied
+from registry_heard import Heard, say
 
 from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from etcd_server import Cluster, Etcd, Heard, etcd_cluster, quoted, say
+from etcd_server import Cluster, Etcd, etcd_cluster, quoted
+from registry_heard import Heard, say
 
 from idlrt.core import Instance
 from idlrt.errors import RegistryRefused, RegistryUnavailable
