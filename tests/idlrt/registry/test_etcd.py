@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from etcd_server import Cluster, etcd_cluster
-from registry_heard import Heard
+from etcd_server import Cluster, etcd_cluster, quoted
+from registry_heard import Heard, say
 
 from idlrt.core import Instance, Status
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
@@ -157,6 +157,27 @@ def test_changes_tell_just_what_changed(one: Cluster, prefix: str) -> None:
             update = server.changes("demo", revision)
             assert update.is_whole
             assert [each.port for each in update.instances] == [1002, 1003, 1004, 1005]
+
+
+def test_what_changes_together_comes_together(one: Cluster, prefix: str) -> None:
+    etcd = one.members[0]
+    with connect(one, prefix) as client:
+        heard = Heard(client.subscribe("demo"))
+        heard.until_ports()
+        for first in range(1, 1001, 100):
+            puts = [
+                {
+                    "request_put": {
+                        "key": quoted(f"/{prefix}/default/demo/instances/h:{number}"),
+                        "value": quoted(f'{{"service": "demo", "host": "h", "port": {number}}}'),
+                    }
+                }
+                for number in range(first, first + 100)
+            ]
+            etcd.ask("kv/txn", success=puts)
+        took = heard.until_ports(*range(1, 1001))
+        assert len(heard.changes) <= 11
+        say(f"1000 instances in 10 writes: {len(heard.changes) - 1} snapshots, the last {took:.2f} s after")
 
 
 def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:

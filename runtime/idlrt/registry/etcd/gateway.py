@@ -87,22 +87,32 @@ class Gateway:
         self._patience = patience
         self._token: str | None = None if user else ""
         self._logging_in = asyncio.Lock()
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        # With the TLS context that each was made with: certificates are renewed while programs run.
+        self._transports: list[tuple[object, httpx.AsyncHTTPTransport]] = []
+        self._is_open = False
 
     def open(self) -> None:
         """Get ready. Connections are made when they are needed."""
-        import httpx
-
-        if self._transport is None:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_IDLE)
-            verify = self._tls.current if self._tls is not None else False
-            self._transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits)
+        self._is_open = True
 
     async def close(self) -> None:
         """Close all connections."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
+        self._is_open = False
+        transports, self._transports = self._transports, []
+        for _, transport in transports:
             await transport.aclose()
+
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        import httpx
+
+        if not self._is_open:
+            raise RegistryUnavailable("the session is closed")
+        context = self._tls.current if self._tls is not None else None
+        if not self._transports or self._transports[-1][0] is not context:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_IDLE)
+            made = httpx.AsyncHTTPTransport(verify=context or False, trust_env=False, limits=limits)
+            self._transports.append((context, made))
+        return self._transports[-1][1]
 
     async def ask(
         self, path: str, body: Mapping[str, Any], kind: type[T], *, patience: float = 0.0, is_stream: bool = False
@@ -246,8 +256,6 @@ class Gateway:
     ) -> httpx.Response:
         import httpx
 
-        if self._transport is None:
-            raise RegistryUnavailable("the session is closed")
         request = httpx.Request(
             "POST",
             f"{endpoint}/v3/{path}",
@@ -255,7 +263,7 @@ class Gateway:
             content=msgspec.json.encode(body),
             extensions={"timeout": {"read": silence}},
         )
-        return await self._transport.handle_async_request(request)
+        return await self._transport().handle_async_request(request)
 
 
 def _watched(line: str) -> Watched:
@@ -275,17 +283,18 @@ def _translated(error: BaseException, endpoint: str, what: str, seconds: float) 
         return type(error)(f"cannot {what} at {endpoint}: {error}")
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
         return RegistryUnavailable(f"cannot {what} at {endpoint}: no answer within {seconds:.3g} s")
+    why, do = _root(error)
     if isinstance(error, httpx.ConnectError):
-        return RegistryUnavailable(f"cannot connect to {endpoint}: {_root(error)}; is etcd running there?")
-    return RegistryUnavailable(f"cannot {what} at {endpoint}: the connection broke: {_root(error)}")
+        return RegistryUnavailable(f"cannot connect to {endpoint}: {why}; {do or 'is etcd running there?'}")
+    return RegistryUnavailable(f"cannot {what} at {endpoint}: the connection broke: {why}{do and '; '}{do}")
 
 
-def _root(error: BaseException) -> str:
-    """The reason that lies under what `httpx` makes of it."""
+def _root(error: BaseException) -> tuple[str, str]:
+    """The reason that lies under what `httpx` makes of it, and what to do."""
     while True:
         if getattr(error, "verify_message", None) or getattr(error, "reason", None):
-            return tls_reason(error)
+            return tls_reason(error), "check the options tls, ca, cert and key"
         under = error.__cause__ or error.__context__
         if under is None:
-            return str(error) or type(error).__name__
+            return str(error) or type(error).__name__, ""
         error = under
