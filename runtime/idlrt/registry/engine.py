@@ -50,6 +50,8 @@ class Entry:
         self.error: RegistryError | None = None
         self.is_done = threading.Event()
         self.written: tuple[int, Instance] | None = None
+        # The session in which it was tried last: it may be there although no answer came.
+        self.tried: int | None = None
         self.changed = asyncio.Event()
 
 
@@ -169,7 +171,7 @@ class Engine:
             entry.changed.clear()
             wanted, epoch = entry.wanted, self._epoch
             if wanted is None:
-                if entry.written is None or entry.written[0] != epoch:
+                if entry.tried != epoch:
                     break  # it went with its session
                 if await self._try(entry, self.backend.deregister(entry.first), pauses):
                     break
@@ -177,7 +179,9 @@ class Engine:
             if entry.written == (epoch, wanted):
                 entry.is_done.set()
                 await entry.changed.wait()
-            elif await self._try(entry, self.backend.register(wanted), pauses):
+                continue
+            entry.tried = epoch
+            if await self._try(entry, self.backend.register(wanted), pauses):
                 entry.written = epoch, wanted
         self._entries.pop(entry, None)
         entry.is_done.set()

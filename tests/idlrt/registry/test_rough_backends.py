@@ -1,0 +1,73 @@
+"""What `Registry` makes of kinds of registry that do not behave: answers that are lost."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from registry_heard import Heard
+
+from idlrt.core import Instance, ServiceKey
+from idlrt.errors import RegistryUnavailable
+from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry.memory import MemoryBackend
+
+
+class Rough(MemoryBackend):
+    """In memory. Goes wrong where `trouble` says so.
+
+    Attributes:
+        trouble: errors by method.
+    """
+
+    def __init__(self, name: str, trouble: dict[str, Exception]) -> None:
+        super().__init__(RegistryUrl.parse(f"memory://{name}"))
+        self.heartbeat = 0.02
+        self.trouble = trouble
+
+    def check(self, method: str) -> None:
+        if method in self.trouble:
+            raise self.trouble[method]
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        self.check("open")
+        await super().open(lost)
+
+    async def keep(self) -> None:
+        self.check("keep")
+        await super().keep()
+
+    async def register(self, instance: Instance) -> None:
+        await super().register(instance)
+        self.check("register")  # it is done, and the answer is lost
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        async for found in super().watch(key):
+            self.check("watch")
+            yield found
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+def rough(name: str, trouble: dict[str, Exception]) -> Registry:
+    return Registry(lambda: Rough(name, trouble), name, empty_protection=False)
+
+
+def instance(port: int = 1001) -> Instance:
+    return Instance(service="demo", host="127.0.0.1", port=port)
+
+
+def test_what_was_registered_without_an_answer_is_deregistered(name: str) -> None:
+    trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
+    with rough(name, trouble) as server, Registry.connect(f"memory://{name}", empty_protection=False) as client:
+        heard = Heard(client.subscribe("demo"))
+        registration = server.register(instance())
+        heard.until_ports(1001)
+        with pytest.raises(RegistryUnavailable, match="the answer is lost"):
+            registration.wait(0.05)
+        registration.deregister()
+        heard.until_ports()
