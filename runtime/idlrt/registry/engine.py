@@ -107,7 +107,7 @@ class Engine:
                 self._failed(error)
                 await asyncio.sleep(_REFUSED_PAUSE)
                 continue
-            except (RegistryError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                 self._failed(_named(error, self.name))
                 await asyncio.sleep(pauses.next())
                 continue
@@ -137,7 +137,7 @@ class Engine:
                     await self.backend.keep()
             except SessionLost:
                 return
-            except (RegistryError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                 if self.trouble is None:
                     # Whoever follows something may not have noticed.
                     for task in self._watching.values():
@@ -199,7 +199,7 @@ class Engine:
                 _log.error("%s does not take %s of %s: %s", self.name, entry.first.id, entry.first.key, error)
             entry.error = error
             pause = _REFUSED_PAUSE
-        except (RegistryError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
             entry.error = _named(error, self.name)
             pause = pauses.next()
         else:
@@ -241,7 +241,7 @@ class Engine:
                     feed.failed(error)
                     await asyncio.sleep(_REFUSED_PAUSE)
                     continue
-                except RegistryError as error:
+                except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                     feed.failed(_named(error, self.name))
                 except asyncio.CancelledError:
                     if not watching.done():
@@ -299,14 +299,18 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RegistryError, TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 await self.backend.close()
+        except Exception as error:  # noqa: BLE001  # the end comes anyway
+            _log.info("no goodbye to %s: %s", self.name, _named(error, self.name))
 
 
-def _named(error: BaseException, name: str) -> RegistryError:
-    """What went wrong, with the name of the registry."""
-    if isinstance(error, TimeoutError) and not isinstance(error, RegistryError):
+def _named(error: Exception, name: str) -> RegistryError:
+    """What went wrong, with the name of the registry. What a backend has not translated is a bug, and is logged."""
+    if isinstance(error, RegistryError):
+        return error
+    if isinstance(error, TimeoutError):
         return RegistryUnavailable(f"{name} does not answer")
-    assert isinstance(error, RegistryError)
-    return error
+    _log.error("an error that was not expected, at %s", name, exc_info=error)
+    return RegistryUnavailable(f"{name} failed with {type(error).__name__}: {error}")

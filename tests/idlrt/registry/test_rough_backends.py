@@ -1,4 +1,4 @@
-"""What `Registry` makes of kinds of registry that do not behave: answers that are lost."""
+"""What `Registry` makes of kinds of registry that do not behave: answers that are lost, errors that nobody expected."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from registry_heard import Heard
 
-from idlrt.core import Instance, ServiceKey
+from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Found, Registry, RegistryUrl
-from idlrt.registry.memory import MemoryBackend
+from idlrt.registry.memory import MemoryBackend, memory_store
 
 
 class Rough(MemoryBackend):
@@ -71,3 +71,28 @@ def test_what_was_registered_without_an_answer_is_deregistered(name: str) -> Non
             registration.wait(0.05)
         registration.deregister()
         heard.until_ports()
+
+
+@pytest.mark.parametrize("method", ["open", "keep", "register", "watch"])
+def test_errors_that_nobody_expected_do_not_end_anything(
+    name: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble: dict[str, Exception] = {method: ZeroDivisionError("a bug")}
+    with rough(name, trouble) as registry:
+        heard = Heard(registry.subscribe("demo"))
+        registration = registry.register(instance())
+        heard.wait(lambda: "a bug" in caplog.text)
+        trouble.clear()
+        registration.wait(20)
+        heard.until_ports(1001)
+        trouble[method] = ZeroDivisionError("a bug")
+        if method == "watch":
+            registration.update(weight=7)
+            heard.until(lambda each: each.freshness is Freshness.STALE, "stale")
+        if method == "keep":
+            heard.wait(lambda: registry.trouble is not None)
+        trouble.clear()
+        registration.update(weight=8)
+        heard.until(lambda each: each.instances[0].weight == 8, "a weight")
+        memory_store(name).expire_all()
+        heard.until_ports(1001)
