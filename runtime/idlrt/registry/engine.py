@@ -178,6 +178,8 @@ class Engine:
                 continue
             if entry.written == (epoch, wanted):
                 entry.is_done.set()
+                if entry.wanted is not wanted:
+                    entry.is_done.clear()  # its owner was quicker: this is not what he waits for
                 await entry.changed.wait()
                 continue
             entry.tried = epoch

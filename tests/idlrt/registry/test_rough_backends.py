@@ -1,7 +1,10 @@
-"""What `Registry` makes of kinds of registry that do not behave: answers that are lost, errors that nobody expected."""
+"""What `Registry` makes of kinds of registry that do not behave: answers that are lost, errors that nobody expected.
+And of owners who change their minds at the wrong moment.
+"""
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 
@@ -96,3 +99,28 @@ def test_errors_that_nobody_expected_do_not_end_anything(
         heard.until(lambda each: each.instances[0].weight == 8, "a weight")
         memory_store(name).expire_all()
         heard.until_ports(1001)
+
+
+def test_an_acknowledgement_is_of_what_was_said_last(name: str) -> None:
+    trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
+
+    class Done(threading.Event):
+        """The owner says something else just when the engine says that it is done."""
+
+        def set(self) -> None:
+            if not trouble:
+                trouble["register"] = RegistryUnavailable("the answer is lost")
+                registration.update(weight=7)
+            super().set()
+
+    with rough(name, trouble) as registry:
+        registration = registry.register(instance())
+        registration._entry.is_done = Done()
+        trouble.clear()
+        heard = Heard(registry.subscribe("demo"))
+        heard.wait(lambda: bool(trouble))
+        with pytest.raises(RegistryUnavailable):
+            registration.wait(0.5)
+        registration._entry.is_done = threading.Event()
+        trouble.clear()
+        assert registration.wait(20).weight == 7
