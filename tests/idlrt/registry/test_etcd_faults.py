@@ -269,6 +269,51 @@ def test_a_watch_that_nobody_answers_is_noticed_without_heartbeats(proxy: FaultP
     say(f"a silent watch is given up after {asyncio.run(main()):.2f} s, with a lease of 1 s")
 
 
+def test_a_member_without_a_leader_says_so(three: Cluster) -> None:
+    """It is there and answers; what it does not hear of any more it cannot tell."""
+
+    async def main() -> float:
+        backend = EtcdBackend(RegistryUrl.parse(f"etcd://127.0.0.1:{three.members[2].port}?ttl=60"))
+        await backend.open(lambda: None)
+        watching = backend.watch(ServiceKey("demo"))
+        await anext(watching)
+        waiting = asyncio.ensure_future(anext(watching))  # type: ignore[arg-type, var-annotated]
+        await asyncio.sleep(1.2)
+        for each in three.members[:2]:
+            each.pause()
+        start = time.monotonic()
+        with pytest.raises(RegistryUnavailable, match="no leader"):
+            await asyncio.wait_for(waiting, 30)
+        took = time.monotonic() - start
+        for each in three.members[:2]:
+            each.resume()
+        await backend.close()
+        return took
+
+    say(f"a watch at a member that lost the others ends after {asyncio.run(main()):.2f} s")
+
+
+def test_programs_start_with_what_was_saved(one: Etcd, tmp_path: Path) -> None:
+    def near_with_cache() -> Registry:
+        return Registry.connect(f"etcd://127.0.0.1:{one.port}?ttl=2", cache=tmp_path / "cache")
+
+    with near_with_cache() as server, near_with_cache() as client:
+        server.register(instance()).wait()
+        Heard(client.subscribe("demo")).until_ports(1001)
+    one.kill()
+    with near_with_cache() as client:
+        start = time.monotonic()
+        snapshot = client.subscribe("demo").wait(20)
+        took = time.monotonic() - start
+        assert [each.port for each in snapshot.instances] == [1001]
+        assert snapshot.freshness is not Freshness.LIVE
+        one.restart()
+        with near(one) as server:
+            server.register(instance(1002)).wait()
+            Heard(client.subscribe("demo")).until_ports(1002)
+    say(f"etcd is down at the start: saved instances after {took:.2f} s")
+
+
 def test_goodbyes_are_short(one: Etcd, proxy: FaultProxy) -> None:
     times = []
     for is_silent in (False, True):

@@ -6,6 +6,7 @@ Source: https://etcd.io/docs/v3.4/dev-guide/apispec/swagger/rpc.swagger.json and
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, TypeVar
 
 import msgspec
@@ -152,12 +153,15 @@ def read_line(data: bytes | str, kind: type[T]) -> T:
 
 def refused(status: int, body: bytes) -> RegistryError:
     """The error that an answer with an HTTP status other than 200 is."""
-    try:
+    failure = _Failure()
+    # As plain requests are refused, and as streams are.
+    with contextlib.suppress(msgspec.MsgspecError, ValueError):
         failure = msgspec.json.decode(body, type=_Failure)
-    except (msgspec.MsgspecError, ValueError):
-        failure = _Failure()
-    if failure.code >= 0:
-        return _failed(failure.code, failure.message)
+    with contextlib.suppress(msgspec.MsgspecError, ValueError):
+        failure = msgspec.json.decode(body, type=_Line).error or failure
+    code = max(failure.code, failure.grpc_code)
+    if code >= 0:
+        return _failed(code, failure.message)
     if status in (401, 403):
         return RegistryRefused(f"HTTP status {status}; whatever stands before etcd does not let this client through")
     if status == 404:

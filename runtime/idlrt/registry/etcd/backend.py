@@ -35,8 +35,10 @@ _log = logging.getLogger("idlrt.registry")
 _PATIENCE: Final = 4.5
 _BEAT_PATIENCE: Final = 0.9
 _GOODBYE: Final = 1.0
-# A watch that is silent for so many times the lease's life is begun again, to see whether somebody is there.
+# A watch that is silent for so many times the lease's life, or so many seconds, is begun again, to see whether somebody
+# is there.
 _SILENCE: Final = 2.0
+_LONGEST_SILENCE: Final = 20.0
 # Seconds that a watch has to have lasted, for it to be begun again at once.
 _LASTED: Final = 1.0
 # Seconds between two snapshots while much changes. The first one is never late.
@@ -175,7 +177,7 @@ class EtcdBackend:
                 _log.info("listing %s anew: %s", key, error)
             finally:
                 reading.cancel()
-                await asyncio.wait([reading])
+                await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self, view: View, changed: asyncio.Event) -> None:
         """Keep `view` up to date, across endpoints that fail; ends with an error. Sets `changed` at the end, too."""
@@ -191,7 +193,7 @@ class EtcdBackend:
             start = view.revision + 1
             what = {"key": view.start.encode(), "range_end": end_of(view.start), "start_revision": start}
             # Not all clients at the same moment.
-            silence = self._ttl * _SILENCE * random.uniform(0.8, 1.2)
+            silence = min(self._ttl * _SILENCE, _LONGEST_SILENCE) * random.uniform(0.8, 1.2)
             watching = self._gateway.watch({**what, "progress_notify": True}, silence)
             began = loop.time()
             error = RegistryUnavailable(f"etcd ended the watch of {view.key} at once")
