@@ -291,15 +291,20 @@ class Engine:
 
     async def stop(self, seconds: float) -> None:
         """Take away what was registered, as far as that can be done in `seconds`, and end."""
+        # First, so that nobody is told of what goes now.
+        feeds = list(self._feeds.values())
+        self._feeds.clear()
+        for task in feeds:
+            task.cancel()
         for entry in self._entries:
             entry.wanted = None
             entry.changed.set()
         if self._entries and self._is_open.is_set():
             await asyncio.wait(list(self._entries.values()), timeout=seconds)
-        tasks = [*self._tasks, *self._entries.values(), *self._feeds.values()]
-        self._feeds.clear()
+        tasks = [*self._tasks, *self._entries.values()]
         for task in tasks:
             task.cancel()
+        tasks += feeds
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(seconds):

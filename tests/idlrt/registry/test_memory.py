@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from idlrt.core import Freshness, Instance
 from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Registry
 from idlrt.registry.memory import memory_store
@@ -26,3 +27,14 @@ def test_who_asks_hears_why_there_is_no_answer() -> None:
         for _ in range(20):
             with pytest.raises(RegistryUnavailable, match="the registry in memory is down"):
                 registry.groups(timeout=0.05)
+
+
+def test_closing_is_no_news_to_those_who_close(caplog: pytest.LogCaptureFixture) -> None:
+    with Registry.connect(f"memory://{uuid.uuid4().hex}") as registry:
+        registry.register(Instance(service="demo", host="127.0.0.1", port=1)).wait()
+        subscription = registry.subscribe("demo")
+        subscription.wait()
+    snapshot = subscription.snapshot
+    assert snapshot is not None
+    assert (len(snapshot.instances), snapshot.freshness) == (1, Freshness.LIVE)
+    assert "has no instance" not in caplog.text
