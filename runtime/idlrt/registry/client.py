@@ -327,7 +327,9 @@ class Registry:
             if future.done() and isinstance(future.exception(), RegistryError):
                 raise
             future.cancel()
-            raise RegistryUnavailable(f"{self._name} has not answered within {timeout:.3g} s") from None
+            raise engine.trouble or RegistryUnavailable(
+                f"{self._name} has not answered within {timeout:.3g} s"
+            ) from None
 
 
 def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:

@@ -50,6 +50,8 @@ class Entry:
         self.error: RegistryError | None = None
         self.is_done = threading.Event()
         self.written: tuple[int, Instance] | None = None
+        # The session in which it was tried last: it may be there although no answer came.
+        self.tried: int | None = None
         self.changed = asyncio.Event()
 
 
@@ -112,7 +114,7 @@ class Engine:
                 self._failed(error)
                 await asyncio.sleep(_REFUSED_PAUSE)
                 continue
-            except (RegistryError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                 self._failed(_named(error, self.name))
                 await asyncio.sleep(pauses.next())
                 continue
@@ -143,7 +145,7 @@ class Engine:
                     await self.backend.keep()
             except SessionLost:
                 return
-            except (RegistryError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                 if self.trouble is None:
                     # Whoever follows something may not have noticed.
                     for task in self._watching.values():
@@ -178,15 +180,19 @@ class Engine:
             entry.changed.clear()
             wanted, epoch = entry.wanted, self._epoch
             if wanted is None:
-                if entry.written is None or entry.written[0] != epoch:
+                if entry.tried != epoch:
                     break  # it went with its session
                 if await self._try(entry, self.backend.deregister(entry.first), pauses):
                     break
                 continue
             if entry.written == (epoch, wanted):
                 entry.is_done.set()
+                if entry.wanted is not wanted:
+                    entry.is_done.clear()  # its owner was quicker: this is not what he waits for
                 await entry.changed.wait()
-            elif await self._try(entry, self.backend.register(wanted), pauses):
+                continue
+            entry.tried = epoch
+            if await self._try(entry, self.backend.register(wanted), pauses):
                 entry.written = epoch, wanted
         self._entries.pop(entry, None)
         entry.is_done.set()
@@ -204,7 +210,7 @@ class Engine:
                 _log.error("%s does not take %s of %s: %s", self.name, entry.first.id, entry.first.key, error)
             entry.error = error
             pause = _REFUSED_PAUSE
-        except (RegistryError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
             entry.error = _named(error, self.name)
             pause = pauses.next()
         else:
@@ -246,7 +252,7 @@ class Engine:
                     feed.failed(error)
                     await asyncio.sleep(_REFUSED_PAUSE)
                     continue
-                except RegistryError as error:
+                except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
                     feed.failed(_named(error, self.name))
                 except asyncio.CancelledError:
                     if not watching.done():
@@ -294,24 +300,33 @@ class Engine:
 
     async def stop(self, seconds: float) -> None:
         """Take away what was registered, as far as that can be done in `seconds`, and end."""
+        # First, so that nobody is told of what goes now.
+        feeds = list(self._feeds.values())
+        self._feeds.clear()
+        for task in feeds:
+            task.cancel()
         for entry in self._entries:
             entry.wanted = None
             entry.changed.set()
         if self._entries and self._is_open.is_set():
             await asyncio.wait(list(self._entries.values()), timeout=seconds)
-        tasks = [*self._tasks, *self._entries.values(), *self._feeds.values()]
-        self._feeds.clear()
+        tasks = [*self._tasks, *self._entries.values()]
         for task in tasks:
             task.cancel()
+        tasks += feeds
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RegistryError, TimeoutError):
+        try:
             async with asyncio.timeout(seconds):
                 await self.backend.close()
+        except Exception as error:  # noqa: BLE001  # the end comes anyway
+            _log.info("no goodbye to %s: %s", self.name, _named(error, self.name))
 
 
-def _named(error: BaseException, name: str) -> RegistryError:
-    """What went wrong, with the name of the registry."""
-    if isinstance(error, TimeoutError) and not isinstance(error, RegistryError):
+def _named(error: Exception, name: str) -> RegistryError:
+    """What went wrong, with the name of the registry. What a backend has not translated is a bug, and is logged."""
+    if isinstance(error, RegistryError):
+        return error
+    if isinstance(error, TimeoutError):
         return RegistryUnavailable(f"{name} does not answer")
-    assert isinstance(error, RegistryError)
-    return error
+    _log.error("an error that was not expected, at %s", name, exc_info=error)
+    return RegistryUnavailable(f"{name} failed with {type(error).__name__}: {error}")

@@ -69,8 +69,9 @@ class Registration:
             raise ConfigurationError(f"{entry.first.id} of {entry.first.key} was deregistered")
         changed = msgspec.structs.replace(wanted, **changes)
         if changed != wanted:
-            entry.is_done.clear()
+            # In this order: the engine looks at what is wanted after it has said that it is done.
             entry.wanted = changed
+            entry.is_done.clear()
             self._call(entry.changed.set)
 
     def enable(self) -> None:

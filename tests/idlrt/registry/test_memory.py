@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from idlrt.core import Freshness, Instance
+from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Registry
+from idlrt.registry.memory import memory_store
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
 
@@ -15,3 +18,23 @@ from idlrt.testing.registry import REGISTRY_CHECKS, Make
 def test_conformance(check: Callable[[Make], None]) -> None:
     name = uuid.uuid4().hex
     check(lambda: Registry.connect(f"memory://{name}", empty_protection=False))
+
+
+def test_who_asks_hears_why_there_is_no_answer() -> None:
+    name = uuid.uuid4().hex
+    memory_store(name).is_down = True
+    with Registry.connect(f"memory://{name}") as registry:
+        for _ in range(20):
+            with pytest.raises(RegistryUnavailable, match="the registry in memory is down"):
+                registry.groups(timeout=0.05)
+
+
+def test_closing_is_no_news_to_those_who_close(caplog: pytest.LogCaptureFixture) -> None:
+    with Registry.connect(f"memory://{uuid.uuid4().hex}") as registry:
+        registry.register(Instance(service="demo", host="127.0.0.1", port=1)).wait()
+        subscription = registry.subscribe("demo")
+        subscription.wait()
+    snapshot = subscription.snapshot
+    assert snapshot is not None
+    assert (len(snapshot.instances), snapshot.freshness) == (1, Freshness.LIVE)
+    assert "has no instance" not in caplog.text

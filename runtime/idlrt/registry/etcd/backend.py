@@ -1,0 +1,265 @@
+"""The registry in etcd. All that a program registers hangs on one lease, which its heartbeats keep alive.
+
+A service's revision is the store's at its last change. etcd does not keep when a key was deleted, so a client that
+lists a service takes the store's revision at that moment, and keeps it as long as it finds the same: two clients may
+name the same state by different revisions, and either will do for `changes`. That looks at the past itself: etcd
+answers what there was at a revision, until it is compacted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.errors import RegistryError, RegistryUnavailable
+from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Interrupted, Listed, Nothing
+from idlrt.registry.etcd.gateway import Gateway, need_httpx
+from idlrt.registry.etcd.layout import Layout, end_of
+from idlrt.registry.etcd.settings import Settings
+from idlrt.registry.etcd.view import View
+from idlrt.registry.url import RegistryUrl
+
+__all__ = ["EtcdBackend"]
+
+_log = logging.getLogger("idlrt.registry")
+
+# Seconds that an answer may take, that a heartbeat may (times the pause between two), and that a goodbye may.
+_PATIENCE: Final = 4.5
+_BEAT_PATIENCE: Final = 0.9
+_GOODBYE: Final = 1.0
+# A watch that is silent for so many times the lease's life, or so many seconds, is begun again, to see whether somebody
+# is there.
+_SILENCE: Final = 2.0
+_LONGEST_SILENCE: Final = 20.0
+# Seconds that a watch has to have lasted, for it to be begun again at once.
+_LASTED: Final = 1.0
+# Seconds between two snapshots while much changes. The first one is never late.
+_PACE: Final = 0.02
+# Keys that are listed at once in a search for names.
+_PAGE: Final = 500
+
+
+class EtcdBackend:
+    """See the module. A `Backend`."""
+
+    is_read_only = False
+
+    def __init__(self, url: RegistryUrl) -> None:
+        need_httpx()
+        settings = Settings.of(url)
+        self.heartbeat: float = settings.ttl / 3
+        self._ttl = settings.ttl
+        self._layout = Layout(url.path or "idlrt")
+        self._gateway = Gateway(
+            settings.endpoints, user=url.user, password=url.password, tls=settings.tls, patience=_PATIENCE
+        )
+        self._lease = 0
+        # The last state of each service that was seen, and the revision by which it is called.
+        self._seen: dict[ServiceKey, tuple[dict[bytes, int], int]] = {}
+
+    # The session.
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`."""
+        self._gateway.open()
+        granted = await self._gateway.ask("lease/grant", {"TTL": self._ttl}, Granted)
+        self._lease = granted.id
+        # etcd may grant more than was asked for.
+        self.heartbeat = granted.ttl / 3
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        lease, self._lease = self._lease, 0
+        try:
+            if lease:
+                await self._gateway.ask("lease/revoke", {"ID": lease}, Nothing, patience=_GOODBYE)
+        except SessionLost:
+            pass  # as it should be
+        except RegistryError as error:
+            _log.info("what was registered stays for %d s at most: %s", self._ttl, error)
+        finally:
+            await self._gateway.close()
+
+    async def keep(self) -> None:
+        """See `Backend.keep`."""
+        patience = max(self.heartbeat, 1.0) * _BEAT_PATIENCE
+        alive = await self._gateway.ask(
+            "lease/keepalive", {"ID": self._lease}, Alive, patience=patience, is_stream=True
+        )
+        if alive.ttl <= 0:
+            raise SessionLost("etcd has ended the lease: no heartbeat came for too long, or somebody revoked it")
+
+    # What is registered.
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`."""
+        await self._put(self._layout.instance(instance.key, instance.id), instance, self._lease)
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`. What another program has registered under the same id meanwhile stays."""
+        key = self._layout.instance(instance.key, instance.id)
+        is_ours = {"key": key, "target": "LEASE", "result": "EQUAL", "lease": self._lease}
+        body = {"compare": [is_ours], "success": [{"request_delete_range": {"key": key}}]}
+        await self._gateway.ask("kv/txn", body, Nothing)
+
+    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
+        """See `Backend.patch`."""
+        await self._put(self._layout.patch(key, id), patch)
+
+    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
+        """See `Backend.configure`."""
+        await self._put(self._layout.settings(key), dict(settings) or None)
+
+    async def _put(self, key: bytes, value: object | None, lease: int = 0) -> None:
+        if value is None:
+            await self._gateway.ask("kv/deleterange", {"key": key}, Nothing)
+        else:
+            body = {"key": key, "value": msgspec.json.encode(value), "lease": lease}
+            await self._gateway.ask("kv/put", body, Nothing)
+
+    # What is there.
+
+    async def find(self, key: ServiceKey) -> Found:
+        """See `Backend.find`."""
+        return self._found(await self._view(key))
+
+    async def changes(self, key: ServiceKey, since: int) -> Update | None:
+        """See `Backend.changes`."""
+        view = await self._view(key)
+        found = self._found(view)
+        before = view.versions
+        if since != found.revision:
+            if since <= 0:
+                return None
+            try:
+                before = {kv.key: kv.mod_revision for kv in (await self._list(view.start, since)).kvs}
+            except HistoryLost:
+                return None
+        changed = {view.place(name) for name, _ in before.items() ^ view.versions.items()}
+        ids = sorted({id for kind, id in changed if kind in ("instances", "patches")})
+        there = {id for kind, id in map(view.place, before) if kind == "instances"}
+        return Update(
+            revision=found.revision,
+            is_whole=False,
+            instances=tuple(
+                view.patches.get(id, Patch()).apply(view.instances[id]) for id in ids if id in view.instances
+            ),
+            removed=tuple(id for id in ids if id in there and id not in view.instances),
+            settings=view.settings,
+        )
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        """See `Backend.watch`."""
+        while True:
+            view = await self._view(key)
+            yield self._found(view)
+            changed = asyncio.Event()
+            reading = asyncio.get_running_loop().create_task(self._read(view, changed))
+            told = 0
+            try:
+                while not reading.done():
+                    await changed.wait()
+                    changed.clear()
+                    if view.changes != told:
+                        told = view.changes
+                        yield self._found(view, is_event=True)
+                        await asyncio.sleep(_PACE)
+                reading.result()
+            except HistoryLost as error:
+                _log.info("listing %s anew: %s", key, error)
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read(self, view: View, changed: asyncio.Event) -> None:
+        """Keep `view` up to date, across endpoints that fail; ends with an error. Sets `changed` at the end, too."""
+        try:
+            await self._read_on(view, changed)
+        finally:
+            changed.set()
+
+    async def _read_on(self, view: View, changed: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        is_first = True
+        while True:
+            start = view.revision + 1
+            what = {"key": view.start.encode(), "range_end": end_of(view.start), "start_revision": start}
+            # Not all clients at the same moment.
+            silence = min(self._ttl * _SILENCE, _LONGEST_SILENCE) * random.uniform(0.8, 1.2)
+            watching = self._gateway.watch({**what, "progress_notify": True}, silence)
+            began = loop.time()
+            error = RegistryUnavailable(f"etcd ended the watch of {view.key} at once")
+            try:
+                async with contextlib.aclosing(watching) as answers:
+                    async for answer in answers:
+                        if answer.created:
+                            began = loop.time()
+                            if answer.header.revision < start - 1 and not is_first:
+                                raise HistoryLost("etcd has gone back to an earlier revision; was it restored?")
+                            is_first = False
+                        elif answer.events:
+                            view.apply(answer.events)
+                            changed.set()
+                        else:
+                            view.revision = max(view.revision, answer.header.revision)
+            except Interrupted as interrupted:
+                error = interrupted
+            # Nothing is lost by watching on from where it ended.
+            if loop.time() - began < _LASTED:
+                raise error
+
+    async def _view(self, key: ServiceKey) -> View:
+        listed = await self._list(self._layout.service(key))
+        return View(self._layout, key, listed.kvs, listed.header.revision)
+
+    async def _list(self, start: str, revision: int = 0) -> Listed:
+        """All keys that begin with `start`, and what they hold; without that, if it is of the past."""
+        body = {"key": start.encode(), "range_end": end_of(start), "revision": revision, "keys_only": revision > 0}
+        return await self._gateway.ask("kv/range", body, Listed)
+
+    def _found(self, view: View, *, is_event: bool = False) -> Found:
+        """What a view tells, under the revision by which the same was called before."""
+        versions, revision = self._seen.get(view.key, ({}, 0))
+        if versions != view.versions or not revision:
+            # Events may come after what they tell was listed. A list is the newest, even if etcd has gone back.
+            if not is_event or view.revision > revision:
+                self._seen[view.key] = dict(view.versions), view.revision
+            revision = view.revision
+        return view.found(revision)
+
+    # Names.
+
+    async def groups(self) -> list[str]:
+        """See `Backend.groups`."""
+        return await self._names(self._layout.root)
+
+    async def services(self, group: str) -> list[str]:
+        """See `Backend.services`. Those that have instances, settings, or something that an operator said."""
+        return await self._names(self._layout.group(group))
+
+    async def _names(self, start: str) -> list[str]:
+        """The first parts of all keys that begin with `start`. A page at a time; what is left of the last name of a
+        page is skipped.
+        """
+        names: dict[str, None] = {}
+        place, end = start.encode(), end_of(start)
+        while True:
+            body = {"key": place, "range_end": end, "limit": _PAGE, "keys_only": True}
+            listed = await self._gateway.ask("kv/range", body, Listed)
+            for kv in listed.kvs:
+                name, slash, _ = kv.key.decode(errors="replace").removeprefix(start).partition("/")
+                if slash:
+                    names[name] = None
+            if not listed.more or not listed.kvs:
+                return list(names)
+            last = listed.kvs[-1].key
+            cut = last.find(b"/", len(start.encode()))
+            place = last[:cut] + b"0" if cut >= 0 else last + b"\0"

@@ -1,0 +1,300 @@
+"""A thin client of etcd over its JSON gateway: requests, watches, several endpoints, users.
+
+All that is asked here may be asked twice, so what fails at one endpoint is asked at the next. This is the seam where
+errors of `httpx` become ours; each names the endpoint. Transports are used without an `httpx` client around them: that
+would log a line for every heartbeat and read proxies from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
+from idlrt.net.tls_context import TlsContext, tls_reason
+from idlrt.registry.etcd.answers import (
+    AuthOff,
+    Interrupted,
+    StaleToken,
+    Token,
+    Watched,
+    canceled,
+    read,
+    read_line,
+    refused,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Gateway", "need_httpx"]
+
+T = TypeVar("T")
+
+# Seconds that one endpoint gets at least, however many there are.
+_LEAST: Final = 0.5
+# Idle connections are kept longer than the time between two heartbeats.
+_IDLE: Final = 30.0
+
+_WHAT: Final = {
+    "auth/authenticate": "log in",
+    "kv/deleterange": "delete",
+    "kv/put": "write",
+    "kv/range": "read",
+    "kv/txn": "delete",
+    "lease/grant": "begin a session",
+    "lease/keepalive": "keep the session",
+    "lease/revoke": "end the session",
+    "watch": "watch",
+}
+
+
+def need_httpx() -> None:
+    """See that `httpx` is there.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    try:
+        import httpx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise ConfigurationError("etcd is spoken with httpx, which is not installed: pip install idlc[etcd]") from error
+
+
+class Gateway:
+    """See the module. Belongs to one event loop.
+
+    Args:
+        endpoints: as `http://127.0.0.1:2379`.
+        user: empty for none.
+        password: of the user.
+        tls: for endpoints that begin with https.
+        patience: seconds that an answer may take, from all endpoints together.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], *, user: str, password: str, tls: TlsContext | None, patience: float
+    ) -> None:
+        self._endpoints = endpoints
+        # Not all clients at the first one.
+        self._current = random.randrange(len(endpoints))
+        self._login = {"name": user, "password": password} if user else None
+        self._tls = tls
+        self._patience = patience
+        self._token: str | None = None if user else ""
+        self._logging_in = asyncio.Lock()
+        # With the TLS context that each was made with: certificates are renewed while programs run.
+        self._transports: list[tuple[object, httpx.AsyncHTTPTransport]] = []
+        self._is_open = False
+
+    def open(self) -> None:
+        """Get ready. Connections are made when they are needed."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._is_open = False
+        transports, self._transports = self._transports, []
+        for _, transport in transports:
+            await transport.aclose()
+
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        import httpx
+
+        if not self._is_open:
+            raise RegistryUnavailable("the session is closed")
+        context = self._tls.current if self._tls is not None else None
+        if not self._transports or self._transports[-1][0] is not context:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_IDLE)
+            made = httpx.AsyncHTTPTransport(verify=context or False, trust_env=False, limits=limits)
+            self._transports.append((context, made))
+        return self._transports[-1][1]
+
+    async def ask(
+        self, path: str, body: Mapping[str, Any], kind: type[T], *, patience: float = 0.0, is_stream: bool = False
+    ) -> T:
+        """Ask something and read the answer.
+
+        Args:
+            path: after `/v3/`.
+            body: of the request; bytes become base64.
+            kind: of the answer.
+            patience: other than usual.
+            is_stream: whether the answer is one of a stream.
+
+        Raises:
+            RegistryUnavailable: no endpoint has answered.
+            RegistryRefused: it is not allowed.
+        """
+
+        async def ask(endpoint: str, token: str) -> T:
+            response = await self._send(endpoint, path, body, token)
+            try:
+                data = await response.aread()
+            finally:
+                await response.aclose()
+            if response.status_code != 200:
+                raise refused(response.status_code, data)
+            return read_line(data, kind) if is_stream else read(data, kind)
+
+        return await self._anywhere(_WHAT[path], ask, patience or self._patience)
+
+    async def watch(self, what: Mapping[str, Any], silence: float) -> AsyncGenerator[Watched]:
+        """Watch keys. The first answer says that this has begun. Ends when nothing was heard for `silence` seconds,
+        which may mean that nothing has happened, or that nobody is there: watch on from the last revision to know.
+
+        Raises:
+            HistoryLost: the revision to begin with is compacted.
+            Interrupted: the endpoint does not answer any more.
+            RegistryUnavailable: none does.
+            RegistryRefused: it is not allowed.
+        """
+        import httpx
+
+        async def begin(endpoint: str, token: str) -> tuple[str, httpx.Response, Any, Watched]:
+            # A member that the others have lost says so instead of being silent for ever.
+            response = await self._send(
+                endpoint, "watch", {"create_request": what}, token, {"Grpc-Metadata-hasleader": "true"}, silence
+            )
+            try:
+                if response.status_code != 200:
+                    raise refused(response.status_code, await response.aread())
+                lines = response.aiter_lines()
+                return endpoint, response, lines, _watched(await anext(lines, ""))
+            except BaseException:
+                await response.aclose()
+                raise
+
+        endpoint, response, lines, first = await self._anywhere("watch", begin, self._patience)
+        try:
+            yield first
+            async for line in lines:
+                if line:
+                    yield _watched(line)
+        except httpx.ReadTimeout:
+            return
+        except (httpx.HTTPError, RegistryError) as error:
+            translated = _translated(error, endpoint, "watch", silence)
+            if type(translated) is RegistryUnavailable:
+                self._leave(endpoint)
+                translated = Interrupted(str(translated))
+            raise translated from error
+        finally:
+            await response.aclose()
+
+    async def _anywhere(self, what: str, work: Callable[[str, str], Awaitable[T]], patience: float) -> T:
+        """Do something at the endpoint that was used last, or at whichever can."""
+        import httpx
+
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience
+        each = max(patience / len(self._endpoints), _LEAST)
+        count = 0
+        while True:
+            count += 1
+            endpoint = self._endpoints[self._current]
+            seconds = min(each, max(end - loop.time(), _LEAST))
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._with_token(endpoint, work)
+            except (httpx.HTTPError, RegistryError, TimeoutError) as error:
+                translated = _translated(error, endpoint, what, seconds)
+                if type(translated) is not RegistryUnavailable:
+                    raise translated from error
+                self._leave(endpoint)
+                # Once more even if there is no other: a connection that was idle may have been closed just then.
+                if count >= max(len(self._endpoints), 2) or loop.time() >= end:
+                    raise translated from error
+
+    def _leave(self, endpoint: str) -> None:
+        """Use another one from now on, unless that is done already."""
+        if self._endpoints[self._current] == endpoint:
+            self._current = (self._current + 1) % len(self._endpoints)
+
+    async def _with_token(self, endpoint: str, work: Callable[[str, str], Awaitable[T]]) -> T:
+        token = self._token
+        if token is None:
+            token = await self._log_in(endpoint, None)
+        try:
+            return await work(endpoint, token)
+        except StaleToken:
+            if self._login is None:
+                raise
+        return await work(endpoint, await self._log_in(endpoint, token))
+
+    async def _log_in(self, endpoint: str, stale: str | None) -> str:
+        """A token that is not `stale`. Many may want one at once; a login costs etcd much, so it is done once."""
+        async with self._logging_in:
+            if self._token is None or self._token == stale:
+                self._token = None
+                response = await self._send(endpoint, "auth/authenticate", self._login or {}, "")
+                try:
+                    data = await response.aread()
+                finally:
+                    await response.aclose()
+                if response.status_code == 200:
+                    self._token = read(data, Token).token
+                else:
+                    error = refused(response.status_code, data)
+                    if not isinstance(error, AuthOff):
+                        raise error
+                    self._token = ""
+            return self._token
+
+    async def _send(
+        self,
+        endpoint: str,
+        path: str,
+        body: Mapping[str, Any],
+        token: str,
+        headers: Mapping[str, str] | None = None,
+        silence: float | None = None,
+    ) -> httpx.Response:
+        import httpx
+
+        request = httpx.Request(
+            "POST",
+            f"{endpoint}/v3/{path}",
+            headers={**(headers or {}), **({"Authorization": token} if token else {})},
+            content=msgspec.json.encode(body),
+            extensions={"timeout": {"read": silence}},
+        )
+        return await self._transport().handle_async_request(request)
+
+
+def _watched(line: str) -> Watched:
+    if not line:
+        raise RegistryUnavailable("it ended the watch")
+    answer = read_line(line, Watched)
+    if answer.canceled:
+        raise canceled(answer)
+    return answer
+
+
+def _translated(error: BaseException, endpoint: str, what: str, seconds: float) -> RegistryError:
+    """What went wrong, as one of ours that names the endpoint."""
+    import httpx
+
+    if isinstance(error, RegistryError):
+        return type(error)(f"cannot {what} at {endpoint}: {error}")
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        return RegistryUnavailable(f"cannot {what} at {endpoint}: no answer within {seconds:.3g} s")
+    why, do = _root(error)
+    if isinstance(error, httpx.ConnectError):
+        return RegistryUnavailable(f"cannot connect to {endpoint}: {why}; {do or 'is etcd running there?'}")
+    return RegistryUnavailable(f"cannot {what} at {endpoint}: the connection broke: {why}{do and '; '}{do}")
+
+
+def _root(error: BaseException) -> tuple[str, str]:
+    """The reason that lies under what `httpx` makes of it, and what to do."""
+    while True:
+        if getattr(error, "verify_message", None) or getattr(error, "reason", None):
+            return tls_reason(error), "check the options tls, ca, cert and key"
+        under = error.__cause__ or error.__context__
+        if under is None:
+            return str(error) or type(error).__name__, ""
+        error = under

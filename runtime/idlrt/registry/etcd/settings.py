@@ -1,0 +1,83 @@
+"""What the URL of an etcd says, read and checked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.net import Tls
+from idlrt.net.tls_context import TlsContext
+from idlrt.registry.url import RegistryUrl
+
+__all__ = ["Settings"]
+
+_PORT: Final = 2379
+_TTL: Final = 6.0
+_FILES: Final = ("ca", "cert", "key")
+_ANSWERS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of an etcd.
+
+    Attributes:
+        endpoints: as `http://127.0.0.1:2379`.
+        ttl: seconds that a lease lives without heartbeats.
+        tls: `None` if it is not spoken.
+    """
+
+    endpoints: tuple[str, ...]
+    ttl: int
+    tls: TlsContext | None
+
+    @classmethod
+    def of(cls, url: RegistryUrl) -> Settings:
+        """Those of `url`.
+
+        Raises:
+            ConfigurationError: something cannot be used.
+        """
+        url.check_options(("tls", "ttl", *_FILES))
+        if not url.hosts:
+            raise url.refuse("there is no host; write etcd://127.0.0.1:2379")
+        if url.password and not url.user:
+            raise url.refuse("there is a password and no user; write etcd://USER:PASSWORD@HOST")
+        ttl = url.seconds("ttl", _TTL)
+        if ttl != int(ttl):
+            raise url.refuse(f"ttl must be a whole number of seconds, not {ttl:g}")
+        is_tls = _is_tls(url)
+        scheme = "https" if is_tls else "http"
+        return cls(
+            endpoints=tuple(
+                f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORT}" for host, port in url.hosts
+            ),
+            ttl=int(ttl),
+            tls=_context(url) if is_tls else None,
+        )
+
+
+def _is_tls(url: RegistryUrl) -> bool:
+    files = [name for name in _FILES if url.options.get(name)]
+    text = url.options.get("tls")
+    if text is None:
+        return bool(files)
+    answer = _ANSWERS.get(text.lower())
+    if answer is None:
+        raise url.refuse(f"tls must be true or false, not {text!r}")
+    if files and not answer:
+        raise url.refuse(f"there is {files[0]}, and tls={text}")
+    return answer
+
+
+def _context(url: RegistryUrl) -> TlsContext:
+    option = url.options.get
+    if option("key") and not option("cert"):
+        raise url.refuse("there is a key and no cert")
+    try:
+        return TlsContext(
+            Tls(certificate=option("cert", ""), key=option("key", ""), authorities=option("ca", "")), is_server=False
+        )
+    except ConfigurationError as error:
+        raise url.refuse(str(error)) from error

@@ -1,0 +1,251 @@
+"""Real etcd servers on free ports of this machine: one, or several that are one cluster."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+# The proxy that does to connections what networks do.
+sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
+
+from fault_proxy import FaultProxy, proxied
+
+__all__ = ["Cluster", "Etcd", "FaultProxy", "etcd_cluster", "proxied"]
+
+_PATIENCE: Final = 30.0
+_QUICK: Final = ["--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync"]
+
+
+def program() -> str:
+    """etcd's program; without it the test is skipped, or fails where everything is to be tested."""
+    found = os.environ.get("ETCD") or shutil.which("etcd")
+    if found is None:
+        message = "there is no etcd: apt-get install etcd-server"
+        if os.environ.get("IDLC_TEST_EVERYTHING"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def quoted(text: str) -> str:
+    """A key or value as the gateway takes it."""
+    return base64.b64encode(text.encode()).decode()
+
+
+class Etcd:
+    """One member.
+
+    Attributes:
+        port: where clients connect.
+        base: the same as a URL.
+        token: of the user who looks after it, where it asks for one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        ports: Sequence[int],
+        initial: str,
+        options: Sequence[str],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        port, peer_port = ports
+        self.port = port
+        self.folder = folder / name
+        self.base = f"{'https' if context else 'http'}://127.0.0.1:{port}"
+        peer = f"http://127.0.0.1:{peer_port}"
+        self._command = [
+            *(program(), "--name", name, "--data-dir", str(self.folder), "--initial-cluster", initial),
+            *("--listen-client-urls", self.base, "--advertise-client-urls", self.base),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--logger", "zap", "--log-level", "error"),
+            *_QUICK,
+            *options,
+        ]
+        self._log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = httpx.Client(base_url=self.base, verify=context or False, trust_env=False, timeout=5)
+        self.token = ""
+
+    def start(self) -> None:
+        """Start it; `wait` tells when it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"etcd does not come up: {self._log.read_text(errors='replace')[-2000:]}")
+            with contextlib.suppress(httpx.HTTPError):
+                if self._client.get("/health").json().get("health") in ("true", True):
+                    return
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it, without a goodbye."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(_PATIENCE)
+        self._process = None
+
+    def pause(self) -> None:
+        """Let it stand still: its connections stay, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start it again with what it had, and wait until it answers."""
+        self.start()
+        self.wait()
+
+    def wipe(self) -> None:
+        """Delete what it had."""
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self._client.close()
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Ask it something through the gateway."""
+        headers = {"Authorization": self.token} if self.token else {}
+        response = self._client.post(f"/v3/{path}", json=body, headers=headers)
+        assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
+        return response.json()
+
+    def put(self, key: str, value: str) -> None:
+        """Write a key."""
+        self.ask("kv/put", key=quoted(key), value=quoted(value))
+
+    def keys(self, prefix: str = "/") -> list[str]:
+        """The keys that begin with `prefix`."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        found = self.ask("kv/range", key=quoted(prefix), range_end=quoted(end), keys_only=True)
+        return [base64.b64decode(each["key"]).decode() for each in found.get("kvs", [])]
+
+    def revision(self) -> int:
+        """The store's."""
+        return int(self.ask("kv/range", key=quoted("x"))["header"]["revision"])
+
+    def compact(self) -> None:
+        """Forget the past."""
+        self.ask("kv/compaction", revision=self.revision(), physical=True)
+
+    def leases(self) -> list[str]:
+        """The ids of all that there are."""
+        return [each["ID"] for each in self.ask("lease/leases").get("leases", [])]
+
+    def revoke_all(self) -> int:
+        """End all leases; returns how many there were."""
+        found = self.leases()
+        for each in found:
+            self.ask("lease/revoke", ID=each)
+        return len(found)
+
+
+class Cluster:
+    """Some members."""
+
+    def __init__(self, members: list[Etcd]) -> None:
+        self.members = members
+
+    @property
+    def hosts(self) -> str:
+        """As they stand in a URL."""
+        return ",".join(f"127.0.0.1:{each.port}" for each in self.members)
+
+    @property
+    def url(self) -> str:
+        """Of the registry."""
+        return f"etcd://{self.hosts}"
+
+    def leader(self) -> Etcd:
+        """The one that leads."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            for each in self.members:
+                with contextlib.suppress(httpx.HTTPError, AssertionError):
+                    status = each.ask("maintenance/status")
+                    if status.get("leader") == status["header"]["member_id"]:
+                        return each
+            time.sleep(0.05)
+        raise RuntimeError("nobody leads")
+
+
+@contextlib.contextmanager
+def etcd_cluster(
+    folder: Path, count: int = 1, options: Sequence[str] = (), context: ssl.SSLContext | None = None
+) -> Iterator[Cluster]:
+    """`count` members, up and answering; ended at the end.
+
+    Args:
+        folder: for what they keep.
+        options: more of them, for the command.
+        context: to look after servers that speak TLS.
+    """
+    program()
+    for attempt in range(5):
+        place = folder / f"etcd{attempt}"
+        place.mkdir()
+        ports = free_ports(2 * count)
+        initial = ",".join(f"n{each}=http://127.0.0.1:{ports[2 * each + 1]}" for each in range(count))
+        members = [
+            Etcd(place, f"n{each}", ports[2 * each : 2 * each + 2], initial, options, context) for each in range(count)
+        ]
+        try:
+            for each in members:
+                each.start()
+            for each in members:
+                each.wait()
+        except RuntimeError:
+            for each in members:
+                each.close()
+            if attempt == 4:
+                raise
+            continue  # somebody else has taken one of the ports
+        try:
+            yield Cluster(members)
+        finally:
+            for each in members:
+                each.close()
+        return

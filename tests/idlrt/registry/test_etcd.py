@@ -1,0 +1,261 @@
+"""The registry in a real etcd: all that every kind has to do, with one member and with three."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from etcd_server import Cluster, etcd_cluster, quoted
+from registry_heard import Heard, say
+
+from idlrt.core import Instance, Status
+from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
+from idlrt.registry import Registry, RegistryUrl
+from idlrt.registry.etcd import EtcdBackend, backend
+from idlrt.testing.registry import REGISTRY_CHECKS, Make
+
+# With three members, what may depend on which one answers.
+KEY_CHECKS = [
+    "registered_is_found",
+    "subscribers_hear_of_changes",
+    "closing_deregisters",
+    "operators_change_instances",
+    "changes_since_a_revision",
+    "many_at_once",
+]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with etcd_cluster(tmp_path_factory.mktemp("etcd")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with etcd_cluster(tmp_path_factory.mktemp("etcd"), 3) as cluster:
+        yield cluster
+
+
+def connect(cluster: Cluster, prefix: str = "", options: str = "") -> Registry:
+    return Registry.connect(f"{cluster.url}/{prefix}{options}", cache=False, empty_protection=False)
+
+
+@pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
+def test_conformance(one: Cluster, check: Callable[[Make], None]) -> None:
+    prefix = uuid.uuid4().hex
+    check(lambda: connect(one, prefix))
+
+
+@pytest.mark.parametrize("name", KEY_CHECKS)
+def test_conformance_of_three_members(three: Cluster, name: str) -> None:
+    prefix = f"a/{uuid.uuid4().hex}"
+    REGISTRY_CHECKS[name](lambda: connect(three, prefix))
+
+
+def instance(port: int = 1001, service: str = "demo", **more: object) -> Instance:
+    return Instance(service=service, host="127.0.0.1", port=port, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def prefix() -> str:
+    return uuid.uuid4().hex
+
+
+def test_where_things_stand(one: Cluster, prefix: str) -> None:
+    etcd = one.members[0]
+    with connect(one, prefix) as registry:
+        registry.register(instance(group="blue")).wait()
+        registry.modify("demo", "127.0.0.1:1001", "blue", weight=3)
+        registry.configure("demo", {"a": "1"}, "blue")
+        start = f"/{prefix}/blue/demo"
+        assert etcd.keys(f"/{prefix}/") == [
+            f"{start}/instances/127.0.0.1:1001",
+            f"{start}/patches/127.0.0.1:1001",
+            f"{start}/settings",
+        ]
+        assert registry.configure("demo", {"a": None}, "blue") == {}
+    assert etcd.keys(f"/{prefix}/") == [f"{start}/patches/127.0.0.1:1001"]
+
+
+def test_whoever_took_the_id_over_stays(one: Cluster, prefix: str) -> None:
+    with connect(one, prefix) as client:
+        with connect(one, prefix) as old, connect(one, prefix) as new:
+            first = old.register(instance(version="1"))
+            first.wait()
+            new.register(instance(version="2")).wait()
+            first.deregister()
+            old.close()
+            assert [each.version for each in client.instances("demo").instances] == ["2"]
+        assert client.instances("demo").instances == ()
+
+
+def test_what_cannot_be_read_is_left_out(one: Cluster, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    etcd = one.members[0]
+    start = f"/{prefix}/default/demo"
+    etcd.put(f"{start}/instances/bad", "{")
+    etcd.put(f"{start}/instances/other:1", '{"service": "other", "host": "other", "port": 1}')
+    etcd.put(f"{start}/instances/high:1", '{"service": "demo", "host": "high", "port": 100000}')
+    etcd.put(f"{start}/instances/good:1", '{"service": "demo", "host": "good", "port": 1, "later": [1]}')
+    etcd.put(f"{start}/patches/good:1", '{"weight": -1}')
+    etcd.put(f"{start}/settings", '"x"')
+    etcd.put(f"{start}/what", "x")
+    with connect(one, prefix) as client:
+        assert [each.id for each in client.instances("demo").instances] == ["good:1"]
+        for name in ("bad", "other:1", "high:1", "patches/good:1", "settings"):
+            assert f"{name}: " in caplog.text
+        heard = Heard(client.subscribe("demo"))
+        heard.until_ports(1)
+        etcd.put(f"{start}/instances/good:1", "]")
+        heard.until_ports()
+        etcd.put(f"{start}/instances/good:1", '{"service": "demo", "host": "good", "port": 1}')
+        heard.until_ports(1)
+
+
+def test_the_revision_stays_while_nothing_changes(one: Cluster, prefix: str) -> None:
+    with connect(one, prefix) as server, connect(one, prefix) as client:
+        registrations = [server.register(instance(port)) for port in (1001, 1002)]
+        for each in registrations:
+            each.wait()
+        registrations[0].deregister()
+        known = client.instances("demo").revision
+        heard = Heard(client.subscribe("demo"))
+        heard.until_ports(1002)
+        server.register(instance(service="other")).wait()
+        assert client.instances("demo").revision == known
+        assert [each.revision for each in heard.snapshots] == [known]
+        update = client.changes("demo", known)
+        assert (update.revision, update.is_whole, update.instances, update.removed) == (known, False, (), ())
+        # Another client may call it otherwise; it can be asked all the same.
+        assert server.changes("demo", known).instances == ()
+
+
+def test_changes_tell_just_what_changed(one: Cluster, prefix: str) -> None:
+    etcd = one.members[0]
+    with connect(one, prefix) as server:
+        registrations = {port: server.register(instance(port)) for port in (1001, 1002, 1003, 1004)}
+        for each in registrations.values():
+            each.wait()
+        known = server.instances("demo").revision
+        registrations[1001].deregister()
+        server.modify("demo", "127.0.0.1:1002", status=Status.DISABLED)
+        server.register(instance(1005)).wait()
+        server.configure("demo", {"a": "1"})
+        update = server.changes("demo", known)
+        assert not update.is_whole
+        assert [(each.port, each.status) for each in update.instances] == [(1002, "disabled"), (1005, "up")]
+        assert update.removed == ("127.0.0.1:1001",)
+        assert update.settings == {"a": "1"}
+        etcd.compact()
+        for revision in (known, 0, 10**9):
+            update = server.changes("demo", revision)
+            assert update.is_whole
+            assert [each.port for each in update.instances] == [1002, 1003, 1004, 1005]
+
+
+def test_what_changes_together_comes_together(one: Cluster, prefix: str) -> None:
+    etcd = one.members[0]
+    with connect(one, prefix) as client:
+        heard = Heard(client.subscribe("demo"))
+        heard.until_ports()
+        for first in range(1, 1001, 100):
+            puts = [
+                {
+                    "request_put": {
+                        "key": quoted(f"/{prefix}/default/demo/instances/h:{number}"),
+                        "value": quoted(f'{{"service": "demo", "host": "h", "port": {number}}}'),
+                    }
+                }
+                for number in range(first, first + 100)
+            ]
+            etcd.ask("kv/txn", success=puts)
+        took = heard.until_ports(*range(1, 1001))
+        assert len(heard.changes) <= 11
+        say(f"1000 instances in 10 writes: {len(heard.changes) - 1} snapshots, the last {took:.2f} s after")
+
+
+def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_PAGE", 2)
+    with connect(one, prefix) as registry:
+        assert registry.groups() == []
+        waiting = [
+            registry.register(instance(port, service=service, group=group))
+            for group in ("a", "a.b", "b")
+            for service in ("x", "x.y", "x0", "z")
+            for port in (1001, 1002, 1003)
+        ]
+        for each in waiting:
+            each.wait()
+        assert registry.groups() == ["a", "a.b", "b"]
+        assert registry.services("a") == ["x", "x.y", "x0", "z"]
+        assert registry.services("c") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("etcd://", "there is no host"),
+        ("etcd://h?ttl=0", "a number of seconds above 0"),
+        ("etcd://h?ttl=1.5", "a whole number"),
+        ("etcd://h?tls=maybe", "true or false"),
+        ("etcd://h?tls=false&ca=x", "there is ca, and tls=false"),
+        ("etcd://h?ca=/nowhere.pem", "cannot set up TLS with /nowhere.pem"),
+        ("etcd://h?key=x", "a key and no cert"),
+        ("etcd://:secret@h", "no user"),
+        ("etcd://h?timeout=3", "no option 'timeout'; known: ca, cert, key, tls, ttl"),
+    ],
+)
+def test_urls_that_cannot_be_used(url: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Registry.connect(url)
+    assert why in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(ConfigurationError, match=r"pip install idlc\[etcd\]"):
+        EtcdBackend(RegistryUrl.parse("etcd://h"))
+
+
+def test_nobody_is_there(tmp_path: Path) -> None:
+    with etcd_cluster(tmp_path) as cluster:
+        url = cluster.url
+    with Registry.connect(url, cache=False) as registry:
+        with pytest.raises(RegistryUnavailable, match=r"cannot connect to http://127.0.0.1:.*is etcd running there"):
+            registry.instances("demo", timeout=0.5)
+        waiting = registry.register(instance())
+        with pytest.raises(RegistryUnavailable, match="not registered within"):
+            waiting.wait(0.1)
+
+
+def test_somebody_else_is_there() -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(self.server.status)  # type: ignore[attr-defined]
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"<>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        for status, why in [(200, "is that etcd?"), (404, "no /v3 JSON gateway"), (403, "does not let"), (502, "502")]:
+            server.status = status  # type: ignore[attr-defined]
+            with (
+                Registry.connect(f"etcd://127.0.0.1:{server.server_port}", cache=False) as registry,
+                pytest.raises(RegistryError, match=re.escape(why)),
+            ):
+                registry.groups(timeout=0.5)
+        server.shutdown()
+        thread.join()

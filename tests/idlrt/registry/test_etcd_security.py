@@ -1,0 +1,185 @@
+"""The registry in an etcd that asks who one is: users, and TLS of one side and of both."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from etcd_server import Cluster, Etcd, etcd_cluster, quoted
+from registry_heard import Heard, say
+
+from idlrt.core import Instance
+from idlrt.errors import RegistryRefused, RegistryUnavailable
+from idlrt.registry import Registry
+from idlrt.testing.registry import REGISTRY_CHECKS
+
+PASSWORD = "a b/@:%"
+QUOTED = "a%20b%2F%40%3A%25"
+
+
+def connect(etcd: Etcd, login: str = "", options: str = "") -> Registry:
+    return Registry.connect(f"etcd://{login}127.0.0.1:{etcd.port}{options}", cache=False, empty_protection=False)
+
+
+def instance(port: int = 1001) -> Instance:
+    return Instance(service="demo", host="127.0.0.1", port=port)
+
+
+def log_in(etcd: Etcd) -> None:
+    etcd.token = ""
+    etcd.token = etcd.ask("auth/authenticate", name="root", password="root")["token"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Its tokens are good for a second after they were last used."""
+    with etcd_cluster(tmp_path_factory.mktemp("etcd"), options=["--auth-token-ttl", "1"]) as made:
+        etcd = made.members[0]
+        for name, password in (("root", "root"), ("server", PASSWORD), ("nobody", "x")):
+            etcd.ask("auth/user/add", name=name, password=password)
+        for role in ("root", "registry"):
+            etcd.ask("auth/role/add", name=role)
+        permission = {"permType": "READWRITE", "key": quoted("/idlrt/"), "range_end": quoted("/idlrt0")}
+        etcd.ask("auth/role/grant", name="registry", perm=permission)
+        etcd.ask("auth/user/grant", user="root", role="root")
+        etcd.ask("auth/user/grant", user="server", role="registry")
+        etcd.ask("auth/enable")
+        yield made
+
+
+@pytest.fixture
+def etcd(cluster: Cluster) -> Etcd:
+    log_in(cluster.members[0])
+    return cluster.members[0]
+
+
+@pytest.mark.parametrize("name", ["registered_is_found", "subscribers_hear_of_changes", "groups_are_apart"])
+def test_with_user_and_password(etcd: Etcd, name: str) -> None:
+    REGISTRY_CHECKS[name](lambda: connect(etcd, f"server:{QUOTED}@"))
+
+
+@pytest.mark.slow
+def test_tokens_that_expire_are_renewed(etcd: Etcd) -> None:
+    # Heartbeats are 20 s apart, so the token is not used in between.
+    with connect(etcd, f"server:{QUOTED}@", "?ttl=60") as registry:
+        registration = registry.register(instance())
+        heard = Heard(registry.subscribe("demo"))
+        heard.until_ports(1001)
+        time.sleep(3)
+        start = time.monotonic()
+        registration.update(port=1002)
+        heard.until_ports(1002)
+        say(f"after the token has expired a change takes {time.monotonic() - start:.3f} s")
+        assert registration.error is None
+
+
+@pytest.mark.parametrize(
+    ("login", "why"),
+    [
+        ("", "it asks for users: write etcd://USER:PASSWORD@HOST"),
+        ("server:wrong@", "cannot begin a session at http://127.0.0.1:"),
+        ("stranger:x@", "authentication failed, invalid user ID or password"),
+        ("nobody:x@", "permission denied; give the user a role"),
+    ],
+)
+def test_who_is_not_let_in_hears_why(etcd: Etcd, login: str, why: str) -> None:
+    with connect(etcd, login) as registry:
+        with pytest.raises(RegistryRefused) as caught:
+            registry.instances("demo", timeout=2)
+        assert why in str(caught.value)
+        assert "wrong" not in str(caught.value)
+        subscription = registry.subscribe("demo")
+        with pytest.raises(RegistryRefused):
+            subscription.wait(1)
+        registration = registry.register(instance())
+        with pytest.raises((RegistryRefused, RegistryUnavailable)):
+            registration.wait(0.5)
+
+
+def test_what_is_outside_the_prefix_is_refused(etcd: Etcd) -> None:
+    with (
+        Registry.connect(f"etcd://server:{QUOTED}@127.0.0.1:{etcd.port}/other", cache=False) as registry,
+        pytest.raises(RegistryRefused, match="permission denied"),
+    ):
+        registry.instances("demo")
+
+
+def test_users_are_no_trouble_where_there_are_none(tmp_path: Path) -> None:
+    with etcd_cluster(tmp_path) as made, connect(made.members[0], "server:x@") as registry:
+        registry.register(instance()).wait()
+        assert len(registry.instances("demo").instances) == 1
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ca.pem` has signed `server.pem` and `client.pem`; `other.pem` is another authority."""
+    folder = tmp_path_factory.mktemp("papers")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    for name, issued in (("server", authority.issue_cert("127.0.0.1")), ("client", authority.issue_cert("client"))):
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+    return folder
+
+
+def context_of(papers: Path) -> ssl.SSLContext:
+    """Of a client that has a certificate."""
+    context = ssl.create_default_context(cafile=papers / "ca.pem")
+    context.load_cert_chain(papers / "client.pem", papers / "client.key")
+    return context
+
+
+def options_of(papers: Path) -> list[str]:
+    return ["--cert-file", str(papers / "server.pem"), "--key-file", str(papers / "server.key")]
+
+
+def test_tls(tmp_path: Path, papers: Path) -> None:
+    with etcd_cluster(tmp_path, options=options_of(papers), context=context_of(papers)) as made:
+        etcd = made.members[0]
+        for name in ("registered_is_found", "subscribers_hear_of_changes"):
+            REGISTRY_CHECKS[name](lambda: connect(etcd, options=f"?ca={papers}/ca.pem"))
+        for options, why in [
+            (f"?tls=true&ca={papers}/other.pem", "the certificate is not accepted"),
+            ("?tls=true", "the certificate is not accepted"),
+            ("", "cannot begin a session at http://127.0.0.1:"),
+        ]:
+            with connect(etcd, options=options) as registry:
+                with pytest.raises(RegistryUnavailable) as caught:
+                    registry.groups(timeout=1)
+                assert why in str(caught.value)
+
+
+def test_certificates_that_are_renewed_are_used(tmp_path: Path, papers: Path) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes((papers / "other.pem").read_bytes())
+    with (
+        etcd_cluster(tmp_path, options=options_of(papers), context=context_of(papers)) as made,
+        connect(made.members[0], options=f"?ca={trusted}") as registry,
+    ):
+        registration = registry.register(instance())
+        with pytest.raises(RegistryUnavailable, match="not registered within"):
+            registration.wait(0.5)
+        trusted.write_bytes((papers / "ca.pem").read_bytes())
+        registration.wait(20)
+
+
+def test_tls_of_both_sides(tmp_path: Path, papers: Path) -> None:
+    both = [*options_of(papers), "--client-cert-auth", "--trusted-ca-file", str(papers / "ca.pem")]
+    with etcd_cluster(tmp_path, options=both, context=context_of(papers)) as made:
+        etcd = made.members[0]
+        mine = f"?ca={papers}/ca.pem&cert={papers}/client.pem&key={papers}/client.key"
+        for name in ("registered_is_found", "subscribers_hear_of_changes"):
+            REGISTRY_CHECKS[name](lambda: connect(etcd, options=mine))
+        with (
+            connect(etcd, options=f"?ca={papers}/ca.pem") as registry,
+            pytest.raises(RegistryUnavailable, match=r"cannot (begin a session at|connect to) https://127.0.0.1"),
+        ):
+            registry.groups(timeout=1)

@@ -1,0 +1,126 @@
+"""What `Registry` makes of kinds of registry that do not behave: answers that are lost, errors that nobody expected.
+And of owners who change their minds at the wrong moment.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from registry_heard import Heard
+
+from idlrt.core import Freshness, Instance, ServiceKey
+from idlrt.errors import RegistryUnavailable
+from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry.memory import MemoryBackend, memory_store
+
+
+class Rough(MemoryBackend):
+    """In memory. Goes wrong where `trouble` says so.
+
+    Attributes:
+        trouble: errors by method.
+    """
+
+    def __init__(self, name: str, trouble: dict[str, Exception]) -> None:
+        super().__init__(RegistryUrl.parse(f"memory://{name}"))
+        self.heartbeat = 0.02
+        self.trouble = trouble
+
+    def check(self, method: str) -> None:
+        if method in self.trouble:
+            raise self.trouble[method]
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        self.check("open")
+        await super().open(lost)
+
+    async def keep(self) -> None:
+        self.check("keep")
+        await super().keep()
+
+    async def register(self, instance: Instance) -> None:
+        await super().register(instance)
+        self.check("register")  # it is done, and the answer is lost
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        async for found in super().watch(key):
+            self.check("watch")
+            yield found
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+def rough(name: str, trouble: dict[str, Exception]) -> Registry:
+    return Registry(lambda: Rough(name, trouble), name, empty_protection=False)
+
+
+def instance(port: int = 1001) -> Instance:
+    return Instance(service="demo", host="127.0.0.1", port=port)
+
+
+def test_what_was_registered_without_an_answer_is_deregistered(name: str) -> None:
+    trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
+    with rough(name, trouble) as server, Registry.connect(f"memory://{name}", empty_protection=False) as client:
+        heard = Heard(client.subscribe("demo"))
+        registration = server.register(instance())
+        heard.until_ports(1001)
+        with pytest.raises(RegistryUnavailable, match="the answer is lost"):
+            registration.wait(0.05)
+        registration.deregister()
+        heard.until_ports()
+
+
+@pytest.mark.parametrize("method", ["open", "keep", "register", "watch"])
+def test_errors_that_nobody_expected_do_not_end_anything(
+    name: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble: dict[str, Exception] = {method: ZeroDivisionError("a bug")}
+    with rough(name, trouble) as registry:
+        heard = Heard(registry.subscribe("demo"))
+        registration = registry.register(instance())
+        heard.wait(lambda: "a bug" in caplog.text)
+        trouble.clear()
+        registration.wait(20)
+        heard.until_ports(1001)
+        trouble[method] = ZeroDivisionError("a bug")
+        if method == "watch":
+            registration.update(weight=7)
+            heard.until(lambda each: each.freshness is Freshness.STALE, "stale")
+        if method == "keep":
+            heard.wait(lambda: registry.trouble is not None)
+        trouble.clear()
+        registration.update(weight=8)
+        heard.until(lambda each: each.instances[0].weight == 8, "a weight")
+        memory_store(name).expire_all()
+        heard.until_ports(1001)
+
+
+def test_an_acknowledgement_is_of_what_was_said_last(name: str) -> None:
+    trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
+
+    class Done(threading.Event):
+        """The owner says something else just when the engine says that it is done."""
+
+        def set(self) -> None:
+            if not trouble:
+                trouble["register"] = RegistryUnavailable("the answer is lost")
+                registration.update(weight=7)
+            super().set()
+
+    with rough(name, trouble) as registry:
+        registration = registry.register(instance())
+        registration._entry.is_done = Done()
+        trouble.clear()
+        heard = Heard(registry.subscribe("demo"))
+        heard.wait(lambda: bool(trouble))
+        with pytest.raises(RegistryUnavailable):
+            registration.wait(0.5)
+        registration._entry.is_done = threading.Event()
+        trouble.clear()
+        assert registration.wait(20).weight == 7
