@@ -1,7 +1,11 @@
-"""Makes `zookeeper_server` and `fault_proxy` importable."""
+"""Makes `zookeeper_server` and `fault_proxy` importable, and gives all tests here a ZooKeeper."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
+
+from zookeeper_server import zookeeper
+
+__all__ = ["zookeeper"]

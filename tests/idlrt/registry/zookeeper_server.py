@@ -18,7 +18,16 @@ from typing import Final
 
 import pytest
 
-__all__ = ["TICK", "Ensemble", "ZooKeeper", "require_zookeeper", "running_ensemble", "running_zookeeper"]
+__all__ = [
+    "TICK",
+    "Ensemble",
+    "ZooKeeper",
+    "free_ports",
+    "require_zookeeper",
+    "running_ensemble",
+    "running_zookeeper",
+    "tell",
+]
 
 # Milliseconds. Sessions are from 2 of them on.
 TICK: Final = 200
@@ -36,6 +45,11 @@ def require_zookeeper() -> tuple[str, Path]:
             pytest.fail(message)
         pytest.skip(message)
     return java, jar
+
+
+def tell(figures: str) -> None:
+    """Show what was measured, to who asks for it with `-rA` or `-s`."""
+    print(figures)  # noqa: T201
 
 
 def free_ports(count: int) -> list[int]:

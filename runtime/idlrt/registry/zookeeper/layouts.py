@@ -28,6 +28,8 @@ Children = Callable[[str], Awaitable[list[str]]]
 """The names of a node's children; none if it is not there."""
 
 OWN: Final = "/idlrt"
+_MOST_TOLD: Final = 1000
+_told: Final[set[str]] = set()
 
 
 class Layout(Protocol):
@@ -127,5 +129,10 @@ def newest(found: Sequence[tuple[Instance, float]]) -> list[Instance]:
 
 
 def unreadable(node: Node, error: Exception) -> None:
-    """Say that a node cannot be read."""
-    _log.warning("cannot read the instance at %s/%s: %s", node.folder, node.name, error)
+    """Say that a node cannot be read; once, however often it is looked at."""
+    what = f"{node.folder}/{node.name}: {error}"
+    if what not in _told:
+        if len(_told) >= _MOST_TOLD:
+            _told.clear()
+        _told.add(what)
+        _log.warning("cannot read the node %s", what)
