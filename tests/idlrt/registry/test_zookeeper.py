@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from zookeeper_server import ZooKeeper, free_ports, tell
@@ -56,6 +57,26 @@ def test_a_thousand_instances_are_seen(chroot: str) -> None:
         registrations[0].update(weight=7)
         registrations[0].wait(20)
         assert client.instances(service, timeout=20).instances[0].weight == 7
+
+
+def test_looking_leaves_no_watches_behind(chroot: str) -> None:
+    with connect(chroot) as registry:
+        registry.register(Instance(service="demo.Looked", host="127.0.0.1", port=20001)).wait()
+        for _ in range(20):
+            registry.instances("demo.Looked")
+        engine: Any = registry._engine
+        client = engine.backend._current._client
+        assert not client._data_watchers
+        assert not client._child_watchers
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0.05, 0.4), (5, 5), (1000, 60)])
+def test_the_server_decides_how_long_a_session_lasts(chroot: str, asked: float, given: float) -> None:
+    with connect(f"{chroot}?timeout={asked}") as registry:
+        registry.groups()
+        engine: Any = registry._engine
+        assert engine.backend._current.timeout == pytest.approx(given)
+        assert engine.backend._current.id
 
 
 # Who may do what.

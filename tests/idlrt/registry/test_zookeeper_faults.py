@@ -248,6 +248,7 @@ def test_a_process_that_dies_is_gone_when_its_session_ends(zookeeper: ZooKeeper,
         assert gone < TIMEOUT + 10
 
 
+@pytest.mark.slow
 def test_a_process_that_comes_back_before_its_session_ends_stays(zookeeper: ZooKeeper, chroot: str) -> None:
     """Under the same address: the node that its dead session left is replaced, and does not go when that ends."""
     url = f"zookeeper://{zookeeper.address}/{chroot}?timeout={TIMEOUT}"
@@ -385,6 +386,7 @@ def test_connections_that_break_all_the_time_hide_nothing(zookeeper: ZooKeeper, 
         tell(f"15 changes beside 15 broken connections: all seen, the slowest after {slowest:.2f} s")
 
 
+@pytest.mark.slow
 def test_a_slow_network_is_no_lost_session(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
     proxy.latency = 0.2
     with (

@@ -87,11 +87,11 @@ class ZooKeeperBackend:
     # The session.
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`. A client that has not got through yet goes on trying between two calls."""
+        """See `Backend.open`. A client that has not got through yet goes on trying between two calls; a session that
+        is alive is kept.
+        """
         session = self._current
-        if session is None or session.is_lost or session.is_opened:
-            if session is not None:
-                session.abandon()
+        if session is None or session.is_lost:
             acl = make_acl(self._acl)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
         await session.connected(_PATIENCE)
@@ -108,8 +108,8 @@ class ZooKeeperBackend:
     async def keep(self) -> None:
         """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is."""
         session = self._session()
-        await session.connected(self.heartbeat * 0.8)
-        await session.exists(self._chroot or "/")
+        self.heartbeat = session.timeout / _BEATS
+        await session.check(self._chroot or "/", self.heartbeat * 0.8)
 
     def _session(self) -> Session:
         session = self._current
@@ -187,10 +187,11 @@ class ZooKeeperBackend:
 
     # What is there.
 
-    def _tree(self, session: Session, key: ServiceKey) -> Tree:
+    def _tree(self, session: Session, key: ServiceKey, *, is_watched: bool) -> Tree:
         folders = dict.fromkeys((f"{self._chroot}{each}" for each in self._layout.folders(key)), self._layout.has_data)
         folders[f"{self._chroot}{patches_path(key)}"] = True
-        return Tree(session, folders, (f"{self._chroot}{settings_path(key)}",), f"{self._chroot}{root_path(key)}")
+        leaves = (f"{self._chroot}{settings_path(key)}",)
+        return Tree(session, folders, leaves, f"{self._chroot}{root_path(key)}", is_watched=is_watched)
 
     def _found(self, key: ServiceKey, tree: Tree) -> Found:
         nodes = [node for each in self._layout.folders(key) for node in tree.nodes(f"{self._chroot}{each}")]
@@ -209,7 +210,7 @@ class ZooKeeperBackend:
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`. Goes on through broken connections, ends with the session."""
         session = self._session()
-        tree = self._tree(session, key)
+        tree = self._tree(session, key, is_watched=True)
         session.follow(tree)
         try:
             while True:
@@ -233,7 +234,7 @@ class ZooKeeperBackend:
         await session.connected(_PATIENCE)
         last: Found | None = None
         for _ in range(_ATTEMPTS):
-            tree = self._tree(session, key)
+            tree = self._tree(session, key, is_watched=False)
             await tree.read()
             found = self._found(key, tree)
             if found == last:

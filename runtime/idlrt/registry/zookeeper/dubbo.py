@@ -13,6 +13,7 @@ Not written, and not read: `configurators` and `routers`, with which Dubbo's ope
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote, unquote_plus
@@ -109,8 +110,10 @@ class DubboLayout:
 
     async def _keys(self, children: Children) -> list[ServiceKey]:
         found: list[ServiceKey] = []
-        for each in await children(_ROOT):
-            for name in await children(f"{_ROOT}/{each}/providers"):
+        interfaces = await children(_ROOT)
+        providers = await asyncio.gather(*(children(f"{_ROOT}/{each}/providers") for each in interfaces))
+        for each, names in zip(interfaces, providers, strict=True):
+            for name in names:
                 try:
                     found.append(_key(unquote_plus(each), JavaUrl.parse(unquote_plus(name))))
                 except ValueError as error:

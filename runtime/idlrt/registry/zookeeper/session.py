@@ -16,9 +16,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from idlrt.errors import RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import SessionLost
-from idlrt.registry.zookeeper.client import Conflict, make_client, stop_client, translated
+from idlrt.registry.zookeeper.client import Conflict, Disconnected, make_client, stop_client, translated
 
-__all__ = ["Follower", "Session", "Stat"]
+__all__ = ["Change", "Follower", "Session", "Stat", "Watch"]
+
+# Seconds between a request that failed and another look.
+_MOMENT: Final = 0.05
 
 Watch = Callable[[str | None], object]
 """Is called on the loop with the path of a node that has changed; `None`: the connection broke."""
@@ -71,6 +74,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._is_settled = asyncio.Event()  # connected, or lost
         self._followers: set[Follower] = set()
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._making: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._cut_at = 0.0
         self._client = make_client(
@@ -125,6 +130,9 @@ class Session:
         self.is_lost = True
         self._stop_timer()
         self._is_settled.set()
+        # kazoo would tell them when it has come to an end, which may take seconds.
+        for future in list(self._waiting):
+            _settle(future, None, self._over())
         for each in list(self._followers):
             each.refresh_all()
 
@@ -143,18 +151,46 @@ class Session:
             async with asyncio.timeout(seconds):
                 await self._is_settled.wait()
         except TimeoutError:
-            if self._timer is not None:
-                left = max(self._cut_at + self.timeout - self._loop.time(), 0.0)
-                raise RegistryUnavailable(
-                    f"ZooKeeper at {self.where} cannot be reached; the session ends in {left:.1f} s"
-                ) from None
-            raise RegistryUnavailable(
-                f"no ZooKeeper answers at {self.where} within {seconds:.3g} s; is it running there?"
-            ) from None
+            raise self._unreachable(seconds or 0.0) from None
         if self._refused:
             raise RegistryRefused(f"ZooKeeper at {self.where} does not take the user and password")
         if self.is_lost:
-            raise SessionLost(f"the session with ZooKeeper at {self.where} is over")
+            raise self._over()
+
+    async def check(self, path: str, seconds: float) -> None:
+        """Have the server answer, through a new connection if need be.
+
+        Args:
+            path: of a node to look at, there or not.
+            seconds: in which it must.
+
+        Raises:
+            SessionLost: it never will.
+            RegistryUnavailable: it has not within `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self.connected()
+                    try:
+                        await self.exists(path)
+                    except Disconnected:
+                        await asyncio.sleep(_MOMENT)  # until kazoo has said so
+                    else:
+                        return
+        except TimeoutError:
+            raise self._unreachable(seconds) from None
+
+    def _over(self) -> SessionLost:
+        return SessionLost(f"the session with ZooKeeper at {self.where} is over")
+
+    def _unreachable(self, seconds: float) -> RegistryUnavailable:
+        if self._timer is not None:
+            left = max(self._cut_at + self.timeout - self._loop.time(), 0.0)
+            return RegistryUnavailable(f"ZooKeeper at {self.where} cannot be reached; the session ends in {left:.1f} s")
+        if self.id:
+            return RegistryUnavailable(f"ZooKeeper at {self.where} has not answered within {seconds:.3g} s")
+        return RegistryUnavailable(f"no ZooKeeper answers at {self.where} within {seconds:.3g} s; is it running there?")
 
     def abandon(self) -> None:
         """End it, without waiting for that."""
@@ -198,8 +234,24 @@ class Session:
         return _stat(stat) if stat is not None else None
 
     async def ensure(self, path: str) -> None:
-        """Make a lasting node and those above it, as far as they are not there."""
-        await self._call(f"make {path}", self._client.ensure_path_async, path, self._acl)
+        """Make a lasting node and those above it, as far as they are not there; once for all who ask meanwhile."""
+        task = self._making.get(path)
+        if task is None:
+            task = self._making[path] = self._loop.create_task(self._make(path))
+            task.add_done_callback(lambda done: (self._making.pop(path, None), done.cancelled() or done.exception()))
+        await asyncio.shield(task)
+
+    async def _make(self, path: str) -> None:
+        """All at once: a server does what one client asks for in that order."""
+        names = path.strip("/").split("/")
+        paths = ["/" + "/".join(names[: each + 1]) for each in range(len(names))]
+        create = self._client.create_async
+        results = await asyncio.gather(
+            *(self._call(f"make {each}", create, each, b"", self._acl) for each in paths), return_exceptions=True
+        )
+        # Upper nodes may well be there, and others' alone. What counts is the last; the first says why it is not.
+        if isinstance(results[-1], BaseException) and not isinstance(results[-1], Conflict):
+            raise next(each for each in results if isinstance(each, BaseException) and not isinstance(each, Conflict))
 
     async def commit(self, *changes: Change) -> None:
         """Make changes, all or none. Raises `NoNode`, `Conflict`."""
@@ -220,8 +272,9 @@ class Session:
 
     async def _call(self, what: str, start: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         if self.is_lost:
-            raise SessionLost(f"cannot {what}: the session with ZooKeeper at {self.where} is over")
+            raise self._over()
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.add(future)
 
         def done(result: Any) -> None:
             self._post(_settle, future, result.value, result.exception)
@@ -229,10 +282,12 @@ class Session:
         start(*arguments, **options).rawlink(done)
         try:
             return await future
+        except SessionLost:
+            raise
         except Exception as error:  # of kazoo's many kinds
-            if self.is_lost:
-                raise SessionLost(f"cannot {what}: the session with ZooKeeper at {self.where} is over") from error
             raise translated(error, f"{what} in ZooKeeper at {self.where}") from error
+        finally:
+            self._waiting.discard(future)
 
 
 class _Posted:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from idlrt.registry.zookeeper.client import NoNode
-from idlrt.registry.zookeeper.session import Session, Stat
+from idlrt.registry.zookeeper.session import Session, Stat, Watch
 
 __all__ = ["Node", "Tree"]
 
@@ -39,12 +39,16 @@ class Tree:
         folders: paths whose children are of interest; and whether the children's data are, too.
         leaves: paths of further nodes whose data are.
         root: the node above the folders that is never removed; only looked at.
+        is_watched: whether `changed` is set when something changes; if not, it is read once.
     """
 
-    def __init__(self, session: Session, folders: Mapping[str, bool], leaves: Iterable[str], root: str) -> None:
+    def __init__(
+        self, session: Session, folders: Mapping[str, bool], leaves: Iterable[str], root: str, *, is_watched: bool
+    ) -> None:
         self.changed = asyncio.Event()
         self.revision = 0
         self._session = session
+        self._watch: Watch | None = self._touched if is_watched else None
         self._folders = folders
         self._leaves = tuple(leaves)
         self._root = root
@@ -89,9 +93,9 @@ class Tree:
 
     async def _read_folder(self, path: str) -> None:
         try:
-            names, stat = await self._session.children(path, self._touched)
+            names, stat = await self._session.children(path, self._watch)
         except NoNode:
-            if await self._session.exists(path, self._touched) is not None:
+            if await self._session.exists(path, self._watch) is not None:
                 self._dirty.add(path)  # it has come in between
                 return
             names, stat = [], None
@@ -105,10 +109,10 @@ class Tree:
 
     async def _read_node(self, path: str) -> None:
         try:
-            data, stat = await self._session.get(path, self._touched)
+            data, stat = await self._session.get(path, self._watch)
         except NoNode:
             self._found.pop(path, None)
-            if path in self._leaves and await self._session.exists(path, self._touched) is not None:
+            if path in self._leaves and await self._session.exists(path, self._watch) is not None:
                 self._dirty.add(path)
             return
         self._found[path] = data, stat
