@@ -184,11 +184,13 @@ class Engine:
 
     async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> bool:
         """Whether it worked; if not, wait for a while, or until something changes."""
+        epoch = self._epoch
         try:
             async with asyncio.timeout(PATIENCE):
                 await work
         except SessionLost:
-            self._is_lost.set()
+            if self._is_open.is_set() and epoch == self._epoch:  # else it is known, and another may have begun
+                self._is_lost.set()
             pause = pauses.next()
         except RegistryRefused as error:
             if entry.error is None or str(entry.error) != str(error):
