@@ -138,5 +138,5 @@ def _read(key: ServiceKey, url: JavaUrl) -> tuple[Instance, float]:
         parameters["idlrt"] = unquote(parameters["idlrt"])
     is_off = parameters.get("disabled") == "true" or parameters.get("enabled") == "false"
     plain = msgspec.structs.replace(url, parameters=parameters)
-    instance = instance_of(key, plain, _RESERVED, status="disabled" if is_off else "up")
+    instance = instance_of(key, plain, _RESERVED, is_up=not is_off)
     return instance, instance.started_at

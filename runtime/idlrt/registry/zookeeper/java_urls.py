@@ -9,24 +9,26 @@ What both frameworks have a parameter for is written to it (`weight`, `timeout` 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote_plus
 
 import msgspec
 
-from idlrt.core import Instance, ServiceKey
+from idlrt.core import Instance, ServiceKey, Status
 
 __all__ = ["JavaUrl", "describe", "instance_of", "java_quote", "split_version"]
 
-# Of the URL itself; all else is written without, and read as, metadata.
-_OWN: Final = ("id", "protocols", "version", "zone", "tags", "routing", "metadata")
+_NUMBERS: Final = frozenset({"weight", "timeout", "retries", "timestamp"})
+# What can stand in a URL as it is.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
-_PLAIN_VALUE: Final = re.compile(r"[^\s&?%+#](?:[^&?%+#\r\n\t]*[^\s&?%+#])?")
+_PLAIN_VALUE: Final = re.compile(r"(?! )[^&?%+#\x00-\x1f\x7f-\U0010ffff]+(?<! )")
 _URL: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/?]*@)?(\[[^\]]*\]|[^:/?]+)(?::(\d+))?(/[^?]*)?(?:\?(.*))?"
 )
+_HEAVIEST: Final = 1_000_000
 # Ours, when it is not a protocol that the others know.
 THRIFT: Final = "thrift"
 
@@ -74,21 +76,27 @@ def split_version(key: ServiceKey) -> tuple[str, str]:
     return interface, version
 
 
+class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the parameter `idlrt` holds: what is not as it would be anyway."""
+
+    id: str = ""
+    protocols: tuple[str, ...] = ("header", "framed", "unframed")
+    version: str = ""
+    zone: str = ""
+    tags: Mapping[str, str] = {}
+    routing: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = {}
+    status: Status | None = None
+
+
 def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
     """The parameters of an instance, unquoted, but for those that are `reserved` for the framework."""
     parameters: dict[str, str] = {}
-    more: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
     for name, value in instance.metadata.items():
-        is_plain = _PLAIN_NAME.fullmatch(name) and _PLAIN_VALUE.fullmatch(value) and value.isascii()
-        if is_plain and name not in reserved and name not in _NUMBERS and name != "idlrt":
-            parameters[name] = value
-        else:
-            more.setdefault("metadata", {})[name] = value
-    default = Instance(service=instance.service, host=instance.host, port=instance.port)
-    for name in _OWN:
-        value = getattr(instance, name)
-        if name != "metadata" and value != getattr(default, name):
-            more[name] = value
+        is_plain = _PLAIN_NAME.fullmatch(name) and _PLAIN_VALUE.fullmatch(value)
+        is_ours = name in reserved or name in _NUMBERS or name == "idlrt"
+        (parameters if is_plain and not is_ours else metadata)[name] = value
     parameters["weight"] = str(instance.weight)
     if instance.timeout is not None:
         parameters["timeout"] = str(max(round(instance.timeout * 1000), 1))
@@ -96,47 +104,63 @@ def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
         parameters["retries"] = str(instance.retries)
     if instance.started_at:
         parameters["timestamp"] = str(round(instance.started_at * 1000))
-    if instance.status not in ("up", "disabled"):
-        more["status"] = instance.status
+    usual_id = Instance(service=instance.service, host=instance.host, port=instance.port).id
+    more = _More(
+        id=instance.id if instance.id != usual_id else "",
+        protocols=instance.protocols,
+        version=instance.version,
+        zone=instance.zone,
+        tags=instance.tags,
+        routing=instance.routing,
+        metadata=metadata,
+        status=Status.DRAINING if instance.status is Status.DRAINING else None,
+    )
     parameters["idlrt"] = msgspec.json.encode(more).decode()
     return parameters
 
 
-_NUMBERS: Final = frozenset({"weight", "timeout", "retries", "timestamp"})
-
-
-def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], **more: Any) -> Instance:
+def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_up: bool) -> Instance:
     """The instance that a URL describes, its parameters unquoted.
 
+    Args:
+        is_up: whether it is to be called, as far as the framework can say that.
+
     Raises:
-        ValueError: it describes none (`ConfigurationError` is one).
+        ValueError: it describes none (`ConfigurationError` and `msgspec.ValidationError` are such).
     """
-    said: dict[str, Any] = dict(more)
     own = url.parameters.get("idlrt")
-    if own is None:
-        # Somebody else's, who speaks one protocol on this port.
-        said["protocols"] = (url.protocol,)
-    else:
-        for name, value in msgspec.json.decode(own, type=dict[str, Any]).items():
-            if name in _OWN or (name == "status" and more.get("status") == "disabled"):
-                said[name] = value
-    said["metadata"] = {
+    # Without it, it is somebody else's, who speaks one protocol on this port.
+    more = msgspec.json.decode(own, type=_More) if own is not None else _More(protocols=(url.protocol,))
+    metadata = {
         name: value
         for name, value in url.parameters.items()
         if name not in reserved and name not in _NUMBERS and name != "idlrt"
-    } | said.get("metadata", {})
-    said["weight"] = round(_number(url, "weight", 100))
-    if "timeout" in url.parameters:
-        said["timeout"] = _number(url, "timeout", 0) / 1000 or None
-    if "retries" in url.parameters:
-        said["retries"] = round(_number(url, "retries", 0))
-    said["started_at"] = _number(url, "timestamp", 0) / 1000
-    raw = {"service": key.service, "group": key.group, "host": url.host, "port": url.port, **said}
-    return msgspec.convert(raw, Instance, strict=False)
+    }
+    retries = _number(url, "retries")
+    return Instance(
+        service=key.service,
+        group=key.group,
+        id=more.id,
+        host=url.host,
+        port=url.port,
+        protocols=more.protocols,
+        version=more.version,
+        weight=min(round(_number(url, "weight", 100)), _HEAVIEST),
+        zone=more.zone,
+        tags=more.tags,
+        timeout=_number(url, "timeout") / 1000 or None,
+        retries=round(retries) if "retries" in url.parameters else None,
+        routing=more.routing,
+        started_at=_number(url, "timestamp") / 1000,
+        status=Status.UP if is_up else (more.status or Status.DISABLED),
+        metadata={**metadata, **more.metadata},
+    )
 
 
-def _number(url: JavaUrl, name: str, default: float) -> float:
+def _number(url: JavaUrl, name: str, default: float = 0.0) -> float:
+    """A parameter that is a number; others' may be anything."""
     try:
-        return max(float(url.parameters.get(name, default)), 0.0)
+        value = float(url.parameters.get(name, default))
     except ValueError:
         return default
+    return max(value, 0.0) if math.isfinite(value) else default

@@ -126,7 +126,7 @@ def _read(key: ServiceKey, node: Node) -> Instance | None:
     url = msgspec.structs.replace(raw, parameters=parameters)
     if parameters.get("version", _DEFAULT_VERSION) != (split_version(key)[1] or _DEFAULT_VERSION):
         return None
-    return instance_of(key, url, _RESERVED, status="up" if is_up else "disabled")
+    return instance_of(key, url, _RESERVED, is_up=is_up)
 
 
 def java_string(text: str) -> bytes:
