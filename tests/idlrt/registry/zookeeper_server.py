@@ -33,6 +33,8 @@ __all__ = [
 TICK: Final = 200
 _PATIENCE: Final = 60.0
 _JAR: Final = Path("/usr/share/java/zookeeper.jar")
+# Has a server end with the tests even when they are killed.
+_LEASH: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def require_zookeeper() -> tuple[str, Path]:
@@ -108,7 +110,7 @@ class ZooKeeper:
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._java, *options, "-cp", str(self._jar), main, str(self._folder / "zoo.cfg")],
+                [*_LEASH, self._java, *options, "-cp", str(self._jar), main, str(self._folder / "zoo.cfg")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

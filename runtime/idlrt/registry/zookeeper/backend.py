@@ -95,6 +95,7 @@ class ZooKeeperBackend:
             acl = make_acl(self._acl)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
         await session.connected(_PATIENCE)
+        await session.sync()
         session.lost = lost
         session.is_opened = True
         self.heartbeat = session.timeout / _BEATS
@@ -228,10 +229,15 @@ class ZooKeeperBackend:
         finally:
             session.unfollow(tree)
 
-    async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`. Nodes are read one by one, so it is looked again whether one has changed meanwhile."""
+    async def _caught_up(self) -> Session:
         session = self._session()
         await session.connected(_PATIENCE)
+        await session.sync()
+        return session
+
+    async def find(self, key: ServiceKey) -> Found:
+        """See `Backend.find`. Nodes are read one by one, so it is looked again whether one has changed meanwhile."""
+        session = await self._caught_up()
         last: Found | None = None
         for _ in range(_ATTEMPTS):
             tree = self._tree(session, key, is_watched=False)
@@ -258,11 +264,11 @@ class ZooKeeperBackend:
 
     async def groups(self) -> list[str]:
         """See `Backend.groups`."""
-        return await self._layout.groups(self._children(self._session()))
+        return await self._layout.groups(self._children(await self._caught_up()))
 
     async def services(self, group: str) -> list[str]:
         """See `Backend.services`."""
-        return await self._layout.services(group, self._children(self._session()))
+        return await self._layout.services(group, self._children(await self._caught_up()))
 
     # What operators say.
 

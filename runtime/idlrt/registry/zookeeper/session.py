@@ -11,6 +11,7 @@ Whoever follows nodes is told of each reconnection and has to read them again: w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -90,7 +91,7 @@ class Session:
 
     def _post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call `function` on the loop, from a thread of kazoo's."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _negotiated(self, seconds: float) -> None:
@@ -199,8 +200,10 @@ class Session:
             stop_client(self._client, int)
 
     async def close(self) -> None:
-        """End it, and what was registered in it with it. Returns when the server knows."""
-        if not self.is_lost:
+        """End it, and what was registered in it with it. Returns when the server knows, if it can be told."""
+        if not self._is_settled.is_set():
+            self.abandon()
+        elif not self.is_lost:
             self._end()
             done = self._loop.create_future()
             stop_client(self._client, lambda: self._post(_settle, done, None, None))
@@ -215,6 +218,12 @@ class Session:
         self._followers.discard(follower)
 
     # Requests. All raise `Disconnected`, `RegistryRefused`, `RegistryUnavailable` or what is said.
+
+    async def sync(self) -> None:
+        """Have the server know all that was written anywhere before this. Others than the leader may be late, and a new
+        session, or one that was told of a change by other means, must not look into the past.
+        """
+        await self._call("catch up", self._client.sync_async, "/")
 
     async def children(self, path: str, watch: Watch | None = None) -> tuple[list[str], Stat]:
         """The names of a node's children. Raises `NoNode`."""
