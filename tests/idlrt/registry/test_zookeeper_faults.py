@@ -18,7 +18,7 @@ from fault_proxy import FaultProxy, proxied
 from kazoo.client import KazooClient
 from zookeeper_server import Ensemble, ZooKeeper, running_ensemble, running_zookeeper, tell
 
-from idlrt.core import Change, Freshness, Instance, Snapshot
+from idlrt.core import Change, Freshness, Instance, Snapshot, Status
 from idlrt.registry import Registry, Subscription
 from idlrt.testing.registry import REGISTRY_CHECKS
 
@@ -33,8 +33,9 @@ def instance(number: int, **more: Any) -> Instance:
     return Instance(service=SERVICE, host="127.0.0.1", port=20000 + number, **more)
 
 
-def connect(hosts: str, chroot: str, timeout: float = TIMEOUT) -> Registry:
-    return Registry.connect(f"zookeeper://{hosts}/{chroot}?timeout={timeout}", cache=False, empty_protection=False)
+def connect(hosts: str, chroot: str, timeout: float = TIMEOUT, layout: str = "idlrt") -> Registry:
+    url = f"zookeeper://{hosts}/{chroot}?timeout={timeout}&layout={layout}"
+    return Registry.connect(url, cache=False, empty_protection=False)
 
 
 @pytest.fixture
@@ -213,6 +214,49 @@ def test_a_session_that_the_server_ended_comes_back(zookeeper: ZooKeeper, chroot
             f"session ended by the server: gone {gone - ended:+.2f} s, registered again after {back - ended:.2f} s, "
             f"subscription goes on after {follows - ended:.2f} s"
         )
+
+
+def test_an_instance_that_somebody_took_away_comes_back(zookeeper: ZooKeeper, chroot: str) -> None:
+    with connect(zookeeper.address, chroot) as server, connect(zookeeper.address, chroot) as observer:
+        seen = Seen(observer.subscribe(SERVICE))
+        registration = server.register(instance(1))
+        seen.until_ports(1)
+        hand: Any = KazooClient(zookeeper.address)
+        hand.start()
+        hand.delete(f"/{chroot}/idlrt/default/{SERVICE}/instances/127.0.0.1:20001")
+        hand.stop()
+        hand.close()
+        taken = seen.until(lambda _: len(seen.removed) == 1, "taken away")
+        back = seen.until_ports(1)
+        tell(f"taken away by somebody: there again after {back - taken:.2f} s")
+        registration.deregister(PATIENCE)
+        seen.until_ports()
+        time.sleep(TIMEOUT)
+        assert seen.last.instances == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["idlrt", "motan", "dubbo"])
+def test_of_two_under_one_id_one_goes_on(zookeeper: ZooKeeper, chroot: str, layout: str) -> None:
+    """As of processes that share a port: the last one to register is seen, and when it ends the other is."""
+
+    def versions(*wanted: str) -> Callable[[Snapshot], bool]:
+        return lambda each: [one.version for one in each.instances] == list(wanted)
+
+    def another() -> Registry:
+        return connect(zookeeper.address, chroot, layout=layout)
+
+    with another() as first, another() as observer:
+        seen = Seen(observer.subscribe(SERVICE))
+        first.register(instance(1, version="1")).wait(PATIENCE)
+        seen.until(versions("1"), "the first")
+        with another() as second:
+            second.register(instance(1, version="2", status=Status.DISABLED)).wait(PATIENCE)
+            seen.until(versions("2"), "the second")
+            told = len(seen.told)
+            time.sleep(2 * TIMEOUT)
+            assert len(seen.told) == told, "they fight"
+        seen.until(versions("1"), "the first again")
 
 
 def test_closing_takes_instances_away_at_once(zookeeper: ZooKeeper, chroot: str) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
@@ -43,6 +44,8 @@ from idlrt.registry.zookeeper.tree import Node, Tree
 __all__ = ["ZooKeeperBackend"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("idlrt.registry.zookeeper")
 
 _PORT: Final = 2181
 _TIMEOUT: Final = 6.0
@@ -82,6 +85,7 @@ class ZooKeeperBackend:
         self._chroot = f"/{url.path}" if url.path else ""
         self._layout: Layout = _LAYOUTS[layout]()
         self._current: Session | None = None
+        self._held: dict[tuple[ServiceKey, str], _Held] = {}
         self.heartbeat = self._timeout / _BEATS
 
     # The session.
@@ -94,6 +98,7 @@ class ZooKeeperBackend:
         if session is None or session.is_lost:
             acl = make_acl(self._acl)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
+            self._held = {}
         await session.connected(_PATIENCE)
         await session.sync()
         session.lost = lost
@@ -107,10 +112,23 @@ class ZooKeeperBackend:
             await session.close()
 
     async def keep(self) -> None:
-        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is."""
+        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is. An instance that somebody has
+        taken away is registered again: another under its id that has gone, or a hand that slipped.
+        """
         session = self._session()
         self.heartbeat = session.timeout / _BEATS
         await session.check(self._chroot or "/", self.heartbeat * 0.8)
+        await asyncio.gather(*(self._restore(session, each) for each in list(self._held.values())))
+
+    async def _restore(self, session: Session, held: _Held) -> None:
+        async with held.lock:
+            instance = held.instance
+            if instance is None or await session.exists(self._path(self._layout.write(instance))) is not None:
+                return
+            if await self._removal(session, instance, is_whose=None):
+                return  # another has registered it, elsewhere
+            _log.warning("somebody has taken %s of %s away; registering it again", instance.id, instance.key)
+            await self._register(session, instance)
 
     def _session(self) -> Session:
         session = self._current
@@ -120,13 +138,22 @@ class ZooKeeperBackend:
 
     # What is registered.
 
+    def _path(self, node: Node) -> str:
+        return f"{self._chroot}{node.folder}/{node.name}"
+
     async def register(self, instance: Instance) -> None:
         """See `Backend.register`. A node that another session has left behind is replaced, in one step: it would go
         when that session ends.
         """
         session = self._session()
+        held = self._held.setdefault((instance.key, instance.id), _Held())
+        async with held.lock:
+            await self._register(session, instance)
+            held.instance = instance
+
+    async def _register(self, session: Session, instance: Instance) -> None:
         node = self._layout.write(instance)
-        folder, path = f"{self._chroot}{node.folder}", f"{self._chroot}{node.folder}/{node.name}"
+        path = self._path(node)
 
         async def attempt() -> None:
             changes = await self._removal(session, instance, is_whose=None)
@@ -137,15 +164,21 @@ class ZooKeeperBackend:
                 changes.append(Change("set", path, node.data, stat.version))
             else:
                 changes += [Change("delete", path, b"", stat.version), Change("create", path, node.data)]
-            await self._commit(session, folder, *changes)
+            await self._commit(session, f"{self._chroot}{node.folder}", *changes)
 
         await self._settled(session, attempt, f"register {instance.id} of {instance.key}")
 
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`. What another session has registered in its place stays."""
         session = self._session()
-        node = self._layout.write(instance)
-        path = f"{self._chroot}{node.folder}/{node.name}"
+        held = self._held.setdefault((instance.key, instance.id), _Held())
+        async with held.lock:
+            held.instance = None
+            await self._deregister(session, instance)
+        self._held.pop((instance.key, instance.id), None)
+
+    async def _deregister(self, session: Session, instance: Instance) -> None:
+        path = self._path(self._layout.write(instance))
 
         async def attempt() -> None:
             changes = await self._removal(session, instance, is_whose=session.id)
@@ -297,6 +330,14 @@ class ZooKeeperBackend:
                 await session.commit(Change("set", path, data))
 
         await self._settled(session, attempt, what)
+
+
+class _Held:
+    """What is registered under an id; `None` if it is not, or not yet. One change at a time."""
+
+    def __init__(self) -> None:
+        self.instance: Instance | None = None
+        self.lock = asyncio.Lock()
 
 
 def _decoded(node: Node, kind: type[T]) -> T | None:

@@ -94,7 +94,12 @@ class DubboLayout:
         """See `Layout.others`. A change of anything is another name."""
         own = self.write(instance)
         same: list[str] = []
+        # Cheap to look for, before anything is taken apart.
+        address = own.name.partition("%3F")[0].partition("%3A%2F%2F")[2]
+        id = java_quote(quote(instance.id, safe=""))
         for name in await children(own.folder):
+            if address not in name and id not in name:
+                continue
             found = self.read(instance.key, [Node(own.folder, name, b"", 0)])
             if name != own.name and found and found[0].id == instance.id:
                 same.append(f"{own.folder}/{name}")
