@@ -32,6 +32,8 @@ _SAVED_AFTER: Final = 0.5
 # What is refused is tried again all the same, in case an operator changes his mind.
 _REFUSED_PAUSE: Final = 10.0
 _SAVE_EVERY: Final = 1.0
+# Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
+_SHORT: Final = 1.0
 
 
 class Entry:
@@ -95,7 +97,8 @@ class Engine:
     # The session.
 
     async def _keep_session(self) -> None:
-        pauses = Pauses()
+        pauses, after_short_ones = Pauses(), Pauses()
+        loop = asyncio.get_running_loop()
         while True:
             self._is_lost.clear()
             try:
@@ -117,9 +120,14 @@ class Engine:
             self._is_open.set()
             for entry in self._entries:
                 entry.changed.set()
+            began = loop.time()
             await self._beat()
             self._is_open.clear()
             _log.warning("lost the session at %s; registering again", self.name)
+            if loop.time() - began < _SHORT:
+                await asyncio.sleep(after_short_ones.next())
+            else:
+                after_short_ones.reset()
 
     async def _beat(self) -> None:
         """Send heartbeats until the session is lost."""

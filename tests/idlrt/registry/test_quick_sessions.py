@@ -1,9 +1,12 @@
-"""Answers that come late, about a session that has been replaced meanwhile, do no harm to its successor."""
+"""Sessions that follow each other quickly: late answers about one do no harm to the next, and a registry that ends all
+of them at once is not asked for the next without end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 from idlrt.core import Instance
@@ -49,3 +52,27 @@ def test_a_late_answer_does_not_end_the_next_session() -> None:
         assert [each.port for each in registry.instances("demo.Users").instances] == [20001]
         registry.groups()
         assert backend.opened == 2
+
+
+class Fickle(MemoryBackend):
+    """Ends each session as soon as it has begun."""
+
+    def __init__(self, url: RegistryUrl) -> None:
+        super().__init__(url)
+        self.opened = 0
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`."""
+        self.opened += 1
+        await super().open(lost)
+        lost()
+
+
+def test_a_registry_that_ends_all_sessions_is_not_asked_without_end() -> None:
+    backend = Fickle(RegistryUrl.parse("memory://fickle"))
+    with Registry(lambda: backend, "fickle") as registry:
+        registry.subscribe("demo.Users")
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end and backend.opened < 50:
+            time.sleep(0.01)
+        assert 2 <= backend.opened < 20
