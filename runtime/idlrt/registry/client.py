@@ -327,9 +327,8 @@ class Registry:
             if future.done() and isinstance(future.exception(), RegistryError):
                 raise
             future.cancel()
-            raise engine.trouble or RegistryUnavailable(
-                f"{self._name} has not answered within {timeout:.3g} s"
-            ) from None
+            why = f": {engine.trouble}" if engine.trouble is not None else ""
+            raise RegistryUnavailable(f"{self._name} has not answered within {timeout:.3g} s{why}") from None
 
 
 def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:

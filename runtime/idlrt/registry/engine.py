@@ -32,6 +32,8 @@ _SAVED_AFTER: Final = 0.5
 # What is refused is tried again all the same, in case an operator changes his mind.
 _REFUSED_PAUSE: Final = 10.0
 _SAVE_EVERY: Final = 1.0
+# Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
+_SHORT: Final = 1.0
 
 
 class Entry:
@@ -104,7 +106,8 @@ class Engine:
     # The session.
 
     async def _keep_session(self) -> None:
-        pauses = Pauses()
+        pauses, after_short_ones = Pauses(), Pauses()
+        loop = asyncio.get_running_loop()
         while True:
             self._is_lost.clear()
             try:
@@ -127,9 +130,14 @@ class Engine:
             self._news.set()
             for entry in self._entries:
                 entry.changed.set()
+            began = loop.time()
             await self._beat()
             self._is_open.clear()
             _log.warning("lost the session at %s; registering again", self.name)
+            if loop.time() - began < _SHORT:
+                await asyncio.sleep(after_short_ones.next())
+            else:
+                after_short_ones.reset()
 
     async def _beat(self) -> None:
         """Send heartbeats until the session is lost."""
@@ -199,11 +207,13 @@ class Engine:
 
     async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> bool:
         """Whether it worked; if not, wait for a while, or until something changes."""
+        epoch = self._epoch
         try:
             async with asyncio.timeout(PATIENCE):
                 await work
         except SessionLost:
-            self._is_lost.set()
+            if self._is_open.is_set() and epoch == self._epoch:  # else it is known, and another may have begun
+                self._is_lost.set()
             pause = pauses.next()
         except RegistryRefused as error:
             if entry.error is None or str(entry.error) != str(error):

@@ -1,0 +1,348 @@
+"""ZooKeeper as a registry. What is registered are ephemeral nodes: ZooKeeper removes them when the session ends.
+
+    zookeeper://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/CHROOT][?OPTION=VALUE&...]
+
+    timeout  seconds that a session outlives its connection (6; the server has bounds of its own)
+    layout   `idlrt` (ours, see `layouts`), `motan` or `dubbo` (what those frameworks read and write)
+    acl      of new nodes: `open`, all may do all; `digest`, who has the user and password may do all, others may read
+             (`digest` where a user is given). Not by address: those of clients change.
+
+The port is 2181 where none is given. The chroot, and what else is missing, is made when something is registered.
+
+Revisions are zxids (see `tree`). There is no history, so `changes` tells nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.errors import RegistryUnavailable
+from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.url import RegistryUrl
+from idlrt.registry.zookeeper.client import Conflict, Disconnected, NoNode, check_kazoo, make_acl
+from idlrt.registry.zookeeper.dubbo import DubboLayout
+from idlrt.registry.zookeeper.layouts import (
+    Children,
+    IdlrtLayout,
+    Layout,
+    patches_path,
+    root_path,
+    settings_path,
+    unreadable,
+)
+from idlrt.registry.zookeeper.motan import MotanLayout
+from idlrt.registry.zookeeper.session import Change, Session
+from idlrt.registry.zookeeper.tree import Node, Tree
+
+__all__ = ["ZooKeeperBackend"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("idlrt.registry.zookeeper")
+
+_PORT: Final = 2181
+_TIMEOUT: Final = 6.0
+_LAYOUTS: Final[dict[str, Callable[[], Layout]]] = {"dubbo": DubboLayout, "idlrt": IdlrtLayout, "motan": MotanLayout}
+_ACLS: Final = ("digest", "open")
+# Seconds after which it is said that nobody answers; it is tried on, and asked for again.
+_PATIENCE: Final = 3.0
+# Heartbeats for a session; ZooKeeper's own go between them.
+_BEATS: Final = 3
+# How often something is looked at again that others keep changing.
+_ATTEMPTS: Final = 10
+
+
+class ZooKeeperBackend:
+    """See the module. A `Backend`."""
+
+    is_read_only = False
+
+    def __init__(self, url: RegistryUrl) -> None:
+        url.check_options(("acl", "layout", "timeout"))
+        if not url.hosts:
+            raise url.refuse("name a host, as in zookeeper://127.0.0.1:2181")
+        self._timeout = url.seconds("timeout", _TIMEOUT)
+        self._login = f"{url.user}:{url.password}" if url.user else ""
+        layout = url.options.get("layout", "idlrt")
+        if layout not in _LAYOUTS:
+            raise url.refuse(f"there is no layout {layout!r}; known: {', '.join(_LAYOUTS)}")
+        self._acl = url.options.get("acl", "digest" if self._login else "open")
+        if self._acl not in _ACLS:
+            raise url.refuse(f"there is no acl {self._acl!r}; known: {', '.join(_ACLS)}")
+        if self._acl == "digest" and not self._login:
+            raise url.refuse("acl=digest needs a user and a password, as in zookeeper://user:password@host")
+        check_kazoo()
+        self._hosts = [
+            f"[{host}]:{port or _PORT}" if ":" in host else f"{host}:{port or _PORT}" for host, port in url.hosts
+        ]
+        self._chroot = f"/{url.path}" if url.path else ""
+        self._layout: Layout = _LAYOUTS[layout]()
+        self._current: Session | None = None
+        self._held: dict[tuple[ServiceKey, str], _Held] = {}
+        self.heartbeat = self._timeout / _BEATS
+
+    # The session.
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`. A client that has not got through yet goes on trying between two calls; a session that
+        is alive is kept.
+        """
+        session = self._current
+        if session is None or session.is_lost:
+            acl = make_acl(self._acl)
+            session = self._current = Session(self._hosts, self._timeout, self._login, acl)
+            self._held = {}
+        await session.connected(_PATIENCE)
+        await session.sync()
+        session.lost = lost
+        session.is_opened = True
+        self.heartbeat = session.timeout / _BEATS
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        session, self._current = self._current, None
+        if session is not None:
+            await session.close()
+
+    async def keep(self) -> None:
+        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is. An instance that somebody has
+        taken away is registered again: another under its id that has gone, or a hand that slipped.
+        """
+        session = self._session()
+        self.heartbeat = session.timeout / _BEATS
+        await session.check(self._chroot or "/", self.heartbeat * 0.8)
+        await asyncio.gather(*(self._restore(session, each) for each in list(self._held.values())))
+
+    async def _restore(self, session: Session, held: _Held) -> None:
+        async with held.lock:
+            instance = held.instance
+            if instance is None or await session.exists(self._path(self._layout.write(instance))) is not None:
+                return
+            if await self._removal(session, instance, is_whose=None):
+                return  # another has registered it, elsewhere
+            _log.warning("somebody has taken %s of %s away; registering it again", instance.id, instance.key)
+            await self._register(session, instance)
+
+    def _session(self) -> Session:
+        session = self._current
+        if session is None or not session.is_opened:
+            raise SessionLost(f"there is no session with ZooKeeper at {','.join(self._hosts)}")
+        return session
+
+    # What is registered.
+
+    def _path(self, node: Node) -> str:
+        return f"{self._chroot}{node.folder}/{node.name}"
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`. A node that another session has left behind is replaced, in one step: it would go
+        when that session ends.
+        """
+        session = self._session()
+        held = self._held.setdefault((instance.key, instance.id), _Held())
+        async with held.lock:
+            await self._register(session, instance)
+            held.instance = instance
+
+    async def _register(self, session: Session, instance: Instance) -> None:
+        node = self._layout.write(instance)
+        path = self._path(node)
+
+        async def attempt() -> None:
+            changes = await self._removal(session, instance, is_whose=None)
+            stat = await session.exists(path)
+            if stat is None:
+                changes.append(Change("create", path, node.data))
+            elif stat.owner == session.id:
+                changes.append(Change("set", path, node.data, stat.version))
+            else:
+                changes += [Change("delete", path, b"", stat.version), Change("create", path, node.data)]
+            await self._commit(session, f"{self._chroot}{node.folder}", *changes)
+
+        await self._settled(session, attempt, f"register {instance.id} of {instance.key}")
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`. What another session has registered in its place stays."""
+        session = self._session()
+        held = self._held.setdefault((instance.key, instance.id), _Held())
+        async with held.lock:
+            held.instance = None
+            await self._deregister(session, instance)
+        self._held.pop((instance.key, instance.id), None)
+
+    async def _deregister(self, session: Session, instance: Instance) -> None:
+        path = self._path(self._layout.write(instance))
+
+        async def attempt() -> None:
+            changes = await self._removal(session, instance, is_whose=session.id)
+            stat = await session.exists(path)
+            if stat is not None and stat.owner == session.id:
+                changes.append(Change("delete", path, b"", stat.version))
+            if changes:
+                await session.commit(*changes)
+
+        await self._settled(session, attempt, f"deregister {instance.id} of {instance.key}")
+
+    async def _removal(self, session: Session, instance: Instance, is_whose: int | None) -> list[Change]:
+        """What takes an instance away from where else it stands, whoever put it there or only one session."""
+        paths = [f"{self._chroot}{each}" for each in await self._layout.others(instance, self._children(session))]
+        stats = await asyncio.gather(*map(session.exists, paths))
+        return [
+            Change("delete", path, b"", stat.version)
+            for path, stat in zip(paths, stats, strict=True)
+            if stat is not None and is_whose in (None, stat.owner)
+        ]
+
+    async def _commit(self, session: Session, folder: str, *changes: Change) -> None:
+        """Make changes; the folder, if that is what is missing."""
+        try:
+            await session.commit(*changes)
+        except NoNode:
+            await session.ensure(folder)
+            await session.commit(*changes)
+
+    async def _settled(self, session: Session, attempt: Callable[[], Awaitable[None]], what: str) -> None:
+        """Make an attempt until nobody has come in between."""
+        await session.connected(_PATIENCE)
+        for _ in range(_ATTEMPTS):
+            try:
+                await attempt()
+            except (Conflict, NoNode):
+                continue
+            return
+        raise RegistryUnavailable(f"cannot {what} in ZooKeeper at {session.where}: others change it all the time")
+
+    # What is there.
+
+    def _tree(self, session: Session, key: ServiceKey, *, is_watched: bool) -> Tree:
+        folders = dict.fromkeys((f"{self._chroot}{each}" for each in self._layout.folders(key)), self._layout.has_data)
+        folders[f"{self._chroot}{patches_path(key)}"] = True
+        leaves = (f"{self._chroot}{settings_path(key)}",)
+        return Tree(session, folders, leaves, f"{self._chroot}{root_path(key)}", is_watched=is_watched)
+
+    def _found(self, key: ServiceKey, tree: Tree) -> Found:
+        nodes = [node for each in self._layout.folders(key) for node in tree.nodes(f"{self._chroot}{each}")]
+        patches = {
+            node.name: patch
+            for node in tree.nodes(f"{self._chroot}{patches_path(key)}")
+            if (patch := _decoded(node, Patch)) is not None
+        }
+        path = f"{self._chroot}{settings_path(key)}"
+        data = tree.leaf(path)
+        settings = _decoded(Node(path, "", data, 0), dict[str, str]) if data else None
+        return Found(
+            instances=self._layout.read(key, nodes), patches=patches, settings=settings or {}, revision=tree.revision
+        )
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        """See `Backend.watch`. Goes on through broken connections, ends with the session."""
+        session = self._session()
+        tree = self._tree(session, key, is_watched=True)
+        session.follow(tree)
+        try:
+            while True:
+                await session.connected()
+                tree.changed.clear()
+                try:
+                    await tree.read()
+                except Disconnected:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self.heartbeat):
+                            await tree.changed.wait()
+                    continue
+                yield self._found(key, tree)
+                await tree.changed.wait()
+        finally:
+            session.unfollow(tree)
+
+    async def _caught_up(self) -> Session:
+        session = self._session()
+        await session.connected(_PATIENCE)
+        await session.sync()
+        return session
+
+    async def find(self, key: ServiceKey) -> Found:
+        """See `Backend.find`. Nodes are read one by one, so it is looked again whether one has changed meanwhile."""
+        session = await self._caught_up()
+        last: Found | None = None
+        for _ in range(_ATTEMPTS):
+            tree = self._tree(session, key, is_watched=False)
+            await tree.read()
+            found = self._found(key, tree)
+            if found == last:
+                break
+            last = found
+        assert last is not None
+        return last
+
+    async def changes(self, key: ServiceKey, since: int) -> Update | None:
+        """See `Backend.changes`."""
+        return None
+
+    def _children(self, session: Session) -> Children:
+        async def children(path: str) -> list[str]:
+            try:
+                return (await session.children(f"{self._chroot}{path}"))[0]
+            except NoNode:
+                return []
+
+        return children
+
+    async def groups(self) -> list[str]:
+        """See `Backend.groups`."""
+        return await self._layout.groups(self._children(await self._caught_up()))
+
+    async def services(self, group: str) -> list[str]:
+        """See `Backend.services`."""
+        return await self._layout.services(group, self._children(await self._caught_up()))
+
+    # What operators say.
+
+    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
+        """See `Backend.patch`."""
+        data = msgspec.json.encode(patch) if patch is not None else None
+        await self._write(f"{self._chroot}{patches_path(key)}", id, data, f"patch {id} of {key}")
+
+    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
+        """See `Backend.configure`."""
+        data = msgspec.json.encode(dict(settings))
+        await self._write(f"{self._chroot}{root_path(key)}", "settings", data, f"configure {key}")
+
+    async def _write(self, folder: str, name: str, data: bytes | None, what: str) -> None:
+        session = self._session()
+        path = f"{folder}/{name}"
+
+        async def attempt() -> None:
+            stat = await session.exists(path)
+            if data is None:
+                if stat is not None:
+                    await session.commit(Change("delete", path))
+            elif stat is None:
+                await self._commit(session, folder, Change("create lasting", path, data))
+            else:
+                await session.commit(Change("set", path, data))
+
+        await self._settled(session, attempt, what)
+
+
+class _Held:
+    """What is registered under an id; `None` if it is not, or not yet. One change at a time."""
+
+    def __init__(self) -> None:
+        self.instance: Instance | None = None
+        self.lock = asyncio.Lock()
+
+
+def _decoded(node: Node, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(node.data, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        unreadable(node, error)
+        return None

@@ -1,0 +1,147 @@
+"""Services as Dubbo's providers and consumers have them in ZooKeeper (apache/dubbo: `ZookeeperRegistry`, `URL`,
+`UrlUtils.isMatch`), interface by interface.
+
+    /dubbo/{quoted interface}/providers/{quoted URL}   ephemeral; all is in the name
+
+The URL is `dubbo://HOST:PORT/INTERFACE?NAME=VALUE...`, its values as they are; the whole is quoted as
+`java.net.URLEncoder` does. A service is an interface, or `INTERFACE:VERSION`, as in Dubbo's own service keys: Dubbo
+finds providers by interface, group and version, all three alike. Our group `default` is no group.
+
+Not written, and not read: `configurators` and `routers`, with which Dubbo's operators override what providers say;
+`consumers`. Two nodes for one address are one instance, the later of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote, unquote, unquote_plus
+
+import msgspec
+
+from idlrt.core import DEFAULT_GROUP, Instance, ServiceKey, Status
+from idlrt.registry.zookeeper.java_urls import (
+    THRIFT,
+    JavaUrl,
+    describe,
+    instance_of,
+    java_quote,
+    split_version,
+)
+from idlrt.registry.zookeeper.layouts import Children, newest, unreadable
+from idlrt.registry.zookeeper.tree import Node
+
+__all__ = ["DubboLayout"]
+
+_ROOT: Final = "/dubbo"
+_RESERVED: Final = frozenset(
+    {"anyhost", "category", "disabled", "dubbo", "enabled", "group", "interface", "side", "version"}
+)
+_PROTOCOLS: Final = ("dubbo", "tri", "rest", "hessian", "grpc", "rmi", "http")
+
+
+class DubboLayout:
+    """See the module. A `Layout`."""
+
+    has_data = False
+
+    def folders(self, key: ServiceKey) -> Sequence[str]:
+        """See `Layout.folders`."""
+        return (_providers(split_version(key)[0]),)
+
+    def write(self, instance: Instance) -> Node:
+        """See `Layout.write`."""
+        interface, version = split_version(instance.key)
+        parameters = describe(instance, _RESERVED) | {
+            "anyhost": "false",
+            "category": "providers",
+            "dubbo": "2.0.2",  # of the protocol, as all since 2.6.2 say
+            "interface": interface,
+            "side": "provider",
+        }
+        # Values stand as they are; this one must not have anything in it that means something.
+        parameters["idlrt"] = quote(parameters["idlrt"], safe="")
+        if instance.group != DEFAULT_GROUP:
+            parameters["group"] = instance.group
+        if version:
+            parameters["version"] = version
+        if instance.status is not Status.UP:
+            parameters["disabled"] = "true"
+        url = JavaUrl(
+            protocol=next((each for each in instance.protocols if each in _PROTOCOLS), THRIFT),
+            host=instance.host,
+            port=instance.port,
+            path=interface,
+            parameters=parameters,
+        )
+        return Node(_providers(interface), java_quote(url.text()), b"", 0)
+
+    def read(self, key: ServiceKey, nodes: Sequence[Node]) -> list[Instance]:
+        """See `Layout.read`."""
+        interface = split_version(key)[0]
+        found: list[tuple[Instance, float]] = []
+        for node in nodes:
+            try:
+                url = JavaUrl.parse(unquote_plus(node.name))
+                if _key(interface, url) == key:
+                    found.append(_read(key, url))
+            except (ValueError, msgspec.MsgspecError) as error:
+                unreadable(node, error)
+        return newest(found)
+
+    async def others(self, instance: Instance, children: Children) -> list[str]:
+        """See `Layout.others`. A change of anything is another name."""
+        own = self.write(instance)
+        same: list[str] = []
+        # Cheap to look for, before anything is taken apart.
+        address = own.name.partition("%3F")[0].partition("%3A%2F%2F")[2]
+        id = java_quote(quote(instance.id, safe=""))
+        for name in await children(own.folder):
+            if address not in name and id not in name:
+                continue
+            found = self.read(instance.key, [Node(own.folder, name, b"", 0)])
+            if name != own.name and found and found[0].id == instance.id:
+                same.append(f"{own.folder}/{name}")
+        return same
+
+    async def groups(self, children: Children) -> list[str]:
+        """See `Backend.groups`. Those that have instances: Dubbo has no place for the others."""
+        return list({key.group for key in await self._keys(children)})
+
+    async def services(self, group: str, children: Children) -> list[str]:
+        """See `Backend.services`; likewise."""
+        return list({key.service for key in await self._keys(children) if key.group == group})
+
+    async def _keys(self, children: Children) -> list[ServiceKey]:
+        found: list[ServiceKey] = []
+        interfaces = await children(_ROOT)
+        providers = await asyncio.gather(*(children(f"{_ROOT}/{each}/providers") for each in interfaces))
+        for each, names in zip(interfaces, providers, strict=True):
+            for name in names:
+                try:
+                    found.append(_key(unquote_plus(each), JavaUrl.parse(unquote_plus(name))))
+                except ValueError as error:
+                    unreadable(Node(each, name, b"", 0), error)
+        return found
+
+
+def _providers(interface: str) -> str:
+    return f"{_ROOT}/{java_quote(interface)}/providers"
+
+
+def _key(interface: str, url: JavaUrl) -> ServiceKey:
+    version = url.parameters.get("version", "")
+    return ServiceKey(
+        f"{interface}:{version}" if version else interface, url.parameters.get("group", "") or DEFAULT_GROUP
+    )
+
+
+def _read(key: ServiceKey, url: JavaUrl) -> tuple[Instance, float]:
+    parameters = dict(url.parameters)
+    if "idlrt" in parameters:
+        parameters["idlrt"] = unquote(parameters["idlrt"])
+    is_off = parameters.get("disabled") == "true" or parameters.get("enabled") == "false"
+    plain = msgspec.structs.replace(url, parameters=parameters)
+    instance = instance_of(key, plain, _RESERVED, is_up=not is_off)
+    return instance, instance.started_at

@@ -1,0 +1,166 @@
+"""URLs as Motan and Dubbo write them to describe an instance, and what they say in common.
+
+    PROTOCOL://HOST:PORT/PATH?NAME=VALUE&NAME=VALUE
+
+What both frameworks have a parameter for is written to it (`weight`, `timeout` and `timestamp` in milliseconds,
+`retries`), and metadata to parameters of their own names. What they know nothing of stands as JSON in one parameter,
+`idlrt`, which they ignore.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote_plus
+
+import msgspec
+
+from idlrt.core import Instance, ServiceKey, Status
+
+__all__ = ["JavaUrl", "describe", "instance_of", "java_quote", "split_version"]
+
+_NUMBERS: Final = frozenset({"weight", "timeout", "retries", "timestamp"})
+# What can stand in a URL as it is.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_PLAIN_VALUE: Final = re.compile(r"(?! )[^&?%+#\x00-\x1f\x7f-\U0010ffff]+(?<! )")
+_URL: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/?]*@)?(\[[^\]]*\]|[^:/?]+)(?::(\d+))?(/[^?]*)?(?:\?(.*))?"
+)
+_HEAVIEST: Final = 1_000_000
+# Ours, when it is not a protocol that the others know.
+THRIFT: Final = "thrift"
+
+
+class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL in its parts; `parameters` as they stand there."""
+
+    protocol: str
+    host: str
+    port: int
+    path: str = ""
+    parameters: Mapping[str, str] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> JavaUrl:
+        """The parts of `text`. Raises `ValueError`."""
+        match = _URL.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is no URL of a provider")
+        protocol, host, port, path, query = match.groups()
+        pairs = (each.partition("=") for each in (query or "").split("&") if each)
+        return cls(
+            protocol=protocol,
+            host=host.strip("[]"),
+            port=int(port or 0),
+            path=(path or "").strip("/"),
+            parameters={name: value for name, _, value in pairs},
+        )
+
+    def text(self) -> str:
+        """The URL, its parameters by name."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        parameters = "&".join(f"{name}={value}" for name, value in sorted(self.parameters.items()))
+        return f"{self.protocol}://{host}:{self.port}/{self.path}?{parameters}"
+
+
+def java_quote(text: str) -> str:
+    """As `java.net.URLEncoder.encode(text, "UTF-8")`."""
+    return quote_plus(text, safe="*-._").replace("~", "%7E")
+
+
+def split_version(key: ServiceKey) -> tuple[str, str]:
+    """Interface and version of a service called `INTERFACE:VERSION`, as Dubbo writes it; the version may be empty."""
+    interface, _, version = key.service.partition(":")
+    return interface, version
+
+
+class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the parameter `idlrt` holds: what is not as it would be anyway."""
+
+    id: str = ""
+    protocols: tuple[str, ...] = ("header", "framed", "unframed")
+    version: str = ""
+    zone: str = ""
+    tags: Mapping[str, str] = {}
+    routing: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = {}
+    status: Status | None = None
+
+
+def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
+    """The parameters of an instance, unquoted, but for those that are `reserved` for the framework."""
+    parameters: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    for name, value in instance.metadata.items():
+        is_plain = _PLAIN_NAME.fullmatch(name) and _PLAIN_VALUE.fullmatch(value)
+        is_ours = name in reserved or name in _NUMBERS or name == "idlrt"
+        (parameters if is_plain and not is_ours else metadata)[name] = value
+    parameters["weight"] = str(instance.weight)
+    if instance.timeout is not None:
+        parameters["timeout"] = str(max(round(instance.timeout * 1000), 1))
+    if instance.retries is not None:
+        parameters["retries"] = str(instance.retries)
+    if instance.started_at:
+        parameters["timestamp"] = str(round(instance.started_at * 1000))
+    usual_id = Instance(service=instance.service, host=instance.host, port=instance.port).id
+    more = _More(
+        id=instance.id if instance.id != usual_id else "",
+        protocols=instance.protocols,
+        version=instance.version,
+        zone=instance.zone,
+        tags=instance.tags,
+        routing=instance.routing,
+        metadata=metadata,
+        status=Status.DRAINING if instance.status is Status.DRAINING else None,
+    )
+    parameters["idlrt"] = msgspec.json.encode(more).decode()
+    return parameters
+
+
+def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_up: bool) -> Instance:
+    """The instance that a URL describes, its parameters unquoted.
+
+    Args:
+        is_up: whether it is to be called, as far as the framework can say that.
+
+    Raises:
+        ValueError: it describes none (`ConfigurationError` and `msgspec.ValidationError` are such).
+    """
+    own = url.parameters.get("idlrt")
+    # Without it, it is somebody else's, who speaks one protocol on this port.
+    more = msgspec.json.decode(own, type=_More) if own is not None else _More(protocols=(url.protocol,))
+    metadata = {
+        name: value
+        for name, value in url.parameters.items()
+        if name not in reserved and name not in _NUMBERS and name != "idlrt"
+    }
+    retries = _number(url, "retries")
+    return Instance(
+        service=key.service,
+        group=key.group,
+        id=more.id,
+        host=url.host,
+        port=url.port,
+        protocols=more.protocols,
+        version=more.version,
+        weight=min(round(_number(url, "weight", 100)), _HEAVIEST),
+        zone=more.zone,
+        tags=more.tags,
+        timeout=_number(url, "timeout") / 1000 or None,
+        retries=round(retries) if "retries" in url.parameters else None,
+        routing=more.routing,
+        started_at=_number(url, "timestamp") / 1000,
+        status=Status.UP if is_up else (more.status or Status.DISABLED),
+        metadata={**metadata, **more.metadata},
+    )
+
+
+def _number(url: JavaUrl, name: str, default: float = 0.0) -> float:
+    """A parameter that is a number; others' may be anything."""
+    try:
+        value = float(url.parameters.get(name, default))
+    except ValueError:
+        return default
+    return max(value, 0.0) if math.isfinite(value) else default

@@ -1,0 +1,154 @@
+"""ZooKeeper as a registry, against a real one: what every registry has to do, in each layout; who may do it; and what
+its URL can say.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from zookeeper_server import ZooKeeper, free_ports, tell
+
+from idlrt.core import Instance
+from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
+from idlrt.registry import Registry
+from idlrt.testing.registry import REGISTRY_CHECKS, Make
+
+
+@pytest.fixture
+def chroot(zookeeper: ZooKeeper) -> str:
+    """Where nobody else is; not there yet."""
+    return f"zookeeper://{zookeeper.address}/{uuid.uuid4().hex}"
+
+
+def connect(url: str) -> Registry:
+    return Registry.connect(url, cache=False, empty_protection=False)
+
+
+@pytest.mark.parametrize("layout", ["idlrt", "motan", "dubbo"])
+@pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
+def test_conformance(chroot: str, check: Callable[[Make], None], layout: str) -> None:
+    check(lambda: connect(f"{chroot}?layout={layout}&timeout=3"))
+
+
+def test_conformance_without_a_chroot(zookeeper: ZooKeeper) -> None:
+    for check in REGISTRY_CHECKS.values():
+        check(lambda: connect(f"zookeeper://{zookeeper.address}"))
+
+
+def test_a_thousand_instances_are_seen(chroot: str) -> None:
+    service = "demo.Many"
+    with connect(chroot) as server, connect(chroot) as client:
+        started = time.monotonic()
+        registrations = [
+            server.register(Instance(service=service, host="127.0.0.1", port=20000 + each)) for each in range(1000)
+        ]
+        for each in registrations:
+            each.wait(60)
+        registered = time.monotonic()
+        snapshot = client.subscribe(service).wait(20)
+        read = time.monotonic()
+        tell(f"1000 instances: registered in {registered - started:.2f} s, read in {read - registered:.2f} s")
+        assert len(snapshot.instances) == 1000
+        registrations[0].update(weight=7)
+        registrations[0].wait(20)
+        assert client.instances(service, timeout=20).instances[0].weight == 7
+
+
+def test_looking_leaves_no_watches_behind(chroot: str) -> None:
+    with connect(chroot) as registry:
+        registry.register(Instance(service="demo.Looked", host="127.0.0.1", port=20001)).wait()
+        for _ in range(20):
+            registry.instances("demo.Looked")
+        engine: Any = registry._engine
+        client = engine.backend._current._client
+        assert not client._data_watchers
+        assert not client._child_watchers
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0.05, 0.4), (5, 5), (1000, 60)])
+def test_the_server_decides_how_long_a_session_lasts(chroot: str, asked: float, given: float) -> None:
+    with connect(f"{chroot}?timeout={asked}") as registry:
+        registry.groups()
+        engine: Any = registry._engine
+        assert engine.backend._current.timeout == pytest.approx(given)
+        assert engine.backend._current.id
+
+
+# Who may do what.
+
+
+def test_only_who_knows_the_password_may_change(chroot: str) -> None:
+    login = chroot.replace("://", "://server:s%20cret@")
+    service, instance = "demo.Guarded", Instance(service="demo.Guarded", host="127.0.0.1", port=20001)
+    with connect(login) as server, connect(login) as operator, connect(chroot) as stranger:
+        server.register(instance).wait()
+        assert stranger.instances(service).instances == (instance,), "all may read"
+        operator.modify(service, instance.id, weight=5)
+        operator.configure(service, {"timeout": "1"})
+        with pytest.raises(RegistryRefused, match="not allowed: give a user and password"):
+            stranger.modify(service, instance.id, weight=6)
+        with pytest.raises(RegistryRefused, match="not allowed"):
+            stranger.configure(service, {"timeout": "2"})
+        registration = stranger.register(Instance(service=service, host="127.0.0.1", port=20002))
+        with pytest.raises(RegistryRefused, match="not allowed"):
+            registration.wait(2)
+        assert [each.id for each in operator.instances(service).instances] == [instance.id]
+
+
+def test_an_open_tree_can_be_asked_for(chroot: str) -> None:
+    login = chroot.replace("://", "://server:secret@")
+    with connect(f"{login}?acl=open") as server, connect(chroot) as operator:
+        server.register(Instance(service="demo.Open", host="127.0.0.1", port=20001)).wait()
+        assert operator.modify("demo.Open", "127.0.0.1:20001", weight=6).weight == 6
+
+
+# What the URL can say.
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("zookeeper://h?layout=eureka", "there is no layout 'eureka'; known: dubbo, idlrt, motan"),
+        ("zookeeper://h?acl=ip", "there is no acl 'ip'; known: digest, open"),
+        ("zookeeper://h?acl=digest", "acl=digest needs a user and a password"),
+        ("zookeeper://h?timeout=soon", "timeout must be a number of seconds above 0, not 'soon'"),
+        ("zookeeper://h?session=6", "there is no option 'session'; known: acl, layout, timeout"),
+        ("zookeeper:///chroot", "name a host"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_at_once(url: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        connect(url)
+    assert why in str(caught.value)
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        connect("zookeeper://me:secret@h?layout=none")
+    assert "secret" not in str(caught.value)
+
+
+def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kazoo", None)
+    with pytest.raises(ConfigurationError, match=r"pip install idlc\[zookeeper\]"):
+        connect("zookeeper://127.0.0.1:2181")
+
+
+def test_nobody_listens() -> None:
+    (port,) = free_ports(1)
+    with connect(f"zookeeper://127.0.0.1:{port}?timeout=2") as registry:
+        with pytest.raises(RegistryUnavailable, match=f"127.0.0.1:{port}"):
+            registry.instances("demo.Users", timeout=0.5)
+        with pytest.raises(RegistryUnavailable, match=rf"no ZooKeeper answers at 127.0.0.1:{port} within 3 s"):
+            registry.instances("demo.Users", timeout=4)
+
+
+def test_one_of_several_hosts_will_do(zookeeper: ZooKeeper) -> None:
+    dead = ",".join(f"127.0.0.1:{each}" for each in free_ports(2))
+    with connect(f"zookeeper://{dead},{zookeeper.address}/{uuid.uuid4().hex}") as registry:
+        registry.register(Instance(service="demo.Hosts", host="127.0.0.1", port=20001)).wait()
