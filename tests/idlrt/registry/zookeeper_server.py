@@ -51,7 +51,7 @@ def require_zookeeper() -> tuple[str, Path]:
 
 def tell(figures: str) -> None:
     """Show what was measured, to who asks for it with `-rA` or `-s`."""
-    print(figures)  # noqa: T201
+    print(figures)
 
 
 def free_ports(count: int) -> list[int]:
