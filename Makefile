@@ -43,7 +43,8 @@ $(NATIVE): $(NATIVE_SOURCES) hatch_build.py | $(READY)
 demo: $(READY) $(NATIVE) ## watch an IDL file become stubs, a server, and calls to it
 	@$(BIN)/python samples/shop/demo.py
 
-test: $(READY) $(NATIVE) ## run all tests
+test: $(READY) $(NATIVE) ## run all tests, against real registries where they can be had (REAL_SERVERS=no: only if they are there)
+	@sh tests/real_servers.sh $(BIN)/python
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from idlrt.registry import Registry
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -47,15 +50,27 @@ def _wait_until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
             threading.Event().wait(0.02)
 
 
+def _wait_until_it_is_registered(server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    with Registry.connect("embedded://127.0.0.1:7400", cache=False) as registry:
+        while not registry.instances("UserService").instances:
+            assert server.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not register"
+            threading.Event().wait(0.02)
+
+
 @pytest.mark.timeout(60)
 def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "IDLC_CACHE_DIR": str(tmp_path / "cache"),
+        "IDLRT_CACHE_DIR": str(tmp_path / "snapshots"),
     }
     output = ""
-    server: subprocess.Popen[bytes] | None = None
+    # What goes on in the background, and the port that it listens on; 0 for one that is found by its name.
+    background = {"python server.py": 9090, "idlrt registry serve": 7400, "python registered.py": 0}
+    running: list[subprocess.Popen[bytes]] = []
     compared = 0
     try:
         for language, name, text in _steps():
@@ -64,9 +79,13 @@ def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
             elif language == "text":
                 assert output == text
                 compared += 1
-            elif text.strip() == "python server.py":
-                server = subprocess.Popen([sys.executable, "server.py"], cwd=tmp_path, env=environment)
-                _wait_until_it_listens(server, 9090)
+            elif text.strip() in background:
+                port = background.pop(text.strip())
+                running.append(subprocess.Popen(shlex.split(text), cwd=tmp_path, env=environment))
+                if port:
+                    _wait_until_it_listens(running[-1], port)
+                else:
+                    _wait_until_it_is_registered(running[-1])
             else:
                 done = subprocess.run(
                     text, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -74,9 +93,9 @@ def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
                 assert done.returncode == 0, done.stderr
                 output = done.stdout
     finally:
-        if server is not None:
-            server.terminate()
-            server.wait(timeout=20)
-    assert server is not None
-    assert server.returncode == 0
-    assert compared == 3
+        for each in reversed(running):
+            each.terminate()
+            each.wait(timeout=20)
+    assert not background
+    assert [each.returncode for each in running] == [0, 0, 0]
+    assert compared == 4

@@ -256,14 +256,11 @@ class RegistryServer:
         """Serve until cancelled, or, on the main thread, until Ctrl+C or SIGTERM."""
         if self._server is None:
             await self.open()
-        assert self._server is not None
-        server = self._server
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, stop.set)
-        _log.info("the registry is at %s", server.address)
         try:
             await stop.wait()
         finally:
