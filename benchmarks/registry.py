@@ -176,8 +176,23 @@ def run_discovery(folder: Path) -> Table:
 
 
 def _others(stack: ExitStack, folder: Path) -> dict[str, str]:
-    """ZooKeeper and etcd, as the tests start them."""
-    return {}
+    """ZooKeeper and etcd, as the tests start them, as far as they are there."""
+    import pytest
+    from etcd_server import etcd_cluster
+    from zookeeper_server import running_zookeeper
+
+    found: dict[str, str] = {}
+    try:
+        zookeeper = stack.enter_context(running_zookeeper(folder / "zookeeper"))
+        found["ZooKeeper"] = f"zookeeper://{zookeeper.address}"
+    except pytest.skip.Exception as error:
+        progress(f"without ZooKeeper: {error}")
+    try:
+        cluster = stack.enter_context(etcd_cluster(folder))
+        found["etcd"] = cluster.url
+    except pytest.skip.Exception as error:
+        progress(f"without etcd: {error}")
+    return found
 
 
 def _register_and_call(folder: Path, url: str) -> float:

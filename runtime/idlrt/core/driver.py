@@ -56,11 +56,25 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+    who = _innermost(coroutine)
     coroutine.close()
     raise RuntimeError(
-        "a filter of a blocking client or of a plain handler suspended: it awaited something of asyncio; "
+        f"{who}, in a filter of a blocking client or of a plain handler, suspended: it awaited something of asyncio; "
         "use the call's driver to sleep or to race"
     )
+
+
+def _innermost(coroutine: Any) -> str:
+    """Who has suspended: the last coroutine of a chain of those that await each other that is not asyncio's own."""
+    found: Any = coroutine
+    while True:
+        inner: Any = getattr(found, "cr_await", None)
+        frame: Any = getattr(inner, "cr_frame", None)
+        if frame is None or str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio":
+            break
+        found = inner
+    frame = found.cr_frame
+    return f"{found.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else str(found.__qualname__)
 
 
 class BlockingDriver:

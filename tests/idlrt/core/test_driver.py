@@ -93,3 +93,16 @@ def test_an_asyncio_race_cancels_the_slow() -> None:
 
     assert asyncio.run(AsyncioDriver().race([slow, lambda: good(2)])) == 2
     assert cancelled == [True]
+
+
+def test_who_suspends_is_named() -> None:
+    async def inner_filter() -> None:
+        await asyncio.sleep(0)
+
+    async def outer() -> None:
+        await inner_filter()
+
+    with pytest.raises(
+        RuntimeError, match=r"inner_filter \(.*test_driver\.py:\d+\), in a filter of .*use the call's dri"
+    ):
+        drive(outer())

@@ -1,0 +1,22 @@
+"""The embedded registry's stubs are what idlc makes of its IDL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUNTIME = Path(__file__).parents[3] / "runtime"
+
+
+def test_they_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "idlc", "compile", "idlrt/embedded/registry.idl", "-o", ".", "--check", "--no-cache"],
+        cwd=RUNTIME,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (
+        f"say idlc compile runtime/idlrt/embedded/registry.idl -o runtime\n{done.stdout}{done.stderr}"
+    )
