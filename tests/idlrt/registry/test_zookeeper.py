@@ -107,6 +107,19 @@ def test_an_open_tree_can_be_asked_for(chroot: str) -> None:
         assert operator.modify("demo.Open", "127.0.0.1:20001", weight=6).weight == 6
 
 
+def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
+    service = "demo.Networks"
+    with connect(f"{chroot}?acl=ip:127.0.0.0/8") as near, connect(chroot) as client:
+        near.register(Instance(service=service, host="127.0.0.1", port=20001)).wait()
+        assert client.modify(service, "127.0.0.1:20001", weight=6).weight == 6, "this one comes from there too"
+    with connect(f"{chroot}?acl=ip:10.99.0.0/16") as far, connect(chroot) as client:
+        registration = far.register(Instance(service="demo.Far", host="127.0.0.1", port=20001))
+        # The first node is made by whoever may make it; what lies in it is for the network only.
+        with pytest.raises(RegistryRefused, match="not allowed"):
+            registration.wait(2)
+        assert client.instances("demo.Far").instances == ()
+
+
 # What the URL can say.
 
 
@@ -114,7 +127,10 @@ def test_an_open_tree_can_be_asked_for(chroot: str) -> None:
     ("url", "why"),
     [
         ("zookeeper://h?layout=eureka", "there is no layout 'eureka'; known: dubbo, idlrt, motan"),
-        ("zookeeper://h?acl=ip", "there is no acl 'ip'; known: digest, open"),
+        ("zookeeper://h?acl=list", "there is no acl 'list'; known: digest, ip, open"),
+        ("zookeeper://h?acl=ip", "acl=ip names networks"),
+        ("zookeeper://h?acl=open:10.0.0.0/8", "acl=ip names networks"),
+        ("zookeeper://h?acl=ip:nowhere", "acl=ip names no network: 'nowhere'"),
         ("zookeeper://h?acl=digest", "acl=digest needs a user and a password"),
         ("zookeeper://h?timeout=soon", "timeout must be a number of seconds above 0, not 'soon'"),
         ("zookeeper://h?session=6", "there is no option 'session'; known: acl, layout, timeout"),

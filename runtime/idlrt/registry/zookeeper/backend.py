@@ -4,8 +4,8 @@
 
     timeout  seconds that a session outlives its connection (6; the server has bounds of its own)
     layout   `idlrt` (ours, see `layouts`), `motan` or `dubbo` (what those frameworks read and write)
-    acl      of new nodes: `open`, all may do all; `digest`, who has the user and password may do all, others may read
-             (`digest` where a user is given). Not by address: those of clients change.
+    acl      of new nodes: `open`, all may do all; `digest`, who has the user and password may do all (the default where
+             a user is given); `ip:NETWORK,NETWORK...`, who comes from there. All others may read.
 
 The port is 2181 where none is given. The chroot, and what else is missing, is made when something is registered.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, TypeVar
@@ -50,7 +51,7 @@ _log = logging.getLogger("idlrt.registry.zookeeper")
 _PORT: Final = 2181
 _TIMEOUT: Final = 6.0
 _LAYOUTS: Final[dict[str, Callable[[], Layout]]] = {"dubbo": DubboLayout, "idlrt": IdlrtLayout, "motan": MotanLayout}
-_ACLS: Final = ("digest", "open")
+_ACLS: Final = ("digest", "ip", "open")
 # Seconds after which it is said that nobody answers; it is tried on, and asked for again.
 _PATIENCE: Final = 3.0
 # Heartbeats for a session; ZooKeeper's own go between them.
@@ -73,11 +74,14 @@ class ZooKeeperBackend:
         layout = url.options.get("layout", "idlrt")
         if layout not in _LAYOUTS:
             raise url.refuse(f"there is no layout {layout!r}; known: {', '.join(_LAYOUTS)}")
-        self._acl = url.options.get("acl", "digest" if self._login else "open")
+        self._acl, _, networks = url.options.get("acl", "digest" if self._login else "open").partition(":")
+        self._networks = [_network(url, each) for each in networks.split(",")] if networks else []
         if self._acl not in _ACLS:
             raise url.refuse(f"there is no acl {self._acl!r}; known: {', '.join(_ACLS)}")
         if self._acl == "digest" and not self._login:
             raise url.refuse("acl=digest needs a user and a password, as in zookeeper://user:password@host")
+        if (self._acl == "ip") != bool(self._networks):
+            raise url.refuse("acl=ip names networks, as in acl=ip:10.0.0.0/8,127.0.0.1, and no other acl does")
         check_kazoo()
         self._hosts = [
             f"[{host}]:{port or _PORT}" if ":" in host else f"{host}:{port or _PORT}" for host, port in url.hosts
@@ -96,7 +100,7 @@ class ZooKeeperBackend:
         """
         session = self._current
         if session is None or session.is_lost:
-            acl = make_acl(self._acl)
+            acl = make_acl(self._acl, self._networks)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
             self._held = {}
         await session.connected(_PATIENCE)
@@ -346,3 +350,11 @@ def _decoded(node: Node, kind: type[T]) -> T | None:
     except (msgspec.MsgspecError, ValueError) as error:
         unreadable(node, error)
         return None
+
+
+def _network(url: RegistryUrl, text: str) -> str:
+    """A network as ZooKeeper's `ip` scheme has it."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise url.refuse(f"acl=ip names no network: {error}") from None

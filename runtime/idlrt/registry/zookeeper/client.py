@@ -152,11 +152,15 @@ def stop_client(client: Any, done: Callable[[], object]) -> None:
     threading.Thread(target=stop, name="idlrt zookeeper end", daemon=True).start()
 
 
-def make_acl(kind: str) -> Any:
-    """Who may do what with new nodes: `open` all, `digest` those who know the password; the others may read."""
+def make_acl(kind: str, networks: Sequence[str] = ()) -> Any:
+    """Who may do what with new nodes: `open` all, `digest` those who know the password, `ip` those who come from
+    `networks`; the others may read.
+    """
     if kind == "open":
         return None
     security = import_module("kazoo.security")
+    if kind == "ip":
+        return [*(security.make_acl("ip", each, all=True) for each in networks), *security.READ_ACL_UNSAFE]
     return [*security.CREATOR_ALL_ACL, *security.READ_ACL_UNSAFE]
 
 
