@@ -13,7 +13,14 @@ from typing import Any
 
 __all__ = ["GROUPS", "ask"]
 
-GROUPS = ("idlc.targets", "idlc.checks", "idlrt.wire_protocols", "idlrt.framings", "idlrt.registries")
+GROUPS = (
+    "idlc.targets",
+    "idlc.checks",
+    "idlrt.wire_protocols",
+    "idlrt.framings",
+    "idlrt.registries",
+    "idlrt.balancers",
+)
 """The entry-point groups of the compiler and of the runtime."""
 
 _SECONDS = 60.0

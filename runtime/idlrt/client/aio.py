@@ -222,6 +222,10 @@ class MultiplexedSender:
         """See `AsyncSender.found_again`."""
         self._backoff.succeeded()
 
+    def connections(self) -> int:
+        """See `AsyncSender.connections`."""
+        return len(self._links) + len(self._connecting)
+
     def retire(self) -> None:
         """See `AsyncSender.retire`."""
         self._is_closed = self._is_retired = True

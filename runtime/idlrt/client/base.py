@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
+from idlrt.balance import BALANCERS
 from idlrt.client.assemble import assemble
 from idlrt.client.connecting import Settings, async_sender, blocking_sender, check_seconds
 from idlrt.client.sender import AsyncSender, BlockingSender
@@ -40,11 +41,17 @@ class CallOptions(TypedDict, total=False):
             framings with a header carry it (`framing="header"`); others leave it out.
         retries: how often another instance is tried, for services that are found by name: if no server has worked on
             the call, or the method is idempotent. Usually twice; 0: never.
+        balancer: how one of the instances of such a service is chosen: `p2c` (the default), `least_requests`,
+            `least_connections`, `random`, `weighted_random`, `round_robin`, `weighted_round_robin`, `consistent_hash`,
+            `modulo`, or another of `idlrt.balance.BALANCERS`.
+        hash_key: what `consistent_hash` and `modulo` keep together; the first argument if nothing is said.
     """
 
     timeout: float
     metadata: Mapping[str, str]
     retries: int
+    balancer: str
+    hash_key: str | int | bytes
 
 
 class _ClientBase:
@@ -307,6 +314,8 @@ def _check_options(options: CallOptions) -> None:
         check_seconds("timeout", options["timeout"])
     if "metadata" in options:
         _check_metadata(options["metadata"])
+    if "balancer" in options:
+        BALANCERS.get(options["balancer"])
     if "retries" in options:
         retries = cast("object", options["retries"])
         if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:

@@ -195,6 +195,10 @@ class PooledSender:
         """See `BlockingSender.found_again`."""
         self._opening.backoff.succeeded()
 
+    def connections(self) -> int:
+        """See `BlockingSender.connections`."""
+        return self._count
+
     def close(self) -> None:
         """See `BlockingSender.close`."""
         with self._lock:

@@ -1,89 +1,65 @@
-"""Choosing an instance: of two that are drawn by weight, the one with fewer calls under way. Takes the same time for
-two instances and for thousands.
+"""Which instances calls may go to at the moment, and one of them for a call: the balancer's choice.
 
-Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001)
+Those that are out are left out, unless too many are: with fewer than half of them good, health says more about the
+network than about them (Envoy's panic threshold), so all are called. Immutable but for that, and made anew when the
+instances change.
 """
 
 from __future__ import annotations
 
-import random
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
-from itertools import accumulate
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from idlrt.balance import BALANCERS, Balancer, Candidate, Chance
 from idlrt.client.health import Health
-from idlrt.core import Instance
+from idlrt.core import Call
 
 __all__ = ["Choice"]
 
-_DRAWS: Final = 8
-# Envoy's default: with fewer than that left, health says more about the network than about them.
 _PANIC: Final = 0.5
+DEFAULT: Final = "p2c"
 
 
-class Chosen(Protocol):
+class Chosen(Candidate, Protocol):
     """What is chosen from."""
 
-    instance: Instance
     health: Health
-    under_way: int
 
 
 N = TypeVar("N", bound=Chosen)
 
 
 class Choice(Generic[N]):
-    """What calls may go to. Immutable; made anew when the instances change.
+    """See the module. Threads may share it."""
 
-    Args:
-        dice: gives numbers from 0 to 1.
-    """
+    __slots__ = ("_balancers", "_chance", "_ready", "nodes")
 
-    __slots__ = ("_dice", "_is_panicking", "_sums", "nodes")
-
-    def __init__(self, nodes: Sequence[N], dice: Callable[[], float] = random.random) -> None:
+    def __init__(self, nodes: Sequence[N], chance: Chance | None = None) -> None:
         self.nodes = tuple(nodes)
-        self._sums = list(accumulate(node.instance.weight for node in self.nodes))
-        self._dice = dice
-        self._is_panicking = False
+        self._chance = chance if chance is not None else Chance()
+        self._ready: tuple[N, ...] = ()
+        self._balancers: dict[str, Balancer[N]] = {}
         self.recount()
 
     def recount(self) -> None:
         """Some of them are out that were not, or the other way round."""
-        healthy = sum(not node.health.is_out for node in self.nodes)
-        self._is_panicking = healthy < len(self.nodes) * _PANIC
+        good = tuple(node for node in self.nodes if not node.health.is_out)
+        self._ready = good if len(good) >= len(self.nodes) * _PANIC else self.nodes
+        # Made when they are used, from what is ready then.
+        self._balancers = {}
 
-    def pick(self, tried: Collection[N] = ()) -> N | None:
-        """One that was not tried; one that is out only if too many are, or no other is left. `None` if all were
-        tried.
+    def pick(self, call: Call, tried: Collection[N] = (), balancer: str = DEFAULT) -> N | None:
+        """The instance for `call`; one that is out only if no other is left. `None` if all were tried.
+
+        Raises:
+            UnknownPlugin: there is no such balancer.
         """
-        nodes = self.nodes
-        if len(nodes) == 1:
-            return nodes[0] if nodes[0] not in tried else None
-        if not nodes:
-            return None
-        first = self._draw(tried)
-        if first is None:
-            return self._search(tried)
-        second = self._draw(tried)
-        if second is None or second is first:
-            return first
-        # Fewer calls under way, for each part of the weight.
-        if second.under_way * first.instance.weight < first.under_way * second.instance.weight:
-            return second
-        return first
-
-    def _draw(self, tried: Collection[N]) -> N | None:
-        sums = self._sums
-        for _ in range(_DRAWS):
-            node = self.nodes[bisect_right(sums, self._dice() * sums[-1], 0, len(sums) - 1)]
-            if node not in tried and (self._is_panicking or not node.health.is_out):
-                return node
-        return None
-
-    def _search(self, tried: Collection[N]) -> N | None:
-        """Drawing has found none: most of them are out, or were tried."""
-        left = [node for node in self.nodes if node not in tried]
-        good = [node for node in left if not node.health.is_out] or left
-        return good[int(self._dice() * len(good))] if good else None
+        balancers = self._balancers
+        chooser = balancers.get(balancer)
+        if chooser is None:
+            made: Any = BALANCERS.make(balancer, self._ready, self._chance)
+            chooser = balancers[balancer] = made
+        found = chooser.pick(call, tried)
+        if found is None and tried:
+            found = next((node for node in self.nodes if node not in tried), None)
+        return found

@@ -15,10 +15,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from idlrt.client.choice import Choice
+from idlrt.balance import BALANCERS, Load
+from idlrt.client.choice import DEFAULT, Choice
 from idlrt.client.health import Health
 from idlrt.core import Call, Freshness, Instance, Snapshot
-from idlrt.errors import NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
+from idlrt.errors import ConfigurationError, NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
 from idlrt.registry import Subscription
 
 __all__ = ["Cluster", "Node"]
@@ -41,6 +42,10 @@ class Sender(Protocol):
         """See `BlockingSender.found_again`."""
         ...
 
+    def connections(self) -> int:
+        """See `BlockingSender.connections`."""
+        ...
+
 
 S = TypeVar("S", bound=Sender)
 
@@ -49,17 +54,17 @@ class Node(Generic[S]):
     """An instance and the connections to it.
 
     Attributes:
-        under_way: calls that this client has there.
+        load: what has been measured of it.
         is_used: whether it has been called.
     """
 
-    __slots__ = ("health", "instance", "is_used", "sender", "target", "under_way")
+    __slots__ = ("health", "instance", "is_used", "load", "sender", "target")
 
     def __init__(self, instance: Instance, sender: S, health: Health) -> None:
         self.instance = instance
         self.sender = sender
         self.health = health
-        self.under_way = 0
+        self.load = Load(sender.connections)
         self.is_used = False
         self.target = f"tcp://{instance.address}"
 
@@ -73,6 +78,7 @@ class Cluster(Generic[S]):
         retire: closes one for an instance that is there no more; calls under way on it go on.
         first: waits for the first snapshot, for a call, at most until its deadline.
         name: of the target, for messages.
+        balancer: how one is chosen, if neither the call nor the service's settings in the registry say so.
     """
 
     def __init__(
@@ -82,8 +88,12 @@ class Cluster(Generic[S]):
         retire: Callable[[S], object],
         first: Callable[[Subscription, Call], Awaitable[Snapshot]],
         name: str,
+        balancer: str = DEFAULT,
     ) -> None:
         self._subscription = subscription
+        self._balancer = balancer
+        # What the service's settings in the registry say.
+        self._advised = ""
         self._make = make
         self._retire = retire
         self._first = first
@@ -110,8 +120,9 @@ class Cluster(Generic[S]):
             raise NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
         retries: int = call.options.get("retries", _RETRIES)
         tried: list[Node[S]] = []
+        balancer = call.options.get("balancer") or self._advised or self._balancer
         while True:
-            node = self._choice.pick(tried)
+            node = self._choice.pick(call, tried, balancer)
             if node is None:
                 raise self._none(call, snapshot)
             try:
@@ -133,22 +144,30 @@ class Cluster(Generic[S]):
         return tried <= retries and (isinstance(error, NotSent) or call.method.is_idempotent)
 
     async def _try(self, node: Node[S], call: Call) -> Any:
+        load, now = node.load, call.driver.now
         node.is_used = True
-        node.under_way += 1
+        load.under_way += 1
+        start = now()
         sent = Call(call.method, call.arguments, node.target, call.deadline, call.driver, call.metadata, call.options)
         try:
             result = await node.sender.send(sent)
         except (NotSent, Unknown) as error:
-            self.failed(node, error, call.driver.now())
+            end = now()
+            load.failed(end - start, call.deadline.timeout, end)
+            self.failed(node, error, end)
             raise
         except RpcError:
-            self.answered(node, call.driver.now())  # it is there
+            end = now()
+            load.answered(end - start, end)
+            self.answered(node, end)  # it is there
             raise
         else:
-            self.answered(node, call.driver.now())
+            end = now()
+            load.answered(end - start, end)
+            self.answered(node, end)
             return result
         finally:
-            node.under_way -= 1
+            load.under_way -= 1
 
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered something."""
@@ -182,9 +201,21 @@ class Cluster(Generic[S]):
             gone = [node for id, node in self._nodes.items() if nodes.get(id) is not node]
             self._nodes = nodes
             self._choice = Choice([node for node in nodes.values() if node.instance.is_callable])
+            self._advised = self._advice(snapshot)
             self._seen = snapshot
         for node in gone:
             self._retire(node.sender)
+
+    def _advice(self, snapshot: Snapshot) -> str:
+        """The balancer that the service's settings ask for; a mistake there must not stop calls."""
+        name = snapshot.settings.get("balancer", "")
+        try:
+            if name:
+                BALANCERS.get(name)
+        except ConfigurationError as error:
+            _log.error("the settings of %s are wrong, and left aside: %s", self._name, error)
+            return ""
+        return name
 
     def _none(self, call: Call, snapshot: Snapshot) -> NoInstance:
         what = f"no instance of {self._name} for {call.method.full_name}"

@@ -208,7 +208,7 @@ def _cluster(
     registry: Registry = shared_registries.take(target.registry)
     try:
         cluster = Cluster[Any](
-            registry.subscribe(target.key.service, target.key.group), make, retire, first, str(target)
+            registry.subscribe(target.key.service, target.key.group), make, retire, first, str(target), target.balancer
         )
         end_watch = _watch(registry, cluster, settings, context)
     except BaseException:
@@ -247,6 +247,10 @@ class _BlockingCluster:
     def found_again(self) -> None:
         """See `BlockingSender.found_again`."""
 
+    def connections(self) -> int:
+        """See `BlockingSender.connections`."""
+        return sum(node.sender.connections() for node in self.cluster.nodes)
+
     def close(self) -> None:
         """See `BlockingSender.close`."""
         close, self._close = self._close, None
@@ -264,6 +268,10 @@ class _AsyncCluster:
 
     def found_again(self) -> None:
         """See `AsyncSender.found_again`."""
+
+    def connections(self) -> int:
+        """See `AsyncSender.connections`."""
+        return sum(node.sender.connections() for node in self.cluster.nodes)
 
     def retire(self) -> None:
         """See `AsyncSender.retire`."""

@@ -56,6 +56,10 @@ class BlockingSender(Protocol):
         """
         ...
 
+    def connections(self) -> int:
+        """How many there are."""
+        ...
+
     def close(self) -> None:
         """Close connections. Calls under way end first; new ones are refused."""
         ...
@@ -70,6 +74,10 @@ class AsyncSender(Protocol):
 
     def found_again(self) -> None:
         """See `BlockingSender.found_again`."""
+        ...
+
+    def connections(self) -> int:
+        """See `BlockingSender.connections`."""
         ...
 
     def retire(self) -> None:

@@ -357,6 +357,10 @@ class SharedSender:
         """See `BlockingSender.found_again`."""
         self._opening.backoff.succeeded()
 
+    def connections(self) -> int:
+        """See `BlockingSender.connections`."""
+        return len(self._links) + self._connecting
+
     def close(self) -> None:
         """See `BlockingSender.close`."""
         with self._changed:

@@ -1,7 +1,7 @@
 """Whom a client calls, as text: one server (`tcp://host:port`, `unix:/path`), or whatever serves a service, by its
 name.
 
-    SCHEME://REGISTRY[/PATH]/SERVICE[?group=GROUP][&OPTIONS OF THE REGISTRY]
+    SCHEME://REGISTRY[/PATH]/SERVICE[?group=GROUP][&balancer=NAME][&OPTIONS OF THE REGISTRY]
 
 as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
 the registry itself will do.
@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from idlrt.balance import BALANCERS
+from idlrt.client.choice import DEFAULT
 from idlrt.core import DEFAULT_GROUP, ServiceKey
 from idlrt.net.address import Address
 from idlrt.registry.url import RegistryUrl
@@ -30,10 +32,12 @@ class NamedTarget(msgspec.Struct, frozen=True):
     Attributes:
         registry: where.
         key: which.
+        balancer: how one of its instances is chosen.
     """
 
     registry: RegistryUrl
     key: ServiceKey
+    balancer: str = DEFAULT
 
     def __str__(self) -> str:
         return f"{self.key} of {self.registry}"
@@ -54,4 +58,6 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     url = RegistryUrl.parse(text)
     path, _, name = url.path.rpartition("/")
     group = url.options.get("group", DEFAULT_GROUP)
-    return NamedTarget(url.with_path(path).without(("group",)), ServiceKey(name or service, group))
+    balancer = url.options.get("balancer", DEFAULT)
+    BALANCERS.get(balancer)  # what is wrong is said now
+    return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)

@@ -48,7 +48,8 @@ def test_options_are_checked(kind: Any) -> None:
     client = kind.connect("a:1")
 
     with pytest.raises(
-        ConfigurationError, match="no option 'timout'; known: metadata, retries, timeout; did you mean 'timeout'"
+        ConfigurationError,
+        match="no option 'timout'; known: balancer, hash_key, metadata, retries, timeout; did you mean 'timeout'",
     ):
         client.using(timout=1)
     with pytest.raises(ConfigurationError, match="timeout must be"):

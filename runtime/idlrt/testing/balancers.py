@@ -1,0 +1,120 @@
+"""What every balancer has to do: one suite, for ours and for yours.
+
+from idlrt.testing import check_balancer
+
+def test_mine() -> None:
+    check_balancer(Mine)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from idlrt.balance import Balancer, Chance, Load
+from idlrt.core import Call, Deadline, Instance
+from idlrt.spec import STRING, VOID, method, required
+from idlrt.testing.fake_driver import FakeDriver
+
+__all__ = ["Target", "call_of", "check_balancer", "targets"]
+
+Make = Callable[[Sequence[Any], Chance], Balancer[Any]]
+
+
+class _Service:
+    def get(self, key: str) -> None:
+        """A method with one argument."""
+
+
+_GET = method(_Service.get, required(1, "key", STRING), result=VOID)
+
+
+class Target:
+    """Something to choose: a `Candidate`."""
+
+    def __init__(self, number: int, weight: int = 100) -> None:
+        self.instance = Instance(service="Check", host=f"10.0.{number // 250}.{number % 250}", port=9090, weight=weight)
+        self.load = Load()
+
+    def __repr__(self) -> str:
+        return f"<Target {self.instance.id}>"
+
+
+def targets(*weights: int) -> list[Target]:
+    """One for each weight."""
+    return [Target(number, weight) for number, weight in enumerate(weights)]
+
+
+def call_of(key: str = "", **options: Any) -> Call:
+    """A call with `key` as its argument."""
+    return Call(_GET, (key,), "check", Deadline(5.0, 5.0), FakeDriver(), {}, options)
+
+
+def check_balancer(make: Make) -> None:
+    """Check a balancer.
+
+    Args:
+        make: makes it, of candidates and a `Chance`.
+
+    Raises:
+        AssertionError: it does not do what it has to.
+    """
+    chance = Chance(now=lambda: 1000.0, dice=random.Random(7).random)
+    assert make([], chance).pick(call_of(), ()) is None, "of nothing, nothing"
+    for count in (1, 2, 3, 50, 1000):
+        candidates = targets(*[100] * count)
+        balancer = make(candidates, chance)
+        _tries_all(balancer, candidates)
+    _weights(make, chance)
+    _threads(make, chance)
+
+
+def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
+    tried: list[Target] = []
+    call = call_of("some key")
+    for _ in candidates[:60]:
+        found = balancer.pick(call, tried)
+        assert found is not None and found in candidates, f"{found} is none of the candidates"  # noqa: PT018
+        assert found not in tried, f"{found} was tried already"
+        tried.append(found)
+    if len(candidates) <= 60:
+        assert balancer.pick(call, tried) is None, "all were tried"
+
+
+def _weights(make: Make, chance: Chance) -> None:
+    """Strange weights are no trouble, and nobody who could be called is forgotten."""
+    for weights in ((1, 1_000_000), (7, 13, 29), (1,), (100, 100, 1), (999_983, 999_979)):
+        candidates = targets(*weights)
+        balancer = make(candidates, chance)
+        found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(50))
+        assert set(found) <= set(candidates)
+        first = balancer.pick(call_of("k"), ())
+        others: Collection[Any] = [each for each in candidates if each is not first]
+        if others:
+            assert balancer.pick(call_of("k"), [first]) in others
+
+
+def _threads(make: Make, chance: Chance) -> None:
+    """Threads may use it at once."""
+    candidates = targets(*range(1, 21))
+    balancer = make(candidates, chance)
+    wrong: list[BaseException | Any] = []
+
+    def use() -> None:
+        try:
+            for number in range(500):
+                found = balancer.pick(call_of(str(number)), ())
+                if found not in candidates:
+                    wrong.append(found)
+        except BaseException as error:  # noqa: BLE001  # shown below
+            wrong.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]

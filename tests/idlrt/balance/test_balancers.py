@@ -1,0 +1,253 @@
+"""What each balancer chooses: in virtual time, with loaded dice."""
+
+from __future__ import annotations
+
+import math
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlrt.balance import BALANCERS, Balancer, Chance, Load
+from idlrt.balance.hashes import ConsistentHash
+from idlrt.balance.load import DEFAULT
+from idlrt.balance.rounds import smooth_order
+from idlrt.testing import check_balancer
+from idlrt.testing.balancers import Target, call_of, targets
+
+
+@pytest.mark.parametrize("name", BALANCERS.names())
+def test_conformance(name: str) -> None:
+    check_balancer(BALANCERS.get(name))
+
+
+def made(
+    name: str, candidates: Sequence[Target], seed: int = 1, now: Callable[[], float] = lambda: 0.0
+) -> Balancer[Target]:
+    balancer: Balancer[Target] = BALANCERS.make(name, candidates, Chance(now=now, dice=random.Random(seed).random))
+    return balancer
+
+
+def shares(name: str, candidates: Sequence[Target], count: int = 20_000) -> list[float]:
+    balancer = made(name, candidates)
+    found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(count))
+    return [found[each] / count for each in candidates]
+
+
+@pytest.mark.parametrize("name", ["random", "round_robin"])
+def test_equal_shares_whatever_the_weights(name: str) -> None:
+    assert shares(name, targets(10, 100, 1000)) == pytest.approx([1 / 3] * 3, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["weighted_random", "weighted_round_robin"])
+def test_shares_follow_weights(name: str) -> None:
+    assert shares(name, targets(10, 30, 60)) == pytest.approx([0.1, 0.3, 0.6], abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["p2c", "least_requests", "least_connections"])
+def test_without_load_all_have_their_share(name: str) -> None:
+    assert min(shares(name, targets(100, 100, 100, 100))) > 0.2
+
+
+# Turns.
+
+
+def test_the_order_of_nginx() -> None:
+    assert "".join("abc"[index] for index in smooth_order([5, 1, 1])) == "aabacaa"
+    assert smooth_order([1, 1, 1]) == [0, 1, 2]
+    assert smooth_order([0, 0]) == [0, 1]
+    assert smooth_order([2, 0, 1]) == [0, 2, 0]
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any))
+def test_a_round_is_fair_and_smooth(weights: list[int]) -> None:
+    order = smooth_order(weights)
+    common = math.gcd(*weights)
+    assert Counter(order) == Counter({index: weight // common for index, weight in enumerate(weights) if weight})
+    # Up to any turn nobody is more than a turn ahead of its share (nginx's order is that smooth).
+    for turn in range(1, len(order) + 1):
+        for index, count in Counter(order[:turn]).items():
+            assert count <= turn * weights[index] / sum(weights) + 1 + 1e-9
+
+
+@pytest.mark.parametrize("count", [1000, 5000])
+def test_a_round_of_many(count: int) -> None:
+    dice = random.Random(3)
+    weights = [dice.randrange(1, 1000) for _ in range(count)]
+    order = smooth_order(weights)
+    assert set(order) == set(range(count)), "nobody is forgotten, however light"
+    assert len(order) < 2 * max(count, 4096)
+
+
+def test_clients_begin_at_different_places() -> None:
+    candidates = targets(*[100] * 10)
+    assert len({made("round_robin", candidates, seed).pick(call_of(), ()) for seed in range(50)}) > 5
+
+
+def test_turns_are_one_each() -> None:
+    candidates = targets(*[100] * 4)
+    balancer = made("round_robin", candidates)
+    found = [balancer.pick(call_of(), ()) for _ in range(8)]
+    assert found[:4] == found[4:]
+    assert set(found) == set(candidates)
+
+
+# Load.
+
+
+def test_the_fewest_calls_under_way() -> None:
+    candidates = targets(100, 100, 100)
+    for each, under_way in zip(candidates, (5, 2, 7), strict=True):
+        each.load.under_way = under_way
+    assert all(made("least_requests", candidates, seed).pick(call_of(), ()) is candidates[1] for seed in range(20))
+
+
+def test_the_fewest_for_each_part_of_the_weight() -> None:
+    light, heavy = targets(10, 100)
+    light.load.under_way, heavy.load.under_way = 1, 5
+    assert all(made("least_requests", [light, heavy], seed).pick(call_of(), ()) is heavy for seed in range(20))
+
+
+def test_the_fewest_connections() -> None:
+    one, other = targets(100, 100)
+    one.load, other.load = Load(lambda: 8), Load(lambda: 3)
+    one.load.under_way, other.load.under_way = 0, 5
+    assert all(made("least_connections", [one, other], seed).pick(call_of(), ()) is other for seed in range(20))
+
+
+def test_two_choices_even_out() -> None:
+    # Calls never end. The fullest stays near the mean, where chance alone would be far from it (Mitzenmacher).
+    candidates = targets(*[100] * 100)
+    fullest = {}
+    for name in ("p2c", "random"):
+        for each in candidates:
+            each.load.under_way = 0
+        balancer = made(name, candidates, 5)
+        for _ in range(10_000):
+            found = balancer.pick(call_of(), ())
+            assert found is not None
+            found.load.under_way += 1
+        fullest[name] = max(each.load.under_way for each in candidates)
+    assert fullest["p2c"] <= 105
+    assert fullest["random"] >= 115
+
+
+def test_a_slow_one_gets_fewer() -> None:
+    now = [0.0]
+    slow, fast = targets(100, 100)
+    balancer = made("p2c", [slow, fast], 3, lambda: now[0])
+    count = Counter[Target]()
+    for _ in range(2000):
+        now[0] += 0.001
+        found = balancer.pick(call_of(), ())
+        assert found is not None
+        count[found] += 1
+        found.load.answered(0.200 if found is slow else 0.005, now[0])
+    # Both draws are the slow one in a quarter of all cases: there is no choice then.
+    assert count[slow] / 2000 < 0.35
+
+
+def test_who_fails_fast_does_not_look_fast() -> None:
+    bad, good = targets(100, 100)
+    bad.load.failed(0.001, 5.0, 0.0)
+    good.load.answered(0.5, 0.0)
+    assert bad.load.latency(0.0) > good.load.latency(0.0)
+
+
+def test_latency_rises_at_once_and_falls_slowly() -> None:
+    load = Load()
+    assert load.latency(0.0) == DEFAULT
+    load.answered(0.010, 0.0)
+    load.answered(1.0, 0.1)
+    assert load.latency(0.1) == 1.0
+    load.answered(0.010, 0.2)
+    assert load.latency(0.2) > 0.9
+    for step in range(1, 400):
+        load.answered(0.010, 0.2 + step * 0.1)
+    assert load.latency(40.1) < 0.05
+    load.answered(1.0, 50.0)
+    assert load.latency(100.0) < 0.02, "who is not called is forgiven"
+
+
+# Keys.
+
+
+def test_a_key_meets_one_instance() -> None:
+    for name in ("consistent_hash", "modulo"):
+        candidates = targets(*[100] * 20)
+        one, other = made(name, candidates, 1), made(name, list(reversed(candidates)), 2)
+        for number in range(200):
+            assert one.pick(call_of(f"key {number}"), ()) is other.pick(call_of(f"key {number}"), ())
+
+
+def test_the_option_counts_more_than_the_argument() -> None:
+    balancer = made("consistent_hash", targets(*[100] * 20))
+    assert len({balancer.pick(call_of(str(number), hash_key="same"), ()) for number in range(50)}) == 1
+    assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=7), ())
+    assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=b"7"), ())
+
+
+def test_few_keys_move_when_an_instance_leaves_and_nearly_all_with_modulo() -> None:
+    candidates = targets(*[100] * 20)
+    keys = [f"key {number}" for number in range(5000)]
+    for name, most in (("consistent_hash", 0.08), ("modulo", 1.0)):
+        before, after = made(name, candidates), made(name, candidates[1:])
+        moved = [key for key in keys if before.pick(call_of(key), ()) is not after.pick(call_of(key), ())]
+        assert len(moved) / len(keys) <= most
+        if name == "consistent_hash":
+            assert all(before.pick(call_of(key), ()) is candidates[0] for key in moved), "only those that had to"
+            assert len(moved) / len(keys) == pytest.approx(1 / 20, abs=0.03)
+        else:
+            assert len(moved) / len(keys) > 0.8
+
+
+def test_keys_are_spread_by_weight() -> None:
+    candidates = targets(50, 100, 200, 0)
+    found = shares("consistent_hash", candidates, 10_000)
+    assert found == pytest.approx([1 / 7, 2 / 7, 4 / 7, 0.0], abs=0.05)
+    assert shares("modulo", targets(*[100] * 4), 10_000) == pytest.approx([0.25] * 4, abs=0.02)
+
+
+def test_the_next_on_the_ring_after_one_that_was_tried() -> None:
+    candidates = targets(*[100] * 5)
+    balancer = made("consistent_hash", candidates)
+    first = balancer.pick(call_of("k"), ())
+    second = balancer.pick(call_of("k"), [first])
+    without = made("consistent_hash", [each for each in candidates if each is not first])
+    assert second is without.pick(call_of("k"), ())
+
+
+def test_every_process_gives_the_same_answer() -> None:
+    program = (
+        "from idlrt.balance import BALANCERS, Chance\n"
+        "from idlrt.testing.balancers import call_of, targets\n"
+        "for name in ('consistent_hash', 'modulo'):\n"
+        "    balancer = BALANCERS.make(name, targets(*[100] * 9), Chance())\n"
+        "    print([balancer.pick(call_of(str(number)), ()).instance.id for number in range(20)])\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+
+
+def test_points_lie_where_dubbo_has_them() -> None:
+    # Dubbo: md5(address + number), four points of each digest, little end first; 160 for each instance.
+    import hashlib
+
+    (target,) = targets(100)
+    ring: Any = ConsistentHash([target], Chance())
+    digest = hashlib.md5(b"10.0.0.0:90907").digest()
+    assert len(ring._points) == 160
+    for place in range(4):
+        part = digest[place * 4 : place * 4 + 4]
+        assert (part[3] << 24 | part[2] << 16 | part[1] << 8 | part[0]) & 0xFFFFFFFF in ring._points
