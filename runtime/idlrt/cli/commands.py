@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,9 @@ def _client_options(command: Command) -> Command:
         click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds that a call may take."),
         click.option(
             "--framing",
-            default="framed",
-            show_default=True,
-            help="What the server understands: framed, unframed, header, header_zlib.",
+            default=None,
+            help="What the server understands: framed, unframed, header, header_zlib.  [default: framed, or what a "
+            "registry says]",
         ),
         click.option("--protocol", default="binary", show_default=True, help="Likewise: binary, compact, json."),
         click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),
@@ -104,6 +105,14 @@ def _tls(named: dict[str, Any]) -> Tls | None:
 @click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
 @click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
+@click.option("--registry", default="", metavar="URL", help="Register there, so that clients find it by its name.")
+@click.option(
+    "--instance",
+    "said",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What it says of itself there: group, zone, weight, version, advertise, status...",
+)
 @click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 @told
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
@@ -125,6 +134,11 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
     cert, key, ca = (named.pop(each) for each in ("tls_cert", "tls_key", "tls_ca"))
     if cert or ca:
         named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
+    said, url = dict(_pair(each, "an instance") for each in named.pop("said")), named.pop("registry")
+    if url:
+        named |= {"registry": url, "instance": {name: _NUMBERS.get(name, str)(value) for name, value in said.items()}}
+    elif said:
+        raise ConfigurationError("--instance needs --registry")
     address, processes, use_asyncio = named.pop("address"), named.pop("processes"), named.pop("use_asyncio")
     if use_asyncio and processes > 1:
         raise ConfigurationError("--asyncio and --processes do not go together")
@@ -219,11 +233,28 @@ def call(
     click.echo(to_json(result, indent=indent))
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, what: str = "metadata") -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ConfigurationError(f"metadata is NAME=VALUE, not {text!r}")
+        raise ConfigurationError(f"{what} is NAME=VALUE, not {text!r}")
     return name, value
+
+
+def _number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigurationError(f"a number is needed, not {text!r}") from None
+
+    return parse
+
+
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    "weight": _number(int),
+    "retries": _number(int),
+    "timeout": _number(float),
+}
 
 
 @main.command(short_help="Ask whether a server is there.")

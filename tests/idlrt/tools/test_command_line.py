@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -247,4 +248,42 @@ def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[st
     done = idlrt(folder, "serve", what, "--idl", "user.thrift", *options)
     assert done.returncode == 2
     assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
+    from idlrt.embedded import RegistryServer
+    from idlrt.registry import Registry
+
+    with (
+        RegistryServer() as registry,
+        serving(folder, "--registry", registry.url, "--instance", "zone=eu-1", "--instance", "weight=7"),
+        Registry.connect(registry.url, cache=False) as observer,
+    ):
+        deadline = time.monotonic() + 20
+        while not observer.instances("UserService").instances:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (instance,) = observer.instances("UserService").instances
+        assert (instance.zone, instance.weight) == ("eu-1", 7)
+        done = idlrt(folder, "call", registry.url, "UserService.add", "[1, 2]", "--idl", "user.thrift")
+        assert (done.returncode, done.stdout.strip()) == (0, "3")
+        done = idlrt(folder, "ping", f"{registry.url}/UserService", "--count", "1")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--instance", "zone=x"], "--instance needs --registry"),
+        (["--registry", "memory://x", "--instance", "zone"], "an instance is NAME=VALUE, not 'zone'"),
+        (["--registry", "memory://x", "--instance", "weight=much"], "a number is needed, not 'much'"),
+        (["--registry", "memory://x", "--instance", "zon=x"], "an instance has no 'zon'"),
+        (["--registry", "nowhere"], "cannot read the registry's URL 'nowhere'"),
+    ],
+)
+def test_registering_with_something_wrong(folder: Path, options: list[str], why: str) -> None:
+    done = idlrt(folder, "serve", "handlers:Users", "--idl", "user.thrift", "--address", "127.0.0.1:0", *options)
+    assert done.returncode == 2
+    assert why in done.stderr
     assert "Traceback" not in done.stderr
