@@ -147,9 +147,11 @@ class _Handler:
 
     async def expire(self) -> None:
         """End the sessions whose time is over, for ever."""
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             await asyncio.sleep(_TICK)
-            for session in self._state.expire():
+            for session in self._state.expire(late=loop.time() - began - _TICK):
                 lease = self._state.leases[session]
                 _log.info(
                     "no heartbeat of %s within %.3g s; removing %d instances",

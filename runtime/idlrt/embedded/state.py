@@ -4,9 +4,9 @@ A change is made in two steps, because it has to be on disk before anybody sees 
 it its place (an `Operation`), `apply` makes it happen, in the order of the revisions. Between the two other changes may
 be prepared.
 
-Leases: each session lives until its deadline, which each heartbeat moves. When more than half of all sessions would end
-at once, it is more likely that the registry was cut off than that all of them died: they are kept, until
-heartbeats come again or a long time has passed (Eureka calls that self-preservation).
+Leases: each session lives until its deadline, which each heartbeat moves. When more than half of all sessions that have
+registered something would end at once, it is more likely that the registry was cut off than that all of them died: they
+are kept, until heartbeats come again or a long time has passed (Eureka calls that self-preservation).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         services: likewise.
         sessions: likewise.
         text: bytes of the names, tags and metadata of one instance, or of the settings of one service.
-        protected_part: of all sessions that may be silent when one ends; if more are, it is kept.
-        protected_from: sessions from which on that is looked at: of two, one may well die.
+        protected_part: of all sessions with instances that may be silent when one ends; if more are, it is kept.
+        protected_from: such sessions from which on that is looked at: of two, one may well die.
         protected_for: seconds that a silent session is kept so at most.
     """
 
@@ -175,9 +175,14 @@ class State:
         self.leases[lease.id] = lease
         heapq.heappush(self._due, (self._now() + 1.0, lease.id))
 
-    def expire(self) -> list[int]:
-        """The sessions whose time is over, to be ended."""
-        now, over = self._now(), list[Lease]()
+    def expire(self, late: float = 0.0) -> list[int]:
+        """The sessions whose time is over, to be ended.
+
+        Args:
+            late: seconds by which this is called too late, because the registry stood still: so long it took no
+                heartbeats either, and those that have come must be looked at first (Eureka's compensation time).
+        """
+        now, over, ended = self._now() - late, list[Lease](), list[int]()
         while self._due and self._due[0][0] <= now:
             _, id = heapq.heappop(self._due)
             lease = self.leases.get(id)
@@ -188,21 +193,25 @@ class State:
             else:
                 over.append(lease)
         if over and self._is_cut_off(now):
-            kept = [lease for lease in over if now - lease.deadline < self.limits.protected_for]
-            for lease in kept:
-                heapq.heappush(self._due, (now + min(lease.timeout, 1.0), lease.id))
-            over = [lease for lease in over if lease not in kept]
+            for lease in over:
+                if lease.owned and now - lease.deadline < self.limits.protected_for:
+                    heapq.heappush(self._due, (now + min(lease.timeout, 1.0), lease.id))
+                else:
+                    ended.append(lease.id)
+            return ended
         return [lease.id for lease in over]
 
     def _is_cut_off(self, now: float) -> bool:
         """Whether so many sessions are silent that it is the registry that nobody reaches.
 
-        Clients send three heartbeats within a time-out, so who has sent none for half of it has missed one.
+        Clients send three heartbeats within a time-out, so who has sent none for half of it has missed one. Sessions
+        without instances do not count: some are of clients that never heard that they had begun, and nobody keeps them.
         """
-        total = len(self.leases)
+        counted = [each for each in self.leases.values() if each.owned]
+        total = len(counted)
         if total < self.limits.protected_from:
             return False
-        silent = sum(each.deadline - now < each.timeout / 2 for each in self.leases.values())
+        silent = sum(each.deadline - now < each.timeout / 2 for each in counted)
         if silent <= total * self.limits.protected_part:
             return False
         if now - self._warned_at > _WARN_EVERY:

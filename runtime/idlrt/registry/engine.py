@@ -34,6 +34,9 @@ _REFUSED_PAUSE: Final = 10.0
 _SAVE_EVERY: Final = 1.0
 # Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
 _SHORT: Final = 1.0
+# Instances that are written, and services that are listed, at once. After a session was lost thousands may be due, and
+# a heartbeat behind all of them would come too late: the next session would be lost as well, and so on.
+_AT_ONCE: Final = 64
 
 
 class Entry:
@@ -76,6 +79,8 @@ class Engine:
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._watching: dict[Feed, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Semaphore(_AT_ONCE)
+        self._listing = asyncio.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
         """Begin."""
@@ -187,26 +192,36 @@ class Engine:
             await self._is_open.wait()
             entry.changed.clear()
             wanted, epoch = entry.wanted, self._epoch
-            if wanted is None:
-                if entry.tried != epoch:
-                    break  # it went with its session
-                if await self._try(entry, self.backend.deregister(entry.first), pauses):
-                    break
-                continue
-            if entry.written == (epoch, wanted):
+            if wanted is not None and entry.written == (epoch, wanted):
                 entry.is_done.set()
                 if entry.wanted is not wanted:
                     entry.is_done.clear()  # its owner was quicker: this is not what he waits for
                 await entry.changed.wait()
                 continue
-            entry.tried = epoch
-            if await self._try(entry, self.backend.register(wanted), pauses):
-                entry.written = epoch, wanted
+            async with self._writing:
+                if not self._is_open.is_set():
+                    continue
+                wanted, epoch = entry.wanted, self._epoch  # both may have changed while others were written
+                if wanted is None:
+                    if entry.tried != epoch:
+                        break  # it went with its session
+                    pause = await self._try(entry, self.backend.deregister(entry.first), pauses)
+                    if pause is None:
+                        break
+                else:
+                    entry.tried = epoch
+                    pause = await self._try(entry, self.backend.register(wanted), pauses)
+                    if pause is None:
+                        entry.written = epoch, wanted
+                        continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await entry.changed.wait()
         self._entries.pop(entry, None)
         entry.is_done.set()
 
-    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> bool:
-        """Whether it worked; if not, wait for a while, or until something changes."""
+    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> float | None:
+        """Seconds after which to try again, unless something changes sooner; `None` if it worked."""
         epoch = self._epoch
         try:
             async with asyncio.timeout(PATIENCE):
@@ -214,23 +229,18 @@ class Engine:
         except SessionLost:
             if self._is_open.is_set() and epoch == self._epoch:  # else it is known, and another may have begun
                 self._is_lost.set()
-            pause = pauses.next()
+            return pauses.next()
         except RegistryRefused as error:
             if entry.error is None or str(entry.error) != str(error):
                 _log.error("%s does not take %s of %s: %s", self.name, entry.first.id, entry.first.key, error)
             entry.error = error
-            pause = _REFUSED_PAUSE
+            return _REFUSED_PAUSE
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
             entry.error = _named(error, self.name)
-            pause = pauses.next()
-        else:
-            entry.error = None
-            pauses.reset()
-            return True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await entry.changed.wait()
-        return False
+            return pauses.next()
+        entry.error = None
+        pauses.reset()
+        return None
 
     # What is followed.
 
@@ -278,9 +288,12 @@ class Engine:
             rescue.cancel()
 
     async def _watch(self, feed: Feed, pauses: Pauses) -> None:
-        async for found in self.backend.watch(feed.key):
-            feed.found(found)
-            pauses.reset()
+        async with contextlib.AsyncExitStack() as turn:
+            await turn.enter_async_context(self._listing)
+            async for found in self.backend.watch(feed.key):
+                await turn.aclose()  # what comes now is news only
+                feed.found(found)
+                pauses.reset()
 
     def _use_saved(self, feed: Feed) -> None:
         if feed.snapshot is None and self._cache is not None:

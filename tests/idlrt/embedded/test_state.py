@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from idlrt.core import ServiceKey
 from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused
-from idlrt.embedded.state import Limits, Operation, State
+from idlrt.embedded.state import Lease, Limits, Operation, State
 
 KEY = ServiceKey("Users")
 
@@ -120,10 +120,18 @@ def test_when_all_are_silent_they_are_kept(caplog: pytest.LogCaptureFixture) -> 
     assert sorted(state.expire()) == sorted(lease.id for lease in leases[8:]), "most are there again: two are not"
 
 
+def owners(state: State, count: int) -> list[Lease]:
+    """Sessions, each of which has registered something."""
+    leases = [state.begin(f"client {number}", 6.0) for number in range(count)]
+    for number, lease in enumerate(leases):
+        register(state, lease.id, f"i{number}")
+    return leases
+
+
 def test_when_few_are_silent_they_end() -> None:
     clock = Clock()
     state = make(clock)
-    leases = [state.begin(f"client {number}", 6.0) for number in range(10)]
+    leases = owners(state, 10)
     clock.now += 5.0
     for lease in leases[4:]:
         state.keep(lease.id)
@@ -134,7 +142,7 @@ def test_when_few_are_silent_they_end() -> None:
 def test_of_a_few_sessions_all_may_end() -> None:
     clock = Clock()
     state = make(clock)
-    leases = [state.begin(f"client {number}", 6.0) for number in range(4)]
+    leases = owners(state, 4)
     clock.now += 7.0
     assert sorted(state.expire()) == sorted(lease.id for lease in leases)
 
@@ -142,11 +150,45 @@ def test_of_a_few_sessions_all_may_end() -> None:
 def test_protection_ends_at_last() -> None:
     clock = Clock()
     state = make(clock, protected_for=60.0)
-    leases = [state.begin(f"client {number}", 6.0) for number in range(10)]
+    leases = owners(state, 10)
     clock.now += 30.0
     assert state.expire() == []
     clock.now += 40.0
     assert sorted(state.expire()) == sorted(lease.id for lease in leases)
+
+
+def test_sessions_that_nobody_keeps_protect_nobody() -> None:
+    clock = Clock()
+    state = make(clock)
+    alive = owners(state, 6)
+    # Of clients that gave up before they were answered, and tried again.
+    lost = [state.begin("client", 6.0) for _ in range(20)]
+    clock.now += 5.0
+    for lease in alive[1:]:
+        state.keep(lease.id)
+    clock.now += 1.1
+    assert sorted(state.expire()) == sorted(lease.id for lease in [alive[0], *lost])
+
+
+def test_a_session_without_instances_ends_although_others_are_kept() -> None:
+    clock = Clock()
+    state = make(clock)
+    owners(state, 6)
+    lost = state.begin("client", 6.0)
+    clock.now += 7.0
+    assert state.expire() == [lost.id]
+
+
+def test_while_the_registry_stood_still_nobody_died() -> None:
+    clock = Clock()
+    state = make(clock)
+    lease = owners(state, 1)[0]
+    clock.now += 20.0
+    assert state.expire(late=19.0) == []
+    state.keep(lease.id)  # it had come, and was not looked at
+    assert state.expire() == []
+    clock.now += 6.1
+    assert state.expire(late=0.05) == [lease.id]
 
 
 def test_limits() -> None:

@@ -1,0 +1,78 @@
+"""A program that has much to register and much to follow: it does not do all of it at once, so that heartbeats get
+through, also when a session was lost and everything is due again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from registry_heard import Heard
+
+from idlrt.core import Instance, ServiceKey
+from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry.memory import MemoryBackend, memory_store
+
+MANY = 500
+
+
+class Crowded(MemoryBackend):
+    """Counts what it is asked for at the same time."""
+
+    def __init__(self, url: RegistryUrl) -> None:
+        super().__init__(url)
+        self.at_once = self.most = self.sessions = 0
+
+    async def _work(self) -> None:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        finally:
+            self.at_once -= 1
+
+    async def open(self, lost: Callable[[], None]) -> None:
+        """See `Backend.open`."""
+        self.sessions += 1
+        await super().open(lost)
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`."""
+        await self._work()
+        await super().register(instance)
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`."""
+        await self._work()
+        await super().deregister(instance)
+
+    async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
+        """See `Backend.watch`."""
+        await self._work()
+        async for found in super().watch(key):
+            yield found
+
+
+def test_much_is_not_asked_for_at_once() -> None:
+    backend = Crowded(RegistryUrl.parse("memory://crowd"))
+    with Registry(lambda: backend, "crowd", empty_protection=False) as registry:
+        registrations = [
+            registry.register(Instance(service=f"s{number}", host="127.0.0.1", port=1 + number))
+            for number in range(MANY)
+        ]
+        followed = [Heard(registry.subscribe(f"s{number}")) for number in range(MANY)]
+        for number, each in enumerate(followed):
+            each.until_ports(1 + number)
+        memory_store("crowd").expire_all()
+        registrations[0].update(weight=7)
+        followed[0].until(lambda each: [one.weight for one in each.instances] == [7], "what was changed meanwhile")
+        for number, each in enumerate(followed):
+            each.until_ports(1 + number)
+        assert backend.sessions == 2
+        for one in registrations[: MANY // 2]:
+            one.deregister(20)
+        for each in followed[: MANY // 2]:
+            each.until_ports()
+    assert 0 < backend.most <= 130
+    assert memory_store("crowd").find(ServiceKey(f"s{MANY - 1}")).instances == []
