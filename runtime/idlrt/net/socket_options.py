@@ -12,6 +12,8 @@ from typing import Final
 __all__ = ["cork", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+# The state of a connection that is no more, in Linux's `struct tcp_info`.
+_TCP_CLOSE: Final = 7
 _CORK: Final = getattr(socket, "TCP_CORK", None)
 # Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -42,8 +44,19 @@ def cork(connected: socket.socket) -> None:
 
 
 def unacknowledged(connected: socket.socket) -> int:
-    """Bytes that were sent and have not arrived; 0 where the system does not say."""
+    """Bytes that were sent and may still arrive; 0 where the system does not say."""
     try:
-        return int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        count = int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except OSError:
         return 0
+    return count if count and not _is_reset(connected) else 0
+
+
+def _is_reset(connected: socket.socket) -> bool:
+    """Whether the peer has thrown the connection away: what it has not taken it never will, but it is counted still."""
+    if not hasattr(socket, "TCP_INFO") or connected.family == getattr(socket, "AF_UNIX", None):
+        return False
+    try:
+        return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return True

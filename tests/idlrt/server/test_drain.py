@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from hand_written import (
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationError, ConnectFailed
-from idlrt.server import Server
+from idlrt.server import AsyncServer, Server
 from idlrt.server.routes import ServerEndpoint
 from idlrt.wire.dialect import Dialect, client_dialect, dialect
 from idlrt.wire.types import MessageKind
@@ -348,3 +349,34 @@ def test_servers_that_follow_each_other_on_one_port_lose_no_call(kind: str) -> N
         callers.stop()
         for server in old:
             server.stop()
+
+
+def _go_before_the_answer(server: Any, users: AsyncUsers) -> None:
+    with Raw(server, HEADER) as raw:
+        raw.call(WAIT, 1)
+        assert users.all_entered.acquire(timeout=PATIENCE)
+
+
+def test_who_has_gone_before_the_answer_is_not_waited_for() -> None:
+    # Its system throws the answer away, and ours counts it as unsent for ever.
+    users = AsyncUsers()
+    with Server(user_service(users), drain_s=0.01, grace_s=LONG) as server:
+        server.start()
+        _go_before_the_answer(server, users)
+        start = time.monotonic()
+        with stopping(server):
+            users.release(1)
+        assert time.monotonic() - start < 4
+
+
+def test_nor_is_it_on_asyncio() -> None:
+    async def main() -> float:
+        users = AsyncUsers()
+        server = await AsyncServer(user_service(users), drain_s=0.01, grace_s=LONG).start()
+        await asyncio.to_thread(_go_before_the_answer, server, users)
+        start = time.monotonic()
+        users.release(1)
+        await server.stop()
+        return time.monotonic() - start
+
+    assert asyncio.run(main()) < 4
