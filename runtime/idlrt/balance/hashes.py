@@ -23,6 +23,8 @@ __all__ = ["ConsistentHash", "Modulo"]
 
 _POINTS: Final = 160
 _IN_A_DIGEST: Final = 4
+# Of all instances; weights that would need more are taken in proportion.
+_MOST_POINTS: Final = 200_000
 
 
 class ConsistentHash(Prepared[C]):
@@ -31,10 +33,12 @@ class ConsistentHash(Prepared[C]):
     def __init__(self, candidates: Sequence[C], chance: Chance) -> None:
         super().__init__(candidates, chance)
         ring: dict[int, C] = {}
+        wanted = _POINTS * sum(each.instance.weight for each in candidates) // DEFAULT_WEIGHT
+        scale = min(1.0, max(_MOST_POINTS, _POINTS * len(candidates)) / wanted) if wanted else 1.0
         # In an order of their own: where two have one point, it is the same one's in every process.
         for each in sorted(candidates, key=lambda candidate: candidate.instance.address, reverse=True):
             weight = each.instance.weight
-            points = max(_POINTS * weight // DEFAULT_WEIGHT, _IN_A_DIGEST) if weight else 0
+            points = max(int(_POINTS * weight * scale) // DEFAULT_WEIGHT, _IN_A_DIGEST) if weight else 0
             for number in range(points // _IN_A_DIGEST):
                 digest = _md5(f"{each.instance.address}{number}".encode())
                 for place in range(_IN_A_DIGEST):
