@@ -117,9 +117,8 @@ class Engine:
                         self._news = asyncio.Event()
                     await self._news.wait()
         except TimeoutError:
-            raise self.trouble or RegistryUnavailable(
-                f"{self.name} has not answered within {seconds:.3g} s; is it running there?"
-            ) from None
+            why = f": {self.trouble}" if self.trouble is not None else "; is it running there?"
+            raise RegistryUnavailable(f"{self.name} has not answered within {seconds:.3g} s{why}") from None
 
     # The session.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from churn import SECONDS, churn, services
+from churn import TIMEOUT, churn, services
 from registry_process import registry_process
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(int(SECONDS) + 240)
+@pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with registry_process(tmp_path / "registry.db") as process:
         assert process._process is not None

@@ -21,7 +21,7 @@ from typing import Final
 from idlrt.core import Change
 from idlrt.registry import Registry
 
-__all__ = ["SECONDS", "churn", "services"]
+__all__ = ["TIMEOUT", "churn", "services"]
 
 SECONDS: Final = float(os.environ.get("IDLRT_CHURN_SECONDS", "5"))
 INSTANCES: Final = 20
@@ -31,7 +31,10 @@ SESSION: Final = 2
 _LONG_SESSION: Final = 60
 # Generous, for machines that have other things to do.
 _GONE_WITHIN: Final = 20.0
+TIMEOUT: Final = int(SECONDS) + 240 + int(os.environ.get("IDLRT_CHURN_SERVICES", "0"))
 _PATIENCE: Final = 60.0
+# For each service. What goes through etcd's gateway takes two milliseconds of its processor for each instance.
+_PATIENCE_FOR_EACH: Final = 0.2
 # Between two looks at whether all is as it should be, which takes time of those who are to make it so.
 _PAUSE: Final = 0.02
 _PROGRAM: Final = Path(__file__).with_name("churn_owner.py")
@@ -126,9 +129,10 @@ class Observer:
             owner.flush()
             for (service, number), weight in owner.registered.items():
                 wanted[service][f"{owner.number}.{number}"] = weight
+        patience = _PATIENCE + len(wanted) * _PATIENCE_FOR_EACH
         start = time.monotonic()
         while wrong := self._wrong(wanted):
-            assert time.monotonic() - start < _PATIENCE, f"{what}: {wrong}"
+            assert time.monotonic() - start < patience, f"{what}: {wrong}"
             time.sleep(_PAUSE)
         return time.monotonic() - start
 

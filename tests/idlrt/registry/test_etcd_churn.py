@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from churn import SECONDS, churn, services
+from churn import TIMEOUT, churn, services
 from etcd_server import etcd_cluster
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(int(SECONDS) + 240)
+@pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with etcd_cluster(tmp_path) as cluster:
         churn(lambda session: f"{cluster.url}?ttl={session}", services(100), 0)
