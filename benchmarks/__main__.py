@@ -1,6 +1,7 @@
 """`python -m benchmarks [PART...]`: measure, print, and write `results.md` if nothing was left out.
 
-Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`, `death`, `discovery`, `capacity`.
+Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`, `death`, `discovery`, `capacity`,
+`dns`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, codec, compiler, connections, memory, registry, servers
+from benchmarks import calls, codec, compiler, connections, dns, memory, registry, servers
 from benchmarks.table import progress
 
 PARTS = {
@@ -25,6 +26,7 @@ PARTS = {
     "death": registry.run_death,
     "discovery": registry.run_discovery,
     "capacity": registry.run_capacity,
+    "dns": dns.run,
 }
 RESULTS = Path(__file__).with_name("results.md")
 

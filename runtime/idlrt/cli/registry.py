@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import click
 import msgspec
 
 from idlrt.cli.telling import Command, end, told
-from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Status
+from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
@@ -72,28 +74,41 @@ def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: s
 
     async def run() -> None:
         await server.open()
+        serving = asyncio.create_task(server.serve())
+        await asyncio.sleep(0)  # who reads the next line may send a signal at once
         click.echo(f"the registry is at {server.url}")
-        sys.stdout.flush()
-        await server.serve()
+        await serving
 
     asyncio.run(run())
 
 
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for the registry.",
+)
+
+
 def _options(command: Command) -> Command:
-    options = [
-        click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for the registry."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _timeout(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
 _group = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group of the service.")
 
 
-def _open(url: str) -> Registry:
-    return Registry.connect(url, cache=False, empty_protection=False)
+@contextlib.contextmanager
+def _opened(url: str) -> Generator[Registry]:
+    """The registry, for one question: what goes wrong ends the command, and need not be logged as well."""
+    logger = logging.getLogger("idlrt")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with Registry.connect(url, cache=False, empty_protection=False) as opened:
+            yield opened
+    finally:
+        logger.setLevel(level)
 
 
 def _print_json(value: Any) -> None:
@@ -107,7 +122,7 @@ def _print_json(value: Any) -> None:
 @told
 def services(url: str, group: str | None, timeout: float, as_json: bool) -> None:
     """List the services of the registry at URL, with how many instances they have."""
-    with _open(url) as opened:
+    with _opened(url) as opened:
         groups = [group] if group is not None else opened.groups(timeout=timeout)
         found = [
             (each, name, opened.instances(name, each, timeout=timeout))
@@ -143,7 +158,7 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
 @told
 def instances(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
     """List the instances of SERVICE in the registry at URL, as its clients see them."""
-    with _open(url) as opened:
+    with _opened(url) as opened:
         snapshot = opened.instances(service, group, timeout=timeout)
     if as_json:
         _print_json(snapshot)
@@ -155,39 +170,63 @@ def instances(url: str, service: str, group: str, timeout: float, as_json: bool)
 @click.argument("url")
 @click.argument("service")
 @_group
-@click.option("--for", "seconds", type=float, default=None, metavar="SECONDS", help="End after so long.")
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="End after so long."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each change.")
 @told
 def watch(url: str, service: str, group: str, seconds: float | None, as_json: bool) -> None:
-    """Print the instances of SERVICE, and every change, until Ctrl+C. Goes on through failures of the registry."""
-    heard: queue.SimpleQueue[Change] = queue.SimpleQueue()
+    """Print the instances of SERVICE, and every change, until Ctrl+C or SIGTERM. Goes on through failures of the
+    registry.
+    """
+    heard: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
     end_at = time.monotonic() + seconds if seconds is not None else None
-    with _open(url) as opened:
+    last: Snapshot | None = None
+    with (
+        _ended_by_signals(heard),
+        Registry.connect(url, cache=False, empty_protection=False) as opened,
+    ):
         opened.subscribe(service, group).listen(heard.put)
-        try:
-            while end_at is None or time.monotonic() < end_at:
-                left = 3600.0 if end_at is None else max(end_at - time.monotonic(), 0.0)
-                try:
-                    change = heard.get(timeout=left)
-                except queue.Empty:
-                    break
-                _print_change(change, as_json)
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            pass
+        while True:
+            try:
+                change = heard.get(timeout=max(end_at - time.monotonic(), 0.0) if end_at is not None else None)
+            except queue.Empty:
+                break
+            if change is None:
+                break
+            _print_change(change, last, as_json)
+            last = change.snapshot
 
 
-def _print_change(change: Change, as_json: bool) -> None:
+@contextlib.contextmanager
+def _ended_by_signals(heard: queue.SimpleQueue[Change | None]) -> Generator[None]:
+    """Let Ctrl+C and SIGTERM be heard of as the end."""
+
+    def over(number: int, frame: object) -> None:
+        heard.put(None)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, over) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(change))
         return
     snapshot = change.snapshot
     now = time.strftime("%H:%M:%S")
-    if not (change.added or change.updated or change.removed):
+    if last is None or last.freshness is not snapshot.freshness:
         what = f"{len(snapshot.instances)} instances"
         if snapshot.freshness is not Freshness.LIVE:
             what += f", {snapshot.freshness.value}: the registry does not say more"
         click.echo(f"{now}  {what}")
+    if snapshot.settings != (last.settings if last is not None else {}):
+        click.echo(f"{now}  settings: {_pairs(snapshot.settings) or 'none'}")
     for sign, group in (("+", change.added), ("~", change.updated), ("-", change.removed)):
         for each in group:
             click.echo(f"{now}  {sign} {'  '.join(cell for cell in _row(each) if cell)}")
@@ -232,26 +271,31 @@ def set_(
         end("say which instance: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
     if not changes and not settings:
         end("say what to set: --weight, --tag, --status, --setting, --reset", 2)
-    with _open(url) as opened:
-        if settings:
-            merged = opened.configure(service, _parsed(settings), group, timeout=timeout)
-            _print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
-        if instance is not None and changes:
-            changed = None
-            if reset:
-                changed = opened.reset(service, instance, group, timeout=timeout)
-            if weight is not None or tags or status is not None:
-                changed = opened.modify(
-                    service,
-                    instance,
-                    group,
-                    weight=weight,
-                    status=Status(status) if status is not None else None,
-                    tags={name: value or "" for name, value in _parsed(tags).items()},
-                    timeout=timeout,
-                )
-            assert changed is not None
-            _show(changed, as_json)
+    # All of it is looked at before any of it is done.
+    said = Patch(
+        weight=weight,
+        status=Status(status) if status is not None else None,
+        tags={name: value or "" for name, value in _parsed(tags).items()},
+    )
+    configured = _parsed(settings)
+    changed, merged = None, None
+    with _opened(url) as opened:
+        # The instance first: there may be none.
+        if instance is not None and reset:
+            changed = opened.reset(service, instance, group, timeout=timeout)
+        if instance is not None and said:
+            changed = opened.modify(
+                service, instance, group, weight=said.weight, status=said.status, tags=said.tags, timeout=timeout
+            )
+        if configured:
+            merged = opened.configure(service, configured, group, timeout=timeout)
+    if as_json and changed is not None and merged is not None:
+        _print_json({"instance": changed, "settings": merged})
+        return
+    if changed is not None:
+        _show(changed, as_json)
+    if merged is not None:
+        _print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
 
 
 @registry.command(short_help="Let an instance be called.")
@@ -263,7 +307,7 @@ def set_(
 @told
 def enable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Let INSTANCE of SERVICE be called again."""
-    with _open(url) as opened:
+    with _opened(url) as opened:
         _show(opened.modify(service, instance, group, status=Status.UP, timeout=timeout), as_json)
 
 
@@ -276,17 +320,17 @@ def enable(url: str, service: str, instance: str, group: str, timeout: float, as
 @told
 def disable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Let INSTANCE of SERVICE not be called, until it is enabled, whatever it says of itself."""
-    with _open(url) as opened:
+    with _opened(url) as opened:
         _show(opened.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
 
 
 @registry.command(short_help="Print all that a registry has, as JSON.")
 @click.argument("url")
-@click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds to wait for the registry.")
+@_timeout
 @told
 def export(url: str, timeout: float) -> None:
     """Print all services and instances of the registry at URL as JSON."""
-    with _open(url) as opened:
+    with _opened(url) as opened:
         found = [
             opened.instances(name, group, timeout=timeout)
             for group in opened.groups(timeout=timeout)

@@ -60,6 +60,18 @@ class Entry:
         self.changed = asyncio.Event()
 
 
+class _Claims:
+    """The entries of one id. They are written one after the other: a program may register again what it takes away."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.turn = asyncio.Lock()
+
+    def heir(self) -> Entry | None:
+        """The last one that is to be there."""
+        return next((each for each in reversed(self.entries) if each.wanted is not None), None)
+
+
 class Engine:
     """See the module. Everything but the constructor belongs to the registry's thread."""
 
@@ -76,6 +88,7 @@ class Engine:
         self._cache = cache
         self._unsaved: dict[ServiceKey, Snapshot] = {}
         self._entries: dict[Entry, asyncio.Task[None]] = {}
+        self._claims: dict[tuple[ServiceKey, str], _Claims] = {}
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._watching: dict[Feed, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,9 +117,8 @@ class Engine:
                         self._news = asyncio.Event()
                     await self._news.wait()
         except TimeoutError:
-            raise self.trouble or RegistryUnavailable(
-                f"{self.name} has not answered within {seconds:.3g} s; is it running there?"
-            ) from None
+            why = f": {self.trouble}" if self.trouble is not None else "; is it running there?"
+            raise RegistryUnavailable(f"{self.name} has not answered within {seconds:.3g} s{why}") from None
 
     # The session.
 
@@ -184,9 +196,11 @@ class Engine:
 
     def add(self, entry: Entry) -> None:
         """Register what `entry` wants, and keep it registered."""
-        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry))
+        claims = self._claims.setdefault((entry.first.key, entry.first.id), _Claims())
+        claims.entries.append(entry)
+        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry, claims))
 
-    async def _keep_registered(self, entry: Entry) -> None:
+    async def _keep_registered(self, entry: Entry, claims: _Claims) -> None:
         pauses = Pauses()
         while True:
             await self._is_open.wait()
@@ -198,13 +212,18 @@ class Engine:
                     entry.is_done.clear()  # its owner was quicker: this is not what he waits for
                 await entry.changed.wait()
                 continue
-            async with self._writing:
+            async with claims.turn, self._writing:
                 if not self._is_open.is_set():
                     continue
                 wanted, epoch = entry.wanted, self._epoch  # both may have changed while others were written
                 if wanted is None:
                     if entry.tried != epoch:
                         break  # it went with its session
+                    if (heir := claims.heir()) is not None:
+                        # What this one wrote may be what is there: it is the heir's to write anew, or to take away.
+                        heir.written, heir.tried = None, epoch
+                        heir.changed.set()
+                        break
                     pause = await self._try(entry, self.backend.deregister(entry.first), pauses)
                     if pause is None:
                         break
@@ -218,6 +237,9 @@ class Engine:
                 async with asyncio.timeout(pause):
                     await entry.changed.wait()
         self._entries.pop(entry, None)
+        claims.entries.remove(entry)
+        if not claims.entries:
+            del self._claims[entry.first.key, entry.first.id]
         entry.is_done.set()
 
     async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> float | None:

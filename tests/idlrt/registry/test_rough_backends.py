@@ -4,6 +4,7 @@ And of owners who change their minds at the wrong moment.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -124,3 +125,61 @@ def test_an_acknowledgement_is_of_what_was_said_last(name: str) -> None:
         registration._entry.is_done = threading.Event()
         trouble.clear()
         assert registration.wait(20).weight == 7
+
+
+class Overtaking(MemoryBackend):
+    """What is asked for first is done last."""
+
+    def __init__(self, url: RegistryUrl) -> None:
+        super().__init__(url)
+        self.delays = {"register": [0.05, 0.0, 0.02], "deregister": [0.05, 0.02]}
+        self.deregistered = 0
+
+    async def register(self, instance: Instance) -> None:
+        """See `Backend.register`."""
+        await asyncio.sleep(self.delays["register"].pop(0) if self.delays["register"] else 0)
+        await super().register(instance)
+
+    async def deregister(self, instance: Instance) -> None:
+        """See `Backend.deregister`."""
+        self.deregistered += 1
+        await asyncio.sleep(self.delays["deregister"].pop(0) if self.delays["deregister"] else 0)
+        await super().deregister(instance)
+
+
+@pytest.mark.parametrize("is_first_known", [True, False])
+def test_who_comes_back_under_an_id_is_not_taken_away_with_who_left(name: str, is_first_known: bool) -> None:
+    backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
+    with Registry(lambda: backend, name, empty_protection=False) as registry:
+        first = registry.register(instance())
+        if is_first_known:
+            first.wait(20)
+        first.deregister(0)
+        second = registry.register(instance())
+        second.update(weight=7)
+        first.deregister(20)
+        second.wait(20)
+        assert [each.weight for each in registry.instances("demo").instances] == [7]
+        second.deregister(20)
+        assert registry.instances("demo").instances == ()
+        third = registry.register(instance())
+        third.wait(20)
+        third.deregister(0)
+        registry.register(instance()).deregister(20)
+        third.deregister(20)
+        assert registry.instances("demo").instances == ()
+
+
+def test_of_two_under_one_id_the_one_that_stays_is_there(name: str) -> None:
+    backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
+    with Registry(lambda: backend, name, empty_protection=False) as registry:
+        first, second = registry.register(instance()), registry.register(instance())
+        second.update(weight=7)
+        first.wait(20)
+        second.wait(20)
+        first.update(weight=8)
+        first.wait(20)
+        first.deregister(20)
+        heard = Heard(registry.subscribe("demo"))
+        heard.until(lambda each: [one.weight for one in each.instances] == [7], "the other's weight")
+        assert backend.deregistered == 0, "it never was away"

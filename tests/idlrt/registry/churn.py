@@ -1,0 +1,219 @@
+"""Many services whose instances come and go all the time, and whose owners are killed, at any kind of registry: nothing
+that is alive is lost, what is dead goes, no subscriber misses anything, and nothing grows. Figures are printed
+(`pytest -s`).
+
+`IDLRT_CHURN_SERVICES` makes it larger (each service has 20 instances), `IDLRT_CHURN_SECONDS` longer than a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from idlrt.core import Change
+from idlrt.registry import Registry
+
+__all__ = ["TIMEOUT", "churn", "services"]
+
+SECONDS: Final = float(os.environ.get("IDLRT_CHURN_SECONDS", "5"))
+INSTANCES: Final = 20
+OWNERS: Final = 4
+# Seconds. What dies is to be gone soon; what stays is to stay, also where everything is slow.
+SESSION: Final = 2
+_LONG_SESSION: Final = 60
+# Generous, for machines that have other things to do.
+_GONE_WITHIN: Final = 20.0
+TIMEOUT: Final = int(SECONDS) + 240 + int(os.environ.get("IDLRT_CHURN_SERVICES", "0"))
+_PATIENCE: Final = 60.0
+# For each service. What goes through etcd's gateway takes two milliseconds of its processor for each instance.
+_PATIENCE_FOR_EACH: Final = 0.2
+# Between two looks at whether all is as it should be, which takes time of those who are to make it so.
+_PAUSE: Final = 0.02
+_PROGRAM: Final = Path(__file__).with_name("churn_owner.py")
+
+
+def services(usual: int) -> int:
+    """How many services there are to be."""
+    return int(os.environ.get("IDLRT_CHURN_SERVICES", usual))
+
+
+def resident(pid: int | str = "self") -> int:
+    """Kilobytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+class Owner:
+    """A process that has registered instances of many services.
+
+    Attributes:
+        registered: the weights of its instances, by service and number.
+    """
+
+    def __init__(self, url: str, number: int) -> None:
+        self.number = number
+        self.registered: dict[tuple[int, int], int] = {}
+        self._process = subprocess.Popen(
+            [sys.executable, str(_PROGRAM), url, str(number)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def put(self, service: int, number: int, weight: int) -> None:
+        self.registered[service, number] = weight
+        self._say(f"put s{service} {number} {weight}\n")
+
+    def drop(self, service: int, number: int) -> None:
+        del self.registered[service, number]
+        self._say(f"drop s{service} {number}\n")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+
+    def flush(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """As `kill -9` does: no goodbye."""
+        self.registered.clear()
+        self._process.kill()
+        self._end()
+
+    def leave(self) -> None:
+        """Say goodbye."""
+        self.registered.clear()
+        self._end()
+
+    def _end(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait(60)
+
+
+class Observer:
+    """Follows all services, and sees whether the instances that nobody touches are always there."""
+
+    def __init__(self, registry: Registry, count: int, steady: Owner) -> None:
+        self.lost: list[str] = []
+        self._seen: set[int] = set()
+        self._steady = f"{steady.number}.0"
+        self._subscriptions = [registry.subscribe(f"s{service}") for service in range(count)]
+        for service, subscription in enumerate(self._subscriptions):
+            subscription.listen(lambda change, service=service: self._heard(service, change))  # type: ignore[misc]
+
+    def _heard(self, service: int, change: Change) -> None:
+        if change.snapshot.get(self._steady) is not None:
+            self._seen.add(service)
+        elif service in self._seen:
+            self.lost.append(str(change.snapshot.key))
+
+    def until(self, owners: list[Owner], what: str) -> float:
+        """Wait until just what the owners have registered is known; the seconds that it took."""
+        wanted: list[dict[str, int]] = [{} for _ in self._subscriptions]
+        for owner in owners:
+            owner.flush()
+            for (service, number), weight in owner.registered.items():
+                wanted[service][f"{owner.number}.{number}"] = weight
+        patience = _PATIENCE + len(wanted) * _PATIENCE_FOR_EACH
+        start = time.monotonic()
+        while wrong := self._wrong(wanted):
+            assert time.monotonic() - start < patience, f"{what}: {wrong}"
+            time.sleep(_PAUSE)
+        return time.monotonic() - start
+
+    def _wrong(self, wanted: list[dict[str, int]]) -> str:
+        """A service that is not known as it is."""
+        for subscription, there in zip(self._subscriptions, wanted, strict=True):
+            snapshot = subscription.snapshot
+            known = {each.id: each.weight for each in snapshot.instances} if snapshot is not None else {}
+            if known != there:
+                missing, left = sorted(there.items() - known.items()), sorted(known.items() - there.items())
+                return f"of {subscription.key} are missing {missing}, are there still {left}"
+        return ""
+
+
+def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
+    """Let instances of `count` services come and go.
+
+    Args:
+        url: of the registry, for sessions of so many seconds.
+        registry_pid: the process of the registry; 0 if its memory is its own affair.
+    """
+    dice = random.Random(5)
+    with ExitStack() as stack:
+        observing = Registry.connect(url(_LONG_SESSION), cache=False, empty_protection=False)
+        stack.enter_context(observing)
+
+        def owner(number: int, session: int) -> Owner:
+            made = Owner(url(session), number)
+            stack.callback(made.kill)
+            return made
+
+        steady, *mortal = [owner(number, SESSION if number else _LONG_SESSION) for number in range(OWNERS)]
+        observer = Observer(observing, count, steady)
+        start = time.monotonic()
+        for service in range(count):
+            for number in range(INSTANCES):
+                (steady if number == 0 else mortal[number % len(mortal)]).put(service, number, 1 + number)
+        observer.until([steady, *mortal], "all are known")
+        print(f"\n{count * INSTANCES} instances of {count} services are known after {time.monotonic() - start:.1f} s")
+
+        watched = {"client": "self", "server": steady.pid} | ({"registry": registry_pid} if registry_pid else {})
+        sizes: dict[str, list[int]] = {name: [] for name in watched}
+        changes, deaths = 0, 0
+        start = time.monotonic()
+        while time.monotonic() - start < SECONDS:
+            some = dice.choice(mortal)
+            for _ in range(20):
+                changes += 1
+                service, number = dice.randrange(count), dice.randrange(1, INSTANCES)
+                if (service, number) in some.registered and dice.random() < 0.5:
+                    some.drop(service, number)
+                else:
+                    some.put(service, number, dice.randrange(1, 1000))
+            some.flush()
+            # What nobody touches is written anew as well, so that its memory is looked at under load.
+            steady.put(dice.randrange(count), 0, dice.randrange(1, 1000))
+            steady.flush()
+            if time.monotonic() - start > SECONDS * (deaths + 1) / (len(mortal) + 1) and deaths < len(mortal) - 1:
+                mortal.remove(some)
+                some.kill()
+                deaths += 1
+                mortal.append(owner(OWNERS + deaths, SESSION))
+            for name, pid in watched.items():
+                sizes[name].append(resident(pid))
+            time.sleep(0.01)
+        victim = mortal.pop(0)
+        victim.kill()
+        took = observer.until([steady, *mortal], "all that is alive is known, and nothing else")
+        print(
+            f"{changes} changes, {deaths + 1} killed; all agree {took:.1f} s after the last (sessions are {SESSION} s)"
+        )
+        for service in range(count):
+            steady.put(service, 0, 1000 + service)
+        took = observer.until([steady, *mortal], "a change of each service is heard of")
+        print(f"a change of each of {count} services is known after {took:.2f} s: no watch was lost")
+        assert observer.lost == [], "somebody was not there for a while who was there all the time"
+        for name, all_sizes in sizes.items():
+            third = max(len(all_sizes) // 3, 1)
+            means = [round(statistics.mean(all_sizes[at : at + third])) for at in (0, third, len(all_sizes) - third)]
+            print(f"kilobytes of the {name}, mean of each third: {means}")
+            assert means[-1] < means[0] * 1.3 + 20_000, name
+        for each in [steady, *mortal]:
+            each.leave()
+        observer.until([], "all are gone")

@@ -1,0 +1,133 @@
+"""The pages in `docs` say what is so: their commands run as printed, and they name what there is to name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_readme import BLOCK
+
+from idlrt.core import Freshness, ServiceKey
+from idlrt.embedded import DEFAULT_PORT
+from idlrt.errors import ConfigurationError
+from idlrt.registry import REGISTRIES, RegistryUrl
+from idlrt.registry.etcd.layout import Layout
+from idlrt.registry.zookeeper.layouts import IdlrtLayout, patches_path, settings_path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+REGISTRIES_PAGE = (DOCS / "registries.md").read_text(encoding="utf-8")
+FILE_NAME = re.compile(r"`([a-z_]+\.(?:idl|py|toml))`")
+ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
+
+
+def steps(text: str) -> Iterator[tuple[str, str, str]]:
+    """(language, file name in the prose before the block, text) of each block."""
+    end = 0
+    for match in BLOCK.finditer(text):
+        names = FILE_NAME.findall(text[end : match.start()])
+        yield match[1], names[-1] if names else "", match[2]
+        end = match.end()
+
+
+def moved(text: str) -> str:
+    """The page with ports that are free here."""
+    with contextlib.ExitStack() as stack:
+        places = {}
+        for address in sorted(set(ADDRESS.findall(text))):
+            probe = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            places[address] = f"127.0.0.1:{probe.getsockname()[1]}"
+    return ADDRESS.sub(lambda match: places[match[0]], text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted(each.name for each in DOCS.glob("*.md")))
+def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "IDLRT_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    output = ""
+    background: list[subprocess.Popen[str]] = []
+    try:
+        for language, name, text in steps(moved((DOCS / page).read_text(encoding="utf-8"))):
+            if language in ("thrift", "python", "toml"):
+                (tmp_path / name).write_text(text)
+            elif language == "text":
+                assert output == text
+            elif text.rstrip().endswith(" &"):
+                command = f"exec {text.rstrip().removesuffix(' &')}"
+                process = subprocess.Popen(
+                    command, shell=True, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+                )
+                background.append(process)
+                assert process.stdout is not None
+                output = process.stdout.readline()
+            else:
+                done = subprocess.run(
+                    f"set -e\n{text}",
+                    shell=True,
+                    cwd=tmp_path,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert done.returncode == 0, done.stderr
+                output = done.stdout
+    finally:
+        for process in reversed(background):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+    assert background
+
+
+def known_options(scheme: str) -> set[str]:
+    """The options that a kind of registry takes, as it says itself."""
+    url = RegistryUrl.parse(f"{scheme}://127.0.0.1:1?nosuch=1")
+    with pytest.raises(ConfigurationError, match="there is no option 'nosuch'; known: ") as caught:
+        REGISTRIES.make(scheme, url)
+    known = str(caught.value).rpartition("known: ")[2]
+    return set() if known == "none" else set(known.split(", "))
+
+
+def section(start: str) -> str:
+    """The part of the page under a heading that begins so."""
+    at = REGISTRIES_PAGE.index(f"\n{start}") + 1
+    end = re.compile(r"^##", re.MULTILINE).search(REGISTRIES_PAGE, at + len(start))
+    return REGISTRIES_PAGE[at : end.start() if end is not None else None]
+
+
+@pytest.mark.parametrize("scheme", sorted(REGISTRIES.names()))
+def test_the_page_names_just_the_options_that_there_are(scheme: str) -> None:
+    part = section(f"### `{scheme}://")
+    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == known_options(scheme)
+
+
+def test_the_page_names_ports_and_places() -> None:
+    assert f"The port is {DEFAULT_PORT} if" in section("### `embedded")
+    key = ServiceKey("SERVICE", "GROUP")
+    etcd, zookeeper = Layout("idlrt"), IdlrtLayout()
+    part = section("## What stands where")
+    for path in (
+        f"{zookeeper.folders(key)[0]}/ID",
+        f"{patches_path(key)}/ID",
+        settings_path(key),
+        etcd.instance(key, "ID").decode(),
+        etcd.patch(key, "ID").decode(),
+        etcd.settings(key).decode(),
+    ):
+        assert f"`{path}`" in part
+
+
+def test_the_page_names_all_that_freshness_may_be() -> None:
+    part = section("## When the registry is down")
+    assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == [each.value for each in Freshness]
