@@ -24,7 +24,9 @@ __all__ = ["Feed", "Listener", "Subscription"]
 _log = logging.getLogger("idlrt.registry")
 
 Listener = Callable[[Change], object]
-"""Is told of each new snapshot. Called on the registry's thread: it must be quick, and must not ask the registry."""
+"""Is told of each new snapshot, on the registry's thread; of what is known already by `listen` itself. It must be
+quick, and must not ask the registry.
+"""
 
 
 class Feed:
@@ -118,11 +120,18 @@ class Feed:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-    def wait(self, timeout: float) -> Snapshot | None:
-        """The newest snapshot, the first one being waited for at most `timeout` seconds."""
+    def wait(self, timeout: float, is_over: Callable[[], bool]) -> Snapshot | None:
+        """The newest snapshot, the first one being waited for at most `timeout` seconds, or until `is_over` when
+        `wake` is called.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.snapshot is not None, max(timeout, 0.0))
+            self._changed.wait_for(lambda: self.snapshot is not None or is_over(), max(timeout, 0.0))
             return self.snapshot
+
+    def wake(self) -> None:
+        """Let those who wait look whether it is over."""
+        with self._changed:
+            self._changed.notify_all()
 
 
 def _tell(listener: Listener, change: Change) -> None:
@@ -162,10 +171,10 @@ class Subscription:
         """The newest snapshot, the first one being waited for.
 
         Raises:
-            RegistryError: nothing is known after `timeout` seconds.
+            RegistryError: nothing is known after `timeout` seconds, or when it is closed.
         """
         self._current()
-        snapshot = self._feed.wait(timeout)
+        snapshot = self._feed.wait(timeout, lambda: self._is_closed)
         if snapshot is None:
             raise self.unknown(timeout)
         return snapshot
@@ -174,6 +183,8 @@ class Subscription:
         """Why nothing is known after `timeout` seconds."""
         trouble = self._feed.trouble
         why = str(trouble) if trouble is not None else f"the registry has not answered within {timeout:.3g} s"
+        if self._is_closed:
+            why = "the subscription was closed"
         return (type(trouble) if trouble is not None else RegistryError)(
             f"cannot tell the instances of {self.key}: {why}"
         )
@@ -195,4 +206,5 @@ class Subscription:
             self._is_closed = True
             for listener in self._listeners:
                 self._feed.leave(listener)
+            self._feed.wake()
             self._ended(self._feed)
