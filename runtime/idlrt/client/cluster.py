@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from idlrt.client.choice import Choice
 from idlrt.client.health import Health
 from idlrt.core import Call, Freshness, Instance, Snapshot
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
 from idlrt.registry import Subscription
 
@@ -88,13 +89,20 @@ class Cluster(Generic[S]):
         self._retire = retire
         self._first = first
         self._name = name
-        self._lock = threading.Lock()
         self._seen: Snapshot | None = None
         self._nodes: dict[str, Node[S]] = {}
         # Why an instance cannot be called by this client, by id.
         self._strange: dict[str, str] = {}
         self._choice: Choice[Node[S]] = Choice(())
         self._is_closed = False
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that made it: the calls that are under way are the parent's."""
+        self._lock = threading.Lock()
+        for node in self._nodes.values():
+            node.under_way = 0
 
     @property
     def nodes(self) -> list[Node[S]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from idlrt.core import Change, Freshness, ServiceKey, Snapshot, difference
+from idlrt.core.forks import forks
 from idlrt.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ class Feed:
         self.count = 0
         self._keeps_last = keeps_last
         self._saved = saved
-        self._lock = threading.Lock()
         self._listeners: list[Listener] = []
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that made it: nobody holds its locks."""
+        self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # Held while listeners are told, so that nobody hears of an older snapshot after a newer one.
         self._telling = threading.RLock()
