@@ -18,4 +18,5 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes the cache of whoever runs it; child processes inherit this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IDLC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("IDLRT_CACHE_DIR", str(tmp_path_factory.mktemp("snapshots")))
         yield

@@ -229,6 +229,8 @@ class MultiplexedSender:
     def retire(self) -> None:
         """See `AsyncSender.retire`."""
         self._is_closed = self._is_retired = True
+        if self._loop is not asyncio.get_running_loop():
+            return  # as in `close`
         self._wake(len(self._waiting))
         self._close_idle()
 
@@ -241,7 +243,7 @@ class MultiplexedSender:
         """See `AsyncSender.close`."""
         self._is_closed = True
         if self._loop is not asyncio.get_running_loop():
-            return
+            return  # what belongs to another loop cannot be closed from this one
         for task in list(self._connecting):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):

@@ -63,10 +63,11 @@ class PooledSender:
         self._max = max_connections
         self._ping_after = ping_after
         self._is_closed = False
-        self._reset()
+        self.renew()
+        forks.renew(self)
 
-    def _reset(self) -> None:
-        self._forks = forks.count
+    def renew(self) -> None:
+        """In a child of the process that made it: the sockets are the parent's, and are left alone."""
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._idle: list[_Link] = []
@@ -130,9 +131,6 @@ class PooledSender:
     # The pool.
 
     def _take(self, call: Call, until: float, *, fresh: bool = False) -> _Link:
-        if self._forks != forks.count:
-            # After a fork the sockets belong to the parent: leave them alone.
-            self._reset()
         while True:
             with self._lock:
                 if self._is_closed:

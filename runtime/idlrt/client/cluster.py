@@ -19,6 +19,7 @@ from idlrt.balance import BALANCERS, Load
 from idlrt.client.choice import DEFAULT, Choice
 from idlrt.client.health import Health
 from idlrt.core import Call, Freshness, Instance, Snapshot
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
 from idlrt.registry import Subscription
 
@@ -98,11 +99,20 @@ class Cluster(Generic[S]):
         self._retire = retire
         self._first = first
         self._name = name
-        self._lock = threading.Lock()
         self._seen: Snapshot | None = None
         self._nodes: dict[str, Node[S]] = {}
+        # Why an instance cannot be called by this client, by id.
+        self._strange: dict[str, str] = {}
         self._choice: Choice[Node[S]] = Choice(())
         self._is_closed = False
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that made it: the calls that are under way are the parent's."""
+        self._lock = threading.Lock()
+        for node in self._nodes.values():
+            node.load.under_way = 0
 
     @property
     def nodes(self) -> list[Node[S]]:
@@ -113,31 +123,51 @@ class Cluster(Generic[S]):
         """See `BlockingSender.send`; `call.target` is the service, and errors name the instance."""
         snapshot = self._subscription.snapshot
         if snapshot is None:
-            snapshot = await self._first(self._subscription, call)
+            snapshot = await self._wait_for_first(call)
         if snapshot is not self._seen:
-            self._follow(snapshot)
+            self._follow()
         if self._is_closed:
-            raise NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
+            raise self._closed(call)
         retries: int = call.options.get("retries", _RETRIES)
         tried: list[Node[S]] = []
         balancer = call.options.get("balancer") or self._advised or self._balancer
+        node = self._choice.pick(call, tried, balancer)
+        if node is None:
+            raise self._none(call, snapshot)
         while True:
-            node = self._choice.pick(call, tried, balancer)
-            if node is None:
-                raise self._none(call, snapshot)
             try:
                 return await self._try(node, call)
             except (NotSent, Unknown) as error:
                 tried.append(node)
-                if not self._may_go_on(call, error, len(tried), retries):
+                another = self._another(call, error, tried, retries, balancer)
+                if another is None:
                     if len(tried) > 1:
                         error.add_note(f"tried before: {', '.join(each.target for each in tried[:-1])}")
                     raise
                 _log.info("trying another instance of %s: %s", self._name, error)
+                node = another
+
+    async def _wait_for_first(self, call: Call) -> Snapshot:
+        try:
+            return await self._first(self._subscription, call)
+        except NoInstance:
+            if self._is_closed:
+                raise self._closed(call) from None
+            raise
+
+    def _another(
+        self, call: Call, error: RpcError, tried: list[Node[S]], retries: int, balancer: str
+    ) -> Node[S] | None:
+        """What is to be tried after `error`, of what is there by now; `None`: nothing."""
+        if not self._may_go_on(call, error, len(tried), retries):
+            return None
+        if self._subscription.snapshot is not self._seen:
+            self._follow()
+        return self._choice.pick(call, tried, balancer)
 
     def _may_go_on(self, call: Call, error: RpcError, tried: int, retries: int) -> bool:
         """Whether another instance may be tried after `error`."""
-        if tried >= len(self._choice.nodes) or call.deadline.remaining(call.driver.now()) <= 0 or not retries:
+        if call.deadline.remaining(call.driver.now()) <= 0 or not retries:
             return False
         if isinstance(error, NotSent) and not isinstance(error, Overloaded):
             return tried < _MOST_TRIED  # it costs nobody anything
@@ -182,26 +212,36 @@ class Cluster(Generic[S]):
             self._choice.recount()
             _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, error)
 
-    def _follow(self, snapshot: Snapshot) -> None:
-        """Choose from the instances of a snapshot from now on."""
+    def _follow(self) -> None:
+        """Choose from the instances of the newest snapshot from now on."""
         gone: list[Node[S]] = []
         with self._lock:
-            if snapshot is self._seen or self._is_closed:
+            # Looked at with the lock: who has looked before may have slept, and must not bring an older one back.
+            snapshot = self._subscription.snapshot
+            if snapshot is None or snapshot is self._seen or self._is_closed:
                 return
             nodes: dict[str, Node[S]] = {}
+            strange: dict[str, str] = {}
             for instance in snapshot.instances:
                 known = self._nodes.get(instance.id)
                 if known is None or not _is_same(known.instance, instance):
-                    nodes[instance.id] = Node(instance, self._make(instance), Health())
+                    try:
+                        nodes[instance.id] = Node(instance, self._make(instance), Health())
+                    except ConfigurationError as error:
+                        # One that speaks something else must not cost calls of the others.
+                        strange[instance.id] = str(error)
+                        if instance.id not in self._strange:
+                            _log.warning("cannot call %s of %s: %s", instance.address, self._name, error)
                     continue
                 if known.instance != instance:
                     # The node itself: calls under way on it count on.
                     known.instance = instance
                 nodes[instance.id] = known
             gone = [node for id, node in self._nodes.items() if nodes.get(id) is not node]
-            self._nodes = nodes
+            self._nodes, self._strange = nodes, strange
             self._choice = Choice([node for node in nodes.values() if node.instance.is_callable])
             self._advised = self._advice(snapshot)
+            self._choice.recount()  # some may be out, or back, since it was made
             self._seen = snapshot
         for node in gone:
             self._retire(node.sender)
@@ -221,10 +261,18 @@ class Cluster(Generic[S]):
         what = f"no instance of {self._name} for {call.method.full_name}"
         if not snapshot.instances:
             return NoInstance(f"{what}: none is registered; is the service running, in this group?")
-        states = [each.status.value if each.weight else "without weight" for each in snapshot.instances]
+        states = [self._state(each) for each in snapshot.instances]
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         stale = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value})"
         return NoInstance(f"{what}: of {len(states)}{stale} none can be called: {counted}")
+
+    def _state(self, instance: Instance) -> str:
+        if instance.is_callable and (why := self._strange.get(instance.id)) is not None:
+            return f"that cannot be talked to ({why})"
+        return instance.status.value if instance.weight else "without weight"
+
+    def _closed(self, call: Call) -> NotSent:
+        return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
 
     def close(self) -> list[S]:
         """Call nobody any more. What is left to be closed."""

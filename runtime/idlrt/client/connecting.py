@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from idlrt.core import Call, Change, Instance, Snapshot
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net.address import Address
 from idlrt.wire.dialect import Dialect, client_dialect
+from idlrt.wire.framing import FRAMINGS
 from idlrt.wire.protocol import Limits
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if instance is not None and (_HEADER in instance.protocols or not instance.protocols):
                 framing = _HEADER
             elif instance is not None and _FRAMING not in instance.protocols:
-                framing = instance.protocols[0]
+                known = [each for each in instance.protocols if each in FRAMINGS.names()]
+                framing = known[0] if known else instance.protocols[0]
         return client_dialect(framing, self.protocol, self.limits)
 
     def of(self, instance: Instance) -> Settings:
@@ -153,6 +156,9 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
     def retire(sender: AsyncSender) -> None:
         sender.retire()
 
+    # What ends the waiting of those who wait for the first snapshot.
+    ends: set[Callable[[], object]] = set()
+
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
 
@@ -168,22 +174,38 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
         def heard(change: Change) -> None:
             loop.call_soon_threadsafe(tell, change.snapshot)
 
+        def give_up() -> None:
+            with contextlib.suppress(RuntimeError):  # its loop is over
+                loop.call_soon_threadsafe(known.cancel)
+
         seconds = _patience(subscription, call)
         subscription.listen(heard)
+        ends.add(give_up)
         try:
             async with asyncio.timeout(seconds):
-                return await known
+                await asyncio.wait([known])
+            if not known.cancelled():
+                return known.result()
+            raise no_snapshot(subscription.unknown(seconds), call)
         except TimeoutError:
             raise no_snapshot(subscription.unknown(seconds), call) from None
         finally:
+            ends.discard(give_up)
             subscription.leave(heard)
 
     cluster, end = _cluster(parsed, make, retire, first, settings, context)
 
     async def close() -> None:
-        for sender in cluster.close():
-            await sender.close()
-        end()
+        import asyncio
+
+        senders = cluster.close()
+        for each in list(ends):
+            each()
+        try:
+            await asyncio.gather(*(sender.close() for sender in senders))
+        finally:
+            # The registry is said goodbye to, which may take its time.
+            await asyncio.get_running_loop().run_in_executor(None, end)
 
     return _AsyncCluster(cluster, close), str(parsed)
 

@@ -248,10 +248,11 @@ class SharedSender:
         self._most = calls_per_connection
         self._ping_after = ping_after
         self._is_closed = False
-        self._reset()
+        self.renew()
+        forks.renew(self)
 
-    def _reset(self) -> None:
-        self._forks = forks.count
+    def renew(self) -> None:
+        """In a child of the process that made it: the sockets are the parent's, and are left alone."""
         self._changed = threading.Condition()
         self._links: list[_Link] = []
         self._connecting = 0
@@ -275,9 +276,6 @@ class SharedSender:
             self._give_back(link)
 
     def _take(self, call: Call, until: float) -> _Link:
-        if self._forks != forks.count:
-            # After a fork the sockets belong to the parent: leave them alone.
-            self._reset()
         with self._changed:
             while True:
                 if self._is_closed:

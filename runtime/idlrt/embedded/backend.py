@@ -81,10 +81,12 @@ class EmbeddedBackend:
     async def close(self) -> None:
         """See `Backend.close`."""
         made, self._made = self._made, None
+        session, self._session = self._session, 0
         if made is not None:
             try:
-                with _translated():
-                    await made.end(self._session)
+                if session:
+                    with _translated():
+                        await made.end(session)
             finally:
                 await made.close()
 

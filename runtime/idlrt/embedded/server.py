@@ -55,7 +55,11 @@ class _Handler:
 
     async def begin(self, client: str, timeout_ms: int) -> Session:
         lease = self._state.begin(client, timeout_ms / 1000)
-        await self._stored(self._storage.keep_session(lease))
+        try:
+            await self._stored(self._storage.keep_session(lease))
+        except ApplicationError:
+            self._state.forget(lease)
+            raise
         return Session(id=lease.id, timeout_ms=int(lease.timeout * 1000))
 
     async def keep(self, session: int) -> None:
@@ -65,9 +69,14 @@ class _Handler:
         await self._end(session)
 
     async def register(self, session: int, record: Record) -> int:
-        _check(lambda: instance_of(record))
+        if _check(lambda: instance_of(record)).id != record.id:
+            raise Refused(message="the id of an instance cannot be empty")
         operation = self._state.prepare_record(session, record)
-        await self._change(operation)
+        try:
+            await self._change(operation)
+        except ApplicationError:
+            self._state.give_up(operation)
+            raise
         if session not in self._state.leases:
             # It has ended meanwhile, and did not know of this.
             await self._change(self._state.removal(operation.key, record.id, session))
@@ -227,7 +236,7 @@ class RegistryServer:
         try:
             state = new_state(storage, self._limits, time.monotonic)
             self._handler = _Handler(state, storage)
-            self._server = AsyncServer(
+            server = AsyncServer(
                 registry(self._handler),
                 self._address,
                 filters=[self._filter],
@@ -236,11 +245,11 @@ class RegistryServer:
                 timeout=_LONGEST_WAIT * 2,
                 tls=self._tls,
             )
-            await self._server.start()
+            await server.start()
         except BaseException:
             await storage.close()
             raise
-        self._storage = storage
+        self._server, self._storage = server, storage
         self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
 
     async def close(self) -> None:

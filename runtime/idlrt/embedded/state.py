@@ -63,7 +63,7 @@ class Lease:
     Attributes:
         timeout: seconds for which it lives without a heartbeat.
         deadline: when it ends.
-        owned: what was registered in it.
+        owned: what was registered in it, or is being written: it may be taken away before it is on disk.
     """
 
     __slots__ = ("client", "deadline", "id", "owned", "timeout")
@@ -163,6 +163,10 @@ class State:
         lease.deadline = self._now() + lease.timeout
         return lease
 
+    def forget(self, lease: Lease) -> None:
+        """It could not be begun."""
+        self.leases.pop(lease.id, None)
+
     def end(self, session: int) -> list[Operation]:
         """End a session: what is to be done for that. Nothing if it is over."""
         lease = self.leases.pop(session, None)
@@ -221,10 +225,6 @@ class State:
             )
         return True
 
-    def next_due(self) -> float | None:
-        """When `expire` is to be asked again; `None`: not before there is a session."""
-        return self._due[0][0] if self._due else None
-
     # Changes.
 
     def prepare_record(self, session: int, record: Record) -> Operation:
@@ -234,15 +234,24 @@ class State:
             NoSession: the session is over.
             Refused: it may not.
         """
-        self.keep(session)
+        lease = self.keep(session)
         key = self._key(record.group, record.service)
-        self._check_size([record.host, record.version, record.zone], [record.tags, record.routing, record.metadata])
+        texts = [record.host, record.version, record.zone, *(record.protocols or ())]
+        self._check_size(texts, [record.tags, record.routing, record.metadata])
         service = self._services.get(key)
         if service is None or record.id not in service.records:
             if self.instances >= self.limits.instances:
                 raise Refused(message=f"there are {self.instances} instances, the most that may be")
             self._check_services(service)
+        lease.owned.add((key, record.id))
         return Operation(revision=self._next(), key=key, id=record.id, record=record, session=session)
+
+    def give_up(self, operation: Operation) -> None:
+        """A record could not be written."""
+        lease, service = self.leases.get(operation.session), self._services.get(operation.key)
+        _, owner = service.records.get(operation.id, (None, 0)) if service is not None else (None, 0)
+        if lease is not None and owner != lease.id:
+            lease.owned.discard((operation.key, operation.id))
 
     def prepare_removal(self, session: int, group: str, service: str, id: str) -> Operation | None:
         """What is to be done to take a record away; `None` if it is not the session's.

@@ -148,7 +148,7 @@ class Storage:
             error: Exception | None = None
             try:
                 await loop.run_in_executor(self._writer, self._transact, [each for each, _, _ in batch])
-            except sqlite3.Error as failed:
+            except Exception as failed:  # noqa: BLE001  # whoever waits is told, and the next ones are written
                 _log.error("cannot write to %s: %s", self._path, failed)
                 error = failed
             for _, then, written in batch:

@@ -163,5 +163,8 @@ async def connect(
     if address.path:
         _, stream = await loop.create_unix_connection(make, address.place, ssl=context, server_hostname=name)
     else:
-        _, stream = await loop.create_connection(make, host, address.port, ssl=context, server_hostname=name)
+        try:
+            _, stream = await loop.create_connection(make, host, address.port, ssl=context, server_hostname=name)
+        except UnicodeError as error:
+            raise OSError(f"{host!r} cannot be the name of a host") from error
     return stream

@@ -132,7 +132,10 @@ def connect_socket(address: Address, timeout: float) -> socket.socket:
     """A connection to the first of the host's addresses that answers. Raises as `BlockingSocket.connect` does."""
     timeout = max(timeout, 0.001)
     if not address.path:
-        connected = socket.create_connection((address.host or "localhost", address.port), timeout)
+        try:
+            connected = socket.create_connection((address.host or "localhost", address.port), timeout)
+        except UnicodeError as error:
+            raise OSError(f"{address.host!r} cannot be the name of a host") from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(connected)
         return connected

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -57,6 +57,15 @@ class Registry:
         self._running_beside: dict[object, Future[None]] = {}
         self._is_closed = False
         self._forks = forks.count
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that used it: its thread and connections are the parent's. New ones are made when
+        a subscription is looked at.
+        """
+        self._lock = threading.RLock()
+        self._thread = self._engine = None
+        self._running_beside = {}
 
     @classmethod
     def connect(cls, url: str | RegistryUrl, *, cache: bool | str | Path = True, empty_protection: bool = True) -> Self:
@@ -86,6 +95,11 @@ class Registry:
         return self._name
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be registered or changed there."""
+        return self._make().is_read_only
+
+    @property
     def trouble(self) -> RegistryError | None:
         """Why the registry cannot be used at the moment; `None` if it can, or has not been used yet."""
         engine = self._engine
@@ -97,7 +111,7 @@ class Registry:
         with self._lock:
             if self._is_closed:
                 raise ConfigurationError(f"the registry {self._name} is closed")
-            self._check_fork()
+            self._forks = forks.count
             if self._thread is None or self._engine is None:
                 thread = LoopThread("idlrt registry")
                 engine = thread.run(self._start()).result()
@@ -112,32 +126,28 @@ class Registry:
         engine.start()
         return engine
 
-    def _check_fork(self) -> None:
-        """In a child of the process that used it: its thread and connections are the parent's."""
-        if self._forks != forks.count:
-            self._forks = forks.count
-            self._thread = self._engine = None
-
     def _current(self) -> None:
         """A subscription is looked at."""
         if self._forks != forks.count and not self._is_closed:
-            # A lock that another thread of the parent held stays held in the child for ever.
-            self._lock = threading.RLock()
             self._running()
 
     def close(self, timeout: float = GOODBYE) -> None:
-        """Deregister what is registered, as far as that can be done in `timeout` seconds, and end. Allowed twice."""
+        """Deregister what is registered, as far as that can be done in `timeout` seconds, and end. Allowed twice, and
+        by a listener, which does not wait for it.
+        """
         with self._lock:
-            self._check_fork()
             thread, engine = self._thread, self._engine
             self._thread = self._engine = None
             self._is_closed = True
             beside = list(self._running_beside.values())
         for each in beside:
             each.cancel()
-        if thread is not None and engine is not None:
-            thread.run(engine.stop(timeout)).result()
-            thread.stop()
+        if thread is None or engine is None:
+            return
+        if thread.is_current:
+            threading.Thread(target=_end, args=(thread, engine, timeout), name="idlrt goodbye", daemon=True).start()
+        else:
+            _end(thread, engine, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -190,8 +200,7 @@ class Registry:
             with self._lock:
                 self._beside.pop(key, None)
                 running = self._running_beside.pop(key, None)
-                is_ours = self._forks == forks.count
-            if running is not None and is_ours:
+            if running is not None:
                 running.cancel()
 
         return end
@@ -201,7 +210,7 @@ class Registry:
             feed.count -= 1
             if feed.count == 0 and self._feeds.get(feed.key) is feed:
                 del self._feeds[feed.key]
-                if self._thread is not None and self._engine is not None and self._forks == forks.count:
+                if self._thread is not None and self._engine is not None:
                     self._thread.call(self._engine.unfollow, feed)
 
     # Questions.
@@ -323,12 +332,19 @@ class Registry:
         future: Future[T] = thread.run(work())
         try:
             return future.result(timeout)
+        except CancelledError:
+            raise RegistryUnavailable(f"{self._name} was closed before it answered") from None
         except TimeoutError:
             if future.done() and isinstance(future.exception(), RegistryError):
                 raise
             future.cancel()
             why = f": {engine.trouble}" if engine.trouble is not None else ""
             raise RegistryUnavailable(f"{self._name} has not answered within {timeout:.3g} s{why}") from None
+
+
+def _end(thread: LoopThread, engine: Engine, timeout: float) -> None:
+    thread.run(engine.stop(timeout)).result()
+    thread.stop()
 
 
 def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:

@@ -40,16 +40,18 @@ _AT_ONCE: Final = 64
 
 
 class Entry:
-    """An instance that is to be registered. `wanted` is replaced by its owner's thread, all else belongs to the
+    """An instance that is to be registered. `wanted` is replaced by its owner's threads, all else belongs to the
     engine's.
 
     Attributes:
+        lock: is held while `wanted` is replaced, and while it is said to be done.
         wanted: what is to be registered; `None` if it is to be taken away.
         error: why that has not been done; `None` if it has, or has not been tried.
         is_done: set when what is wanted has been acknowledged.
     """
 
     def __init__(self, instance: Instance) -> None:
+        self.lock = threading.Lock()
         self.first = instance
         self.wanted: Instance | None = instance
         self.error: RegistryError | None = None
@@ -203,13 +205,17 @@ class Engine:
     async def _keep_registered(self, entry: Entry, claims: _Claims) -> None:
         pauses = Pauses()
         while True:
-            await self._is_open.wait()
             entry.changed.clear()
             wanted, epoch = entry.wanted, self._epoch
+            if not self._is_open.is_set():
+                if wanted is None:
+                    break  # it went with its session
+                await entry.changed.wait()  # also set by a session that begins
+                continue
             if wanted is not None and entry.written == (epoch, wanted):
-                entry.is_done.set()
-                if entry.wanted is not wanted:
-                    entry.is_done.clear()  # its owner was quicker: this is not what he waits for
+                with entry.lock:
+                    if entry.wanted is wanted:  # else its owner was quicker: this is not what he waits for
+                        entry.is_done.set()
                 await entry.changed.wait()
                 continue
             async with claims.turn, self._writing:
@@ -333,13 +339,14 @@ class Engine:
         try:
             while True:
                 await asyncio.sleep(_SAVE_EVERY)
-                await asyncio.to_thread(self._save_all, cache)
+                if self._unsaved:
+                    await asyncio.to_thread(_save_all, cache, self._to_be_saved())
         finally:
-            self._save_all(cache)
+            _save_all(cache, self._to_be_saved())
 
-    def _save_all(self, cache: SnapshotCache) -> None:
-        while self._unsaved:
-            cache.save(self._unsaved.pop(next(iter(self._unsaved))))
+    def _to_be_saved(self) -> list[Snapshot]:
+        unsaved, self._unsaved = self._unsaved, {}
+        return list(unsaved.values())
 
     # The end.
 
@@ -350,8 +357,10 @@ class Engine:
         self._feeds.clear()
         for task in feeds:
             task.cancel()
-        for entry in self._entries:
-            entry.wanted = None
+        entries = list(self._entries)
+        for entry in entries:
+            with entry.lock:
+                entry.wanted = None
             entry.changed.set()
         if self._entries and self._is_open.is_set():
             await asyncio.wait(list(self._entries.values()), timeout=seconds)
@@ -360,11 +369,21 @@ class Engine:
             task.cancel()
         tasks += feeds
         await asyncio.gather(*tasks, return_exceptions=True)
+        for entry in entries:
+            entry.is_done.set()  # nobody is to wait for more
         try:
             async with asyncio.timeout(seconds):
                 await self.backend.close()
         except Exception as error:  # noqa: BLE001  # the end comes anyway
             _log.info("no goodbye to %s: %s", self.name, _named(error, self.name))
+
+
+def _save_all(cache: SnapshotCache, snapshots: list[Snapshot]) -> None:
+    for each in snapshots:
+        try:
+            cache.save(each)
+        except Exception:  # noqa: BLE001  # whatever it is, it must not be the end
+            _log.exception("cannot keep the instances of %s", each.key)
 
 
 def _named(error: Exception, name: str) -> RegistryError:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core import Instance, Status
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
 from idlrt.registry.engine import Entry
 
@@ -24,6 +25,7 @@ class Registration:
     def __init__(self, entry: Entry, call: Callable[..., None]) -> None:
         self._entry = entry
         self._call = call
+        self._forks = forks.count
 
     def __repr__(self) -> str:
         return f"<Registration of {self._entry.first.id} of {self._entry.first.key}>"
@@ -48,10 +50,13 @@ class Registration:
             RegistryError: it has not in time; it will still be tried.
         """
         entry = self._entry
+        what = f"{entry.first.id} of {entry.first.key}"
         if not entry.is_done.wait(timeout):
             raise entry.error or RegistryUnavailable(
-                f"{entry.first.id} of {entry.first.key} is not registered within {timeout:.3g} s; it is still tried"
+                f"{what} is not registered within {timeout:.3g} s; it is still tried"
             )
+        if entry.wanted is None and entry.written is None:
+            raise entry.error or RegistryUnavailable(f"{what} was deregistered before it had been registered")
         return self.instance
 
     def update(self, **changes: Any) -> None:
@@ -64,15 +69,16 @@ class Registration:
         for name in changes:
             if name in ("service", "group", "id") or name not in Instance.__struct_fields__:
                 raise ConfigurationError(f"cannot change {name!r} of an instance")
-        wanted = entry.wanted
-        if wanted is None:
-            raise ConfigurationError(f"{entry.first.id} of {entry.first.key} was deregistered")
-        changed = msgspec.structs.replace(wanted, **changes)
-        if changed != wanted:
-            # In this order: the engine looks at what is wanted after it has said that it is done.
+        with entry.lock:
+            wanted = entry.wanted
+            if wanted is None:
+                raise ConfigurationError(f"{entry.first.id} of {entry.first.key} was deregistered")
+            changed = msgspec.structs.replace(wanted, **changes)
+            if changed == wanted:
+                return
             entry.wanted = changed
             entry.is_done.clear()
-            self._call(entry.changed.set)
+        self._call(entry.changed.set)
 
     def enable(self) -> None:
         """Let it be called."""
@@ -84,11 +90,17 @@ class Registration:
 
     def deregister(self, timeout: float = GOODBYE) -> None:
         """Take it away, and wait until the registry has acknowledged that, for `timeout` seconds at most. What cannot
-        be said then is tried on, and ends with the session anyway. Allowed twice.
+        be said then is tried on, and ends with the session anyway. Allowed twice. Nothing happens in a child of the
+        process that registered it.
         """
         entry = self._entry
-        if entry.wanted is not None:
-            entry.is_done.clear()
-            entry.wanted = None
+        if self._forks != forks.count:
+            return
+        with entry.lock:
+            is_first = entry.wanted is not None
+            if is_first:
+                entry.is_done.clear()
+                entry.wanted = None
+        if is_first:
             self._call(entry.changed.set)
         entry.is_done.wait(timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from idlrt.core.forks import forks
 from idlrt.registry.client import Registry
 from idlrt.registry.url import RegistryUrl
 
@@ -17,8 +18,13 @@ class _Shared:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._registries: dict[str, tuple[Registry, int]] = {}
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of this process: nobody holds the lock."""
+        self._lock = threading.Lock()
 
     def take(self, url: RegistryUrl) -> Registry:
         """The registry at `url`, for one more user."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from idlrt.core import Change, Freshness, ServiceKey, Snapshot, difference
+from idlrt.core.forks import forks
 from idlrt.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ __all__ = ["Feed", "Listener", "Subscription"]
 _log = logging.getLogger("idlrt.registry")
 
 Listener = Callable[[Change], object]
-"""Is told of each new snapshot. Called on the registry's thread: it must be quick, and must not ask the registry."""
+"""Is told of each new snapshot, on the registry's thread; of what is known already by `listen` itself. It must be
+quick, and must not ask the registry.
+"""
 
 
 class Feed:
@@ -46,8 +49,13 @@ class Feed:
         self.count = 0
         self._keeps_last = keeps_last
         self._saved = saved
-        self._lock = threading.Lock()
         self._listeners: list[Listener] = []
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that made it: nobody holds its locks."""
+        self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # Held while listeners are told, so that nobody hears of an older snapshot after a newer one.
         self._telling = threading.RLock()
@@ -118,11 +126,18 @@ class Feed:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-    def wait(self, timeout: float) -> Snapshot | None:
-        """The newest snapshot, the first one being waited for at most `timeout` seconds."""
+    def wait(self, timeout: float, is_over: Callable[[], bool]) -> Snapshot | None:
+        """The newest snapshot, the first one being waited for at most `timeout` seconds, or until `is_over` when
+        `wake` is called.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.snapshot is not None, max(timeout, 0.0))
+            self._changed.wait_for(lambda: self.snapshot is not None or is_over(), max(timeout, 0.0))
             return self.snapshot
+
+    def wake(self) -> None:
+        """Let those who wait look whether it is over."""
+        with self._changed:
+            self._changed.notify_all()
 
 
 def _tell(listener: Listener, change: Change) -> None:
@@ -162,10 +177,10 @@ class Subscription:
         """The newest snapshot, the first one being waited for.
 
         Raises:
-            RegistryError: nothing is known after `timeout` seconds.
+            RegistryError: nothing is known after `timeout` seconds, or when it is closed.
         """
         self._current()
-        snapshot = self._feed.wait(timeout)
+        snapshot = self._feed.wait(timeout, lambda: self._is_closed)
         if snapshot is None:
             raise self.unknown(timeout)
         return snapshot
@@ -174,6 +189,8 @@ class Subscription:
         """Why nothing is known after `timeout` seconds."""
         trouble = self._feed.trouble
         why = str(trouble) if trouble is not None else f"the registry has not answered within {timeout:.3g} s"
+        if self._is_closed:
+            why = "the subscription was closed"
         return (type(trouble) if trouble is not None else RegistryError)(
             f"cannot tell the instances of {self.key}: {why}"
         )
@@ -195,4 +212,5 @@ class Subscription:
             self._is_closed = True
             for listener in self._listeners:
                 self._feed.leave(listener)
+            self._feed.wake()
             self._ended(self._feed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
@@ -27,6 +28,11 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                if not task.cancelling():  # else it is about to end
+                    task.cancel()
+            self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -36,15 +42,23 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call `function` on the thread, soon."""
-        self._loop.call_soon_threadsafe(function, *arguments)
+        """Call `function` on the thread, soon. Nothing happens when that has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` on the thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Run `coroutine` on the thread. What comes of it is cancelled when that ends, or has ended."""
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            never: Future[T] = Future()
+            never.cancel()
+            never.set_running_or_notify_cancel()
+            return never
 
     def stop(self) -> None:
-        """End it. What runs on it must have ended before."""
+        """End it. What still runs on it is cancelled."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         if not self.is_current:
             self._thread.join()

@@ -101,9 +101,9 @@ class AsyncServer(ServerBase):
         Raises:
             ConfigurationError: the address cannot be had, or the server ran already.
         """
-        if not self._is_started:
-            await self.start()
         with self._signals():
+            if not self._is_started:
+                await self.start()
             try:
                 await self._gone.wait()
             finally:

@@ -21,6 +21,8 @@ __all__ = ["InstanceOptions", "Presence"]
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Seconds that starting a server waits for its registry.
 _SETTLE: Final = 1.0
+# Seconds that stopping it waits for the registry.
+_GOODBYE: Final = 2.0
 _FRAMINGS: Final = ("header", "framed", "unframed")
 
 
@@ -75,6 +77,8 @@ class Presence:
         self._registry: Registry | None = None
         self._registrations: list[Registration] = []
         self._is_announced = threading.Event()
+        self._is_over = False
+        self._lock = threading.Lock()
         known = InstanceOptions.__annotations__
         for name in options:
             if name not in known:
@@ -82,6 +86,9 @@ class Presence:
         if "service" in options and len(served.services) > 1:
             raise ConfigurationError("`service` names one service, and this server has several")
         # What is wrong is said now; the port may not be known yet.
+        checked = self._given if self._url is None else Registry.connect(self._url, cache=False)
+        if checked is not None and checked.is_read_only:
+            raise ConfigurationError(f"nothing can be registered at {checked}: it can only be read")
         self._instances(wanted if wanted.path else Address(wanted.host, wanted.port or 1))
 
     @property
@@ -133,14 +140,18 @@ class Presence:
         return (host_towards(*hosts[0]) if hosts else "127.0.0.1"), bound.port
 
     def announce(self, bound: Address) -> None:
-        """Register, in the background: the registry may be down, the server serves all the same."""
-        instances = self._instances(bound)
-        if self._given is not None:
-            self._registry = self._given
-        else:
-            assert self._url is not None
-            self._registry = shared_registries.take(self._url)
-        self._registrations = [self._registry.register(each) for each in instances]
+        """Register, in the background: the registry may be down, the server serves all the same. Nothing happens if
+        it was withdrawn before.
+        """
+        with self._lock:
+            if not self._is_over:
+                instances = self._instances(bound)
+                if self._given is not None:
+                    self._registry = self._given
+                else:
+                    assert self._url is not None
+                    self._registry = shared_registries.take(self._url)
+                self._registrations = [self._registry.register(each) for each in instances]
         self._is_announced.set()
 
     def settle(self) -> None:
@@ -153,19 +164,26 @@ class Presence:
 
     def withdraw(self) -> None:
         """Take it away, and wait until the registry has acknowledged that, not for long. Allowed twice."""
-        registrations, self._registrations = self._registrations, []
-        registry, self._registry = self._registry, None
+        with self._lock:
+            self._is_over = True
+            registrations, self._registrations = self._registrations, []
+            registry, self._registry = self._registry, None
+        # All at once: a registry that does not answer is waited for once, not for each of them.
+        end = time.monotonic() + _GOODBYE
         for each in registrations:
-            each.deregister()
+            each.deregister(0)
+        for each in registrations:
+            each.deregister(max(end - time.monotonic(), 0.0))
         if registry is not None and self._url is not None:
             shared_registries.give_back(self._url)
 
     def switch(self, status: Status) -> None:
         """Let it be called, or not."""
-        if not self._registrations:
-            self._options["status"] = status
-        for each in self._registrations:
-            each.update(status=status)
+        with self._lock:
+            if not self._registrations:
+                self._options["status"] = status
+            for each in self._registrations:
+                each.update(status=status)
 
 
 def _has_port(text: str) -> bool:

@@ -276,15 +276,16 @@ class ProcessServer(ServerBase):
             for seat in self._seats:
                 if seat.pid and _ended(seat.pid) is not None:
                     seat.pid = 0
-            if self._is_hurried and not is_hurried:
-                is_hurried = True
-                self._send(signal.SIGTERM)
             if self.pids and time.monotonic() >= end:
                 _log.warning("killing processes that did not stop in time: %s", ", ".join(map(str, self.pids)))
                 self._send(signal.SIGKILL)
                 end = float("inf")
             if self.pids:
                 select.select([], [], [], _TICK)
+            if self._is_hurried and not is_hurried:
+                # After the first one was taken: two that wait are one.
+                is_hurried = True
+                self._send(signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:
         for pid in self.pids:

@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from idlrt.core import Handlers
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.base import ServerBase
@@ -62,6 +63,7 @@ class Server(ServerBase):
     ) -> None:
         super().__init__(handlers, address, **options)
         self._lock = threading.Lock()
+        self._forks = forks.count
         self._loop: SelectorLoop | None = None
         self._is_taken = False
         self._is_stopping = False
@@ -141,12 +143,15 @@ class Server(ServerBase):
     def stop(self, grace_s: float | None = None) -> None:
         """Stop as described above, and return when that is done. May be called by anybody, any number of times.
 
-        Called by a handler it returns at once, and the server stops when the handler has been answered.
+        Called by a handler it returns at once, and the server stops when the handler has been answered. In a child of
+        the process that made the server nothing happens.
 
         Args:
             grace_s: seconds that calls under way get, instead of the server's own.
         """
         grace_s = self._grace(grace_s)
+        if self._forks != forks.count:
+            return  # it is the parent's
         with self._lock:
             is_first, self._is_stopping = not self._is_stopping, True
             if not self._is_taken:

@@ -111,15 +111,17 @@ def test_an_acknowledgement_is_of_what_was_said_last(name: str) -> None:
         def set(self) -> None:
             if not trouble:
                 trouble["register"] = RegistryUnavailable("the answer is lost")
-                registration.update(weight=7)
+                owner.start()
             super().set()
 
+    owner = threading.Thread(target=lambda: registration.update(weight=7))
     with rough(name, trouble) as registry:
         registration = registry.register(instance())
         registration._entry.is_done = Done()
         trouble.clear()
         heard = Heard(registry.subscribe("demo"))
         heard.wait(lambda: bool(trouble))
+        owner.join(20)
         with pytest.raises(RegistryUnavailable):
             registration.wait(0.5)
         registration._entry.is_done = threading.Event()
