@@ -13,6 +13,9 @@ __all__ = ["cork", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _CORK: Final = getattr(socket, "TCP_CORK", None)
+_INFO: Final = getattr(socket, "TCP_INFO", None)
+# TCP_CLOSE of Linux's tcp_states.h; the first byte of `struct tcp_info` is the state.
+_CLOSED: Final = 7
 # Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
@@ -42,8 +45,13 @@ def cork(connected: socket.socket) -> None:
 
 
 def unacknowledged(connected: socket.socket) -> int:
-    """Bytes that were sent and have not arrived; 0 where the system does not say."""
+    """Bytes that were sent and have not arrived; 0 where the system does not say, or the peer has reset the connection:
+    the kernel goes on counting what will never arrive.
+    """
     try:
+        if _INFO is not None and connected.family in _INTERNET:
+            if connected.getsockopt(socket.IPPROTO_TCP, _INFO, 1)[0] == _CLOSED:
+                return 0
         return int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except OSError:
         return 0
