@@ -169,6 +169,19 @@ def test_a_registry_that_is_silent_is_noticed(tmp_path: Path) -> None:
         until(lambda: ports(subscription) == [20001, 20002], "it follows again")
 
 
+def test_a_registry_does_not_wait_for_who_has_left() -> None:
+    from idlrt.embedded import RegistryServer
+
+    server = RegistryServer().start()
+    with connect(server.url) as client:
+        client.subscribe("Users").wait()
+        time.sleep(0.1)  # a poll waits there now
+    time.sleep(0.1)  # what answers it comes to nobody
+    start = time.monotonic()
+    server.stop()
+    assert time.monotonic() - start < 2
+
+
 @pytest.mark.slow
 def test_two_registries_cannot_share_a_file(tmp_path: Path) -> None:
     from idlrt.embedded import RegistryServer
