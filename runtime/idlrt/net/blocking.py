@@ -2,9 +2,12 @@
 
 Sending never blocks; waiting for room is one `poll`. Receiving blocks in the kernel, for as long as the socket was
 told: that is one system call, where `poll` first would be two. The socket is told anew only when what is left of a
-call's time is another one than before, to a millisecond: once, as long as all calls have the same timeout. Errors are
-the operating system's own (`OSError`, `TimeoutError`); whoever knows which call they hit turns them into errors of the
-runtime.
+call's time is another one than before, to a millisecond: once, as long as all calls have the same timeout. On the main
+thread `poll` it is all the same: that is where signals come, each of which would begin the time anew, so that with a
+timer of signals it would never be over.
+
+Errors are the operating system's own (`OSError`, `TimeoutError`); whoever knows which call they hit turns them into
+errors of the runtime.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import select
 import socket
 import struct
 import time
+from threading import get_ident, main_thread
 from typing import Protocol
 
 from idlrt.net.address import Address
@@ -100,11 +104,16 @@ class BlockingSocket:
 
     def receive(self, until: float) -> bytes:
         """See `BlockingTransport.receive`."""
+        is_signalled = get_ident() == main_thread().ident
         while True:
             left = until - time.monotonic()
             try:
                 if left <= 0:
                     return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
+                if is_signalled:
+                    if self._poll.poll(milliseconds(until)):
+                        return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
+                    continue
                 if not 0 <= self._patience - left < _PRECISION:
                     self._set_patience(left)
                 return self._socket.recv(_RECEIVE)

@@ -21,7 +21,9 @@ __all__ = ["RegistryUrl"]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^@/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?")
 _HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/?#\[\]@,]+))(?::([0-9]{1,5}))?")
 _SECRETS: Final = ("token", "password")
-_SECRET: Final = re.compile(r"(://[^:@/]*):[^@/]*@")
+# Also in what is no URL: a password with a slash ends at the last `@`.
+_SECRET: Final = re.compile(r"(://[^:@/]*):[^?]*@")
+_SECRET_OPTION: Final = re.compile(rf"([?&](?:{'|'.join(_SECRETS)})=)[^&]*")
 
 
 class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,8 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
 def _host(text: str, part: str) -> tuple[str, int]:
     match = _HOST.fullmatch(part)
     if match is None:
+        if "@" in text:  # it may be a piece of the password
+            raise _refuse(text, "write host:port after the @; in a password write %2F for /, and %40 for @")
         raise _refuse(text, f"{part!r} is no host:port")
     port = int(match[3] or 0)
     if port > 65535:
@@ -141,5 +145,5 @@ def _host_text(host: str, port: int) -> str:
 
 
 def _refuse(text: object, why: str) -> ConfigurationError:
-    shown = _SECRET.sub(r"\1:***@", text) if isinstance(text, str) else text
+    shown = _SECRET_OPTION.sub(r"\1***", _SECRET.sub(r"\1:***@", text)) if isinstance(text, str) else text
     return ConfigurationError(f"cannot read the registry's URL {shown!r}: {why}")

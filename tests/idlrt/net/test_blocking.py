@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -71,3 +73,25 @@ def test_closing_twice(pair: tuple[BlockingSocket, socket.socket]) -> None:
     ours, _ = pair
     ours.close()
     ours.close()
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals come on the main thread")
+def test_signals_do_not_begin_the_time_anew() -> None:
+    """Each of them interrupts what waits in the kernel; a timer of signals would do so for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        transport = BlockingSocket.connect(Address("127.0.0.1", listening.getsockname()[1]), 20)
+        # Ends the test if it fails.
+        hang_up = threading.Timer(5, lambda: listening.accept()[0].close())
+        hang_up.start()
+        before = signal.signal(signal.SIGALRM, lambda number, frame: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        start = time.monotonic()
+        try:
+            with pytest.raises(TimeoutError):
+                transport.receive(start + 0.2)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            hang_up.cancel()
+            transport.close()
+        assert time.monotonic() - start < 2

@@ -82,3 +82,19 @@ def test_whatever_is_given_is_read_or_refused(text: str) -> None:
     except ConfigurationError:
         return
     assert RegistryUrl.parse(url.identity) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "embedded://u:s3cret/s3cret@host",
+        "embedded://u:s3cret@s3cret@host",
+        "embedded://host:99999?token=s3cret",
+        "embedded://host:99999?x=1&password=s3cret&y=2",
+    ],
+)
+def test_what_cannot_be_read_is_not_told_with_its_secrets(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RegistryUrl.parse(text)
+    assert "s3cret" not in str(caught.value)
+    assert "host" in str(caught.value)
