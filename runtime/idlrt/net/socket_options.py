@@ -13,7 +13,7 @@ __all__ = ["cork", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _CORK: Final = getattr(socket, "TCP_CORK", None)
-_INFO: Final = getattr(socket, "TCP_INFO", None)
+_INFO: Final = getattr(socket, "TCP_INFO", 0)
 # TCP_CLOSE of Linux's tcp_states.h; the first byte of `struct tcp_info` is the state.
 _CLOSED: Final = 7
 # Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
@@ -49,9 +49,9 @@ def unacknowledged(connected: socket.socket) -> int:
     the kernel goes on counting what will never arrive.
     """
     try:
-        if _INFO is not None and connected.family in _INTERNET:
-            if connected.getsockopt(socket.IPPROTO_TCP, _INFO, 1)[0] == _CLOSED:
-                return 0
+        asks = _INFO != 0 and connected.family in _INTERNET
+        if asks and connected.getsockopt(socket.IPPROTO_TCP, _INFO, 1)[0] == _CLOSED:
+            return 0
         return int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except OSError:
         return 0
