@@ -7,7 +7,7 @@ It is one process with one file. Who needs a registry that survives its machine 
 """
 
 from idlrt.embedded.access import Access, Rule
+from idlrt.embedded.limits import Limits
 from idlrt.embedded.server import DEFAULT_PORT, RegistryServer
-from idlrt.embedded.state import Limits
 
 __all__ = ["DEFAULT_PORT", "Access", "Limits", "RegistryServer", "Rule"]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from idlrt.core import ServiceKey
 from idlrt.embedded.access import Access
 from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused, Session, registry
-from idlrt.embedded.state import Limits, Operation, State
+from idlrt.embedded.limits import Limits
+from idlrt.embedded.state import Operation, State
 from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused

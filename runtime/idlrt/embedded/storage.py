@@ -22,7 +22,8 @@ import msgspec
 from idlrt.core import ServiceKey
 from idlrt.door import decode, encode
 from idlrt.embedded.api import Correction, Record
-from idlrt.embedded.state import Lease, Limits, Operation, State
+from idlrt.embedded.limits import Limits
+from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
 
 __all__ = ["Storage"]

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from idlrt.core import ServiceKey
 from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused
-from idlrt.embedded.state import Lease, Limits, Operation, State
+from idlrt.embedded.limits import Limits
+from idlrt.embedded.state import Lease, Operation, State
 
 KEY = ServiceKey("Users")
 

@@ -16,7 +16,8 @@ from registry_process import registry_process
 from idlrt.core import Instance
 from idlrt.embedded import RegistryServer
 from idlrt.embedded.api import AsyncRegistryClient, NoSession, Record, Refused
-from idlrt.embedded.state import Limits, State
+from idlrt.embedded.limits import Limits
+from idlrt.embedded.state import State
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryError
 from idlrt.registry import Registry
 
