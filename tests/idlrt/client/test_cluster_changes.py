@@ -66,7 +66,7 @@ def snapshot_shows(client: Any, is_so: Callable[[tuple[Instance, ...]], object])
 
 
 def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str, registry: Registry) -> None:
-    """The call that meets the old one's end goes to the new one: the registry has told of it already."""
+    """What is under way on the old one ends as it does (`get` is not idempotent); others go to the new one."""
     port, known = serve(stack).port, threading.Event()
 
     def die(raw: socket.socket) -> None:
@@ -86,7 +86,7 @@ def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str,
 
         thread = threading.Thread(target=call)
         thread.start()
-        until(lambda: any(node.under_way for node in client._sender.cluster.nodes))  # type: ignore[attr-defined]
+        until(lambda: any(node.load.under_way for node in client._sender.cluster.nodes))  # type: ignore[attr-defined]
         with Registry.connect(url) as other:
             register(other, port, "one")
             snapshot_shows(client, lambda instances: instances[0].port == port)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from registry_process import registry_process
 
-from idlrt.core import Instance
+from idlrt.core import Instance, ServiceKey
 from idlrt.embedded import RegistryServer
 from idlrt.embedded.api import AsyncRegistryClient, NoSession, Record, Refused
 from idlrt.embedded.limits import Limits
@@ -166,7 +166,8 @@ def test_many_sessions_that_are_silent_at_once_are_looked_at_quickly() -> None:
     now = 0.0
     state = State(Limits(), lambda: now, epoch=1)
     for _ in range(50_000):
-        state.begin("test", 1.0)
+        lease = state.begin("test", 1.0)
+        lease.owned.add((ServiceKey("Users"), str(lease.id)))
     now = 2.0
     start = time.monotonic()
     assert state.expire() == []
