@@ -177,7 +177,7 @@ class Gateway:
                     yield _watched(line)
         except httpx.ReadTimeout:
             return
-        except (httpx.HTTPError, RegistryError) as error:
+        except (httpx.HTTPError, RegistryError, OSError) as error:  # also what TLS says, which httpx lets through
             translated = _translated(error, endpoint, "watch", silence)
             if type(translated) is RegistryUnavailable:
                 self._leave(endpoint)
@@ -201,7 +201,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(seconds):
                     return await self._with_token(endpoint, work)
-            except (httpx.HTTPError, RegistryError, TimeoutError) as error:
+            except (httpx.HTTPError, RegistryError, OSError) as error:
                 translated = _translated(error, endpoint, what, seconds)
                 if type(translated) is not RegistryUnavailable:
                     raise translated from error
