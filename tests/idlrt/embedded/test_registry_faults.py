@@ -12,6 +12,9 @@ from registry_process import ports, registry_process, snapshot_of, until
 from idlrt.core import Freshness, Instance, Status
 from idlrt.registry import Registry
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 
 def instance(number: int) -> Instance:
     return Instance(service="Users", host="127.0.0.1", port=20000 + number)

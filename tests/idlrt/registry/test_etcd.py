@@ -20,6 +20,9 @@ from idlrt.registry import Registry, RegistryUrl
 from idlrt.registry.etcd import EtcdBackend, backend
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 # With three members, what may depend on which one answers.
 KEY_CHECKS = [
     "registered_is_found",

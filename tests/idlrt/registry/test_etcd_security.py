@@ -17,6 +17,9 @@ from idlrt.errors import RegistryRefused, RegistryUnavailable
 from idlrt.registry import Registry
 from idlrt.testing.registry import REGISTRY_CHECKS
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 PASSWORD = "a b/@:%"
 QUOTED = "a%20b%2F%40%3A%25"
 

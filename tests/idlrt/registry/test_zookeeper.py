@@ -18,6 +18,9 @@ from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailabl
 from idlrt.registry import Registry
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def chroot(zookeeper: ZooKeeper) -> str:

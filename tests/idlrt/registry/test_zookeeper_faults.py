@@ -22,6 +22,9 @@ from idlrt.core import Change, Freshness, Instance, Snapshot, Status
 from idlrt.registry import Registry, Subscription
 from idlrt.testing.registry import REGISTRY_CHECKS
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 SERVICE = "demo.Users"
 # Of sessions, in seconds.
 TIMEOUT = 1.5

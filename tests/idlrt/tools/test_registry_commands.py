@@ -25,6 +25,9 @@ from idlrt.core import Instance
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
 
+# Real servers and processes.
+pytestmark = pytest.mark.slow
+
 ADA = Instance(service="Users", host="10.0.0.7", port=9090, version="1.2", zone="eu-1", tags={"team": "a"})
 BOB = Instance(service="Users", host="10.0.0.8", port=9090, weight=50)
 EVE = Instance(service="Orders", host="10.0.0.9", port=9090, group="gray")
