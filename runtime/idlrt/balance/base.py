@@ -9,15 +9,11 @@ it. Instances that are not to be called are not in the set: balancers know nothi
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-import msgspec
-
 from idlrt.balance.load import Load
-from idlrt.core import Call, Instance
+from idlrt.core import Call, Chance, Instance
 from idlrt.plugins import Plugins
 
 __all__ = ["BALANCERS", "Balancer", "C", "Candidate", "Chance", "key_of", "left"]
@@ -31,22 +27,6 @@ class Candidate(Protocol):
 
 
 C = TypeVar("C", bound=Candidate)
-
-
-class Chance(msgspec.Struct, frozen=True):
-    """Clock and dice.
-
-    Attributes:
-        now: seconds, on a clock that never goes back.
-        dice: gives numbers from 0 to below 1.
-    """
-
-    now: Callable[[], float] = time.monotonic
-    dice: Callable[[], float] = random.random
-
-    def below(self, count: int) -> int:
-        """A number from 0 to below `count`."""
-        return int(self.dice() * count)
 
 
 class Balancer(Protocol[C]):

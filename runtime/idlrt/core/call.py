@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from idlrt.core.decisions import Listener
 from idlrt.core.driver import Driver
+from idlrt.core.policy import CallPolicy
 from idlrt.spec import Method
 
 __all__ = ["Call", "Deadline"]
+
+_POLICY: Final = CallPolicy()
 
 
 class Deadline(msgspec.Struct, frozen=True):
@@ -40,6 +44,8 @@ class Call(msgspec.Struct):
         driver: the clock of the deadline, and what a filter sleeps and races with.
         metadata: text that travels with the call where the framing can carry it.
         options: the options of the client that makes it, by name.
+        policy: what holds for it.
+        listeners: who is told what is decided about it (`idlrt.core.decisions`). A filter may add to them.
     """
 
     method: Method[..., Any]
@@ -49,3 +55,5 @@ class Call(msgspec.Struct):
     driver: Driver
     metadata: dict[str, str] = {}
     options: Mapping[str, Any] = {}
+    policy: CallPolicy = _POLICY
+    listeners: tuple[Listener, ...] = ()

@@ -1,0 +1,147 @@
+"""Narrowing the instances that a call may go to: what a router is, and what it may look at.
+
+A router is made for one rule (`[[routes]]` in a configuration) and is asked before each call. It gives back the pool it
+was given, or one that holds some of its instances. Pools are immutable, so what has been narrowed once is kept with the
+pool it was narrowed from, and gone with it: a call costs a look into a table, however many instances there are.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from idlrt.core import Call, Chance, Instance
+from idlrt.plugins import Plugins
+
+__all__ = ["ROUTERS", "Here", "Pool", "Routable", "Router", "Rule", "Step"]
+
+
+class Routable(Protocol):
+    """What is routed to."""
+
+    instance: Instance
+
+    @property
+    def is_out(self) -> bool:
+        """Whether it gets no calls at the moment, because it does not answer."""
+        ...
+
+
+N = TypeVar("N", bound=Routable)
+
+
+class Pool(Generic[N]):
+    """Instances that calls may go to. Immutable but for what is kept with it; threads may share it.
+
+    Attributes:
+        nodes: all of them, those that are out too.
+        kept: what routers and balancers have made for it, by keys of their own. What two threads make at once one of
+            them loses.
+    """
+
+    __slots__ = ("kept", "nodes")
+
+    def __init__(self, nodes: Sequence[N]) -> None:
+        self.nodes = tuple(nodes)
+        self.kept: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def narrowed(self, key: Hashable, keep: Callable[[N], bool]) -> Pool[N]:
+        """Those that `keep` says; this very pool if it is all.
+
+        Args:
+            key: stands for `keep`: what has been narrowed by it already is given again.
+        """
+        found: Pool[N] | None = self.kept.get(key)
+        if found is None:
+            nodes = [node for node in self.nodes if keep(node)]
+            found = self if len(nodes) == len(self.nodes) else Pool(nodes)
+            self.kept[key] = found
+        return found
+
+
+class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The caller, as rules see it (`caller.zone`, `caller.NAME`).
+
+    Attributes:
+        id: tells this client from others; chance gives it one if nobody does.
+        app: the name of the program.
+        version: of the program.
+        zone: the data centre (or zone) that it runs in.
+        host: the machine's name.
+        addresses: of the machine, for "same machine first".
+        labels: whatever else rules are to go by.
+    """
+
+    id: str = ""
+    app: str = ""
+    version: str = ""
+    zone: str = ""
+    host: str = msgspec.field(default_factory=platform.node)
+    addresses: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule made of a call, for people.
+
+    Attributes:
+        router: which router.
+        rule: the name of its rule.
+        why: what decided, in words.
+        before: instances before.
+        after: instances after.
+    """
+
+    router: str
+    rule: str
+    why: str
+    before: int
+    after: int
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all rules have in common. Routers add what they need.
+
+    Attributes:
+        router: who follows it.
+        name: for people.
+        enabled: whether it counts.
+        priority: those with more come first; among equals the order in which they were written.
+        force: what holds if nobody fits: `true`, the call fails; `false`, the rule is left aside.
+    """
+
+    router: str = "condition"
+    name: str = ""
+    enabled: bool = True
+    priority: int = 0
+    force: bool = False
+
+
+class Router(Protocol):
+    """Follows one rule: `ROUTERS.make(name, rule, here, chance)`. Threads may share it."""
+
+    Rule: ClassVar[type[Rule]]
+
+    def __init__(self, rule: Any, here: Here, chance: Chance) -> None: ...
+
+    def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
+        """The instances that `call` may go to, of those in `pool`; an empty pool if there is none.
+
+        Args:
+            steps: takes what was decided, if anybody wants to know. Each router adds at least one.
+        """
+        ...
+
+    def groups(self) -> Collection[str]:
+        """Other groups of the service whose instances it needs to see."""
+        ...
+
+
+ROUTERS: Final[Plugins[Any]] = Plugins("idlrt.routers")
+"""Routers by name."""
