@@ -8,6 +8,7 @@ RpcError
 │   ├─ NoInstance  ConnectFailed  Overloaded  CircuitOpen
 ├─ Unknown                may have been worked on                        retry only if idempotent
 │   ├─ ConnectionLost  DeadlineExceeded
+├─ Deferred               kept, and made again in the background        do not make it yourself
 ├─ ProtocolError          LocalProtocolError · RemoteProtocolError       never
 ├─ RegistryError          what was asked of a registry                  by class
 │   ├─ RegistryUnavailable  nobody answered                              ask again
@@ -30,6 +31,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "DeadlineExceeded",
+    "Deferred",
     "LocalProtocolError",
     "NoInstance",
     "NotSent",
@@ -45,7 +47,14 @@ __all__ = [
 
 
 class RpcError(Exception):
-    """The root of the tree."""
+    """The root of the tree.
+
+    Attributes:
+        retry_after: seconds for which the server wants the call not to be made again; `inf`: not at all. `None` if it
+            has not said anything.
+    """
+
+    retry_after: float | None = None
 
 
 class NotSent(RpcError):
@@ -78,6 +87,10 @@ class ConnectionLost(Unknown):
 
 class DeadlineExceeded(Unknown, TimeoutError):
     """The answer did not come in time."""
+
+
+class Deferred(RpcError):
+    """The call failed and was kept: it is made again in the background, so do not make it once more yourself."""
 
 
 class ProtocolError(RpcError):

@@ -21,7 +21,7 @@ from idlrt.core.decisions import (
 from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.headers import ATTEMPT, CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -33,12 +33,13 @@ from idlrt.core.instance import (
     Status,
     difference,
 )
-from idlrt.core.policy import Backoff, CallPolicy
+from idlrt.core.policy import Backoff, CallPolicy, Fraction, Positive, Seconds
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
+    "ATTEMPT",
     "CLIENT_TIMEOUT",
     "DEFAULT_GROUP",
     "DRAIN",
@@ -59,6 +60,7 @@ __all__ = [
     "Ejected",
     "Endpoint",
     "Filter",
+    "Fraction",
     "Freshness",
     "GaveUp",
     "Handler",
@@ -70,11 +72,13 @@ __all__ = [
     "Patch",
     "Peer",
     "Picked",
+    "Positive",
     "Refused",
     "Replaced",
     "Restored",
     "Retrying",
     "Routed",
+    "Seconds",
     "Served",
     "ServerCall",
     "ServiceKey",

@@ -3,6 +3,7 @@
 | name             | direction | value                                                                              |
 |------------------|-----------|------------------------------------------------------------------------------------|
 | `client_timeout` | call      | milliseconds that the caller goes on waiting, counted from when the call is sent   |
+| `rpc_attempt`    | call      | how often the call was sent before; with the calls that are made on its behalf, too |
 | `drain`          | answer    | `true`: this server is about to stop; make further calls over another connection   |
 
 Sources: fbthrift's `THeader.h` (`client_timeout`), Envoy's Thrift proxy (`drain`).
@@ -15,8 +16,9 @@ from typing import Final
 
 from idlrt.wire.framing import Metadata
 
-__all__ = ["CLIENT_TIMEOUT", "DRAIN", "TRUE", "is_draining", "milliseconds", "told_timeout"]
+__all__ = ["ATTEMPT", "CLIENT_TIMEOUT", "DRAIN", "TRUE", "is_draining", "milliseconds", "told_timeout"]
 
+ATTEMPT: Final = "rpc_attempt"
 CLIENT_TIMEOUT: Final = "client_timeout"
 DRAIN: Final = "drain"
 TRUE: Final = "true"
