@@ -149,8 +149,7 @@ class Failback:
             _log.exception("the callback for failures of %s failed", failure.call.method.full_name)
             failure.error.add_note(f"the callback on_failure failed: {error!r}")
             return None
-        if decision is not None and not isinstance(decision, Retry | Use):  # pyright:
-        ignore[reportUnnecessaryIsInstance]
+        if not isinstance(decision, Retry | Use | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"on_failure must return Retry, Use or None, not {decision!r}") from failure.error
         return decision
 
