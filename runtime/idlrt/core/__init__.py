@@ -18,7 +18,7 @@ from idlrt.core.decisions import (
     Routed,
     tell,
 )
-from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
+from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
 from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
@@ -58,6 +58,7 @@ __all__ = [
     "Driver",
     "Ejected",
     "Endpoint",
+    "Event",
     "Filter",
     "Freshness",
     "GaveUp",

@@ -14,13 +14,28 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "drive"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "Event", "drive"]
 
 T = TypeVar("T")
 
 Start = Callable[[], Coroutine[Any, Any, T]]
+
+
+class Event(Protocol):
+    """Something that happens once, and that one who waits is told of."""
+
+    def set(self) -> None:
+        """It has happened. Any thread may say so, any number of times."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for it, no longer than `seconds`. Whether it has happened."""
+        ...
 
 
 class Driver(Protocol):
@@ -42,6 +57,10 @@ class Driver(Protocol):
         Raises:
             ValueError: there is nothing to start.
         """
+        ...
+
+    def event(self) -> Event:
+        """A new event. Who waits for it is who asked for it; who sets it may have another driver."""
         ...
 
 
@@ -75,6 +94,21 @@ def _innermost(coroutine: Any) -> str:
         found = inner
     frame = found.cr_frame
     return f"{found.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else str(found.__qualname__)
+
+
+class _BlockingEvent:
+    """See `Event`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        return self._event.wait(max(seconds, 0.0))
 
 
 class BlockingDriver:
@@ -111,6 +145,47 @@ class BlockingDriver:
         assert last is not None
         raise last
 
+    def event(self) -> Event:
+        """See `Driver.event`."""
+        return _BlockingEvent()
+
+
+class _AsyncioEvent:
+    """See `Event`. It belongs to the event loop that it was made on."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._is_set = True
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        if not self._is_set:
+            waiter = self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(max(seconds, 0.0), self._wake)
+            try:
+                # Asked once more: it may have been set, by another thread, before there was somebody to wake.
+                if not self._is_set:
+                    await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self._is_set
+
 
 class AsyncioDriver:
     """The driver of asyncio clients."""
@@ -144,3 +219,7 @@ class AsyncioDriver:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def event(self) -> Event:
+        """See `Driver.event`. Ask for it on the event loop on which it is waited for."""
+        return _AsyncioEvent()
