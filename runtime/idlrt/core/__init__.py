@@ -21,7 +21,17 @@ from idlrt.core.decisions import (
 from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.headers import (
+    CLIENT_TIMEOUT,
+    DRAIN,
+    RETRY_AFTER,
+    TRUE,
+    is_draining,
+    milliseconds,
+    push_back_text,
+    told_push_back,
+    told_timeout,
+)
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -43,6 +53,7 @@ __all__ = [
     "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",
+    "RETRY_AFTER",
     "TRUE",
     "AsyncioDriver",
     "Attempted",
@@ -88,9 +99,11 @@ __all__ = [
     "handler_context",
     "is_draining",
     "milliseconds",
+    "push_back_text",
     "request_metadata",
     "serve",
     "stack",
     "tell",
+    "told_push_back",
     "told_timeout",
 ]
