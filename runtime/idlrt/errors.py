@@ -17,11 +17,15 @@ RpcError
 ```
 
 A message is lower case and says what was attempted, on what, what happened and what can be done.
+
+Who refuses a call may say when to come again (`PushBack`). What an IDL declares has no such word: its attributes are
+the IDL's.
 """
 
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 __all__ = [
     "ApplicationCode",
@@ -37,6 +41,7 @@ __all__ = [
     "NotSent",
     "Overloaded",
     "ProtocolError",
+    "PushBack",
     "RegistryError",
     "RegistryRefused",
     "RegistryUnavailable",
@@ -57,7 +62,24 @@ class RpcError(Exception):
     retry_after: float | None = None
 
 
-class NotSent(RpcError):
+class PushBack:
+    """An error that can say when the call may be made again.
+
+    Source: gRFC A6, "pushback", https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+
+    Attributes:
+        retry_after: seconds from now; `math.inf`: never; `None`: nothing was said about it.
+    """
+
+    retry_after: float | None = None
+
+    def push_back(self, seconds: float | None) -> Self:
+        """Say it, and be raised: `raise Overloaded("...").push_back(0.5)`."""
+        self.retry_after = seconds
+        return self
+
+
+class NotSent(PushBack, RpcError):
     """No server has worked on the call: it may be made again, anywhere."""
 
 
@@ -77,7 +99,7 @@ class CircuitOpen(NotSent):
     """A circuit breaker does not let calls through at the moment."""
 
 
-class Unknown(RpcError):
+class Unknown(PushBack, RpcError):
     """The server may or may not have worked on the call: only idempotent methods may be called again."""
 
 
@@ -145,7 +167,7 @@ class ApplicationCode(enum.IntEnum):
     UNAUTHENTICATED = 1016
 
 
-class ApplicationError(RpcError):
+class ApplicationError(PushBack, RpcError):
     """The server refused the call or broke while working on it: Thrift's TApplicationException.
 
     Attributes:

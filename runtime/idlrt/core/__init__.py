@@ -18,10 +18,21 @@ from idlrt.core.decisions import (
     Routed,
     tell,
 )
-from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
+from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import ATTEMPT, CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.headers import (
+    ATTEMPT,
+    CLIENT_TIMEOUT,
+    DRAIN,
+    RETRY_AFTER,
+    TRUE,
+    is_draining,
+    milliseconds,
+    push_back_text,
+    told_push_back,
+    told_timeout,
+)
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -44,6 +55,7 @@ __all__ = [
     "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",
+    "RETRY_AFTER",
     "TRUE",
     "AsyncioDriver",
     "Attempted",
@@ -59,6 +71,7 @@ __all__ = [
     "Driver",
     "Ejected",
     "Endpoint",
+    "Event",
     "Filter",
     "Fraction",
     "Freshness",
@@ -91,9 +104,11 @@ __all__ = [
     "handler_context",
     "is_draining",
     "milliseconds",
+    "push_back_text",
     "request_metadata",
     "serve",
     "stack",
     "tell",
+    "told_push_back",
     "told_timeout",
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from idlrt.core.threads import THREADS
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "IsFinal", "Start", "drive"]
+__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "Event", "IsFinal", "Start", "drive"]
 
 _log: Final = logging.getLogger("idlrt.client")
 
@@ -34,6 +35,18 @@ IsFinal = Callable[[BaseException], bool]
 
 def _never(error: BaseException) -> bool:
     return False
+
+
+class Event(Protocol):
+    """Something that happens once, and that one who waits is told of."""
+
+    def set(self) -> None:
+        """It has happened. Any thread may say so, any number of times."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for it, no longer than `seconds`. Whether it has happened."""
+        ...
 
 
 class Driver(Protocol):
@@ -75,6 +88,10 @@ class Driver(Protocol):
         """Run something in the background. What it raises is logged."""
         ...
 
+    def event(self) -> Event:
+        """A new event. Who waits for it is who asked for it; who sets it may have another driver."""
+        ...
+
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine whose leaves block.
@@ -106,6 +123,21 @@ def _innermost(coroutine: Any) -> str:
         found = inner
     frame = found.cr_frame
     return f"{found.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else str(found.__qualname__)
+
+
+class _BlockingEvent:
+    """See `Event`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        return self._event.wait(max(seconds, 0.0))
 
 
 class BlockingDriver:
@@ -189,6 +221,10 @@ class BlockingDriver:
         """See `Driver.beside`."""
         THREADS.run(partial(_run_beside, start))
 
+    def event(self) -> Event:
+        """See `Driver.event`."""
+        return _BlockingEvent()
+
 
 def _run_into(finished: queue.SimpleQueue[tuple[bool, Any]], start: Start[Any]) -> None:
     try:
@@ -202,6 +238,43 @@ def _run_beside(start: Start[None]) -> None:
         drive(start())
     except Exception:  # noqa: BLE001
         _log.exception("something in the background failed")
+
+
+class _AsyncioEvent:
+    """See `Event`. It belongs to the event loop that it was made on."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._is_set = True
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        if not self._is_set:
+            waiter = self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(max(seconds, 0.0), self._wake)
+            try:
+                # Asked once more: it may have been set, by another thread, before there was somebody to wake.
+                if not self._is_set:
+                    await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self._is_set
 
 
 class AsyncioDriver:
@@ -283,6 +356,10 @@ class AsyncioDriver:
         task = asyncio.get_running_loop().create_task(start())
         _background.add(task)
         task.add_done_callback(_is_over)
+
+    def event(self) -> Event:
+        """See `Driver.event`. Ask for it on the event loop on which it is waited for."""
+        return _AsyncioEvent()
 
 
 # What runs in the background of event loops, which themselves keep no hold of it.

@@ -1,7 +1,8 @@
 """What a call goes through on a server: its filters, the outermost first, then its handler.
 
 A filter has the shape that it has on clients, `async (call, next) -> result`, of a `ServerCall`. It may look at the
-call and change its arguments, refuse it (`ApplicationError`), answer it itself, and look at the result. In front of a
+call and change its arguments, refuse it (`ApplicationError`, or `Overloaded`: see `idlrt.server.answers`), answer it
+itself, and look at the result. In front of a
 plain handler a filter must not suspend: it sleeps with the call's driver. In front of an `async` one it awaits
 whatever it likes. `assemble` is the order, in one place.
 """
@@ -56,11 +57,13 @@ def assemble(handler: Handler, filters: Sequence[ServerFilter]) -> Callable[[Ser
 
         def straight(call: ServerCall) -> Any:
             set_current(call)
+            call.is_begun = True
             return function(*call.arguments)
 
         return straight
 
     async def leaf(call: ServerCall) -> Any:
+        call.is_begun = True
         result = function(*call.arguments)
         return await result if handler.is_coroutine else result
 

@@ -27,6 +27,8 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         # Who waits for it.
         self.waiting: _Task[Any] | None = None
+        # Which of its pauses counts: one of which an event has woken it is over before its time.
+        self.pause = 0
 
 
 class _Pause:
@@ -37,6 +39,39 @@ class _Pause:
 
     def __await__(self) -> Generator[Any, None, None]:
         yield self
+
+
+class _Until(_Pause):
+    """Awaited by who waits for an event, but not for ever."""
+
+    def __init__(self, at: float, event: _FakeEvent) -> None:
+        super().__init__(at)
+        self.event = event
+
+
+class _FakeEvent:
+    """An `Event`."""
+
+    def __init__(self, driver: FakeDriver) -> None:
+        self._driver = driver
+        self._is_set = False
+        self.waiting: _Task[Any] | None = None
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._is_set = True
+        if self.waiting is not None:
+            self._driver.wake(self.waiting)
+            self.waiting = None
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        if not self._is_set:
+            try:
+                await _Until(self._driver.now() + max(seconds, 0.0), self)
+            finally:
+                self.waiting = None
+        return self._is_set
 
 
 class _AnyOf:
@@ -68,7 +103,7 @@ class FakeDriver:
         self._now = start
         self._ready: deque[_Task[Any]] = deque()
         self._sleeping: list[tuple[float, int, _Task[Any]]] = []
-        self._counter = itertools.count()
+        self._counter = itertools.count(1)
         self._beside: list[_Task[None]] = []
 
     def now(self) -> float:
@@ -168,6 +203,16 @@ class FakeDriver:
             self._run_task(task)
         self._beside.clear()
 
+    def event(self) -> _FakeEvent:
+        """See `Driver.event`."""
+        return _FakeEvent(self)
+
+    def wake(self, task: _Task[Any]) -> None:
+        """Let a task that pauses go on at once."""
+        if task.pause:
+            task.pause = 0
+            self._ready.append(task)
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` to its end; its result or its error.
 
@@ -181,7 +226,10 @@ class FakeDriver:
             if not self._ready:
                 if not self._sleeping:
                     raise RuntimeError("everything waits and nothing sleeps: this would never end")
-                at, _, task = heapq.heappop(self._sleeping)
+                at, pause, task = heapq.heappop(self._sleeping)
+                if task.pause != pause:
+                    continue
+                task.pause = 0
                 self._now = max(self._now, at)
                 self._ready.append(task)
             self._step(self._ready.popleft())
@@ -210,7 +258,10 @@ class FakeDriver:
 
     def _serve(self, task: _Task[Any], request: object) -> None:
         if isinstance(request, _Pause):
-            heapq.heappush(self._sleeping, (request.at, next(self._counter), task))
+            task.pause = next(self._counter)
+            heapq.heappush(self._sleeping, (request.at, task.pause, task))
+            if isinstance(request, _Until):
+                request.event.waiting = task
         elif isinstance(request, _AnyOf):
             if any(each.is_done for each in request.tasks):
                 self._ready.append(task)
@@ -231,4 +282,5 @@ class FakeDriver:
     def _drop(self, task: _Task[Any]) -> None:
         task.is_done = True
         task.waiting = None
+        task.pause = 0
         task.coroutine.close()
