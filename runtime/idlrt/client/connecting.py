@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from idlrt.client.alone import Alone
+from idlrt.client.governance import Governance
+from idlrt.client.options import check_seconds, values_of
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.target import NamedTarget, parse_target
-from idlrt.core import Call, Change, Instance, Snapshot
+from idlrt.config import ClientConfig, Layer, read_config
+from idlrt.core import Call, Change, Instance, Listener, Snapshot
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net.address import Address
+from idlrt.route import Here
 from idlrt.wire.dialect import Dialect, client_dialect
 from idlrt.wire.framing import FRAMINGS
 from idlrt.wire.protocol import Limits
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
     from idlrt.registry import Registry, Subscription
 
-__all__ = ["Settings", "async_sender", "blocking_sender", "check_seconds"]
+__all__ = ["Said", "Settings", "async_sender", "blocking_sender"]
 
 # What is spoken where nobody says: to a server at an address that may be anybody's, and to one of a registry.
 _FRAMING = "framed"
@@ -92,18 +98,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return TlsContext(self.tls, is_server=False)
 
 
-def check_seconds(name: str, seconds: object) -> None:
-    """See that `seconds` is a time.
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What `connect` is told of calls, see there."""
+
+    timeout: float | None = None
+    policy: Mapping[str, Any] | None = None
+    config: ClientConfig = None
+    listeners: Sequence[Listener] = ()
+
+
+def governance_of(said: Said, service: str, target: Address | NamedTarget) -> tuple[Governance, Here]:
+    """What holds for the calls of a client, and who it is for routing rules.
+
+    Args:
+        service: of the client's IDL.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: something that was said is wrong.
     """
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    file = read_config(said.config)
+    names = [service]
+    layers: list[Layer] = []
+    if isinstance(target, NamedTarget):
+        names.append(target.key.service)
+        if target.balancer:
+            layers.append(Layer("the target's URL", {"balancer": target.balancer}))
+    values = values_of(said.policy, "policy") if said.policy is not None else {}
+    if said.timeout is not None:
+        check_seconds("timeout", said.timeout)
+        values["timeout"] = said.timeout
+    layers = [*file.layers(*names), *layers, Layer("connect(...)", values)]
+    here = file.here
+    if not here.id:
+        here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
+    return Governance(layers, listeners=said.listeners), here
 
 
-def blocking_sender(target: str, service: str, settings: Settings) -> tuple[BlockingSender, str]:
-    """What the calls of a blocking client go through, and the name of its target.
+def blocking_sender(
+    target: str, service: str, settings: Settings, said: Said
+) -> tuple[BlockingSender, str, Governance]:
+    """What the calls of a blocking client go through, the name of its target, and what holds for them.
 
     Args:
         service: of the client's IDL.
@@ -112,9 +146,12 @@ def blocking_sender(target: str, service: str, settings: Settings) -> tuple[Bloc
         ConfigurationError: the target or a setting makes no sense.
     """
     parsed = parse_target(target, service)
+    governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        return _blocking_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+        blocking = _blocking_leaf(parsed, settings.dialect(), settings, context)
+        Alone(blocking, governance, parsed.host, parsed.port)
+        return blocking, str(parsed), governance
     settings.dialect()  # what is wrong with it is said now
 
     def make(instance: Instance) -> BlockingSender:
@@ -132,22 +169,27 @@ def blocking_sender(target: str, service: str, settings: Settings) -> tuple[Bloc
         except RegistryError as error:
             raise no_snapshot(error, call) from error
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
     def close() -> None:
         for sender in cluster.close():
             sender.close()
         end()
 
-    return _BlockingCluster(cluster, close), str(parsed)
+    return _BlockingCluster(cluster, close), str(parsed), governance
 
 
-def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSender, str]:
+def async_sender(
+    target: str, service: str, settings: Settings, said: Said
+) -> tuple[AsyncSender, str, Governance]:
     """What the calls of an asyncio client go through. See `blocking_sender`."""
     parsed = parse_target(target, service)
+    governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        return _async_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+        async = _async_leaf(parsed, settings.dialect(), settings, context)
+        Alone(async, governance, parsed.host, parsed.port)
+        return async, str(parsed), governance
     settings.dialect()
 
     def make(instance: Instance) -> AsyncSender:
@@ -193,7 +235,7 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
             ends.discard(give_up)
             subscription.leave(heard)
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
     async def close() -> None:
         import asyncio
@@ -207,7 +249,7 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
             # The registry is said goodbye to, which may take its time.
             await asyncio.get_running_loop().run_in_executor(None, end)
 
-    return _AsyncCluster(cluster, close), str(parsed)
+    return _AsyncCluster(cluster, close), str(parsed), governance
 
 
 def _address(instance: Instance) -> Address:
@@ -221,7 +263,14 @@ def _patience(subscription: Subscription, call: Call) -> float:
 
 
 def _cluster(
-    target: NamedTarget, make: Any, retire: Any, first: Any, settings: Settings, context: TlsContext | None
+    target: NamedTarget,
+    make: Any,
+    retire: Any,
+    first: Any,
+    settings: Settings,
+    context: TlsContext | None,
+    governance: Governance,
+    here: Here,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
     """A cluster, and what is to be done when it is closed."""
     from idlrt.client.cluster import Cluster
@@ -230,7 +279,14 @@ def _cluster(
     registry: Registry = shared_registries.take(target.registry)
     try:
         cluster = Cluster[Any](
-            registry.subscribe(target.key.service, target.key.group), make, retire, first, str(target), target.balancer
+            registry.subscribe(target.key.service, target.key.group),
+            make,
+            retire,
+            first,
+            str(target),
+            governance,
+            here,
+            lambda group: registry.subscribe(target.key.service, group),
         )
         end_watch = _watch(registry, cluster, settings, context)
     except BaseException:
@@ -263,7 +319,7 @@ class _BlockingCluster:
 
     def __init__(self, cluster: Cluster[BlockingSender], close: Callable[[], None]) -> None:
         self.cluster = cluster
-        self.send = cluster.send
+        self.send = cluster.call
         self._close: Callable[[], None] | None = close
 
     def found_again(self) -> None:
@@ -285,7 +341,7 @@ class _AsyncCluster:
 
     def __init__(self, cluster: Cluster[AsyncSender], close: Callable[[], Any]) -> None:
         self.cluster = cluster
-        self.send = cluster.send
+        self.send = cluster.call
         self._close: Callable[[], Any] | None = close
 
     def found_again(self) -> None:
