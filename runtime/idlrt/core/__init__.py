@@ -21,7 +21,7 @@ from idlrt.core.decisions import (
 from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TAG, TRUE, is_draining, milliseconds, told_timeout
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -43,6 +43,7 @@ __all__ = [
     "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",
+    "TAG",
     "TRUE",
     "AsyncioDriver",
     "Attempted",

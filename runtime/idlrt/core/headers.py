@@ -4,6 +4,7 @@
 |------------------|-----------|------------------------------------------------------------------------------------|
 | `client_timeout` | call      | milliseconds that the caller goes on waiting, counted from when the call is sent   |
 | `drain`          | answer    | `true`: this server is about to stop; make further calls over another connection   |
+| `rpc_tag`        | call      | the tag of the instances that the call is for (`idlrt.route.tag`); travels along   |
 
 Sources: fbthrift's `THeader.h` (`client_timeout`), Envoy's Thrift proxy (`drain`).
 """
@@ -15,10 +16,11 @@ from typing import Final
 
 from idlrt.wire.framing import Metadata
 
-__all__ = ["CLIENT_TIMEOUT", "DRAIN", "TRUE", "is_draining", "milliseconds", "told_timeout"]
+__all__ = ["CLIENT_TIMEOUT", "DRAIN", "TAG", "TRUE", "is_draining", "milliseconds", "told_timeout"]
 
 CLIENT_TIMEOUT: Final = "client_timeout"
 DRAIN: Final = "drain"
+TAG: Final = "rpc_tag"
 TRUE: Final = "true"
 
 _LONGEST_DIGITS: Final = 12
