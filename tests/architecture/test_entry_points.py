@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def test_every_entry_loads(group: str, name: str, place: str) -> None:
     assert load(place) is not None
 
 
-@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.wire_protocols", "idlrt.framings"])
+@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.wire_protocols", "idlrt.framings", "idlrt.routers"])
 def test_a_plugin_is_called_as_it_is_registered(group: str) -> None:
     for name, place in ENTRIES[group].items():
         assert load(place).name == name
@@ -77,3 +78,13 @@ def test_every_wire_protocol_is_registered() -> None:
 
 def test_every_framing_is_registered() -> None:
     assert _classes("wire", "ramed") == set(ENTRIES["idlrt.framings"].values())
+
+
+def test_every_router_is_registered() -> None:
+    assert _classes("route", "Router") == set(ENTRIES["idlrt.routers"].values())
+
+
+def test_a_rule_of_a_router_is_for_that_router() -> None:
+    for name, place in ENTRIES["idlrt.routers"].items():
+        defaults = {field.name: field.default for field in msgspec.structs.fields(load(place).Rule)}
+        assert defaults["router"] == name

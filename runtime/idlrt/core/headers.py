@@ -4,6 +4,7 @@
 |-------------------|-----------|------------------------------------------------------------------------------------|
 | `client_timeout`  | call      | milliseconds that the caller goes on waiting, counted from when the call is sent   |
 | `rpc_attempt`     | call      | how often the call was sent before; also with calls that are made on its behalf    |
+| `rpc_tag`         | call      | the tag of the instances that the call is for (`idlrt.route.tag`); travels along   |
 | `drain`           | answer    | `true`: this server is about to stop; make further calls over another connection   |
 | `rpc_retry_after` | answer    | milliseconds after which a refused call may be made again; `-1`: never             |
 
@@ -23,6 +24,7 @@ __all__ = [
     "CLIENT_TIMEOUT",
     "DRAIN",
     "RETRY_AFTER",
+    "TAG",
     "TRUE",
     "is_draining",
     "milliseconds",
@@ -35,6 +37,7 @@ ATTEMPT: Final = "rpc_attempt"
 CLIENT_TIMEOUT: Final = "client_timeout"
 DRAIN: Final = "drain"
 RETRY_AFTER: Final = "rpc_retry_after"
+TAG: Final = "rpc_tag"
 TRUE: Final = "true"
 
 _LONGEST_DIGITS: Final = 12

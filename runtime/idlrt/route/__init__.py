@@ -1,5 +1,26 @@
 """Narrowing the instances that a call may go to. Routers are plugins: entry points `idlrt.routers`."""
 
-from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Step
+from idlrt.route.base import ROUTERS, Following, Here, Pool, Routable, Router, Rule, RuleError, Shares, Step, at
+from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason
+from idlrt.route.conditions import Condition, call_condition, instance_condition
 
-__all__ = ["ROUTERS", "Here", "Pool", "Routable", "Router", "Rule", "Step"]
+__all__ = [
+    "ROUTERS",
+    "Chain",
+    "Condition",
+    "Following",
+    "Here",
+    "Pool",
+    "Routable",
+    "Router",
+    "Rule",
+    "RuleError",
+    "Shares",
+    "Step",
+    "at",
+    "call_condition",
+    "explain",
+    "instance_condition",
+    "make_chain",
+    "no_instance_reason",
+]

@@ -8,15 +8,32 @@ pool it was narrowed from, and gone with it: a call costs a look into a table, h
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from idlrt.core import Call, Chance, Instance
+from idlrt.errors import ConfigurationError
 from idlrt.plugins import Plugins
 
-__all__ = ["ROUTERS", "Here", "Pool", "Routable", "Router", "Rule", "Step"]
+__all__ = [
+    "ROUTERS",
+    "Following",
+    "Here",
+    "N",
+    "Pool",
+    "Routable",
+    "Router",
+    "Rule",
+    "RuleError",
+    "Shares",
+    "Step",
+    "at",
+]
 
 
 class Routable(Protocol):
@@ -64,6 +81,39 @@ class Pool(Generic[N]):
             self.kept[key] = found
         return found
 
+    @property
+    def nobody(self) -> Pool[N]:
+        """None of them."""
+        return self.narrowed("nobody", lambda node: False)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether there is nobody in it who gets calls at the moment."""
+        found: bool | None = self.kept.get("is_out")
+        if found is None:
+            found = self.kept["is_out"] = all(node.is_out for node in self.nodes)
+        return found
+
+
+class Shares(Generic[N]):
+    """Parts of a pool, of which a call gets one by chance, each as often as its share says.
+
+    Args:
+        parts: each with its share; the shares need not add up to anything, but to more than 0.
+    """
+
+    __slots__ = ("parts", "sums")
+
+    def __init__(self, parts: Sequence[tuple[Pool[N], float]]) -> None:
+        self.parts = [part for part, _ in parts]
+        self.sums = list(accumulate(share for _, share in parts))
+
+    def draw(self, chance: Chance) -> int:
+        """The number of a part. The dice are not thrown if there is only one."""
+        if len(self.parts) == 1:
+            return 0
+        return bisect_right(self.sums, chance.dice() * self.sums[-1], 0, len(self.parts) - 1)
+
 
 class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The caller, as rules see it (`caller.zone`, `caller.NAME`).
@@ -93,7 +143,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         router: which router.
         rule: the name of its rule.
-        why: what decided, in words.
+        why: what decided, in words. Where it leaves nobody it begins with `none`, so that it can follow on "no
+            instance of ..." (`idlrt.route.chain.no_instance_reason`).
         before: instances before.
         after: instances after.
     """
@@ -141,6 +192,65 @@ class Router(Protocol):
     def groups(self) -> Collection[str]:
         """Other groups of the service whose instances it needs to see."""
         ...
+
+    def is_idle(self, pool: Pool[Any]) -> bool:
+        """Whether `route` gives back whatever it is given, for any call, in `pool` and in any part of it. Then it is
+        not asked, unless somebody wants to know the steps. If in doubt, `False`."""
+        ...
+
+
+class RuleError(ConfigurationError):
+    """A value of a rule cannot be one.
+
+    Attributes:
+        key: of the value within its rule, as `to[1].where`.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(f"{key}: {text}")
+        self.key = key
+
+
+@contextmanager
+def at(key: str) -> Generator[None]:
+    """Say which value of a rule it was that could not be read.
+
+    Raises:
+        RuleError: for any other `ConfigurationError`.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        raise RuleError(key, str(error)) from error
+
+
+class Following:
+    """The base of our routers: what they have in common.
+
+    Attributes:
+        rule: that it follows.
+        label: the name of the rule, for steps.
+    """
+
+    Rule: ClassVar[type[Rule]]
+    name: ClassVar[str]
+
+    def __init__(self, rule: Any, here: Here, chance: Chance) -> None:
+        self.rule = rule
+        self.label: str = rule.name
+        self._here = here
+        self._chance = chance
+
+    def groups(self) -> Collection[str]:
+        """See `Router.groups`."""
+        return ()
+
+    def is_idle(self, pool: Pool[Any]) -> bool:
+        """See `Router.is_idle`."""
+        return False
+
+    def _tell(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:
+        steps.append(Step(router=self.name, rule=self.label, why=why, before=len(before), after=len(after)))
 
 
 ROUTERS: Final[Plugins[Any]] = Plugins("idlrt.routers")

@@ -1,0 +1,124 @@
+"""The routers of a service, one after the other, and why they have left whom.
+
+Rules for groups come first, then all others, those with more priority before those with less. At the end there are a
+`tag` and a `zone` router even if no rule asks for them; a rule for one of them, also one that is not enabled, takes the
+place of that.
+
+Most calls are narrowed by nobody. Which routers could narrow anything in a pool is kept with the pool, so such a call
+costs a look into a table. Who asks for the steps gets the same decisions by the same code, and all routers are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from idlrt.core import DEFAULT_GROUP, Call, Chance
+from idlrt.route.base import Here, N, Pool, Router, Rule, Step
+from idlrt.route.group import GroupRouter, HomeGroup
+from idlrt.route.rules import make_router, read_rule
+
+__all__ = ["Chain", "explain", "make_chain", "no_instance_reason"]
+
+# They are there without a rule.
+_ALWAYS: Final = ("tag", "zone")
+_NONE: Final = "none "
+
+
+class Chain:
+    """Routers, one after the other. Threads may share it.
+
+    Attributes:
+        routers: in the order in which they are asked.
+        groups: other groups of the service whose instances they need to see.
+    """
+
+    __slots__ = ("groups", "routers")
+
+    def __init__(self, routers: Sequence[Router]) -> None:
+        self.routers = tuple(routers)
+        self.groups: Collection[str] = tuple(dict.fromkeys(group for each in routers for group in each.groups()))
+
+    def route(self, call: Call, pool: Pool[N], steps: list[Step] | None = None) -> Pool[N]:
+        """The instances that `call` may go to, of those in `pool`; an empty pool if there is none.
+
+        Args:
+            steps: takes what was decided, if anybody wants to know: at least one.
+        """
+        if steps is not None:
+            return self._told(call, pool, steps)
+        busy: tuple[Router, ...] | None = pool.kept.get(self)
+        if busy is None:
+            busy = pool.kept[self] = tuple(each for each in self.routers if not each.is_idle(pool))
+        for router in busy:
+            pool = router.route(call, pool, None)
+        return pool
+
+    def _told(self, call: Call, pool: Pool[N], steps: list[Step]) -> Pool[N]:
+        if not self.routers or not pool.nodes:
+            why = "there are no rules" if pool.nodes else "none is known"
+            steps.append(Step(router="", rule="", why=why, before=len(pool), after=len(pool)))
+        for router in self.routers:
+            if not pool.nodes:
+                break
+            pool = router.route(call, pool, steps)
+        return pool
+
+
+def make_chain(
+    rules: Sequence[object], here: Here, chance: Chance, *, where: str = "routes", home: str = DEFAULT_GROUP
+) -> Chain:
+    """The chain for `rules`.
+
+    Args:
+        rules: as TOML or JSON give them.
+        here: the caller.
+        where: the rules stand, for messages.
+        home: the group that calls are for if no rule says otherwise.
+
+    Raises:
+        ConfigurationError: a rule is wrong; the message says which, where, and what is known.
+    """
+    read = [(f"{where}[{number}]", read_rule(rule, f"{where}[{number}]")) for number, rule in enumerate(rules)]
+    # Also rules that do not count at the moment are looked at: they must not fail when they are switched on.
+    made = [(rule, make_router(rule, here, chance, place)) for place, rule in read]
+    made = sorted((each for each in made if each[0].enabled), key=_order)
+    routers = [router for _, router in made]
+    choosers = sum(isinstance(router, GroupRouter) for router in routers)
+    if choosers:
+        routers.insert(choosers, HomeGroup(Rule(router="group", name=home), here, chance))
+    named = {rule.router for _, rule in read}
+    for name in _ALWAYS:
+        if name not in named:
+            routers.append(make_router(read_rule({"router": name}, where), here, chance, where))
+    return Chain(routers)
+
+
+def _order(made: tuple[Rule, Router]) -> tuple[bool, int]:
+    rule, router = made
+    return not isinstance(router, GroupRouter), -rule.priority
+
+
+def explain(chain: Chain, call: Call, pool: Pool[Any]) -> list[Step]:
+    """What each rule makes of `call`, and why; at least one step."""
+    steps: list[Step] = []
+    chain.route(call, pool, steps)
+    return steps
+
+
+def no_instance_reason(subject: str, steps: Sequence[Step]) -> str:
+    """Why nobody is left, as a message.
+
+    Args:
+        subject: whose instances they are.
+        steps: what `Chain.route` said.
+    """
+    last = next((step for step in steps if not step.after), None)
+    if last is None:
+        return f"no instance of {subject} is left by the routing rules"
+    if not last.before:
+        return f"no instance of {subject} is known"
+    by = f" (rule {last.rule})" if last.rule and last.rule not in last.why else ""
+    if last.why.startswith(_NONE):
+        return f"no instance of {subject} {last.why.removeprefix(_NONE)}{by}"
+    return f"no instance of {subject} is left by the router {last.router}{by}: {last.why}"

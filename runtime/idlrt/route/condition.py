@@ -1,0 +1,121 @@
+"""`condition`: calls that fit one condition go to instances that fit another.
+
+    [[routes]]
+    when = "method = get*, list* & caller.zone = eu-1"
+    to = "tags.kind = replica"
+
+`to` may be several destinations, of which chance takes one, each as often as its weight says, among those that have
+somebody:
+
+    to = [{ where = "version = 1.*", weight = 90 }, { where = "version = 2.*", weight = 10 }]
+
+Where nobody fits, the rule is left aside; with `force`, the call goes to nobody. So `to = []` with `force` forbids what
+`when` says. What conditions look like: `idlrt.route.conditions`.
+
+Source: Dubbo's condition router, with its destinations by weight
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from idlrt.core import Call, Chance, Instance
+from idlrt.route.base import Following, Here, N, Pool, Rule, Shares, Step, at
+from idlrt.route.conditions import Condition, call_condition, instance_condition
+
+__all__ = ["ConditionRouter", "ConditionRule", "Destination"]
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several.
+
+    Attributes:
+        where: a condition on instances.
+        weight: its share, relative to the others.
+    """
+
+    where: str
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+
+
+class ConditionRule(Rule, frozen=True, kw_only=True):
+    """See the module.
+
+    Attributes:
+        when: a condition on calls.
+        to: a condition on instances, or several with weights.
+    """
+
+    router: str = "condition"
+    when: str = ""
+    to: str | tuple[Destination, ...] = ""
+
+
+class ConditionRouter(Following):
+    """See the module. A `Router`."""
+
+    Rule = ConditionRule
+    name: ClassVar[str] = "condition"
+
+    def __init__(self, rule: ConditionRule, here: Here, chance: Chance) -> None:
+        super().__init__(rule, here, chance)
+        with at("when"):
+            self._when = call_condition(rule.when, here)
+        self._to: list[tuple[Condition[Instance], int]] = []
+        if isinstance(rule.to, str):
+            with at("to"):
+                self._to.append((instance_condition(rule.to, here), 1))
+        else:
+            for number, each in enumerate(rule.to):
+                with at(f"to[{number}].where"):
+                    self._to.append((instance_condition(each.where, here), each.weight))
+        self._fits = self._when.fits
+        self._unfit = f"the call does not fit {self._when}"
+        wanted = " or ".join(str(to) for to, _ in self._to) or "no destination"
+        self._forbidden = f"none that fits {wanted}; `force` forbids others"
+        self._unmet = f"nobody fits {wanted}, so the rule is left aside"
+        self._force = rule.force
+
+    def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
+        """See `Router.route`."""
+        if not self._fits(call):
+            found, why = pool, self._unfit
+        else:
+            shares, texts = pool.kept.get(self) or self._prepare(pool)
+            if shares.parts:
+                number = shares.draw(self._chance)
+                found, why = shares.parts[number], texts[number]
+            elif self._force:
+                found, why = pool.nobody, self._forbidden
+            else:
+                found, why = pool, self._unmet
+        if steps is not None:
+            self._tell(steps, why, pool, found)
+        return found
+
+    def is_idle(self, pool: Pool[Any]) -> bool:
+        """See `Router.is_idle`."""
+        return self._when.constant is False or (
+            not self._force and bool(self._to) and all(to.constant for to, _ in self._to)
+        )
+
+    def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
+        """The destinations that have somebody, and what is said of each. Those where all are out count only if there
+        are no others."""
+        call = "any call fits" if self._when.constant else f"the call fits {self._when}"
+        parts: list[tuple[Pool[N], float, str]] = []
+        for to, weight in self._to:
+            part = _fitting(pool, to)
+            if part.nodes:
+                parts.append((part, weight, f"{call}, to {to}"))
+        parts = [each for each in parts if not each[0].is_out] or parts
+        whole = sum(share for _, share, _ in parts)
+        texts = [why if share == whole else f"{why} ({share / whole:.0%} by weight)" for _, share, why in parts]
+        made = pool.kept[self] = Shares([(part, share) for part, share, _ in parts]), texts
+        return made
+
+
+def _fitting(pool: Pool[N], to: Condition[Instance]) -> Pool[N]:
+    return pool.narrowed(to, lambda node: to.fits(node.instance))

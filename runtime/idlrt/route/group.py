@@ -1,0 +1,130 @@
+"""`group`: mixes groups of a service, so that traffic moves from one to another by and by.
+
+    [[routes]]
+    router = "group"
+    mix = { blue = 90, green = 10 }
+
+Chance takes a group for each call, as often as its weight says, among those that have somebody who is not out. Without
+weights, `mix = ["blue", "green"]`, all are one. The first rule that a call fits decides; calls that fit none go to the
+group that the client asked for. Rules for groups come before all others.
+
+Source: Motan's commands, `mergeGroups`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import Call, Chance
+from idlrt.route.base import Following, Here, N, Pool, Rule, RuleError, Shares, Step, at
+from idlrt.route.conditions import call_condition
+
+__all__ = ["GroupRouter", "GroupRule", "HomeGroup"]
+
+# Kept with a pool that a rule for groups has made.
+_IS_CHOSEN: Final = "group"
+
+
+class GroupRule(Rule, frozen=True, kw_only=True):
+    """See the module.
+
+    Attributes:
+        mix: names of groups, with weights from 1 to 100 or without.
+        when: a condition on calls.
+    """
+
+    router: str = "group"
+    mix: Mapping[str, Annotated[int, msgspec.Meta(ge=1, le=100)]] | tuple[str, ...]
+    when: str = ""
+
+
+class GroupRouter(Following):
+    """See the module. A `Router`."""
+
+    Rule = GroupRule
+    name: ClassVar[str] = "group"
+
+    def __init__(self, rule: GroupRule, here: Here, chance: Chance) -> None:
+        super().__init__(rule, here, chance)
+        if not rule.mix:
+            raise RuleError("mix", 'a group is needed, such as { blue = 90, green = 10 } or ["blue", "green"]')
+        with at("when"):
+            self._when = call_condition(rule.when, here)
+        self._unfit = f"the call does not fit {self._when}"
+        self._forbidden = f"none in {_named(rule.mix)}; `force` forbids others"
+        self._unmet = f"nobody is in {_named(rule.mix)}, so the rule is left aside"
+
+    def groups(self) -> Collection[str]:
+        """See `Router.groups`."""
+        return tuple(self.rule.mix)
+
+    def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
+        """See `Router.route`."""
+        if _IS_CHOSEN in pool.kept:
+            found, why = pool, "an earlier rule has chosen a group"
+        elif not self._when.fits(call):
+            found, why = pool, self._unfit
+        else:
+            shares, texts = pool.kept.get(self) or self._prepare(pool)
+            if shares.parts:
+                number = shares.draw(self._chance)
+                found, why = shares.parts[number], texts[number]
+            elif self.rule.force:
+                found, why = pool.nobody, self._forbidden
+            else:
+                found, why = pool, self._unmet
+        if steps is not None:
+            self._tell(steps, why, pool, found)
+        return found
+
+    def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
+        mix: Mapping[str, int] | tuple[str, ...] = self.rule.mix
+        lots: list[tuple[Collection[str], float]] = (
+            [((group,), weight) for group, weight in mix.items()] if isinstance(mix, Mapping) else [(mix, 1)]
+        )
+        parts: list[tuple[Pool[N], float, str]] = []
+        for groups, weight in lots:
+            # Another pool than the given one also if it has all of its instances: it is marked.
+            part = Pool([node for node in pool.nodes if node.instance.group in groups])
+            part.kept[_IS_CHOSEN] = True
+            if part.nodes:
+                parts.append((part, weight, f"in {_named(groups)}"))
+        parts = [each for each in parts if not each[0].is_out] or parts
+        whole = sum(share for _, share, _ in parts)
+        texts = [why if share == whole else f"{why} ({share / whole:.0%} by weight)" for _, share, why in parts]
+        made = pool.kept[self] = Shares([(part, share) for part, share, _ in parts]), texts
+        return made
+
+
+class HomeGroup(Following):
+    """Comes after the rules for groups: calls that fit none of them go to the group that the client asked for, which is
+    the name of its rule."""
+
+    name: ClassVar[str] = "group"
+
+    def __init__(self, rule: Rule, here: Here, chance: Chance) -> None:
+        super().__init__(rule, here, chance)
+        self._home = rule.name
+        self._in, self._none = f"in group {rule.name}", f"none in group {rule.name}"
+
+    def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
+        """See `Router.route`."""
+        if _IS_CHOSEN in pool.kept:
+            found, why = pool, "a rule has chosen a group"
+        else:
+            found = pool.narrowed(self, lambda node: node.instance.group == self._home)
+            why = self._in if found.nodes or not pool.nodes else self._none
+        if steps is not None:
+            self._tell(steps, why, pool, found)
+        return found
+
+    def is_idle(self, pool: Pool[Any]) -> bool:
+        """See `Router.is_idle`."""
+        return all(node.instance.group == self._home for node in pool.nodes)
+
+
+def _named(groups: Collection[str]) -> str:
+    return f"group {next(iter(groups))}" if len(groups) == 1 else f"groups {', '.join(groups)}"

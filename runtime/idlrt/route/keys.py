@@ -1,0 +1,213 @@
+"""What conditions and sticky rules can look at: of a call, of its caller, of an instance.
+
+Readers give text, empty where there is nothing. They raise nothing, whatever the call looks like: a rule is read before
+it is known which methods it meets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, cast
+
+from idlrt.core import TAG, Call, Instance
+from idlrt.errors import ConfigurationError
+from idlrt.route.base import Here
+from idlrt.spec import Method
+
+__all__ = [
+    "CALLER",
+    "SIDES",
+    "Number",
+    "Side",
+    "call_reader",
+    "caller_values",
+    "check_key",
+    "instance_reader",
+    "is_key",
+    "known_keys",
+    "unknown_key",
+]
+
+CALLER: Final = "caller."
+
+
+class Side(enum.StrEnum):
+    """What is looked at."""
+
+    CALL = "calls"
+    INSTANCE = "instances"
+
+
+_CALLER_KEYS: Final = ("caller.id", "caller.app", "caller.version", "caller.zone", "caller.host", "caller.labels.NAME")
+SIDES: Final[Mapping[str, tuple[str, ...]]] = {
+    "calls": (
+        "service", "method", "argument.NAME[.FIELD...]", "argument.0[.FIELD...]", "metadata.NAME", "tag", *_CALLER_KEYS,
+    ),
+    "caller": _CALLER_KEYS,
+    "instances": (
+        "id", "host", "port", "address", "zone", "version", "group", "tags.NAME", "metadata.NAME", "routing.NAME",
+    ),
+}  # fmt: skip
+"""Keys by what is looked at, as they are shown to people."""
+
+_ENDS_IN_NAME: Final = {
+    "calls": ("argument.", "metadata.", "caller.labels."),
+    "caller": ("caller.labels.",),
+    "instances": ("tags.", "metadata.", "routing."),
+}
+_MOST_METHODS: Final = 10_000
+
+
+class Number(str):
+    """The name of an enum's value, which is known by its number too."""
+
+    __slots__ = ("number",)
+
+    def __new__(cls, name: str, number: int) -> Number:
+        """The text is `name`."""
+        made = super().__new__(cls, name)
+        made.number = str(number)
+        return made
+
+    number: str
+
+
+def is_key(key: str, side: str) -> bool:
+    """Whether `key` is one of `side` (of `SIDES`)."""
+    if key in SIDES[side]:
+        return "NAME" not in key
+    return any(key.startswith(head) and "" not in key.split(".") for head in _ENDS_IN_NAME[side])
+
+
+def known_keys(side: Side) -> str:
+    """For messages."""
+    return f"known for {side}: {', '.join(SIDES[side])}"
+
+
+def unknown_key(key: str, side: Side) -> str:
+    """Why `key` is none of `side`, and what may have been meant."""
+    other = Side.CALL if side is Side.INSTANCE else Side.INSTANCE
+    if key.startswith(CALLER) and is_key(key, Side.CALL):
+        return f"{key!r} is of the caller, and instances are looked at; as a value, '${key}' can be had"
+    if is_key(key, other):
+        return f"{key!r} is known for {other}, and {side} are looked at; {known_keys(side)}"
+    head = key.split(".")[0]
+    near = difflib.get_close_matches(key, SIDES[side], n=1) or [
+        name for name in SIDES[side] if difflib.get_close_matches(head, [name.split(".")[0]], n=1)
+    ]
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown key {key!r}; {known_keys(side)}{hint}"
+
+
+def check_key(key: str, side: Side) -> None:
+    """See that `key` is one of `side`.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not is_key(key, side):
+        raise ConfigurationError(unknown_key(key, side))
+
+
+def caller_values(key: str, here: Here) -> Sequence[str]:
+    """What `key` (`caller.zone`) is here; a host has several."""
+    name = key.removeprefix(CALLER)
+    if name == "host":
+        return (here.host, *here.addresses)
+    if name.startswith("labels."):
+        return (here.labels.get(name.removeprefix("labels."), ""),)
+    return (getattr(here, name),)
+
+
+def call_reader(key: str) -> Callable[[Call], str]:
+    """What reads `key` from calls. For keys of the caller, see `caller_values`."""
+    head, _, name = key.partition(".")
+    if head == "service":
+        return attrgetter("method.service")
+    if head == "method":
+        return attrgetter("method.name")
+    if head == "tag":
+        return lambda call: call.metadata.get(TAG, "")
+    if head == "metadata":
+        return lambda call: call.metadata.get(name, "")
+    return _argument(name.split("."))
+
+
+def instance_reader(key: str) -> Callable[[Instance], str]:
+    """What reads `key` from instances."""
+    head, _, name = key.partition(".")
+    if head == "port":
+        return lambda instance: str(instance.port)
+    if not name:
+        return attrgetter(head)
+    return lambda instance: getattr(instance, head).get(name, "")
+
+
+def _argument(path: Sequence[str]) -> Callable[[Call], str]:
+    name, rest = path[0], path[1:]
+    # Where the argument is, by method; -1 where there is none of that name.
+    places: dict[Method[..., Any], int] = {}
+
+    def read(call: Call) -> str:
+        place = places.get(call.method)
+        if place is None:
+            if len(places) >= _MOST_METHODS:
+                places.clear()
+            place = places[call.method] = _place(call.method, name)
+        if not 0 <= place < len(call.arguments):
+            return ""
+        value = call.arguments[place]
+        for step in rest:
+            value = _inside(value, step)
+        return value if type(value) is str else _text(value)
+
+    return read
+
+
+def _place(method: Method[..., Any], name: str) -> int:
+    for place, field in enumerate(method.arguments):
+        if name in (field.name, field.attribute):
+            return place
+    return int(name) if name.isascii() and name.isdecimal() and len(name) < 6 else -1
+
+
+def _inside(value: Any, name: str) -> Any:
+    """A field of a struct, a value of a map, an element of a list; `None` if there is none."""
+    # Of the class; what is no struct has none.
+    fields: Iterable[Any] = getattr(value, "__thrift_fields__", ())
+    for field in fields:
+        if name in (field.name, field.attribute):
+            return getattr(value, field.attribute, None)
+    if isinstance(value, Mapping):
+        by: Mapping[Any, Any] = cast("Any", value)
+        return by[name] if name in by else by.get(int(name)) if _is_number(name) else None
+    if isinstance(value, list | tuple) and _is_number(name):
+        items: Sequence[Any] = cast("Any", value)
+        return items[int(name)] if int(name) < len(items) else None
+    return None
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 20
+
+
+def _text(value: Any) -> str:
+    """As rules write it; empty for what has no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, enum.IntEnum):
+        return Number(value.name, int(value))
+    if isinstance(value, int):
+        # Python does not print huge numbers.
+        return str(value) if value.bit_length() <= 128 else ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    # A UUID is the only other scalar.
+    return str(value) if type(value).__name__ == "UUID" else ""
