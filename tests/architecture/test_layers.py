@@ -39,6 +39,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.core"},
         {"idlrt.net"},
         {"idlrt.balance", "idlrt.fault", "idlrt.guard", "idlrt.observe", "idlrt.registry", "idlrt.route"},
+        {"idlrt.config"},
         {"idlrt.client", "idlrt.server"},
         {"idlrt.codegen", "idlrt.door", "idlrt.testing"},
         {"idlrt"},  # the door of the whole

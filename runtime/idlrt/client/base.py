@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, Unpack
 
 from idlrt.client.assemble import assemble
-from idlrt.client.connecting import Said, Settings, async_sender, blocking_sender
+from idlrt.client.connecting import Said, async_sender, blocking_sender
 from idlrt.client.governance import Governance, Plan
+from idlrt.client.leaves import Settings
 from idlrt.client.options import CallOptions, layer_of, metadata_of, read_options
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.config import ClientConfig

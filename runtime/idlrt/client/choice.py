@@ -1,7 +1,7 @@
 """One instance of a pool for a call: the balancer's choice among those that are good.
 
-Those that are out are left out, unless too many are: with fewer than half of them good (`panic`), health says more about
-the network than about them, so all are called (Envoy's panic threshold). Made for a pool, and gone with it.
+Those that are out are left out, unless too many are: with fewer than half of them good (`panic`), health says more
+about the network than about them, so all are called (Envoy's panic threshold). Made for a pool, and gone with it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The instances of a service, as a fault mode reaches them: routed, balanced, watched.
 
 Which there are follows the registry (`idlrt.client.members`), which of them a call may go to the routers, which one it
-goes to the balancer, and what follows when it fails the fault mode. Here these meet, and here it is seen what calls come
-to: whether an instance can be reached (`idlrt.client.health`), whether it does worse than the others
-(`idlrt.guard.outlier`), whether too much of what it does fails (its breaker). Whoever is out for one of these reasons is
-not in the choice.
+goes to the balancer, and what follows when it fails the fault mode. Here these meet, and here it is seen what calls
+come to: whether an instance can be reached (`idlrt.client.health`), whether it does worse than the others
+(`idlrt.guard.outlier`), whether too much of what it does fails (its breaker). Whoever is out for one of these reasons
+is not in the choice.
 
 Beside the calls a *watch* on the registry's thread asks instances that have been silent for a while whether they are
 there, and those that are out whether they are back.
@@ -20,8 +20,8 @@ from typing import Any, Final, Generic
 from idlrt.balance.warm_up import warm_weight
 from idlrt.client.choice import Choice
 from idlrt.client.governance import Governance, Plan
-from idlrt.client.node import Node, S
 from idlrt.client.members import Members
+from idlrt.client.node import Node, S
 from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
     ATTEMPT,
@@ -259,9 +259,7 @@ class Cluster(Generic[S]):
                 node.load.answered(seconds, end)
             node.breaker.abandoned(end, permit)
 
-    def _attempted(
-        self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None
-    ) -> None:
+    def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
         decision = Attempted(
             subject=call.method.full_name,
             instance=node.instance.address,
@@ -368,9 +366,8 @@ class Cluster(Generic[S]):
     def _none(self, call: Call) -> NoInstance:
         what = f"{self._name} for {call.method.full_name}"
         snapshot = self._members.snapshot
-        if snapshot is None or not self._members.nodes:
-            if snapshot is None or not snapshot.instances:
-                return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
+        if snapshot is None or not self._members.states():
+            return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
         if self._pool.nodes:
             steps: list[Step] = []
             self._chain.route(call, self._pool, steps)

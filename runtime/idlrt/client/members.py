@@ -1,7 +1,9 @@
-"""The instances that a cluster knows: follows the snapshots of a service, and of other groups of it where rules mix them.
+"""The instances that a cluster knows: follows the snapshots of a service, and of other groups of it where rules mix
+them.
 
 The newest snapshot is looked at before each call, and nothing is waited for. An instance that changes but is reached
-over the same connections keeps its node, with all that was measured; calls under way on one that is gone end as they do.
+over the same connections keeps its node, with all that was measured; calls under way on one that is gone end as they
+do.
 """
 
 from __future__ import annotations
@@ -88,9 +90,7 @@ class Members(Generic[S]):
                 return
             wanted = set(groups) - {self.subscription.key.group}
             left = [each for group, each in self._groups.items() if group not in wanted]
-            self._groups = {
-                group: self._groups.get(group) or self._other(group) for group in sorted(wanted)
-            }
+            self._groups = {group: self._groups.get(group) or self._other(group) for group in sorted(wanted)}
             self._seen = []
         for each in left:
             each.close()

@@ -1,4 +1,6 @@
-"""An instance of a service, as one client sees it: the connections to it, and all that is known of it from calling it."""
+"""An instance of a service, as one client sees it: the connections to it, and all that is known of it from calling
+it.
+"""
 
 from __future__ import annotations
 

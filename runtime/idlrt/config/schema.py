@@ -135,9 +135,9 @@ def place(key: str) -> tuple[str, str, str]:
     name, dot, field = rest.partition(".")
     if not dot:
         for top in (CALL, SERVICE):
-            found = _own()[top]
-            if rest in fields(found):
-                if method and not found.is_per_method:
+            own = _own()[top]
+            if rest in fields(own):
+                if method and not own.is_per_method:
                     raise KeyError(f"{rest} holds for a service as a whole, not for one method")
                 return method, top, rest
         if section(name) is not None and name not in (CALL, SERVICE):

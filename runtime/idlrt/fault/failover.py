@@ -63,9 +63,9 @@ class Failover:
         while True:
             is_free = _is_free(error, len(failed))
             pause = 0.0
-            why = ""
+            why = "" if call.policy.retries else "it is not to be made again"
             node = None
-            if not is_free:
+            if not why and not is_free:
                 pause, why = self._may_go_on(call, reach, error, counted)
             if not why:
                 node = reach.pick(call, tried)
@@ -97,7 +97,7 @@ class Failover:
         if not isinstance(error, NotSent) and not may_repeat(call):
             return 0.0, f"{call.method.full_name} is not idempotent"
         if counted >= policy.retries:
-            return 0.0, f"it was made again {counted} times" if counted else "it is not to be made again"
+            return 0.0, f"it was made again {counted} times"
         if policy.chain_stop and ATTEMPT in call.metadata:
             return 0.0, "it is made on behalf of a retry"
         asked = error.retry_after

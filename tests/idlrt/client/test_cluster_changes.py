@@ -61,7 +61,7 @@ def register(registry: Registry, port: int, id: str = "", **more: Any) -> Regist
 
 
 def snapshot_shows(client: Any, is_so: Callable[[tuple[Instance, ...]], object]) -> None:
-    subscription = client._sender.cluster._subscription
+    subscription = client._sender.cluster._members.subscription
     until(lambda: is_so(subscription.wait(5).instances))
 
 
