@@ -1,5 +1,5 @@
 """For tests of programs that use idlrt: calls without a network, time that passes when it is told to, and what every
-registry and every balancer has to do.
+registry, every balancer and every guard has to do.
 
 `idlrt.testing.strategies` has hypothesis strategies of generated classes; it is imported for itself, because it needs
 the extra `testing`.
@@ -7,7 +7,8 @@ the extra `testing`.
 
 from idlrt.testing.balancers import check_balancer
 from idlrt.testing.fake_driver import FakeDriver
+from idlrt.testing.guards import check_guard
 from idlrt.testing.memory import connected
 from idlrt.testing.registry import REGISTRY_CHECKS, check_registry
 
-__all__ = ["REGISTRY_CHECKS", "FakeDriver", "check_balancer", "check_registry", "connected"]
+__all__ = ["REGISTRY_CHECKS", "FakeDriver", "check_balancer", "check_guard", "check_registry", "connected"]
