@@ -383,6 +383,7 @@ Server(user_service(Users()), registry=sys.argv[2]).serve()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no signals of that kind")
 def test_an_instance_that_is_stopped_in_the_middle_is_left_alone(
     stack: ExitStack, connect: Callable[..., Caller]
