@@ -237,6 +237,7 @@ def test_nobody_is_registered(url: str, connect: Callable[..., Caller]) -> None:
         connect(url).get(1)
 
 
+@pytest.mark.slow
 def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller]) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True

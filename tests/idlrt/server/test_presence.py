@@ -173,6 +173,7 @@ def test_several_services_are_several_instances(url: str, registry: Registry) ->
             assert client.get(3).id == 3
 
 
+@pytest.mark.slow
 def test_a_registry_that_is_down_does_not_hold_up_the_server(url: str) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True

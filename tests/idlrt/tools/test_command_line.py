@@ -254,6 +254,7 @@ def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[st
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
     from idlrt.embedded import RegistryServer
     from idlrt.registry import Registry
