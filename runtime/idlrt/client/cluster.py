@@ -55,14 +55,16 @@ class Node(Generic[S]):
     """An instance and the connections to it.
 
     Attributes:
+        weight: its share of calls at the moment.
         load: what has been measured of it.
         is_used: whether it has been called.
     """
 
-    __slots__ = ("health", "instance", "is_used", "load", "sender", "target")
+    __slots__ = ("health", "instance", "is_used", "load", "sender", "target", "weight")
 
     def __init__(self, instance: Instance, sender: S, health: Health) -> None:
         self.instance = instance
+        self.weight = instance.weight
         self.sender = sender
         self.health = health
         self.load = Load(sender.connections)
@@ -235,7 +237,7 @@ class Cluster(Generic[S]):
                     continue
                 if known.instance != instance:
                     # The node itself: calls under way on it count on.
-                    known.instance = instance
+                    known.instance, known.weight = instance, instance.weight
                 nodes[instance.id] = known
             gone = [node for id, node in self._nodes.items() if nodes.get(id) is not node]
             self._nodes, self._strange = nodes, strange
