@@ -72,7 +72,7 @@ def test_the_fewest_for_the_weight_of_the_moment() -> None:
         assert balancer.pick(call_of(), ()) is warm
 
 
-@pytest.mark.parametrize("name", ["consistent_hash", "modulo"])
+@pytest.mark.parametrize("name", ["consistent_hash", "maglev", "modulo"])
 def test_keys_do_not_move_while_somebody_warms_up(name: str) -> None:
     candidates = targets(*[100] * 5)
     calls = [call_of(f"key {number}") for number in range(200)]
