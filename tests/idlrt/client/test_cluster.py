@@ -238,6 +238,7 @@ def test_nobody_is_registered(url: str, connect: Callable[..., Caller]) -> None:
         connect(url).get(1)
 
 
+@pytest.mark.slow
 def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller]) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True
@@ -384,6 +385,7 @@ Server(user_service(Users()), registry=sys.argv[2]).serve()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no signals of that kind")
 def test_an_instance_that_is_stopped_in_the_middle_is_left_alone(
     stack: ExitStack, connect: Callable[..., Caller]
