@@ -49,7 +49,7 @@ def test_options_are_checked(kind: Any) -> None:
 
     with pytest.raises(
         ConfigurationError,
-        match="no option 'timout'; known: attempt_timeout, .*, policy, retries, tag, timeout; did you mean 'timeout'",
+        match=r"no option 'timout'; known: attempt_timeout, .*, policy, retries, tag, timeout; did you mean 'timeout'",
     ):
         client.using(timout=1)
     with pytest.raises(ConfigurationError, match="timeout must be"):
