@@ -32,7 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.config.effective import Layer
-from idlrt.config.schema import Problem, check, flatten, section, wrong
+from idlrt.config.schema import Problem, check, flatten, near, place, section, worded, wrong
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here
 
@@ -130,8 +130,11 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
             problems.append(Problem(f"services.{service}", f"it must be a table, not {table!r}"))
     server = _flat(tables["server"], "server", problems)
     for key in server:
-        found = section(key.partition(".")[0])
-        if found is not None and found.kind != "guard":
+        try:
+            found = section(place(key)[1])
+        except KeyError:
+            continue  # it is among the problems already
+        if found is None or found.kind != "guard":
             problems.append(Problem(f"server.{key}", "servers have guards only"))
     if problems:
         raise wrong(problems, name)
@@ -145,8 +148,12 @@ def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dic
 
 
 def _here(table: Mapping[str, Any], problems: list[Problem]) -> Here:
+    known = Here.__struct_fields__
+    found = [Problem(f"here.{key}", f"there is no such key{near(key, known)}") for key in table if key not in known]
+    problems.extend(found)
     try:
-        return msgspec.convert(dict(table), Here, strict=False)
+        return Here() if found else msgspec.convert(dict(table), Here, strict=False)
     except msgspec.ValidationError as error:
-        problems.append(Problem("here", str(error)))
+        key, why = worded("here", "", str(error), dict(table))
+        problems.append(Problem(key, why))
         return Here()
