@@ -102,8 +102,8 @@ def _type_text(type: Any) -> str:
         return f"list of {_type_text(type.item_type)}"
     if isinstance(type, msgspec.inspect.DictType):
         return f"table of {_type_text(type.value_type)}"
-    name = type.__class__.__name__
-    text = _NAMES.get(name, name.removesuffix("Type").lower())
+    name: str = type.__class__.__name__
+    text: str = _NAMES.get(name, name.removesuffix("Type").lower())
     bounds = [f"{word} {value:g}" for key, word in _BOUNDS if (value := getattr(type, key, None)) is not None]
     return " ".join([text, *bounds])
 
@@ -120,7 +120,7 @@ def _default(field: msgspec.inspect.Field) -> str:
 
 def table(rows: Sequence[Key]) -> str:
     """Keys as a table in Markdown."""
-    lines = ["| key | type | default | what it is for |", "|---|---|---|---|"]
+    lines: list[str] = ["| key | type | default | what it is for |", "|---|---|---|---|"]
     lines += [
         f"| `{key.name}` | {key.type} | {f'`{key.default}`' if key.default else ''} | {key.about} |" for key in rows
     ]

@@ -27,18 +27,18 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
 from idlrt.config.effective import Layer
 from idlrt.config.schema import Problem, check, flatten, near, place, section, worded, wrong
+from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here
 
 __all__ = ["ClientConfig", "ConfigFile", "ServerConfig", "read_config"]
 
-ENVIRONMENT: Final = "IDLRT_CONFIG"
 _TABLES: Final = ("here", "defaults", "services", "server")
 
 
@@ -87,7 +87,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
         ConfigurationError: it cannot be read, or something in it is wrong; all that is, is listed.
     """
     if source is None:
-        source = os.environ.get(ENVIRONMENT) or None
+        source = os.environ.get(CONFIG_VARIABLE) or None
         if source is None:
             return ConfigFile()
     if isinstance(source, Mapping):
@@ -105,7 +105,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
         raise ConfigurationError(f"{path} is not {kind}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{path} must hold tables, not {type(nested).__name__}")
-    return _checked(nested, str(path))
+    return _checked(cast("Mapping[str, Any]", nested), str(path))
 
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
@@ -124,7 +124,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     defaults = _flat(tables["defaults"], "defaults", problems)
     services: dict[str, Mapping[str, Any]] = {}
     for service, table in tables["services"].items():
-        if isinstance(table, Mapping):
+        if _is_table(table):
             services[service] = _flat(table, f"services.{service}", problems)
         else:
             problems.append(Problem(f"services.{service}", f"it must be a table, not {table!r}"))
@@ -139,6 +139,10 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     if problems:
         raise wrong(problems, name)
     return ConfigFile(name=name, here=here, defaults=defaults, services=services, server=server)
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
 
 
 def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dict[str, Any]:

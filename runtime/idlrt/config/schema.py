@@ -12,7 +12,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
@@ -201,7 +201,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         dotted = prefix + str(key)
         if isinstance(value, Mapping) and (depth < 1 or (dotted.count(".") < 2 and dotted.startswith(METHODS))):
-            flat.update(flatten(value, dotted + "."))
+            flat.update(flatten(cast("Mapping[str, Any]", value), dotted + "."))
         else:
             flat[dotted] = value
     return flat
