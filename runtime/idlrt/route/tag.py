@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from idlrt.core import TAG, Call, Chance, Instance
-from idlrt.route.base import Following, Here, N, Pool, Rule, RuleError, Step
+from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.route.following import Following, RuleError
 from idlrt.route.values import is_within, network_of
 
 __all__ = ["TagRouter", "TagRule"]
