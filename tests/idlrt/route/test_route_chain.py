@@ -74,6 +74,7 @@ def test_a_rule_may_be_made_already() -> None:
         ({"router": "subset"}, "routes[1].size: is missing"),
         ({"router": "subset", "size": 0}, "routes[1].size: expected `int` >= 1"),
         ({"router": "tag", "tags": {"g": ["10/x"]}}, "routes[1].tags.g[0]: '10/x' is no network such as 10.1.0.0/16"),
+        ({"router": "tag", "tags": {"": ["h1"]}}, "routes[1].tags: a tag is needed before each list"),
         ({"router": "group"}, "routes[1].mix: is missing"),
         ({"router": "group", "mix": {}}, "routes[1].mix: a group is needed, such as "),
         ({"router": "group", "mix": {"blue": 101}}, "routes[1].mix[...]: expected `int` <= 100"),
