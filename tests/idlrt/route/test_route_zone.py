@@ -70,6 +70,15 @@ def test_if_all_together_cannot_carry_the_calls_each_carries_more() -> None:
     assert shares(places(("a", 1, 3), ("b", 1, 3)), order=["b"]) == pytest.approx({"a": 0.5, "b": 0.5}, abs=0.03)
 
 
+def test_the_share_is_said() -> None:
+    pool = Pool(places(("a", 1, 3), ("b", 1, 3)))
+    said = {explain(chain(seed=seed), call_of(), pool)[0].why for seed in range(20)}
+    assert said == {
+        "in zone a (50% of the calls)",
+        "in other zones, because 3 of 4 are out in zone a (50% of the calls)",
+    }
+
+
 def test_if_all_are_out_zones_do_not_matter() -> None:
     nodes = places(("a", 0, 2), ("b", 0, 2))
     pool = Pool(nodes)
