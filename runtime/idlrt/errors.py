@@ -8,6 +8,7 @@ RpcError
 │   ├─ NoInstance  ConnectFailed  Overloaded  CircuitOpen
 ├─ Unknown                may have been worked on                        retry only if idempotent
 │   ├─ ConnectionLost  DeadlineExceeded
+├─ Deferred               kept, and made again in the background        do not make it yourself
 ├─ ProtocolError          LocalProtocolError · RemoteProtocolError       never
 ├─ RegistryError          what was asked of a registry                  by class
 │   ├─ RegistryUnavailable  nobody answered                              ask again
@@ -16,11 +17,15 @@ RpcError
 ```
 
 A message is lower case and says what was attempted, on what, what happened and what can be done.
+
+Who refuses a call may say when to come again (`PushBack`). What an IDL declares has no such word: its attributes are
+the IDL's.
 """
 
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 __all__ = [
     "ApplicationCode",
@@ -30,11 +35,13 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "DeadlineExceeded",
+    "Deferred",
     "LocalProtocolError",
     "NoInstance",
     "NotSent",
     "Overloaded",
     "ProtocolError",
+    "PushBack",
     "RegistryError",
     "RegistryRefused",
     "RegistryUnavailable",
@@ -45,10 +52,34 @@ __all__ = [
 
 
 class RpcError(Exception):
-    """The root of the tree."""
+    """The root of the tree.
+
+    Attributes:
+        retry_after: seconds for which the server wants the call not to be made again; `inf`: not at all. `None` if it
+            has not said anything.
+    """
+
+    retry_after: float | None = None
 
 
-class NotSent(RpcError):
+class PushBack:
+    """An error that can say when the call may be made again.
+
+    Source: gRFC A6, "pushback", https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+
+    Attributes:
+        retry_after: seconds from now; `math.inf`: never; `None`: nothing was said about it.
+    """
+
+    retry_after: float | None = None
+
+    def push_back(self, seconds: float | None) -> Self:
+        """Say it, and be raised: `raise Overloaded("...").push_back(0.5)`."""
+        self.retry_after = seconds
+        return self
+
+
+class NotSent(PushBack, RpcError):
     """No server has worked on the call: it may be made again, anywhere."""
 
 
@@ -68,7 +99,7 @@ class CircuitOpen(NotSent):
     """A circuit breaker does not let calls through at the moment."""
 
 
-class Unknown(RpcError):
+class Unknown(PushBack, RpcError):
     """The server may or may not have worked on the call: only idempotent methods may be called again."""
 
 
@@ -78,6 +109,10 @@ class ConnectionLost(Unknown):
 
 class DeadlineExceeded(Unknown, TimeoutError):
     """The answer did not come in time."""
+
+
+class Deferred(RpcError):
+    """The call failed and was kept: it is made again in the background, so do not make it once more yourself."""
 
 
 class ProtocolError(RpcError):
@@ -132,7 +167,7 @@ class ApplicationCode(enum.IntEnum):
     UNAUTHENTICATED = 1016
 
 
-class ApplicationError(RpcError):
+class ApplicationError(PushBack, RpcError):
     """The server refused the call or broke while working on it: Thrift's TApplicationException.
 
     Attributes:

@@ -76,6 +76,16 @@ def test_every_wire_protocol_is_registered() -> None:
     assert _classes("wire", "Protocol") == set(ENTRIES["idlrt.wire_protocols"].values())
 
 
+def test_every_balancer_is_registered() -> None:
+    found = {
+        f"idlrt.balance.{path.stem}:{node.name}"
+        for path in (ROOT / "runtime" / "idlrt" / "balance").glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and "A `Balancer`." in (ast.get_docstring(node) or "")
+    }
+    assert found == set(ENTRIES["idlrt.balancers"].values())
+
+
 def test_every_framing_is_registered() -> None:
     assert _classes("wire", "ramed") == set(ENTRIES["idlrt.framings"].values())
 

@@ -39,6 +39,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlrt.core"},
         {"idlrt.net"},
         {"idlrt.balance", "idlrt.fault", "idlrt.guard", "idlrt.observe", "idlrt.registry", "idlrt.route"},
+        {"idlrt.config"},
         {"idlrt.client", "idlrt.server"},
         {"idlrt.codegen", "idlrt.door", "idlrt.testing"},
         {"idlrt"},  # the door of the whole
@@ -120,8 +121,13 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+@cache
+def imports(tree: ast.AST) -> list[tuple[str, int]]:
     """Every module that is imported, wherever it stands, and the line."""
+    return list(_imports(tree))
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)

@@ -100,6 +100,7 @@ def test_a_whole_installation_is_fine(run: Run, site: Path, tmp_path: Path) -> N
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
     install(site)
     done = run()
@@ -128,8 +129,13 @@ def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
     ("requirement", "message"),
     [
         ("not-there-at-all>=1.5", "the base dependency not-there-at-all is missing, idlc needs >=1.5"),
-        ("not-there-at-all", "the base dependency not-there-at-all is missing, idlc needs any version"),
-        ("click>=999", r"the base dependency click is \d[\d.]*, idlc needs >=999"),
+        *(
+            pytest.param(requirement, message, marks=pytest.mark.slow)
+            for requirement, message in (
+                ("not-there-at-all", "the base dependency not-there-at-all is missing, idlc needs any version"),
+                ("click>=999", r"the base dependency click is \d[\d.]*, idlc needs >=999"),
+            )
+        ),
     ],
 )
 def test_a_base_dependency_that_is_not_there_or_too_old(run: Run, site: Path, requirement: str, message: str) -> None:
@@ -143,6 +149,7 @@ def test_a_base_dependency_that_is_not_there_or_too_old(run: Run, site: Path, re
     assert re.search(r"^  (not-there-at-all +missing +needs|click +\S+ +does not satisfy) [>a]", text, re.M)
 
 
+@pytest.mark.slow
 def test_what_other_pythons_need_is_not_missed(run: Run, site: Path) -> None:
     install(site, requires=["not-there-at-all; python_version < '3'", "nor-this; extra == 'testing'"])
     done = run("--json")
@@ -152,6 +159,7 @@ def test_what_other_pythons_need_is_not_missed(run: Run, site: Path) -> None:
     assert re.search(r"^  testing: nor-this +missing", run().stdout, re.M)
 
 
+@pytest.mark.slow
 def test_without_what_reads_requirements(run: Run, site: Path) -> None:
     install(site)
     (site / "packaging").mkdir()
@@ -183,6 +191,7 @@ def test_a_plugin_that_fails_to_load(run: Run, site: Path) -> None:
     assert re.search(r"^  idlrt.framings +strange +stranger:Framing fails: RuntimeError: of no use$", text, re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["raise SystemExit(0)", "raise KeyboardInterrupt"])
 def test_a_plugin_that_wants_to_leave(run: Run, site: Path, code: str) -> None:
     install(site)
@@ -194,6 +203,7 @@ def test_a_plugin_that_wants_to_leave(run: Run, site: Path, code: str) -> None:
     assert message.startswith("idlc.targets 'strange' (stranger) fails to load: ")
 
 
+@pytest.mark.slow
 def test_a_plugin_that_ends_the_process(run: Run, site: Path) -> None:
     install(site)
     (site / "stranger.py").write_text("import os, sys; print('last words', file=sys.stderr, flush=True); os._exit(3)")
@@ -204,6 +214,7 @@ def test_a_plugin_that_ends_the_process(run: Run, site: Path) -> None:
     assert message.endswith("a process that imports it and all plugins ended with 3: last words")
 
 
+@pytest.mark.slow
 def test_plugins_that_are_not_registered(run: Run, site: Path) -> None:
     install(site, entry_points={})
     done = run("--json")
@@ -211,6 +222,7 @@ def test_plugins_that_are_not_registered(run: Run, site: Path) -> None:
     assert "no idlrt.wire_protocols is registered" in findings(done, "error")
 
 
+@pytest.mark.slow
 def test_a_runtime_that_cannot_be_imported(run: Run, site: Path) -> None:
     install(site)
     (site / "idlrt").mkdir()
@@ -222,6 +234,7 @@ def test_a_runtime_that_cannot_be_imported(run: Run, site: Path) -> None:
     assert re.search(r"^  idlrt +unknown$", run().stdout, re.M)
 
 
+@pytest.mark.slow
 def test_a_folder_that_happens_to_be_here_is_not_the_runtime(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     (tmp_path / "elsewhere").mkdir()
@@ -232,6 +245,7 @@ def test_a_folder_that_happens_to_be_here_is_not_the_runtime(run: Run, site: Pat
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_a_warning(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     (tmp_path / "file").write_text("in the way")
@@ -241,6 +255,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(run: Run, site: Path, tmp_p
     assert message.startswith(f"cannot write to the cache folder {tmp_path}/file/cache: ")
 
 
+@pytest.mark.slow
 def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
     install(site)
     done = run("--json", IDLRT_BACKEND="pure")
@@ -249,6 +264,7 @@ def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
     assert (said["name"], said["reason"], said["help"]) == ("pure", "IDLRT_BACKEND=pure asks for them", "")
 
 
+@pytest.mark.slow
 def test_the_compiler_is_the_one_that_a_build_would_use(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     tools = tmp_path / "tools"

@@ -1,6 +1,8 @@
 """Choosing one of several instances. Balancers are plugins: entry points `idlrt.balancers`."""
 
-from idlrt.balance.base import BALANCERS, Balancer, Candidate, Chance, key_of
+from idlrt.balance.base import BALANCERS, Balancer, Candidate, Chance, NoSettings
+from idlrt.balance.keys import key_of
 from idlrt.balance.load import Load
+from idlrt.balance.warm_up import warm_weight
 
-__all__ = ["BALANCERS", "Balancer", "Candidate", "Chance", "Load", "key_of"]
+__all__ = ["BALANCERS", "Balancer", "Candidate", "Chance", "Load", "NoSettings", "key_of", "warm_weight"]

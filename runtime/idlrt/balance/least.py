@@ -34,9 +34,10 @@ class LeastRequests(Prepared[C]):
             each = candidates[(start + step) % count]
             if each in tried:
                 continue
-            load, weight = self._load(each), each.instance.weight or 1
+            load, weight = self._load(each), each.weight or 1
             # Fewer for each part of the weight; of those alike the heavier, of those the first from the drawn place.
-            if best is None or (load * best_weight, -weight) < (best_load * weight, -best_weight):
+            one, other = load * best_weight, best_load * weight
+            if best is None or one < other or (one == other and weight > best_weight):
                 best, best_load, best_weight = each, load, weight
             looked_at += 1
             if looked_at == _LOOKED_AT:

@@ -9,9 +9,10 @@ Sources: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from idlrt.balance.base import C, Chance, Prepared, left
-from idlrt.balance.draws import draw, sums
+from idlrt.balance.base import C, Chance, Prepared
+from idlrt.balance.draws import draw_untried, sums
 from idlrt.core import Call
 
 __all__ = ["PowerOfTwoChoices"]
@@ -20,24 +21,20 @@ __all__ = ["PowerOfTwoChoices"]
 class PowerOfTwoChoices(Prepared[C]):
     """See the module. A `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance) -> None:
-        super().__init__(candidates, chance)
+    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
+        super().__init__(candidates, chance, settings)
         self._sums = sums(candidates)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """See `Balancer.pick`."""
-        candidates: Sequence[C] = self._candidates
-        weights = self._sums
-        if tried:
-            candidates = left(candidates, tried)
-            weights = sums(candidates)
-        if len(candidates) < 2:
-            return candidates[0] if candidates else None
-        first = draw(candidates, weights, self._chance)
-        second = draw(candidates, weights, self._chance)
-        if second is first:
+        candidates, weights, chance = self._candidates, self._sums, self._chance
+        first = draw_untried(candidates, weights, tried, chance)
+        if first is None or len(candidates) < 2:
             return first
-        now = self._chance.now()
+        second = draw_untried(candidates, weights, tried, chance)
+        if second is first or second is None:
+            return first
+        now = chance.now()
         one = first.load.latency(now) * (first.load.under_way + 1)
         other = second.load.latency(now) * (second.load.under_way + 1)
         return second if other < one else first

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from idlrt.balance.base import C, Chance, Prepared
 from idlrt.core import Call
@@ -28,8 +28,8 @@ _STEPS: Final = 100_000
 class RoundRobin(Prepared[C]):
     """See the module. A `Balancer`."""
 
-    def __init__(self, candidates: Sequence[C], chance: Chance) -> None:
-        super().__init__(candidates, chance)
+    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
+        super().__init__(candidates, chance, settings)
         self._order = self._arrange()
         # Taking the next number is one step for all threads.
         self._turns = itertools.count(chance.below(len(self._order)) if self._order else 0)
@@ -57,7 +57,7 @@ class WeightedRoundRobin(RoundRobin[C]):
     """See the module. A `Balancer`."""
 
     def _arrange(self) -> Sequence[C]:
-        weights = [each.instance.weight for each in self._candidates]
+        weights = [each.weight for each in self._candidates]
         return [self._candidates[index] for index in smooth_order(weights)]
 
 

@@ -1,5 +1,6 @@
 """Calling: the bases of generated clients, blocking and asyncio, over one call stack."""
 
-from idlrt.client.base import AsyncClient, CallOptions, Client
+from idlrt.client.base import AsyncClient, Client
+from idlrt.client.options import CallOptions
 
 __all__ = ["AsyncClient", "CallOptions", "Client"]

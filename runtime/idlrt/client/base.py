@@ -8,16 +8,31 @@ called so). The two kinds differ in who drives the coroutine of a call and in th
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, Unpack
 
-from idlrt.balance import BALANCERS
 from idlrt.client.assemble import assemble
-from idlrt.client.connecting import Settings, async_sender, blocking_sender, check_seconds
+from idlrt.client.connecting import Said, async_sender, blocking_sender
+from idlrt.client.governance import Governance, Plan
+from idlrt.client.leaves import Settings
+from idlrt.client.options import CallOptions, layer_of, metadata_of, read_options
 from idlrt.client.sender import AsyncSender, BlockingSender
-from idlrt.core import AsyncioDriver, BlockingDriver, Call, Deadline, Driver, Endpoint, Filter, current_call, drive
+from idlrt.config import ClientConfig
+from idlrt.core import (
+    ATTEMPT,
+    TAG,
+    AsyncioDriver,
+    BlockingDriver,
+    Call,
+    Deadline,
+    Driver,
+    Endpoint,
+    Filter,
+    Listener,
+    current_call,
+    drive,
+)
 from idlrt.errors import ConfigurationError, DeadlineExceeded
 from idlrt.spec import Method, Service
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
@@ -27,31 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
 
+# What a call has from the call on whose behalf it is made: gray stays gray, and retries are known along the way.
+_PASSED_ON: Final = (TAG, ATTEMPT)
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class CallOptions(TypedDict, total=False):
-    """Options of calls.
-
-    Attributes:
-        timeout: seconds that a call may take as a whole. A call that a handler makes gets no more than is left for
-            the call that it handles.
-        metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
-            framings with a header carry it (`framing="header"`); others leave it out.
-        retries: how often another instance is tried, for services that are found by name: if no server has worked on
-            the call, or the method is idempotent. Usually twice; 0: never.
-        balancer: how one of the instances of such a service is chosen: `p2c` (the default), `least_requests`,
-            `least_connections`, `random`, `weighted_random`, `round_robin`, `weighted_round_robin`, `consistent_hash`,
-            `modulo`, or another of `idlrt.balance.BALANCERS`.
-        hash_key: what `consistent_hash` and `modulo` keep together; the first argument if nothing is said.
-    """
-
-    timeout: float
-    metadata: Mapping[str, str]
-    retries: int
-    balancer: str
-    hash_key: str | int | bytes
 
 
 class _ClientBase:
@@ -60,19 +55,30 @@ class _ClientBase:
     __thrift_service__: Service
 
     def __init__(
-        self, leaf: Endpoint, driver: Driver, target: str, options: CallOptions, filters: Sequence[Filter]
+        self,
+        leaf: Endpoint,
+        driver: Driver,
+        target: str,
+        options: CallOptions,
+        filters: Sequence[Filter],
+        governance: Governance | None,
     ) -> None:
         self._target = target
         self._driver = driver
         self._now = driver.now
-        self._endpoint = assemble(filters, leaf)
+        if governance is None:
+            governance = Governance()
+            governance.base = lambda plan: leaf
+        self._governance = governance
+        self._endpoint = assemble(filters, governance.enter)
         self._set(options)
 
     def _set(self, options: CallOptions) -> None:
-        _check_options(options)
+        read_options(options)
         self._options = options
-        self._timeout = options.get("timeout", 5.0)
-        self._metadata = dict(options.get("metadata", {}))
+        self._said = layer_of(options)
+        self._plans: dict[Method[..., Any], Plan] = {}
+        self._metadata = metadata_of(options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target}>"
@@ -96,7 +102,12 @@ class _ClientBase:
         """The coroutine of a call."""
         if named or len(arguments) != len(method.arguments):
             arguments = _arrange(method, arguments, named)
-        timeout, outer = self._timeout, current_call()
+        plan = self._plans.get(method)
+        if plan is None or plan.version != self._governance.version:
+            plan = self._plans[method] = self._governance.plan(method, self._said)
+        policy = plan.policy
+        timeout, outer = policy.timeout, current_call()
+        metadata = self._metadata.copy()  # a filter may add to it
         if outer is not None and not outer.is_answered:
             # What is done for somebody who has stopped waiting is done for nobody.
             timeout = min(timeout, outer.remaining())
@@ -104,9 +115,13 @@ class _ClientBase:
                 what = f"no time is left to call {method.full_name} at {self._target}"
                 why = f"the caller of {outer.method.full_name}, which calls it, does not wait any longer"
                 raise DeadlineExceeded(f"{what}: {why}")
+            for name in _PASSED_ON:
+                if name in outer.metadata:
+                    metadata.setdefault(name, outer.metadata[name])
         deadline = Deadline(self._now() + timeout, timeout)
-        metadata = self._metadata.copy()  # a filter may add to it
-        return self._endpoint(Call(method, arguments, self._target, deadline, self._driver, metadata, self._options))
+        return self._endpoint(
+            Call(method, arguments, self._target, deadline, self._driver, metadata, self._options, policy, (), plan)
+        )
 
 
 class Client(_ClientBase):
@@ -123,8 +138,10 @@ class Client(_ClientBase):
         options: CallOptions,
         driver: Driver | None = None,
         filters: Sequence[Filter] = (),
+        governance: Governance | None = None,
     ) -> None:
-        super().__init__(sender.send, driver if driver is not None else BlockingDriver(), target, options, filters)
+        driver = driver if driver is not None else BlockingDriver()
+        super().__init__(sender.send, driver, target, options, filters, governance)
         self._sender = sender
 
     @classmethod
@@ -132,7 +149,7 @@ class Client(_ClientBase):
         cls,
         target: str,
         *,
-        timeout: float = 5.0,
+        timeout: float | None = None,
         connect_timeout: float = 3.0,
         framing: str | None = None,
         protocol: str = "binary",
@@ -144,13 +161,17 @@ class Client(_ClientBase):
         ping_after: float | None = 10.0,
         heartbeat: float | None = 1.0,
         tls: Tls | None = None,
+        policy: Mapping[str, Any] | None = None,
+        config: ClientConfig = None,
+        listeners: Sequence[Listener] = (),
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
 
         Args:
             target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
                 `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
-            timeout: seconds that a call may take as a whole.
+            timeout: seconds that a call may take as a whole. `None`: what the configuration, the registry or the IDL
+                say, else 5.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
@@ -169,6 +190,11 @@ class Client(_ClientBase):
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
+            policy: what holds for the calls: `{"fault": "hedge", "hedge": {"delay": 0.02}}`. `idlrt config keys` lists
+                what can be said.
+            config: a configuration file, or the same as nested tables (`idlrt.config.read`); `None`: the file that the
+                environment variable `IDLRT_CONFIG` names, if there is one.
+            listeners: are told of all decisions about calls and instances (`idlrt.core.decisions`).
 
         Raises:
             ConfigurationError: a setting is wrong.
@@ -185,8 +211,9 @@ class Client(_ClientBase):
             heartbeat=heartbeat,
             tls=tls,
         )
-        sender, name = blocking_sender(target, cls.__thrift_service__.name, settings)
-        return cls(sender, target=name, options={"timeout": timeout}, filters=filters)
+        said = Said(timeout=timeout, policy=policy, config=config, listeners=listeners)
+        sender, name, governance = blocking_sender(target, cls.__thrift_service__.name, settings, said)
+        return cls(sender, target=name, options={}, filters=filters, governance=governance)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = drive(self._start(method, args, kwargs))
@@ -219,8 +246,10 @@ class AsyncClient(_ClientBase):
         options: CallOptions,
         driver: Driver | None = None,
         filters: Sequence[Filter] = (),
+        governance: Governance | None = None,
     ) -> None:
-        super().__init__(sender.send, driver if driver is not None else AsyncioDriver(), target, options, filters)
+        driver = driver if driver is not None else AsyncioDriver()
+        super().__init__(sender.send, driver, target, options, filters, governance)
         self._sender = sender
 
     @classmethod
@@ -228,7 +257,7 @@ class AsyncClient(_ClientBase):
         cls,
         target: str,
         *,
-        timeout: float = 5.0,
+        timeout: float | None = None,
         connect_timeout: float = 3.0,
         framing: str | None = None,
         protocol: str = "binary",
@@ -240,13 +269,17 @@ class AsyncClient(_ClientBase):
         ping_after: float | None = 10.0,
         heartbeat: float | None = 1.0,
         tls: Tls | None = None,
+        policy: Mapping[str, Any] | None = None,
+        config: ClientConfig = None,
+        listeners: Sequence[Listener] = (),
     ) -> Self:
         """A client of the server at `target`. Returns at once; connections are made by calls that find no room.
 
         Args:
             target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
                 `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
-            timeout: seconds that a call may take as a whole.
+            timeout: seconds that a call may take as a whole. `None`: what the configuration, the registry or the IDL
+                say, else 5.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
@@ -267,6 +300,11 @@ class AsyncClient(_ClientBase):
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
                 system trusts.
+            policy: what holds for the calls: `{"fault": "hedge", "hedge": {"delay": 0.02}}`. `idlrt config keys` lists
+                what can be said.
+            config: a configuration file, or the same as nested tables (`idlrt.config.read`); `None`: the file that the
+                environment variable `IDLRT_CONFIG` names, if there is one.
+            listeners: are told of all decisions about calls and instances (`idlrt.core.decisions`).
 
         Raises:
             ConfigurationError: a setting is wrong.
@@ -283,8 +321,9 @@ class AsyncClient(_ClientBase):
             heartbeat=heartbeat,
             tls=tls,
         )
-        sender, name = async_sender(target, cls.__thrift_service__.name, settings)
-        return cls(sender, target=name, options={"timeout": timeout}, filters=filters)
+        said = Said(timeout=timeout, policy=policy, config=config, listeners=listeners)
+        sender, name, governance = async_sender(target, cls.__thrift_service__.name, settings, said)
+        return cls(sender, target=name, options={}, filters=filters, governance=governance)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = await self._start(method, args, kwargs)
@@ -301,33 +340,6 @@ class AsyncClient(_ClientBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._sender.close()
-
-
-def _check_options(options: CallOptions) -> None:
-    known = CallOptions.__annotations__
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
-    if "timeout" in options:
-        check_seconds("timeout", options["timeout"])
-    if "metadata" in options:
-        _check_metadata(options["metadata"])
-    if "balancer" in options:
-        BALANCERS.get(options["balancer"])
-    if "retries" in options:
-        retries = cast("object", options["retries"])
-        if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:
-            raise ConfigurationError(f"retries must be a number from 0 to 100, not {retries!r}")
-
-
-def _check_metadata(metadata: object) -> None:
-    if not isinstance(metadata, Mapping):
-        raise ConfigurationError(f"metadata must be a mapping of text to text, not {metadata!r}")
-    for key, value in cast("Mapping[object, object]", metadata).items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise ConfigurationError(f"metadata must be text by text: {key!r} is {value!r}")
 
 
 def service_name(client: type[_ClientBase], multiplexed: object) -> str:

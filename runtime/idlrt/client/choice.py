@@ -1,65 +1,107 @@
-"""Which instances calls may go to at the moment, and one of them for a call: the balancer's choice.
+"""One instance of a pool for a call: the balancer's choice among those that are good.
 
-Those that are out are left out, unless too many are: with fewer than half of them good, health says more about the
-network than about them (Envoy's panic threshold), so all are called. Immutable but for that, and made anew when the
-instances change.
+Those that are out are left out, unless too many are: with fewer than half of them good (`panic`), health says more
+about the network than about them, so all are called (Envoy's panic threshold). Made for a pool, and gone with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, MutableMapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from idlrt.balance import BALANCERS, Balancer, Candidate, Chance
-from idlrt.client.health import Health
-from idlrt.core import Call
+import msgspec
 
-__all__ = ["Choice"]
+from idlrt.balance import BALANCERS, Balancer, Candidate
+from idlrt.core import Call, Chance
+from idlrt.route import Pool
 
-_PANIC: Final = 0.5
-DEFAULT: Final = "p2c"
+__all__ = ["P2C", "BalancerChoice", "Choice", "Chosen"]
+
+
+class BalancerChoice(msgspec.Struct, frozen=True):
+    """A balancer and its settings.
+
+    Attributes:
+        name: of the balancer.
+        settings: made by its `Settings`.
+        key: tells choices apart.
+    """
+
+    name: str
+    settings: Any = None
+    key: Hashable = ()
+
+
+P2C: Final = BalancerChoice("p2c", None, ("p2c",))
 
 
 class Chosen(Candidate, Protocol):
     """What is chosen from."""
 
-    health: Health
+    is_out: bool
 
 
 N = TypeVar("N", bound=Chosen)
 
+# How many balancers that take long to make outlive the pool that they were made for.
+_MOST_LASTING: Final = 16
+
 
 class Choice(Generic[N]):
-    """See the module. Threads may share it."""
+    """See the module. Threads may share it.
 
-    __slots__ = ("_balancers", "_chance", "_ready", "nodes")
+    Args:
+        pool: what is chosen from.
+        chance: for balancers.
+        panic: if fewer than this part are good, all are called.
+        lasting: keeps balancers that do not depend on health, beyond this pool.
+    """
 
-    def __init__(self, nodes: Sequence[N], chance: Chance | None = None) -> None:
-        self.nodes = tuple(nodes)
-        self._chance = chance if chance is not None else Chance()
-        self._ready: tuple[N, ...] = ()
-        self._balancers: dict[str, Balancer[N]] = {}
-        self.recount()
+    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready")
 
-    def recount(self) -> None:
-        """Some of them are out that were not, or the other way round."""
-        good = tuple(node for node in self.nodes if not node.health.is_out)
-        self._ready = good if len(good) >= len(self.nodes) * _PANIC else self.nodes
-        # Made when they are used, from what is ready then.
-        self._balancers = {}
+    def __init__(
+        self,
+        pool: Pool[N],
+        chance: Chance,
+        panic: float = 0.5,
+        lasting: MutableMapping[Hashable, Any] | None = None,
+    ) -> None:
+        self.nodes = pool.nodes
+        good = tuple(node for node in pool.nodes if not node.is_out)
+        is_panic = not good or len(good) < len(pool.nodes) * panic
+        self.ready = pool.nodes if is_panic else good
+        self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
+        self._chance = chance
+        self._balancers: dict[Hashable, Balancer[N]] = {}
+        self._lasting = lasting if lasting is not None else {}
 
-    def pick(self, call: Call, tried: Collection[N] = (), balancer: str = DEFAULT) -> N | None:
+    def pick(self, call: Call, tried: Collection[N] = (), balancer: BalancerChoice = P2C) -> N | None:
         """The instance for `call`; one that is out only if no other is left. `None` if all were tried.
 
         Raises:
-            UnknownPlugin: there is no such balancer.
+            ConfigurationError: there is no such balancer, or it cannot do with this call.
         """
-        balancers = self._balancers
-        chooser = balancers.get(balancer)
+        chooser = self._balancers.get(balancer.key)
         if chooser is None:
-            made: Any = BALANCERS.make(balancer, self._ready, self._chance)
-            chooser = balancers[balancer] = made
-        found = chooser.pick(call, tried)
-        if found is None and tried:
+            chooser = self._make(balancer)
+        if chooser.covers_all and self.out:
+            found = chooser.pick(call, self.out.union(tried) if tried else self.out)
+        else:
+            found = chooser.pick(call, tried)
+        if found is None and (tried or self.out):
             found = next((node for node in self.nodes if node not in tried), None)
         return found
+
+    def _make(self, balancer: BalancerChoice) -> Balancer[N]:
+        covers_all: bool = BALANCERS.get(balancer.name).covers_all  # type: ignore[attr-defined]  # a class
+        key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
+        found: Any = self._lasting.get(key) if key is not None else None
+        if found is None:
+            nodes = self.nodes if covers_all else self.ready
+            found = BALANCERS.make(balancer.name, nodes, self._chance, balancer.settings)
+            if key is not None:
+                while len(self._lasting) >= _MOST_LASTING:
+                    self._lasting.pop(next(iter(self._lasting)), None)
+                self._lasting[key] = found
+        self._balancers[balancer.key] = found
+        return found  # type: ignore[no-any-return]

@@ -1,77 +1,68 @@
-"""The leaf for services that are found by name: chooses an instance, and another one when that comes to nothing.
+"""The instances of a service, as a fault mode reaches them: routed, balanced, watched.
 
-What is chosen from follows the registry: the newest snapshot is looked at before each call, and nothing is waited for
-but the first one. A call that no server has worked on goes to another instance; one that may have been worked on does
-so only if its method is idempotent. Calls under way on an instance that is gone, or drains, end as they do.
+Which there are follows the registry (`idlrt.client.members`), which of them a call may go to the routers, which one it
+goes to the balancer, and what follows when it fails the fault mode. Here these meet, and here it is seen what calls
+come to: whether an instance can be reached (`idlrt.client.health`), whether it does worse than the others
+(`idlrt.guard.outlier`), whether too much of what it does fails (its breaker). Whoever is out for one of these reasons
+is not in the choice.
 
 Beside the calls a *watch* on the registry's thread asks instances that have been silent for a while whether they are
-there, and those that are out whether they are back (`idlrt.client.health`).
+there, and those that are out whether they are back.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from typing import Any, Final, Generic
 
-from idlrt.balance import BALANCERS, Load
-from idlrt.client.choice import DEFAULT, Choice
-from idlrt.client.health import Health
-from idlrt.core import Call, Freshness, Instance, Snapshot
+from idlrt.balance.warm_up import warm_weight
+from idlrt.client.choice import Choice
+from idlrt.client.governance import Governance, Plan
+from idlrt.client.members import Members
+from idlrt.client.node import Node, S
+from idlrt.client.verdicts import Verdicts
+from idlrt.core import (
+    ATTEMPT,
+    Attempted,
+    Call,
+    Deadline,
+    Decision,
+    Endpoint,
+    Freshness,
+    Instance,
+    Picked,
+    Routed,
+    Snapshot,
+    tell,
+)
 from idlrt.core.forks import forks
-from idlrt.errors import ConfigurationError, NoInstance, NotSent, Overloaded, RegistryError, RpcError, Unknown
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConfigurationError,
+    NoInstance,
+    NotSent,
+    RegistryError,
+    RpcError,
+    Unknown,
+)
+from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
+from idlrt.route import Here, Pool, Step
+from idlrt.route.chain import make_chain, no_instance_reason
 
-__all__ = ["Cluster", "Node"]
+__all__ = ["Cluster"]
 
-_log = logging.getLogger("idlrt.client")
+_log: Final = logging.getLogger("idlrt.client")
 
-# Dubbo's default for failover.
-_RETRIES: Final = 2
-_MOST_TRIED: Final = 10
-
-
-class Sender(Protocol):
-    """What both kinds of leaf have in common."""
-
-    async def send(self, call: Call) -> Any:
-        """See `BlockingSender.send`."""
-        ...
-
-    def found_again(self) -> None:
-        """See `BlockingSender.found_again`."""
-        ...
-
-    def connections(self) -> int:
-        """See `BlockingSender.connections`."""
-        ...
-
-
-S = TypeVar("S", bound=Sender)
-
-
-class Node(Generic[S]):
-    """An instance and the connections to it.
-
-    Attributes:
-        load: what has been measured of it.
-        is_used: whether it has been called.
-    """
-
-    __slots__ = ("health", "instance", "is_used", "load", "sender", "target")
-
-    def __init__(self, instance: Instance, sender: S, health: Health) -> None:
-        self.instance = instance
-        self.sender = sender
-        self.health = health
-        self.load = Load(sender.connections)
-        self.is_used = False
-        self.target = f"tcp://{instance.address}"
+# Seconds between two looks at how far instances have warmed up.
+_WARMING_STEP: Final = 0.5
 
 
 class Cluster(Generic[S]):
-    """See the module. Threads may share it.
+    """See the module. A `Reach`. Threads may share it.
 
     Args:
         subscription: of the service; becomes the cluster's.
@@ -79,7 +70,10 @@ class Cluster(Generic[S]):
         retire: closes one for an instance that is there no more; calls under way on it go on.
         first: waits for the first snapshot, for a call, at most until its deadline.
         name: of the target, for messages.
-        balancer: how one is chosen, if neither the call nor the service's settings in the registry say so.
+        governance: what holds for calls. Its plans end here.
+        here: the caller, for rules.
+        other: subscribes to another group of the service, for rules that mix groups.
+        wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
     """
 
     def __init__(
@@ -89,209 +83,310 @@ class Cluster(Generic[S]):
         retire: Callable[[S], object],
         first: Callable[[Subscription, Call], Awaitable[Snapshot]],
         name: str,
-        balancer: str = DEFAULT,
+        governance: Governance,
+        here: Here,
+        other: Callable[[str], Subscription] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._subscription = subscription
-        self._balancer = balancer
-        # What the service's settings in the registry say.
-        self._advised = ""
-        self._make = make
-        self._retire = retire
+        self.governance = governance
+        self.chance = governance.chance
+        governance.base = self._base
+        self._make_leaf = make
         self._first = first
         self._name = name
-        self._seen: Snapshot | None = None
-        self._nodes: dict[str, Node[S]] = {}
-        # Why an instance cannot be called by this client, by id.
-        self._strange: dict[str, str] = {}
-        self._choice: Choice[Node[S]] = Choice(())
+        self._here = here
+        self._wall = wall
+        self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
-        self.renew()
+        self._is_warming = False
+        self._version = -1
+        self._pool: Pool[Node[S]] = Pool(())
+        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
+        self._members: Members[S] = Members(subscription, other, self._node, retire, name)
+        self._adopt()
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that made it: the calls that are under way are the parent's."""
-        self._lock = threading.Lock()
-        for node in self._nodes.values():
-            node.load.under_way = 0
+        """In a child of the process that made it."""
+        self._members.renew()
+        self._verdicts.renew()
 
     @property
     def nodes(self) -> list[Node[S]]:
         """All that are known, for whoever watches them."""
-        return list(self._nodes.values())
+        return self._members.nodes
 
-    async def send(self, call: Call) -> Any:
-        """See `BlockingSender.send`; `call.target` is the service, and errors name the instance."""
-        snapshot = self._subscription.snapshot
-        if snapshot is None:
-            snapshot = await self._wait_for_first(call)
-        if snapshot is not self._seen:
+    def _base(self, plan: Plan) -> Endpoint:
+        return self.call
+
+    async def call(self, call: Call) -> Any:
+        """What a call goes through behind the guards; `call.target` is the service, and errors name the instance.
+
+        Raises:
+            RpcError: it came to nothing.
+        """
+        members = self._members
+        if members.subscription.snapshot is None:
+            await self._wait_for_first(call)
+        if members.is_behind:
             self._follow()
         if self._is_closed:
             raise self._closed(call)
-        retries: int = call.options.get("retries", _RETRIES)
-        tried: list[Node[S]] = []
-        balancer = call.options.get("balancer") or self._advised or self._balancer
-        node = self._choice.pick(call, tried, balancer)
-        if node is None:
-            raise self._none(call, snapshot)
-        while True:
-            try:
-                return await self._try(node, call)
-            except (NotSent, Unknown) as error:
-                tried.append(node)
-                another = self._another(call, error, tried, retries, balancer)
-                if another is None:
-                    if len(tried) > 1:
-                        error.add_note(f"tried before: {', '.join(each.target for each in tried[:-1])}")
-                    raise
-                _log.info("trying another instance of %s: %s", self._name, error)
-                node = another
+        plan: Plan = call.plan
+        if plan.version != self._version:
+            plan = call.plan = self.governance.plan(call.method, plan.nearest)
+            call.policy = plan.policy
+        self._budget.deposit(call.driver.now())
+        return await plan.mode.call(call, self)
 
-    async def _wait_for_first(self, call: Call) -> Snapshot:
+    async def _wait_for_first(self, call: Call) -> None:
         try:
-            return await self._first(self._subscription, call)
+            await self._first(self._members.subscription, call)
         except NoInstance:
             if self._is_closed:
                 raise self._closed(call) from None
             raise
 
-    def _another(
-        self, call: Call, error: RpcError, tried: list[Node[S]], retries: int, balancer: str
-    ) -> Node[S] | None:
-        """What is to be tried after `error`, of what is there by now; `None`: nothing."""
-        if not self._may_go_on(call, error, len(tried), retries):
-            return None
-        if self._subscription.snapshot is not self._seen:
+    # What fault modes do.
+
+    def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
+        """See `Reach.pick`."""
+        if self._members.is_behind:
             self._follow()
-        return self._choice.pick(call, tried, balancer)
+        choice = self._choice(call)
+        plan: Plan = call.plan
+        node = choice.pick(call, tried, plan.balancer)
+        if node is not None and (call.listeners or self.governance.listeners):
+            picked = Picked(
+                subject=call.method.full_name,
+                balancer=plan.balancer.name,
+                instance=node.instance.address,
+                among=len(choice.ready),
+            )
+            self.tell(call, picked)
+        return node
 
-    def _may_go_on(self, call: Call, error: RpcError, tried: int, retries: int) -> bool:
-        """Whether another instance may be tried after `error`."""
-        if call.deadline.remaining(call.driver.now()) <= 0 or not retries:
-            return False
-        if isinstance(error, NotSent) and not isinstance(error, Overloaded):
-            return tried < _MOST_TRIED  # it costs nobody anything
-        return tried <= retries and (isinstance(error, NotSent) or call.method.is_idempotent)
+    def everyone(self, call: Call) -> Sequence[Node[S]]:
+        """See `Reach.everyone`."""
+        if self._members.is_behind:
+            self._follow()
+        choice = self._choice(call)
+        return [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
 
-    async def _try(self, node: Node[S], call: Call) -> Any:
-        load, now = node.load, call.driver.now
+    def _choice(self, call: Call) -> Choice[Node[S]]:
+        pool = self._pool
+        steps: list[Step] | None = [] if call.listeners or self.governance.listeners else None
+        routed = self._chain.route(call, pool, steps)
+        if steps:
+            for each in steps:
+                decision = Routed(
+                    subject=call.method.full_name,
+                    why=each.why,
+                    router=each.router,
+                    rule=each.rule,
+                    before=each.before,
+                    after=each.after,
+                )
+                self.tell(call, decision)
+        if not routed.nodes:
+            raise self._none(call)
+        choice: Choice[Node[S]] | None = routed.kept.get(Choice)
+        if choice is None:
+            choice = Choice(routed, self.chance, self._panic, self._lasting)
+            routed.kept[Choice] = choice
+        return choice
+
+    async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
+        """See `Reach.send`."""
+        now = call.driver.now
+        start = now()
+        verdicts = self._verdicts
+        if start >= verdicts.due:
+            self._keep_house(start)
+        permit = node.breaker.allows(start)
+        if not permit:
+            raise verdicts.refused(node, start)
+        deadline, metadata = call.deadline, call.metadata
+        limit = call.policy.attempt_timeout
+        if limit is not None and start + limit < deadline.at:
+            deadline = Deadline(start + limit, limit)
+        if attempt:
+            metadata = {**metadata, ATTEMPT: str(attempt)}
+        sent = Call(
+            call.method, call.arguments, node.target, deadline, call.driver, metadata, call.options, call.policy
+        )
+        load = node.load
         node.is_used = True
         load.under_way += 1
-        start = now()
-        sent = Call(call.method, call.arguments, node.target, call.deadline, call.driver, call.metadata, call.options)
         try:
             result = await node.sender.send(sent)
-        except (NotSent, Unknown) as error:
-            end = now()
-            load.failed(end - start, call.deadline.timeout, end)
-            self.failed(node, error, end)
-            raise
-        except RpcError:
-            end = now()
-            load.answered(end - start, end)
-            self.answered(node, end)  # it is there
-            raise
-        else:
-            end = now()
-            load.answered(end - start, end)
-            self.answered(node, end)
-            return result
-        finally:
+        except BaseException as error:
             load.under_way -= 1
+            self._went_wrong(call, node, attempt, error, start, permit, deadline.timeout)
+            raise
+        load.under_way -= 1
+        end = now()
+        load.answered(end - start, end)
+        verdicts.answered(node, end, permit)
+        if call.listeners or self.governance.listeners:
+            self._attempted(call, node, attempt, end - start, None)
+        return result
+
+    def _went_wrong(
+        self,
+        call: Call,
+        node: Node[S],
+        attempt: int,
+        error: BaseException,
+        start: float,
+        permit: int,
+        timeout: float,
+    ) -> None:
+        end = call.driver.now()
+        seconds = end - start
+        if call.listeners or self.governance.listeners:
+            self._attempted(call, node, attempt, seconds, error)
+        if isinstance(error, NotSent | Unknown):
+            node.load.failed(seconds, timeout, end)
+            self._verdicts.failed(node, error, end, permit)
+        elif isinstance(error, RpcError):
+            node.load.answered(seconds, end)
+            is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
+            self._verdicts.answered(node, end, permit, is_broken=is_broken)
+        else:
+            # Somebody else was quicker, or the caller has gone: what is known is that it took so long, or more.
+            if seconds > node.load.latency(end):
+                node.load.answered(seconds, end)
+            node.breaker.abandoned(end, permit)
+
+    def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
+        decision = Attempted(
+            subject=call.method.full_name,
+            instance=node.instance.address,
+            attempt=attempt,
+            seconds=seconds,
+            error=type(error).__name__ if error is not None else "",
+            why=str(error) if error is not None else "",
+        )
+        self.tell(call, decision)
+
+    def spend(self) -> bool:
+        """See `Reach.spend`."""
+        return self._budget.spend(self.chance.now())
+
+    def tell(self, call: Call, decision: Decision) -> None:
+        """See `Reach.tell`."""
+        tell(call.listeners, decision)
+        self.governance.tell(decision)
+
+    def is_heard(self, call: Call) -> bool:
+        """See `Reach.is_heard`."""
+        return bool(call.listeners or self.governance.listeners)
+
+    def explain(self, call: Call) -> list[Step]:
+        """What the rules make of `call`, step by step. Nothing is sent."""
+        if self._members.is_behind:
+            self._follow()
+        steps: list[Step] = []
+        self._chain.route(call, self._pool, steps)
+        return steps
+
+    # What the watch does.
 
     def answered(self, node: Node[S], now: float) -> None:
-        """An instance has answered something."""
-        if node.health.answered(now):
-            self._choice.recount()
-            node.sender.found_again()
-            _log.info("calling %s of %s again", node.target, self._name)
+        """An instance has answered a ping."""
+        self._verdicts.pinged(node, now)
 
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
-        """A call, or a ping, of an instance has come to nothing."""
-        if node.health.failed(error, now):
-            self._choice.recount()
-            _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, error)
+        """A ping of an instance has come to nothing."""
+        self._verdicts.failed(node, error, now, is_ping=True)
+
+    # What there is.
+
+    def _node(self, instance: Instance) -> Node[S]:
+        health, breaker = self._verdicts.fresh()
+        return Node(instance, self._make_leaf(instance), health, breaker)
 
     def _follow(self) -> None:
-        """Choose from the instances of the newest snapshot from now on."""
-        gone: list[Node[S]] = []
-        with self._lock:
-            # Looked at with the lock: who has looked before may have slept, and must not bring an older one back.
-            snapshot = self._subscription.snapshot
-            if snapshot is None or snapshot is self._seen or self._is_closed:
-                return
-            nodes: dict[str, Node[S]] = {}
-            strange: dict[str, str] = {}
-            for instance in snapshot.instances:
-                known = self._nodes.get(instance.id)
-                if known is None or not _is_same(known.instance, instance):
-                    try:
-                        nodes[instance.id] = Node(instance, self._make(instance), Health())
-                    except ConfigurationError as error:
-                        # One that speaks something else must not cost calls of the others.
-                        strange[instance.id] = str(error)
-                        if instance.id not in self._strange:
-                            _log.warning("cannot call %s of %s: %s", instance.address, self._name, error)
-                    continue
-                if known.instance != instance:
-                    # The node itself: calls under way on it count on.
-                    known.instance = instance
-                nodes[instance.id] = known
-            gone = [node for id, node in self._nodes.items() if nodes.get(id) is not node]
-            self._nodes, self._strange = nodes, strange
-            self._choice = Choice([node for node in nodes.values() if node.instance.is_callable])
-            self._advised = self._advice(snapshot)
-            self._choice.recount()  # some may be out, or back, since it was made
-            self._seen = snapshot
-        for node in gone:
-            self._retire(node.sender)
+        """Choose from what the newest snapshots say, by what holds now."""
+        members = self._members
+        if members.follow() and members.snapshot is not None:
+            self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
+        if self.governance.version != self._version:
+            self._adopt()
+        self._weigh()
 
-    def _advice(self, snapshot: Snapshot) -> str:
-        """The balancer that the service's settings ask for; a mistake there must not stop calls."""
-        name = snapshot.settings.get("balancer", "")
+    def _adopt(self) -> None:
+        """Go by what holds for the service now."""
+        self._version = self.governance.version
+        service = self.governance.service
+        policy = service.service
+        self._panic = policy.panic
+        self._warm_up = policy.warm_up
+        self._budget = RetryBudget(service.section("budget"))
+        self._verdicts.adopt(
+            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.nodes
+        )
         try:
-            if name:
-                BALANCERS.get(name)
+            self._chain = make_chain(policy.routes, self._here, self.chance, home=self._members.subscription.key.group)
         except ConfigurationError as error:
-            _log.error("the settings of %s are wrong, and left aside: %s", self._name, error)
-            return ""
-        return name
+            # It was looked at before; but plugins may not be the same everywhere.
+            _log.error("the routing rules of %s are wrong, and left aside: %s", self._name, error)
+            self._chain = make_chain((), self._here, self.chance, home=self._members.subscription.key.group)
+        self._members.mix(self._chain.groups)
 
-    def _none(self, call: Call, snapshot: Snapshot) -> NoInstance:
-        what = f"no instance of {self._name} for {call.method.full_name}"
-        if not snapshot.instances:
-            return NoInstance(f"{what}: none is registered; is the service running, in this group?")
-        states = [self._state(each) for each in snapshot.instances]
+    def _weigh(self) -> None:
+        """Weigh instances by how long they have been there, and begin anew with what is made for them."""
+        nodes = [node for node in self.nodes if node.instance.is_callable]
+        seconds = self._warm_up
+        now = self._wall() if seconds else 0.0
+        is_warming = False
+        for node in nodes:
+            instance = node.instance
+            node.weight = instance.weight
+            if seconds and instance.started_at:
+                node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
+                is_warming = is_warming or now - instance.started_at < seconds
+        self._is_warming = is_warming
+        self._verdicts.watch(nodes)
+        self._pool = Pool(nodes)
+
+    def _recount(self) -> None:
+        """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
+        self._pool = Pool(self._pool.nodes)
+
+    def _keep_house(self, now: float) -> None:
+        self._verdicts.keep_house(self._pool.nodes, now)
+        if self._is_warming:
+            self._weigh()
+            self._verdicts.due = min(self._verdicts.due, now + _WARMING_STEP)
+
+    # Errors.
+
+    def _none(self, call: Call) -> NoInstance:
+        what = f"{self._name} for {call.method.full_name}"
+        snapshot = self._members.snapshot
+        if snapshot is None or not self._members.states():
+            return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
+        if self._pool.nodes:
+            steps: list[Step] = []
+            self._chain.route(call, self._pool, steps)
+            return NoInstance(no_instance_reason(what, steps))
+        states = self._members.states()
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         stale = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value})"
-        return NoInstance(f"{what}: of {len(states)}{stale} none can be called: {counted}")
-
-    def _state(self, instance: Instance) -> str:
-        if instance.is_callable and (why := self._strange.get(instance.id)) is not None:
-            return f"that cannot be talked to ({why})"
-        return instance.status.value if instance.weight else "without weight"
+        return NoInstance(f"no instance of {what}: of {len(states)}{stale} none can be called: {counted}")
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
 
     def close(self) -> list[S]:
         """Call nobody any more. What is left to be closed."""
-        with self._lock:
-            self._is_closed = True
-            nodes, self._nodes = self._nodes, {}
-            self._choice = Choice(())
-        self._subscription.close()
-        return [node.sender for node in nodes.values()]
-
-
-def _is_same(one: Instance, other: Instance) -> bool:
-    """Whether the same connections lead to both."""
-    return (one.host, one.port, one.protocols, one.started_at) == (
-        other.host,
-        other.port,
-        other.protocols,
-        other.started_at,
-    )
+        self._is_closed = True
+        self.governance.close()
+        senders = self._members.close()
+        self._pool = Pool(())
+        return senders
 
 
 def no_snapshot(error: RegistryError, call: Call) -> NoInstance:

@@ -3,107 +3,73 @@
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable
-from functools import partial
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from idlrt.client.alone import Alone
+from idlrt.client.governance import Governance
+from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
+from idlrt.client.options import check_seconds, values_of
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.target import NamedTarget, parse_target
-from idlrt.core import Call, Change, Instance, Snapshot
-from idlrt.errors import ConfigurationError, RegistryError
+from idlrt.config import ClientConfig, Layer, read_config
+from idlrt.core import Call, Change, Instance, Listener, Snapshot
+from idlrt.errors import RegistryError
 from idlrt.net.address import Address
-from idlrt.wire.dialect import Dialect, client_dialect
-from idlrt.wire.framing import FRAMINGS
-from idlrt.wire.protocol import Limits
+from idlrt.route import Here
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
     from idlrt.client.cluster import Cluster
-    from idlrt.net.tls import Tls
     from idlrt.net.tls_context import TlsContext
     from idlrt.registry import Registry, Subscription
 
-__all__ = ["Settings", "async_sender", "blocking_sender", "check_seconds"]
-
-# What is spoken where nobody says: to a server at an address that may be anybody's, and to one of a registry.
-_FRAMING = "framed"
-_HEADER = "header"
+__all__ = ["Said", "async_sender", "blocking_sender"]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `connect` is told, see there.
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What `connect` is told of calls, see there."""
 
-    Raises:
-        ConfigurationError: a value makes no sense.
-    """
-
-    connect_timeout: float
-    framing: str | None
-    protocol: str
-    service: str
-    limits: Limits
-    max_connections: int
-    calls_per_connection: int
-    ping_after: float | None
-    heartbeat: float | None
-    tls: Tls | None
-
-    def __post_init__(self) -> None:
-        for name in ("max_connections", "calls_per_connection"):
-            value: object = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
-        check_seconds("connect_timeout", self.connect_timeout)
-        for name in ("ping_after", "heartbeat"):
-            if getattr(self, name) is not None:
-                check_seconds(name, getattr(self, name))
-
-    @property
-    def idle(self) -> float:
-        """`ping_after`, or for ever."""
-        return math.inf if self.ping_after is None else self.ping_after
-
-    def dialect(self, instance: Instance | None = None) -> Dialect:
-        """What is spoken to a server: what was asked for, else what it says that it understands best."""
-        framing = self.framing
-        if framing is None:
-            framing = _FRAMING
-            if instance is not None and (_HEADER in instance.protocols or not instance.protocols):
-                framing = _HEADER
-            elif instance is not None and _FRAMING not in instance.protocols:
-                known = [each for each in instance.protocols if each in FRAMINGS.names()]
-                framing = known[0] if known else instance.protocols[0]
-        return client_dialect(framing, self.protocol, self.limits)
-
-    def of(self, instance: Instance) -> Settings:
-        """These, for an instance, which may say that its server has several services."""
-        name = instance.metadata.get("multiplexed", "")
-        return msgspec.structs.replace(self, service=name) if name and not self.service else self
-
-    def tls_context(self) -> TlsContext | None:
-        """For connections, if the servers speak TLS."""
-        if self.tls is None:
-            return None
-        from idlrt.net.tls_context import TlsContext
-
-        return TlsContext(self.tls, is_server=False)
+    timeout: float | None = None
+    policy: Mapping[str, Any] | None = None
+    config: ClientConfig = None
+    listeners: Sequence[Listener] = ()
 
 
-def check_seconds(name: str, seconds: object) -> None:
-    """See that `seconds` is a time.
+def governance_of(said: Said, service: str, target: Address | NamedTarget) -> tuple[Governance, Here]:
+    """What holds for the calls of a client, and who it is for routing rules.
+
+    Args:
+        service: of the client's IDL.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: something that was said is wrong.
     """
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    file = read_config(said.config)
+    names = [service]
+    layers: list[Layer] = []
+    if isinstance(target, NamedTarget):
+        names.append(target.key.service)
+        if target.balancer:
+            layers.append(Layer("the target's URL", {"balancer": target.balancer}))
+    values = values_of(said.policy, "policy") if said.policy is not None else {}
+    if said.timeout is not None:
+        check_seconds("timeout", said.timeout)
+        values["timeout"] = said.timeout
+    layers = [*file.layers(*names), *layers, Layer("connect(...)", values)]
+    here = file.here
+    if not here.id:
+        here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
+    return Governance(layers, listeners=said.listeners), here
 
 
-def blocking_sender(target: str, service: str, settings: Settings) -> tuple[BlockingSender, str]:
-    """What the calls of a blocking client go through, and the name of its target.
+def blocking_sender(
+    target: str, service: str, settings: Settings, said: Said
+) -> tuple[BlockingSender, str, Governance]:
+    """What the calls of a blocking client go through, the name of its target, and what holds for them.
 
     Args:
         service: of the client's IDL.
@@ -112,13 +78,16 @@ def blocking_sender(target: str, service: str, settings: Settings) -> tuple[Bloc
         ConfigurationError: the target or a setting makes no sense.
     """
     parsed = parse_target(target, service)
+    governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        return _blocking_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+        leaf = blocking_leaf(parsed, settings.dialect(), settings, context)
+        Alone(leaf, governance, parsed.host, parsed.port)
+        return leaf, str(parsed), governance
     settings.dialect()  # what is wrong with it is said now
 
     def make(instance: Instance) -> BlockingSender:
-        return _blocking_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return blocking_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
 
     def retire(sender: BlockingSender) -> None:
         sender.close()
@@ -132,26 +101,29 @@ def blocking_sender(target: str, service: str, settings: Settings) -> tuple[Bloc
         except RegistryError as error:
             raise no_snapshot(error, call) from error
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
     def close() -> None:
         for sender in cluster.close():
             sender.close()
         end()
 
-    return _BlockingCluster(cluster, close), str(parsed)
+    return _BlockingCluster(cluster, close), str(parsed), governance
 
 
-def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSender, str]:
+def async_sender(target: str, service: str, settings: Settings, said: Said) -> tuple[AsyncSender, str, Governance]:
     """What the calls of an asyncio client go through. See `blocking_sender`."""
     parsed = parse_target(target, service)
+    governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        return _async_leaf(parsed, settings.dialect(), settings, context), str(parsed)
+        leaf = async_leaf(parsed, settings.dialect(), settings, context)
+        Alone(leaf, governance, parsed.host, parsed.port)
+        return leaf, str(parsed), governance
     settings.dialect()
 
     def make(instance: Instance) -> AsyncSender:
-        return _async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
 
     def retire(sender: AsyncSender) -> None:
         sender.retire()
@@ -193,7 +165,7 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
             ends.discard(give_up)
             subscription.leave(heard)
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
     async def close() -> None:
         import asyncio
@@ -207,7 +179,7 @@ def async_sender(target: str, service: str, settings: Settings) -> tuple[AsyncSe
             # The registry is said goodbye to, which may take its time.
             await asyncio.get_running_loop().run_in_executor(None, end)
 
-    return _AsyncCluster(cluster, close), str(parsed)
+    return _AsyncCluster(cluster, close), str(parsed), governance
 
 
 def _address(instance: Instance) -> Address:
@@ -221,7 +193,14 @@ def _patience(subscription: Subscription, call: Call) -> float:
 
 
 def _cluster(
-    target: NamedTarget, make: Any, retire: Any, first: Any, settings: Settings, context: TlsContext | None
+    target: NamedTarget,
+    make: Any,
+    retire: Any,
+    first: Any,
+    settings: Settings,
+    context: TlsContext | None,
+    governance: Governance,
+    here: Here,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
     """A cluster, and what is to be done when it is closed."""
     from idlrt.client.cluster import Cluster
@@ -230,7 +209,14 @@ def _cluster(
     registry: Registry = shared_registries.take(target.registry)
     try:
         cluster = Cluster[Any](
-            registry.subscribe(target.key.service, target.key.group), make, retire, first, str(target), target.balancer
+            registry.subscribe(target.key.service, target.key.group),
+            make,
+            retire,
+            first,
+            str(target),
+            governance,
+            here,
+            lambda group: registry.subscribe(target.key.service, group),
         )
         end_watch = _watch(registry, cluster, settings, context)
     except BaseException:
@@ -253,7 +239,7 @@ def _watch(
     from idlrt.client.watch import watch
 
     def make(instance: Instance) -> MultiplexedSender:
-        return _async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
 
     return registry.run_beside(lambda: watch(cluster, make, idle))
 
@@ -263,7 +249,7 @@ class _BlockingCluster:
 
     def __init__(self, cluster: Cluster[BlockingSender], close: Callable[[], None]) -> None:
         self.cluster = cluster
-        self.send = cluster.send
+        self.send = cluster.call
         self._close: Callable[[], None] | None = close
 
     def found_again(self) -> None:
@@ -285,7 +271,7 @@ class _AsyncCluster:
 
     def __init__(self, cluster: Cluster[AsyncSender], close: Callable[[], Any]) -> None:
         self.cluster = cluster
-        self.send = cluster.send
+        self.send = cluster.call
         self._close: Callable[[], Any] | None = close
 
     def found_again(self) -> None:
@@ -303,50 +289,3 @@ class _AsyncCluster:
         close, self._close = self._close, None
         if close is not None:
             await close()
-
-
-def _blocking_leaf(
-    address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None
-) -> BlockingSender:
-    from idlrt.client.blocking import PooledSender
-    from idlrt.client.opening import Opening
-    from idlrt.net.blocking import BlockingSocket, BlockingTransport
-
-    opened: Callable[[float], BlockingTransport]
-    if context is None:
-        opened = partial(BlockingSocket.connect, address)
-    else:
-        from idlrt.net.blocking_tls import BlockingTlsSocket
-
-        opened = partial(BlockingTlsSocket.connect, address, tls=context)
-    opening = Opening(open=opened, dialect=dialect, service=settings.service, connect_timeout=settings.connect_timeout)
-    if settings.calls_per_connection == 1:
-        return PooledSender(opening, max_connections=settings.max_connections, ping_after=settings.idle)
-    from idlrt.client.shared import SharedSender
-
-    return SharedSender(
-        opening,
-        max_connections=settings.max_connections,
-        calls_per_connection=settings.calls_per_connection,
-        ping_after=settings.idle,
-    )
-
-
-def _async_leaf(
-    address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None
-) -> MultiplexedSender:
-    from idlrt.client.aio import Lost, MultiplexedSender, Received
-    from idlrt.net import aio
-
-    async def open(received: Received, lost: Lost) -> aio.AsyncioStream:
-        return await aio.connect(address, received, lost, context)
-
-    return MultiplexedSender(
-        open,
-        dialect,
-        settings.service,
-        connect_timeout=settings.connect_timeout,
-        max_connections=settings.max_connections,
-        calls_per_connection=settings.calls_per_connection,
-        ping_after=settings.idle,
-    )

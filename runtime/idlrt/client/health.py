@@ -29,15 +29,16 @@ class Health:
         tolerated: failures in a row after which it is not to be called any more.
 
     Attributes:
+        tolerated: see above.
         is_out: whether it is not to be called.
         heard_at: when it answered last, on the client's clock.
         asked_at: when it was last asked with a ping, or is to be asked at the earliest.
     """
 
-    __slots__ = ("_failures", "_pause", "_tolerated", "asked_at", "heard_at", "is_out")
+    __slots__ = ("_failures", "_pause", "asked_at", "heard_at", "is_out", "tolerated")
 
     def __init__(self, tolerated: int = 3) -> None:
-        self._tolerated = tolerated
+        self.tolerated = tolerated
         self._failures = 0
         self._pause = _FIRST_PAUSE
         self.is_out = False
@@ -58,8 +59,8 @@ class Health:
         """A call, or a ping, has come to nothing. Whether it is not to be called any more that was."""
         if not isinstance(error, ConnectFailed | ConnectionLost | DeadlineExceeded):
             return False
-        self._failures = self._tolerated if isinstance(error, ConnectFailed) else self._failures + 1
-        if self._failures < self._tolerated:
+        self._failures = self.tolerated if isinstance(error, ConnectFailed) else self._failures + 1
+        if self._failures < self.tolerated:
             return False
         was_out, self.is_out = self.is_out, True
         if was_out:

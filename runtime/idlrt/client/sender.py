@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from idlrt.core import CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds
+from idlrt.core import CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds, told_push_back
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -107,10 +107,13 @@ def result_of(reply: ReplyReceived, call: Call) -> Any:
     except RemoteProtocolError as error:
         raise broken(call, error) from error
     except ApplicationError as error:
+        error.push_back(told_push_back(reply.metadata))
         if error.code == ApplicationCode.LOADSHEDDING:
-            raise Overloaded(f"{call.target} did not take {call.method.full_name}: {error.message}") from error
+            what = f"{call.target} did not take {call.method.full_name}: {error.message}"
+            raise Overloaded(what).push_back(error.retry_after) from error
         if error.code == ApplicationCode.TIMEOUT:
-            raise DeadlineExceeded(f"{call.target} did not begin {call.method.full_name}: {error.message}") from error
+            what = f"{call.target} did not begin {call.method.full_name}: {error.message}"
+            raise DeadlineExceeded(what).push_back(error.retry_after) from error
         raise
 
 

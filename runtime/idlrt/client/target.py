@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from idlrt.balance import BALANCERS
-from idlrt.client.choice import DEFAULT
 from idlrt.core import DEFAULT_GROUP, ServiceKey
 from idlrt.net.address import Address
 from idlrt.registry.url import RegistryUrl
@@ -32,12 +31,12 @@ class NamedTarget(msgspec.Struct, frozen=True):
     Attributes:
         registry: where.
         key: which.
-        balancer: how one of its instances is chosen.
+        balancer: how one of its instances is chosen; empty if the target does not say.
     """
 
     registry: RegistryUrl
     key: ServiceKey
-    balancer: str = DEFAULT
+    balancer: str = ""
 
     def __str__(self) -> str:
         return f"{self.key} of {self.registry}"
@@ -58,6 +57,7 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     url = RegistryUrl.parse(text)
     path, _, name = url.path.rpartition("/")
     group = url.options.get("group", DEFAULT_GROUP)
-    balancer = url.options.get("balancer", DEFAULT)
-    BALANCERS.get(balancer)  # what is wrong is said now
+    balancer = url.options.get("balancer", "")
+    if balancer:
+        BALANCERS.get(balancer)  # what is wrong is said now
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)

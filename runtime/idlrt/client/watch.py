@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from idlrt.client.aio import MultiplexedSender
-from idlrt.client.cluster import Cluster, Node
+from idlrt.client.cluster import Cluster
+from idlrt.client.node import Node
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
 from idlrt.errors import ApplicationError, NotSent, RpcError, Unknown

@@ -18,10 +18,22 @@ from idlrt.core.decisions import (
     Routed,
     tell,
 )
-from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, drive
+from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import CLIENT_TIMEOUT, DRAIN, TAG, TRUE, is_draining, milliseconds, told_timeout
+from idlrt.core.headers import (
+    ATTEMPT,
+    CLIENT_TIMEOUT,
+    DRAIN,
+    RETRY_AFTER,
+    TAG,
+    TRUE,
+    is_draining,
+    milliseconds,
+    push_back_text,
+    told_push_back,
+    told_timeout,
+)
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -33,16 +45,18 @@ from idlrt.core.instance import (
     Status,
     difference,
 )
-from idlrt.core.policy import Backoff, CallPolicy
+from idlrt.core.policy import Backoff, CallPolicy, Fraction, Positive, Seconds
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
+    "ATTEMPT",
     "CLIENT_TIMEOUT",
     "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",
+    "RETRY_AFTER",
     "TAG",
     "TRUE",
     "AsyncioDriver",
@@ -59,7 +73,9 @@ __all__ = [
     "Driver",
     "Ejected",
     "Endpoint",
+    "Event",
     "Filter",
+    "Fraction",
     "Freshness",
     "GaveUp",
     "Handler",
@@ -71,11 +87,13 @@ __all__ = [
     "Patch",
     "Peer",
     "Picked",
+    "Positive",
     "Refused",
     "Replaced",
     "Restored",
     "Retrying",
     "Routed",
+    "Seconds",
     "Served",
     "ServerCall",
     "ServiceKey",
@@ -88,9 +106,11 @@ __all__ = [
     "handler_context",
     "is_draining",
     "milliseconds",
+    "push_back_text",
     "request_metadata",
     "serve",
     "stack",
     "tell",
+    "told_push_back",
     "told_timeout",
 ]

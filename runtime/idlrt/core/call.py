@@ -46,6 +46,7 @@ class Call(msgspec.Struct):
         options: the options of the client that makes it, by name.
         policy: what holds for it.
         listeners: who is told what is decided about it (`idlrt.core.decisions`). A filter may add to them.
+        plan: what the client has prepared for calls of this kind: nothing for filters.
     """
 
     method: Method[..., Any]
@@ -57,3 +58,4 @@ class Call(msgspec.Struct):
     options: Mapping[str, Any] = {}
     policy: CallPolicy = _POLICY
     listeners: tuple[Listener, ...] = ()
+    plan: Any = None

@@ -10,17 +10,43 @@ Source: `edgedb/blocking_client.py` of edgedb-python.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "drive"]
+from idlrt.core.threads import THREADS
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "Event", "IsFinal", "Start", "drive"]
+
+_log: Final = logging.getLogger("idlrt.client")
 
 T = TypeVar("T")
 
 Start = Callable[[], Coroutine[Any, Any, T]]
+IsFinal = Callable[[BaseException], bool]
+
+
+def _never(error: BaseException) -> bool:
+    return False
+
+
+class Event(Protocol):
+    """Something that happens once, and that one who waits is told of."""
+
+    def set(self) -> None:
+        """It has happened. Any thread may say so, any number of times."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for it, no longer than `seconds`. Whether it has happened."""
+        ...
 
 
 class Driver(Protocol):
@@ -34,14 +60,36 @@ class Driver(Protocol):
         """Let `seconds` pass."""
         ...
 
-    async def race(self, starts: Sequence[Start[T]]) -> T:
-        """Start all at once; the result of the first that succeeds. If none does, the error of the last to fail.
+    async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
+        """The result of the first that succeeds. If none does, the error of the last to fail.
 
         The losers are cancelled where that is possible; a blocking one goes on and its result is dropped.
+
+        Args:
+            starts: who runs. Asked for the next one only when that is to start.
+            delay: seconds until another one is started while nobody has come in; who fails is replaced at once. 0: all
+                are started at once.
+            is_final: whether an error ends the race, because the others would fare no better.
 
         Raises:
             ValueError: there is nothing to start.
         """
+        ...
+
+    async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
+        """What each has come to, in their order.
+
+        Args:
+            at_once: how many run at a time.
+        """
+        ...
+
+    def beside(self, start: Start[None]) -> None:
+        """Run something in the background. What it raises is logged."""
+        ...
+
+    def event(self) -> Event:
+        """A new event. Who waits for it is who asked for it; who sets it may have another driver."""
         ...
 
 
@@ -77,6 +125,21 @@ def _innermost(coroutine: Any) -> str:
     return f"{found.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})" if frame else str(found.__qualname__)
 
 
+class _BlockingEvent:
+    """See `Event`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        return self._event.wait(max(seconds, 0.0))
+
+
 class BlockingDriver:
     """The driver of blocking clients: sleeping blocks the thread, racing uses threads."""
 
@@ -87,29 +150,131 @@ class BlockingDriver:
         """See `Driver.sleep`."""
         time.sleep(max(seconds, 0.0))
 
-    async def race(self, starts: Sequence[Start[T]]) -> T:
+    async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
         """See `Driver.race`."""
-        if not starts:
-            raise ValueError("a race needs somebody who runs")
         finished: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+        runners = iter(starts)
+        running = 0
 
-        def run(start: Start[T]) -> None:
-            try:
-                finished.put((True, drive(start())))
-            except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
-                finished.put((False, error))
+        def begin() -> bool:
+            nonlocal running
+            start = next(runners, None)
+            if start is not None:
+                running += 1
+                THREADS.run(partial(_run_into, finished, start))
+            return start is not None
 
-        for start in starts:
-            threading.Thread(target=run, args=(start,), name="idlrt race", daemon=True).start()
+        is_more = begin()
+        if not is_more:
+            raise ValueError("a race needs somebody who runs")
+        while is_more and delay <= 0:
+            is_more = begin()
         last: BaseException | None = None
-        for _ in starts:
-            is_good, outcome = finished.get()
+        while running:
+            try:
+                is_good, outcome = finished.get(timeout=delay if is_more else None)
+            except queue.Empty:
+                is_more = begin()
+                continue
             if is_good:
                 result: T = outcome
                 return result
+            running -= 1
             last = outcome
+            if is_final(outcome):
+                break
+            is_more = is_more and begin()
         assert last is not None
         raise last
+
+    async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
+        """See `Driver.all`."""
+        outcomes: list[Any] = [None] * len(starts)
+        if not starts:
+            return outcomes
+        numbers = iter(range(len(starts)))
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                for number in numbers:  # the iterator of a range: threads may share it
+                    try:
+                        outcomes[number] = drive(starts[number]())
+                    except Exception as failure:  # noqa: BLE001  # one of the outcomes
+                        outcomes[number] = failure
+            except BaseException as failure:  # noqa: BLE001  # handed to the thread that waits
+                error = failure
+            ended.put(error)
+
+        workers = min(at_once, len(starts))
+        for _ in range(workers - 1):
+            THREADS.run(work)
+        work()
+        for _ in range(workers):
+            error = ended.get()
+            if error is not None:
+                raise error
+        return outcomes
+
+    def beside(self, start: Start[None]) -> None:
+        """See `Driver.beside`."""
+        THREADS.run(partial(_run_beside, start))
+
+    def event(self) -> Event:
+        """See `Driver.event`."""
+        return _BlockingEvent()
+
+
+def _run_into(finished: queue.SimpleQueue[tuple[bool, Any]], start: Start[Any]) -> None:
+    try:
+        finished.put((True, drive(start())))
+    except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+        finished.put((False, error))
+
+
+def _run_beside(start: Start[None]) -> None:
+    try:
+        drive(start())
+    except Exception:  # noqa: BLE001
+        _log.exception("something in the background failed")
+
+
+class _AsyncioEvent:
+    """See `Event`. It belongs to the event loop that it was made on."""
+
+    def __init__(self) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._is_set = True
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        if not self._is_set:
+            waiter = self._waiter = self._loop.create_future()
+            timer = self._loop.call_later(max(seconds, 0.0), self._wake)
+            try:
+                # Asked once more: it may have been set, by another thread, before there was somebody to wake.
+                if not self._is_set:
+                    await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self._is_set
 
 
 class AsyncioDriver:
@@ -124,23 +289,90 @@ class AsyncioDriver:
 
         await asyncio.sleep(max(seconds, 0.0))
 
-    async def race(self, starts: Sequence[Start[T]]) -> T:
+    async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
         """See `Driver.race`."""
         import asyncio
 
-        if not starts:
+        runners = iter(starts)
+        running: set[asyncio.Task[T]] = set()
+
+        def begin() -> bool:
+            start = next(runners, None)
+            if start is not None:
+                running.add(asyncio.ensure_future(start()))
+            return start is not None
+
+        is_more = begin()
+        if not is_more:
             raise ValueError("a race needs somebody who runs")
-        last: Exception | None = None
-        tasks = [asyncio.ensure_future(start()) for start in starts]
+        while is_more and delay <= 0:
+            is_more = begin()
+        last: BaseException | None = None
         try:
-            for done in asyncio.as_completed(tasks):
-                try:
-                    return await done
-                except Exception as error:  # noqa: BLE001  # the others may still succeed
-                    last = error
+            while running:
+                ended, _ = await asyncio.wait(
+                    running, timeout=delay if is_more else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not ended:
+                    is_more = begin()
+                    continue
+                running -= ended
+                for task in ended:
+                    last = _error_of(task)
+                    if last is None:
+                        return task.result()
+                final = next((error for task in ended if (error := _error_of(task)) and is_final(error)), None)
+                if final is not None:
+                    raise final
+                is_more = is_more and begin()
             assert last is not None
             raise last
         finally:
-            for task in tasks:
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
+        """See `Driver.all`."""
+        import asyncio
+
+        room = asyncio.Semaphore(at_once)
+
+        async def run(start: Start[T]) -> T | Exception:
+            async with room:
+                try:
+                    return await start()
+                except Exception as error:  # noqa: BLE001  # one of the outcomes
+                    return error
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(start)) for start in starts]
+        return [task.result() for task in tasks]
+
+    def beside(self, start: Start[None]) -> None:
+        """See `Driver.beside`. It ends with the event loop."""
+        import asyncio
+
+        task = asyncio.get_running_loop().create_task(start())
+        _background.add(task)
+        task.add_done_callback(_is_over)
+
+    def event(self) -> Event:
+        """See `Driver.event`. Ask for it on the event loop on which it is waited for."""
+        return _AsyncioEvent()
+
+
+# What runs in the background of event loops, which themselves keep no hold of it.
+_background: Final[set[Any]] = set()
+
+
+def _is_over(task: asyncio.Task[None]) -> None:
+    _background.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("something in the background failed", exc_info=error)
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    import asyncio
+
+    return asyncio.CancelledError() if task.cancelled() else task.exception()

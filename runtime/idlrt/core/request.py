@@ -51,6 +51,7 @@ class ServerCall(msgspec.Struct, eq=False):
         deadline: when the caller stops waiting, or, if it did not say, when the server stops caring.
         driver: the clock of the deadline, and what a filter of `async` handlers sleeps with.
         is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
+        is_begun: whether its handler has been called. What is refused before that, nobody has worked on.
         answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.
     """
 
@@ -62,6 +63,7 @@ class ServerCall(msgspec.Struct, eq=False):
     driver: Driver
     answer_metadata: dict[str, str] = {}
     is_answered: bool = False
+    is_begun: bool = False
 
     def remaining(self) -> float:
         """Seconds that are left until the deadline; zero or less when it is over."""

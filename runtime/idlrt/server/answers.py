@@ -2,6 +2,10 @@
 
 Whatever happens, a call that wants an answer gets one: what the handler returned, what it threw and the IDL
 declares, or a refusal. Refusals name the kind of an error; its text and traceback stay in the server's log.
+
+`Overloaded` and `CircuitOpen` of a filter, before the handler was called, say that nobody has worked on the call:
+clients may make it elsewhere. The same of a handler says it of a call that the handler has made itself. That is a
+failure like any other: the handler may have done half of its work.
 """
 
 from __future__ import annotations
@@ -9,8 +13,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from idlrt.core import NO_METADATA, Handler, Metadata, Peer
-from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError
+from idlrt.core import NO_METADATA, RETRY_AFTER, Handler, Metadata, Peer, ServerCall, push_back_text
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    CircuitOpen,
+    LocalProtocolError,
+    Overloaded,
+    PushBack,
+)
 from idlrt.spec import DeclaredError
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.events import CallReceived
@@ -61,11 +72,13 @@ class Answers:
         _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
         return self.refuse(call, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
 
-    def fail(
-        self, call: CallReceived, handler: Handler, error: BaseException, metadata: Metadata = NO_METADATA
-    ) -> bytes | None:
-        """The handler, or a filter in front of it, has raised `error`."""
+    def fail(self, call: CallReceived, handler: Handler, error: BaseException, asked: ServerCall) -> bytes | None:
+        """The handler of `asked`, or a filter in front of it, has raised `error`."""
         method = handler.method
+        metadata: Metadata = asked.answer_metadata
+        if isinstance(error, Overloaded | CircuitOpen) and not asked.is_begun:
+            metadata = _with_push_back(metadata, error)
+            return self.refuse(call, ApplicationCode.LOADSHEDDING, str(error), metadata)
         is_mute = call.kind is _ONEWAY or method.is_oneway
         if not is_mute and isinstance(error, DeclaredError):
             try:
@@ -76,7 +89,7 @@ class Answers:
             if thrown is not None:
                 return thrown
         if not is_mute and isinstance(error, ApplicationError):
-            return self._connection.refuse(call, error, metadata)
+            return self._connection.refuse(call, error, _with_push_back(metadata, error))
         _log.error("%s failed", method.full_name, exc_info=error)
         kind = type(error).__qualname__
         what = f"{method.full_name} failed with {kind}; the server's log has the details"
@@ -90,3 +103,8 @@ class Answers:
             _log.info("dropped a oneway call of %s: %s", self._peer, message)
             return None
         return self._connection.refuse(call, ApplicationError(message, code), metadata)
+
+
+def _with_push_back(metadata: Metadata, error: PushBack) -> Metadata:
+    after = error.retry_after
+    return metadata if after is None else {**metadata, RETRY_AFTER: push_back_text(after)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from idlrt.core import Handlers, Status, handler_context, serve
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen, unlink
+from idlrt.server.guarding import guards_of
 from idlrt.server.patience import Patience
 from idlrt.server.routes import routes
 from idlrt.server.settings import ServerOptions, Settings
@@ -36,7 +37,8 @@ class ServerBase:
         self._served = serve(handlers)
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)
-        self._routes = routes(self._served, settings.filters)
+        guards = guards_of(settings.guards, settings.config, settings.listeners)
+        self._routes = routes(self._served, settings.filters, guards)
         self._detector = detector(settings.limits)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None

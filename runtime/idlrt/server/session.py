@@ -257,7 +257,7 @@ class Session:
         try:
             result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
-            return answers.fail(event, handler, error, call.answer_metadata)
+            return answers.fail(event, handler, error, call)
         if is_coroutine or type(result) is CoroutineType:
             around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
             return None
@@ -325,7 +325,7 @@ class Session:
             elif isinstance(error, _NotStarted):
                 answer = self._overloaded(event, error.why) if error.why else self._expired(event, route)
             else:
-                answer = self._answers.fail(event, route.handler, error, call.answer_metadata)
+                answer = self._answers.fail(event, route.handler, error, call)
             # Nothing to send is an answer too: it frees the place.
             answer = answer if answer is not None else b""
             self._held += len(answer)

@@ -6,8 +6,8 @@ against the one place that says what the function looks like.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
 
 from idlrt.spec.fields import Field
 from idlrt.spec.types import Type
@@ -16,6 +16,8 @@ __all__ = ["Method", "Service", "method", "service"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Method(Generic[P, R]):
@@ -30,14 +32,14 @@ class Method(Generic[P, R]):
         throws: the exceptions that the IDL declares for it.
         is_oneway: nothing comes back, not even an error.
         is_idempotent: whether doing it twice is the same as doing it once, so that it may be tried again although it
-        may
-            have been done.
+            may have been done.
+        policy: what the IDL says of its calls, as text by the keys of a configuration.
         service: name of the service that declares it; set when the service is described.
     """
 
     __slots__ = (
-        "arguments", "attribute", "codecs", "defaults", "is_idempotent", "is_oneway", "name", "result", "service",
-        "throws",
+        "arguments", "attribute", "codecs", "defaults", "is_idempotent", "is_oneway", "name", "policy", "result",
+        "service", "throws",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +52,7 @@ class Method(Generic[P, R]):
         is_idempotent: bool = False,
         attribute: str | None = None,
         defaults: tuple[Any, ...] = (),
+        policy: Mapping[str, str] = _NOTHING,
     ) -> None:
         self.name = name
         self.attribute = attribute if attribute is not None else name
@@ -59,6 +62,7 @@ class Method(Generic[P, R]):
         self.throws = throws
         self.is_oneway = is_oneway
         self.is_idempotent = is_idempotent
+        self.policy = policy
         self.service = ""
         self.codecs: dict[Any, Any] = {}
 
@@ -79,6 +83,7 @@ def method(
     throws: tuple[Field[Any], ...] = (),
     oneway: bool = False,
     idempotent: bool = False,
+    policy: Mapping[str, str] = _NOTHING,
     name: str | None = None,
 ) -> Method[P, R]:
     """Describe a function of a service.
@@ -86,6 +91,7 @@ def method(
     Args:
         function: the function of the service's Protocol; its signature becomes the method's.
         arguments: its fields, in the order of the parameters.
+        policy: what the IDL says of its calls: `{"timeout": "0.5"}`.
         name: its name on the wire, where that differs from the one in Python.
     """
     attribute = function.__name__
@@ -98,6 +104,7 @@ def method(
         is_idempotent=idempotent,
         attribute=attribute,
         defaults=function.__defaults__ or (),
+        policy=policy,
     )
 
 

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import msgspec
+
 from idlrt.balance import Balancer, Chance, Load
 from idlrt.core import Call, Deadline, Instance
 from idlrt.spec import STRING, VOID, method, required
@@ -21,7 +23,7 @@ from idlrt.testing.fake_driver import FakeDriver
 
 __all__ = ["Target", "call_of", "check_balancer", "targets"]
 
-Make = Callable[[Sequence[Any], Chance], Balancer[Any]]
+Make = Callable[[Sequence[Any]], Balancer[Any]]
 
 
 class _Service:
@@ -33,10 +35,11 @@ _GET = method(_Service.get, required(1, "key", STRING), result=VOID)
 
 
 class Target:
-    """Something to choose: a `Candidate`."""
+    """Something to choose: a `Candidate`. Its `weight` may be changed, as if it were warming up."""
 
     def __init__(self, number: int, weight: int = 100) -> None:
         self.instance = Instance(service="Check", host=f"10.0.{number // 250}.{number % 250}", port=9090, weight=weight)
+        self.weight = self.instance.weight
         self.load = Load()
 
     def __repr__(self) -> str:
@@ -53,23 +56,47 @@ def call_of(key: str = "", **options: Any) -> Call:
     return Call(_GET, (key,), "check", Deadline(5.0, 5.0), FakeDriver(), {}, options)
 
 
-def check_balancer(make: Make) -> None:
+def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
     """Check a balancer.
 
     Args:
-        make: makes it, of candidates and a `Chance`.
+        settings: for it; without any it has to have some of its own.
 
     Raises:
         AssertionError: it does not do what it has to.
     """
+    _settings(balancer)
     chance = Chance(now=lambda: 1000.0, dice=random.Random(7).random)
-    assert make([], chance).pick(call_of(), ()) is None, "of nothing, nothing"
+
+    def make(candidates: Sequence[Any]) -> Balancer[Any]:
+        return balancer(candidates, chance, settings) if settings is not None else balancer(candidates, chance)
+
+    assert make([]).pick(call_of(), ()) is None, "of nothing, nothing"
     for count in (1, 2, 3, 50, 1000):
         candidates = targets(*[100] * count)
-        balancer = make(candidates, chance)
-        _tries_all(balancer, candidates)
-    _weights(make, chance)
-    _threads(make, chance)
+        _tries_all(make(candidates), candidates)
+    _leaves_out(make)
+    _weights(make)
+    _threads(make)
+
+
+def _settings(balancer: type[Balancer[Any]]) -> None:
+    """They can be read from a configuration, and nothing has to be said there."""
+    settings = balancer.Settings
+    config = settings.__struct_config__
+    assert config.frozen and config.forbid_unknown_fields, f"{settings} must be frozen and forbid unknown fields"  # noqa: PT018
+    assert msgspec.convert({}, settings) == settings()
+    assert balancer.covers_all in (True, False)
+
+
+def _leaves_out(make: Make) -> None:
+    """Hundreds may be out, and who was tried need not be among the candidates any more."""
+    candidates = targets(*[100] * 1000)
+    balancer = make(candidates)
+    left, out = candidates[600], frozenset([*candidates[:600], *candidates[601:], *targets(100)])
+    for number in range(5):
+        assert balancer.pick(call_of(str(number)), out) is left, "one is left"
+        assert balancer.pick(call_of(str(number)), out | {left}) is None, "all were tried"
 
 
 def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
@@ -84,11 +111,11 @@ def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
         assert balancer.pick(call, tried) is None, "all were tried"
 
 
-def _weights(make: Make, chance: Chance) -> None:
+def _weights(make: Make) -> None:
     """Strange weights are no trouble, and nobody who could be called is forgotten."""
     for weights in ((1, 1_000_000), (7, 13, 29), (1,), (100, 100, 1), (999_983, 999_979)):
         candidates = targets(*weights)
-        balancer = make(candidates, chance)
+        balancer = make(candidates)
         found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(50))
         assert set(found) <= set(candidates)
         first = balancer.pick(call_of("k"), ())
@@ -97,10 +124,10 @@ def _weights(make: Make, chance: Chance) -> None:
             assert balancer.pick(call_of("k"), [first]) in others
 
 
-def _threads(make: Make, chance: Chance) -> None:
+def _threads(make: Make) -> None:
     """Threads may use it at once."""
     candidates = targets(*range(1, 21))
-    balancer = make(candidates, chance)
+    balancer = make(candidates)
     wrong: list[BaseException | Any] = []
 
     def use() -> None:

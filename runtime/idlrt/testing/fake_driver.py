@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 __all__ = ["FakeDriver"]
@@ -27,6 +27,8 @@ class _Task(Generic[T]):
         self.error: BaseException | None = None
         # Who waits for it.
         self.waiting: _Task[Any] | None = None
+        # Which of its pauses counts: one of which an event has woken it is over before its time.
+        self.pause = 0
 
 
 class _Pause:
@@ -39,6 +41,39 @@ class _Pause:
         yield self
 
 
+class _Until(_Pause):
+    """Awaited by who waits for an event, but not for ever."""
+
+    def __init__(self, at: float, event: _FakeEvent) -> None:
+        super().__init__(at)
+        self.event = event
+
+
+class _FakeEvent:
+    """An `Event`."""
+
+    def __init__(self, driver: FakeDriver) -> None:
+        self._driver = driver
+        self._is_set = False
+        self.waiting: _Task[Any] | None = None
+
+    def set(self) -> None:
+        """See `Event.set`."""
+        self._is_set = True
+        if self.waiting is not None:
+            self._driver.wake(self.waiting)
+            self.waiting = None
+
+    async def wait(self, seconds: float) -> bool:
+        """See `Event.wait`."""
+        if not self._is_set:
+            try:
+                await _Until(self._driver.now() + max(seconds, 0.0), self)
+            finally:
+                self.waiting = None
+        return self._is_set
+
+
 class _AnyOf:
     """Awaited by who waits until one of several has ended."""
 
@@ -47,6 +82,10 @@ class _AnyOf:
 
     def __await__(self) -> Generator[Any, None, None]:
         yield self
+
+
+async def _pause(at: float) -> None:
+    await _Pause(at)
 
 
 class FakeDriver:
@@ -64,7 +103,8 @@ class FakeDriver:
         self._now = start
         self._ready: deque[_Task[Any]] = deque()
         self._sleeping: list[tuple[float, int, _Task[Any]]] = []
-        self._counter = itertools.count()
+        self._counter = itertools.count(1)
+        self._beside: list[_Task[None]] = []
 
     def now(self) -> float:
         """See `Driver.now`."""
@@ -79,28 +119,99 @@ class FakeDriver:
         self.slept.append(seconds)
         await _Pause(self._now + max(seconds, 0.0))
 
-    async def race(self, starts: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> T:
+    async def race(
+        self,
+        starts: Iterable[Callable[[], Coroutine[Any, Any, T]]],
+        delay: float = 0.0,
+        is_final: Callable[[BaseException], bool] = lambda error: False,
+    ) -> T:
         """See `Driver.race`. Losers are closed."""
-        if not starts:
+        runners = iter(starts)
+        running: list[_Task[T]] = []
+
+        def begin() -> bool:
+            start = next(runners, None)
+            if start is not None:
+                running.append(self._spawn(start()))
+            return start is not None
+
+        is_more = begin()
+        if not is_more:
             raise ValueError("a race needs somebody who runs")
-        tasks: list[_Task[T]] = [self._spawn(start()) for start in starts]
-        running = list(tasks)
+        while is_more and delay <= 0:
+            is_more = begin()
         last: BaseException | None = None
         try:
-            while True:
-                await _AnyOf(list(running))
-                for task in [each for each in running if each.is_done]:
+            while running:
+                alarm = self._spawn(_pause(self._now + delay)) if is_more else None
+                await _AnyOf([*running, *([alarm] if alarm is not None else [])])
+                ended = [each for each in running if each.is_done]
+                if alarm is not None and not alarm.is_done:
+                    self._drop(alarm)
+                if not ended:
+                    is_more = begin()
+                for task in sorted(ended, key=lambda each: each.error is not None):  # who has won counts first
                     running.remove(task)
                     if task.error is None:
                         result: T = task.result  # type: ignore[assignment]  # T may be None itself
                         return result
                     last = task.error
-                if not running:
-                    assert last is not None
-                    raise last
+                    if is_final(last):
+                        raise last
+                    is_more = is_more and begin()
+            assert last is not None
+            raise last
         finally:
             for task in running:
                 self._drop(task)
+
+    async def all(
+        self, starts: Sequence[Callable[[], Coroutine[Any, Any, T]]], at_once: int = 16
+    ) -> list[T | Exception]:
+        """See `Driver.all`."""
+        outcomes: list[Any] = [None] * len(starts)
+        waiting = list(enumerate(starts))[::-1]
+        running: dict[int, _Task[T]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    number, start = waiting.pop()
+                    running[number] = self._spawn(start())
+                await _AnyOf(list(running.values()))
+                for number, task in [each for each in running.items() if each[1].is_done]:
+                    del running[number]
+                    if task.error is not None and not isinstance(task.error, Exception):
+                        raise task.error
+                    outcomes[number] = task.result if task.error is None else task.error
+        finally:
+            for task in running.values():
+                self._drop(task)
+        return outcomes
+
+    def beside(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Driver.beside`. It goes on while `run` runs something; `finish` waits for it."""
+        self._beside = [each for each in self._beside if not each.is_done]
+        self._beside.append(self._spawn(start()))
+
+    def finish(self) -> None:
+        """Run what goes on in the background to its end.
+
+        Raises:
+            BaseException: what one of them raised.
+        """
+        for task in self._beside:
+            self._run_task(task)
+        self._beside.clear()
+
+    def event(self) -> _FakeEvent:
+        """See `Driver.event`."""
+        return _FakeEvent(self)
+
+    def wake(self, task: _Task[Any]) -> None:
+        """Let a task that pauses go on at once."""
+        if task.pause:
+            task.pause = 0
+            self._ready.append(task)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` to its end; its result or its error.
@@ -108,12 +219,17 @@ class FakeDriver:
         Raises:
             RuntimeError: it waits for something that is not of this driver, or that never happens.
         """
-        main = self._spawn(coroutine)
+        return self._run_task(self._spawn(coroutine))
+
+    def _run_task(self, main: _Task[T]) -> T:
         while not main.is_done:
             if not self._ready:
                 if not self._sleeping:
                     raise RuntimeError("everything waits and nothing sleeps: this would never end")
-                at, _, task = heapq.heappop(self._sleeping)
+                at, pause, task = heapq.heappop(self._sleeping)
+                if task.pause != pause:
+                    continue
+                task.pause = 0
                 self._now = max(self._now, at)
                 self._ready.append(task)
             self._step(self._ready.popleft())
@@ -142,7 +258,10 @@ class FakeDriver:
 
     def _serve(self, task: _Task[Any], request: object) -> None:
         if isinstance(request, _Pause):
-            heapq.heappush(self._sleeping, (request.at, next(self._counter), task))
+            task.pause = next(self._counter)
+            heapq.heappush(self._sleeping, (request.at, task.pause, task))
+            if isinstance(request, _Until):
+                request.event.waiting = task
         elif isinstance(request, _AnyOf):
             if any(each.is_done for each in request.tasks):
                 self._ready.append(task)
@@ -163,4 +282,5 @@ class FakeDriver:
     def _drop(self, task: _Task[Any]) -> None:
         task.is_done = True
         task.waiting = None
+        task.pause = 0
         task.coroutine.close()

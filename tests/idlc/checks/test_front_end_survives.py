@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -172,6 +173,7 @@ def test_the_seed_reads_well() -> None:
     assert [diagnostic.message for diagnostic in report if diagnostic.severity == "error"] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutations)
 def test_mutated_files(steps: list[tuple[str, int, int, str]]) -> None:

@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import black
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ def files(draw: st.DrawFn) -> dict[str, str]:
     return {"low.thrift": low, "main.thrift": main}
 
 
+@pytest.mark.slow
 @settings(
     max_examples=int(os.environ.get("PROGRAM_EXAMPLES", "10")),
     phases=[phase for phase in Phase if phase is not Phase.shrink],  # it takes minutes

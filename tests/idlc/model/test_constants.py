@@ -194,6 +194,7 @@ def test_defaults_of_arguments_are_worked_out_too(build_well: BuildWell) -> None
     assert program.services[0].functions[0].arguments[0].default == ListConstant((1,))
 
 
+@pytest.mark.slow
 def test_a_chain_of_thousands_of_constants_is_fine(build_well: BuildWell) -> None:
     count = 3000
     text = "\n".join(f"const i32 C{i} = C{i + 1}" for i in range(count)) + f"\nconst i32 C{count} = 1"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Balancer, Chance, Load
-from idlrt.balance.hashes import ConsistentHash
 from idlrt.balance.load import DEFAULT
 from idlrt.balance.rounds import smooth_order
 from idlrt.testing import check_balancer
@@ -25,6 +21,41 @@ from idlrt.testing.balancers import Target, call_of, targets
 @pytest.mark.parametrize("name", BALANCERS.names())
 def test_conformance(name: str) -> None:
     check_balancer(BALANCERS.get(name))
+
+
+@pytest.mark.parametrize("name", BALANCERS.names())
+def test_all_are_tried_in_the_end(name: str) -> None:
+    """However many, whatever their weights, and whoever is out."""
+    dice = random.Random(2)
+    candidates = targets(*(dice.choice((1, 10, 100, 1000)) for _ in range(40)))
+    balancer, tried = made(name, candidates), set(candidates[10:])
+    while (found := balancer.pick(call_of("k"), frozenset(tried))) is not None:
+        assert found not in tried
+        tried.add(found)
+    assert tried == set(candidates)
+
+
+@pytest.mark.parametrize("name", ["random", "weighted_random", "p2c"])
+def test_those_that_are_left_have_their_shares(name: str) -> None:
+    candidates = targets(*[100] * 20)
+    balancer = made(name, candidates)
+    for out in (1, 17):
+        found = Counter(balancer.pick(call_of(), candidates[:out]) for _ in range(20_000))
+        assert set(found) == set(candidates[out:])
+        assert [found[each] / 20_000 for each in candidates[out:]] == pytest.approx(
+            [1 / (20 - out)] * (20 - out), abs=0.02
+        )
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers())
+def test_two_choices_keep_the_fullest_near_the_mean(count: int, each_has: int, seed: int) -> None:
+    candidates = targets(*[100] * count)
+    balancer = made("p2c", candidates, seed)
+    for _ in range(count * each_has):
+        found = balancer.pick(call_of(), ())
+        assert found is not None
+        found.load.under_way += 1
+    assert max(each.load.under_way for each in candidates) <= each_has + 6
 
 
 def made(
@@ -173,81 +204,3 @@ def test_latency_rises_at_once_and_falls_slowly() -> None:
     assert load.latency(40.1) < 0.05
     load.answered(1.0, 50.0)
     assert load.latency(100.0) < 0.02, "who is not called is forgiven"
-
-
-# Keys.
-
-
-def test_a_key_meets_one_instance() -> None:
-    for name in ("consistent_hash", "modulo"):
-        candidates = targets(*[100] * 20)
-        one, other = made(name, candidates, 1), made(name, list(reversed(candidates)), 2)
-        for number in range(200):
-            assert one.pick(call_of(f"key {number}"), ()) is other.pick(call_of(f"key {number}"), ())
-
-
-def test_the_option_counts_more_than_the_argument() -> None:
-    balancer = made("consistent_hash", targets(*[100] * 20))
-    assert len({balancer.pick(call_of(str(number), hash_key="same"), ()) for number in range(50)}) == 1
-    assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=7), ())
-    assert balancer.pick(call_of("7"), ()) is balancer.pick(call_of("x", hash_key=b"7"), ())
-
-
-def test_few_keys_move_when_an_instance_leaves_and_nearly_all_with_modulo() -> None:
-    candidates = targets(*[100] * 20)
-    keys = [f"key {number}" for number in range(5000)]
-    for name, most in (("consistent_hash", 0.08), ("modulo", 1.0)):
-        before, after = made(name, candidates), made(name, candidates[1:])
-        moved = [key for key in keys if before.pick(call_of(key), ()) is not after.pick(call_of(key), ())]
-        assert len(moved) / len(keys) <= most
-        if name == "consistent_hash":
-            assert all(before.pick(call_of(key), ()) is candidates[0] for key in moved), "only those that had to"
-            assert len(moved) / len(keys) == pytest.approx(1 / 20, abs=0.03)
-        else:
-            assert len(moved) / len(keys) > 0.8
-
-
-def test_keys_are_spread_by_weight() -> None:
-    candidates = targets(50, 100, 200, 0)
-    found = shares("consistent_hash", candidates, 10_000)
-    assert found == pytest.approx([1 / 7, 2 / 7, 4 / 7, 0.0], abs=0.05)
-    assert shares("modulo", targets(*[100] * 4), 10_000) == pytest.approx([0.25] * 4, abs=0.02)
-
-
-def test_the_next_on_the_ring_after_one_that_was_tried() -> None:
-    candidates = targets(*[100] * 5)
-    balancer = made("consistent_hash", candidates)
-    first = balancer.pick(call_of("k"), ())
-    second = balancer.pick(call_of("k"), [first])
-    without = made("consistent_hash", [each for each in candidates if each is not first])
-    assert second is without.pick(call_of("k"), ())
-
-
-def test_every_process_gives_the_same_answer() -> None:
-    program = (
-        "from idlrt.balance import BALANCERS, Chance\n"
-        "from idlrt.testing.balancers import call_of, targets\n"
-        "for name in ('consistent_hash', 'modulo'):\n"
-        "    balancer = BALANCERS.make(name, targets(*[100] * 9), Chance())\n"
-        "    print([balancer.pick(call_of(str(number)), ()).instance.id for number in range(20)])\n"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(said) == 1
-
-
-def test_points_lie_where_dubbo_has_them() -> None:
-    # Dubbo: md5(address + number), four points of each digest, little end first; 160 for each instance.
-    import hashlib
-
-    (target,) = targets(100)
-    ring: Any = ConsistentHash([target], Chance())
-    digest = hashlib.md5(b"10.0.0.0:90907").digest()
-    assert len(ring._points) == 160
-    for place in range(4):
-        part = digest[place * 4 : place * 4 + 4]
-        assert (part[3] << 24 | part[2] << 16 | part[1] << 8 | part[0]) & 0xFFFFFFFF in ring._points

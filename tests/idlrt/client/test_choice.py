@@ -6,29 +6,28 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Chance
-from idlrt.client.choice import Choice
-from idlrt.client.health import Health
-from idlrt.errors import ConfigurationError, ConnectFailed
+from idlrt.client.choice import BalancerChoice, Choice
+from idlrt.errors import ConfigurationError
+from idlrt.route import Pool
 from idlrt.testing.balancers import Target, call_of
 
 
 class Node(Target):
     def __init__(self, number: int, weight: int = 100, *, is_out: bool = False) -> None:
         super().__init__(number, weight)
-        self.health = Health()
-        if is_out:
-            self.health.failed(ConnectFailed("gone"), 0.0)
+        self.is_out = is_out
 
 
-def chosen(nodes: Sequence[Node], seed: int = 1) -> Choice[Node]:
-    return Choice(nodes, Chance(now=lambda: 0.0, dice=random.Random(seed).random))
+def chosen(nodes: Sequence[Node], seed: int = 1, lasting: dict[Hashable, Any] | None = None) -> Choice[Node]:
+    return Choice(Pool(nodes), Chance(now=lambda: 0.0, dice=random.Random(seed).random), lasting=lasting)
 
 
 def spread(nodes: Sequence[Node], count: int = 5000) -> list[float]:
@@ -38,13 +37,13 @@ def spread(nodes: Sequence[Node], count: int = 5000) -> list[float]:
 
 
 def test_nothing_to_choose_from() -> None:
-    assert Choice[Node]([]).pick(call_of()) is None
+    assert chosen([]).pick(call_of()) is None
 
 
 def test_the_only_one_is_taken_whatever_its_health() -> None:
     node = Node(0, is_out=True)
-    assert Choice([node]).pick(call_of()) is node
-    assert Choice([node]).pick(call_of(), [node]) is None
+    assert chosen([node]).pick(call_of()) is node
+    assert chosen([node]).pick(call_of(), [node]) is None
 
 
 def test_who_is_out_is_left_out() -> None:
@@ -65,18 +64,35 @@ def test_when_all_that_are_good_were_tried_the_others_are() -> None:
     assert chosen([good, out]).pick(call_of(), [good, out]) is None
 
 
-def test_who_comes_back_is_chosen_after_a_recount() -> None:
-    nodes = [Node(0), Node(1, is_out=True)]
-    choice = chosen(nodes)
-    assert choice.pick(call_of()) is nodes[0]
-    nodes[1].health.answered(1.0)
-    choice.recount()
-    assert {choice.pick(call_of()) for _ in range(100)} == set(nodes)
+def test_a_balancer_that_covers_all_outlives_health() -> None:
+    nodes = [Node(number) for number in range(5)]
+    lasting: dict[Hashable, Any] = {}
+    ring = BalancerChoice("consistent_hash", None, "ring")
+    calls = [call_of(f"key {number}") for number in range(200)]
+    before = [chosen(nodes, lasting=lasting).pick(call, (), ring) for call in calls]
+    nodes[2].is_out = True
+    choice = chosen(nodes, lasting=lasting)
+    after = [choice.pick(call, (), ring) for call in calls]
+    assert len(lasting) == 1
+    assert nodes[2] in before
+    assert nodes[2] not in after
+    assert [one for one in before if one is not nodes[2]] == [
+        other for one, other in zip(before, after, strict=True) if one is not nodes[2]
+    ], "only the keys of the one that is out have moved"
+
+
+def test_of_balancers_that_last_only_some_are_kept() -> None:
+    lasting: dict[Hashable, Any] = {}
+    for count in range(1, 40):
+        chosen([Node(number) for number in range(count)], lasting=lasting).pick(
+            call_of(), (), BalancerChoice("maglev", None, "maglev")
+        )
+    assert len(lasting) == 16
 
 
 def test_a_balancer_that_nobody_knows() -> None:
     with pytest.raises(ConfigurationError, match=r"no idlrt.balancers named 'p3c'; known: .*did you mean 'p2c'"):
-        chosen([Node(0)]).pick(call_of(), (), "p3c")
+        chosen([Node(0)]).pick(call_of(), (), BalancerChoice("p3c", None, "p3c"))
 
 
 @given(
@@ -88,7 +104,7 @@ def test_every_one_is_tried_before_it_gives_up(made: list[tuple[int, bool]], bal
     nodes = [Node(number, weight, is_out=is_out) for number, (weight, is_out) in enumerate(made)]
     choice = chosen(nodes, seed)
     tried: list[Node] = []
-    while (node := choice.pick(call_of(), tried, balancer)) is not None:
+    while (node := choice.pick(call_of(), tried, BalancerChoice(balancer, None, balancer))) is not None:
         assert node not in tried
         tried.append(node)
     assert set(tried) == set(nodes)

@@ -61,7 +61,7 @@ def register(registry: Registry, port: int, id: str = "", **more: Any) -> Regist
 
 
 def snapshot_shows(client: Any, is_so: Callable[[tuple[Instance, ...]], object]) -> None:
-    subscription = client._sender.cluster._subscription
+    subscription = client._sender.cluster._members.subscription
     until(lambda: is_so(subscription.wait(5).instances))
 
 
@@ -107,13 +107,13 @@ def test_no_call_is_refused_because_its_instance_was_replaced_meanwhile(
     made: list[Instance] = []
     with UserServiceClient.connect(url, timeout=10) as client:
         cluster = client._sender.cluster  # type: ignore[attr-defined]
-        make = cluster._make
+        make = cluster._make_leaf
 
         def counted(instance: Instance) -> Any:
             made.append(instance)
             return make(instance)
 
-        cluster._make = counted
+        cluster._make_leaf = counted
 
         def call() -> None:
             while not is_over:
@@ -145,7 +145,7 @@ def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, regi
     with UserServiceClient.connect(url, timeout=10, heartbeat=None) as client:
         cluster = client._sender.cluster  # type: ignore[attr-defined]
         snapshot_shows(client, len)
-        make = cluster._make
+        make = cluster._make_leaf
 
         def make_and_replace(instance: Instance) -> Any:
             sender = make(instance)
@@ -154,7 +154,7 @@ def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, regi
                 snapshot_shows(client, lambda instances: instances[0].port == port)
             return sender
 
-        cluster._make = make_and_replace
+        cluster._make_leaf = make_and_replace
         assert client.get(1).id == 1
 
 

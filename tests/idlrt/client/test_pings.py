@@ -196,6 +196,7 @@ def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> 
     assert [name for calls in server.calls[1:] for name in calls].count("get") == 5
 
 
+@pytest.mark.slow
 def test_tasks_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
     async def main() -> list[int]:
         async with AsyncUserServiceClient.connect(server.address, ping_after=0.02, timeout=4) as client:

@@ -180,6 +180,7 @@ def test_a_server_that_closed_an_idle_connection_is_called_over_another(users: A
                     time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_stop_while_many_call_loses_no_call() -> None:
     with Server(user_service(Users()), reuse_port=True) as first:
         first.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import AsyncioDriver, BlockingDriver, Driver, drive
+from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Event, drive
 
 
 async def good(value: Any) -> Any:
@@ -106,3 +106,69 @@ def test_who_suspends_is_named() -> None:
         RuntimeError, match=r"inner_filter \(.*test_driver\.py:\d+\), in a filter of .*use the call's dri"
     ):
         drive(outer())
+
+
+# Events.
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_event_that_has_happened_is_not_waited_for(driver: Driver) -> None:
+    async def main() -> tuple[bool, bool]:
+        event = driver.event()
+        before = await event.wait(0)
+        event.set()
+        event.set()
+        return before, await event.wait(1000)
+
+    assert run(driver, main()) == (False, True)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_event_that_another_thread_sets_is_waited_for(driver: Driver) -> None:
+    threads: list[threading.Thread] = []
+
+    async def main() -> list[bool]:
+        found = []
+        for _ in range(200):
+            event = driver.event()
+            threads.append(threading.Thread(target=event.set))
+            threads[-1].start()
+            found.append(await event.wait(20))
+        return found
+
+    start = driver.now()
+    assert run(driver, main()) == [True] * 200
+    assert driver.now() - start < 20, "it was woken, not left to the end of its patience"
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_waiting_for_an_event_ends(driver: Driver) -> None:
+    async def main() -> bool:
+        return await driver.event().wait(0.002)
+
+    start = driver.now()
+    assert run(driver, main()) is False
+    assert driver.now() - start >= 0.002
+
+
+def test_an_event_of_a_loop_that_is_gone_may_be_set() -> None:
+    async def main() -> Event:
+        return AsyncioDriver().event()
+
+    asyncio.run(main()).set()
+
+
+def test_a_task_that_waits_for_an_event_can_be_cancelled() -> None:
+    async def main() -> None:
+        event = AsyncioDriver().event()
+        task = asyncio.ensure_future(event.wait(1000))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        event.set()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())

@@ -142,6 +142,7 @@ def test_an_address_that_is_taken_and_free_again(tmp_path: Path) -> None:
         assert registry.groups() == []
 
 
+@pytest.mark.slow
 def test_two_registries_do_not_share_a_file(tmp_path: Path) -> None:
     data = tmp_path / "registry.db"
     with RegistryServer(data=data) as first:
@@ -162,6 +163,7 @@ def test_a_record_without_an_id_is_refused() -> None:
     run(work)
 
 
+@pytest.mark.slow
 def test_many_sessions_that_are_silent_at_once_are_looked_at_quickly() -> None:
     now = 0.0
     state = State(Limits(), lambda: now, epoch=1)
@@ -174,6 +176,7 @@ def test_many_sessions_that_are_silent_at_once_are_looked_at_quickly() -> None:
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.slow
 def test_many_who_wait_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> float:
         server = RegistryServer()
@@ -199,7 +202,7 @@ def test_many_who_wait_do_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) 
     assert [each.getMessage() for each in caplog.records] == []
 
 
-@pytest.mark.parametrize("attempt", range(5))
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(more, marks=pytest.mark.slow) for more in range(1, 5))])
 def test_killed_in_the_middle_of_writing(tmp_path: Path, attempt: int) -> None:
     acknowledged: list[int] = []
     with (

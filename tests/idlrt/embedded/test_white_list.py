@@ -33,6 +33,7 @@ def test_without_rules_all_may() -> None:
         assert client.instances("Users").instances[0].weight == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
 def test_who_may_not_register(rule: Rule) -> None:
     with RegistryServer(access=Access(register=rule)) as server, connect(server) as client:

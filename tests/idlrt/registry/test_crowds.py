@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import pytest
 from registry_heard import Heard
 
 from idlrt.core import Instance, ServiceKey
@@ -54,6 +55,7 @@ class Crowded(MemoryBackend):
             yield found
 
 
+@pytest.mark.slow
 def test_much_is_not_asked_for_at_once() -> None:
     backend = Crowded(RegistryUrl.parse("memory://crowd"))
     with Registry(lambda: backend, "crowd", empty_protection=False) as registry:

@@ -168,9 +168,9 @@ def test_a_name_that_does_not_exist_has_no_instances(server: DnsServer, caplog: 
     ("trouble", "why"),
     [
         ("servfail", "answered SERVFAIL"),
-        ("refused", "answered REFUSED"),
-        ("silent", "no answer within 0.5 s"),
-        ("garbage", "cannot look up A"),
+        pytest.param("refused", "answered REFUSED", marks=pytest.mark.slow),
+        pytest.param("silent", "no answer within 0.5 s", marks=pytest.mark.slow),
+        pytest.param("garbage", "cannot look up A", marks=pytest.mark.slow),
     ],
 )
 def test_what_was_known_stays_while_the_server_fails(server: DnsServer, trouble: str, why: str) -> None:

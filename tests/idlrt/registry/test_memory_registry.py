@@ -20,6 +20,7 @@ def test_conformance(check: Callable[[Make], None]) -> None:
     check(lambda: Registry.connect(f"memory://{name}", empty_protection=False))
 
 
+@pytest.mark.slow
 def test_who_asks_hears_why_there_is_no_answer() -> None:
     name = uuid.uuid4().hex
     memory_store(name).is_down = True

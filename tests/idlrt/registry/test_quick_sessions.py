@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from idlrt.core import Instance
 from idlrt.registry import Registry, RegistryUrl, SessionLost
 from idlrt.registry.memory import MemoryBackend
@@ -68,6 +70,7 @@ class Fickle(MemoryBackend):
         lost()
 
 
+@pytest.mark.slow
 def test_a_registry_that_ends_all_sessions_is_not_asked_without_end() -> None:
     backend = Fickle(RegistryUrl.parse("memory://fickle"))
     with Registry(lambda: backend, "fickle") as registry:

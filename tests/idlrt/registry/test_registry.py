@@ -230,6 +230,7 @@ def test_a_start_without_the_registry_uses_what_was_saved(name: str, store: Memo
         assert subscription.trouble is None
 
 
+@pytest.mark.slow
 def test_nothing_saved_and_no_registry(name: str, store: MemoryStore, tmp_path: Path) -> None:
     store.is_down = True
     with make(name, tmp_path) as registry:

@@ -102,6 +102,7 @@ class Said { public static void main(String[] texts) throws Exception { for (Str
 """
 
 
+@pytest.mark.slow
 def test_java_says_the_same(tmp_path: Path) -> None:
     java, _ = require_zookeeper()
     modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=60, check=True).stdout

@@ -203,6 +203,7 @@ def _fuzz_target() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_fuzzing_for_a_moment_finds_nothing() -> None:
     assert _fuzz_target().run(1.5, seed=20240229) > 50
 

@@ -173,6 +173,7 @@ def test_several_services_are_several_instances(url: str, registry: Registry) ->
             assert client.get(3).id == 3
 
 
+@pytest.mark.slow
 def test_a_registry_that_is_down_does_not_hold_up_the_server(url: str) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True
@@ -187,6 +188,7 @@ def test_a_registry_that_is_down_does_not_hold_up_the_server(url: str) -> None:
             until(lambda: len(found(registry)) == 1, "it is registered when that can be done")
 
 
+@pytest.mark.slow
 def test_a_registry_that_is_down_does_not_hold_up_the_end(url: str, registry: Registry) -> None:
     store = memory_store(url.removeprefix("memory://"))
     with Server(user_service(Users()), registry=url, grace_s=0.1, drain_s=0.01) as server:

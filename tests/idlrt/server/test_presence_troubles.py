@@ -49,6 +49,7 @@ def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, 
         Server(user_service(Users()), registry=url)
 
 
+@pytest.mark.slow
 def test_a_registry_that_never_answers_is_waited_for_once(silent: str) -> None:
     handlers = [
         bind(spec.service(f"Users{number}", spec.method(UserService.ping, result=spec.VOID)), Users())

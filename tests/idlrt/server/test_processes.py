@@ -79,6 +79,7 @@ def test_who_dies_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFi
     assert f"process {victim} ended with status 3; starting another" in caplog.text
 
 
+@pytest.mark.slow
 def test_nobody_who_connects_while_one_is_dead_is_turned_away(server: ProcessServer) -> None:
     for _ in range(3):
         for pid in server.pids:

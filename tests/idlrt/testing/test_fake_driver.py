@@ -107,3 +107,75 @@ def test_every_run_is_the_same() -> None:
         return found
 
     assert trace() == trace()
+
+
+def test_an_event_wakes_who_waits_for_it_and_nobody_twice() -> None:
+    driver = FakeDriver()
+    seen: list[tuple[str, float, bool]] = []
+
+    async def wait(name: str, event: Any, seconds: float) -> str:
+        is_set = await event.wait(seconds)
+        seen.append((name, driver.now(), is_set))
+        await driver.sleep(100)
+        return name
+
+    async def main() -> str:
+        early, late, soon, never = (driver.event() for _ in range(4))
+
+        async def set_them() -> str:
+            await driver.sleep(1)
+            early.set()
+            early.set()
+            await driver.sleep(2)
+            late.set()
+            soon.set()
+            await driver.sleep(50)
+            raise ValueError("does not win")
+
+        return await driver.race(
+            [
+                lambda: wait("early", early, 10),
+                lambda: wait("late", late, 2),
+                lambda: wait("soon", soon, 4),
+                lambda: wait("never", never, 5),
+                set_them,
+            ]
+        )
+
+    assert driver.run(main()) == "early"
+    assert seen == [("early", 1, True), ("late", 2, False), ("soon", 3, True), ("never", 5, False)]
+    assert driver.now() == 101
+
+
+def test_an_event_set_at_the_last_moment_wakes_once() -> None:
+    driver = FakeDriver()
+
+    async def main() -> list[float]:
+        event = driver.event()
+        found: list[float] = []
+
+        async def wait() -> None:
+            await event.wait(1)
+            found.append(driver.now())
+            await driver.sleep(7)
+            found.append(driver.now())
+
+        async def set_it() -> None:
+            await driver.sleep(1)
+            event.set()
+            await driver.sleep(100)
+
+        await driver.race([wait, set_it])
+        return found
+
+    assert driver.run(main()) == [1, 8]
+
+
+def test_an_event_may_be_set_from_outside() -> None:
+    driver = FakeDriver()
+    event = driver.event()
+    assert driver.run(event.wait(3)) is False
+    assert driver.now() == 3
+    event.set()
+    assert driver.run(event.wait(3)) is True
+    assert driver.now() == 3

@@ -125,6 +125,7 @@ def test_a_call_gives_json(folder: Path, address: str) -> None:
     assert done.stdout.startswith('{"id":7,"name":"x 7",')
 
 
+@pytest.mark.slow
 def test_values_come_back_as_they_went(folder: Path, address: str) -> None:
     user = {"id": 1, "name": None, "colors": {"7": 1}, "tags": ["ä"], "raw": "AP8=", "odd": None}
     given = json.dumps({"user": user})
@@ -173,6 +174,7 @@ def test_wrong_usage_is_told(folder: Path, arguments: list[str], said: str) -> N
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_wrong_idl_is_shown(folder: Path) -> None:
     (folder / "bad.thrift").write_text("service S { void f(1: Missing x) }")
     done = idlrt(folder, "call", "127.0.0.1:1", "f", "--idl", "bad.thrift")
@@ -213,15 +215,17 @@ def test_bench(folder: Path, address: str, kind: str, options: list[str]) -> Non
     assert "50 answers" in done.stdout
 
 
+@pytest.mark.slow
 def test_bench_of_nobody(folder: Path) -> None:
     done = idlrt(folder, "bench", "127.0.0.1:1", "add", "[1, 2]", "--idl", "user.thrift")
     assert done.returncode == 2
     assert "the first call failed: cannot connect" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [["--asyncio"], ["--workers", "2"], pytest.param(["--processes", "2"], marks=pytest.mark.slow)],
+    [["--asyncio"], ["--workers", "2"], ["--processes", "2"]],
     ids=lambda options: options[0],
 )
 def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
@@ -251,6 +255,7 @@ def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[st
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
     from idlrt.embedded import RegistryServer
     from idlrt.registry import Registry
@@ -275,11 +280,16 @@ def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--instance", "zone=x"], "--instance needs --registry"),
-        (["--registry", "memory://x", "--instance", "zone"], "an instance is NAME=VALUE, not 'zone'"),
-        (["--registry", "memory://x", "--instance", "weight=much"], "a number is needed, not 'much'"),
         (["--registry", "memory://x", "--instance", "zon=x"], "an instance has no 'zon'"),
-        (["--registry", "nowhere"], "cannot read the registry's URL 'nowhere'"),
+        *(
+            pytest.param(options, why, marks=pytest.mark.slow)
+            for options, why in (
+                (["--instance", "zone=x"], "--instance needs --registry"),
+                (["--registry", "memory://x", "--instance", "zone"], "an instance is NAME=VALUE, not 'zone'"),
+                (["--registry", "memory://x", "--instance", "weight=much"], "a number is needed, not 'much'"),
+                (["--registry", "nowhere"], "cannot read the registry's URL 'nowhere'"),
+            )
+        ),
     ],
 )
 def test_registering_with_something_wrong(folder: Path, options: list[str], why: str) -> None:

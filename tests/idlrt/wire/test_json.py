@@ -229,6 +229,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @each_backend
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_million_of_anything_takes_no_more_than_its_share_of_time(how, what):

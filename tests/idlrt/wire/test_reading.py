@@ -16,6 +16,8 @@ from idlrt.spec import which
 from idlrt.wire._binary_layout import type_id
 
 KINDS = sorted(UNKNOWN["binary"])
+# The inner loop does without.
+MORE = (t.Lists, t.Sets, t.Defaults, t.Tree)
 each_unknown = pytest.mark.parametrize("kind", KINDS)
 each_with_types = pytest.mark.parametrize("how", [how for how in HOWS if how.name != "json"], ids=repr)
 
@@ -59,7 +61,9 @@ def test_fields_may_come_in_any_order(how):
 
 @each_protocol
 @each_unknown
-@pytest.mark.parametrize("place", ["first", "between", "last"])
+@pytest.mark.parametrize(
+    "place", ["between", *(pytest.param(end, marks=pytest.mark.slow) for end in ("first", "last"))]
+)
 def test_unknown_fields_are_skipped(how, kind, place):
     b = how.bytes
     number, data = how.unknown[kind]
@@ -70,7 +74,7 @@ def test_unknown_fields_are_skipped(how, kind, place):
 
 
 @each_protocol
-@pytest.mark.parametrize("cls", [t.Optionals, t.Lists, t.Sets, t.Maps, t.Defaults, t.Tree])
+@pytest.mark.parametrize("cls", [t.Optionals, t.Maps, *(pytest.param(cls, marks=pytest.mark.slow) for cls in MORE)])
 @each_unknown
 def test_a_known_field_of_another_type_is_skipped(how, cls, kind):
     number, data = how.unknown[kind]

@@ -360,6 +360,7 @@ def test_kept_metadata_does_not_grow_without_end() -> None:
     assert event.fault is None
 
 
+@pytest.mark.slow
 def test_a_bomb_is_not_unpacked() -> None:
     limits = Limits(max_message=1_000_000)
     bomb = frame(b"\0\x01\x01", zlib.compress(bytes(200_000_000), 9))

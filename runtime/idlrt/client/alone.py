@@ -1,0 +1,110 @@
+"""A server at an address, as a fault mode reaches it: there is no other one, but it can be asked once more.
+
+Only calls for which somebody has chosen a fault mode go through here; all others go straight to the leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.client.governance import Governance, Plan
+from idlrt.client.sender import AsyncSender, BlockingSender
+from idlrt.core import ATTEMPT, Attempted, Call, Deadline, Decision, Endpoint, Instance, tell
+from idlrt.guard.retry_budget import RetryBudget
+
+__all__ = ["Alone"]
+
+
+class _Only(msgspec.Struct, frozen=True, eq=False):
+    instance: Instance
+
+
+# What modes see of it: errors and decisions name the target of the call.
+_UNIX: Final = "unix"
+
+
+class Alone:
+    """See the module. A `Reach`.
+
+    Args:
+        sender: the leaf.
+        governance: what holds for calls. Its plans end here.
+        host: of the server.
+        port: of the server; 0 for a socket of this machine.
+    """
+
+    def __init__(self, sender: BlockingSender | AsyncSender, governance: Governance, host: str, port: int) -> None:
+        self.chance = governance.chance
+        self._sender = sender
+        self._governance = governance
+        self._node = _Only(Instance(service="direct", host=host or _UNIX, port=port or 1))
+        self._nodes = (self._node,)
+        self._budget = RetryBudget(governance.service.section("budget"))
+        governance.base = self._base
+
+    def _base(self, plan: Plan) -> Endpoint:
+        if "fault" not in plan.effective.origins and "attempt_timeout" not in plan.effective.origins:
+            return self._sender.send
+        mode = plan.mode
+
+        async def call(call: Call) -> Any:
+            self._budget.deposit(call.driver.now())
+            return await mode.call(call, self)
+
+        return call
+
+    def pick(self, call: Call, tried: Collection[_Only]) -> _Only | None:
+        """See `Reach.pick`."""
+        return None if tried else self._node
+
+    def everyone(self, call: Call) -> Sequence[_Only]:
+        """See `Reach.everyone`."""
+        return self._nodes
+
+    async def send(self, node: _Only, call: Call, attempt: int = 0) -> Any:
+        """See `Reach.send`."""
+        start = call.driver.now()
+        deadline, metadata = call.deadline, call.metadata
+        limit = call.policy.attempt_timeout
+        if limit is not None and start + limit < deadline.at:
+            deadline = Deadline(start + limit, limit)
+        if attempt:
+            metadata = {**metadata, ATTEMPT: str(attempt)}
+        sent = Call(
+            call.method, call.arguments, call.target, deadline, call.driver, metadata, call.options, call.policy
+        )
+        if not self.is_heard(call):
+            return await self._sender.send(sent)
+        error: BaseException | None = None
+        try:
+            return await self._sender.send(sent)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            decision = Attempted(
+                subject=call.method.full_name,
+                instance=call.target,
+                attempt=attempt,
+                seconds=call.driver.now() - start,
+                error=type(error).__name__ if error is not None else "",
+                why=str(error) if error is not None else "",
+            )
+            error = None
+            self.tell(call, decision)
+
+    def spend(self) -> bool:
+        """See `Reach.spend`."""
+        return self._budget.spend(self.chance.now())
+
+    def tell(self, call: Call, decision: Decision) -> None:
+        """See `Reach.tell`."""
+        tell(call.listeners, decision)
+        self._governance.tell(decision)
+
+    def is_heard(self, call: Call) -> bool:
+        """See `Reach.is_heard`."""
+        return bool(call.listeners or self._governance.listeners)

@@ -1,0 +1,178 @@
+"""What holds for a client's calls: policies, fault modes and guards, put together from all that is said of them.
+
+Calls of one method, with one set of options, have a `Plan`. It is made once and made anew when the registry says
+something new, so what is configurable costs a call a look into a table.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.balance import BALANCERS
+from idlrt.client.choice import BalancerChoice
+from idlrt.config import Effective, Layer, check, effective
+from idlrt.config.guards import Guards
+from idlrt.config.schema import section
+from idlrt.core import Call, CallPolicy, Chance, Endpoint, Listener, stack, tell
+from idlrt.core.decisions import Decision
+from idlrt.core.forks import forks
+from idlrt.fault import FAULT_MODES, FaultMode
+from idlrt.guard.base import nobody
+from idlrt.spec import Method
+
+__all__ = ["Governance", "Plan"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+_NOTHING: Final = Layer("", {})
+
+
+class Plan:
+    """What is done with the calls of one method.
+
+    Attributes:
+        version: of the governance that made it.
+        policy: of the calls.
+        effective: all that holds, and who said so.
+        mode: what follows when they fail.
+        balancer: what chooses an instance.
+        nearest: what the caller has said.
+        endpoint: what they go through.
+    """
+
+    __slots__ = ("balancer", "effective", "endpoint", "mode", "nearest", "policy", "version")
+
+    endpoint: Callable[[Call], Coroutine[Any, Any, Any]]
+
+    def __init__(
+        self, version: int, effective: Effective, mode: FaultMode, balancer: BalancerChoice, nearest: Layer
+    ) -> None:
+        self.version = version
+        self.effective = effective
+        self.policy: CallPolicy = effective.policy
+        self.mode = mode
+        self.balancer = balancer
+        self.nearest = nearest
+
+
+class Governance:
+    """See the module. Threads may share it.
+
+    Args:
+        layers: what the client has been told, from the farthest to the nearest: files, then `connect`.
+        chance: clock and dice of modes, guards and balancers.
+        listeners: are told of all decisions.
+
+    Attributes:
+        version: grows whenever something else holds.
+        service: what holds for the service as a whole.
+        listeners: see above.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer] = (), chance: Chance | None = None, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self.chance = chance if chance is not None else Chance()
+        self.listeners = tuple(listeners)
+        self._layers = tuple(layers)
+        self._advice = _NOTHING
+        self._settings: Mapping[str, str] | None = None
+        self._modes: dict[tuple[str, bytes], FaultMode] = {}
+        self._guards = Guards(self.chance, self.tell if listeners else nobody)
+        self._is_closed = False
+        self.version = 0
+        self.service = effective(self._layers)
+        # What calls go through behind the guards; whether modes have a say there is the owner's business.
+        self.base: Callable[[Plan], Endpoint] = _nowhere
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.RLock()
+
+    def advise(self, settings: Mapping[str, str], origin: str) -> bool:
+        """The registry says this of the service. Whether something else holds now. Mistakes there must not stop calls:
+        they are logged and left aside.
+        """
+        if settings is self._settings:
+            return False
+        with self._lock:
+            if settings == self._settings or (self._settings is None and not settings):
+                self._settings = settings
+                return False
+            values: dict[str, Any] = dict(settings)
+            for problem in check(values):
+                _log.error("%s is wrong, and left aside: %s", origin, problem)
+                values = {
+                    key: value
+                    for key, value in values.items()
+                    if key != problem.key and not problem.key.startswith((key + ".", key + "["))
+                }
+            self._settings = settings
+            self._advice = Layer(origin, values)
+            self.service = effective((self._advice, *self._layers))
+            self.version += 1
+        return True
+
+    def plan(self, method: Method[..., Any], nearest: Layer = _NOTHING) -> Plan:
+        """What is done with calls of `method`.
+
+        Args:
+            nearest: what the caller says.
+
+        Raises:
+            ConfigurationError: it makes no sense.
+        """
+        with self._lock:
+            said = Layer("IDL", method.policy) if method.policy else _NOTHING
+            found = effective((said, self._advice, *self._layers, nearest), method.name)
+            policy = found.policy
+            mode = self._mode(policy.fault, found)
+            plan = Plan(self.version, found, mode, self._balancer(policy.balancer, found), nearest)
+            guards = self._guards.of(found)
+            base = self.base(plan)
+            plan.endpoint = stack(guards, base) if guards else base
+            return plan
+
+    def enter(self, call: Call) -> Coroutine[Any, Any, Any]:
+        """What a call goes through: the leaf of the filters."""
+        plan: Plan | None = call.plan
+        if plan is None:  # a filter has made the call
+            plan = call.plan = self.plan(call.method)
+            call.policy = plan.policy
+        return plan.endpoint(call)
+
+    def tell(self, decision: Decision) -> None:
+        """Tell the client's listeners."""
+        tell(self.listeners, decision)
+
+    def _mode(self, name: str, found: Effective) -> FaultMode:
+        made: Any = FAULT_MODES.get(name)
+        settings = found.section(name) if section(name) is not None else made.Settings()
+        key = (name, msgspec.json.encode(settings))
+        mode = self._modes.get(key)
+        if mode is None:
+            mode = self._modes[key] = made(settings, self.chance)
+        return mode
+
+    def _balancer(self, name: str, found: Effective) -> BalancerChoice:
+        made: Any = BALANCERS.get(name)
+        settings = found.section(name) if section(name) is not None else made.Settings()
+        return BalancerChoice(name, settings, (name, msgspec.json.encode(settings)))
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        with self._lock:
+            modes = list(self._modes.values())
+        for mode in modes:
+            mode.close()
+
+
+def _nowhere(plan: Plan) -> Endpoint:
+    raise AssertionError("the governance has no leaf yet")

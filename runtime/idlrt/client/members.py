@@ -1,0 +1,163 @@
+"""The instances that a cluster knows: follows the snapshots of a service, and of other groups of it where rules mix
+them.
+
+The newest snapshot is looked at before each call, and nothing is waited for. An instance that changes but is reached
+over the same connections keeps its node, with all that was measured; calls under way on one that is gone end as they
+do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, Final, Generic
+
+from idlrt.client.node import Node, S
+from idlrt.core import Instance, Snapshot
+from idlrt.errors import ConfigurationError
+from idlrt.registry import Subscription
+
+__all__ = ["Members"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+
+class Members(Generic[S]):
+    """See the module. Threads may share it.
+
+    Args:
+        subscription: of the service; becomes this object's.
+        other: subscribes to another group of the service.
+        make: makes the node for an instance.
+        retire: is given the leaf of one that is there no more.
+        name: of the service, for messages.
+
+    Attributes:
+        snapshot: what was followed last; `None` if nothing was.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        other: Callable[[str], Subscription] | None,
+        make: Callable[[Instance], Node[S]],
+        retire: Callable[[S], object],
+        name: str,
+    ) -> None:
+        self.subscription = subscription
+        self.snapshot: Snapshot | None = None
+        self._other = other
+        self._make = make
+        self._retire = retire
+        self._name = name
+        self._groups: dict[str, Subscription] = {}
+        self._seen: list[Snapshot | None] = []
+        self._nodes: dict[tuple[str, str], Node[S]] = {}
+        # Why an instance cannot be called by this client.
+        self._strange: dict[tuple[str, str], str] = {}
+        self._is_closed = False
+        self.renew()
+
+    def renew(self) -> None:
+        """In a child of the process that made it: the calls that are under way are the parent's."""
+        self._lock = threading.Lock()
+        for node in self._nodes.values():
+            node.load.under_way = 0
+
+    @property
+    def nodes(self) -> list[Node[S]]:
+        """All that are known."""
+        return list(self._nodes.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something newer than what was followed."""
+        if self.subscription.snapshot is not self.snapshot:
+            return True
+        return bool(self._groups) and self._snapshots() != self._seen
+
+    def _snapshots(self) -> list[Snapshot | None]:
+        return [each.snapshot for each in self._groups.values()]
+
+    def mix(self, groups: Collection[str]) -> None:
+        """Follow these groups beside the service's own, and no others."""
+        if not groups and not self._groups:
+            return
+        left: list[Subscription] = []
+        with self._lock:
+            if self._is_closed or self._other is None:
+                return
+            wanted = set(groups) - {self.subscription.key.group}
+            left = [each for group, each in self._groups.items() if group not in wanted]
+            self._groups = {group: self._groups.get(group) or self._other(group) for group in sorted(wanted)}
+            self._seen = []
+        for each in left:
+            each.close()
+
+    def follow(self) -> bool:
+        """Take over the newest snapshots. Whether anything may be different now."""
+        with self._lock:
+            # Looked at with the lock: who has looked before may have slept, and must not bring an older one back.
+            snapshot = self.subscription.snapshot
+            others = self._snapshots()
+            if snapshot is None or self._is_closed or (snapshot is self.snapshot and others == self._seen):
+                return False
+            nodes: dict[tuple[str, str], Node[S]] = {}
+            strange: dict[tuple[str, str], str] = {}
+            for each in (snapshot, *others):
+                for instance in each.instances if each is not None else ():
+                    self._take(instance, nodes, strange)
+            gone = [node for key, node in self._nodes.items() if nodes.get(key) is not node]
+            self._nodes, self._strange = nodes, strange
+            self.snapshot, self._seen = snapshot, others
+        for node in gone:
+            self._retire(node.sender)
+        return True
+
+    def _take(self, instance: Instance, nodes: dict[Any, Node[S]], strange: dict[Any, str]) -> None:
+        key = (instance.group, instance.id)
+        known = self._nodes.get(key)
+        if known is None or not _is_same(known.instance, instance):
+            try:
+                nodes[key] = self._make(instance)
+            except ConfigurationError as error:
+                # One that speaks something else must not cost calls of the others.
+                strange[key] = str(error)
+                if key not in self._strange:
+                    _log.warning("cannot call %s of %s: %s", instance.address, self._name, error)
+            return
+        if known.instance != instance:
+            # The node itself: calls under way on it count on.
+            known.instance = instance
+        nodes[key] = known
+
+    def states(self) -> list[str]:
+        """What keeps each instance from being called, or its state."""
+        snapshots = (self.snapshot, *self._seen)
+        return [self._state(each) for snapshot in snapshots if snapshot is not None for each in snapshot.instances]
+
+    def _state(self, instance: Instance) -> str:
+        if instance.is_callable and (why := self._strange.get((instance.group, instance.id))) is not None:
+            return f"that cannot be talked to ({why})"
+        return instance.status.value if instance.weight else "without weight"
+
+    def close(self) -> list[S]:
+        """Follow nothing any more. The leaves, to be closed."""
+        with self._lock:
+            self._is_closed = True
+            nodes, self._nodes = self._nodes, {}
+            groups, self._groups = self._groups, {}
+        for each in (self.subscription, *groups.values()):
+            each.close()
+        return [node.sender for node in nodes.values()]
+
+
+def _is_same(one: Instance, other: Instance) -> bool:
+    """Whether the same connections lead to both."""
+    return (one.host, one.port, one.protocols, one.started_at) == (
+        other.host,
+        other.port,
+        other.protocols,
+        other.started_at,
+    )

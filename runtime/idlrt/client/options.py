@@ -1,0 +1,149 @@
+"""Options of calls: what `using(...)` takes, checked, and as a layer of what holds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict, cast
+
+from idlrt.balance import BALANCERS
+from idlrt.config import Layer, Problem, check, flatten, wrong
+from idlrt.core import TAG
+from idlrt.errors import ConfigurationError
+from idlrt.fault import FAULT_MODES
+from idlrt.fault.failback import OnFailure
+from idlrt.fault.failcache import OnDone
+
+__all__ = ["CallOptions", "check_seconds", "layer_of", "metadata_of", "read_options", "values_of"]
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of calls.
+
+    Attributes:
+        timeout: seconds that a call may take as a whole. A call that a handler makes gets no more than is left for
+            the call that it handles.
+        attempt_timeout: seconds that one attempt may take, if the call can be made again.
+        metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
+            framings with a header carry it (`framing="header"`); others leave it out.
+        tag: of the calls, for routing rules (gray release). What handlers call on behalf of them has it too.
+        retries: how often another instance is tried, for services that are found by name: if no server has worked on
+            the call, or the method is idempotent. Usually twice; 0: never.
+        balancer: how one of the instances of such a service is chosen: `p2c` (the default), `least_requests`,
+            `least_connections`, `random`, `weighted_random`, `round_robin`, `weighted_round_robin`, `consistent_hash`,
+            `maglev`, `modulo`, or another of `idlrt.balance.BALANCERS`.
+        hash_key: what `consistent_hash`, `maglev` and `modulo` keep together; the first argument if nothing is said.
+        fault: what follows when a call fails: `failover` (the default), `failfast`, `failsafe`, `failback`,
+            `failcache`, `forking`, `broadcast`, `available`, `hedge`, `stale`, or another of `idlrt.fault.FAULT_MODES`.
+        idempotent: whether making a call twice is the same as making it once, whatever the IDL says.
+        on_failure: is told of failures, with `fault="failback"`, and decides what follows.
+        on_done: is told what has become of kept calls, with `fault="failcache"`.
+        policy: whatever else can be said (`idlrt config keys`), as `{"hedge": {"delay": 0.02}}` or by dotted keys.
+    """
+
+    timeout: float
+    attempt_timeout: float | None
+    metadata: Mapping[str, str]
+    tag: str
+    retries: int
+    balancer: str
+    hash_key: str | int | bytes
+    fault: str
+    idempotent: bool
+    on_failure: OnFailure
+    on_done: OnDone
+    policy: Mapping[str, Any]
+
+
+# Options that are keys of a configuration, too.
+_KEYS: Final = ("timeout", "attempt_timeout", "retries", "balancer", "fault", "idempotent")
+
+
+def read_options(options: CallOptions) -> None:
+    """See that options make sense.
+
+    Raises:
+        ConfigurationError: one does not.
+    """
+    known = CallOptions.__annotations__
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
+    if "timeout" in options:
+        check_seconds("timeout", options["timeout"])
+    if options.get("attempt_timeout") is not None:
+        check_seconds("attempt_timeout", options["attempt_timeout"])
+    if "metadata" in options:
+        _check_metadata(options["metadata"])
+    if "tag" in options and not isinstance(cast("object", options["tag"]), str):
+        raise ConfigurationError(f"tag must be text, not {options['tag']!r}")
+    if "balancer" in options:
+        BALANCERS.get(options["balancer"])
+    if "fault" in options:
+        FAULT_MODES.get(options["fault"])
+    if "retries" in options:
+        retries = cast("object", options["retries"])
+        if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:
+            raise ConfigurationError(f"retries must be a number from 0 to 100, not {retries!r}")
+    if "idempotent" in options and not isinstance(cast("object", options["idempotent"]), bool):
+        raise ConfigurationError(f"idempotent must be true or false, not {options['idempotent']!r}")
+    for name in ("on_failure", "on_done"):
+        if name in options and not callable(options[name]):  # type: ignore[literal-required]
+            raise ConfigurationError(f"{name} must be something that can be called")
+
+
+def values_of(policy: object, where: str) -> dict[str, Any]:
+    """What a policy says, by dotted keys.
+
+    Raises:
+        ConfigurationError: something in it is wrong.
+    """
+    if not isinstance(policy, Mapping):
+        raise ConfigurationError(f"{where} must be a mapping of keys to values, not {policy!r}")
+    values = flatten(cast("Mapping[str, Any]", policy))
+    problems: list[Problem] = check(values)
+    if problems:
+        raise wrong(problems, where)
+    return values
+
+
+def layer_of(options: CallOptions) -> Layer:
+    """What options say of calls.
+
+    Raises:
+        ConfigurationError: something in their policy is wrong.
+    """
+    values = values_of(options["policy"], "policy") if options.get("policy") else {}
+    given = cast("Mapping[str, Any]", options)
+    for name in _KEYS:
+        if name in given:
+            values[name] = given[name]
+    return Layer("using(...)", values)
+
+
+def metadata_of(options: CallOptions) -> dict[str, str]:
+    """What travels with calls that have these options."""
+    metadata = dict(options.get("metadata", {}))
+    if options.get("tag"):
+        metadata[TAG] = options["tag"]
+    return metadata
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, Mapping):
+        raise ConfigurationError(f"metadata must be a mapping of text to text, not {metadata!r}")
+    for key, value in cast("Mapping[object, object]", metadata).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigurationError(f"metadata must be text by text: {key!r} is {value!r}")
+
+
+def check_seconds(name: str, seconds: object) -> None:
+    """See that `seconds` is a time.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")

@@ -1,0 +1,210 @@
+"""What calls and pings of instances have come to, and what follows from it: who is out, and who is back.
+
+An instance is out if it cannot be reached (`idlrt.client.health`), if it does worse than the others
+(`idlrt.guard.outlier`), or if its circuit breaker is open. Each of these has rules of its own; here they meet, and here
+listeners are told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from idlrt.client.health import Health
+from idlrt.client.node import Node
+from idlrt.core import BreakerChanged, Decision, Ejected, Listener, Restored, tell
+from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
+from idlrt.guard.breaker import Breaker, BreakerSettings
+from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
+
+__all__ = ["Verdicts"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+_CLOSED: Final = "closed"
+# What speaks against an instance. A server that says "not now" works.
+_FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
+
+
+class Verdicts:
+    """See the module. Threads may share it.
+
+    Args:
+        name: of the service, for messages.
+        changed: is called when somebody is out that was not, or the other way round.
+        listeners: are told.
+
+    Attributes:
+        due: when `keep_house` has something to do, on the client's clock.
+    """
+
+    def __init__(self, name: str, changed: Callable[[], object], listeners: Callable[[], Sequence[Listener]]) -> None:
+        self._name = name
+        self._changed = changed
+        self._listeners = listeners
+        self._tolerated = 3
+        self._breaker = BreakerSettings()
+        self._outliers = OutlierDetector(OutlierSettings())
+        self._lock = threading.Lock()
+        self._sweep_at = 0.0
+        self.due = 0.0
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
+
+    def adopt(
+        self, tolerated: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
+    ) -> None:
+        """Go by these from now on. What is known of instances by other rules is forgotten."""
+        if breaker != self._breaker:
+            self._breaker = breaker
+            for node in nodes:
+                node.breaker = Breaker(breaker)
+        if outliers != self._outliers.settings:
+            self._outliers = OutlierDetector(outliers)
+            self._sweep_at = self.due = 0.0
+            for node in nodes:
+                node.record = Record()
+                self._judge(node, None)
+            self._outliers.watch([node.record for node in nodes])
+        self._tolerated = tolerated
+        for node in nodes:
+            node.health.tolerated = tolerated
+
+    def fresh(self) -> tuple[Health, Breaker]:
+        """Of an instance of which nothing is known yet."""
+        return Health(self._tolerated), Breaker(self._breaker)
+
+    def answered(self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False) -> None:
+        """It has answered.
+
+        Args:
+            permit: of its breaker.
+            is_broken: whether it has said that it breaks down.
+        """
+        if node.health.answered(now):
+            self._restored(node, "it answers again")
+            node.sender.found_again()
+        breaker = node.breaker
+        if is_broken and self._breaker.count_internal:
+            breaker.failed(now, permit)
+        else:
+            breaker.succeeded(now, permit)
+        if breaker.changes:
+            self._breaker_changed(node)
+        if is_broken:
+            self._suspect(node, "it breaks down again and again", now)
+        else:
+            node.record.succeeded()
+
+    def pinged(self, node: Node[Any], now: float) -> None:
+        """It has answered a ping: it can be reached. That says nothing of how it does its work."""
+        if node.health.answered(now):
+            self._restored(node, "it answers pings again")
+            node.sender.found_again()
+
+    def failed(self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, is_ping: bool = False) -> None:
+        """A call, or a ping, has come to nothing."""
+        if not isinstance(error, _FAILURES):
+            if permit:
+                node.breaker.abandoned(now, permit)
+            return
+        if node.health.failed(error, now):
+            self._out(node, str(error), None)
+        if is_ping:
+            return
+        node.breaker.failed(now, permit)
+        if node.breaker.changes:
+            self._breaker_changed(node)
+        # Who cannot be reached is asked with pings, and back at once. What pings do not show is the rest.
+        if isinstance(error, DeadlineExceeded):
+            self._suspect(node, str(error), now)
+
+    def watch(self, nodes: Sequence[Node[Any]]) -> None:
+        """These are all instances now."""
+        self._outliers.watch([node.record for node in nodes])
+        self.due = 0.0
+
+    def keep_house(self, nodes: Sequence[Node[Any]], now: float) -> None:
+        """What has to be done from time to time: compare instances with each other, and let go who has been out long
+        enough.
+        """
+        with self._lock:
+            if now < self.due:
+                return
+            by_record = {id(node.record): node for node in nodes}
+            ejected: list[Record] = []
+            restored: list[Record] = []
+            if now >= self._sweep_at:
+                is_first, self._sweep_at = not self._sweep_at, now + self._outliers.settings.interval
+                if not is_first:
+                    ejected, restored = self._outliers.sweep([node.record for node in nodes], now)
+            self.due = min(self._sweep_at, self._next_probe(nodes, now))
+        for record in ejected:
+            node = by_record[id(record)]
+            self._out(node, record.why, record.ejected_until - now)
+        for record in restored:
+            self._restored(by_record[id(record)], "its time is over")
+        is_probing = False
+        for node in nodes:
+            if node.is_out and node.breaker.state != _CLOSED and not node.breaker.retry_after(now):
+                is_probing = self._judge(node, now) or is_probing
+        if is_probing:
+            self._changed()
+
+    def refused(self, node: Node[Any], now: float) -> CircuitOpen:
+        """What a call hears that the breaker of an instance does not let through."""
+        what = f"did not call {node.target}: its circuit breaker is {node.breaker.state}"
+        return CircuitOpen(f"{what}, because {node.breaker.explain(now)}")
+
+    def _suspect(self, node: Node[Any], why: str, now: float) -> None:
+        if self._outliers.failed(node.record, now):
+            self._out(node, why, node.record.ejected_until - now)
+
+    def _breaker_changed(self, node: Node[Any]) -> None:
+        for before, after, why in node.breaker.take_changes():
+            self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after))
+            if after == "open":
+                _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
+            elif after == _CLOSED:
+                _log.info("the circuit breaker of %s of %s is closed: %s", node.target, self._name, why)
+        self.due = 0.0
+        self._judge(node, None)
+        self._changed()
+
+    def _out(self, node: Node[Any], why: str, seconds: float | None) -> None:
+        _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, why)
+        self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds))
+        if self._judge(node, None):
+            self._changed()
+
+    def _restored(self, node: Node[Any], why: str) -> None:
+        if self._judge(node, None):
+            _log.info("calling %s of %s again: %s", node.target, self._name, why)
+            self._tell(Restored(subject=node.instance.address, why=why))
+            self._changed()
+
+    def _judge(self, node: Node[Any], now: float | None) -> bool:
+        """See whether `node` is out. Whether that is new.
+
+        Args:
+            now: if a breaker whose pause is over is to count as one that lets probes through.
+        """
+        breaker = node.breaker
+        is_shut = breaker.state == "open" and (now is None or breaker.retry_after(now) > 0)
+        is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
+        was_out, node.is_out = node.is_out, is_out
+        return was_out != is_out
+
+    def _next_probe(self, nodes: Sequence[Node[Any]], now: float) -> float:
+        """When the next breaker lets a probe through."""
+        return min(
+            (now + node.breaker.retry_after(now) for node in nodes if node.breaker.state != _CLOSED),
+            default=float("inf"),
+        )
+
+    def _tell(self, decision: Decision) -> None:
+        tell(self._listeners(), decision)

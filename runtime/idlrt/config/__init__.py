@@ -1,0 +1,20 @@
+"""What is said of services and their calls, by whom, and what holds in the end: one schema for all who say it."""
+
+from idlrt.config.effective import Effective, Layer, effective
+from idlrt.config.read import ClientConfig, ConfigFile, ServerConfig, read_config
+from idlrt.config.schema import Problem, ServicePolicy, check, flatten, wrong
+
+__all__ = [
+    "ClientConfig",
+    "ConfigFile",
+    "Effective",
+    "Layer",
+    "Problem",
+    "ServerConfig",
+    "ServicePolicy",
+    "check",
+    "effective",
+    "flatten",
+    "read_config",
+    "wrong",
+]

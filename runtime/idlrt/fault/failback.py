@@ -1,0 +1,181 @@
+"""`failback`: the caller is told what happened, and decides what follows.
+
+Nothing is made again by itself. What the server has answered, as far as it has, goes to the callback of the caller
+(`using(fault="failback", on_failure=...)`), which returns `Retry`, `Use`, or `None` to let the error be raised. (Dubbo
+calls `failback` what is `failcache` here.)
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
+from idlrt.errors import ApplicationError, ConfigurationError, NotSent, RpcError, Unknown
+from idlrt.fault.base import Reach, may_repeat
+from idlrt.spec import DeclaredError
+
+__all__ = ["Failback", "Failure", "OnFailure", "Retry", "Use"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call has come to.
+
+    Attributes:
+        call: which.
+        error: what would be raised.
+        instance: whom it was sent to, as `host:port`; empty if there was nobody.
+        attempt: 0 for the first time, then counting up.
+        code: that the server answered with (`ApplicationCode`, or its own number); `None` if it did not.
+        retry_after: seconds for which the server wants it not to be made again, `inf` for ever; `None` if it did not
+            say.
+        was_worked_on: whether a server has worked on it; `None` if nobody knows.
+        is_repeatable: whether it may be made again without more ado: nobody has worked on it, or it is idempotent.
+        remaining: seconds that are left for the call.
+    """
+
+    call: Call
+    error: RpcError
+    instance: str
+    attempt: int
+    code: int | None
+    retry_after: float | None
+    was_worked_on: bool | None
+    is_repeatable: bool
+    remaining: float
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """Make the call again.
+
+    Attributes:
+        after: seconds from now.
+        elsewhere: whether to prefer instances that were not tried yet.
+        even_if_done: whether that is all right although a server may have worked on it and the method is not
+            idempotent.
+    """
+
+    after: float = 0.0
+    elsewhere: bool = True
+    even_if_done: bool = False
+
+
+class Use(msgspec.Struct, frozen=True):
+    """Return `value` instead of an answer."""
+
+    value: Any
+
+
+OnFailure = Callable[[Failure], Retry | Use | Awaitable[Retry | Use | None] | None]
+"""Decides what follows. An asyncio client's may be `async`."""
+
+
+class FailbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `failback`.
+
+    Attributes:
+        attempts: how often a call is made at most, whatever the callback says.
+    """
+
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+
+
+class Failback:
+    """See the module. A `FaultMode`."""
+
+    Settings: ClassVar[type[msgspec.Struct]] = FailbackSettings
+
+    def __init__(self, settings: FailbackSettings, chance: Chance) -> None:
+        self._attempts = settings.attempts
+        self._has_complained = False
+
+    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+        """See `FaultMode.call`."""
+        tried: list[Any] = []
+        attempt = 0
+        while True:
+            node: Any = None
+            try:
+                node = reach.pick(call, tried) or reach.pick(call, ())
+                return await reach.send(node, call, attempt)
+            except DeclaredError:
+                raise  # an answer
+            except RpcError as error:
+                if isinstance(error, ConfigurationError):
+                    raise
+                decision = await self._ask(_failure(call, error, node, attempt))
+                if isinstance(decision, Use):
+                    if reach.is_heard(call):
+                        reach.tell(call, Replaced(subject=call.method.full_name, why=str(error), by="failback"))
+                    return decision.value
+                if decision is None:
+                    raise
+                why = self._against(call, error, decision, attempt)
+                if why:
+                    if reach.is_heard(call):
+                        reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failback"))
+                    error.add_note(f"not made again, as the callback has it: {why}")
+                    raise
+                if reach.is_heard(call):
+                    what, pause = call.method.full_name, decision.after
+                    reach.tell(call, Retrying(subject=what, why="the callback says so", mode="failback", pause=pause))
+                if decision.after > 0:
+                    await call.driver.sleep(decision.after)
+                attempt += 1
+                tried = [*tried, node] if decision.elsewhere and node is not None else []
+
+    async def _ask(self, failure: Failure) -> Retry | Use | None:
+        callback: OnFailure | None = failure.call.options.get("on_failure")
+        if callback is None:
+            if not self._has_complained:
+                self._has_complained = True
+                _log.warning(
+                    "%s failed with fault=failback, and nobody is told: give the client one with using(on_failure=...)",
+                    failure.call.method.full_name,
+                )
+            return None
+        try:
+            decision = callback(failure)
+            if inspect.isawaitable(decision):
+                decision = await decision
+        except Exception as error:  # noqa: BLE001
+            # The failure itself must not be lost behind it.
+            _log.exception("the callback for failures of %s failed", failure.call.method.full_name)
+            failure.error.add_note(f"the callback on_failure failed: {error!r}")
+            return None
+        if not isinstance(decision, Retry | Use | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"on_failure must return Retry, Use or None, not {decision!r}") from failure.error
+        return decision
+
+    def _against(self, call: Call, error: RpcError, decision: Retry, attempt: int) -> str:
+        """What stands against making `call` again."""
+        if attempt + 1 >= self._attempts:
+            return f"it was made {attempt + 1} times"
+        if not (isinstance(error, NotSent) or may_repeat(call) or decision.even_if_done):
+            return f"{call.method.full_name} is not idempotent; say Retry(even_if_done=True)"
+        left = call.deadline.at - call.driver.now()
+        return "no time is left" if decision.after >= left else ""
+
+    def close(self) -> None:
+        """See `FaultMode.close`."""
+
+
+def _failure(call: Call, error: RpcError, node: Any, attempt: int) -> Failure:
+    is_unsent = isinstance(error, NotSent)
+    return Failure(
+        call=call,
+        error=error,
+        instance=node.instance.address if node is not None else "",
+        attempt=attempt,
+        code=error.code if isinstance(error, ApplicationError) else None,
+        retry_after=error.retry_after,
+        was_worked_on=False if is_unsent else None if isinstance(error, Unknown) else True,
+        is_repeatable=is_unsent or may_repeat(call),
+        remaining=call.deadline.at - call.driver.now(),
+    )

@@ -1,0 +1,235 @@
+"""`failcache`: a call that fails is kept, and made again after a while, in the background.
+
+At once would hit a service that is overwhelmed already; later it may have recovered. For what has to happen, but not
+now: notes, mails, counters. A method that returns nothing returns as if it were done; of one that returns something
+the caller gets a `Deferred`. Kept is only what may be made again: nobody has worked on it, or its method is
+idempotent. How many, how often and for how long is bounded, and what comes of it a callback hears:
+`using(fault="failcache", on_done=...)`.
+
+Kept calls are in memory: they end with the client, which says how many there were.
+
+Source: Dubbo's `FailbackClusterInvoker`, which is about this (5 s, 3 times, 100 tasks)
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import math
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
+from idlrt.core.forks import forks
+from idlrt.errors import ApplicationError, Deferred, NotSent, RpcError, Unknown
+from idlrt.fault.base import Reach, may_repeat
+from idlrt.spec import VOID
+
+__all__ = ["Failcache", "OnDone", "Outcome"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+# How long a client that is closed may have to wait for the thread that sleeps until the next kept call is due.
+_LONGEST_SLEEP: Final = 0.5
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kept call has come to in the end.
+
+    Attributes:
+        call: which.
+        result: of the call, if it was done.
+        error: why it was not; `None` if it was.
+        attempts: how often it was made, the first time included.
+    """
+
+    call: Call
+    result: Any = None
+    error: Exception | None = None
+    attempts: int
+
+
+OnDone = Callable[[Outcome], object]
+"""Hears what kept calls have come to. Called in the background."""
+
+
+class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `failcache`.
+
+    Attributes:
+        interval: seconds until a kept call is made again; each time twice as long, give or take a tenth.
+        attempts: how often it is made again at most.
+        most: how many calls are kept at most; further failures are raised.
+        age: seconds after which a kept call is given up.
+    """
+
+    interval: Positive = 5.0
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    most: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    age: Positive = 60.0
+
+
+class _KeptCall:
+    __slots__ = ("attempts", "call", "reach", "since")
+
+    def __init__(self, call: Call, reach: Reach[Any], since: float) -> None:
+        self.call = call
+        self.reach = reach
+        self.since = since
+        self.attempts = 1
+
+
+class Failcache:
+    """See the module. A `FaultMode`."""
+
+    Settings: ClassVar[type[msgspec.Struct]] = FailcacheSettings
+
+    def __init__(self, settings: FailcacheSettings, chance: Chance) -> None:
+        self._settings = settings
+        self._chance = chance
+        self._order = itertools.count()
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process: what is kept is the parent's."""
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[float, int, _KeptCall]] = []
+        self._kept = 0
+        self._is_working = False
+        self._is_closed = False
+
+    @property
+    def kept(self) -> int:
+        """How many calls are kept at the moment."""
+        return self._kept
+
+    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+        """See `FaultMode.call`.
+
+        Raises:
+            Deferred: it failed, and is made again later.
+        """
+        try:
+            return await reach.send(reach.pick(call, ()), call)
+        except (NotSent, Unknown) as error:
+            why = self._keep(call, reach, error)
+            if why:
+                if reach.is_heard(call):
+                    reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failcache"))
+                error.add_note(f"not kept: {why}")
+                raise
+            if call.method.result is VOID:
+                return None
+            what = f"{call.method.full_name} failed, and is made again after {self._settings.interval:.3g} s or more"
+            raise Deferred(f"{what}: {error}") from error
+
+    def _keep(self, call: Call, reach: Reach[Any], error: RpcError) -> str:
+        """Put `call` aside; what stands against that."""
+        if not isinstance(error, NotSent) and not may_repeat(call):
+            return f"{call.method.full_name} is not idempotent"
+        pause = self._pause(1, error)
+        if pause >= self._settings.age:
+            return "the server does not want it again for so long"
+        with self._lock:
+            if self._is_closed:
+                return "the client is closed"
+            if self._kept >= self._settings.most:
+                return f"{self._kept} calls are kept already"
+            self._kept += 1
+            now = call.driver.now()
+            kept = _KeptCall(_copy(call), reach, now)
+            heapq.heappush(self._waiting, (now + pause, next(self._order), kept))
+            is_worker_needed, self._is_working = not self._is_working, True
+        _log.info("keeping %s, to be made again in %.3g s: %s", call.method.full_name, pause, error)
+        if reach.is_heard(call):
+            reach.tell(call, Kept(subject=call.method.full_name, why=str(error), mode="failcache", pause=pause))
+        if is_worker_needed:
+            call.driver.beside(lambda: self._work(call))
+        return ""
+
+    def _pause(self, attempt: int, error: RpcError) -> float:
+        pause: float = self._settings.interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
+        return max(pause, error.retry_after or 0.0)
+
+    async def _work(self, first: Call) -> None:
+        """Make kept calls when they are due, until there is none any more."""
+        driver = first.driver
+        while True:
+            with self._lock:
+                if not self._waiting or self._is_closed:
+                    self._is_working = False
+                    return
+                at = self._waiting[0][0]
+                kept = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
+            if kept is None:
+                await driver.sleep(min(at - driver.now(), _LONGEST_SLEEP))
+            else:
+                await self._make(kept)
+
+    async def _make(self, kept: _KeptCall) -> None:
+        call, driver = kept.call, kept.call.driver
+        timeout = call.policy.timeout
+        call.deadline = Deadline(driver.now() + timeout, timeout)
+        kept.attempts += 1
+        try:
+            result = await kept.reach.send(kept.reach.pick(call, ()), call, kept.attempts - 1)
+        except (NotSent, Unknown) as error:
+            pause = self._pause(kept.attempts, error)
+            due = driver.now() + pause
+            is_over = kept.attempts > self._settings.attempts or due > kept.since + self._settings.age
+            if not is_over and pause < math.inf and (isinstance(error, NotSent) or may_repeat(call)):
+                with self._lock:
+                    if not self._is_closed:
+                        heapq.heappush(self._waiting, (due, next(self._order), kept))
+                        return
+            self._end(kept, None, error)
+        except Exception as error:  # noqa: BLE001  # an answer, if no good one: told, not raised
+            self._end(kept, None, error)
+        else:
+            self._end(kept, result, None)
+
+    def _end(self, kept: _KeptCall, result: Any, error: Exception | None) -> None:
+        with self._lock:
+            self._kept -= 1
+        what = kept.call.method.full_name
+        if error is None:
+            _log.info("%s, which was kept, is done", what)
+        elif isinstance(error, NotSent | Unknown | ApplicationError):
+            _log.error("%s, which was kept, is given up after %d attempts: %s", what, kept.attempts, error)
+        tell: OnDone | None = kept.call.options.get("on_done")
+        if tell is None:
+            return
+        try:
+            tell(Outcome(call=kept.call, result=result, error=error, attempts=kept.attempts))
+        except Exception:  # noqa: BLE001
+            _log.exception("the callback on_done of %s failed", what)
+
+    def close(self) -> None:
+        """See `FaultMode.close`. What is kept is given up, and told so."""
+        with self._lock:
+            self._is_closed = True
+            left, self._waiting = self._waiting, []
+        if left:
+            _log.warning("the client was closed with %d kept calls that were not made again", len(left))
+        for _, _, kept in left:
+            what = f"{kept.call.method.full_name} was kept, and the client was closed before it was made again"
+            self._end(kept, None, NotSent(what))
+
+
+def _copy(call: Call) -> Call:
+    return Call(
+        call.method,
+        call.arguments,
+        call.target,
+        call.deadline,
+        call.driver,
+        dict(call.metadata),
+        call.options,
+        call.policy,
+        call.listeners,
+    )

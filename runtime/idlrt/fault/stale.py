@@ -1,0 +1,104 @@
+"""`stale`: when a call fails, the last good answer to the very same question is given, if it is not too old.
+
+For what changes slowly and is asked often: a price list of a minute ago is better than none. Failures are retried
+first, as `failover` does. Answers are kept as bytes, so nobody can change them by changing what was returned.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections import OrderedDict
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import Call, Chance, Positive, Replaced
+from idlrt.core.forks import forks
+from idlrt.errors import NotSent, Unknown
+from idlrt.fault.base import Reach
+from idlrt.fault.failover import Failover
+
+__all__ = ["Stale"]
+
+_log: Final = logging.getLogger("idlrt.client")
+
+
+class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `stale`.
+
+    Attributes:
+        age: seconds for which an answer may be given again.
+        answers: how many are kept; the one that was not used for the longest time goes first.
+        bytes: how large one may be to be kept.
+    """
+
+    age: Positive = 300.0
+    answers: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    bytes: Annotated[int, msgspec.Meta(ge=1)] = 65536
+
+
+class Stale(Failover):
+    """See the module. A `FaultMode`."""
+
+    Settings: ClassVar[type[msgspec.Struct]] = StaleSettings
+    name: ClassVar[str] = "stale"
+
+    def __init__(self, settings: StaleSettings, chance: Chance) -> None:
+        super().__init__(settings, chance)
+        self._settings = settings
+        self._answers: OrderedDict[tuple[str, bytes], tuple[float, bytes]] = OrderedDict()
+        self.renew()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
+
+    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+        """See `FaultMode.call`."""
+        try:
+            answer = await super().call(call, reach)
+        except (NotSent, Unknown) as error:
+            found = self._find(call)
+            if found is None:
+                raise
+            age, kept = found
+            _log.warning("%s failed; its answer of %.3g s ago is given: %s", call.method.full_name, age, error)
+            if reach.is_heard(call):
+                reach.tell(call, Replaced(subject=call.method.full_name, why=f"{age:.3g} s old: {error}", by="stale"))
+            return pickle.loads(kept)  # written by this process
+        self._keep(call, answer)
+        return answer
+
+    def _keep(self, call: Call, answer: Any) -> None:
+        if call.method.is_oneway or answer is None:
+            return
+        kept = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+        if len(kept) > self._settings.bytes:
+            return
+        key = _key(call)
+        with self._lock:
+            self._answers[key] = (self._chance.now(), kept)
+            self._answers.move_to_end(key)
+            if len(self._answers) > self._settings.answers:
+                self._answers.popitem(last=False)
+
+    def _find(self, call: Call) -> tuple[float, bytes] | None:
+        key = _key(call)
+        with self._lock:
+            found = self._answers.get(key)
+            if found is None:
+                return None
+            age = self._chance.now() - found[0]
+            if age > self._settings.age:
+                del self._answers[key]
+                return None
+            self._answers.move_to_end(key)
+        return age, found[1]
+
+
+def _key(call: Call) -> tuple[str, bytes]:
+    """What tells questions apart: method and arguments."""
+    return call.method.full_name, pickle.dumps(call.arguments, pickle.HIGHEST_PROTOCOL)

@@ -1,0 +1,141 @@
+"""`admission`: a client whose calls are refused makes fewer of them, so that servers need not refuse them.
+
+It is a matter of dice. As long as servers take what they get nothing is refused here. The more of the calls of the last
+seconds were rejected, the more probable it is that a call is refused without a try; what is refused here counts as a
+request, too. Once a second a call is let through in any case, so that the end of the trouble is noticed.
+
+Sources: "Site Reliability Engineering", chapter 21, https://sre.google/sre-book/handling-overload/; protection, window
+and forced pass are go-zero's, https://github.com/zeromicro/go-zero (`core/breaker/googlebreaker.go`)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core.policy import Positive
+from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded, NoInstance, Overloaded
+from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.window import Window
+
+__all__ = ["Admission", "AdmissionControl", "AdmissionSettings"]
+
+_REJECTED: Final = (Overloaded, DeadlineExceeded, ConnectFailed, ConnectionLost)
+# Nobody was asked.
+_UNASKED: Final = (CircuitOpen, NoInstance)
+
+
+class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How soon calls are refused.
+
+    Attributes:
+        per: what is counted together: a whole service, or each of its methods.
+        k: requests for each accepted one before any is refused here. Nearer to 1 refuses sooner.
+        protection: requests that are left out of the account, so that few calls are not refused for few failures.
+        window: seconds for which calls count.
+        buckets: parts of the window; one at a time is forgotten.
+        forced: seconds after which a call is let through in any case.
+    """
+
+    per: Per = "service"
+    k: Annotated[float, msgspec.Meta(ge=1)] = 1.5
+    protection: Annotated[int, msgspec.Meta(ge=0)] = 5
+    window: Positive = 10.0
+    buckets: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 40
+    forced: Positive = 1.0
+
+
+class Admission:
+    """The account of one service. Threads may share it."""
+
+    __slots__ = ("_forced", "_k", "_last_pass", "_protection", "_window")
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self._k = settings.k
+        self._protection = settings.protection
+        self._forced = settings.forced
+        # Good: accepted. Bad: rejected, there or here.
+        self._window = Window(settings.window, settings.buckets)
+        self._last_pass = -math.inf
+
+    def probability(self, now: float) -> float:
+        """With which a call is refused: from 0 to below 1."""
+        window = self._window
+        if now >= window.ends:
+            window.turn(now)
+        accepts = window.good_before + window.good
+        requests = accepts + window.bad_before + window.bad
+        return max(0.0, (requests - self._protection - self._k * accepts) / (requests + 1))
+
+    def refuses(self, now: float, probability: float, dice: float) -> bool:
+        """Whether to refuse a call. That counts as a request.
+
+        Args:
+            probability: more than 0.
+            dice: a number from 0 to below 1.
+        """
+        if dice >= probability or now - self._last_pass >= self._forced:
+            self._last_pass = now
+            return False
+        self._window.bad += 1
+        return True
+
+    def accepted(self, now: float) -> None:
+        """The call was answered, in whatever way."""
+        window = self._window
+        if now >= window.ends:
+            window.turn(now)
+        window.good += 1
+
+    def rejected(self, now: float) -> None:
+        """The call was refused, or lost, or took too long."""
+        window = self._window
+        if now >= window.ends:
+            window.turn(now)
+        window.bad += 1
+
+
+class AdmissionControl:
+    """See the module. A `Guard`: `admission`."""
+
+    Settings: ClassVar[type[AdmissionSettings]] = AdmissionSettings
+
+    def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = nobody) -> None:
+        self._now = chance.now
+        self._dice = chance.dice
+        self._listener = listener
+        self._accounts: PerMethod[Admission] = PerMethod(settings.per, lambda name: Admission(settings))
+
+    async def __call__(self, call: AnyCall, next: Next) -> Any:
+        """See `Guard.__call__`.
+
+        Raises:
+            Overloaded: too many calls were rejected lately.
+        """
+        account = self._accounts[call.method]
+        now = self._now
+        at = now()
+        probability = account.probability(at)
+        if probability and account.refuses(at, probability, self._dice()):
+            raise self._refused(call, probability)
+        try:
+            result = await next(call)
+        except _REJECTED:
+            account.rejected(now())
+            raise
+        except _UNASKED:
+            raise
+        except Exception:
+            account.accepted(now())
+            raise
+        account.accepted(now())
+        return result
+
+    def _refused(self, call: AnyCall, probability: float) -> Overloaded:
+        why = f"so many calls were rejected lately that {probability:.0%} are not made"
+        if listeners := heard_by(call, self._listener):
+            tell(listeners, Refused(subject=call.method.full_name, guard="admission", why=why))
+        return Overloaded(f"did not call {call.method.full_name}: {why}")

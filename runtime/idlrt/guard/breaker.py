@@ -1,0 +1,294 @@
+"""`breaker`: does not let calls through where most of them fail, and tries every now and then whether that is over.
+
+Closed, it counts. When too large a part of many calls fails, or too many fail in a row, it opens: calls are refused
+without a try. After a pause it is half open: it lets a probe through, one at a time, and a few good ones in a row close
+it. A bad one opens it again, for longer.
+
+Overload does not open it: a server that says "not now" works, and a breaker would take all its calls away at once.
+
+Sources: Kitex's circuit breaker (rates, probes), https://www.cloudwego.io/docs/kitex/tutorials/service-governance/;
+brpc's (a longer pause for who trips again at once, overload does not count),
+https://github.com/apache/brpc/blob/master/docs/en/circuit_breaker.md
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+
+from idlrt.core import BreakerChanged, Chance, Listener, Refused, tell
+from idlrt.core.policy import Positive, Seconds
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    CircuitOpen,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    RpcError,
+)
+from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.window import Window
+from idlrt.spec import DeclaredError
+
+__all__ = ["CLOSED", "HALF_OPEN", "OPEN", "Breaker", "BreakerSettings", "CircuitBreaker"]
+
+CLOSED: Final = "closed"
+OPEN: Final = "open"
+HALF_OPEN: Final = "half-open"
+
+_FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
+# Changes that nobody asks for.
+_KEPT: Final = 8
+
+
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a breaker opens, and when it closes.
+
+    Attributes:
+        per: what is counted together, and refused together: a whole service, or each of its methods.
+        errors: the part of calls, from 0 to 1, that has to fail.
+        volume: calls that there have to be before a part of them says something.
+        window: seconds for which calls count.
+        buckets: parts of the window; one at a time is forgotten.
+        consecutive: failures in a row that are enough, however few calls there are. 0: no number is.
+        pause: seconds for which it is open, before it tries.
+        factor: by which the pause is longer each time that it opens again at once. 1: it is always the same.
+        longest: seconds that the pause has at most. "At once" is within as many after it has closed.
+        interval: seconds at least between two probes.
+        probes: good ones in a row that close it.
+        count_internal: whether a server that breaks down (`INTERNAL_ERROR`) has failed, too. Else that is an answer.
+    """
+
+    per: Per = "service"
+    errors: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    volume: Annotated[int, msgspec.Meta(ge=1)] = 200
+    window: Positive = 10.0
+    buckets: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    consecutive: Annotated[int, msgspec.Meta(ge=0)] = 0
+    pause: Positive = 5.0
+    factor: Annotated[float, msgspec.Meta(ge=1)] = 2.0
+    longest: Positive = 30.0
+    interval: Seconds = 0.2
+    probes: Annotated[int, msgspec.Meta(ge=1)] = 2
+    count_internal: bool = False
+
+
+class Breaker:
+    """The state of one breaker. Threads may share it: of probes there is never more than one.
+
+    Who is let through says afterwards what came of it, whatever that is:
+
+        permit = breaker.allows(now)
+        if permit:
+            ...
+            breaker.succeeded(now, permit)  # or failed, or abandoned
+
+    The permit tells a probe from a call that was let through before and ends only now. Who does not have it any more is
+    taken for the latest.
+
+    Attributes:
+        state: `closed`, `open` or `half-open`.
+        changes: of the state, as (before, after, why). Who tells of them takes them with `take_changes`.
+    """
+
+    __slots__ = (
+        "_closed_at", "_good_probes", "_is_probing", "_lock", "_next_try", "_opened_at", "_pause", "_permit", "_row",
+        "_settings", "_why", "_window", "changes", "state",
+    )  # fmt: skip
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self.state: str = CLOSED
+        self.changes: list[tuple[str, str, str]] = []
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._window = Window(settings.window, settings.buckets)
+        self._row = 0
+        # Each probe has a permit of its own; while it is closed all calls have the same.
+        self._permit = 1
+        self._is_probing = False
+        self._good_probes = 0
+        self._pause = 0.0
+        self._next_try = self._opened_at = self._closed_at = 0.0
+        self._why = ""
+
+    def allows(self, now: float) -> int:
+        """Whether a call may go: a permit, or 0."""
+        return self._permit if self.state is CLOSED else self._probe(now)
+
+    def _probe(self, now: float) -> int:
+        with self._lock:
+            if self.state is CLOSED:
+                return self._permit
+            if self._is_probing or now < self._next_try:
+                return 0
+            if self.state is OPEN:
+                self._good_probes = 0
+                self._change(HALF_OPEN, "the pause is over")
+            self._is_probing = True
+            self._next_try = now + self._settings.interval
+            self._permit += 1
+            return self._permit
+
+    def succeeded(self, now: float, permit: int = 0) -> None:
+        """The call was answered."""
+        if self.state is CLOSED:
+            window = self._window
+            if now >= window.ends:
+                window.turn(now)
+            window.good += 1
+            self._row = 0
+            return
+        with self._lock:
+            if self._is_of_probe(permit):
+                self._is_probing = False
+                self._good_probes += 1
+                if self._good_probes >= self._settings.probes:
+                    self._close(now)
+
+    def failed(self, now: float, permit: int = 0) -> None:
+        """The call failed in a way that speaks against the server."""
+        with self._lock:
+            if self._is_of_probe(permit):
+                self._open(now, "a probe has failed")
+            elif self.state is CLOSED and permit in (0, self._permit):
+                self._count_failure(now)
+
+    def abandoned(self, now: float, permit: int = 0) -> None:
+        """The call ended in a way that says nothing, as when it was cancelled."""
+        if self.state is not CLOSED:
+            with self._lock:
+                if self._is_of_probe(permit):
+                    self._is_probing = False
+
+    def retry_after(self, now: float) -> float:
+        """Seconds until the next call is let through, if there is one."""
+        return max(self._next_try - now, 0.0)
+
+    def explain(self, now: float) -> str:
+        """Why it is not closed, since when, and what it waits for."""
+        since = f"{self._why}; it opened {now - self._opened_at:.3g} s ago"
+        if self._is_probing:
+            return f"{since} and waits for the answer to a probe"
+        return f"{since} and is tried again in {self.retry_after(now):.3g} s"
+
+    def take_changes(self) -> list[tuple[str, str, str]]:
+        """The changes since somebody last took them, the oldest first; of many the latest."""
+        with self._lock:
+            changes, self.changes = self.changes, []
+            return changes
+
+    def _is_of_probe(self, permit: int) -> bool:
+        return self._is_probing and permit in (0, self._permit)
+
+    def _count_failure(self, now: float) -> None:
+        window, settings = self._window, self._settings
+        if now >= window.ends:
+            window.turn(now)
+        window.bad += 1
+        self._row += 1
+        bad = window.bad_before + window.bad
+        total = bad + window.good_before + window.good
+        if settings.consecutive and self._row >= settings.consecutive:
+            self._open(now, f"{self._row} calls in a row have failed")
+        elif total >= settings.volume and bad >= settings.errors * total:
+            self._open(now, f"{bad} of {total} calls within {settings.window:g} s have failed")
+
+    def _open(self, now: float, why: str) -> None:
+        settings = self._settings
+        longest = max(settings.longest, settings.pause)
+        is_again = self.state is HALF_OPEN or (self._pause > 0 and now - self._closed_at < longest)
+        self._pause = min(self._pause * settings.factor, longest) if is_again else settings.pause
+        self._is_probing = False
+        self._next_try = now + self._pause
+        if self.state is CLOSED:
+            self._opened_at = now
+            self._why = why
+        self._change(OPEN, why)
+
+    def _close(self, now: float) -> None:
+        self._window.clear()
+        self._row = 0
+        self._permit += 1
+        self._closed_at = now
+        self._change(CLOSED, f"{self._good_probes} probes in a row were good")
+
+    def _change(self, state: str, why: str) -> None:
+        self.changes.append((self.state, state, why))
+        del self.changes[:-_KEPT]
+        self.state = state
+
+
+class CircuitBreaker:
+    """See the module. A `Guard`: `breaker`."""
+
+    Settings: ClassVar[type[BreakerSettings]] = BreakerSettings
+
+    def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = nobody) -> None:
+        self._now = chance.now
+        self._listener = listener
+        self._counts_internal = settings.count_internal
+        self._breakers: PerMethod[tuple[str, Breaker]] = PerMethod(settings.per, lambda name: (name, Breaker(settings)))
+
+    async def __call__(self, call: AnyCall, next: Next) -> Any:
+        """See `Guard.__call__`.
+
+        Raises:
+            CircuitOpen: the breaker is open, or half open and busy.
+        """
+        name, breaker = self._breakers[call.method]
+        now = self._now
+        permit = breaker.allows(now())
+        if breaker.changes:
+            self._tell_changes(call, name, breaker)
+        if not permit:
+            raise self._refused(call, name, breaker)
+        try:
+            result = await next(call)
+        except Exception as error:
+            is_failure = self._is_failure(error)
+            if is_failure is None:
+                breaker.abandoned(now(), permit)
+            elif is_failure:
+                breaker.failed(now(), permit)
+            else:
+                breaker.succeeded(now(), permit)
+            if breaker.changes:
+                self._tell_changes(call, name, breaker)
+            raise
+        except BaseException:
+            breaker.abandoned(now(), permit)
+            raise
+        breaker.succeeded(now(), permit)
+        if breaker.changes:
+            self._tell_changes(call, name, breaker)
+        return result
+
+    def _is_failure(self, error: Exception) -> bool | None:
+        """Whether it speaks against who was called; `None`: it says nothing."""
+        if isinstance(error, _FAILURES):
+            return True
+        if isinstance(error, DeclaredError):
+            return False
+        if isinstance(error, ApplicationError):
+            return self._counts_internal and error.code == ApplicationCode.INTERNAL_ERROR
+        if isinstance(error, RpcError):
+            return None
+        # A handler of this server broke: its client gets INTERNAL_ERROR.
+        return self._counts_internal
+
+    def _refused(self, call: AnyCall, name: str, breaker: Breaker) -> CircuitOpen:
+        now = self._now()
+        why = breaker.explain(now)
+        if listeners := heard_by(call, self._listener):
+            tell(listeners, Refused(subject=call.method.full_name, guard="breaker", why=why))
+        what = f"did not call {call.method.full_name}: the circuit breaker of {name} is {breaker.state}"
+        return CircuitOpen(f"{what}, because {why}").push_back(breaker.retry_after(now))
+
+    def _tell_changes(self, call: AnyCall, name: str, breaker: Breaker) -> None:
+        changes = breaker.take_changes()
+        if listeners := heard_by(call, self._listener):
+            for before, after, why in changes:
+                tell(listeners, BreakerChanged(subject=name, before=before, after=after, why=why))

@@ -1,0 +1,178 @@
+"""`limiter`: so many calls a second, and no more.
+
+A token bucket, kept as one number: the time at which the next token would be there if every call waited for its own
+(GCRA). A full bucket allows a burst. In any time there are never more calls than the burst and what the rate allows in
+that time; windows that begin anew every second would allow twice as many around their edges.
+
+Sources: ITU-T I.371, annex A (GCRA as virtual scheduling); Turner, "New Directions in Communications" (1986)
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import msgspec
+
+from idlrt.core import Chance, Listener, Refused, ServerCall, tell
+from idlrt.core.policy import Seconds
+from idlrt.errors import Overloaded
+from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+
+__all__ = ["Callers", "LimiterSettings", "RateLimiter", "TokenBucket"]
+
+# What rounding may take away, seconds.
+_NEARLY: Final = 1e-9
+
+
+class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many calls there may be.
+
+    Attributes:
+        rate: calls a second, in the long run.
+        burst: calls at once, after it has been quiet.
+        per: what has a limit of its own: each service, each method, or, on a server, each caller: the host that the
+            call comes from.
+        wait: seconds that a call may wait for its turn. 0: it is refused at once.
+        callers: hosts that are remembered at most.
+    """
+
+    rate: Annotated[float, msgspec.Meta(gt=0)] = 1000.0
+    burst: Annotated[int, msgspec.Meta(ge=1)] = 100
+    per: Literal["service", "method", "caller"] = "service"
+    wait: Seconds = 0.0
+    callers: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+
+
+class TokenBucket:
+    """One bucket. Threads may share it: no token is given twice.
+
+    Args:
+        rate: tokens a second that go in.
+        burst: tokens that it holds, and that it has at the beginning.
+    """
+
+    __slots__ = ("_due", "_interval", "_lock", "_slack")
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._lock = threading.Lock()
+        self._interval = 1 / rate
+        self._slack = (burst - 1) / rate
+        # When there would be a token again if all that were taken had been waited for.
+        self._due = -math.inf
+
+    def take(self, now: float, patience: float = 0.0) -> float:
+        """Take a token, perhaps one that is still to come: seconds until it is there. If that is more than `patience`
+        none was taken.
+        """
+        with self._lock:
+            due = self._due
+            if due <= now:
+                self._due = now + self._interval
+                return 0.0
+            pause = due - self._slack - now
+            if pause <= _NEARLY:
+                pause = 0.0
+            if pause <= patience:
+                self._due = due + self._interval
+            return pause
+
+    def full_at(self) -> float:
+        """When it is as new if nothing more is taken."""
+        return self._due
+
+
+class Callers:
+    """Buckets by name, of which not too many are kept. Threads may share it.
+
+    A bucket that is full is as good as a new one, so it need not be remembered. If too many are not, those that are
+    nearest to it are forgotten first: who takes the most is remembered the longest.
+    """
+
+    __slots__ = ("_buckets", "_burst", "_lock", "_most", "_rate")
+
+    def __init__(self, rate: float, burst: int, most: int) -> None:
+        self._lock = threading.Lock()
+        self._rate = rate
+        self._burst = burst
+        self._most = most
+        self._buckets: dict[str, TokenBucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def bucket(self, name: str, now: float) -> TokenBucket:
+        """The bucket of `name`."""
+        found = self._buckets.get(name)
+        return found if found is not None else self._new(name, now)
+
+    def _new(self, name: str, now: float) -> TokenBucket:
+        with self._lock:
+            found = self._buckets.get(name)
+            if found is not None:
+                return found
+            if len(self._buckets) >= self._most:
+                self._forget(now)
+            bucket = self._buckets[name] = TokenBucket(self._rate, self._burst)
+            return bucket
+
+    def _forget(self, now: float) -> None:
+        kept = [item for item in self._buckets.items() if item[1].full_at() > now]
+        if len(kept) >= self._most:
+            # A tenth at once, so that not every newcomer has to look at all.
+            kept.sort(key=lambda item: item[1].full_at())
+            del kept[: max(self._most // 10, 1)]
+        self._buckets = dict(kept)
+
+
+class RateLimiter:
+    """See the module. A `Guard`: `limiter`."""
+
+    Settings: ClassVar[type[LimiterSettings]] = LimiterSettings
+
+    def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = nobody) -> None:
+        self._now = chance.now
+        self._listener = listener
+        self._settings = settings
+        rate, burst = settings.rate, settings.burst
+        self._callers = Callers(rate, burst, settings.callers) if settings.per == "caller" else None
+        per: Per = "method" if settings.per == "method" else "service"
+        self._buckets: PerMethod[TokenBucket] = PerMethod(per, lambda name: TokenBucket(rate, burst))
+
+    async def __call__(self, call: AnyCall, next: Next) -> Any:
+        """See `Guard.__call__`. A call that ends while it waits has had its turn.
+
+        Raises:
+            Overloaded: it is not its turn within the time that it may wait, or that is left for it.
+        """
+        now = self._now()
+        if self._callers is None:
+            bucket = self._buckets[call.method]
+        else:
+            bucket = self._callers.bucket(_host(call), now)
+        patience = self._settings.wait
+        if patience:
+            patience = min(patience, call.deadline.remaining(call.driver.now()))
+        pause = bucket.take(now, patience)
+        if pause:
+            if pause > patience:
+                raise self._refused(call, pause)
+            await call.driver.sleep(pause)
+        return await next(call)
+
+    def _refused(self, call: AnyCall, pause: float) -> Overloaded:
+        settings, name = self._settings, call.method.full_name
+        whose = f"of {_host(call)} " if self._callers is not None else ""
+        why = f"more than {settings.rate:g} calls {whose}a second; there is room again in {pause:.3g} s"
+        if listeners := heard_by(call, self._listener):
+            tell(listeners, Refused(subject=name, guard="limiter", why=why))
+        return Overloaded(f"did not take {name}: {why}").push_back(pause)
+
+
+def _host(call: AnyCall) -> str:
+    """Where a call comes from. On a client there is one caller only."""
+    if not isinstance(call, ServerCall):
+        return "this client"
+    host, _, _ = call.peer.address.rpartition(":")
+    return host or call.peer.address

@@ -1,0 +1,58 @@
+"""`deadline`: less time for calls than their callers gave them. It never gives more.
+
+On a client the call ends at the new deadline. On a server the client does not hear of it, and nothing interrupts the
+handler; but calls that the handler makes in turn get no more time than is left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from idlrt.core import Chance, Deadline, Listener
+from idlrt.core.policy import Positive
+from idlrt.guard.base import AnyCall, Next, PerMethod, nobody
+
+__all__ = ["Timeout", "TimeoutSettings"]
+
+
+class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long calls may take.
+
+    Attributes:
+        timeout: seconds for a call; nothing: as long as its caller says.
+        methods: seconds for calls of a method, by `method` or `Service.method`; they go before `timeout`.
+    """
+
+    timeout: Positive | None = None
+    methods: dict[str, Positive] = {}
+
+
+class Timeout:
+    """See the module. A `Guard`: `deadline`."""
+
+    Settings: ClassVar[type[TimeoutSettings]] = TimeoutSettings
+
+    def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = nobody) -> None:
+        self._settings = settings
+        self._seconds: PerMethod[float] = PerMethod("method", self._timeout_of)
+
+    def _timeout_of(self, name: str) -> float:
+        settings = self._settings
+        plain = name.rpartition(".")[2]
+        seconds = settings.methods.get(name, settings.methods.get(plain, settings.timeout))
+        return seconds if seconds is not None else float("inf")
+
+    async def __call__(self, call: AnyCall, next: Next) -> Any:
+        """See `Guard.__call__`. It refuses nothing. Afterwards the call has its deadline again, for who repeats it."""
+        seconds = self._seconds[call.method]
+        given = call.deadline
+        at = call.driver.now() + seconds
+        if at >= given.at:
+            return await next(call)
+        call.deadline = Deadline(at, seconds)
+        try:
+            return await next(call)
+        finally:
+            call.deadline = given

@@ -1,0 +1,205 @@
+"""What every guard has to do: one suite, for ours and for yours.
+
+from idlrt.testing import check_guard
+
+def test_mine() -> None:
+    check_guard(lambda chance, listener: Mine(Mine.Settings(), chance, listener))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from idlrt.core import Call, Chance, Deadline, Decision, Driver, Listener, Peer, Refused, Replaced, ServerCall, drive
+from idlrt.core.driver import BlockingDriver
+from idlrt.errors import ApplicationError, ConnectionLost, NotSent, Overloaded
+from idlrt.guard import Guard
+from idlrt.spec import STRING, DeclaredError, Service, method, required
+from idlrt.testing.fake_driver import FakeDriver
+
+__all__ = ["call_for", "check_guard", "server_call_for"]
+
+Make = Callable[[Chance, Listener], Guard]
+
+
+class _Protocol:
+    def get(self, key: str) -> str:
+        """A method with one argument."""
+        raise NotImplementedError
+
+
+class _Declared(DeclaredError):
+    pass
+
+
+GET = method(_Protocol.get, required(1, "key", STRING), result=STRING)
+PUT = method(_Protocol.get, required(1, "key", STRING), result=STRING, name="put")
+Service("Check", GET, PUT)
+
+
+def call_for(driver: Driver, timeout: float = 5.0, *listeners: Listener) -> Call:
+    """A call on a client."""
+    deadline = Deadline(driver.now() + timeout, timeout)
+    return Call(GET, ("key",), "check", deadline, driver, listeners=listeners)
+
+
+def server_call_for(driver: Driver, timeout: float = 5.0, address: str = "10.0.0.1:4711") -> ServerCall:
+    """A call on a server."""
+    deadline = Deadline(driver.now() + timeout, timeout)
+    return ServerCall(GET, ("key",), Peer(address=address), {}, deadline, driver)
+
+
+def check_guard(make: Make) -> None:
+    """Check a guard.
+
+    Args:
+        make: makes it, of a `Chance` and who is to be told. It is called several times; each guard must be a new one,
+            and let the first call through unless it lets none.
+
+    Raises:
+        AssertionError: it does not do what it has to.
+    """
+    for make_call in (call_for, server_call_for):
+        _passes_on(make, make_call)
+        _lets_nothing_in_that_it_refuses(make, make_call)
+        _leaks_nothing(make, make_call)
+    _asyncio(make)
+    _threads(make)
+
+
+class _Behind:
+    """What stands behind a guard: notes the calls that reach it."""
+
+    def __init__(self, outcome: Any = "answer") -> None:
+        self.outcome = outcome
+        self.reached: list[Any] = []
+
+    async def __call__(self, call: Any) -> Any:
+        self.reached.append(call)
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+def _chance(driver: Driver) -> Chance:
+    return Chance(now=driver.now, dice=random.Random(7).random)
+
+
+def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return run(coroutine)
+    except BaseException as error:  # noqa: BLE001  # is looked at
+        return error
+
+
+def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
+    """What is behind it decides, whatever it is."""
+    answers: list[Any] = ["answer", None, object(), _Declared(), ApplicationError("no"), ValueError("broken")]
+    answers += [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
+    for answer in answers:
+        driver, behind = FakeDriver(), _Behind(answer)
+        call = make_call(driver)
+        guard = make(_chance(driver), lambda decision: None)
+        found = _outcome(driver.run, guard(call, behind))
+        if behind.reached:
+            assert behind.reached == [call], "the call went on, once"
+            assert found is answer, f"{answer!r} became {found!r}"
+
+
+def _lets_nothing_in_that_it_refuses(make: Make, make_call: Callable[[Driver], Any]) -> None:
+    """Whatever the calls come to: each goes on, or is refused, or something is returned instead; and that is told."""
+    driver = FakeDriver()
+    told: list[Decision] = []
+    guard = make(_chance(driver), told.append)
+    outcomes = ["answer", ConnectionLost("lost"), Overloaded("busy"), ApplicationError("no"), _Declared()]
+    for number in range(500):
+        behind = _Behind(outcomes[number % 50 // 10])
+        told.clear()
+        found = _outcome(driver.run, guard(make_call(driver), behind))
+        assert len(behind.reached) <= 1, "a guard makes no call twice"
+        kinds = {type(decision) for decision in told}
+        if found is not behind.outcome:
+            if isinstance(found, BaseException):
+                assert not behind.reached, f"a call that went on was refused afterwards: {found!r}"
+                assert isinstance(found, NotSent), f"a refusal must be a NotSent, not {found!r}"
+                assert Refused in kinds, "a refusal must be told to the listener"
+            else:
+                assert Replaced in kinds, "what is returned instead of an answer must be told to the listener"
+        elif not behind.reached:
+            raise AssertionError("a call that did not go on has an answer")
+        driver.advance(0.01)
+
+
+def _leaks_nothing(make: Make, make_call: Callable[[Driver], Any]) -> None:
+    """Calls that are cancelled leave no trace: after a while it lets calls through as at the beginning."""
+    driver = FakeDriver()
+    guard = make(_chance(driver), lambda decision: None)
+
+    def is_let_through() -> bool:
+        behind = _Behind()
+        _outcome(driver.run, guard(make_call(driver), behind))
+        return bool(behind.reached)
+
+    async def cancelled(call: Any) -> Any:
+        await driver.sleep(1)
+
+    if not is_let_through():
+        return
+    for number in range(300):
+        driver.advance(3600 if number % 50 == 0 else 0.01)
+        begun = guard(make_call(driver), cancelled)
+        try:
+            begun.send(None)
+            if number % 2:
+                begun.close()
+            else:
+                begun.throw(asyncio.CancelledError())
+        except (NotSent, StopIteration, asyncio.CancelledError):
+            continue
+    driver.advance(3600)
+    assert is_let_through(), "after calls were cancelled it lets nothing through"
+
+
+def _asyncio(make: Make) -> None:
+    """It serves tasks that are under way at the same time."""
+    from idlrt.core import AsyncioDriver
+
+    async def main() -> None:
+        driver = AsyncioDriver()
+        guard = make(Chance(), lambda decision: None)
+
+        async def later(call: Any) -> Any:
+            await asyncio.sleep(0)
+            return call
+
+        calls = [call_for(driver) for _ in range(20)]
+        found = await asyncio.gather(*[guard(call, later) for call in calls], return_exceptions=True)
+        for call, each in zip(calls, found, strict=True):
+            assert each is call or not isinstance(each, BaseException) or isinstance(each, NotSent), each
+
+    asyncio.run(main())
+
+
+def _threads(make: Make) -> None:
+    """Threads may use it at once."""
+    guard = make(Chance(), lambda decision: None)
+    driver = BlockingDriver()
+    wrong: list[Any] = []
+
+    def use() -> None:
+        for number in range(200):
+            behind = _Behind("answer" if number % 3 else ConnectionLost("lost"))
+            found = _outcome(drive, guard(call_for(driver), behind))
+            if found is not behind.outcome and isinstance(found, BaseException) and not isinstance(found, NotSent):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]

@@ -1,0 +1,187 @@
+"""What all guards have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from idlrt.core import Call, Chance, Listener, Refused
+from idlrt.errors import NotSent, Overloaded
+from idlrt.guard import GUARDS, Guard
+from idlrt.guard.base import Next, PerMethod
+from idlrt.testing import FakeDriver, check_guard
+from idlrt.testing.guards import GET, PUT, call_for
+
+STRICT: dict[str, dict[str, Any]] = {
+    "admission": {"protection": 0, "k": 1.0},
+    "breaker": {"consecutive": 2},
+    "bulkhead": {"calls": 1, "waiting": 1},
+    "concurrency": {"lowest": 1, "initial": 1, "highest": 1},
+    "fallback": {"force": True},
+    "limiter": {"rate": 5, "burst": 2},
+    "shedder": {"threshold": 0},
+    "timeout": {"timeout": 0.001},
+}
+
+
+@pytest.mark.parametrize("name", GUARDS.names())
+def test_conformance(name: str) -> None:
+    guard = GUARDS.get(name)
+    check_guard(lambda chance, listener: guard(guard.Settings(), chance, listener))
+
+
+@pytest.mark.parametrize("name", GUARDS.names())
+def test_conformance_with_settings_that_bite(name: str) -> None:
+    guard = GUARDS.get(name)
+    settings = msgspec.convert(STRICT[name], guard.Settings)
+    check_guard(lambda chance, listener: guard(settings, chance, listener))
+
+
+@pytest.mark.parametrize("name", GUARDS.names())
+def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> None:
+    settings = GUARDS.get(name).Settings
+    assert msgspec.convert({}, settings) == settings()
+    assert msgspec.convert(msgspec.to_builtins(settings()), settings) == settings()
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.convert({"surely_not": 1}, settings)
+
+
+@pytest.mark.parametrize("name", GUARDS.names())
+def test_every_setting_says_what_it_is(name: str) -> None:
+    settings = GUARDS.get(name).Settings
+    _, attributes, described = settings.__doc__.partition("Attributes:")
+    assert attributes
+    for field in msgspec.structs.fields(settings):
+        assert f"\n        {field.name}: " in described, field.name
+
+
+# The suite finds what is wrong.
+
+
+class Wrong:
+    """Passes calls on, mostly."""
+
+    Settings = msgspec.Struct
+
+    def __init__(self, chance: Chance, listener: Listener) -> None:
+        self.listener = listener
+        self.count = 0
+
+    async def __call__(self, call: Any, next: Next) -> Any:
+        return await next(call)
+
+
+class Twice(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        await next(call)
+        return await next(call)
+
+
+class Swallowing(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        try:
+            return await next(call)
+        except BaseException:  # noqa: BLE001
+            return None
+
+
+class Mute(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        self.count += 1
+        if self.count > 100:
+            raise Overloaded("no")
+        return await next(call)
+
+
+class Late(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        result = await next(call)
+        self.count += 1
+        if self.count > 50:
+            self.listener(Refused(subject="", guard="late"))
+            raise Overloaded("no")
+        return result
+
+
+class Odd(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        self.count += 1
+        if self.count > 100:
+            self.listener(Refused(subject="", guard="odd"))
+            raise ValueError("no")
+        return await next(call)
+
+
+class Leaking(Wrong):
+    async def __call__(self, call: Any, next: Next) -> Any:
+        if self.count >= 10:
+            self.listener(Refused(subject="", guard="leaking"))
+            raise Overloaded("no")
+        self.count += 1
+        try:
+            result = await next(call)
+        except Exception:
+            self.count -= 1
+            raise
+        self.count -= 1
+        return result
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Twice, "once"),
+        (Swallowing, "became None"),
+        (Mute, "must be told"),
+        (Late, "refused afterwards"),
+        (Odd, "must be a NotSent"),
+        (Leaking, "lets nothing through"),
+    ],
+)
+def test_the_suite_finds_what_is_wrong(wrong: type[Wrong], said: str) -> None:
+    check_guard(Wrong)
+    with pytest.raises(AssertionError, match=said):
+        check_guard(wrong)
+
+
+# Who is told.
+
+
+def test_the_listeners_of_a_call_are_told_of_a_refusal_as_well() -> None:
+    driver = FakeDriver()
+    of_guard: list[Any] = []
+    of_call: list[Any] = []
+    guard_class = GUARDS.get("limiter")
+    chance = Chance(now=driver.now)
+
+    async def answer(call: Call) -> str:
+        return "answer"
+
+    def refuse(guard: Guard) -> None:
+        assert driver.run(guard(call_for(driver), answer)) == "answer"
+        with pytest.raises(NotSent):
+            driver.run(guard(call_for(driver, 5.0, of_call.append), answer))
+
+    settings = guard_class.Settings(rate=1, burst=1)
+    refuse(guard_class(settings, chance, of_guard.append))
+    assert of_call == of_guard
+    assert [(each.subject, each.guard) for each in of_guard] == [("Check.get", "limiter")]
+    refuse(guard_class(settings, chance))
+    assert len(of_call) == 2
+    assert len(of_guard) == 1
+
+
+def test_one_for_each_service_or_method() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> list[str]:
+        made.append(name)
+        return [name]
+
+    by_service: PerMethod[list[str]] = PerMethod("service", make)
+    assert by_service[GET] is by_service[PUT] is by_service[GET]
+    by_method: PerMethod[list[str]] = PerMethod("method", make)
+    assert by_method[GET] is by_method[GET] is not by_method[PUT]
+    assert made == ["Check", "Check.get", "Check.put"]
