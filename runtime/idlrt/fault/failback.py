@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
-from idlrt.errors import ApplicationError, ConfigurationError, NotSent, RpcError, Unknown
+from idlrt.errors import ApplicationError, ConfigurationError, NotSent, PushBack, RpcError, Unknown
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.spec import DeclaredError
 
@@ -174,7 +174,7 @@ def _failure(call: Call, error: RpcError, node: Any, attempt: int) -> Failure:
         instance=node.instance.address if node is not None else "",
         attempt=attempt,
         code=error.code if isinstance(error, ApplicationError) else None,
-        retry_after=error.retry_after,
+        retry_after=error.retry_after if isinstance(error, PushBack) else None,
         was_worked_on=False if is_unsent else None if isinstance(error, Unknown) else True,
         is_repeatable=is_unsent or may_repeat(call),
         remaining=call.deadline.at - call.driver.now(),
