@@ -30,6 +30,7 @@ __all__ = ["Governance", "Plan"]
 _log: Final = logging.getLogger("idlrt.client")
 
 _NOTHING: Final = Layer("", {})
+_MOST_PLANS: Final = 1000
 
 
 class Plan:
@@ -84,7 +85,7 @@ class Governance:
         self._settings: Mapping[str, str] | None = None
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
         self._guards = Guards(self.chance, self.tell if listeners else nobody)
-        self._is_closed = False
+        self._plans: dict[Any, Plan] = {}
         self.version = 0
         self.service = effective(self._layers)
         # What calls go through behind the guards; whether modes have a say there is the owner's business.
@@ -129,6 +130,20 @@ class Governance:
         Raises:
             ConfigurationError: it makes no sense.
         """
+        # Who says `using(...)` for each call says the same over and over again.
+        key = (method, tuple(nearest.values.items()))
+        try:
+            plan = self._plans.get(key)
+        except TypeError:  # something in it cannot be a key
+            return self._make(method, nearest)
+        if plan is None or plan.version != self.version:
+            plan = self._make(method, nearest)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _make(self, method: Method[..., Any], nearest: Layer) -> Plan:
         with self._lock:
             said = Layer("IDL", method.policy) if method.policy else _NOTHING
             found = effective((said, self._advice, *self._layers, nearest), method.name)
