@@ -111,7 +111,7 @@ class Places:
 class Bulkhead:
     """See the module. A `Guard`: `bulkhead`."""
 
-    Settings: ClassVar[type[BulkheadSettings]] = BulkheadSettings
+    Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
 
     def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._listener = listener

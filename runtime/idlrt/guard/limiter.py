@@ -129,7 +129,7 @@ class Callers:
 class RateLimiter:
     """See the module. A `Guard`: `limiter`."""
 
-    Settings: ClassVar[type[LimiterSettings]] = LimiterSettings
+    Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
 
     def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

@@ -143,7 +143,7 @@ class LoadShedder:
         shedder: what decides.
     """
 
-    Settings: ClassVar[type[ShedderSettings]] = ShedderSettings
+    Settings: ClassVar[type[msgspec.Struct]] = ShedderSettings
 
     def __init__(
         self,
