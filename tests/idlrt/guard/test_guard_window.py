@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from idlrt.guard.window import Window
@@ -23,6 +23,7 @@ def count(window: Window, now: float, *, good: int = 0, bad: int = 0) -> tuple[i
     st.floats(0.5, 20),
     st.lists(st.tuples(st.floats(0, 8), st.integers(0, 5), st.integers(0, 5)), max_size=60),
 )
+@example(2, 2.5670187959888606, [(0.0, 0, 1), (2.5670187959888606, 0, 0), (1.0, 0, 0)])  # rounded
 def test_all_of_the_last_seconds_counts_and_nothing_that_is_older(
     buckets: int, seconds: float, steps: list[tuple[float, int, int]]
 ) -> None:
