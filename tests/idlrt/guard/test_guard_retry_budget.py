@@ -60,7 +60,7 @@ def test_deposits_are_good_for_a_while_and_what_was_spent_is_forgotten_too() -> 
     st.floats(0, 5),
     st.lists(st.tuples(st.floats(0, 3), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=40),
 )
-def test_in_no_ten_seconds_are_there_more_than_the_budget(
+def test_no_retry_is_more_than_the_last_ten_seconds_allow(
     ratio: float, reserve: float, steps: list[tuple[float, int, int]]
 ) -> None:
     budget = RetryBudget(RetryBudgetSettings(ratio=ratio, reserve=reserve))
@@ -75,9 +75,9 @@ def test_in_no_ten_seconds_are_there_more_than_the_budget(
         for _ in range(failures):
             if budget.spend(now):
                 retries.append(now)
-        # A bucket is a second long, so the edges of the window are that fuzzy.
-        lately = sum(at > now - 9 for at in retries)
-        assert lately <= ratio * sum(at > now - 11 for at in deposits) + reserve * 10 + 1e-6
+                # A bucket is a second long, so the edges of the window are that fuzzy.
+                lately = sum(at > now - 9 for at in retries)
+                assert lately <= ratio * sum(at > now - 11 for at in deposits) + reserve * 10 + 1e-6
 
 
 def test_threads_spend_nothing_twice() -> None:
