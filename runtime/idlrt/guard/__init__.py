@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from idlrt.guard.breaker import Breaker, BreakerSettings, CircuitBreaker
     from idlrt.guard.bulkhead import Bulkhead
     from idlrt.guard.concurrency import AdaptiveConcurrency
+    from idlrt.guard.deadline import Timeout
     from idlrt.guard.fallback import Fallback
     from idlrt.guard.limiter import RateLimiter
     from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
     from idlrt.guard.retry_budget import RetryBudget, RetryBudgetSettings
     from idlrt.guard.shedder import LoadShedder
-    from idlrt.guard.timeout import Timeout
 
 __all__ = [
     "GUARDS",
@@ -60,7 +60,7 @@ _HOMES: Final = {
     "Record": "outlier",
     "RetryBudget": "retry_budget",
     "RetryBudgetSettings": "retry_budget",
-    "Timeout": "timeout",
+    "Timeout": "deadline",
 }
 
 

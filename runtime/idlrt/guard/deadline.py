@@ -32,7 +32,7 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Timeout:
     """See the module. A `Guard`: `deadline`."""
 
-    Settings: ClassVar[type[TimeoutSettings]] = TimeoutSettings
+    Settings: ClassVar[type[msgspec.Struct]] = TimeoutSettings
 
     def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._settings = settings
