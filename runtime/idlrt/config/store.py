@@ -152,7 +152,7 @@ def _write(
 ) -> Version:
     now, kept = _read(registry, service, group, timeout)
     new = Version(version=now.version + 1, settings=settings, at=time.time(), by=_user(), note=note)
-    before = [*kept.before, now][-_KEPT:] if now.version or now.settings else []
+    before = [*kept.before, now][-_KEPT:]  # the first one is that there was nothing
     history = _History(at=new.at, by=new.by, note=note, before=before)
     gone: dict[str, str | None] = {key: None for key in now.settings if key not in settings}
     registry.configure(
