@@ -18,7 +18,7 @@ from idlrt.core import DEFAULT_GROUP
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
-__all__ = ["Version", "change", "history", "rollback", "text_of"]
+__all__ = ["Version", "change", "history", "rollback", "text_of", "without_history"]
 
 _VERSION: Final = BOOKKEEPING + "version"
 _HISTORY: Final = BOOKKEEPING + "history"
@@ -136,9 +136,14 @@ def text_of(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def without_history(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a service, without what is kept about how they came to be."""
+    return {key: value for key, value in settings.items() if not key.startswith(BOOKKEEPING)}
+
+
 def _read(registry: Registry, service: str, group: str, timeout: float) -> tuple[Version, _History]:
     all_of_it = registry.instances(service, group, timeout=timeout).settings
-    settings = {key: value for key, value in all_of_it.items() if not key.startswith(BOOKKEEPING)}
+    settings = without_history(all_of_it)
     try:
         number = int(all_of_it.get(_VERSION, "0"))
         kept = msgspec.json.decode(all_of_it.get(_HISTORY, "{}"), type=_History)
