@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from itertools import cycle
 from types import coroutine as awaitable
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.simulate.driver import EventDriver, Task
 from idlrt.core import Call
@@ -96,6 +96,10 @@ class Server:
     def load(self) -> int:
         """Calls that are here: worked on and queueing."""
         return self.busy + len(self._queue)
+
+    def set_room(self, room: int) -> None:
+        """So many calls may queue from now on."""
+        self._room = room
 
     # What a client sees.
 

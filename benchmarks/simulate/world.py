@@ -19,9 +19,8 @@ from itertools import count, cycle
 from typing import Any, Final
 
 from benchmarks.simulate.driver import EventDriver, Task
-from benchmarks.simulate.figures import BUCKETS, SCALE, SHIFT, Result, Tally
+from benchmarks.simulate.figures import SCALE, SHIFT, Result, Tally
 from benchmarks.simulate.server import Server, draws
-from idlrt.balance.p2c import PowerOfTwoChoices
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
@@ -128,6 +127,7 @@ class World:
         span: seconds of one tally.
         is_watching: whether clients ping as they do (`idlrt.client.watch`).
         keys: what calls are keyed by; numbers if `None`.
+        driver: time, if it is that of other worlds too.
 
     Attributes:
         servers: by the number of their instance.
@@ -154,6 +154,7 @@ class World:
         span: float = 0.5,
         is_watching: bool = False,
         keys: Iterator[str] | None = None,
+        driver: EventDriver | None = None,
     ) -> None:
         problems = check(policy)
         if problems:
@@ -162,7 +163,7 @@ class World:
         self.seed = seed
         self.rate = rate
         self.dice = random.Random(seed)
-        self.driver = EventDriver()
+        self.driver = driver if driver is not None else EventDriver()
         times = draws(shape, self.dice, mean)
         self.instances = [
             instance(number, zone=zones[number % len(zones)], started_at=EPOCH - 3600) for number in range(count)
@@ -196,6 +197,11 @@ class World:
     def server_of(self, instance: Instance) -> Server:
         """The leaf for an instance."""
         return self._by_address[instance.address]
+
+    def replace_servers(self, servers: Sequence[Server]) -> None:
+        """Others behind the same addresses. To be said before anybody calls."""
+        self.servers = list(servers)
+        self._by_address = {each.address: servers[number] for number, each in enumerate(self.instances)}
 
     def publish(self, instances: Sequence[Instance], delay: float = 0.2) -> None:
         """The registry says that there are these; each client hears of it within `delay` seconds."""
@@ -306,6 +312,3 @@ class World:
 
 def _numbers() -> Iterator[int]:
     return count()
-
-
-_ = (BUCKETS, PowerOfTwoChoices)
