@@ -71,9 +71,13 @@ class _Relay:
                 failure = ApplicationError(f"it failed: {error!r}", ApplicationCode.INTERNAL_ERROR) if error else None
                 driver.step(task, failure)
 
-        coroutine: Any = _InContext(context, self._handler(call.arguments[0]))
+        coroutine: Any = _InContext(context, self._handle(call.arguments[0]))
         driver.at(now, _begin, Task(coroutine, now, ended), driver)
         yield
+
+    async def _handle(self, key: str) -> Any:
+        # Made within the context of the call, as a handler makes it.
+        return await self._handler(key)
 
     def found_again(self) -> None:
         """See `Sender.found_again`."""
