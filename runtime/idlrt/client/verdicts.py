@@ -112,7 +112,7 @@ class Verdicts:
             if permit:
                 node.breaker.abandoned(now, permit)
             return
-        if node.health.failed(error, now):
+        if node.health.failed(error, now, is_ping=is_ping):
             self._out(node, str(error), None)
         if is_ping:
             return
