@@ -1,7 +1,7 @@
 """`python -m benchmarks [PART...]`: measure, print, and write `results.md` if nothing was left out.
 
 Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`, `death`, `discovery`, `capacity`,
-`dns`.
+`dns`, `governance`, `picks`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, codec, compiler, connections, dns, memory, registry, servers
+from benchmarks import calls, codec, compiler, connections, dns, governance, memory, registry, servers
 from benchmarks.table import progress
 
 PARTS = {
@@ -27,6 +27,8 @@ PARTS = {
     "discovery": registry.run_discovery,
     "capacity": registry.run_capacity,
     "dns": dns.run,
+    "governance": governance.run_calls,
+    "picks": governance.run_picks,
 }
 RESULTS = Path(__file__).with_name("results.md")
 

@@ -20,6 +20,9 @@ GROUPS = (
     "idlrt.framings",
     "idlrt.registries",
     "idlrt.balancers",
+    "idlrt.fault_modes",
+    "idlrt.guards",
+    "idlrt.routers",
 )
 """The entry-point groups of the compiler and of the runtime."""
 

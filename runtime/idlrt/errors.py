@@ -52,14 +52,7 @@ __all__ = [
 
 
 class RpcError(Exception):
-    """The root of the tree.
-
-    Attributes:
-        retry_after: seconds for which the server wants the call not to be made again; `inf`: not at all. `None` if it
-            has not said anything.
-    """
-
-    retry_after: float | None = None
+    """The root of the tree."""
 
 
 class PushBack:

@@ -122,3 +122,20 @@ def test_a_rule_of_a_router_is_for_that_router() -> None:
     for name, place in ENTRIES["idlrt.routers"].items():
         defaults = {field.name: field.default for field in msgspec.structs.fields(load(place).Rule)}
         assert defaults["router"] == name
+
+
+def _guards() -> set[str]:
+    """Classes that have settings, and that are called with a call and what stands behind them."""
+    found = set()
+    for path in (ROOT / "runtime" / "idlrt" / "guard").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and "Protocol" not in map(ast.unparse, node.bases):
+                own = {each.name for each in node.body if isinstance(each, ast.AsyncFunctionDef)}
+                if "__call__" in own:
+                    found.add(f"idlrt.guard.{path.stem}:{node.name}")
+    return found
+
+
+def test_every_guard_is_registered_by_the_name_of_its_file() -> None:
+    assert _guards() == set(ENTRIES["idlrt.guards"].values())
+    assert all(place.startswith(f"idlrt.guard.{name}:") for name, place in ENTRIES["idlrt.guards"].items())

@@ -6,8 +6,11 @@ Results go to standard output, all else to standard error.
 """
 
 from idlrt.cli.commands import main
+from idlrt.cli.governance import config, route
 from idlrt.cli.registry import registry
 
 __all__ = ["main"]
 
+main.add_command(config)
 main.add_command(registry)
+main.add_command(route)

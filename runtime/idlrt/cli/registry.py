@@ -17,11 +17,12 @@ import click
 import msgspec
 
 from idlrt.cli.telling import Command, end, told
+from idlrt.config.store import change
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
-__all__ = ["registry"]
+__all__ = ["group_option", "opened", "print_json", "print_table", "registry", "timeout_option"]
 
 
 @click.group(short_help="Run a registry, look at one, change it.")
@@ -82,7 +83,7 @@ def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: s
     asyncio.run(run())
 
 
-_timeout = click.option(
+timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
@@ -92,26 +93,27 @@ _timeout = click.option(
 
 
 def _options(command: Command) -> Command:
-    return _timeout(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
+    return timeout_option(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
-_group = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group of the service.")
+group_option = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group of the service.")
 
 
 @contextlib.contextmanager
-def _opened(url: str) -> Generator[Registry]:
+def opened(url: str) -> Generator[Registry]:
     """The registry, for one question: what goes wrong ends the command, and need not be logged as well."""
     logger = logging.getLogger("idlrt")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with Registry.connect(url, cache=False, empty_protection=False) as opened:
-            yield opened
+        with Registry.connect(url, cache=False, empty_protection=False) as found:
+            yield found
     finally:
         logger.setLevel(level)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 
@@ -122,15 +124,15 @@ def _print_json(value: Any) -> None:
 @told
 def services(url: str, group: str | None, timeout: float, as_json: bool) -> None:
     """List the services of the registry at URL, with how many instances they have."""
-    with _opened(url) as opened:
-        groups = [group] if group is not None else opened.groups(timeout=timeout)
+    with opened(url) as at:
+        groups = [group] if group is not None else at.groups(timeout=timeout)
         found = [
-            (each, name, opened.instances(name, each, timeout=timeout))
+            (each, name, at.instances(name, each, timeout=timeout))
             for each in groups
-            for name in opened.services(each, timeout=timeout)
+            for name in at.services(each, timeout=timeout)
         ]
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "group": each,
@@ -147,29 +149,29 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
         (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _pairs(snapshot.settings))
         for each, name, snapshot in found
     ]
-    _table(("GROUP", "SERVICE", "INSTANCES", "CALLABLE", "SETTINGS"), rows)
+    print_table(("GROUP", "SERVICE", "INSTANCES", "CALLABLE", "SETTINGS"), rows)
 
 
 @registry.command(short_help="List the instances of a service.")
 @click.argument("url")
 @click.argument("service")
-@_group
+@group_option
 @_options
 @told
 def instances(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
     """List the instances of SERVICE in the registry at URL, as its clients see them."""
-    with _opened(url) as opened:
-        snapshot = opened.instances(service, group, timeout=timeout)
+    with opened(url) as at:
+        snapshot = at.instances(service, group, timeout=timeout)
     if as_json:
-        _print_json(snapshot)
+        print_json(snapshot)
     else:
-        _table(_HEAD, [_row(each) for each in snapshot.instances])
+        print_table(_HEAD, [_row(each) for each in snapshot.instances])
 
 
 @registry.command(short_help="Follow a service.")
 @click.argument("url")
 @click.argument("service")
-@_group
+@group_option
 @click.option(
     "--for", "seconds", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="End after so long."
 )
@@ -236,7 +238,7 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance", required=False)
-@_group
+@group_option
 @click.option("--weight", type=int, help="Its share of calls; 0 for none.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag; without a value it is taken away.")
 @click.option("--status", type=click.Choice([each.value for each in Status]), help="Whether it is to be called.")
@@ -279,64 +281,64 @@ def set_(
     )
     configured = _parsed(settings)
     changed, merged = None, None
-    with _opened(url) as opened:
+    with opened(url) as at:
         # The instance first: there may be none.
         if instance is not None and reset:
-            changed = opened.reset(service, instance, group, timeout=timeout)
+            changed = at.reset(service, instance, group, timeout=timeout)
         if instance is not None and said:
-            changed = opened.modify(
+            changed = at.modify(
                 service, instance, group, weight=said.weight, status=said.status, tags=said.tags, timeout=timeout
             )
         if configured:
-            merged = opened.configure(service, configured, group, timeout=timeout)
+            merged = change(at, service, configured, group, timeout=timeout).settings
     if as_json and changed is not None and merged is not None:
-        _print_json({"instance": changed, "settings": merged})
+        print_json({"instance": changed, "settings": merged})
         return
     if changed is not None:
         _show(changed, as_json)
     if merged is not None:
-        _print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
+        print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
 
 
 @registry.command(short_help="Let an instance be called.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance")
-@_group
+@group_option
 @_options
 @told
 def enable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Let INSTANCE of SERVICE be called again."""
-    with _opened(url) as opened:
-        _show(opened.modify(service, instance, group, status=Status.UP, timeout=timeout), as_json)
+    with opened(url) as at:
+        _show(at.modify(service, instance, group, status=Status.UP, timeout=timeout), as_json)
 
 
 @registry.command(short_help="Let an instance not be called.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance")
-@_group
+@group_option
 @_options
 @told
 def disable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Let INSTANCE of SERVICE not be called, until it is enabled, whatever it says of itself."""
-    with _opened(url) as opened:
-        _show(opened.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
+    with opened(url) as at:
+        _show(at.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
 
 
 @registry.command(short_help="Print all that a registry has, as JSON.")
 @click.argument("url")
-@_timeout
+@timeout_option
 @told
 def export(url: str, timeout: float) -> None:
     """Print all services and instances of the registry at URL as JSON."""
-    with _opened(url) as opened:
+    with opened(url) as at:
         found = [
-            opened.instances(name, group, timeout=timeout)
-            for group in opened.groups(timeout=timeout)
-            for name in opened.services(group, timeout=timeout)
+            at.instances(name, group, timeout=timeout)
+            for group in at.groups(timeout=timeout)
+            for name in at.services(group, timeout=timeout)
         ]
-    _print_json(found)
+    print_json(found)
 
 
 _HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS")
@@ -362,12 +364,13 @@ def _parsed(given: Sequence[str]) -> dict[str, str | None]:
 
 def _show(instance: Instance, as_json: bool) -> None:
     if as_json:
-        _print_json(instance)
+        print_json(instance)
     else:
-        _table(_HEAD, [_row(instance)])
+        print_table(_HEAD, [_row(instance)])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns."""
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
     for row in [head, *rows]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -222,6 +222,7 @@ class Client(_ClientBase):
     def close(self) -> None:
         """Close the connections. Calls under way end first; later ones raise `NotSent`."""
         self._sender.close()
+        self._governance.close()
 
     def __enter__(self) -> Self:
         return self
@@ -229,7 +230,7 @@ class Client(_ClientBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sender.close()
+        self.close()
 
 
 class AsyncClient(_ClientBase):
@@ -331,7 +332,10 @@ class AsyncClient(_ClientBase):
 
     async def close(self) -> None:
         """Close the connection. Calls under way raise `ConnectionLost`, later ones `NotSent`."""
-        await self._sender.close()
+        try:
+            await self._sender.close()
+        finally:
+            self._governance.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,7 +343,7 @@ class AsyncClient(_ClientBase):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._sender.close()
+        await self.close()
 
 
 def service_name(client: type[_ClientBase], multiplexed: object) -> str:

@@ -14,15 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.balance import BALANCERS
-from idlrt.client.assemble import ordered
 from idlrt.client.choice import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
+from idlrt.config.guards import Guards
 from idlrt.config.schema import section
 from idlrt.core import Call, CallPolicy, Chance, Endpoint, Listener, stack, tell
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.fault import FAULT_MODES, FaultMode
-from idlrt.guard import GUARDS, Guard
+from idlrt.guard.base import nobody
 from idlrt.spec import Method
 
 __all__ = ["Governance", "Plan"]
@@ -30,6 +30,7 @@ __all__ = ["Governance", "Plan"]
 _log: Final = logging.getLogger("idlrt.client")
 
 _NOTHING: Final = Layer("", {})
+_MOST_PLANS: Final = 1000
 
 
 class Plan:
@@ -83,8 +84,8 @@ class Governance:
         self._advice = _NOTHING
         self._settings: Mapping[str, str] | None = None
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
-        self._guards: dict[tuple[str, bytes], Guard] = {}
-        self._is_closed = False
+        self._guards = Guards(self.chance, self.tell if listeners else nobody)
+        self._plans: dict[Any, Plan] = {}
         self.version = 0
         self.service = effective(self._layers)
         # What calls go through behind the guards; whether modes have a say there is the owner's business.
@@ -129,13 +130,27 @@ class Governance:
         Raises:
             ConfigurationError: it makes no sense.
         """
+        # Who says `using(...)` for each call says the same over and over again.
+        key = (method, tuple(nearest.values.items()))
+        try:
+            plan = self._plans.get(key)
+        except TypeError:  # something in it cannot be a key
+            return self._make(method, nearest)
+        if plan is None or plan.version != self.version:
+            plan = self._make(method, nearest)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _make(self, method: Method[..., Any], nearest: Layer) -> Plan:
         with self._lock:
             said = Layer("IDL", method.policy) if method.policy else _NOTHING
             found = effective((said, self._advice, *self._layers, nearest), method.name)
             policy = found.policy
             mode = self._mode(policy.fault, found)
             plan = Plan(self.version, found, mode, self._balancer(policy.balancer, found), nearest)
-            guards = [self._guard(name, found) for name in _guards(found)]
+            guards = self._guards.of(found)
             base = self.base(plan)
             plan.endpoint = stack(guards, base) if guards else base
             return plan
@@ -161,14 +176,6 @@ class Governance:
             mode = self._modes[key] = made(settings, self.chance)
         return mode
 
-    def _guard(self, name: str, found: Effective) -> Guard:
-        settings = found.section(name)
-        key = (name, msgspec.json.encode(settings))
-        guard = self._guards.get(key)
-        if guard is None:
-            guard = self._guards[key] = GUARDS.make(name, settings, self.chance, self.tell)
-        return guard
-
     def _balancer(self, name: str, found: Effective) -> BalancerChoice:
         made: Any = BALANCERS.get(name)
         settings = found.section(name) if section(name) is not None else made.Settings()
@@ -180,12 +187,6 @@ class Governance:
             modes = list(self._modes.values())
         for mode in modes:
             mode.close()
-
-
-def _guards(found: Effective) -> list[str]:
-    """The guards that stand, in their order."""
-    names = GUARDS.names()
-    return ordered([name for name in found.tables() if name in names and found.is_enabled(name)])
 
 
 def _nowhere(plan: Plan) -> Endpoint:

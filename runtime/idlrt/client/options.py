@@ -66,6 +66,7 @@ def read_options(options: CallOptions) -> None:
         ConfigurationError: one does not.
     """
     known = CallOptions.__annotations__
+    given = cast("Mapping[str, Any]", options)
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -73,12 +74,12 @@ def read_options(options: CallOptions) -> None:
             raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
     if "timeout" in options:
         check_seconds("timeout", options["timeout"])
-    if options.get("attempt_timeout") is not None:
-        check_seconds("attempt_timeout", options["attempt_timeout"])
+    if given.get("attempt_timeout") is not None:
+        check_seconds("attempt_timeout", given["attempt_timeout"])
     if "metadata" in options:
         _check_metadata(options["metadata"])
-    if "tag" in options and not isinstance(cast("object", options["tag"]), str):
-        raise ConfigurationError(f"tag must be text, not {options['tag']!r}")
+    if not isinstance(given.get("tag", ""), str):
+        raise ConfigurationError(f"tag must be text, not {given['tag']!r}")
     if "balancer" in options:
         BALANCERS.get(options["balancer"])
     if "fault" in options:
@@ -87,10 +88,10 @@ def read_options(options: CallOptions) -> None:
         retries = cast("object", options["retries"])
         if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:
             raise ConfigurationError(f"retries must be a number from 0 to 100, not {retries!r}")
-    if "idempotent" in options and not isinstance(cast("object", options["idempotent"]), bool):
-        raise ConfigurationError(f"idempotent must be true or false, not {options['idempotent']!r}")
+    if not isinstance(given.get("idempotent", False), bool):
+        raise ConfigurationError(f"idempotent must be true or false, not {given['idempotent']!r}")
     for name in ("on_failure", "on_done"):
-        if name in options and not callable(options[name]):  # type: ignore[literal-required]
+        if name in given and not callable(given[name]):
             raise ConfigurationError(f"{name} must be something that can be called")
 
 
@@ -115,8 +116,8 @@ def layer_of(options: CallOptions) -> Layer:
     Raises:
         ConfigurationError: something in their policy is wrong.
     """
-    values = values_of(options["policy"], "policy") if options.get("policy") else {}
     given = cast("Mapping[str, Any]", options)
+    values = values_of(given["policy"], "policy") if given.get("policy") else {}
     for name in _KEYS:
         if name in given:
             values[name] = given[name]
@@ -126,8 +127,9 @@ def layer_of(options: CallOptions) -> Layer:
 def metadata_of(options: CallOptions) -> dict[str, str]:
     """What travels with calls that have these options."""
     metadata = dict(options.get("metadata", {}))
-    if options.get("tag"):
-        metadata[TAG] = options["tag"]
+    tag = options.get("tag")
+    if tag:
+        metadata[TAG] = tag
     return metadata
 
 

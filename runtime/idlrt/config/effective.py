@@ -1,7 +1,8 @@
 """What holds in the end, of all that is said: the nearest wins.
 
 Layers are given from the farthest to the nearest: what the IDL says, the registry, the client's file and `connect`, the
-caller's `using(...)`. Within one layer, what is said of the method wins over what is said of the service.
+caller's `using(...)`. Within one layer, what is said of the method wins over what is said of the service. Only routing
+rules do not replace each other: all hold, those of the nearest first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from idlrt.core import CallPolicy
 __all__ = ["DEFAULT", "Effective", "Layer", "effective"]
 
 DEFAULT = "default"
+ROUTES = "routes"
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -95,7 +97,10 @@ def effective(layers: Sequence[Layer], method: str = "") -> Effective:
     own = f"{METHODS}.{method}."
     for layer in layers:
         for key, value in layer.values.items():
-            if not key.startswith((METHODS + ".", BOOKKEEPING)):
+            if key == ROUTES and key in values:
+                values[key] = [*parsed(value), *values[key]]
+                origins[key] = f"{layer.origin}; {origins[key]}"
+            elif not key.startswith((METHODS + ".", BOOKKEEPING)):
                 values[key] = parsed(value)
                 origins[key] = layer.origin
         if method:

@@ -27,18 +27,18 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
 from idlrt.config.effective import Layer
-from idlrt.config.schema import Problem, check, flatten, section, wrong
+from idlrt.config.schema import Problem, check, flatten, near, place, section, worded, wrong
+from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here
 
 __all__ = ["ClientConfig", "ConfigFile", "ServerConfig", "read_config"]
 
-ENVIRONMENT: Final = "IDLRT_CONFIG"
 _TABLES: Final = ("here", "defaults", "services", "server")
 
 
@@ -87,7 +87,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
         ConfigurationError: it cannot be read, or something in it is wrong; all that is, is listed.
     """
     if source is None:
-        source = os.environ.get(ENVIRONMENT) or None
+        source = os.environ.get(CONFIG_VARIABLE) or None
         if source is None:
             return ConfigFile()
     if isinstance(source, Mapping):
@@ -105,7 +105,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
         raise ConfigurationError(f"{path} is not {kind}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{path} must hold tables, not {type(nested).__name__}")
-    return _checked(nested, str(path))
+    return _checked(cast("Mapping[str, Any]", nested), str(path))
 
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
@@ -124,18 +124,25 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     defaults = _flat(tables["defaults"], "defaults", problems)
     services: dict[str, Mapping[str, Any]] = {}
     for service, table in tables["services"].items():
-        if isinstance(table, Mapping):
+        if _is_table(table):
             services[service] = _flat(table, f"services.{service}", problems)
         else:
             problems.append(Problem(f"services.{service}", f"it must be a table, not {table!r}"))
     server = _flat(tables["server"], "server", problems)
     for key in server:
-        found = section(key.partition(".")[0])
-        if found is not None and found.kind != "guard":
+        try:
+            found = section(place(key)[1])
+        except KeyError:
+            continue  # it is among the problems already
+        if found is None or found.kind != "guard":
             problems.append(Problem(f"server.{key}", "servers have guards only"))
     if problems:
         raise wrong(problems, name)
     return ConfigFile(name=name, here=here, defaults=defaults, services=services, server=server)
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
 
 
 def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dict[str, Any]:
@@ -145,8 +152,12 @@ def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dic
 
 
 def _here(table: Mapping[str, Any], problems: list[Problem]) -> Here:
+    known = Here.__struct_fields__
+    found = [Problem(f"here.{key}", f"there is no such key{near(key, known)}") for key in table if key not in known]
+    problems.extend(found)
     try:
-        return msgspec.convert(dict(table), Here, strict=False)
+        return Here() if found else msgspec.convert(dict(table), Here, strict=False)
     except msgspec.ValidationError as error:
-        problems.append(Problem("here", str(error)))
+        key, why = worded("here", "", str(error), dict(table))
+        problems.append(Problem(key, why))
         return Here()

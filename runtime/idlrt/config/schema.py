@@ -12,7 +12,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 
@@ -22,7 +22,22 @@ from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
 
-__all__ = ["Problem", "Section", "ServicePolicy", "check", "flatten", "section", "sections", "wrong"]
+__all__ = [
+    "Problem",
+    "Section",
+    "ServicePolicy",
+    "check",
+    "convert",
+    "fields",
+    "flatten",
+    "near",
+    "parsed",
+    "place",
+    "section",
+    "sections",
+    "worded",
+    "wrong",
+]
 
 # The top of the table, and what stands there for services only.
 CALL: Final = ""
@@ -142,16 +157,16 @@ def place(key: str) -> tuple[str, str, str]:
                 return method, top, rest
         if section(name) is not None and name not in (CALL, SERVICE):
             raise KeyError(f"{name} is a table: set one of {_names(name)}")
-        raise KeyError(f"there is no such key{_near(rest, _top_names())}")
+        raise KeyError(f"there is no such key{near(rest, _top_names())}")
     found = section(name) if name not in (CALL, SERVICE) else None
     if found is None:
-        raise KeyError(f"there is no table {name!r}{_near(name, [each.name for each in sections() if each.name])}")
+        raise KeyError(f"there is no table {name!r}{near(name, [each.name for each in sections() if each.name])}")
     if method and not found.is_per_method:
         raise KeyError(f"{name} holds for a service as a whole, not for one method")
     if field == "enabled" and found.kind == "guard":
         return method, name, field
     if field not in fields(found):
-        raise KeyError(f"{name} has no {field!r}{_near(field, fields(found))}")
+        raise KeyError(f"{name} has no {field!r}{near(field, fields(found))}")
     return method, name, field
 
 
@@ -172,7 +187,8 @@ def _names(table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in fields(found)) if found is not None else ""
 
 
-def _near(name: str, known: Sequence[str]) -> str:
+def near(name: str, known: Sequence[str]) -> str:
+    """What could have been meant, to be put behind what is wrong."""
     known = [each for each in known if each != SERVICE]
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
@@ -185,7 +201,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         dotted = prefix + str(key)
         if isinstance(value, Mapping) and (depth < 1 or (dotted.count(".") < 2 and dotted.startswith(METHODS))):
-            flat.update(flatten(value, dotted + "."))
+            flat.update(flatten(cast("Mapping[str, Any]", value), dotted + "."))
         else:
             flat[dotted] = value
     return flat
@@ -238,7 +254,7 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
             given = parsed(value)
             converted = convert(found, {field: given})
         except msgspec.ValidationError as error:
-            yield Problem(*_worded(key, field, str(error), value))
+            yield Problem(*worded(key, field, str(error), value))
         except ConfigurationError as error:
             yield Problem(key, str(error))
         else:
@@ -261,13 +277,15 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
         try:
             make_chain(value, Here(id="check"), Chance(), where=key)
         except ConfigurationError as error:
-            yield Problem(key, str(error).removeprefix(f"{key}: "))
+            head, colon, why = str(error).partition(": ")
+            yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
 
 
 _AT: Final = re.compile(r"^(?P<why>.*?) - at `\$(?P<path>[^`]*)`$", re.S)
 
 
-def _worded(key: str, field: str, error: str, value: Any) -> tuple[str, str]:
+def worded(key: str, field: str, error: str, value: Any) -> tuple[str, str]:
+    """Where something is wrong, and what, from what msgspec says of it."""
     match = _AT.match(error)
     if match is None:
         return key, error

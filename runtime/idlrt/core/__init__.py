@@ -45,7 +45,7 @@ from idlrt.core.instance import (
     Status,
     difference,
 )
-from idlrt.core.policy import Backoff, CallPolicy, Fraction, Positive, Seconds
+from idlrt.core.policy import CONFIG_VARIABLE, Backoff, CallPolicy, Fraction, Positive, Seconds
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
@@ -53,6 +53,7 @@ from idlrt.wire.framing import NO_METADATA, Metadata
 __all__ = [
     "ATTEMPT",
     "CLIENT_TIMEOUT",
+    "CONFIG_VARIABLE",
     "DEFAULT_GROUP",
     "DRAIN",
     "NO_METADATA",

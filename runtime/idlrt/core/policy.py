@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
-__all__ = ["Backoff", "CallPolicy", "Fraction", "Positive", "Seconds"]
+__all__ = ["CONFIG_VARIABLE", "Backoff", "CallPolicy", "Fraction", "Positive", "Seconds"]
+
+CONFIG_VARIABLE: Final = "IDLRT_CONFIG"
+"""The environment variable that names a program's configuration."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, description="seconds")]
 Positive = Annotated[float, msgspec.Meta(gt=0, description="seconds, more than 0")]

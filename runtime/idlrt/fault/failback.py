@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
-from idlrt.errors import ApplicationError, ConfigurationError, NotSent, RpcError
+from idlrt.errors import ApplicationError, ConfigurationError, NotSent, PushBack, RpcError
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.spec import DeclaredError
 
@@ -184,7 +184,7 @@ def _failure(call: Call, error: RpcError, node: Any, attempt: int, was_worked_on
         instance=node.instance.address if node is not None else "",
         attempt=attempt,
         code=error.code if isinstance(error, ApplicationError) else None,
-        retry_after=error.retry_after,
+        retry_after=error.retry_after if isinstance(error, PushBack) else None,
         was_worked_on=was_worked_on,
         is_repeatable=was_worked_on is False or may_repeat(call),
         remaining=call.deadline.at - call.driver.now(),

@@ -25,7 +25,7 @@ import msgspec
 
 from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
-from idlrt.errors import ApplicationError, Deferred, NotSent, RpcError, Unknown
+from idlrt.errors import ApplicationError, Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.spec import VOID
 
@@ -128,7 +128,7 @@ class Failcache:
             what = f"{call.method.full_name} failed, and is made again after {self._settings.interval:.3g} s or more"
             raise Deferred(f"{what}: {error}") from error
 
-    def _keep(self, call: Call, reach: Reach[Any], error: RpcError) -> str:
+    def _keep(self, call: Call, reach: Reach[Any], error: NotSent | Unknown) -> str:
         """Put `call` aside; what stands against that."""
         if not isinstance(error, NotSent) and not may_repeat(call):
             return f"{call.method.full_name} is not idempotent"
@@ -152,7 +152,7 @@ class Failcache:
             call.driver.beside(lambda: self._work(call))
         return ""
 
-    def _pause(self, attempt: int, error: RpcError) -> float:
+    def _pause(self, attempt: int, error: NotSent | Unknown) -> float:
         pause: float = self._settings.interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
         return max(pause, error.retry_after or 0.0)
 

@@ -98,7 +98,7 @@ class Failover:
                 tried.append(node)
                 failed.append(node)
 
-    def _may_go_on(self, call: Call, reach: Reach[Any], error: RpcError, counted: int) -> tuple[float, str]:
+    def _may_go_on(self, call: Call, reach: Reach[Any], error: NotSent | Unknown, counted: int) -> tuple[float, str]:
         """Seconds to wait before another try, and what stands against it."""
         policy = call.policy
         why = ""

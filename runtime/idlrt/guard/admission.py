@@ -101,7 +101,7 @@ class Admission:
 class AdmissionControl:
     """See the module. A `Guard`: `admission`."""
 
-    Settings: ClassVar[type[AdmissionSettings]] = AdmissionSettings
+    Settings: ClassVar[type[msgspec.Struct]] = AdmissionSettings
 
     def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

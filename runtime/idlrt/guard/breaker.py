@@ -106,7 +106,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._window = Window(settings.window, settings.buckets)
         self._row = 0
-        # Each probe has a permit of its own; while it is closed all calls have the same.
+        # Each probe has a permit of its own; while it is closed all calls have that of the last one.
         self._permit = 1
         self._is_probing = False
         self._good_probes = 0
@@ -211,7 +211,6 @@ class Breaker:
     def _close(self, now: float) -> None:
         self._window.clear()
         self._row = 0
-        self._permit += 1
         self._closed_at = now
         self._change(CLOSED, f"{self._good_probes} probes in a row were good")
 
@@ -224,7 +223,7 @@ class Breaker:
 class CircuitBreaker:
     """See the module. A `Guard`: `breaker`."""
 
-    Settings: ClassVar[type[BreakerSettings]] = BreakerSettings
+    Settings: ClassVar[type[msgspec.Struct]] = BreakerSettings
 
     def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

@@ -2,6 +2,9 @@
 
 One slow service, or method, cannot take all threads and connections then, and what waits is bounded in number and time.
 
+On a server without workers a plain handler would wait on the thread that serves everybody, and that others need to end:
+let calls wait (`waiting`) where there are workers, or `async` handlers only.
+
 Source: Nygard, "Release It!" (2007), chapter 5
 """
 
@@ -111,7 +114,7 @@ class Places:
 class Bulkhead:
     """See the module. A `Guard`: `bulkhead`."""
 
-    Settings: ClassVar[type[BulkheadSettings]] = BulkheadSettings
+    Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
 
     def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._listener = listener

@@ -185,7 +185,7 @@ class AdaptiveConcurrency:
         under_way: how many there are.
     """
 
-    Settings: ClassVar[type[ConcurrencySettings]] = ConcurrencySettings
+    Settings: ClassVar[type[msgspec.Struct]] = ConcurrencySettings
 
     def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

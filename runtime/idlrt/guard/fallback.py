@@ -52,7 +52,7 @@ class Fallback:
         ConfigurationError: `on` names a class that is not known.
     """
 
-    Settings: ClassVar[type[FallbackSettings]] = FallbackSettings
+    Settings: ClassVar[type[msgspec.Struct]] = FallbackSettings
 
     def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._settings = settings

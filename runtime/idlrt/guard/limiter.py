@@ -4,6 +4,9 @@ A token bucket, kept as one number: the time at which the next token would be th
 (GCRA). A full bucket allows a burst. In any time there are never more calls than the burst and what the rate allows in
 that time; windows that begin anew every second would allow twice as many around their edges.
 
+On a server without workers a plain handler waits on the thread that serves everybody: let calls wait (`wait`) where
+there are workers, or `async` handlers only.
+
 Sources: ITU-T I.371, annex A (GCRA as virtual scheduling); Turner, "New Directions in Communications" (1986)
 """
 
@@ -129,7 +132,7 @@ class Callers:
 class RateLimiter:
     """See the module. A `Guard`: `limiter`."""
 
-    Settings: ClassVar[type[LimiterSettings]] = LimiterSettings
+    Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
 
     def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

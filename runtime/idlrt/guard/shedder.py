@@ -73,7 +73,7 @@ class Shedder:
         self._took_ms = 0.0
         self.flying = 0
         self.average = 0.0
-        self.most = 1.0
+        self.most = self._most(1, _UNKNOWN_MS)
         self._busy_at = -math.inf
         self._has_refused = False
 
@@ -116,16 +116,21 @@ class Shedder:
             self._ends = now + self._width
             return
         passed = int((now - self._ends) / self._width) + 1
+        if self._ends + passed * self._width <= now:  # it was rounded down
+            passed += 1
         ended = self._answered, self._took_ms
         for _ in range(min(passed, len(self._past) + 1)):
             self._past[self._place] = ended
             self._place = (self._place + 1) % len(self._past)
             ended = 0, 0.0
         self._answered, self._took_ms = 0, 0.0
-        self._ends = max(self._ends + passed * self._width, math.nextafter(now, math.inf))
+        self._ends += passed * self._width
         answered = max(1, *(count for count, _ in self._past))
         took_ms = min((round(took / count) for count, took in self._past if count), default=_UNKNOWN_MS)
-        self.most = max(answered / self._width * min(took_ms, _UNKNOWN_MS) / 1000, 1.0)
+        self.most = self._most(answered, min(took_ms, _UNKNOWN_MS))
+
+    def _most(self, answered: int, took_ms: float) -> float:
+        return max(answered / self._width * took_ms / 1000, 1.0)
 
 
 class LoadShedder:
@@ -138,7 +143,7 @@ class LoadShedder:
         shedder: what decides.
     """
 
-    Settings: ClassVar[type[ShedderSettings]] = ShedderSettings
+    Settings: ClassVar[type[msgspec.Struct]] = ShedderSettings
 
     def __init__(
         self,

@@ -49,6 +49,8 @@ class Window:
                 self.ends = now + self._width
                 return
             passed = int((now - self.ends) / self._width) + 1
+            if self.ends + passed * self._width <= now:  # it was rounded down
+                passed += 1
             count = len(self._past)
             if passed > count:
                 self._past = [(0, 0)] * count
@@ -62,8 +64,6 @@ class Window:
             self.good_before = sum(good for good, _ in self._past)
             self.bad_before = sum(bad for _, bad in self._past)
             self.ends += passed * self._width
-            if self.ends <= now:  # the division was rounded
-                self.ends = now + self._width
 
     def clear(self) -> None:
         """Forget all."""

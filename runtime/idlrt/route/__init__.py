@@ -1,8 +1,9 @@
 """Narrowing the instances that a call may go to. Routers are plugins: entry points `idlrt.routers`."""
 
-from idlrt.route.base import ROUTERS, Following, Here, Pool, Routable, Router, Rule, RuleError, Shares, Step, at
+from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Shares, Step
 from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason
 from idlrt.route.conditions import Condition, call_condition, instance_condition
+from idlrt.route.following import Following, RuleError, at
 
 __all__ = [
     "ROUTERS",

@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import platform
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from idlrt.core import Call, Chance, Instance
-from idlrt.errors import ConfigurationError
 from idlrt.plugins import Plugins
 
 __all__ = [
     "ROUTERS",
-    "Following",
     "Here",
     "N",
     "Pool",
     "Routable",
     "Router",
     "Rule",
-    "RuleError",
     "Shares",
     "Step",
-    "at",
 ]
 
 
@@ -194,63 +189,9 @@ class Router(Protocol):
         ...
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """Whether `route` gives back whatever it is given, for any call, in `pool` and in any part of it. Then it is
-        not asked, unless somebody wants to know the steps. If in doubt, `False`."""
+        """Whether `route` gives back whatever it is given, for any call, in `pool` and in any part of it, and throws no
+        dice. Then it is not asked, unless somebody wants to know the steps. If in doubt, `False`."""
         ...
-
-
-class RuleError(ConfigurationError):
-    """A value of a rule cannot be one.
-
-    Attributes:
-        key: of the value within its rule, as `to[1].where`.
-    """
-
-    def __init__(self, key: str, text: str) -> None:
-        super().__init__(f"{key}: {text}")
-        self.key = key
-
-
-@contextmanager
-def at(key: str) -> Generator[None]:
-    """Say which value of a rule it was that could not be read.
-
-    Raises:
-        RuleError: for any other `ConfigurationError`.
-    """
-    try:
-        yield
-    except ConfigurationError as error:
-        raise RuleError(key, str(error)) from error
-
-
-class Following:
-    """The base of our routers: what they have in common.
-
-    Attributes:
-        rule: that it follows.
-        label: the name of the rule, for steps.
-    """
-
-    Rule: ClassVar[type[Rule]]
-    name: ClassVar[str]
-
-    def __init__(self, rule: Any, here: Here, chance: Chance) -> None:
-        self.rule = rule
-        self.label: str = rule.name
-        self._here = here
-        self._chance = chance
-
-    def groups(self) -> Collection[str]:
-        """See `Router.groups`."""
-        return ()
-
-    def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
-        return False
-
-    def _tell(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:
-        steps.append(Step(router=self.name, rule=self.label, why=why, before=len(before), after=len(after)))
 
 
 ROUTERS: Final[Plugins[Any]] = Plugins("idlrt.routers")

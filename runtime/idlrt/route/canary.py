@@ -25,8 +25,9 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Following, Here, N, Pool, Rule, RuleError, Step, at
+from idlrt.route.base import Here, N, Pool, Rule, Step
 from idlrt.route.conditions import call_condition, instance_condition
+from idlrt.route.following import Following, RuleError, at
 from idlrt.route.keys import CALLER, Side, call_reader, caller_values, check_key
 
 __all__ = ["CanaryRouter", "CanaryRule"]

@@ -51,6 +51,9 @@ class Chain:
         if busy is None:
             busy = pool.kept[self] = tuple(each for each in self.routers if not each.is_idle(pool))
         for router in busy:
+            # Nobody is asked about nobody: whether somebody wants to know or not, the dice are thrown alike.
+            if not pool.nodes:
+                break
             pool = router.route(call, pool, None)
         return pool
 

@@ -22,8 +22,9 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Call, Chance, Instance
-from idlrt.route.base import Following, Here, N, Pool, Rule, Shares, Step, at
+from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
 from idlrt.route.conditions import Condition, call_condition, instance_condition
+from idlrt.route.following import Following, at
 
 __all__ = ["ConditionRouter", "ConditionRule", "Destination"]
 
@@ -98,7 +99,7 @@ class ConditionRouter(Following):
     def is_idle(self, pool: Pool[Any]) -> bool:
         """See `Router.is_idle`."""
         return self._when.constant is False or (
-            not self._force and bool(self._to) and all(to.constant for to, _ in self._to)
+            not self._force and len(self._to) == 1 and self._to[0][0].constant is True
         )
 
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:

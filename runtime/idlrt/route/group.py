@@ -19,8 +19,9 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Following, Here, N, Pool, Rule, RuleError, Shares, Step, at
+from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
 from idlrt.route.conditions import call_condition
+from idlrt.route.following import Following, RuleError, at
 
 __all__ = ["GroupRouter", "GroupRule", "HomeGroup"]
 

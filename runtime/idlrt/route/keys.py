@@ -77,8 +77,8 @@ class Number(str):
 
 def is_key(key: str, side: str) -> bool:
     """Whether `key` is one of `side` (of `SIDES`)."""
-    if key in SIDES[side]:
-        return "NAME" not in key
+    if key in SIDES[side] and "NAME" not in key:
+        return True
     return any(key.startswith(head) and "" not in key.split(".") for head in _ENDS_IN_NAME[side])
 
 

@@ -12,7 +12,8 @@ import ipaddress
 from typing import Any, ClassVar
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Following, Here, N, Pool, Rule, Step
+from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.route.following import Following
 
 __all__ = ["LocalRouter", "LocalRule"]
 

@@ -16,7 +16,8 @@ import msgspec
 from idlrt.core import Chance
 from idlrt.errors import ConfigurationError
 from idlrt.plugins import UnknownPlugin
-from idlrt.route.base import ROUTERS, Here, Router, Rule, RuleError
+from idlrt.route.base import ROUTERS, Here, Router, Rule
+from idlrt.route.following import RuleError
 
 __all__ = ["make_router", "read_rule"]
 

@@ -19,7 +19,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Following, Here, N, Pool, Rule, Step
+from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.route.following import Following
 
 __all__ = ["SubsetRouter", "SubsetRule"]
 

@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from idlrt.core import TAG, Call, Chance, Instance
-from idlrt.route.base import Following, Here, N, Pool, Rule, RuleError, Step
+from idlrt.route.base import Here, N, Pool, Rule, Step
+from idlrt.route.following import Following, RuleError
 from idlrt.route.values import is_within, network_of
 
 __all__ = ["TagRouter", "TagRule"]
@@ -45,6 +46,8 @@ class TagRouter(Following):
 
     def __init__(self, rule: TagRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
+        if "" in rule.tags:
+            raise RuleError("tags", "a tag is needed before each list; those without a tag are all others")
         self._lists = {tag: _listed(tag, members) for tag, members in rule.tags.items()}
         self._force = rule.force
 
@@ -52,29 +55,12 @@ class TagRouter(Following):
         """See `Router.route`."""
         parts: dict[str, Pool[N]] = pool.kept.get(self) or self._parts(pool)
         tag = call.metadata.get(TAG, "")
-        if not tag:
-            found = parts[""]
-            why = "the call has no tag"
-            if not found.nodes and pool.nodes:
-                why = f"none without a tag, as the call has none; {_tagged(parts)}"
-        else:
-            own = parts.get(tag)
-            wanted = f"with the tag {tag} of the call{' that is not out' if own is not None else ''}"
-            if own is not None and not own.is_out:
-                found, why = own, f"the call has the tag {tag}"
-            elif self._force:
-                found = pool.nobody
-                why = f"none {wanted}; `force` forbids others"
-            else:
-                found, missing = parts[""], f"{'all are out that have' if own else 'nobody has'} the tag {tag}"
-                why = f"{missing}, so those without a tag"
-                if not found.nodes and pool.nodes:
-                    why = (
-                        f"none with the tag {tag} of the call{' that is not out' if own else ''} and none without a tag"
-                    )
+        own = parts.get(tag)
+        if own is None or (tag and own.is_out):
+            own = pool.nobody if self._force else parts[""]
         if steps is not None:
-            self._tell(steps, why, pool, found)
-        return found
+            self._tell(steps, self._why(tag, parts, pool, own), pool, own)
+        return own
 
     def is_idle(self, pool: Pool[Any]) -> bool:
         """See `Router.is_idle`."""
@@ -85,6 +71,21 @@ class TagRouter(Following):
         own = instance.tags.get("tag", "")
         listed = [tag for tag, has in self._lists.items() if tag != own and has(instance)]
         return [own, *listed] if own else listed
+
+    def _why(self, tag: str, parts: Mapping[str, Pool[N]], pool: Pool[N], found: Pool[N]) -> str:
+        if not tag:
+            if found.nodes or not pool.nodes:
+                return "the call has no tag"
+            tagged = ", ".join(f"{len(part)} {name}" for name, part in sorted(parts.items()) if name)
+            return f"none without a tag, as the call has none; tagged: {tagged}"
+        own = parts.get(tag)
+        if found is own:
+            return f"the call has the tag {tag}"
+        if found.nodes or not pool.nodes:
+            missing = "nobody has" if own is None else "all are out that have"
+            return f"{missing} the tag {tag}, so to those without a tag"
+        wanted = f"with the tag {tag} of the call{' that is not out' if own is not None else ''}"
+        return f"none {wanted}{'; `force` forbids others' if self._force else ' and none without a tag'}"
 
     def _parts(self, pool: Pool[N]) -> dict[str, Pool[N]]:
         """Those without a tag by the empty text, the others by tag."""
@@ -115,8 +116,3 @@ def _listed(tag: str, members: tuple[str, ...]) -> Callable[[Instance], bool]:
         return any(is_within(instance.host, network) for network in networks)
 
     return has
-
-
-def _tagged(parts: Mapping[str, Pool[Any]]) -> str:
-    tags = ", ".join(f"{len(part)} {tag}" for tag, part in sorted(parts.items()) if tag)
-    return f"tagged: {tags}"

@@ -19,7 +19,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final, Literal
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Following, Here, N, Pool, Rule, Shares, Step
+from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
+from idlrt.route.following import Following
 
 __all__ = ["ZoneRouter", "ZoneRule"]
 

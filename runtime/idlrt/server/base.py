@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
-from idlrt.core import Handlers, Status, handler_context, serve
+from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, serve
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen, unlink
 from idlrt.server.patience import Patience
-from idlrt.server.routes import routes
+from idlrt.server.routes import ServerFilter, routes
 from idlrt.server.settings import ServerOptions, Settings
 from idlrt.server.surroundings import Done, Load, Surroundings
+from idlrt.spec import Method
 from idlrt.wire.dialect import detector
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class ServerBase:
         self._served = serve(handlers)
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)
-        self._routes = routes(self._served, settings.filters)
+        self._routes = routes(self._served, settings.filters, self._guards())
         self._detector = detector(settings.limits)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None
@@ -59,6 +61,15 @@ class ServerBase:
         self._listening: socket.socket | None = None
         # The file of a unix socket.
         self._file = 0
+
+    def _guards(self) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
+        """What gives the guards of a method."""
+        settings = self._settings
+        if not settings.guards and settings.config is None and not os.environ.get(CONFIG_VARIABLE):
+            return lambda method: ()
+        from idlrt.server.guarding import guards_of
+
+        return guards_of(settings.guards, settings.config, settings.listeners)
 
     @property
     def address(self) -> str:

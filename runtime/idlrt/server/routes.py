@@ -16,6 +16,7 @@ import msgspec
 
 from idlrt.core import Handler, Served, ServerCall, drive
 from idlrt.core.request import enter_call
+from idlrt.spec import Method
 
 __all__ = ["Route", "ServerEndpoint", "ServerFilter", "assemble", "routes"]
 
@@ -24,6 +25,10 @@ ServerEndpoint = Callable[[ServerCall], Coroutine[Any, Any, Any]]
 
 ServerFilter = Callable[[ServerCall, ServerEndpoint], Coroutine[Any, Any, Any]]
 """Stands in a call's way: `async (call, next) -> result`."""
+
+
+def _none(method: Method[..., Any]) -> Sequence[ServerFilter]:
+    return ()
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -38,19 +43,34 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     run: Callable[[ServerCall], Any]
 
 
-def routes(served: Served, filters: Sequence[ServerFilter] = ()) -> Mapping[str, Route]:
-    """The routes of everything that is served, by the names on the wire."""
+def routes(
+    served: Served,
+    filters: Sequence[ServerFilter] = (),
+    guards: Callable[[Method[..., Any]], Sequence[ServerFilter]] = _none,
+) -> Mapping[str, Route]:
+    """The routes of everything that is served, by the names on the wire.
+
+    Args:
+        filters: that the server was given.
+        guards: that stand before a method.
+    """
     made: dict[int, Route] = {}
     for handler in served.table.values():
-        made.setdefault(id(handler), Route(handler, assemble(handler, filters)))
+        if id(handler) not in made:
+            made[id(handler)] = Route(handler, assemble(handler, filters, guards(handler.method)))
     return {name: made[id(handler)] for name, handler in served.table.items()}
 
 
-def assemble(handler: Handler, filters: Sequence[ServerFilter]) -> Callable[[ServerCall], Any]:
-    """`Route.run` of a handler: the filters that the server was given, in their order, then the handler."""
+def assemble(
+    handler: Handler, filters: Sequence[ServerFilter], guards: Sequence[ServerFilter] = ()
+) -> Callable[[ServerCall], Any]:
+    """`Route.run` of a handler: the filters that the server was given, in their order, the guards of its configuration,
+    then the handler.
+    """
     function = handler.function
     order: list[ServerFilter] = [
         *filters,
+        *guards,
     ]
     if not order:
         set_current = enter_call

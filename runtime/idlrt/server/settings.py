@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from idlrt.core import Listener
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
+    from idlrt.config import ServerConfig
     from idlrt.registry import Registry
     from idlrt.server.presence import InstanceOptions
 
@@ -42,9 +44,14 @@ class ServerOptions(TypedDict, total=False):
         reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
         tls: speak TLS, with this certificate; with `authorities` clients have to show one too (mutual TLS).
         registry: where clients find it, as a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a `Registry`. It
-        is
-            registered when it serves, and taken away before it stops.
+            is registered when it serves, and taken away before it stops.
         instance: what it says of itself there.
+        guards: what stands behind the filters, by name (`idlrt.guards`), as `{"limiter": {"rate": 100}, "shedder":
+            {}}`; `{"methods": {"find": {"bulkhead": {"calls": 4}}}}` for one method. They say more than the
+            configuration.
+        config: a configuration file, or the same as nested tables, of which the table `server` holds; `None`: the file
+            that the environment variable `IDLRT_CONFIG` names, if there is one.
+        listeners: are told of the decisions of guards (`idlrt.core.decisions`).
     """
 
     limits: Limits
@@ -66,6 +73,9 @@ class ServerOptions(TypedDict, total=False):
     tls: Tls | None
     registry: str | Registry | None
     instance: InstanceOptions
+    guards: Mapping[str, Any]
+    config: ServerConfig
+    listeners: Sequence[Listener]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     registry: str | Registry | None = None
     instance: InstanceOptions = {}
+    guards: Mapping[str, Any] = {}
+    config: Any = None
+    listeners: Sequence[Listener] = ()
 
     def __post_init__(self) -> None:
         for name, (kind, is_fine) in _RULES.items():
@@ -136,7 +149,9 @@ _TIME_OR_NONE = ("a number of seconds, 0 for none", _is_time_or_none)
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),
+    "guards": ("a dict", (dict,)),
     "instance": ("a dict", (dict,)),
+    "listeners": ("a list", (list, tuple)),
     "limits": ("idlrt.Limits", (Limits,)),
     "reuse_port": ("true or false", (bool,)),
     "tls": ("idlrt.Tls", (Tls, type(None))),

@@ -71,8 +71,10 @@ def check_router(make: Make) -> None:
 
 def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None:
     pool = Pool(nodes)
-    router, again = make(here, _chance()), make(here, _chance())
+    dice = _Dice()
+    router, again = make(here, Chance(now=lambda: 1000.0, dice=dice.throw)), make(here, _chance())
     is_idle = router.is_idle(pool)
+    thrown = dice.thrown
     before = _fields(call)
     for _ in range(20):
         steps: list[Step] = []
@@ -82,6 +84,7 @@ def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None
         assert len(set(told.nodes)) == len(told.nodes), "nobody is in a pool twice"
         assert quiet.nodes == told.nodes, "with the same dice it decides alike, whoever wants to know why"
         assert not is_idle or told is pool, "who says that nothing is narrowed narrows nothing"
+        assert not is_idle or dice.thrown == thrown, "who says that nothing is narrowed throws no dice"
         assert steps, "it says what it has decided"
         assert steps[0].before == len(pool), "the first step begins with what there was"
         assert steps[-1].after == len(told), "the last step ends with what is left"
@@ -156,5 +159,17 @@ def _threads(make: Make, here: Here) -> None:
     assert not wrong, wrong[:3]
 
 
+class _Dice:
+    """How often they were thrown can be seen."""
+
+    def __init__(self) -> None:
+        self.thrown = 0
+        self._random = random.Random(7)
+
+    def throw(self) -> float:
+        self.thrown += 1
+        return self._random.random()
+
+
 def _chance() -> Chance:
-    return Chance(now=lambda: 1000.0, dice=random.Random(7).random)
+    return Chance(now=lambda: 1000.0, dice=_Dice().throw)

@@ -46,13 +46,13 @@ def met(balancer: Balancer[Target], calls: Sequence[Any] = CALLS, tried: Any = (
 
 
 def shares(balancer: Balancer[Target], candidates: Sequence[Target]) -> list[float]:
-    calls = [call_of(str(number)) for number in range(20_000)]
+    calls = [call_of(str(number)) for number in range(6000)]
     found = Counter(met(balancer, calls))
     return [found[each] / len(calls) for each in candidates]
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-@pytest.mark.parametrize("bound", [1.0, 1.25, 8.0])
+@pytest.mark.parametrize("bound", [1.25, *(pytest.param(more, marks=pytest.mark.slow) for more in (1.0, 8.0))])
 def test_conformance_with_a_bound(name: str, bound: float) -> None:
     balancer: Any = BALANCERS.get(name)
     check_balancer(balancer, balancer.Settings(bound=bound))
@@ -85,7 +85,7 @@ def test_on_the_ring_only_the_keys_of_the_one_that_leaves_move(weights: list[int
     assert met(made("consistent_hash", candidates), CALLS[:300], frozenset([gone])) == after
 
 
-@pytest.mark.parametrize("count", [10, 100, 400])
+@pytest.mark.parametrize("count", [10, 400])
 def test_a_table_moves_few_keys_of_others(count: int) -> None:
     candidates = targets(*[100] * count)
     before, after = met(made("maglev", candidates)), met(made("maglev", candidates[1:]))
@@ -160,7 +160,7 @@ def test_shares_follow_weights() -> None:
     candidates = targets(50, 100, 200, 0)
     expected = [1 / 7, 2 / 7, 4 / 7, 0.0]
     assert shares(made("consistent_hash", candidates), candidates) == pytest.approx(expected, abs=0.05)
-    assert shares(made("maglev", candidates), candidates) == pytest.approx(expected, abs=0.01)
+    assert shares(made("maglev", candidates), candidates) == pytest.approx(expected, abs=0.02)
     candidates = targets(*[100] * 4)
     assert shares(made("modulo", candidates), candidates) == pytest.approx([0.25] * 4, abs=0.02)
 
@@ -174,7 +174,7 @@ def test_a_table_is_even(count: int) -> None:
     assert len(has) == count
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(some_weights)
 def test_a_table_follows_weights(weights: list[int]) -> None:
     candidates = targets(*weights)
@@ -354,6 +354,7 @@ def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
 # Speed.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_are_prepared_in_no_time(name: str) -> None:
     dice = random.Random(1)

@@ -22,7 +22,7 @@ STRICT: dict[str, dict[str, Any]] = {
     "fallback": {"force": True},
     "limiter": {"rate": 5, "burst": 2},
     "shedder": {"threshold": 0},
-    "timeout": {"timeout": 0.001},
+    "deadline": {"timeout": 0.001},
 }
 
 

@@ -19,6 +19,7 @@ RULES: list[dict[str, Any]] = [
     {"to": "version = 7", "force": True},
     {"to": [], "force": True},
     {"when": "argument.query.deep.er = * & metadata.user != ada", "to": "zone = $caller.zone"},
+    {"to": [{"where": ""}, {"where": ""}]},
     {"to": [{"where": "version = 1.*", "weight": 90}, {"where": "version = 2.*", "weight": 10}]},
     {"router": "canary", "to": "version = 2.*", "percent": 50},
     {"router": "canary", "to": "version = 2.*", "percent": 50, "key": "argument.query"},
@@ -54,7 +55,7 @@ class Wrong(Following):
     how = ""
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        return self.how == "idle"
+        return self.how.startswith("idle")
 
     def route(self, call: Call, pool: Pool[Any], steps: list[Step] | None) -> Pool[Any]:
         found = pool
@@ -62,6 +63,8 @@ class Wrong(Following):
             found = Pool(pool.nodes[1:])
         if self.how == "counts":
             found = Pool(pool.nodes[:1])
+        if self.how == "idle dice":
+            self._chance.dice()
         if self.how == "looked at":
             found = pool if steps is None else Pool(pool.nodes[:1])
         if self.how == "strangers":
@@ -83,6 +86,7 @@ class Wrong(Following):
     ("how", "said"),
     [
         ("idle", "narrows nothing"),
+        ("idle dice", "throws no dice"),
         ("looked at", "decides alike"),
         ("strangers", "was not in the pool"),
         ("twice", "twice"),

@@ -222,9 +222,10 @@ def test_bench_of_nobody(folder: Path) -> None:
     assert "the first call failed: cannot connect" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [["--asyncio"], *(pytest.param([how, "2"], marks=pytest.mark.slow) for how in ("--workers", "--processes"))],
+    [["--asyncio"], ["--workers", "2"], ["--processes", "2"]],
     ids=lambda options: options[0],
 )
 def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:

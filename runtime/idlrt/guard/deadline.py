@@ -1,4 +1,4 @@
-"""`timeout`: less time for calls than their callers gave them. It never gives more.
+"""`deadline`: less time for calls than their callers gave them. It never gives more.
 
 On a client the call ends at the new deadline. On a server the client does not hear of it, and nothing interrupts the
 handler; but calls that the handler makes in turn get no more time than is left.
@@ -30,9 +30,9 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Timeout:
-    """See the module. A `Guard`: `timeout`."""
+    """See the module. A `Guard`: `deadline`."""
 
-    Settings: ClassVar[type[TimeoutSettings]] = TimeoutSettings
+    Settings: ClassVar[type[msgspec.Struct]] = TimeoutSettings
 
     def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._settings = settings

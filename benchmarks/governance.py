@@ -1,0 +1,194 @@
+"""What governance costs a call: the client's own work between a generated method and the leaf, which answers at once.
+
+The same client over a bare leaf, and over a cluster of 1,000 instances with more and more switched on; what is beyond
+the bare leaf is what routing, balancing, fault mode and guards cost. And what it costs to pick one of many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.table import Table, measure, middle, unit
+from idlrt.balance import BALANCERS
+from idlrt.client import AsyncClient, Client
+from idlrt.client.cluster import Cluster
+from idlrt.client.governance import Governance
+from idlrt.config import Layer, flatten
+from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
+from idlrt.core.driver import BlockingDriver
+from idlrt.route import Here
+from idlrt.spec import I64, Service, method, required
+from idlrt.testing.balancers import targets
+
+__all__ = ["run_calls", "run_picks"]
+
+INSTANCES = 1000
+ROUNDS = 31
+BATCH = 200
+CALL_NOTE = f"""CPU of a call of a method with one argument whose leaf answers at once: the median of {ROUNDS} rounds.
+`defaults`: the router chain (tag, zone), p2c among {INSTANCES} instances, failover with its budget, health, outlier
+ejection and a circuit breaker for each instance, deadline. The rows below add to that."""
+PICK_NOTE = f"CPU of one `pick`, the median of {ROUNDS} rounds; keys differ from call to call."
+
+
+class _Echo:
+    def echo(self, value: int) -> int:
+        """Gives back what it is given."""
+        raise NotImplementedError
+
+
+_ECHO = method(_Echo.echo, required(1, "value", I64), result=I64, idempotent=True)
+_SERVICE = Service("Echo", _ECHO)
+
+
+class _Blocking(Client):
+    __thrift_service__ = _SERVICE
+
+    def echo(self, value: int) -> int:
+        """Gives back what it is given."""
+        return self._call(_ECHO, value)
+
+
+class _Async(AsyncClient):
+    __thrift_service__ = _SERVICE
+
+    async def echo(self, value: int) -> int:
+        """Gives back what it is given."""
+        return await self._call(_ECHO, value)
+
+
+class _Leaf:
+    """Answers at once."""
+
+    async def send(self, call: Call) -> Any:
+        return call.arguments[0]
+
+    def found_again(self) -> None:
+        pass
+
+    def connections(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        pass
+
+
+class _Subscription:
+    """All there will ever be."""
+
+    trouble = None
+
+    def __init__(self, count: int) -> None:
+        self.key = ServiceKey("Echo")
+        self.snapshot = Snapshot(
+            key=self.key,
+            instances=tuple(
+                Instance(
+                    service="Echo",
+                    host=f"10.0.{number // 250}.{number % 250}",
+                    port=9090,
+                    zone=f"zone-{number % 3}",
+                    tags={"disk": "ssd" if number % 2 else "hdd"},
+                )
+                for number in range(count)
+            ),
+        )
+
+    def close(self) -> None:
+        pass
+
+
+RULES = [
+    *({"when": f"method = other{number}*", "to": "tags.disk = ssd"} for number in range(9)),
+    {"when": "method = echo", "to": "tags.disk = ssd"},
+]
+BREAKER = {"breaker": {"per": "method"}}
+VARIANTS: Mapping[str, tuple[Mapping[str, Any], Here]] = {
+    "defaults": ({}, Here(id="here")),
+    "and zones": ({}, Here(id="here", zone="zone-1")),
+    "and 10 rules": ({"routes": RULES}, Here(id="here")),
+    "and a breaker of the service": (BREAKER, Here(id="here")),
+    "zones, 10 rules, breaker": ({"routes": RULES, **BREAKER}, Here(id="here", zone="zone-1")),
+}
+
+
+def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here) -> Any:
+    governance = Governance([Layer("bench", flatten(said))])
+    subscription: Any = _Subscription(INSTANCES)
+    leaf = _Leaf()
+
+    async def first(subscription: Any, call: Call) -> Snapshot:
+        raise AssertionError("it is known from the beginning")
+
+    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", governance, here)
+
+    class Sender(_Leaf):
+        send = staticmethod(cluster.call)
+
+    return kind(Sender(), target="Echo", options={}, governance=governance)
+
+
+def _batches(client: Any, is_async: bool, loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+    if not is_async:
+        echo = client.echo
+
+        def run() -> None:
+            for _ in range(BATCH):
+                echo(1)
+
+        return run
+
+    async def calls() -> None:
+        for _ in range(BATCH):
+            await client.echo(1)
+
+    return lambda: loop.run_until_complete(calls())
+
+
+def run_calls(folder: Path) -> Table:
+    """Measure calls."""
+    table = Table("Governance: what a call costs", ["", "blocking", "beyond the leaf", "asyncio", "beyond"], CALL_NOTE)
+    loop = asyncio.new_event_loop()
+    candidates: dict[str, Callable[[], object]] = {}
+    for kind, is_async in ((_Blocking, False), (_Async, True)):
+        leaf: Any = _Leaf()
+        candidates[f"a bare leaf {is_async}"] = _batches(kind(leaf, target="Echo", options={}), is_async, loop)
+        for name, (said, here) in VARIANTS.items():
+            candidates[f"{name} {is_async}"] = _batches(_governed(kind, said, here), is_async, loop)
+    times = measure(candidates, rounds=ROUNDS)
+    loop.close()
+    costs = {name: middle(each) / BATCH for name, each in times.items()}
+    for name in ("a bare leaf", *VARIANTS):
+        cells: list[str] = []
+        for is_async in (False, True):
+            cost, bare = costs[f"{name} {is_async}"], costs[f"a bare leaf {is_async}"]
+            cells += [unit(cost), unit(cost - bare) if name in VARIANTS else ""]
+        table.add(name, *cells)
+    return table
+
+
+def run_picks(folder: Path) -> Table:
+    """Measure balancers."""
+    counts = (10, 1000)
+    table = Table("Balancers: picking one of many", ["", *(f"{count:,} instances" for count in counts)], PICK_NOTE)
+    deadline = Deadline(time.monotonic() + 1000, 1000)
+    calls = [Call(_ECHO, (number,), "Echo", deadline, BlockingDriver()) for number in range(97)]
+    for name in BALANCERS.names():
+        candidates = {str(count): _picks(name, count, calls) for count in counts}
+        times = measure(candidates, rounds=ROUNDS)
+        table.add(name, *(unit(middle(times[str(count)]) / len(calls)) for count in counts))
+    return table
+
+
+def _picks(name: str, count: int, calls: Sequence[Call]) -> Callable[[], object]:
+    balancer = BALANCERS.make(name, targets(*[100] * count), Chance())
+
+    def run() -> None:
+        for call in calls:
+            balancer.pick(call, ())
+
+    return run

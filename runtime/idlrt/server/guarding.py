@@ -1,0 +1,60 @@
+"""The guards of a server: from what it is told and from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from idlrt.config import Layer, Problem, check, effective, flatten, read_config, wrong
+from idlrt.config.guards import Guards
+from idlrt.config.schema import place, section
+from idlrt.core import Chance, Decision, Listener, tell
+from idlrt.guard.base import nobody
+from idlrt.server.routes import ServerFilter
+from idlrt.spec import Method
+
+__all__ = ["guards_of"]
+
+
+def guards_of(
+    given: Mapping[str, Any], config: Any, listeners: Sequence[Listener]
+) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
+    """Gives the guards of a method.
+
+    Args:
+        given: what the server was told, as nested tables.
+        config: see `read_config`.
+
+    Raises:
+        ConfigurationError: something is wrong with them.
+    """
+    layers = [Layer("config", read_config(config).server), Layer("guards", _checked(given))]
+    told = tuple(listeners)
+
+    def hear(decision: Decision) -> None:
+        tell(told, decision)
+
+    guards = Guards(Chance(), hear if told else nobody)
+
+    def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
+        return guards.of(effective(layers, method.name))
+
+    return of
+
+
+def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in given.items():
+        # A guard with all its defaults: `{"shedder": {}}`.
+        flat.update(flatten({key: value}) or {f"{key}.enabled": True})
+    problems = check(flat)
+    if not problems:
+        problems = [Problem(key, "servers have guards only") for key in flat if not _is_of_guard(key)]
+    if problems:
+        raise wrong(problems, "guards of a server")
+    return flat
+
+
+def _is_of_guard(key: str) -> bool:
+    found = section(place(key)[1])
+    return found is not None and found.kind == "guard"

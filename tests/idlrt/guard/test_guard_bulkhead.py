@@ -1,0 +1,230 @@
+"""So many calls at once, and a line of those that wait: in virtual time, on threads, as tasks, and between them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from guarded import Guarded
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Refused, drive
+from idlrt.errors import Overloaded
+from idlrt.guard import Bulkhead
+from idlrt.guard.bulkhead import BulkheadSettings, Places, Ticket
+from idlrt.testing import FakeDriver
+from idlrt.testing.guards import PUT, call_for
+
+
+def test_more_calls_than_there_are_places_for_are_refused() -> None:
+    guarded = Guarded("bulkhead", calls=2)
+    found = guarded.at_once(3, 1.0)
+    assert found[:2] == ["answer"] * 2
+    assert isinstance(found[2], Overloaded)
+    assert str(found[2]) == "did not take Check.get: 2 calls are under way"
+    (told,) = guarded.told
+    assert isinstance(told, Refused)
+    assert (told.subject, told.guard) == ("Check.get", "bulkhead")
+    assert guarded.at_once(2, 1.0) == ["answer"] * 2
+
+
+def test_some_wait_in_order_and_others_are_refused() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=2, wait=10)
+    began = guarded.now()
+    found = guarded.at_once(4, 3.0)
+    assert found[:3] == ["answer"] * 3
+    assert "1 calls are under way and 2 wait" in str(found[3])
+    assert guarded.now() - began == 9
+
+
+def test_who_waits_for_too_long_is_refused_and_leaves_the_line() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=5, wait=2)
+    found = guarded.at_once(3, 5.0)
+    assert found[0] == "answer"
+    assert all("none of 1 calls under way ended within 2 s" in str(each) for each in found[1:])
+    assert guarded.at_once(1, 1.0) == ["answer"]
+
+
+def test_nobody_waits_beyond_his_deadline() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=5, wait=20)
+    first = guarded.call(seconds=100)
+    first.send(None)
+    began = guarded.now()
+    assert isinstance(guarded.run(call=call_for(guarded.driver, 3.0)), Overloaded)
+    assert guarded.now() - began == 3
+    first.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()], ids=repr)
+def test_whatever_becomes_of_a_call_its_place_is_free_again(error: BaseException) -> None:
+    guarded = Guarded("bulkhead", calls=1)
+    for _ in range(5):
+        assert guarded.run(error) is error
+    assert guarded.run() == "answer"
+
+
+def test_who_is_cancelled_in_the_line_leaves_it() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=1, wait=100)
+    under_way = guarded.call(seconds=1)
+    under_way.send(None)
+    waiting = guarded.call()
+    waiting.send(None)
+    waiting.close()
+    another = guarded.call()
+    another.send(None)
+    under_way.close()
+    assert guarded.reached == 1
+    with pytest.raises(StopIteration, match="answer"):
+        another.send(None)
+    assert guarded.run() == "answer"
+
+
+def test_who_is_cancelled_when_its_turn_has_come_hands_the_place_on() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=1, wait=100)
+    under_way = guarded.call(seconds=1)
+    under_way.send(None)
+    waiting = guarded.call()
+    waiting.send(None)
+    under_way.close()
+    waiting.close()
+    assert guarded.run() == "answer"
+
+
+@pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
+def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
+    guarded = Guarded("bulkhead", calls=1, per=per)
+    under_way = guarded.call(seconds=1)
+    under_way.send(None)
+    other = guarded.on_server()
+    other.method = PUT
+    assert isinstance(guarded.run(call=other), Overloaded) is is_refused
+    under_way.close()
+
+
+@given(st.integers(1, 3), st.integers(0, 3), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=100))
+def test_places_are_never_lost_nor_given_twice(most: int, longest: int, steps: Any) -> None:
+    places, driver = Places(most, longest), FakeDriver()
+    inside = 0
+    line: list[Ticket] = []
+    for what, number in steps:
+        if what == 0:
+            if places.enter():
+                inside += 1
+            else:
+                ticket = Ticket(driver.event())
+                assert places.line_up(ticket) is (len(line) < longest)
+                if len(line) < longest:
+                    assert not ticket.is_in
+                    line.append(ticket)
+        elif what == 1 and inside:
+            places.leave()
+            inside -= 1
+            if line:
+                assert line[0].is_in, "the first in the line"
+                del line[0]
+                inside += 1
+        elif what == 2 and line:
+            assert places.give_up(line.pop(number % len(line)))
+        assert (places.under_way, places.waiting) == (inside, len(line))
+        assert inside <= most
+        assert not line or inside == most
+
+
+# Not in virtual time.
+
+
+class Counting:
+    """Stands behind a bulkhead: how many are there at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = self.all = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.all += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.now -= 1
+
+
+def guard(calls: int, waiting: int) -> Bulkhead:
+    return Bulkhead(BulkheadSettings(calls=calls, waiting=waiting, wait=20), Chance())
+
+
+def in_threads(bulkhead: Bulkhead, counting: Counting, threads: int, each: int) -> list[threading.Thread]:
+    driver = BlockingDriver()
+
+    async def behind(call: Any) -> None:
+        with counting:
+            await driver.sleep(0)
+
+    def use() -> None:
+        for _ in range(each):
+            drive(bulkhead(call_for(driver, 20), behind))
+
+    started = [threading.Thread(target=use) for _ in range(threads)]
+    for thread in started:
+        thread.start()
+    return started
+
+
+async def in_tasks(bulkhead: Bulkhead, counting: Counting, tasks: int, each: int) -> None:
+    driver = AsyncioDriver()
+
+    async def behind(call: Any) -> None:
+        with counting:
+            await asyncio.sleep(0)
+
+    async def use() -> None:
+        for _ in range(each):
+            await bulkhead(call_for(driver, 20), behind)
+
+    await asyncio.gather(*[use() for _ in range(tasks)])
+
+
+def test_threads_wait_for_each_other() -> None:
+    counting = Counting()
+    for thread in in_threads(guard(2, 10), counting, 6, 100):
+        thread.join()
+    assert (counting.most, counting.all) == (2, 600)
+
+
+def test_tasks_wait_for_each_other() -> None:
+    counting = Counting()
+    asyncio.run(in_tasks(guard(2, 50), counting, 50, 20))
+    assert (counting.most, counting.all) == (2, 1000)
+
+
+def test_threads_and_tasks_wait_for_each_other() -> None:
+    counting, bulkhead = Counting(), guard(1, 100)
+    threads = in_threads(bulkhead, counting, 4, 50)
+    asyncio.run(in_tasks(bulkhead, counting, 20, 10))
+    for thread in threads:
+        thread.join()
+    assert (counting.most, counting.all) == (1, 400)
+
+
+def test_tasks_that_are_cancelled_lose_no_place() -> None:
+    async def main() -> None:
+        bulkhead, driver = guard(1, 100), AsyncioDriver()
+        gate = asyncio.Event()
+
+        async def behind(call: Any) -> str:
+            await gate.wait()
+            return "answer"
+
+        tasks = [asyncio.ensure_future(bulkhead(call_for(driver, 20), behind)) for _ in range(20)]
+        await asyncio.sleep(0)
+        for task in tasks[:-1]:
+            task.cancel()
+        gate.set()
+        assert await tasks[-1] == "answer"
+
+    asyncio.run(main())

@@ -1,0 +1,190 @@
+"""How the limit of calls at once is found."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from guarded import Guarded
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlrt.core import Chance, Refused
+from idlrt.errors import ApplicationError, DeadlineExceeded, Overloaded
+from idlrt.guard.concurrency import Aimd, ConcurrencySettings, Gradient
+from idlrt.spec import DeclaredError
+
+# By the gradient.
+
+
+class Serving:
+    """A server that works on `workers` calls at once, `seconds` each; more of them wait in a queue. There are always as
+    many calls as the limit lets through."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.limit = Gradient(ConcurrencySettings(**settings), Chance(dice=random.Random(1).random))
+        self.now = 0.0
+
+    def work(self, rounds: int, workers: int, seconds: float) -> list[int]:
+        limits = []
+        for _ in range(rounds):
+            calls, began = self.limit.limit, self.now
+            self.now += seconds * math.ceil(calls / workers)
+            for number in range(calls):
+                took = seconds * (number // workers + 1)
+                self.limit.answered(began, began + took, calls)
+            limits.append(self.limit.limit)
+        return limits
+
+
+def test_few_calls_are_let_through_until_it_knows_how_fast_it_can_be() -> None:
+    serving = Serving(lowest=3, initial=40, measured=50)
+    limits = serving.work(17, workers=10, seconds=0.01)
+    assert limits[:16] == [3] * 16
+    assert limits[16] == 40
+    assert serving.limit.fastest == pytest.approx(0.01)
+
+
+def test_without_a_queue_it_rises_to_the_highest() -> None:
+    serving = Serving(highest=200, remeasure=0)
+    assert serving.work(300, workers=1000, seconds=0.01)[-1] == 200
+
+
+def test_with_a_queue_it_stays_near_what_the_server_can_do() -> None:
+    serving = Serving(remeasure=0, initial=500)
+    limits = serving.work(500, workers=20, seconds=0.05)[-100:]
+    assert min(limits) >= 20, "the server has all it can do"
+    assert sum(limits) / len(limits) <= 60, "and the queue is not much longer than what is worked on"
+
+
+def test_a_server_that_becomes_slower_gets_fewer() -> None:
+    serving = Serving(remeasure=0)
+    before = serving.work(300, workers=50, seconds=0.01)[-1]
+    after = serving.work(300, workers=5, seconds=0.01)[-1]
+    assert after < before / 2
+
+
+def test_it_measures_again_and_goes_on_where_it_was() -> None:
+    serving = Serving(remeasure=10, highest=100)
+    serving.work(300, workers=1000, seconds=0.02)
+    assert serving.limit.limit == 100
+    limits: list[int] = []
+    while len(limits) < 2000 and 3 not in limits:
+        limits += serving.work(1, workers=1000, seconds=0.02)
+    assert limits[-1] == 3
+    assert serving.now <= 10 * 1.15 + 2
+    limits = serving.work(40, workers=1000, seconds=0.04)
+    assert limits[-1] == 100
+    assert serving.limit.fastest == pytest.approx(0.04), "of the new one"
+
+
+def test_calls_from_before_a_measurement_do_not_count() -> None:
+    limit = Gradient(ConcurrencySettings(measured=2, remeasure=1, samples=1), Chance(dice=lambda: 0.0))
+    limit.answered(0.0, 0.1, 1)
+    limit.answered(0.0, 0.1, 1)
+    limit.answered(1.2, 1.3, 1)
+    assert limit.limit == 3, "it measures"
+    for _ in range(10):
+        limit.answered(0.5, 1.9, 1)
+    limit.answered(1.3, 1.5, 1)
+    limit.answered(1.3, 1.5, 1)
+    assert limit.fastest == pytest.approx(0.2)
+
+
+def test_who_is_stuck_at_the_lowest_measures_again() -> None:
+    serving = Serving(remeasure=0, highest=100)
+    serving.work(100, workers=1000, seconds=0.01)
+    # All calls take longer now, however few there are: what was measured is not true any more.
+    serving.work(200, workers=1000, seconds=0.1)
+    assert serving.limit.fastest == pytest.approx(0.1)
+    assert serving.work(100, workers=1000, seconds=0.1)[-1] == 100
+
+
+# By addition and multiplication.
+
+
+def test_a_good_round_adds_one() -> None:
+    limit = Aimd(ConcurrencySettings(initial=20), Chance())
+    for _ in range(21):
+        limit.answered(0.0, 0.1, 20)
+    assert limit.limit == 21
+
+
+def test_a_limit_that_is_not_used_is_not_raised() -> None:
+    limit = Aimd(ConcurrencySettings(initial=20), Chance())
+    for _ in range(1000):
+        limit.answered(0.0, 0.1, 9)
+    assert limit.limit == 20
+
+
+def test_a_bad_round_takes_a_tenth_once() -> None:
+    limit = Aimd(ConcurrencySettings(initial=100), Chance())
+    for _ in range(50):
+        limit.dropped(1.0, 2.0)
+    assert limit.limit == 90
+    limit.dropped(2.5, 3.0)
+    assert limit.limit == 81
+
+
+@given(
+    st.sampled_from([Aimd, Gradient]),
+    st.integers(1, 10),
+    st.integers(0, 100),
+    st.lists(st.tuples(st.booleans(), st.floats(0, 2), st.integers(0, 1000)), max_size=300),
+)
+def test_it_stays_between_the_lowest_and_the_highest(kind: Any, lowest: int, more: int, steps: Any) -> None:
+    settings = ConcurrencySettings(lowest=lowest, highest=lowest + more, measured=3, samples=2, remeasure=5)
+    limit = kind(settings, Chance(dice=lambda: 0.5))
+    now = 0.0
+    for is_good, took, under_way in steps:
+        now += took / 10
+        if is_good:
+            limit.answered(now - took, now, under_way)
+        else:
+            limit.dropped(now - took, now)
+        assert lowest <= limit.limit <= lowest + more
+
+
+# The guard.
+
+
+@pytest.mark.parametrize("algorithm", ["gradient", "aimd"])
+def test_what_is_beyond_the_limit_is_refused(algorithm: str) -> None:
+    guarded = Guarded("concurrency", algorithm=algorithm, initial=3)
+    found = guarded.at_once(5, 1.0)
+    assert found[:3] == ["answer"] * 3
+    assert [type(each) for each in found[3:]] == [Overloaded] * 2
+    assert "3 calls are under way" in str(found[3])
+    assert [(type(each), each.subject) for each in guarded.told] == [(Refused, "Check.get")] * 2
+    assert guarded.guard.under_way == 0
+
+
+@pytest.mark.parametrize("error", [Overloaded("busy"), DeadlineExceeded("late")], ids=repr)
+def test_what_is_refused_further_on_or_takes_too_long_lowers_it(error: Exception) -> None:
+    guarded = Guarded("concurrency", algorithm="aimd", initial=100)
+    guarded.run(error, 1.0)
+    assert guarded.guard.limit.limit == 90
+
+
+@pytest.mark.parametrize("error", [ApplicationError("broke"), ValueError("broke"), KeyboardInterrupt()], ids=repr)
+def test_what_fails_at_once_does_not_look_fast(error: BaseException) -> None:
+    guarded = Guarded("concurrency", measured=10)
+    for _ in range(20):
+        guarded.run(error)
+    assert guarded.guard.limit.fastest == 0
+    for _ in range(10):
+        guarded.run("answer", 0.5)
+    assert guarded.guard.limit.fastest == 0.5
+    assert guarded.guard.under_way == 0
+
+
+def test_what_is_declared_is_an_answer() -> None:
+    class Declared(DeclaredError):
+        pass
+
+    guarded = Guarded("concurrency", measured=10)
+    for _ in range(10):
+        guarded.run(Declared(), 0.25)
+    assert guarded.guard.limit.fastest == 0.25

@@ -1,0 +1,220 @@
+"""When a server without processor time refuses calls, and how that time is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from guarded import Guarded
+
+from idlrt.core import Chance, Refused
+from idlrt.errors import Overloaded
+from idlrt.guard import LoadShedder
+from idlrt.guard.cpu import ProcessCpu
+from idlrt.guard.shedder import Shedder, ShedderSettings
+
+
+def trained(calls: int = 10, ms: float = 100.0) -> Shedder:
+    """It has answered so many calls in each tenth of a second, in so much time each."""
+    shedder = Shedder(ShedderSettings())
+    shedder.begin(0.0, 0.0)
+    shedder.end(0.0, 0.0, is_good=False)
+    for bucket in range(60):
+        now = bucket * 0.1 + 0.05
+        for _ in range(calls):
+            assert shedder.begin(now, 0.0)
+        for _ in range(calls):
+            shedder.end(now, now + ms / 1000, is_good=True)
+    return shedder
+
+
+def crowded(shedder: Shedder, flying: int, average: float | None = None) -> Shedder:
+    shedder.flying = flying
+    shedder.average = float(flying if average is None else average)
+    return shedder
+
+
+def test_how_many_there_may_be_is_the_rate_times_the_time() -> None:
+    assert trained(10, 100).most == pytest.approx(10), "100 a second, 0.1 s each"
+    assert trained(10, 500).most == pytest.approx(50)
+    assert trained(20, 50.4).most == pytest.approx(10.2), "milliseconds are rounded up"
+    assert Shedder(ShedderSettings()).most == 10, "one a bucket, a second each: nothing is known"
+
+
+def test_the_fastest_bucket_and_the_fullest_count() -> None:
+    shedder = trained(10, 100)
+    for number in range(30):
+        shedder.begin(6.15, 0.0)
+        shedder.end(6.15, 6.15 + (0.02 if number == 0 else 0.5), is_good=True)
+    shedder.begin(6.75, 0.0)
+    shedder.end(6.75, 6.75, is_good=False)
+    assert shedder.most == pytest.approx(29 * 10 * 0.02)
+
+
+def test_what_failed_says_nothing_of_how_fast_it_can_be() -> None:
+    shedder = trained(10, 100)
+    for _ in range(1000):
+        shedder.begin(6.15, 0.0)
+        shedder.end(6.15, 6.15, is_good=False)
+    shedder.begin(6.25, 0.0)
+    shedder.end(6.25, 6.25, is_good=False)
+    assert shedder.most == pytest.approx(10)
+
+
+def test_the_present_bucket_does_not_count() -> None:
+    shedder = trained(10, 100)
+    for _ in range(1000):
+        shedder.begin(6.15, 0.0)
+        shedder.end(6.15, 6.15, is_good=True)
+    assert shedder.most == pytest.approx(10)
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    shedder = trained(20, 200)
+    assert shedder.most == pytest.approx(40)
+    shedder.begin(20.0, 0.0)
+    shedder.end(20.0, 20.0, is_good=False)
+    assert shedder.most == 10
+
+
+@pytest.mark.parametrize(
+    ("cpu", "flying", "average", "is_let_in"),
+    [
+        (899, 1000, 1000, True),
+        (900, 11, 11, False),
+        (900, 10, 11, True),
+        (900, 11, 10, True),
+        (950, 6, 6, False),
+        (950, 5, 5, True),
+        (1000, 2, 2, False),
+        (1000, 1, 1, True),
+        (5000, 1, 1, True),
+    ],
+)
+def test_two_things_have_to_be_so(cpu: float, flying: int, average: float, is_let_in: bool) -> None:
+    assert crowded(trained(), flying, average).begin(6.0, cpu) is is_let_in
+
+
+def test_after_a_refusal_it_stays_hot_for_a_second() -> None:
+    shedder = crowded(trained(), 20)
+    assert shedder.begin(6.0, 0.0)
+    assert not shedder.begin(6.1, 950.0)
+    assert not shedder.begin(7.0, 100.0), "it was busy 0.9 s ago"
+    assert shedder.begin(7.2, 100.0)
+    assert shedder.begin(7.2, 100.0)
+
+
+def test_it_stays_hot_from_the_last_time_that_it_was_busy() -> None:
+    shedder = crowded(trained(), 20)
+    assert not shedder.begin(6.0, 950.0)
+    crowded(shedder, 0)
+    assert shedder.begin(6.5, 950.0)
+    crowded(shedder, 20)
+    assert not shedder.begin(7.4, 100.0)
+    assert shedder.begin(7.5, 100.0)
+
+
+def test_busy_without_a_refusal_is_not_hot() -> None:
+    shedder = crowded(trained(), 0)
+    assert shedder.begin(6.0, 950.0)
+    crowded(shedder, 20)
+    assert shedder.begin(6.1, 100.0)
+
+
+def test_the_average_follows_slowly() -> None:
+    shedder = Shedder(ShedderSettings())
+    for _ in range(10):
+        shedder.begin(0.0, 0.0)
+    assert shedder.average == 0, "it is made when calls end"
+    shedder.end(0.0, 0.0, is_good=True)
+    assert shedder.average == pytest.approx(0.9)
+    shedder.end(0.0, 0.0, is_good=True)
+    assert shedder.average == pytest.approx(0.9 * 0.9 + 0.8)
+
+
+# The guard.
+
+
+def shedding(cpu: list[float]) -> Guarded:
+    guarded = Guarded("shedder")
+    chance = Chance(now=guarded.now)
+    guarded.guard = LoadShedder(ShedderSettings(), chance, guarded.told.append, cpu=lambda: cpu[0])
+    return guarded
+
+
+def test_a_crowd_is_refused_only_if_the_processor_is_busy() -> None:
+    cpu = [100.0]
+    guarded = shedding(cpu)
+    for _ in range(60):
+        guarded.at_once(5, 0.1)
+    assert guarded.at_once(100, 0.1) == ["answer"] * 100
+    guarded.advance(10)
+    for _ in range(60):
+        guarded.at_once(5, 0.1)
+    cpu[0] = 1000.0
+    # The average follows the crowd from its second round on.
+    found: list[Any] = []
+    for _ in range(5):
+        found = guarded.at_once(100, 0.1)
+    refused = [each for each in found if isinstance(each, Overloaded)]
+    assert 50 < len(refused) < 100
+    assert "the processor is busy (100 %)" in str(refused[0])
+    assert isinstance(guarded.told[-1], Refused)
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()], ids=repr)
+def test_whatever_becomes_of_a_call_it_flies_no_more(error: BaseException) -> None:
+    guarded = shedding([0.0])
+    assert guarded.run(error) is error
+    assert guarded.guard.shedder.flying == 0
+
+
+def test_without_a_measure_it_takes_that_of_the_process() -> None:
+    assert Guarded("shedder").run() == "answer"
+
+
+# The measure.
+
+
+class Clocks:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.used = 7.0
+        self.cpu = ProcessCpu(lambda: self.now, lambda: self.used)
+
+    def work(self, seconds: float, share: float) -> float:
+        self.now += seconds
+        self.used += seconds * share
+        return self.cpu()
+
+
+def test_it_follows_the_use_slowly() -> None:
+    clocks = Clocks()
+    assert clocks.cpu() == 0
+    assert clocks.work(0.25, 1.0) == pytest.approx(50)
+    assert clocks.work(0.25, 1.0) == pytest.approx(97.5)
+    for _ in range(100):
+        clocks.work(0.25, 0.8)
+    assert clocks.cpu() == pytest.approx(800, abs=10)
+
+
+def test_it_looks_four_times_a_second_at_most() -> None:
+    clocks = Clocks()
+    assert clocks.work(0.2, 1.0) == 0
+    assert clocks.work(0.05, 1.0) == pytest.approx(50)
+
+
+def test_if_nobody_asks_it_makes_no_difference() -> None:
+    often, seldom = Clocks(), Clocks()
+    for _ in range(16):
+        often.work(0.25, 0.9)
+    assert seldom.work(4.0, 0.9) == pytest.approx(often.cpu())
+
+
+def test_more_than_one_processor_is_one() -> None:
+    clocks = Clocks()
+    assert clocks.work(1000.0, 3.5) == pytest.approx(1000)
+
+
+def test_the_process_is_measured() -> None:
+    assert 0 <= ProcessCpu()() <= 1000

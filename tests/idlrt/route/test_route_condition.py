@@ -1,0 +1,83 @@
+"""Rules with conditions: whom they leave, and what holds if that is nobody."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from idlrt.core import Chance
+from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.testing.balancers import call_of
+from idlrt.testing.routers import Place
+
+ONE, TWO, THREE = NODES = [Place(1, version="1.0"), Place(2, version="2.0"), Place(3, version="3.0")]
+POOL = Pool(NODES)
+
+
+def chain(**rule: Any) -> Chain:
+    return make_chain([rule], Here(zone="", app="shop"), Chance(dice=random.Random(1).random))
+
+
+def shares(pool: Pool[Place], *to: tuple[str, int]) -> dict[Any, float]:
+    router = chain(to=[{"where": where, "weight": weight} for where, weight in to])
+    found = Counter(router.route(call_of(), pool).nodes for _ in range(4000))
+    return {nodes: count / 4000 for nodes, count in found.items()}
+
+
+def test_calls_that_fit_go_to_instances_that_fit() -> None:
+    router = chain(when="method = get & argument.key = vip-*", to="version = 2.*, 3.*")
+    assert router.route(call_of("vip-7"), POOL).nodes == (TWO, THREE)
+    assert router.route(call_of("x"), POOL) is POOL
+
+
+def test_nobody_fits() -> None:
+    assert chain(to="version = 9").route(call_of(), POOL) is POOL
+    router = chain(to="version = 9", force=True, name="pin")
+    assert router.route(call_of(), POOL).nodes == ()
+    assert no_instance_reason("demo.Users", explain(router, call_of(), POOL)) == (
+        "no instance of demo.Users that fits version = 9; `force` forbids others (rule pin)"
+    )
+
+
+def test_no_destination_forbids() -> None:
+    assert chain(when="caller.app = shop", to=[], force=True).route(call_of(), POOL).nodes == ()
+    assert chain(when="caller.app = other", to=[], force=True).route(call_of(), POOL) is POOL
+    assert chain(to=[]).route(call_of(), POOL) is POOL
+
+
+def test_destinations_by_weight() -> None:
+    found = shares(POOL, ("version = 1.*", 90), ("version = 2.*", 10))
+    assert found == pytest.approx({(ONE,): 0.9, (TWO,): 0.1}, abs=0.02)
+
+
+def test_destinations_without_anybody_get_nothing() -> None:
+    found = shares(POOL, ("version = 9", 80), ("version = 1.*", 10), ("version = 2.*", 10))
+    assert found == pytest.approx({(ONE,): 0.5, (TWO,): 0.5}, abs=0.03)
+
+
+def test_destinations_that_are_out_get_nothing_while_there_are_others() -> None:
+    out = Place(4, version="4.0", is_out=True)
+    assert shares(Pool([ONE, out]), ("version = 4.*", 90), ("version = 1.*", 10)) == {(ONE,): 1.0}
+    assert shares(Pool([ONE, out]), ("version = 4.*", 90), ("version = 9.*", 10)) == {(out,): 1.0}
+
+
+def test_rules_come_one_after_the_other_by_priority() -> None:
+    rules: list[dict[str, Any]] = [{"to": "version != 1.0", "force": True}, {"to": "version = 1.0", "priority": 5}]
+    found = make_chain(rules, Here(), Chance())
+    assert found.route(call_of(), POOL).nodes == ()
+    assert [step.why for step in explain(found, call_of(), POOL)] == [
+        "any call fits, to version = 1.0",
+        "none that fits version != 1.0; `force` forbids others",
+    ]
+    assert make_chain([{**rules[0], "priority": 6}, rules[1]], Here(), Chance()).route(call_of(), POOL).nodes == (
+        TWO,
+        THREE,
+    )
+
+
+def test_what_was_narrowed_once_is_kept() -> None:
+    router = chain(to="version = 2.*")
+    assert router.route(call_of(), POOL) is router.route(call_of("other"), POOL)

@@ -1,0 +1,83 @@
+"""Tags: calls that have one, calls that have none, and instances likewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from idlrt.core import TAG, Call, Chance
+from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.testing.balancers import call_of
+from idlrt.testing.routers import Place
+
+
+def tagged(tag: str) -> Call:
+    call = call_of()
+    call.metadata = {TAG: tag}
+    return call
+
+
+def chain(**rule: Any) -> Chain:
+    return make_chain([{"router": "tag", **rule}], Here(), Chance())
+
+
+def place(number: int, tag: str = "", *, is_out: bool = False, **fields: Any) -> Place:
+    return Place(number, is_out=is_out, tags={"tag": tag} if tag else {}, **fields)
+
+
+def test_a_tagged_call_goes_to_its_tag_and_others_to_those_without() -> None:
+    plain, gray, blue = nodes = [place(1), place(2, "gray"), place(3, "blue")]
+    pool = Pool(nodes)
+    assert chain().route(tagged("gray"), pool).nodes == (gray,)
+    assert chain().route(tagged("blue"), pool).nodes == (blue,)
+    assert chain().route(call_of(), pool).nodes == (plain,)
+    assert chain().route(tagged(""), pool).nodes == (plain,)
+
+
+@pytest.mark.parametrize("gray", [[], [place(2, "gray", is_out=True)]])
+def test_without_anybody_of_its_tag_a_call_goes_to_those_without(gray: list[Place]) -> None:
+    plain = place(1)
+    pool = Pool([plain, *gray])
+    assert chain().route(tagged("gray"), pool).nodes == (plain,)
+    assert chain(force=True).route(tagged("gray"), pool).nodes == ()
+    reason = no_instance_reason("demo.Users", explain(chain(force=True), tagged("gray"), pool))
+    assert reason.startswith("no instance of demo.Users with the tag gray of the call")
+
+
+def test_one_of_several_that_is_not_out_is_enough() -> None:
+    nodes = [place(1), place(2, "gray", is_out=True), place(3, "gray")]
+    assert chain().route(tagged("gray"), Pool(nodes)).nodes == tuple(nodes[1:])
+
+
+def test_a_call_without_a_tag_never_goes_to_tagged_instances() -> None:
+    for nodes in ([place(1, "gray")], [place(1, "gray"), place(2, is_out=True)]):
+        found = chain().route(call_of(), Pool(nodes))
+        assert all(not node.instance.tags for node in found.nodes)
+    pool = Pool([place(1, "gray"), place(2, "gray"), place(3, "blue")])
+    assert no_instance_reason("demo.Users", explain(chain(), call_of(), pool)) == (
+        "no instance of demo.Users without a tag, as the call has none; tagged: 1 blue, 2 gray"
+    )
+    assert chain().route(tagged("red"), pool).nodes == ()
+
+
+def test_the_rule_lists_instances() -> None:
+    nodes = [place(number) for number in range(6)] + [place(7, id="users-7"), place(8, host="h8")]
+    listed = ["10.0.0.1:9090", "10.0.0.2:9091", "10.0.0.4/31", "users-7", "h8"]
+    router = chain(tags={"gray": listed, "blue": ["10.0.0.1"]})
+    pool = Pool(nodes)
+    assert router.route(tagged("gray"), pool).nodes == (nodes[1], nodes[4], nodes[5], nodes[6], nodes[7])
+    assert router.route(tagged("blue"), pool).nodes == (nodes[1],)
+    assert router.route(call_of(), pool).nodes == (nodes[0], nodes[2], nodes[3])
+
+
+def test_without_tags_nothing_is_narrowed() -> None:
+    pool = Pool([place(1), place(2)])
+    for call in (call_of(), tagged("gray")):
+        assert chain().route(call, pool) is pool
+
+
+def test_a_rule_that_is_not_enabled_takes_the_place_of_the_one_that_is_always_there() -> None:
+    pool = Pool([place(1), place(2, "gray")])
+    assert chain(enabled=False).route(call_of(), pool) is pool
+    assert make_chain([], Here(), Chance()).route(call_of(), pool).nodes == pool.nodes[:1]

@@ -1,0 +1,124 @@
+"""Zones: who stays at home, and what share of the calls leaves."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idlrt.core import Chance
+from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
+from idlrt.testing.balancers import call_of
+from idlrt.testing.routers import Place
+
+
+def chain(zone: str = "a", seed: int = 1, **rule: Any) -> Chain:
+    return make_chain([{"router": "zone", **rule}], Here(zone=zone), Chance(dice=random.Random(seed).random))
+
+
+def places(*zones: tuple[str, int, int], weight: int = 100) -> list[Place]:
+    """For each zone, instances that are well and such that are out."""
+    return [
+        Place(100 * at + number, zone=zone, is_out=number >= well, weight=weight)
+        for at, (zone, well, out) in enumerate(zones)
+        for number in range(well + out)
+    ]
+
+
+def shares(nodes: list[Place], count: int = 4000, **rule: Any) -> dict[str, float]:
+    """Of the calls, by the zones that they may go to."""
+    router, pool, call = chain(**rule), Pool(nodes), call_of()
+    found: Counter[str] = Counter()
+    for _ in range(count):
+        zones = {node.instance.zone for node in router.route(call, pool).nodes}
+        found["+".join(sorted(zones))] += 1
+    return {zones: number / count for zones, number in found.items()}
+
+
+def test_calls_stay_at_home_while_it_can_carry_them() -> None:
+    assert shares(places(("a", 4, 0), ("b", 4, 0))) == {"a": 1.0}
+    # 5 of 7 are 71 %, and 1.4 of that is all.
+    assert shares(places(("a", 5, 2), ("b", 4, 0))) == {"a": 1.0}
+
+
+def test_what_home_cannot_carry_leaves() -> None:
+    assert shares(places(("a", 2, 2), ("b", 4, 0))) == pytest.approx({"a": 0.7, "b": 0.3}, abs=0.03)
+    assert shares(places(("a", 1, 3), ("b", 4, 0))) == pytest.approx({"a": 0.35, "b": 0.65}, abs=0.03)
+    assert shares(places(("a", 0, 4), ("b", 4, 0))) == {"b": 1.0}
+
+
+def test_weights_are_what_counts() -> None:
+    heavy, light = Place(1, zone="a", weight=300), Place(2, zone="a", weight=100, is_out=True)
+    assert shares([heavy, light, Place(3, zone="b")]) == {"a": 1.0}
+    heavy.is_out, light.is_out = True, False
+    assert shares([heavy, light, Place(3, zone="b")]) == pytest.approx({"a": 0.35, "b": 0.65}, abs=0.03)
+    assert shares(places(("a", 2, 2), ("b", 4, 0), weight=0)) == pytest.approx({"a": 0.7, "b": 0.3}, abs=0.03)
+
+
+def test_nearer_zones_come_first_and_the_others_are_one() -> None:
+    nodes = places(("a", 1, 3), ("b", 1, 3), ("c", 2, 0), ("", 2, 0))
+    found = shares(nodes, order=["b"])
+    assert found == pytest.approx({"a": 0.35, "b": 0.35, "+c": 0.3}, abs=0.03)
+    assert shares(nodes) == pytest.approx({"a": 0.35, "+b+c": 0.65}, abs=0.03)
+
+
+def test_if_all_together_cannot_carry_the_calls_each_carries_more() -> None:
+    assert shares(places(("a", 1, 3), ("b", 1, 3)), order=["b"]) == pytest.approx({"a": 0.5, "b": 0.5}, abs=0.03)
+
+
+def test_the_share_is_said() -> None:
+    pool = Pool(places(("a", 1, 3), ("b", 1, 3)))
+    said = {explain(chain(seed=seed), call_of(), pool)[0].why for seed in range(20)}
+    assert said == {
+        "in zone a (50% of the calls)",
+        "in other zones, because 3 of 4 are out in zone a (50% of the calls)",
+    }
+
+
+def test_if_all_are_out_zones_do_not_matter() -> None:
+    nodes = places(("a", 0, 2), ("b", 0, 2))
+    pool = Pool(nodes)
+    assert chain().route(call_of(), pool) is pool
+    assert {node.instance.zone for node in chain(mode="only").route(call_of(), pool).nodes} == {"a"}
+
+
+def test_nobody_at_home() -> None:
+    nodes = places(("b", 2, 0), ("c", 1, 1))
+    pool = Pool(nodes)
+    assert chain().route(call_of(), pool) is pool
+    assert shares(nodes, order=["c"]) == pytest.approx({"c": 0.7, "b": 0.3}, abs=0.03)
+    reason = no_instance_reason("demo.UserService", explain(chain(zone="eu-1", mode="only"), call_of(), pool))
+    assert reason == ('no instance of demo.UserService in zone eu-1; 4 in other zones, set mode = "prefer" to use them')
+    assert chain(force=True, name="at home").route(call_of(), pool).nodes == ()
+
+
+def test_only_at_home() -> None:
+    assert shares(places(("a", 1, 9), ("b", 5, 0)), mode="only") == {"a": 1.0}
+
+
+@pytest.mark.parametrize(("zone", "mode"), [("", "prefer"), ("", "only"), ("a", "off")])
+def test_zones_that_do_not_matter(zone: str, mode: str) -> None:
+    pool = Pool(places(("a", 1, 0), ("b", 1, 0)))
+    router = chain(zone, mode=mode)
+    assert router.route(call_of(), pool) is pool
+    assert explain(router, call_of(), pool)[0].why in ("the caller's own zone is not known", "the rule is off")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "c", ""]), st.booleans(), st.integers(1, 9)), min_size=1, max_size=12
+    ),
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=3),
+)
+def test_no_call_is_lost_and_none_goes_where_nobody_is_well(given: list[Any], order: list[str]) -> None:
+    pool = Pool([Place(at, zone=zone, is_out=out, weight=weight) for at, (zone, out, weight) in enumerate(given)])
+    router = chain(order=order)
+    for _ in range(5):
+        found = router.route(call_of(), pool)
+        assert found.nodes
+        assert found.is_out is pool.is_out
+        assert len({node.instance.zone for node in found.nodes} & {"a", *order}) <= 1 or found is pool
