@@ -86,6 +86,30 @@ def test_every_balancer_is_registered() -> None:
     assert found == set(ENTRIES["idlrt.balancers"].values())
 
 
+def _told(folder: str, what: str) -> set[str]:
+    """Classes whose docstring says that they are a `what`."""
+    return {
+        f"idlrt.{folder}.{path.stem}:{node.name}"
+        for path in (ROOT / "runtime" / "idlrt" / folder).glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and f"A `{what}`" in " ".join((ast.get_docstring(node) or "").split())
+    }
+
+
+def test_every_fault_mode_is_registered() -> None:
+    assert _told("fault", "FaultMode") == set(ENTRIES["idlrt.fault_modes"].values())
+
+
+def test_a_fault_mode_is_called_as_it_is_registered() -> None:
+    for name, place in ENTRIES["idlrt.fault_modes"].items():
+        mode = load(place)
+        assert mode.__name__.lower() == name
+        assert getattr(mode, "name", name) == name
+        assert mode.Settings.__struct_config__.frozen
+
+
 def test_every_framing_is_registered() -> None:
     assert _classes("wire", "ramed") == set(ENTRIES["idlrt.framings"].values())
 

@@ -324,7 +324,8 @@ class AsyncioDriver:
                 final = next((error for task in ended if (error := _error_of(task)) and is_final(error)), None)
                 if final is not None:
                     raise final
-                is_more = is_more and begin()
+                for _ in ended:
+                    is_more = is_more and begin()
             assert last is not None
             raise last
         finally:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
-from idlrt.errors import ApplicationError, ConfigurationError, NotSent, PushBack, RpcError, Unknown
+from idlrt.errors import ApplicationError, ConfigurationError, NotSent, PushBack, RpcError
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.spec import DeclaredError
 
@@ -35,7 +35,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         code: that the server answered with (`ApplicationCode`, or its own number); `None` if it did not.
         retry_after: seconds for which the server wants it not to be made again, `inf` for ever; `None` if it did not
             say.
-        was_worked_on: whether a server has worked on it; `None` if nobody knows.
+        was_worked_on: whether a server has worked on it, now or when it was made before; `None` if nobody knows.
         is_repeatable: whether it may be made again without more ado: nobody has worked on it, or it is idempotent.
         remaining: seconds that are left for the call.
     """
@@ -99,6 +99,7 @@ class Failback:
         """See `FaultMode.call`."""
         tried: list[Any] = []
         attempt = 0
+        was_worked_on: bool | None = False
         while True:
             node: Any = None
             try:
@@ -109,14 +110,16 @@ class Failback:
             except RpcError as error:
                 if isinstance(error, ConfigurationError):
                     raise
-                decision = await self._ask(_failure(call, error, node, attempt))
+                was_worked_on = _was_worked_on(error, was_worked_on)
+                failure = _failure(call, error, node, attempt, was_worked_on)
+                decision = await self._ask(failure)
                 if isinstance(decision, Use):
                     if reach.is_heard(call):
                         reach.tell(call, Replaced(subject=call.method.full_name, why=str(error), by="failback"))
                     return decision.value
                 if decision is None:
                     raise
-                why = self._against(call, error, decision, attempt)
+                why = self._against(failure, decision)
                 if why:
                     if reach.is_heard(call):
                         reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failback"))
@@ -153,11 +156,12 @@ class Failback:
             raise ConfigurationError(f"on_failure must return Retry, Use or None, not {decision!r}") from failure.error
         return decision
 
-    def _against(self, call: Call, error: RpcError, decision: Retry, attempt: int) -> str:
-        """What stands against making `call` again."""
-        if attempt + 1 >= self._attempts:
-            return f"it was made {attempt + 1} times"
-        if not (isinstance(error, NotSent) or may_repeat(call) or decision.even_if_done):
+    def _against(self, failure: Failure, decision: Retry) -> str:
+        """What stands against making a call again."""
+        call = failure.call
+        if failure.attempt + 1 >= self._attempts:
+            return f"it was made {failure.attempt + 1} times"
+        if not (failure.is_repeatable or decision.even_if_done):
             return f"{call.method.full_name} is not idempotent; say Retry(even_if_done=True)"
         left = call.deadline.at - call.driver.now()
         return "no time is left" if decision.after >= left else ""
@@ -166,8 +170,14 @@ class Failback:
         """See `FaultMode.close`."""
 
 
-def _failure(call: Call, error: RpcError, node: Any, attempt: int) -> Failure:
-    is_unsent = isinstance(error, NotSent)
+def _was_worked_on(error: RpcError, before: bool | None) -> bool | None:
+    """Whether a server has worked on a call that has come to `error`, and to other errors before."""
+    if isinstance(error, NotSent) or before:
+        return before
+    return True if isinstance(error, ApplicationError) else None
+
+
+def _failure(call: Call, error: RpcError, node: Any, attempt: int, was_worked_on: bool | None) -> Failure:
     return Failure(
         call=call,
         error=error,
@@ -175,7 +185,7 @@ def _failure(call: Call, error: RpcError, node: Any, attempt: int) -> Failure:
         attempt=attempt,
         code=error.code if isinstance(error, ApplicationError) else None,
         retry_after=error.retry_after if isinstance(error, PushBack) else None,
-        was_worked_on=False if is_unsent else None if isinstance(error, Unknown) else True,
-        is_repeatable=is_unsent or may_repeat(call),
+        was_worked_on=was_worked_on,
+        is_repeatable=was_worked_on is False or may_repeat(call),
         remaining=call.deadline.at - call.driver.now(),
     )

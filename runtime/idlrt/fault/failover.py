@@ -56,16 +56,24 @@ class Failover:
         except (NotSent, Unknown) as error:
             return await self._again(call, reach, [node], error)
 
-    async def _again(self, call: Call, reach: Reach[Any], tried: list[Any], error: NotSent | Unknown) -> Any:
-        """Make `call`, which has failed, once more, and so on."""
+    async def _again(
+        self, call: Call, reach: Reach[Any], tried: list[Any], error: NotSent | Unknown, counted: int = 0
+    ) -> Any:
+        """Make `call`, which has failed, once more, and so on.
+
+        Args:
+            tried: who was asked.
+            counted: how many of its `retries` are used up.
+        """
         failed: list[Any] = list(tried)
-        counted = 0
         while True:
-            is_free = _is_free(error, len(failed))
+            is_free = costs_nothing(error, len(failed))
             pause = 0.0
             why = "" if call.policy.retries else "it is not to be made again"
             node = None
-            if not why and not is_free:
+            if not why and is_free:
+                why = "" if call.driver.now() < call.deadline.at else "no time is left"
+            elif not why:
                 pause, why = self._may_go_on(call, reach, error, counted)
             if not why:
                 node = reach.pick(call, tried)
@@ -129,6 +137,6 @@ class Failover:
         """See `FaultMode.close`."""
 
 
-def _is_free(error: RpcError, failed: int) -> bool:
-    """Whether nobody was reached, so that another try costs nobody anything."""
+def costs_nothing(error: RpcError, failed: int) -> bool:
+    """Whether nobody was reached, so that another try costs nobody anything. `failed` is how many were tried."""
     return isinstance(error, NotSent) and not isinstance(error, Overloaded) and failed < _MOST_TRIED

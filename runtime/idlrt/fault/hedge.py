@@ -21,9 +21,9 @@ import msgspec
 
 from idlrt.core import ATTEMPT, Call, Chance, Retrying, Seconds
 from idlrt.core.forks import forks
-from idlrt.errors import NotSent, Unknown
+from idlrt.errors import NoInstance, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
-from idlrt.fault.failover import Failover
+from idlrt.fault.failover import Failover, costs_nothing
 from idlrt.fault.quantiles import Quantiles
 from idlrt.fault.several import is_answer
 
@@ -130,22 +130,32 @@ class Hedge(Failover):
                 failed.append(error)
                 raise
 
+        replaced = counted = 0
+
         def starts() -> Iterator[Callable[[], Coroutine[Any, Any, Any]]]:
+            nonlocal replaced, counted
             node = reach.pick(call, ())
-            replaced = 0
             while node is not None:
                 tried.append(node)
                 yield partial(ask, node, len(tried) - 1)
                 if len(tried) >= self._settings.attempts or call.deadline.at <= call.driver.now():
                     return
-                node = reach.pick(call, tried)
+                try:
+                    node = reach.pick(call, tried)
+                except NoInstance:
+                    return  # those that were asked may still answer
                 if node is None:
                     return
                 if len(failed) > replaced:
-                    replaced = len(failed)
-                    if not reach.spend():
+                    replaced += 1
+                    error = failed[-1]
+                    if not costs_nothing(error, len(failed)):
+                        if error.retry_after is not None or counted >= call.policy.retries or not reach.spend():
+                            return
+                        counted += 1
+                    elif not call.policy.retries:
                         return
-                    why, pause = str(failed[-1]), 0.0
+                    why, pause = str(error), 0.0
                 else:
                     if not self._allowance.spend():
                         return
@@ -158,5 +168,5 @@ class Hedge(Failover):
         except (NotSent, Unknown) as error:
             if len(failed) < len(tried) or call.deadline.at <= call.driver.now():
                 raise
-            # All have failed before anybody was slow.
-            return await self._again(call, reach, tried, error)
+            # All have failed, and there is time left.
+            return await self._again(call, reach, tried, error, counted)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Call, Chance
-from idlrt.errors import ConfigurationError, NotSent, RpcError, Unknown
+from idlrt.errors import ConfigurationError, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
 
 __all__ = ["Broadcast", "Forking"]
@@ -107,5 +107,5 @@ class Broadcast:
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether another instance would fare no better."""
-    return isinstance(error, RpcError) and not isinstance(error, NotSent | Unknown)
+    """Whether another instance would fare no better: it is what a server says, or something is wrong here."""
+    return not isinstance(error, NotSent | Unknown)

@@ -6,6 +6,7 @@ first, as `failover` does. Answers are kept as bytes, so nobody can change them 
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import threading
@@ -101,4 +102,8 @@ class Stale(Failover):
 
 def _key(call: Call) -> tuple[str, bytes]:
     """What tells questions apart: method and arguments."""
-    return call.method.full_name, pickle.dumps(call.arguments, pickle.HIGHEST_PROTOCOL)
+    written = io.BytesIO()
+    pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
+    pickler.fast = True  # two equal values are written alike, whether they are one object or two
+    pickler.dump(call.arguments)
+    return call.method.full_name, written.getvalue()

@@ -141,6 +141,7 @@ class FakeDriver:
         while is_more and delay <= 0:
             is_more = begin()
         last: BaseException | None = None
+        alarm: _Task[None] | None = None
         try:
             while running:
                 alarm = self._spawn(_pause(self._now + delay)) if is_more else None
@@ -162,6 +163,8 @@ class FakeDriver:
             assert last is not None
             raise last
         finally:
+            if alarm is not None:
+                self._drop(alarm)
             for task in running:
                 self._drop(task)
 

@@ -1,0 +1,325 @@
+"""What every fault mode has to do: one suite, for ours and for yours.
+
+from idlrt.testing import check_fault_mode
+
+def test_mine() -> None:
+    check_fault_mode(lambda chance: Mine(Mine.Settings(), chance))
+
+For tests of what one mode does there is `idlrt.testing.scripted_reach`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.core import (
+    ATTEMPT,
+    AsyncioDriver,
+    Backoff,
+    Call,
+    Chance,
+    Driver,
+    Kept,
+    Replaced,
+    drive,
+)
+from idlrt.core.driver import BlockingDriver
+from idlrt.errors import (
+    ApplicationError,
+    CircuitOpen,
+    ConfigurationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    Deferred,
+    NoInstance,
+    NotSent,
+    Overloaded,
+    RemoteProtocolError,
+)
+from idlrt.fault import FaultMode
+from idlrt.spec import DeclaredError, Method
+from idlrt.testing.fake_driver import FakeDriver
+from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+
+__all__ = ["check_fault_mode"]
+
+Make = Callable[[Chance], FaultMode]
+
+
+class _Declared(DeclaredError):
+    pass
+
+
+def check_fault_mode(make: Make) -> None:
+    """Check a fault mode.
+
+    Args:
+        make: makes it, of a `Chance`. It is called several times; each must be a new one.
+
+    Raises:
+        AssertionError: it does not do what it has to.
+    """
+    _settings(make)
+    for call_method in (GET, PUT, NOTE):
+        _passes_on(make, call_method)
+        _nobody(make, call_method)
+        for limits in _LIMITS:
+            for nodes in _scripts():
+                _keeps_rules(make, call_method, nodes, limits)
+        _is_cancelled(make, call_method)
+    _blocking_and_threads(make)
+    _asyncio(make)
+
+
+def _settings(make: Make) -> None:
+    """They can be read from a configuration, and nothing has to be said there."""
+    settings = type(make(Chance())).Settings
+    config = settings.__struct_config__
+    assert config.frozen and config.forbid_unknown_fields, f"{settings} must be frozen and forbid unknown fields"  # noqa: PT018
+    assert msgspec.convert({}, settings) == settings()
+
+
+def _chance(driver: Driver) -> Chance:
+    return Chance(now=driver.now, dice=random.Random(7).random)
+
+
+def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return run(coroutine)
+    except BaseException as error:  # noqa: BLE001  # is looked at
+        return error
+
+
+def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
+    """Answers are what they are, and nobody is asked again after one."""
+    errors: list[Any] = [_Declared(), ApplicationError("no"), RemoteProtocolError("odd"), ValueError("broken")]
+    ends: list[Any] = [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
+    for outcome in ["answer", None, object(), *errors, *ends]:
+        driver = FakeDriver(100.0)
+        mode, reach = make(_chance(driver)), ScriptedReach([_same(each, outcome) for each in (1, 2, 3)])
+        found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
+        asked = [each.node for each in reach.sent]
+        assert not reach.wrong, reach.wrong[:3]
+        assert len(set(asked)) == len(asked), f"{outcome!r} was an answer, and somebody was asked again"
+        # Who is not yet done when the first answer comes was asked beside.
+        assert all(each.is_beside for each in reach.sent[1:]), f"{outcome!r} was an answer, and others were asked then"
+        if not asked:
+            assert isinstance(found, ConfigurationError), f"nobody was asked, and that came to {found!r}"
+        elif found is not outcome:
+            assert isinstance(outcome, ApplicationError), f"{outcome!r} became {found!r}"
+            assert not isinstance(found, BaseException), f"{outcome!r} became {found!r}"
+            assert reach.told(Replaced), "what is returned instead of an answer must be told"
+        _end(mode, driver)
+
+
+def _same(number: int, outcome: Any) -> ScriptedInstance:
+    return ScriptedInstance(number, Reply((lambda: outcome) if callable(outcome) else outcome))
+
+
+def _nobody(make: Make, call_method: Method[..., Any]) -> None:
+    """That there is no instance is passed on."""
+    driver = FakeDriver(100.0)
+    mode, reach = make(_chance(driver)), ScriptedReach([])
+    found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
+    if not isinstance(found, NoInstance | ConfigurationError):
+        _is_told(found, reach)
+    _end(mode, driver)
+
+
+def _end(mode: FaultMode, driver: FakeDriver) -> None:
+    mode.close()
+    driver.finish()
+    mode.close()
+
+
+def _is_told(found: Any, reach: ScriptedReach) -> None:
+    """What is neither an answer nor an error of an instance is told."""
+    if isinstance(found, Deferred) or (found is None and reach.told(Kept)):
+        assert reach.told(Kept), f"{found!r}, and nobody was told that the call is kept"
+    else:
+        assert not isinstance(found, BaseException), f"{found!r} is no error of an instance"
+        assert reach.told(Replaced), "what is returned instead of an answer must be told"
+
+
+_ERRORS: Final[list[Callable[[], Exception]]] = [
+    lambda: ConnectFailed("not there"),
+    lambda: Overloaded("busy"),
+    lambda: Overloaded("busy").push_back(0.2),
+    lambda: Overloaded("go away").push_back(math.inf),
+    lambda: CircuitOpen("open"),
+    lambda: NotSent("no"),
+    lambda: ConnectionLost("lost"),
+    lambda: DeadlineExceeded("late"),
+    lambda: DeadlineExceeded("late").push_back(math.inf),
+    _Declared,
+    lambda: ApplicationError("no"),
+]
+
+
+def _scripts() -> Iterator[list[ScriptedInstance]]:
+    """Instances that fail, and take their time, in many ways."""
+    good = Reply(after=0.01)
+    for make_error in _ERRORS:
+        bad = Reply(make_error, 0.01)
+        yield [ScriptedInstance(1, bad), ScriptedInstance(2, good), ScriptedInstance(3, good)]
+        yield [ScriptedInstance(number, bad) for number in range(1, 4)]
+        yield [ScriptedInstance(1, bad, good)]
+        yield [ScriptedInstance(number, Reply(make_error, 2.5)) for number in range(1, 16)]
+    yield [ScriptedInstance(1, Reply(after=60.0)), ScriptedInstance(2, good)]
+    yield [ScriptedInstance(number, Reply(after=60.0)) for number in range(1, 4)]
+    dice = random.Random(11)
+    for count in (1, 2, 3, 5, 15) * 20:
+        yield [
+            ScriptedInstance(
+                number,
+                *(
+                    Reply(dice.choice([*_ERRORS, "answer"]), dice.choice((0.001, 0.01, 0.5, 60.0)))
+                    for _ in range(dice.randint(1, 4))
+                ),
+            )
+            for number in range(1, count + 1)
+        ]
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    retries: int = 2
+    attempt_timeout: float | None = None
+    budget: float = math.inf
+    is_for_retry: bool = False
+    is_closed_soon: bool = False
+
+
+_LIMITS: Final = (
+    _Limits(),
+    _Limits(0),
+    _Limits(0, 0.3, is_closed_soon=True),
+    _Limits(5),
+    _Limits(5, 0.3),
+    _Limits(5, budget=1),
+    _Limits(budget=0, is_closed_soon=True),
+    _Limits(1, 0.3, is_for_retry=True),
+)
+
+
+def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[ScriptedInstance], limits: _Limits) -> None:
+    """However instances fail: what may not be done again is not, and it ends."""
+    driver = FakeDriver(100.0)
+    mode, reach = make(_chance(driver)), ScriptedReach(nodes, limits.budget)
+    call = call_with(driver, call_method, retries=limits.retries, attempt_timeout=limits.attempt_timeout)
+    if limits.is_for_retry:
+        call.metadata = {ATTEMPT: "1"}
+    found = _outcome(driver.run, mode.call(call, reach))
+    assert driver.now() <= call.deadline.at + 1e-6, f"it went on for {driver.now() - call.deadline.at:.3g} s too long"
+    assert not reach.wrong, reach.wrong[:3]
+    _counts(reach, call)
+    is_theirs = found == "answer" or any(found is each.error for each in reach.sent)
+    if not is_theirs and not (isinstance(found, ConfigurationError) and not reach.sent):
+        _is_told(found, reach)
+    if limits.is_closed_soon:
+        mode.close()
+    driver.finish()
+    assert not reach.wrong, reach.wrong[:3]
+    _end(mode, driver)
+
+
+def _counts(reach: ScriptedReach, call: Call) -> None:
+    """How often it was sent: once, as often as `retries` has it, and where it cost nobody anything. At the same time
+    only to those that were not asked before.
+    """
+    allowed = call.policy.retries + 1
+    free = 0
+    asked: list[ScriptedInstance] = []
+    for before, each in zip([None, *reach.sent], reach.sent, strict=False):
+        if each.is_beside:
+            assert each.node not in asked, f"{each.node.instance.address} was asked twice at the same time"
+            allowed += 1
+        elif before is not None:
+            if not each.attempt and not all(other.is_unsent for other in reach.sent[: len(asked)]):
+                raise AssertionError("it was sent again, and the server was not told that this is not the first time")
+            costs_nothing = not isinstance(before.error, Overloaded) and free < _MOST_FREE
+            free += before.is_unsent and (costs_nothing or each.node not in asked)
+        assert each.attempt <= len(asked), f"{each.attempt} is not how often it was sent before"
+        asked.append(each.node)
+    most = allowed + free
+    assert len(asked) <= most, f"sent {len(asked)} times; with retries={call.policy.retries} at most {most}"
+
+
+_MOST_FREE: Final = 10
+
+
+def _is_cancelled(make: Make, call_method: Method[..., Any]) -> None:
+    """Who made the call has gone."""
+    for is_first_bad in (False, True):
+        driver = FakeDriver(100.0)
+        replies = [Reply(lambda: ConnectFailed("not there"), 0.0)] * is_first_bad + [Reply(after=1.0)]
+        reach = ScriptedReach([ScriptedInstance(number, *replies) for number in (1, 2, 3)])
+        mode = make(_chance(driver))
+        begun = mode.call(call_with(driver, call_method), reach)
+        found = _outcome(lambda coroutine: coroutine.send(None), begun)
+        if not isinstance(found, BaseException):
+            count = len(reach.sent)
+            found = _outcome(lambda coroutine: coroutine.throw(asyncio.CancelledError()), begun)
+            assert isinstance(found, asyncio.CancelledError), f"it was cancelled, and came to {found!r}"
+            assert len(reach.sent) == count, "it was cancelled, and sent something then"
+        _end(mode, driver)
+
+
+def _reach_at_once() -> ScriptedReach:
+    """What takes no time, for drivers of which time is real."""
+    bad = ScriptedInstance(1, Reply(lambda: ConnectFailed("not there"), 0.0), Reply(after=0.0))
+    return ScriptedReach([bad, ScriptedInstance(2, Reply(after=0.0))])
+
+
+def _blocking_and_threads(make: Make) -> None:
+    """It never suspends but on the driver, and threads may use it at once."""
+    mode, driver = make(Chance()), BlockingDriver()
+    wrong: list[Any] = []
+
+    def use() -> None:
+        for number in range(60):
+            reach = _reach_at_once()
+            call = call_with(driver, (GET, PUT, NOTE)[number % 3], backoff=Backoff(base=0.0))
+            found = _outcome(drive, mode.call(call, reach))
+            wrong.extend(reach.wrong)
+            _note_odd(found, reach, wrong)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    mode.close()
+    assert not wrong, wrong[:3]
+
+
+def _asyncio(make: Make) -> None:
+    """It serves tasks that are under way at the same time."""
+    wrong: list[Any] = []
+
+    async def main() -> None:
+        mode, driver = make(Chance()), AsyncioDriver()
+        reaches = [_reach_at_once() for _ in range(20)]
+        calls = [mode.call(call_with(driver, GET, backoff=Backoff(base=0.0)), reach) for reach in reaches]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        for each, reach in zip(found, reaches, strict=True):
+            wrong.extend(reach.wrong)
+            _note_odd(each, reach, wrong)
+        mode.close()
+
+    asyncio.run(main())
+    assert not wrong, wrong[:3]
+
+
+def _note_odd(found: Any, reach: ScriptedReach, wrong: list[Any]) -> None:
+    if found != "answer" and found is not None and not isinstance(found, ConnectFailed | Deferred | ConfigurationError):
+        wrong.append(found)
+    if not reach.sent and not isinstance(found, ConfigurationError):
+        wrong.append(f"nobody was asked, and that came to {found!r}")

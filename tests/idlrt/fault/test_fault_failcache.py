@@ -1,0 +1,251 @@
+"""`failcache`: what is kept, for how long, and what is told of it. In virtual time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+from trial import START, Trial, notes
+
+from idlrt.core import GaveUp, Kept
+from idlrt.errors import (
+    ApplicationError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    Deferred,
+    NoInstance,
+    NotSent,
+    Overloaded,
+    RemoteProtocolError,
+)
+from idlrt.fault.failcache import Outcome
+from idlrt.spec import DeclaredError
+from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply
+
+
+class Declared(DeclaredError):
+    pass
+
+
+def late(trial: Trial) -> list[float]:
+    """When calls came, after the beginning."""
+    return [each.at - START for each in trial.reach.sent]
+
+
+def test_a_call_that_is_answered_is_answered() -> None:
+    assert Trial("failcache", "answer").call() == "answer"
+
+
+def test_a_method_that_returns_nothing_returns() -> None:
+    trial = Trial("failcache", [ConnectFailed, None])
+    assert trial.call(NOTE) is None
+    assert trial.mode.kept == 1
+    assert late(trial) == [0.0], "nothing is made again at once"
+    trial.driver.finish()
+    assert late(trial) == pytest.approx([0.0, 5.001])
+    assert trial.mode.kept == 0
+
+
+def test_of_another_the_caller_hears_that_it_comes_later() -> None:
+    trial = Trial("failcache", [ConnectFailed("not there"), "answer"], interval=2.0)
+    failed = trial.call(GET)
+    assert isinstance(failed, Deferred)
+    assert "Check.get failed, and is made again after 2 s or more: not there" in str(failed)
+    assert isinstance(failed.__cause__, ConnectFailed)
+    kept = trial.reach.told(Kept)
+    assert kept == [Kept(subject="Check.get", why="not there", mode="failcache", pause=2.0)]
+    trial.mode.close()
+    trial.driver.finish()
+
+
+@pytest.mark.parametrize(("dice", "factor"), [(0.0, 0.9), (0.5, 1.0), (0.999999, 1.1)])
+def test_each_time_twice_as_late_give_or_take_a_tenth(dice: float, factor: float) -> None:
+    trial = Trial("failcache", ConnectFailed, dice=dice)
+    trial.call(NOTE)
+    trial.driver.finish()
+    times = late(trial)
+    assert len(times) == 4, "three times more"
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == pytest.approx([5 * factor, 10 * factor, 20 * factor], rel=1e-3)
+
+
+def test_it_is_told_in_the_end_that_it_was_done() -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", [ConnectFailed, Overloaded, "answer"])
+    call = trial.make(GET, on_done=outcomes.append)
+    assert isinstance(trial.run(call), Deferred)
+    assert outcomes == []
+    trial.driver.finish()
+    (outcome,) = outcomes
+    assert (outcome.result, outcome.error, outcome.attempts) == ("answer", None, 3)
+    assert outcome.call.arguments == call.arguments
+    assert [each.attempt for each in trial.reach.sent] == [0, 1, 2]
+
+
+def test_it_is_told_that_it_was_given_up() -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", ConnectFailed, attempts=2)
+    trial.call(NOTE, on_done=outcomes.append)
+    trial.driver.finish()
+    (outcome,) = outcomes
+    assert isinstance(outcome.error, ConnectFailed)
+    assert outcome.attempts == 3
+    assert trial.mode.kept == 0
+
+
+@pytest.mark.parametrize("answer", [Declared, ApplicationError("no"), RemoteProtocolError, ValueError])
+def test_an_answer_that_is_an_error_ends_it(answer: Any) -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", [ConnectFailed, answer, "answer"])
+    trial.call(NOTE, on_done=outcomes.append)
+    trial.driver.finish()
+    assert trial.asked == "11"
+    assert isinstance(outcomes[0].error, type(answer) if isinstance(answer, Exception) else answer)
+
+
+@pytest.mark.parametrize("answer", [Declared, ApplicationError("no"), RemoteProtocolError, ValueError])
+def test_answers_are_not_kept(answer: Any) -> None:
+    trial = Trial("failcache", answer)
+    assert isinstance(trial.call(NOTE), Exception)
+    assert trial.mode.kept == 0
+
+
+def test_nothing_is_kept_that_must_not_be_made_again() -> None:
+    for method, error in ((PUT, ConnectionLost), (NOTE, DeadlineExceeded)):
+        trial = Trial("failcache", error)
+        failed = trial.call(method)
+        assert isinstance(failed, error)
+        assert "is not idempotent" in notes(failed)
+        assert trial.mode.kept == 0
+        assert "not idempotent" in trial.reach.told(GaveUp)[0].why
+
+
+def test_what_was_worked_on_when_it_was_made_again_is_given_up() -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", [ConnectFailed, ConnectionLost, "answer"])
+    trial.call(NOTE, on_done=outcomes.append)
+    trial.driver.finish()
+    assert trial.asked == "11"
+    assert isinstance(outcomes[0].error, ConnectionLost)
+
+
+def test_an_idempotent_call_is_kept_whatever_happened() -> None:
+    trial = Trial("failcache", [ConnectionLost, DeadlineExceeded, "answer"])
+    assert isinstance(trial.call(GET), Deferred)
+    trial.driver.finish()
+    assert trial.asked == "111"
+
+
+def test_only_so_many_are_kept() -> None:
+    trial = Trial("failcache", ConnectFailed, most=3)
+    assert [trial.call(NOTE) for _ in range(3)] == [None] * 3
+    failed = trial.call(NOTE)
+    assert isinstance(failed, ConnectFailed)
+    assert "3 calls are kept already" in notes(failed)
+    assert trial.mode.kept == 3
+    trial.driver.finish()
+    assert trial.mode.kept == 0
+    assert trial.call(NOTE) is None, "there is room again"
+    trial.mode.close()
+    trial.driver.finish()
+
+
+def test_no_call_is_kept_for_longer_than_its_age() -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", ConnectFailed, attempts=1000, age=33.0)
+    trial.call(NOTE, on_done=outcomes.append)
+    trial.driver.finish()
+    assert late(trial) == pytest.approx([0, 5, 15], abs=0.1), "at 35 s it would be too old"
+    assert len(outcomes) == 1
+    assert trial.mode.kept == 0
+
+
+def test_a_server_that_wants_to_be_left_alone_is() -> None:
+    trial = Trial("failcache", [Overloaded("busy").push_back(30.0), "answer"])
+    trial.call(NOTE)
+    trial.driver.finish()
+    assert late(trial) == pytest.approx([0.0, 30.001])
+
+
+@pytest.mark.parametrize("seconds", [60.0, math.inf])
+def test_a_server_that_wants_it_never_again_is_believed(seconds: float) -> None:
+    trial = Trial("failcache", Overloaded("busy").push_back(seconds))
+    failed = trial.call(NOTE)
+    assert "does not want it again for so long" in notes(failed)
+    trial = Trial("failcache", [ConnectFailed, Overloaded("busy").push_back(seconds), "answer"])
+    assert trial.call(NOTE) is None
+    trial.driver.finish()
+    assert trial.asked == "11"
+    assert trial.mode.kept == 0
+
+
+def test_each_attempt_has_the_time_of_a_call() -> None:
+    trial = Trial("failcache", [ConnectFailed, Reply(None, 1.5)])
+    trial.call(NOTE, timeout=2.0)
+    trial.driver.finish()
+    again = trial.reach.sent[1]
+    assert again.error is None
+    assert again.call.deadline.at == pytest.approx(again.at + 2.0)
+
+
+def test_that_there_is_nobody_passes() -> None:
+    trial = Trial("failcache")
+    assert trial.call(NOTE) is None
+    trial.reach.nodes += Trial("failcache", "answer").reach.nodes
+    trial.driver.finish()
+    assert trial.asked == "1"
+    trial = Trial("failcache", age=1.0)
+    assert isinstance(trial.call(NOTE), NoInstance)
+
+
+def test_many_are_made_when_they_are_due() -> None:
+    trial = Trial("failcache", [ConnectFailed, None])
+    trial.call(NOTE)
+    trial.driver.advance(3.0)
+    trial.reach.nodes[:] = Trial("failcache", [ConnectFailed, None]).reach.nodes
+    trial.call(NOTE)
+    trial.driver.finish()
+    assert late(trial) == pytest.approx([0, 3, 5, 8], abs=0.1)
+
+
+def test_a_closed_client_tells_of_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", ConnectFailed)
+    for _ in range(3):
+        trial.call(NOTE, on_done=outcomes.append)
+    trial.mode.close()
+    assert [type(each.error) for each in outcomes] == [NotSent] * 3
+    assert "closed before it was made again" in str(outcomes[0].error)
+    assert "the client was closed with 3 kept calls" in caplog.text
+    assert trial.mode.kept == 0
+    trial.mode.close()
+    assert len(outcomes) == 3
+    failed = trial.call(NOTE)
+    assert "the client is closed" in notes(failed)
+    trial.driver.finish()
+    assert len(trial.reach.sent) == 4, "nothing is made any more"
+
+
+def test_a_callback_that_fails_is_no_trouble_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(outcome: Outcome) -> None:
+        raise ValueError("broken")
+
+    outcomes: list[Outcome] = []
+    trial = Trial("failcache", [ConnectFailed, ConnectFailed, None])
+    trial.call(NOTE, on_done=broken)
+    trial.call(NOTE, on_done=outcomes.append)
+    trial.driver.finish()
+    assert "the callback on_done of Check.note failed" in caplog.text
+    assert [each.error for each in outcomes] == [None]
+
+
+def test_a_caller_may_change_its_metadata_afterwards() -> None:
+    trial = Trial("failcache", [ConnectFailed, None])
+    call = trial.make(NOTE, metadata={"user": "ada"})
+    trial.run(call)
+    call.metadata["user"] = "bob"
+    trial.driver.finish()
+    assert trial.reach.sent[1].call.metadata["user"] == "ada"

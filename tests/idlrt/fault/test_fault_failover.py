@@ -1,0 +1,205 @@
+"""`failover`: what is retried, where, when and how often. In virtual time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from trial import START, Trial, notes
+
+from idlrt.core import ATTEMPT, Backoff, GaveUp, Retrying
+from idlrt.errors import (
+    ApplicationError,
+    CircuitOpen,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    NoInstance,
+    NotSent,
+    Overloaded,
+    RemoteProtocolError,
+)
+from idlrt.spec import DeclaredError
+from idlrt.testing.scripted_reach import GET, PUT, Reply
+
+
+class Declared(DeclaredError):
+    pass
+
+
+@pytest.mark.parametrize("error", [ConnectFailed, Overloaded, CircuitOpen, NotSent])
+def test_what_nobody_has_worked_on_is_made_again_elsewhere(error: type[NotSent]) -> None:
+    trial = Trial("failover", error, "answer")
+    assert trial.call(PUT) == "answer"
+    assert trial.asked == "12"
+    assert [each.attempt for each in trial.reach.sent] == [0, 1]
+
+
+@pytest.mark.parametrize("error", [ConnectionLost, DeadlineExceeded])
+def test_what_may_have_been_worked_on_is_made_again_if_it_is_idempotent(error: type[Exception]) -> None:
+    assert Trial("failover", error, "answer").call(GET) == "answer"
+    trial = Trial("failover", error, "answer")
+    failed = trial.call(PUT)
+    assert type(failed) is error
+    assert trial.asked == "1"
+    assert "Check.put is not idempotent" in notes(failed)
+    assert "not idempotent" in trial.reach.told(GaveUp)[0].why
+
+
+def test_the_caller_knows_better_than_the_idl() -> None:
+    assert Trial("failover", ConnectionLost, "answer").call(PUT, idempotent=True) == "answer"
+    assert isinstance(Trial("failover", ConnectionLost, "answer").call(GET, idempotent=False), ConnectionLost)
+
+
+@pytest.mark.parametrize(
+    "error", [Declared, ApplicationError("no"), RemoteProtocolError, ValueError, KeyboardInterrupt]
+)
+def test_answers_are_not_retried(error: type[BaseException] | ApplicationError) -> None:
+    trial = Trial("failover", error, "answer")
+    assert isinstance(trial.call(), BaseException)
+    assert trial.asked == "1"
+
+
+def test_there_is_an_end_to_retries() -> None:
+    trial = Trial("failover", *[DeadlineExceeded] * 9)
+    failed = trial.call(retries=4)
+    assert trial.asked == "12345"
+    assert "it was made again 4 times" in notes(failed)
+    assert "tried before: tcp://10.0.0.1:9090, tcp://10.0.0.2:9090" in notes(failed)
+    assert trial.reach.spent == 4
+
+
+def test_without_retries_there_are_none() -> None:
+    for error in (ConnectFailed, ConnectionLost, Overloaded):
+        trial = Trial("failover", error, "answer")
+        assert isinstance(trial.call(retries=0), error)
+        assert trial.asked == "1"
+
+
+def test_an_only_instance_is_asked_again() -> None:
+    trial = Trial("failover", [ConnectionLost, "answer"])
+    assert trial.call() == "answer"
+    assert trial.asked == "11"
+
+
+def test_when_all_were_tried_it_begins_anew() -> None:
+    trial = Trial("failover", *[DeadlineExceeded] * 2)
+    trial.call(retries=4)
+    assert trial.asked == "12121"
+
+
+# What costs nobody anything.
+
+
+def test_who_cannot_be_reached_costs_no_retry_no_pause_and_no_budget() -> None:
+    trial = Trial("failover", *[ConnectFailed] * 7, "answer", budget=0)
+    assert trial.call(retries=1) == "answer"
+    assert trial.asked == "12345678"
+    assert set(trial.pauses) == {0.0}
+    assert trial.driver.now() == pytest.approx(START + 0.008)
+
+
+def test_even_that_ends() -> None:
+    trial = Trial("failover", *[ConnectFailed] * 30, budget=0)
+    assert isinstance(trial.call(retries=1), ConnectFailed)
+    assert len(trial.reach.sent) == 10
+    trial = Trial("failover", *[ConnectFailed] * 30)
+    assert isinstance(trial.call(retries=3), ConnectFailed)
+    assert len(trial.reach.sent) == 13
+
+
+def test_nobody_is_left() -> None:
+    trial = Trial("failover", ConnectFailed, ConnectFailed)
+    assert "no other instance is left" in notes(trial.call())
+    assert trial.asked == "12"
+
+
+def test_nobody_is_asked_when_time_is_over() -> None:
+    trial = Trial("failover", Reply(ConnectFailed, 5.0), "answer")
+    failed = trial.call(timeout=5.0)
+    assert isinstance(failed, ConnectFailed)
+    assert trial.asked == "1"
+    assert "no time is left" in notes(failed)
+
+
+# Pauses.
+
+
+def test_pauses_grow() -> None:
+    trial = Trial("failover", *[DeadlineExceeded] * 9)
+    trial.call(retries=7)
+    assert trial.pauses == pytest.approx([0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0])
+    begun = [each.at - START for each in trial.reach.sent]
+    assert begun[1:3] == pytest.approx([0.026, 0.077])
+
+
+@pytest.mark.parametrize(("dice", "factor"), [(0.0, 0.8), (0.25, 0.9), (0.999999, 1.2)])
+def test_pauses_differ(dice: float, factor: float) -> None:
+    trial = Trial("failover", *[DeadlineExceeded] * 9, dice=dice)
+    trial.call(retries=2, backoff=Backoff(base=0.1, factor=3))
+    assert trial.pauses == pytest.approx([0.1 * factor, 0.3 * factor], rel=1e-4)
+
+
+def test_a_lost_connection_is_left_without_a_pause_once() -> None:
+    trial = Trial("failover", *[ConnectionLost] * 9)
+    trial.call(retries=3)
+    assert trial.pauses == pytest.approx([0.0, 0.05, 0.1])
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_wants() -> None:
+    trial = Trial("failover", Overloaded("busy").push_back(1.5), ConnectionLost("lost").push_back(0.3), "answer")
+    assert trial.call() == "answer"
+    assert trial.pauses == [1.5, 0.3]
+
+
+def test_a_server_that_does_not_want_it_again_does_not_get_it() -> None:
+    trial = Trial("failover", Overloaded("busy").push_back(math.inf), "answer")
+    failed = trial.call()
+    assert "does not want it again" in notes(failed)
+    assert trial.asked == "1"
+    assert trial.driver.now() < START + 0.1
+
+
+def test_no_pause_is_longer_than_the_time_that_is_left() -> None:
+    trial = Trial("failover", Overloaded("busy").push_back(4.9995), "answer")
+    assert "no time is left to wait 5 s" in notes(trial.call(timeout=5.0))
+    assert trial.driver.now() < START + 0.1
+    assert trial.reach.spent == 0
+
+
+# What adds up.
+
+
+def test_retries_come_out_of_a_budget() -> None:
+    trial = Trial("failover", *[Overloaded] * 9, budget=1)
+    failed = trial.call(retries=5)
+    assert trial.asked == "12"
+    assert "the budget for retries is spent" in notes(failed)
+
+
+def test_a_call_for_a_retry_is_not_retried() -> None:
+    for metadata, asked in (({ATTEMPT: "1"}, "1"), ({}, "12")):
+        trial = Trial("failover", ConnectionLost, "answer")
+        trial.call(metadata=metadata)
+        assert trial.asked == asked
+    trial = Trial("failover", ConnectionLost, "answer")
+    assert trial.call(metadata={ATTEMPT: "1"}, chain_stop=False) == "answer"
+    trial = Trial("failover", ConnectFailed, "answer")
+    assert trial.call(metadata={ATTEMPT: "1"}) == "answer", "what nobody has seen is no second call"
+
+
+def test_an_attempt_has_its_own_end() -> None:
+    trial = Trial("failover", Reply("late", 3.0), "answer")
+    assert trial.call(attempt_timeout=0.5) == "answer"
+    assert trial.driver.now() == pytest.approx(START + 0.5 + 0.025 + 0.001)
+
+
+def test_who_has_gone_meanwhile_is_told_of() -> None:
+    trial = Trial("failover")
+    assert isinstance(trial.call(), NoInstance)
+
+
+def test_what_is_told_of_a_retry() -> None:
+    trial = Trial("failover", ConnectionLost("lost"), "answer")
+    trial.call()
+    assert trial.reach.told(Retrying) == [Retrying(subject="Check.get", why="lost", mode="failover", pause=0.0)]

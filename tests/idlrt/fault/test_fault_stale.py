@@ -1,0 +1,177 @@
+"""`stale`: the last good answer, if it is not too old. In virtual time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trial import Trial
+
+from idlrt.core import Chance, Replaced
+from idlrt.core.driver import BlockingDriver, drive
+from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, NoInstance
+from idlrt.fault.stale import Stale, StaleSettings
+from idlrt.spec import DeclaredError
+from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+
+
+class Declared(DeclaredError):
+    pass
+
+
+def answered(outcome: Any = "answer", **settings: Any) -> Trial:
+    """One that has answered the question `a`, and now cannot be reached any more."""
+    trial = Trial("stale", outcome, **settings)
+    assert trial.call(key="a") == outcome
+    trial.instances(ConnectFailed)
+    return trial
+
+
+def test_the_last_answer_is_given_again(caplog: pytest.LogCaptureFixture) -> None:
+    trial = answered()
+    trial.driver.advance(7)
+    assert trial.call(key="a") == "answer"
+    assert "Check.get failed; its answer of 7" in caplog.text
+    (replaced,) = trial.reach.told(Replaced)
+    assert replaced.by == "stale"
+    assert "7 s old" in replaced.why
+
+
+def test_the_last_one_counts() -> None:
+    trial = answered("old")
+    trial.instances("new")
+    trial.call(key="a")
+    trial.instances(ConnectFailed)
+    assert trial.call(key="a") == "new"
+
+
+def test_a_good_answer_is_better_than_an_old_one() -> None:
+    trial = answered("old")
+    trial.instances(ConnectFailed, "new")
+    assert trial.call(key="a") == "new", "failures are retried first"
+
+
+@pytest.mark.parametrize(("seconds", "is_given"), [(299.9, True), (300.1, False)])
+def test_an_answer_may_be_too_old(seconds: float, is_given: bool) -> None:
+    trial = answered()
+    trial.driver.advance(seconds - 0.001)
+    assert (trial.call(key="a") == "answer") == is_given
+
+
+def test_that_nobody_is_there_is_a_failure() -> None:
+    trial = answered()
+    trial.instances()
+    assert trial.call(key="a") == "answer"
+    assert isinstance(trial.call(key="b"), NoInstance)
+
+
+def test_another_question_has_another_answer() -> None:
+    trial = answered()
+    assert isinstance(trial.call(key="b"), ConnectFailed)
+    assert isinstance(trial.call(PUT, key="a"), ConnectFailed), "so has another method"
+
+
+@pytest.mark.parametrize("error", [Declared, ApplicationError("no"), ValueError])
+def test_an_answer_that_is_an_error_is_not_replaced(error: Any) -> None:
+    trial = answered()
+    trial.instances(error)
+    assert isinstance(trial.call(key="a"), Exception)
+
+
+def test_nobody_can_change_what_is_kept() -> None:
+    answer = {"price": [1, 2]}
+    trial = answered(answer)
+    answer["price"].append(3)
+    again = trial.call(key="a")
+    assert again == {"price": [1, 2]}
+    again["price"].clear()
+    assert trial.call(key="a") == {"price": [1, 2]}
+
+
+def test_so_many_are_kept_and_who_was_not_asked_for_goes_first() -> None:
+    trial = Trial("stale", "answer", answers=3)
+    for key in "abc":
+        trial.call(key=key)
+    trial.instances(ConnectFailed)
+    assert trial.call(key="a") == "answer"
+    trial.instances("answer")
+    trial.call(key="d")
+    trial.instances(ConnectFailed)
+    found = {key for key in "abcd" if trial.call(key=key) == "answer"}
+    assert found == {"a", "c", "d"}
+
+
+def test_what_is_large_is_not_kept() -> None:
+    assert answered("x" * 900, bytes=1000).call(key="a") == "x" * 900
+    assert isinstance(answered("x" * 1100, bytes=1000).call(key="a"), ConnectFailed)
+
+
+def test_nothing_is_no_answer() -> None:
+    trial = Trial("stale", None)
+    assert trial.call(NOTE, key="a") is None
+    trial.instances(ConnectFailed)
+    assert isinstance(trial.call(NOTE, key="a"), ConnectFailed)
+
+
+def test_what_may_be_done_already_is_not_made_again() -> None:
+    trial = Trial("stale", "answer")
+    trial.call(PUT, key="a")
+    trial.instances(ConnectionLost, "another")
+    assert trial.call(PUT, key="a") == "answer"
+    assert trial.asked == "1"
+
+
+VALUES = st.recursive(
+    st.integers() | st.text() | st.binary() | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def asked_with(trial: Trial, *arguments: Any) -> Any:
+    call = trial.make()
+    call.arguments = arguments
+    return trial.run(call)
+
+
+@given(VALUES, VALUES)
+def test_equal_questions_are_the_same_however_they_came_about(one: Any, other: Any) -> None:
+    trial = Trial("stale", "answer")
+    asked_with(trial, one, [one, "".join(["k", "ey"])], "".join(["k", "ey"]))
+    trial.instances(ConnectFailed)
+    shared = "".join(["k", "ey"])
+    assert asked_with(trial, _copy(one), [one, shared], shared) == "answer"
+    if repr(one) != repr(other):
+        assert isinstance(asked_with(trial, other, [one, shared], shared), ConnectFailed)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copy(each) for each in value]
+    if isinstance(value, dict):
+        return {_copy(name): _copy(each) for name, each in value.items()}
+    return value.encode().decode() if isinstance(value, str) and value.isascii() else value
+
+
+def test_threads_share_what_is_kept() -> None:
+    mode, driver = Stale(StaleSettings(answers=20), Chance()), BlockingDriver()
+    good = ScriptedReach([ScriptedInstance(1, Reply("answer", 0.0))])
+    bad = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed, 0.0))])
+    wrong: list[Any] = []
+
+    def use(own: int) -> None:
+        for number in range(100):
+            key = f"{own} {number % 3}"
+            found = [drive(mode.call(call_with(driver, GET, key=key), reach)) for reach in (good, bad)]
+            if found != ["answer"] * 2:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=use, args=(own,)) for own in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -1,0 +1,77 @@
+"""A fault mode, some instances that do what is written, and virtual time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from idlrt.core import Call, Chance, Retrying
+from idlrt.fault import FAULT_MODES
+from idlrt.spec import Method
+from idlrt.testing import FakeDriver
+from idlrt.testing.scripted_reach import GET, Reply, ScriptedInstance, ScriptedReach, call_with
+
+START = 100.0
+
+
+class Trial:
+    """A mode at work.
+
+    Args:
+        name: of the mode.
+        scripts: what each instance replies: outcomes, or `Reply`s where it matters how long they take.
+        budget: retries that may be spent.
+        settings: of the mode.
+    """
+
+    def __init__(self, name: str, *scripts: Any, budget: float = math.inf, dice: float = 0.5, **settings: Any) -> None:
+        self.driver = FakeDriver(START)
+        mode = FAULT_MODES.get(name)
+        chance = Chance(now=self.driver.now, dice=lambda: dice)
+        self.mode: Any = mode(mode.Settings(**settings), chance)  # type: ignore[attr-defined]
+        self.budget = budget
+        self.instances(*scripts)
+
+    def instances(self, *scripts: Any) -> None:
+        """From now on there are these."""
+        nodes = [
+            ScriptedInstance(number, *(each if isinstance(each, Reply) else Reply(each) for each in script))
+            for number, script in enumerate((s if isinstance(s, list) else [s] for s in scripts), 1)
+        ]
+        self.reach = ScriptedReach(nodes, self.budget)
+
+    def make(
+        self, method: Method[..., Any] = GET, *, metadata: dict[str, str] | None = None, key: str = "", **policy: Any
+    ) -> Call:
+        """A call that is not made yet. Options are those of `using(...)`; all else is policy."""
+        options = {name: policy.pop(name) for name in ("on_failure", "on_done") if name in policy}
+        call = call_with(self.driver, method, key=key, **policy)
+        call.metadata = metadata or {}
+        call.options = options
+        return call
+
+    def call(self, method: Method[..., Any] = GET, **policy: Any) -> Any:
+        """What a call comes to: its answer, or what was raised."""
+        return self.run(self.make(method, **policy))
+
+    def run(self, call: Call) -> Any:
+        """The same of a call that was made before."""
+        try:
+            return self.driver.run(self.mode.call(call, self.reach))
+        except BaseException as error:  # noqa: BLE001  # is looked at
+            return error
+
+    @property
+    def asked(self) -> str:
+        """Who was asked, by number, in order."""
+        return "".join(str(self.reach.nodes.index(each.node) + 1) for each in self.reach.sent)
+
+    @property
+    def pauses(self) -> list[float]:
+        """Before each retry."""
+        return [each.pause for each in self.reach.told(Retrying)]
+
+
+def notes(error: Any) -> str:
+    """What was noted on an error."""
+    return "; ".join(getattr(error, "__notes__", ()))
