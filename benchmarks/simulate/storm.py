@@ -7,8 +7,8 @@ is metastable (Bronson, Aghayev, Charapko, Zhu, "Metastable Failures in Distribu
 retries takes away what keeps it up. So does a server that does not begin what nobody waits for.
 
 Along a chain of services retries multiply: three attempts at each of three hops are 27 at the last one. With
-`chain_stop`, what is done on behalf of a retry is not retried: 3 + 2 + 2 = 7 at most. (A server whose own call fails has
-broken down, for who called it, and that is not retried either. So they multiply only where each hop gives up before
+`chain_stop`, what is done on behalf of a retry is not retried: 3 + 2 + 2 = 7 at most. (A server whose own call fails
+has broken down, for who called it, and that is not retried either. So they multiply only where each hop gives up before
 the one behind it has.)
 """
 
