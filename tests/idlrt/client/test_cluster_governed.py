@@ -151,3 +151,15 @@ def test_a_kept_call_is_made_again_by_the_cluster() -> None:
     world.errors.clear()
     world.driver.finish()
     assert len(world.sent) == 2, "once in the background"
+
+
+def test_warming_instances_are_not_weighed_with_each_call() -> None:
+    world = World(warm_up=100.0)
+    world.publish([instance(number, started_at=EPOCH + START - 1) for number in range(3)])
+    world.get()
+    pool = world.cluster._pool
+    assert world.asked(5) == {ONE, TWO, THREE}
+    assert world.cluster._pool is pool
+    world.driver.advance(1.0)
+    world.get()
+    assert world.cluster._pool is not pool
