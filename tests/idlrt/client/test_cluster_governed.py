@@ -10,7 +10,7 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
-from idlrt.errors import ConnectFailed
+from idlrt.errors import ConnectFailed, ConnectionLost
 from idlrt.route import Here
 from idlrt.spec import STRING, VOID, Method, required
 from idlrt.testing import FakeDriver
@@ -163,3 +163,14 @@ def test_warming_instances_are_not_weighed_with_each_call() -> None:
     world.driver.advance(1.0)
     world.get()
     assert world.cluster._pool is not pool
+
+
+def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    for _ in range(12):
+        world.get()
+    assert world.asked() == {TWO, THREE}
+    world.errors.clear()
+    world.settle({"instance_breaker.consecutive": "3", "tolerated": "100", "ejection.consecutive": "0"})
+    assert world.asked() == {ONE, TWO, THREE}
