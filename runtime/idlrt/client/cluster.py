@@ -315,6 +315,7 @@ class Cluster(Generic[S]):
             self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
         if self.governance.version != self._version:
             self._adopt()
+            members.follow()  # the groups may be others now
         self._weigh()
 
     def _adopt(self) -> None:

@@ -174,3 +174,15 @@ def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
     world.errors.clear()
     world.settle({"instance_breaker.consecutive": "3", "tolerated": "100", "ejection.consecutive": "0"})
     assert world.asked() == {ONE, TWO, THREE}
+
+
+def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
+    world = World(1)
+    blue = instance(5, "blue")
+    world.publish([blue], group="blue")
+    world.settle({"routes": '[{"router": "group", "mix": {"default": 50, "blue": 50}}]'})
+    world.get()
+    assert world.asked(1) <= {ONE, blue.address}
+    assert len(world.cluster.nodes) == 2
+    world.settle({})
+    assert world.asked() == {ONE}
