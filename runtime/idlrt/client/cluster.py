@@ -99,6 +99,7 @@ class Cluster(Generic[S]):
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
         self._is_warming = False
+        self._weigh_at = 0.0
         self._version = -1
         self._pool: Pool[Node[S]] = Pool(())
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
@@ -316,6 +317,7 @@ class Cluster(Generic[S]):
             self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
         if self.governance.version != self._version:
             self._adopt()
+            members.follow()  # the groups may be others now
         self._weigh()
 
     def _adopt(self) -> None:
@@ -358,10 +360,12 @@ class Cluster(Generic[S]):
         self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
+        if self._is_warming and now >= self._weigh_at:
+            self._weigh_at = now + _WARMING_STEP
+            self._weigh()
         self._verdicts.keep_house(self._pool.nodes, now)
         if self._is_warming:
-            self._weigh()
-            self._verdicts.due = min(self._verdicts.due, now + _WARMING_STEP)
+            self._verdicts.due = min(self._verdicts.due, self._weigh_at)
 
     # Errors.
 

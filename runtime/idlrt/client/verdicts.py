@@ -49,32 +49,38 @@ class Verdicts:
         self._tolerated = 3
         self._breaker = BreakerSettings()
         self._outliers = OutlierDetector(OutlierSettings())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sweep_at = 0.0
         self.due = 0.0
 
     def renew(self) -> None:
         """In a child of the process."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def adopt(
         self, tolerated: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
     ) -> None:
         """Go by these from now on. What is known of instances by other rules is forgotten."""
-        if breaker != self._breaker:
-            self._breaker = breaker
+        with self._lock:
+            is_new = breaker != self._breaker
+            if is_new:
+                self._breaker = breaker
+                for node in nodes:
+                    node.breaker = Breaker(breaker)
+            if outliers != self._outliers.settings:
+                is_new = True
+                self._outliers = OutlierDetector(outliers)
+                self._sweep_at = 0.0
+                for node in nodes:
+                    node.record = Record()
+                self._outliers.watch([node.record for node in nodes])
+            if is_new:
+                self.due = 0.0
+                for node in nodes:
+                    self._judge(node, None)
+            self._tolerated = tolerated
             for node in nodes:
-                node.breaker = Breaker(breaker)
-        if outliers != self._outliers.settings:
-            self._outliers = OutlierDetector(outliers)
-            self._sweep_at = self.due = 0.0
-            for node in nodes:
-                node.record = Record()
-                self._judge(node, None)
-            self._outliers.watch([node.record for node in nodes])
-        self._tolerated = tolerated
-        for node in nodes:
-            node.health.tolerated = tolerated
+                node.health.tolerated = tolerated
 
     def fresh(self) -> tuple[Health, Breaker]:
         """Of an instance of which nothing is known yet."""
