@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from idlrt.config import ConfigFile, Layer, read_config
-from idlrt.config.read import ENVIRONMENT
+from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 
 TEXT = """
@@ -42,7 +42,7 @@ methods.get.limiter.rate = 10
 
 @pytest.fixture(autouse=True)
 def _no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
 
 
 def is_right(read: ConfigFile) -> bool:
@@ -88,12 +88,12 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_config() == ConfigFile()
     file = tmp_path / "client.toml"
     file.write_text(TEXT)
-    monkeypatch.setenv(ENVIRONMENT, str(file))
+    monkeypatch.setenv(CONFIG_VARIABLE, str(file))
     assert is_right(read_config())
     assert read_config({}).defaults == {}, "what is given counts more"
-    monkeypatch.setenv(ENVIRONMENT, "")
+    monkeypatch.setenv(CONFIG_VARIABLE, "")
     assert read_config() == ConfigFile()
-    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "nowhere.toml"))
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "nowhere.toml"))
     with pytest.raises(ConfigurationError, match=r"cannot read the configuration .*nowhere\.toml: No such file"):
         read_config()
 

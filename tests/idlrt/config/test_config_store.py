@@ -64,7 +64,8 @@ def test_history_tells_what_was_when_and_why(registry: Registry) -> None:
         change(registry, SERVICE, {"retries": str(number)}, note=f"note {number}")
     found = history(registry, SERVICE)
     assert [(each.version, each.settings, each.note) for each in found] == [
-        (number, {"retries": str(number)}, f"note {number}") for number in (1, 2, 3)
+        (0, {}, ""),
+        *((number, {"retries": str(number)}, f"note {number}") for number in (1, 2, 3)),
     ]
     assert found[0].at <= found[1].at <= found[2].at
 
@@ -142,7 +143,7 @@ def test_a_version_that_somebody_has_broken_is_survived(registry: Registry, text
         change(registry, SERVICE, {"retries": str(number)})
     registry.configure(SERVICE, {"config.version": text})
     assert change(registry, SERVICE, {"retries": "4"}).version == 4, "versions never go back"
-    assert [each.version for each in history(registry, SERVICE)] == [1, 2, 3, 4]
+    assert [each.version for each in history(registry, SERVICE)] == [0, 1, 2, 3, 4]
 
 
 def test_what_somebody_wrote_behind_our_back_is_part_of_the_history(registry: Registry) -> None:
