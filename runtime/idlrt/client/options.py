@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict, cast
 
 from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
+from idlrt.config.schema import place, section
 from idlrt.core import TAG
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
@@ -116,6 +117,10 @@ def layer_of(options: CallOptions) -> Layer:
         ConfigurationError: something in their policy is wrong.
     """
     values = values_of(options["policy"], "policy") if options.get("policy") else {}
+    for key in values:
+        found = section(place(key)[1])
+        if found is not None and not found.is_per_method:
+            raise ConfigurationError(f"policy: {key} holds for a service as a whole: say it in connect(policy=...)")
     given = cast("Mapping[str, Any]", options)
     for name in _KEYS:
         if name in given:
