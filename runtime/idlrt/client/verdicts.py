@@ -63,6 +63,7 @@ class Verdicts:
             self._breaker = breaker
             for node in nodes:
                 node.breaker = Breaker(breaker)
+                self._judge(node, None)
         if outliers != self._outliers.settings:
             self._outliers = OutlierDetector(outliers)
             self._sweep_at = self.due = 0.0
