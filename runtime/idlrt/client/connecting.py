@@ -93,7 +93,7 @@ def blocking_sender(
         sender.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
-        from idlrt.client.cluster import no_snapshot
+        from idlrt.client.absence import no_snapshot
 
         seconds = _patience(subscription, call)
         try:
@@ -134,7 +134,7 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
 
-        from idlrt.client.cluster import no_snapshot
+        from idlrt.client.absence import no_snapshot
 
         loop = asyncio.get_running_loop()
         known: asyncio.Future[Snapshot] = loop.create_future()
