@@ -161,7 +161,7 @@ def set_(
     changes: dict[str, str | None] = _from_file(file) if file is not None else {}
     for each in settings:
         key, equals, value = each.partition("=")
-        if not equals:
+        if not equals or not key:
             end(f"write KEY=VALUE, not {each!r}", 2)
         changes[key] = value or None
     with opened(url) as registry:
@@ -304,7 +304,7 @@ def _from_file(file: Path) -> dict[str, str | None]:
     try:
         text = file.read_text(encoding="utf-8")
         nested: Any = msgspec.json.decode(text) if file.suffix == ".json" else tomllib.loads(text)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{file} must hold a table of settings")

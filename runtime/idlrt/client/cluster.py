@@ -13,11 +13,13 @@ there, and those that are out whether they are back.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
 
 from idlrt.balance.warm_up import warm_weight
+from idlrt.client.absence import no_instance
 from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
@@ -30,7 +32,6 @@ from idlrt.core import (
     Deadline,
     Decision,
     Endpoint,
-    Freshness,
     Instance,
     Picked,
     Routed,
@@ -50,7 +51,7 @@ from idlrt.errors import (
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
-from idlrt.route.chain import make_chain, no_instance_reason
+from idlrt.route.chain import make_chain
 
 __all__ = ["Cluster"]
 
@@ -90,7 +91,7 @@ class Cluster(Generic[S]):
     ) -> None:
         self.governance = governance
         self.chance = governance.chance
-        governance.base = self._base
+        governance.base, governance.look = self._base, self.look
         self._make_leaf = make
         self._first = first
         self._name = name
@@ -101,14 +102,17 @@ class Cluster(Generic[S]):
         self._is_warming = False
         self._weigh_at = 0.0
         self._version = -1
+        self._budget = RetryBudget(governance.service.section("budget"))
         self._pool: Pool[Node[S]] = Pool(())
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
+        self._following = threading.RLock()  # one at a time, so that nobody brings back what was before
         self._adopt()
         forks.renew(self)
 
     def renew(self) -> None:
         """In a child of the process that made it."""
+        self._following = threading.RLock()
         self._members.renew()
         self._verdicts.renew()
 
@@ -131,14 +135,25 @@ class Cluster(Generic[S]):
             await self._wait_for_first(call)
         if members.is_behind:
             self._follow()
+        if members.awaited:
+            await members.wait_for_groups(call, self._first)
+            self._follow()
         if self._is_closed:
             raise self._closed(call)
         plan: Plan = call.plan
         if plan.version != self._version:
-            plan = call.plan = self.governance.plan(call.method, plan.nearest)
-            call.policy = plan.policy
+            was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
+            if plan.is_guarded and not was_guarded:
+                return await plan.behind(call)
         self._budget.deposit(call.driver.now())
         return await plan.mode.call(call, self)
+
+    async def look(self, call: Call) -> None:
+        """Take over what is new. Guards have this done first: who refuses all calls must hear that it is not to."""
+        if self._members.subscription.snapshot is None:
+            await self._wait_for_first(call)
+        if self._members.is_behind:
+            self._follow()
 
     async def _wait_for_first(self, call: Call) -> None:
         try:
@@ -192,7 +207,7 @@ class Cluster(Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise self._none(call)
+            raise no_instance(call, self._name, self._members, pool, self._chain)
         choice: Choice[Node[S]] | None = routed.kept.get(Choice)
         if choice is None:
             choice = Choice(routed, self.chance, self._panic, self._lasting)
@@ -312,13 +327,14 @@ class Cluster(Generic[S]):
 
     def _follow(self) -> None:
         """Choose from what the newest snapshots say, by what holds now."""
-        members = self._members
-        if members.follow() and members.snapshot is not None:
-            self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
-        if self.governance.version != self._version:
-            self._adopt()
-            members.follow()  # the groups may be others now
-        self._weigh()
+        with self._following:
+            members = self._members
+            if members.follow() and members.snapshot is not None:
+                self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
+            if self.governance.version != self._version:
+                self._adopt()
+                members.follow()  # the groups may be others now
+            self._weigh()
 
     def _adopt(self) -> None:
         """Go by what holds for the service now."""
@@ -327,7 +343,9 @@ class Cluster(Generic[S]):
         policy = service.service
         self._panic = policy.panic
         self._warm_up = policy.warm_up
-        self._budget = RetryBudget(service.section("budget"))
+        settings = service.section("budget")
+        if settings != self._budget.settings:
+            self._budget = RetryBudget(settings)
         self._verdicts.adopt(
             policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.nodes
         )
@@ -341,23 +359,25 @@ class Cluster(Generic[S]):
 
     def _weigh(self) -> None:
         """Weigh instances by how long they have been there, and begin anew with what is made for them."""
-        nodes = [node for node in self.nodes if node.instance.is_callable]
-        seconds = self._warm_up
-        now = self._wall() if seconds else 0.0
-        is_warming = False
-        for node in nodes:
-            instance = node.instance
-            node.weight = instance.weight
-            if seconds and instance.started_at:
-                node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
-                is_warming = is_warming or now - instance.started_at < seconds
-        self._is_warming = is_warming
-        self._verdicts.watch(nodes)
-        self._pool = Pool(nodes)
+        with self._following:
+            nodes = [node for node in self.nodes if node.instance.is_callable]
+            seconds = self._warm_up
+            now = self._wall() if seconds else 0.0
+            is_warming = False
+            for node in nodes:
+                instance = node.instance
+                node.weight = instance.weight
+                if seconds and instance.started_at:
+                    node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
+                    is_warming = is_warming or now - instance.started_at < seconds
+            self._is_warming = is_warming
+            self._verdicts.watch(nodes)
+            self._pool = Pool(nodes)
 
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
-        self._pool = Pool(self._pool.nodes)
+        with self._following:
+            self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
         if self._is_warming and now >= self._weigh_at:
@@ -366,22 +386,6 @@ class Cluster(Generic[S]):
         self._verdicts.keep_house(self._pool.nodes, now)
         if self._is_warming:
             self._verdicts.due = min(self._verdicts.due, self._weigh_at)
-
-    # Errors.
-
-    def _none(self, call: Call) -> NoInstance:
-        what = f"{self._name} for {call.method.full_name}"
-        snapshot = self._members.snapshot
-        if snapshot is None or not self._members.states():
-            return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
-        if self._pool.nodes:
-            steps: list[Step] = []
-            self._chain.route(call, self._pool, steps)
-            return NoInstance(no_instance_reason(what, steps))
-        states = self._members.states()
-        counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        stale = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value})"
-        return NoInstance(f"no instance of {what}: of {len(states)}{stale} none can be called: {counted}")
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
