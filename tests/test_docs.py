@@ -24,7 +24,7 @@ from idlrt.registry.zookeeper.layouts import IdlrtLayout, patches_path, settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 REGISTRIES_PAGE = (DOCS / "registries.md").read_text(encoding="utf-8")
-FILE_NAME = re.compile(r"`([a-z_]+\.(?:idl|py|toml))`")
+FILE_NAME = re.compile(r"`([a-z_]+\.(?:idl|py|thrift|toml))`")
 ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
 
 
@@ -56,6 +56,7 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
         "IDLRT_CACHE_DIR": str(tmp_path / "cache"),
     }
     output = ""
+    commands = 0
     background: list[subprocess.Popen[str]] = []
     try:
         for language, name, text in steps(moved((DOCS / page).read_text(encoding="utf-8"))):
@@ -63,6 +64,7 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
                 (tmp_path / name).write_text(text)
             elif language == "text":
                 assert output == text
+                commands += 1
             elif text.rstrip().endswith(" &"):
                 command = f"exec {text.rstrip().removesuffix(' &')}"
                 process = subprocess.Popen(
@@ -87,7 +89,7 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
         for process in reversed(background):
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
-    assert background
+    assert commands, "a page shows what its commands print"
 
 
 def known_options(scheme: str) -> set[str]:

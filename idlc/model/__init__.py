@@ -20,6 +20,7 @@ from idlc.model.declarations import (
     StructConstant,
     Typedef,
 )
+from idlc.model.policy import policy_of
 from idlc.model.program import Include, Namespace, Program
 from idlc.model.types import (
     BASE_TYPES,
@@ -63,5 +64,6 @@ __all__ = [
     "Type",
     "Typedef",
     "build",
+    "policy_of",
     "resolve",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import msgspec
 
 from idlc.codegen.python import names
@@ -10,8 +12,8 @@ from idlc.codegen.python.layout import ServiceNames
 from idlc.codegen.python.types import annotation, expression, mentioned
 from idlc.codegen.python.values import is_immutable, quoted, value
 from idlc.codegen.python.views import Context, decorators, table_entry, unique
-from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, definition, display, flat, lines
-from idlc.model import Field, Function, Program, Service, Typedef
+from idlc.codegen.python.wrap import WIDTH, Node, Pair, annotated, call, class_head, definition, display, flat, lines
+from idlc.model import Field, Function, Program, Service, Typedef, policy_of
 
 __all__ = ["MethodView", "ServiceView", "in_order", "service_views"]
 
@@ -190,6 +192,10 @@ def _method_view(
         items.append("oneway=True")
     if function.is_idempotent:
         items.append("idempotent=True")
+    policy = policy_of(function)
+    if policy:
+        said = [Pair(f"{quoted(key)}: ", quoted(text)) for key, text in policy.items()]
+        items.append(Pair("policy=", display("{}", *said)))
     if name != function.name:
         items.append(f"name={quoted(function.name)}")
     return MethodView(
@@ -223,6 +229,10 @@ def _sections(function: Function, context: Context) -> list[str]:
         sections.append("Oneway: nothing comes back, not even an error.")
     if function.is_idempotent:
         sections.append("Idempotent: it may be tried again when it is not known whether it was done.")
+    policy = policy_of(function)
+    if policy:
+        settings = ", ".join(f"{key}={_one_line(text)}" for key, text in policy.items())
+        sections.append(fill(f"Unless told otherwise: {settings}.", WIDTH - 8, break_long_words=False))
     return sections
 
 

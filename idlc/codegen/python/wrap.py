@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 __all__ = [
+    "WIDTH",
     "Group",
     "Node",
     "Pair",

@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from idlrt.cli.telling import Command, end, told
-from idlrt.config.store import change
+from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
@@ -146,7 +146,7 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
         )
         return
     rows = [
-        (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _pairs(snapshot.settings))
+        (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _settings(snapshot))
         for each, name, snapshot in found
     ]
     print_table(("GROUP", "SERVICE", "INSTANCES", "CALLABLE", "SETTINGS"), rows)
@@ -228,7 +228,7 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
             what += f", {snapshot.freshness.value}: the registry does not say more"
         click.echo(f"{now}  {what}")
     if snapshot.settings != (last.settings if last is not None else {}):
-        click.echo(f"{now}  settings: {_pairs(snapshot.settings) or 'none'}")
+        click.echo(f"{now}  settings: {_settings(snapshot) or 'none'}")
     for sign, group in (("+", change.added), ("~", change.updated), ("-", change.removed)):
         for each in group:
             click.echo(f"{now}  {sign} {'  '.join(cell for cell in _row(each) if cell)}")
@@ -346,6 +346,10 @@ _HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS")
 
 def _row(each: Instance) -> tuple[str, ...]:
     return each.id, each.address, each.status.value, str(each.weight), each.zone, each.version, _pairs(each.tags)
+
+
+def _settings(snapshot: Snapshot) -> str:
+    return _pairs(without_history(snapshot.settings))
 
 
 def _pairs(pairs: Mapping[str, str]) -> str:

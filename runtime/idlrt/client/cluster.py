@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
 
 from idlrt.balance.warm_up import warm_weight
-from idlrt.client.choice import Choice
+from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
@@ -44,7 +44,6 @@ from idlrt.errors import (
     ConfigurationError,
     NoInstance,
     NotSent,
-    RegistryError,
     RpcError,
     Unknown,
 )
@@ -59,6 +58,7 @@ _log: Final = logging.getLogger("idlrt.client")
 
 # Seconds between two looks at how far instances have warmed up.
 _WARMING_STEP: Final = 0.5
+_CLOSED: Final = "closed"
 
 
 class Cluster(Generic[S]):
@@ -99,6 +99,7 @@ class Cluster(Generic[S]):
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
         self._is_warming = False
+        self._weigh_at = 0.0
         self._version = -1
         self._pool: Pool[Node[S]] = Pool(())
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
@@ -156,6 +157,8 @@ class Cluster(Generic[S]):
         choice = self._choice(call)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
+        if node is not None and node.breaker.state != _CLOSED:
+            node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
             picked = Picked(
                 subject=call.method.full_name,
@@ -227,7 +230,7 @@ class Cluster(Generic[S]):
         load.under_way -= 1
         end = now()
         load.answered(end - start, end)
-        verdicts.answered(node, end, permit)
+        verdicts.answered(node, end, permit, call=call)
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, end - start, None)
         return result
@@ -248,11 +251,11 @@ class Cluster(Generic[S]):
             self._attempted(call, node, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
             node.load.failed(seconds, timeout, end)
-            self._verdicts.failed(node, error, end, permit)
+            self._verdicts.failed(node, error, end, permit, call=call)
         elif isinstance(error, RpcError):
             node.load.answered(seconds, end)
             is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
-            self._verdicts.answered(node, end, permit, is_broken=is_broken)
+            self._verdicts.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
             # Somebody else was quicker, or the caller has gone: what is known is that it took so long, or more.
             if seconds > node.load.latency(end):
@@ -299,7 +302,7 @@ class Cluster(Generic[S]):
 
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
         """A ping of an instance has come to nothing."""
-        self._verdicts.failed(node, error, now, is_ping=True)
+        self._verdicts.failed(node, error, now)
 
     # What there is.
 
@@ -314,6 +317,7 @@ class Cluster(Generic[S]):
             self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
         if self.governance.version != self._version:
             self._adopt()
+            members.follow()  # the groups may be others now
         self._weigh()
 
     def _adopt(self) -> None:
@@ -356,10 +360,12 @@ class Cluster(Generic[S]):
         self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
+        if self._is_warming and now >= self._weigh_at:
+            self._weigh_at = now + _WARMING_STEP
+            self._weigh()
         self._verdicts.keep_house(self._pool.nodes, now)
         if self._is_warming:
-            self._weigh()
-            self._verdicts.due = min(self._verdicts.due, now + _WARMING_STEP)
+            self._verdicts.due = min(self._verdicts.due, self._weigh_at)
 
     # Errors.
 
@@ -387,8 +393,3 @@ class Cluster(Generic[S]):
         senders = self._members.close()
         self._pool = Pool(())
         return senders
-
-
-def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
-    """Nothing is known of the service yet."""
-    return NoInstance(f"cannot call {call.method.full_name}: {error}")

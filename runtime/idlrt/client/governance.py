@@ -17,7 +17,7 @@ from idlrt.balance import BALANCERS
 from idlrt.client.choice import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
 from idlrt.config.guards import Guards
-from idlrt.config.schema import section
+from idlrt.config.schema import METHODS, section
 from idlrt.core import Call, CallPolicy, Chance, Endpoint, Listener, stack, tell
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
@@ -83,6 +83,7 @@ class Governance:
         self._layers = tuple(layers)
         self._advice = _NOTHING
         self._settings: Mapping[str, str] | None = None
+        self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
         self._guards = Guards(self.chance, self.tell if listeners else nobody)
         self._plans: dict[Any, Plan] = {}
@@ -107,16 +108,8 @@ class Governance:
             if settings == self._settings or (self._settings is None and not settings):
                 self._settings = settings
                 return False
-            values: dict[str, Any] = dict(settings)
-            for problem in check(values):
-                _log.error("%s is wrong, and left aside: %s", origin, problem)
-                values = {
-                    key: value
-                    for key, value in values.items()
-                    if key != problem.key and not problem.key.startswith((key + ".", key + "["))
-                }
             self._settings = settings
-            self._advice = Layer(origin, values)
+            self._advice = Layer(origin, _sound(settings, origin))
             self.service = effective((self._advice, *self._layers))
             self.version += 1
         return True
@@ -145,8 +138,7 @@ class Governance:
 
     def _make(self, method: Method[..., Any], nearest: Layer) -> Plan:
         with self._lock:
-            said = Layer("IDL", method.policy) if method.policy else _NOTHING
-            found = effective((said, self._advice, *self._layers, nearest), method.name)
+            found = effective((self._said_by_idl(method), self._advice, *self._layers, nearest), method.name)
             policy = found.policy
             mode = self._mode(policy.fault, found)
             plan = Plan(self.version, found, mode, self._balancer(policy.balancer, found), nearest)
@@ -166,6 +158,18 @@ class Governance:
     def tell(self, decision: Decision) -> None:
         """Tell the client's listeners."""
         tell(self.listeners, decision)
+
+    def _said_by_idl(self, method: Method[..., Any]) -> Layer:
+        """What annotations say of a method. Whoever calls it cannot mend them: mistakes are logged and left aside."""
+        if not method.policy:
+            return _NOTHING
+        layer = self._idl.get(method)
+        if layer is None:
+            front = f"{METHODS}.{method.name}."
+            said = {front + key: value for key, value in method.policy.items()}
+            sound = _sound(said, f"the IDL of {method.service}")
+            layer = self._idl[method] = Layer("IDL", {key.removeprefix(front): sound[key] for key in sound})
+        return layer
 
     def _mode(self, name: str, found: Effective) -> FaultMode:
         made: Any = FAULT_MODES.get(name)
@@ -187,6 +191,18 @@ class Governance:
             modes = list(self._modes.values())
         for mode in modes:
             mode.close()
+
+
+def _sound(values: Mapping[str, str], origin: str) -> Mapping[str, str]:
+    """Those that can be used; the others are logged."""
+    for problem in check(values):
+        _log.error("%s is wrong, and left aside: %s", origin, problem)
+        values = {
+            key: value
+            for key, value in values.items()
+            if key != problem.key and not problem.key.startswith((key + ".", key + "["))
+        }
+    return values
 
 
 def _nowhere(plan: Plan) -> Endpoint:

@@ -55,14 +55,20 @@ class Health:
         was_out, self.is_out = self.is_out, False
         return was_out
 
-    def failed(self, error: Exception, now: float) -> bool:
-        """A call, or a ping, has come to nothing. Whether it is not to be called any more that was."""
+    def failed(self, error: Exception, now: float, *, is_ping: bool = False) -> bool:
+        """A call, or a ping, has come to nothing. Whether it is not to be called any more that was.
+
+        Once it is out, only pings say that it still is: calls that were under way before end one by one, and would put
+        off the next ping each time.
+        """
         if not isinstance(error, ConnectFailed | ConnectionLost | DeadlineExceeded):
             return False
         self._failures = self.tolerated if isinstance(error, ConnectFailed) else self._failures + 1
         if self._failures < self.tolerated:
             return False
         was_out, self.is_out = self.is_out, True
+        if was_out and not is_ping:
+            return False
         if was_out:
             self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
         self.asked_at = now + self._pause

@@ -52,7 +52,8 @@ class Members(Generic[S]):
         self._retire = retire
         self._name = name
         self._groups: dict[str, Subscription] = {}
-        self._seen: list[Snapshot | None] = []
+        # `None`: they are to be looked at again, because there are other groups.
+        self._seen: list[Snapshot | None] | None = []
         self._nodes: dict[tuple[str, str], Node[S]] = {}
         # Why an instance cannot be called by this client.
         self._strange: dict[tuple[str, str], str] = {}
@@ -75,7 +76,7 @@ class Members(Generic[S]):
         """Whether there is something newer than what was followed."""
         if self.subscription.snapshot is not self.snapshot:
             return True
-        return bool(self._groups) and self._snapshots() != self._seen
+        return self._seen != [] and self._snapshots() != self._seen
 
     def _snapshots(self) -> list[Snapshot | None]:
         return [each.snapshot for each in self._groups.values()]
@@ -91,7 +92,7 @@ class Members(Generic[S]):
             wanted = set(groups) - {self.subscription.key.group}
             left = [each for group, each in self._groups.items() if group not in wanted]
             self._groups = {group: self._groups.get(group) or self._other(group) for group in sorted(wanted)}
-            self._seen = []
+            self._seen = None
         for each in left:
             each.close()
 
@@ -134,7 +135,7 @@ class Members(Generic[S]):
 
     def states(self) -> list[str]:
         """What keeps each instance from being called, or its state."""
-        snapshots = (self.snapshot, *self._seen)
+        snapshots = (self.snapshot, *(self._seen or ()))
         return [self._state(each) for snapshot in snapshots if snapshot is not None for each in snapshot.instances]
 
     def _state(self, instance: Instance) -> str:

@@ -10,9 +10,7 @@ from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
 from idlrt.core import TAG
 from idlrt.errors import ConfigurationError
-from idlrt.fault import FAULT_MODES
-from idlrt.fault.failback import OnFailure
-from idlrt.fault.failcache import OnDone
+from idlrt.fault import FAULT_MODES, OnDone, OnFailure
 
 __all__ = ["CallOptions", "check_seconds", "layer_of", "metadata_of", "read_options", "values_of"]
 

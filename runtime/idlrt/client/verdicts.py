@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from idlrt.client.health import Health
 from idlrt.client.node import Node
-from idlrt.core import BreakerChanged, Decision, Ejected, Listener, Restored, tell
+from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
 from idlrt.guard.breaker import Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
@@ -24,6 +24,8 @@ __all__ = ["Verdicts"]
 _log: Final = logging.getLogger("idlrt.client")
 
 _CLOSED: Final = "closed"
+# Seconds between two looks at instances whose breakers are half open.
+_LEAST_PAUSE: Final = 0.05
 # What speaks against an instance. A server that says "not now" works.
 _FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 
@@ -47,46 +49,55 @@ class Verdicts:
         self._tolerated = 3
         self._breaker = BreakerSettings()
         self._outliers = OutlierDetector(OutlierSettings())
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sweep_at = 0.0
         self.due = 0.0
 
     def renew(self) -> None:
         """In a child of the process."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def adopt(
         self, tolerated: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
     ) -> None:
         """Go by these from now on. What is known of instances by other rules is forgotten."""
-        if breaker != self._breaker:
-            self._breaker = breaker
+        with self._lock:
+            is_new = breaker != self._breaker
+            if is_new:
+                self._breaker = breaker
+                for node in nodes:
+                    node.breaker = Breaker(breaker)
+            if outliers != self._outliers.settings:
+                is_new = True
+                self._outliers = OutlierDetector(outliers)
+                self._sweep_at = 0.0
+                for node in nodes:
+                    node.record = Record()
+                self._outliers.watch([node.record for node in nodes])
+            if is_new:
+                self.due = 0.0
+                for node in nodes:
+                    self._judge(node, None)
+            self._tolerated = tolerated
             for node in nodes:
-                node.breaker = Breaker(breaker)
-        if outliers != self._outliers.settings:
-            self._outliers = OutlierDetector(outliers)
-            self._sweep_at = self.due = 0.0
-            for node in nodes:
-                node.record = Record()
-                self._judge(node, None)
-            self._outliers.watch([node.record for node in nodes])
-        self._tolerated = tolerated
-        for node in nodes:
-            node.health.tolerated = tolerated
+                node.health.tolerated = tolerated
 
     def fresh(self) -> tuple[Health, Breaker]:
         """Of an instance of which nothing is known yet."""
         return Health(self._tolerated), Breaker(self._breaker)
 
-    def answered(self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False) -> None:
+    def answered(
+        self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False, call: Call | None = None
+    ) -> None:
         """It has answered.
 
         Args:
             permit: of its breaker.
+            call: whose listeners are told of what follows, too.
             is_broken: whether it has said that it breaks down.
         """
         if node.health.answered(now):
-            self._restored(node, "it answers again")
+            self._restored(node, "it answers again", call)
             node.sender.found_again()
         breaker = node.breaker
         if is_broken and self._breaker.count_internal:
@@ -94,34 +105,36 @@ class Verdicts:
         else:
             breaker.succeeded(now, permit)
         if breaker.changes:
-            self._breaker_changed(node)
+            self._breaker_changed(node, call)
         if is_broken:
-            self._suspect(node, "it breaks down again and again", now)
+            self._suspect(node, "it breaks down again and again", now, call)
         else:
             node.record.succeeded()
 
     def pinged(self, node: Node[Any], now: float) -> None:
         """It has answered a ping: it can be reached. That says nothing of how it does its work."""
         if node.health.answered(now):
-            self._restored(node, "it answers pings again")
+            self._restored(node, "it answers pings again", None)
             node.sender.found_again()
 
-    def failed(self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, is_ping: bool = False) -> None:
-        """A call, or a ping, has come to nothing."""
+    def failed(
+        self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, call: Call | None = None
+    ) -> None:
+        """A call has come to nothing, or a ping, if there is no call."""
         if not isinstance(error, _FAILURES):
             if permit:
                 node.breaker.abandoned(now, permit)
             return
-        if node.health.failed(error, now):
-            self._out(node, str(error), None)
-        if is_ping:
+        if node.health.failed(error, now, is_ping=call is None):
+            self._out(node, str(error), None, call)
+        if call is None:
             return
         node.breaker.failed(now, permit)
         if node.breaker.changes:
-            self._breaker_changed(node)
+            self._breaker_changed(node, call)
         # Who cannot be reached is asked with pings, and back at once. What pings do not show is the rest.
         if isinstance(error, DeadlineExceeded):
-            self._suspect(node, str(error), now)
+            self._suspect(node, str(error), now, call)
 
     def watch(self, nodes: Sequence[Node[Any]]) -> None:
         """These are all instances now."""
@@ -142,12 +155,12 @@ class Verdicts:
                 is_first, self._sweep_at = not self._sweep_at, now + self._outliers.settings.interval
                 if not is_first:
                     ejected, restored = self._outliers.sweep([node.record for node in nodes], now)
-            self.due = min(self._sweep_at, self._next_probe(nodes, now))
+            self.due = min(self._sweep_at, max(self._next_probe(nodes, now), now + _LEAST_PAUSE))
         for record in ejected:
             node = by_record[id(record)]
-            self._out(node, record.why, record.ejected_until - now)
+            self._out(node, record.why, record.ejected_until - now, None)
         for record in restored:
-            self._restored(by_record[id(record)], "its time is over")
+            self._restored(by_record[id(record)], "its time is over", None)
         is_probing = False
         for node in nodes:
             if node.is_out and node.breaker.state != _CLOSED and not node.breaker.retry_after(now):
@@ -160,13 +173,13 @@ class Verdicts:
         what = f"did not call {node.target}: its circuit breaker is {node.breaker.state}"
         return CircuitOpen(f"{what}, because {node.breaker.explain(now)}")
 
-    def _suspect(self, node: Node[Any], why: str, now: float) -> None:
+    def _suspect(self, node: Node[Any], why: str, now: float, call: Call | None) -> None:
         if self._outliers.failed(node.record, now):
-            self._out(node, why, node.record.ejected_until - now)
+            self._out(node, why, node.record.ejected_until - now, call)
 
-    def _breaker_changed(self, node: Node[Any]) -> None:
+    def _breaker_changed(self, node: Node[Any], call: Call | None) -> None:
         for before, after, why in node.breaker.take_changes():
-            self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after))
+            self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after), call)
             if after == "open":
                 _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
             elif after == _CLOSED:
@@ -175,16 +188,16 @@ class Verdicts:
         self._judge(node, None)
         self._changed()
 
-    def _out(self, node: Node[Any], why: str, seconds: float | None) -> None:
+    def _out(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
         _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, why)
-        self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds))
+        self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds), call)
         if self._judge(node, None):
             self._changed()
 
-    def _restored(self, node: Node[Any], why: str) -> None:
+    def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
         if self._judge(node, None):
             _log.info("calling %s of %s again: %s", node.target, self._name, why)
-            self._tell(Restored(subject=node.instance.address, why=why))
+            self._tell(Restored(subject=node.instance.address, why=why), call)
             self._changed()
 
     def _judge(self, node: Node[Any], now: float | None) -> bool:
@@ -206,5 +219,7 @@ class Verdicts:
             default=float("inf"),
         )
 
-    def _tell(self, decision: Decision) -> None:
+    def _tell(self, decision: Decision, call: Call | None) -> None:
         tell(self._listeners(), decision)
+        if call is not None:
+            tell(call.listeners, decision)

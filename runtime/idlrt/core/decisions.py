@@ -6,8 +6,9 @@ A filter hears of its call's decisions by adding a listener to the call before i
         call.listeners += (print,)
         return await next(call)
 
-What happens outside of calls (an instance that answers pings again) only the listeners of the client hear:
-`connect(..., listeners=[...])`. They hear everything else too. A listener is called where the decision is made, so it
+It hears of what follows from its call for an instance, too (`Ejected`, `BreakerChanged`). What happens outside of calls
+(an instance that answers pings again) only the listeners of the client hear: `connect(..., listeners=[...])`. They hear
+everything else too. A listener is called where the decision is made, so it
 must be quick; what it raises is logged and left aside.
 """
 

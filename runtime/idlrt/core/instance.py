@@ -72,7 +72,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         version: of the program, for people and routing rules.
         weight: its share of calls, relative to the others; 0 for none.
         zone: the data centre (or zone) that it stands in; empty if nobody said.
-        tags: for routing, as `{"gray": "yes"}`.
+        tags: for routing rules; `{"tag": "gray"}` keeps an instance for calls that are tagged gray.
         timeout: seconds that its owner thinks a call may take; `None` if there is no advice.
         retries: how often its owner lets a call be tried again; `None` likewise.
         routing: data for routers, by name.

@@ -1,5 +1,19 @@
 """What follows when a call fails. Fault modes are plugins: entry points `idlrt.fault_modes`."""
 
 from idlrt.fault.base import FAULT_MODES, FaultMode, Reach, Reachable, may_repeat
+from idlrt.fault.failback import Failure, OnFailure, Retry, Use
+from idlrt.fault.failcache import OnDone, Outcome
 
-__all__ = ["FAULT_MODES", "FaultMode", "Reach", "Reachable", "may_repeat"]
+__all__ = [
+    "FAULT_MODES",
+    "Failure",
+    "FaultMode",
+    "OnDone",
+    "OnFailure",
+    "Outcome",
+    "Reach",
+    "Reachable",
+    "Retry",
+    "Use",
+    "may_repeat",
+]

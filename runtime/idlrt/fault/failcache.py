@@ -142,7 +142,9 @@ class Failcache:
                 return f"{self._kept} calls are kept already"
             self._kept += 1
             now = call.driver.now()
-            kept = _KeptCall(_copy(call), reach, now)
+            # A copy, because it gets deadlines of its own; with the plan, which the reach goes by.
+            copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
+            kept = _KeptCall(copied, reach, now)
             heapq.heappush(self._waiting, (now + pause, next(self._order), kept))
             is_worker_needed, self._is_working = not self._is_working, True
         _log.info("keeping %s, to be made again in %.3g s: %s", call.method.full_name, pause, error)
@@ -219,17 +221,3 @@ class Failcache:
         for _, _, kept in left:
             what = f"{kept.call.method.full_name} was kept, and the client was closed before it was made again"
             self._end(kept, None, NotSent(what))
-
-
-def _copy(call: Call) -> Call:
-    return Call(
-        call.method,
-        call.arguments,
-        call.target,
-        call.deadline,
-        call.driver,
-        dict(call.metadata),
-        call.options,
-        call.policy,
-        call.listeners,
-    )

@@ -7,12 +7,12 @@ from types import ModuleType
 
 import pytest
 
-from idlc.checks import check, checks_in, enums, fields, includes, names, run_checks, services
+from idlc.checks import check, checks_in, enums, fields, includes, names, policy, run_checks, services
 from idlc.diagnostics import Report, Severity
 from idlc.model import build
 from idlc.source import Loader
 
-MODULES = [enums, fields, includes, names, services]
+MODULES = [enums, fields, includes, names, policy, services]
 
 GOOD = """
 namespace py good
@@ -65,6 +65,30 @@ CASES: list[tuple[str, Severity, str]] = [
     ("name.dotted", "error", "service S { void a.b() }"),
     ("namespace.duplicate", "warning", "namespace py a namespace py b"),
     ("namespace.hyphen", "warning", "namespace py a-b"),
+    ("policy.argument", "error", 'service S { void f(1: i32 a) (rpc.hash_by = "b") }'),
+    ("policy.argument", "error", 'service S { void f(1: i32 a) (rpc.hash_by = "a.x") }'),
+    ("policy.argument", "error", 'struct A { 1: i32 x } service S { void f(1: A a) (rpc.hash_by = "a.y") }'),
+    ("policy.argument", "error", 'service S { void f(1: i32 a), void g() } (rpc.hash_by = "a")'),
+    ("policy.key", "warning", 'service S { void f() (rpc.timout = "1") }'),
+    ("policy.key", "warning", 'service S { void f() } (rpc.backoff.bas = "1")'),
+    ("policy.key", "warning", 'service S { void f() (rpc.Hedge.delay = "1") }'),
+    ("policy.key", "warning", 'service S { void f() (rpc.routes = "[]") }'),
+    ("policy.key", "warning", 'service S { void f() (rpc.budget.rate = "1") }'),
+    ("policy.place", "warning", 'service S { void f(1: i32 a (rpc.timeout = "1")) }'),
+    ("policy.place", "warning", 'exception X {} service S { void f() throws (1: X x (rpc.timeout = "1")) }'),
+    ("policy.place", "warning", "service S { void f() (rpc.hash_key) }"),
+    ("policy.place", "warning", "service S { void f() } (rpc.hash_key)"),
+    ("policy.twice", "error", 'service S { void f() (rpc.timeout = "1", rpc.timeout = "2") }'),
+    ("policy.twice", "error", 'service S { void f() } (rpc.timeout = "1", rpc.timeout = "1")'),
+    ("policy.twice", "error", "service S { void f(1: i32 a (rpc.hash_key), 2: i32 b (hash_key)) }"),
+    ("policy.twice", "error", 'service S { void f(1: i32 a (rpc.hash_key)) (rpc.hash_by = "a") }'),
+    ("policy.value", "error", 'service S { void f() (rpc.timeout = "0") }'),
+    ("policy.value", "error", 'service S { void f() } (rpc.timeout = "soon")'),
+    ("policy.value", "error", "service S { void f() (rpc.timeout) }"),
+    ("policy.value", "error", 'service S { void f() (rpc.retries = "101") }'),
+    ("policy.value", "error", 'service S { void f() (rpc.idempotent = "maybe") }'),
+    ("policy.value", "error", 'service S { void f() (rpc.fault = "") }'),
+    ("policy.value", "error", 'service S { void f(1: i32 a (rpc.hash_key = "maybe")) }'),
     ("type.byte", "warning", "struct A { 1: list<byte> a, 2: byte b }"),
     ("type.key", "warning", "struct A { 1: list<map<list<i32>, i32>> a }"),
     ("type.key", "warning", "typedef map<double, i32> A"),
@@ -82,6 +106,15 @@ FINE = [
     'include "shared.thrift" as other struct A { 1: map<other.E, other.T> t }',
     "struct A { 1: i32 a, 2: i32 b } struct B { 1: i32 a, 2: i32 b }",
     "enum A { X } enum B { X }",
+    """
+    struct User { 1: i32 id }
+    service S {
+        void f(1: i32 a (rpc.hash_key = "true"), 2: i32 b (rpc.hash_key = "false"))
+        void g(1: User user) (rpc.hash_by = "user.id", rpc.timeout = "0.5", rpc.chain_stop, rpc.hedge.delay = "soon")
+        void h() (rpc.hash_by = "", rpc.timeout = "2", rpc.breaker.enabled, api.get = "/", timeout = "x")
+    } (rpc.hash_by = "b", rpc.timeout = "1", rpc.backoff.base = "0")
+    """,
+    'service S { void f(1: i32 a (hash_key = "of a colour")) (rpc.hash_by = "a") }',
 ]
 
 

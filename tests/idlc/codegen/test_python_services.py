@@ -172,6 +172,55 @@ def test_signatures_of_protocol_and_clients_agree(compiled) -> None:
     assert len(signatures) == 1
 
 
+def policies(service: typing.Any) -> dict[str, typing.Any]:
+    return {name: dict(each.policy) for name, each in service.__thrift_service__.methods.items()}
+
+
+def test_annotations_become_the_policy_of_a_method(compiled) -> None:
+    module = compiled(
+        r"""
+        service S {
+            string get() (rpc.timeout = "0.5", rpc.hedge.delay = "0.02", api.get = "/x", rpc.odd = "a \\ \"b\""),
+            string key(1: i32 x, 2: string from (rpc.hash_key)),
+            string short(1: i32 x (hash_key), 2: string y (rpc.hash_key = "false")),
+            string path(1: i32 x) (rpc.hash_by = "x", rpc.chain_stop),
+            string plain(1: i32 x),
+        }
+        """
+    )
+    assert policies(module.SClient) == {
+        "get": {"timeout": "0.5", "hedge.delay": "0.02", "odd": 'a \\ "b"'},
+        "key": {"hash_by": "from"},
+        "short": {"hash_by": "x"},
+        "path": {"hash_by": "x", "chain_stop": "true"},
+        "plain": {},
+    }
+    assert module.S.get.__doc__ is not None
+    assert "Unless told otherwise: timeout=0.5, hedge.delay=0.02," in module.S.get.__doc__
+    assert module.S.plain.__doc__ is None
+
+
+def test_what_a_service_says_holds_for_those_of_its_own_methods_that_say_nothing_else(compiled) -> None:
+    module = compiled(
+        """
+        service A { void a() }
+        service B extends A {
+            void b(),
+            void c() (rpc.timeout = "2"),
+            void d(1: i32 x (rpc.hash_key), 2: i32 y),
+        } (rpc.timeout = "1", rpc.hash_by = "")
+        service C extends B { void e() } (rpc.timeout = "3")
+        """
+    )
+    assert policies(module.CClient) == {
+        "a": {},
+        "b": {"timeout": "1", "hash_by": ""},
+        "c": {"timeout": "2", "hash_by": ""},
+        "d": {"timeout": "1", "hash_by": "x"},
+        "e": {"timeout": "3"},
+    }
+
+
 DEPRECATED = """
     enum E { A = 1 } (deprecated = "use F")
     struct Old { 1: i32 x } (deprecated = "use New")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from idlc.checks import enums, fields, includes, names, run_checks, services
+from idlc.checks import enums, fields, includes, names, policy, run_checks, services
 from idlc.diagnostics import Report, render, summary
 from idlc.model import build
 from idlc.source import Loader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
-MODULES = [enums, fields, includes, names, services]
+MODULES = [enums, fields, includes, names, policy, services]
 
 
 def sections(text: str) -> dict[str, str]:

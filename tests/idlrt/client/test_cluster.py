@@ -157,7 +157,8 @@ def test_the_nearest_word_on_balancing_counts(
 
     def advise(name: str) -> None:
         registry.configure(SERVICE, {"balancer": name})
-        until(lambda: client.client._sender.cluster._members.subscription.snapshot.settings.get("balancer") == name)
+        subscription = client.client._sender.cluster._members.subscription
+        until(lambda: subscription.snapshot is not None and subscription.snapshot.settings.get("balancer") == name)
 
     advise("round_robin")
     assert counts(client) == [10, 10, 10], "the registry's"

@@ -46,7 +46,7 @@ def test_who_is_out_is_asked_after_pauses_that_grow() -> None:
         assert health.is_ping_due(health.asked_at, idle=1.0)
         pauses.append(health.asked_at - now)
         now = health.asked_at
-        health.failed(ConnectFailed("x"), now)
+        health.failed(ConnectFailed("x"), now, is_ping=True)
     assert pauses[0] == pytest.approx(0.1)
     assert pauses == sorted(pauses)
     assert pauses[-1] == pytest.approx(5.0)
@@ -55,12 +55,22 @@ def test_who_is_out_is_asked_after_pauses_that_grow() -> None:
 def test_an_answer_brings_it_back_and_shortens_the_pauses() -> None:
     health = Health()
     for number in range(10):
-        health.failed(ConnectFailed("x"), float(number))
+        health.failed(ConnectFailed("x"), float(number), is_ping=True)
     assert health.answered(100.0)
     assert not health.is_out
     assert not health.answered(101.0), "it was not out any more"
     health.failed(ConnectFailed("x"), 102.0)
     assert health.asked_at == pytest.approx(102.1)
+
+
+def test_calls_that_end_after_it_was_out_do_not_put_off_its_ping() -> None:
+    health = Health()
+    for _ in range(3):
+        health.failed(DeadlineExceeded("x"), 1.0)
+    due = health.asked_at
+    for number in range(10):
+        assert not health.failed(DeadlineExceeded("x"), 1.0 + number / 100)
+    assert health.asked_at == due
 
 
 def test_who_is_silent_is_asked() -> None:

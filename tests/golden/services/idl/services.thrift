@@ -26,3 +26,10 @@ service Admin extends UserService {
 service Empty {}
 
 service lower { i32 ping() }
+
+service Told extends UserService {
+  User found(1: i64 id (rpc.hash_key)) (
+    idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.balancer = "consistent_hash"),
+  User as_all(1: i64 id),
+  i32 import_(1: string from (hash_key)) (rpc.timeout = "0.5"),
+} (rpc.timeout = "1.0")

@@ -16,6 +16,8 @@ __all__ = [
     "AsyncAdminClient",
     "AsyncEmpty",
     "AsyncEmptyClient",
+    "AsyncTold",
+    "AsyncToldClient",
     "AsyncUserService",
     "AsyncUserServiceClient",
     "Asynclower",
@@ -24,6 +26,8 @@ __all__ = [
     "Empty",
     "EmptyClient",
     "NotFound",
+    "Told",
+    "ToldClient",
     "User",
     "UserService",
     "UserServiceClient",
@@ -32,6 +36,7 @@ __all__ = [
     "lower",
     "lowerClient",
     "lower_",
+    "told",
     "user_service",
 ]
 
@@ -472,3 +477,150 @@ class AsynclowerClient(rpc.AsyncClient):
 def lower_(handler: lower | Asynclower) -> rpc.Handlers:
     """Make `handler` ready to be served as `lower`."""
     return rpc.bind(_LOWER_SERVICE, handler)
+
+
+class Told(UserService, Protocol):
+    def found(self, id: int) -> User:
+        """`found` of `Told`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+
+        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
+        balancer=consistent_hash, hash_by=id.
+        """
+        ...
+
+    def as_all(self, id: int) -> User:
+        """`as_all` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        ...
+
+    def import_(self, from_: str) -> int:
+        """`import_` of `Told`.
+
+        Unless told otherwise: timeout=0.5, hash_by=from.
+        """
+        ...
+
+
+class AsyncTold(AsyncUserService, Protocol):
+    async def found(self, id: int) -> User:
+        """`found` of `Told`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+
+        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
+        balancer=consistent_hash, hash_by=id.
+        """
+        ...
+
+    async def as_all(self, id: int) -> User:
+        """`as_all` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        ...
+
+    async def import_(self, from_: str) -> int:
+        """`import_` of `Told`.
+
+        Unless told otherwise: timeout=0.5, hash_by=from.
+        """
+        ...
+
+
+_TOLD_FOUND: Final = rpc.method(
+    Told.found,
+    rpc.required(1, "id", rpc.I64),
+    result=rpc.struct(User),
+    idempotent=True,
+    policy={
+        "timeout": "1.0",
+        "fault": "hedge",
+        "hedge.delay": "0.02",
+        "balancer": "consistent_hash",
+        "hash_by": "id",
+    },
+)
+_TOLD_AS_ALL: Final = rpc.method(
+    Told.as_all,
+    rpc.required(1, "id", rpc.I64),
+    result=rpc.struct(User),
+    policy={"timeout": "1.0"},
+)
+_TOLD_IMPORT_: Final = rpc.method(
+    Told.import_,
+    rpc.required(1, "from", rpc.STRING, attribute="from_"),
+    result=rpc.I32,
+    policy={"timeout": "0.5", "hash_by": "from"},
+)
+_TOLD_SERVICE: Final = rpc.service(
+    "Told", _TOLD_FOUND, _TOLD_AS_ALL, _TOLD_IMPORT_, extends=UserServiceClient
+)
+
+
+class ToldClient(UserServiceClient):
+    """Blocking client of `Told`."""
+
+    __thrift_service__ = _TOLD_SERVICE
+
+    def found(self, id: int) -> User:
+        """`found` of `Told`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+
+        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
+        balancer=consistent_hash, hash_by=id.
+        """
+        return self._call(_TOLD_FOUND, id)
+
+    def as_all(self, id: int) -> User:
+        """`as_all` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        return self._call(_TOLD_AS_ALL, id)
+
+    def import_(self, from_: str) -> int:
+        """`import_` of `Told`.
+
+        Unless told otherwise: timeout=0.5, hash_by=from.
+        """
+        return self._call(_TOLD_IMPORT_, from_)
+
+
+class AsyncToldClient(AsyncUserServiceClient):
+    """Asyncio client of `Told`."""
+
+    __thrift_service__ = _TOLD_SERVICE
+
+    async def found(self, id: int) -> User:
+        """`found` of `Told`.
+
+        Idempotent: it may be tried again when it is not known whether it was done.
+
+        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
+        balancer=consistent_hash, hash_by=id.
+        """
+        return await self._call(_TOLD_FOUND, id)
+
+    async def as_all(self, id: int) -> User:
+        """`as_all` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        return await self._call(_TOLD_AS_ALL, id)
+
+    async def import_(self, from_: str) -> int:
+        """`import_` of `Told`.
+
+        Unless told otherwise: timeout=0.5, hash_by=from.
+        """
+        return await self._call(_TOLD_IMPORT_, from_)
+
+
+def told(handler: Told | AsyncTold) -> rpc.Handlers:
+    """Make `handler` ready to be served as `Told`."""
+    return rpc.bind(_TOLD_SERVICE, handler)

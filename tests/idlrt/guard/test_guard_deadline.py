@@ -24,19 +24,19 @@ def given(guarded: Guarded, call: Any) -> Deadline:
 
 @pytest.mark.parametrize("make", [call_for, server_call_for])
 def test_a_call_gets_less_time(make: Any) -> None:
-    guarded = Guarded("timeout", timeout=2)
+    guarded = Guarded("deadline", timeout=2)
     assert given(guarded, make(guarded.driver, 5.0)) == Deadline(1002.0, 2)
 
 
 @pytest.mark.parametrize("make", [call_for, server_call_for])
 def test_never_more(make: Any) -> None:
-    guarded = Guarded("timeout", timeout=20)
+    guarded = Guarded("deadline", timeout=20)
     call = make(guarded.driver, 5.0)
     assert given(guarded, call) is call.deadline
 
 
 def test_methods_may_have_their_own() -> None:
-    guarded = Guarded("timeout", timeout=3, methods={"put": 1, "Check.get": 2, "get": 2.5})
+    guarded = Guarded("deadline", timeout=3, methods={"put": 1, "Check.get": 2, "get": 2.5})
     get, put = call_for(guarded.driver, 5.0), call_for(guarded.driver, 5.0)
     put.method = PUT
     assert given(guarded, get).timeout == 2
@@ -44,13 +44,13 @@ def test_methods_may_have_their_own() -> None:
 
 
 def test_without_a_time_for_all_the_others_keep_theirs() -> None:
-    guarded = Guarded("timeout", methods={"put": 1})
+    guarded = Guarded("deadline", methods={"put": 1})
     call = call_for(guarded.driver, 5.0)
     assert given(guarded, call) is call.deadline
 
 
 def test_afterwards_the_call_has_its_time_again() -> None:
-    guarded = Guarded("timeout", timeout=2)
+    guarded = Guarded("deadline", timeout=2)
     for outcome in ("answer", ValueError("no")):
         call = call_for(guarded.driver, 5.0)
         before = call.deadline

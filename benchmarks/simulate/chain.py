@@ -1,0 +1,126 @@
+"""Services that call each other: a server whose handler makes a call of its own, as servers of this package run it.
+
+What a handler calls has no more time than is left for its own call, and knows whether that is made on behalf of a
+retry. Whatever it fails with is, for who called it, a server that broke down (`idlrt.server.answers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextvars import Context
+from types import coroutine as awaitable
+from typing import Any
+
+from benchmarks.simulate.driver import EventDriver, Task
+from benchmarks.simulate.world import World
+from idlrt.core import Call, Deadline, Peer, ServerCall
+from idlrt.core.request import enter_call, handler_context
+from idlrt.errors import ApplicationCode, ApplicationError
+
+__all__ = ["attempts"]
+
+_PEER = Peer(address="simulated")
+
+
+class _InContext:
+    """A coroutine whose steps are all made in a context."""
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._context = context
+        self._coroutine = coroutine
+
+    def send(self, value: None) -> Any:
+        return self._context.run(self._coroutine.send, value)
+
+    def throw(self, error: BaseException) -> Any:
+        return self._context.run(self._coroutine.throw, error)
+
+    def close(self) -> None:
+        self._context.run(self._coroutine.close)
+
+
+class _Relay:
+    """A server that has all the room in the world, and hands each call on. A leaf: `Sender`."""
+
+    __slots__ = ("_driver", "_handler", "answers_pings", "arrived", "is_up")
+
+    def __init__(self, driver: EventDriver, handler: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+        self._driver = driver
+        self._handler = handler
+        self.arrived = 0
+        self.is_up = self.answers_pings = True
+
+    @awaitable
+    def send(self, call: Call) -> Generator[None, None, None]:
+        """See `Sender.send`."""
+        driver = self._driver
+        task = driver.current
+        assert task is not None
+        turn = task.turn
+        self.arrived += 1
+        now, end = driver.time, call.deadline.at
+        driver.at(end, driver.expire, task, turn)
+        context = handler_context()
+        asked = ServerCall(call.method, call.arguments, _PEER, call.metadata, Deadline(end, end - now), driver)
+        context.run(enter_call, asked)
+
+        def ended(handling: Task, result: Any, error: BaseException | None) -> None:
+            if task.turn == turn:
+                failure = ApplicationError(f"it failed: {error!r}", ApplicationCode.INTERNAL_ERROR) if error else None
+                driver.step(task, failure)
+
+        coroutine: Any = _InContext(context, self._handle(call.arguments[0]))
+        driver.at(now, _begin, Task(coroutine, now, ended), driver)
+        yield
+
+    async def _handle(self, key: str) -> Any:
+        # Made within the context of the call, as a handler makes it.
+        return await self._handler(key)
+
+    def found_again(self) -> None:
+        """See `Sender.found_again`."""
+
+    def connections(self) -> int:
+        """See `Sender.connections`."""
+        return 1
+
+
+def _begin(task: Task, driver: EventDriver) -> None:
+    driver.step(task)
+
+
+def attempts(policy: Mapping[str, Any], timeouts: tuple[float, float, float], seed: int, *, is_mute: bool) -> float:
+    """A calls B, and B calls C, which does nothing for anybody. How often C is asked for one call that a client makes
+    to A.
+
+    Args:
+        policy: of all.
+        timeouts: seconds of an attempt at A, B and C.
+        is_mute: whether C does not answer; otherwise it refuses.
+    """
+    calls, every = 20, 5.0
+    driver = EventDriver()
+
+    def hop(name: str, timeout: float) -> World:
+        said = {**policy, "attempt_timeout": timeout, "tolerated": 100, "ejection.consecutive": 0}
+        return World(name, count=10, rate=1.0, seed=seed, policy=said, clients=1, room=0, workers=1, driver=driver)
+
+    a, b, c = (hop(name, timeout) for name, timeout in zip("ABC", timeouts, strict=True))
+    for server in c.servers:
+        server.is_mute = is_mute
+        server.set_room(1_000_000 if is_mute else 0)
+        server.busy = 1
+    for world, following in ((a, b), (b, c)):
+        following_get = following.callers[0].get
+        relays: list[Any] = [_Relay(driver, following_get) for _ in world.servers]
+        world.replace_servers(relays)
+    for number in range(calls):
+        driver.at(number * every, lambda one, two: driver.start(a.callers[0].get("key"), _ignore))
+    driver.run(calls * every)
+    return sum(each.arrived for each in c.servers) / calls
+
+
+def _ignore(task: Task, result: Any, error: BaseException | None) -> None:
+    pass

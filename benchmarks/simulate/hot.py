@@ -1,0 +1,156 @@
+"""`hot`: keys that are not alike (Zipf, s = 1.2 over 10,000), and balancers that keep keys together.
+
+The most frequent key is a fifth of all calls. Whoever owns it alone drowns. With `bound` nobody has more calls under
+way than so many times the average, rounded up; what is beyond that goes to others, always the same ones for a key
+(Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its own keys
+move, a share of one in N (Karger et al. 1997); with Maglev a few others, too.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, cycle
+from typing import Any
+
+from benchmarks.simulate.figures import Result
+from benchmarks.simulate.plots import bars
+from benchmarks.simulate.scenario import Case, Section, Settings, Tell, figures_table
+from benchmarks.simulate.world import GET, Caller, World
+from idlrt.core import Call, Deadline
+
+_WORKERS = 4
+_KEYS = 10_000
+_BOUND = 1.25
+_NAMES = ("consistent_hash", "maglev")
+
+
+def cases(settings: Settings) -> Sequence[Case]:
+    """See `Scenario.cases`."""
+    return [
+        Case(f"{name}, bound {bound}" if bound else name, {"balancer": name, "bound": bound})
+        for name in _NAMES
+        for bound in (0.0, _BOUND)
+    ]
+
+
+def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: float) -> Result:
+    """See `Scenario.run`."""
+    world = World(
+        label,
+        count=settings.instances,
+        rate=settings.rate,
+        seed=settings.seed,
+        policy={"balancer": balancer, f"{balancer}.bound": bound, "retries": 0},
+        clients=1,
+        workers=_WORKERS,
+        mean=settings.work(0.6, _WORKERS),
+        span=0.1,
+        keys=_zipf(random.Random(settings.seed)),
+    )
+    caller = world.callers[0]
+    moved = _moved(world, caller, balancer)
+    watch = _Watch(caller, bound or _BOUND)
+    world.each_span = lambda tally: watch.look()
+    result = world.run(min(settings.seconds, 4.0), settle=1.0, tell=tell)
+    result.extras.update(moved)
+    result.extras["over"] = watch.over
+    result.extras["most"] = watch.most
+    return result
+
+
+class _Watch:
+    """Looks at what a client has under way, by instance.
+
+    Attributes:
+        over: by how many calls an instance had more than its ceiling, at most.
+        most: the most by the mean.
+    """
+
+    def __init__(self, caller: Caller, bound: float) -> None:
+        self._caller = caller
+        self._bound = bound
+        self.over = 0.0
+        self.most = 0.0
+
+    def look(self) -> None:
+        """Look now."""
+        loads = [node.load.under_way for node in self._caller.cluster.nodes]
+        total, most = sum(loads), max(loads)
+        # Between two picks the sum may be off by a sixteenth of the instances: it is not made for each of them.
+        slack = len(loads) // 16 + 1
+        ceiling = math.ceil(self._bound * (total + slack) / len(loads))
+        self.over = max(self.over, most - ceiling)
+        self.most = max(self.most, most / max(total / len(loads), 1e-9))
+
+
+def _zipf(dice: random.Random) -> Iterator[str]:
+    sums = list(accumulate(number**-1.2 for number in range(1, _KEYS + 1)))
+    drawn = [f"key-{bisect_left(sums, dice.random() * sums[-1])}" for _ in range(1 << 17)]
+    return cycle(drawn)
+
+
+def _moved(world: World, caller: Caller, balancer: str) -> dict[str, float]:
+    """How many keys move when an instance leaves."""
+    before = _owners(world, caller)
+    gone = world.instances[len(world.instances) // 2]
+    whole = world.snapshot
+    caller.view.snapshot = _without(whole, gone.id)
+    after = _owners(world, caller)
+    caller.view.snapshot = whole
+    own = sum(owner == gone.id for owner in before)
+    moved = sum(one != other for one, other in zip(before, after, strict=True))
+    return {"own": float(own), "moved": float(moved)}
+
+
+def _without(snapshot: Any, id: str) -> Any:
+    from msgspec.structs import replace
+
+    return replace(snapshot, instances=tuple(each for each in snapshot.instances if each.id != id))
+
+
+def _owners(world: World, caller: Caller) -> list[str]:
+    plan = caller._governance.plan(GET)
+    cluster: Any = caller.cluster
+    owners: list[str] = []
+    for number in range(_KEYS):
+        call = Call(GET, (f"key-{number}",), "", Deadline(1.0, 1.0), world.driver, {}, {}, plan.policy, (), plan)
+        node = cluster.pick(call, ())
+        owners.append(node.instance.id)
+    return owners
+
+
+def report(settings: Settings, results: Mapping[str, Result]) -> Section:
+    """See `Scenario.report`."""
+    section = Section("hot: keys that are not alike", (__doc__ or "").strip().split("\n\n", 1)[1])
+    section.parts.append(figures_table("one client, 60 % busy, no retries", list(results.values())))
+    most = {name: each.extras["most"] for name, each in results.items()}
+    section.parts.append(bars("most under way at an instance, by the mean", most, "{:.2f}"))
+    mean = _KEYS / settings.instances
+    for name in _NAMES:
+        free, bound = results[name], results[f"{name}, bound {_BOUND}"]
+        section.check(
+            f"{name} without a bound drowns who owns the hottest key",
+            free.error_rate > 0.02 or free.spread.worst > 3,
+            f"{free.error_rate:.1%} fail, max/mean {free.spread.worst:.1f}",
+        )
+        section.check(
+            f"{name} with a bound keeps to its ceiling",
+            bound.extras["over"] <= 0,
+            f"most under way is {bound.extras['most']:.2f} times the mean, bound {_BOUND} and rounded up",
+        )
+        section.check(
+            f"{name} with a bound answers all",
+            bound.error_rate == 0 and bound.ms(99) < free.ms(99) / 2,
+            f"{bound.error_rate:.2%} fail, p99 {bound.ms(99):.0f} ms instead of {free.ms(99):.0f} ms",
+        )
+        others = free.extras["moved"] - free.extras["own"]
+        section.check(
+            f"{name} moves the keys of who leaves, and {'no' if name == 'consistent_hash' else 'few'} others",
+            others <= (0 if name == "consistent_hash" else 0.02 * _KEYS)
+            and free.extras["own"] <= mean + 6 * math.sqrt(mean) + 0.2 * mean,
+            f"{free.extras['own']:.0f} of its own, K/N is {mean:.0f}; {others:.0f} others",
+        )
+    return section

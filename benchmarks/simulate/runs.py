@@ -1,0 +1,55 @@
+"""Which scenarios there are, and how their runs are made: in processes of their own, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+from benchmarks.simulate import cold, hot, restart, slow, spread, storm, zone
+from benchmarks.simulate.figures import Result
+from benchmarks.simulate.scenario import Case, Scenario, Settings
+from benchmarks.table import progress
+
+__all__ = ["SCENARIOS", "make", "simulate"]
+
+SCENARIOS: dict[str, Scenario] = {
+    "spread": spread,
+    "slow": slow,
+    "zone": zone,
+    "restart": restart,
+    "storm": storm,
+    "hot": hot,
+    "cold": cold,
+}
+
+
+def simulate(names: Sequence[str], settings: Settings, processes: int = 2) -> dict[str, dict[str, Result]]:
+    """Make all runs of these scenarios; what they came to, by scenario and label."""
+    todo = [(name, case) for name in names for case in SCENARIOS[name].cases(settings)]
+    results: dict[str, dict[str, Result]] = {name: {} for name in names}
+    if processes <= 1:
+        for name, case in todo:
+            results[name][case.label] = make(name, settings, case)
+        return results
+    # The longest first, so that at the end nobody waits for one.
+    waiting = sorted(todo, key=lambda each: -each[1].values.get("seconds", 0.0))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running: dict[tuple[str, str], Future[Result]] = {
+            (name, case.label): pool.submit(make, name, settings, case) for name, case in waiting
+        }
+        for name, case in todo:
+            results[name][case.label] = running[name, case.label].result()
+    return results
+
+
+def make(name: str, settings: Settings, case: Case) -> Result:
+    """Make one run."""
+
+    def tell(text: str) -> None:
+        progress(f"{name}: {text}")
+
+    result = SCENARIOS[name].run(settings, case.label, tell, **case.values)
+    each = result.cpu / max(result.simulated, 1)
+    progress(f"{name}: {case.label}: done, {result.simulated / 1e6:.2f} million calls, {each * 1e6:.1f} µs each")
+    return result

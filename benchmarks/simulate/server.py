@@ -1,0 +1,200 @@
+"""Simulated servers: some workers, a queue in front of them, and whatever can be wrong with them.
+
+A server is the leaf of every client's calls to it. It works on `workers` calls at a time; others queue; with a full
+queue it refuses, as `Overloaded`. A caller that stops waiting is not noticed, so its call is worked on all the same,
+unless `drops_expired`: then a call whose deadline has passed is not begun, as servers of this package have it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Generator, Iterator
+from itertools import cycle
+from types import coroutine as awaitable
+from typing import Final
+
+from benchmarks.simulate.driver import EventDriver, Task
+from idlrt.core import Call
+from idlrt.errors import ConnectFailed, ConnectionLost, Overloaded
+
+__all__ = ["Server", "draws"]
+
+_DRAWS: Final = 1 << 16
+
+
+def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]:
+    """Numbers with a mean, for ever: quantiles of a distribution, shuffled, so that also few of them have its tail.
+
+    Args:
+        shape: `exponential`, `lognormal` (sigma 0.6, as usual services), `uniform` or `fixed`.
+    """
+    places = [(number + 0.5) / _DRAWS for number in range(_DRAWS)]
+    if shape == "exponential":
+        found = [-math.log(1 - place) for place in places]
+    elif shape == "lognormal":
+        from statistics import NormalDist
+
+        normal, sigma = NormalDist(), 0.6
+        found = [math.exp(sigma * normal.inv_cdf(place) - sigma * sigma / 2) for place in places]
+    elif shape == "uniform":
+        found = [2 * place for place in places]
+    else:
+        found = [1.0] * _DRAWS
+    scale = mean * _DRAWS / sum(found)
+    found = [each * scale for each in found]
+    dice.shuffle(found)
+    return cycle(found)
+
+
+class Server:
+    """See the module. A leaf: `Sender`.
+
+    Args:
+        driver: time.
+        times: seconds of work.
+        workers: calls that are worked on at a time.
+        room: calls that may queue.
+        drops_expired: whether calls whose deadline has passed are not begun.
+
+    Attributes:
+        scale: by which work takes longer.
+        is_up: whether connections can be made.
+        is_mute: whether it takes calls, and answers nothing.
+        arrived: calls so far.
+        refused: of these, for want of room.
+        done: of these, worked on to the end.
+        busy: calls that are worked on now.
+    """
+
+    __slots__ = (
+        "_drops_expired", "_finish", "_heap", "_is_paused", "_numbers", "_queue", "_room", "_times", "_workers",
+        "arrived", "busy", "done", "driver", "is_mute", "is_up", "refused", "scale",
+    )  # fmt: skip
+
+    def __init__(
+        self, driver: EventDriver, times: Iterator[float], workers: int, room: int, drops_expired: bool = True
+    ) -> None:
+        self.driver = driver
+        self.scale = 1.0
+        self.is_up = True
+        self.is_mute = False
+        self.arrived = self.refused = self.done = self.busy = 0
+        self._times = times
+        self._workers = workers
+        self._room = room
+        self._drops_expired = drops_expired
+        self._queue: deque[tuple[Task, int, float]] = deque()
+        self._heap = driver.heap
+        self._numbers = driver.numbers
+        self._is_paused = False
+        self._finish = self._finished
+
+    @property
+    def load(self) -> int:
+        """Calls that are here: worked on and queueing."""
+        return self.busy + len(self._queue)
+
+    def set_room(self, room: int) -> None:
+        """So many calls may queue from now on."""
+        self._room = room
+
+    # What a client sees.
+
+    @awaitable
+    def send(self, call: Call) -> Generator[None, None, None]:
+        """See `Sender.send`."""
+        driver = self.driver
+        task = driver.current
+        assert task is not None
+        self.arrived += 1
+        if not self.is_up:
+            raise ConnectFailed("nobody listens")
+        deadline = call.deadline.at
+        if self.busy < self._workers and not (self._is_paused or self.is_mute):
+            finish = driver.time + next(self._times) * self.scale
+            self.busy += 1
+            heapq.heappush(self._heap, (finish, next(self._numbers), self._finish, task, task.turn))
+            if finish > deadline:
+                heapq.heappush(self._heap, (deadline, next(self._numbers), driver.expire, task, task.turn))
+        elif len(self._queue) < self._room:
+            self._queue.append((task, task.turn, deadline))
+            heapq.heappush(self._heap, (deadline, next(self._numbers), driver.expire, task, task.turn))
+        else:
+            self.refused += 1
+            raise Overloaded("the queue is full")
+        yield
+
+    def found_again(self) -> None:
+        """See `Sender.found_again`."""
+
+    def connections(self) -> int:
+        """See `Sender.connections`."""
+        return 1
+
+    @property
+    def answers_pings(self) -> bool:
+        """Whether a ping would be answered."""
+        return self.is_up and not self.is_mute and not self._is_paused
+
+    # What happens to it.
+
+    def _finished(self, task: Task, turn: int) -> None:
+        self.busy -= 1
+        self.done += 1
+        if self._queue:
+            self._begin_next()
+        if task.turn == turn:
+            self.driver.step(task)
+
+    def _begin_next(self) -> None:
+        queue, now = self._queue, self.driver.time
+        while queue and self.busy < self._workers:
+            task, turn, deadline = queue.popleft()
+            if self._drops_expired and deadline <= now:
+                continue
+            self.busy += 1
+            finish = now + next(self._times) * self.scale
+            heapq.heappush(self._heap, (finish, next(self._numbers), self._finish, task, turn))
+
+    def kill(self) -> None:
+        """It is gone from now on, and all that it had."""
+        self.is_up = False
+        for task, turn in self._take_all():
+            self.driver.at(self.driver.time, self._lose, task, turn)
+
+    def start(self) -> None:
+        """It is there, with nothing to do."""
+        self.is_up = True
+        self.is_mute = self._is_paused = False
+
+    def pause(self, seconds: float) -> None:
+        """It stands still, and then goes on."""
+        self._is_paused = True
+        mine = [item for item in self._heap if item[2] is self._finish]
+        self._remove_mine()
+        for when, _, function, task, turn in mine:
+            self.driver.at(when + seconds, function, task, turn)
+        self.driver.at(self.driver.time + seconds, self._go_on)
+
+    def _go_on(self, one: None, two: None) -> None:
+        self._is_paused = False
+        self._begin_next()
+
+    def _take_all(self) -> list[tuple[Task, int]]:
+        found = [(item[3], item[4]) for item in sorted(each for each in self._heap if each[2] is self._finish)]
+        self._remove_mine()
+        found += [(task, turn) for task, turn, _ in self._queue]
+        self._queue.clear()
+        self.busy = 0
+        return found
+
+    def _remove_mine(self) -> None:
+        self._heap[:] = [item for item in self._heap if item[2] is not self._finish]
+        heapq.heapify(self._heap)
+
+    def _lose(self, task: Task, turn: int) -> None:
+        if task.turn == turn:
+            self.driver.step(task, ConnectionLost("the connection ended"))

@@ -1,0 +1,314 @@
+"""Servers, clients, a registry and load, in virtual time. What decides is the real thing: `Cluster` with its routers,
+balancers, fault modes, breakers, budgets and outliers, behind the call path of generated clients; only the network, the
+servers and the clock are not.
+
+Each client has a view of its own: it knows the latencies that it has seen, the calls that it has under way, and the
+snapshot that has reached it.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count, cycle
+from typing import Any, Final
+
+from benchmarks.simulate.driver import EventDriver, Task
+from benchmarks.simulate.figures import SCALE, SHIFT, Result, Tally
+from benchmarks.simulate.server import Server, draws
+from idlrt.client.base import AsyncClient
+from idlrt.client.cluster import Cluster
+from idlrt.client.governance import Governance
+from idlrt.client.node import Node
+from idlrt.config import Layer, check
+from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
+from idlrt.errors import ConnectFailed, DeadlineExceeded
+from idlrt.route import Here
+from idlrt.spec import Method, required
+from idlrt.spec.types import STRING
+
+__all__ = ["EPOCH", "GET", "SERVICE", "Caller", "World", "instance"]
+
+SERVICE: Final = "Simulated"
+# The time of day at the beginning.
+EPOCH: Final = 1_700_000_000.0
+
+GET: Final = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
+GET.service = SERVICE
+
+_TICK: Final = 0.05
+_PATIENCE: Final = 1.0
+
+logging.getLogger("idlrt").setLevel(logging.CRITICAL)
+
+
+def instance(number: int, **values: Any) -> Instance:
+    """The instance of a number."""
+    host = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    return Instance(service=SERVICE, host=host, port=9090, **values)
+
+
+class View:
+    """What the registry tells a client: a `Subscription`, as far as clusters need one."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.key = snapshot.key
+        self.snapshot: Snapshot | None = snapshot
+
+    def close(self) -> None:
+        """See `Subscription.close`."""
+
+
+class _NoSender:
+    async def send(self, call: Call) -> Any:
+        raise AssertionError("calls go through the governance")
+
+    async def close(self) -> None:
+        pass
+
+
+class Caller(AsyncClient):
+    """A generated client, made without a compiler and without connections.
+
+    Attributes:
+        cluster: that its calls go to.
+        view: of the registry.
+    """
+
+    def __init__(self, world: World, here: Here, policy: Mapping[str, Any], number: int) -> None:
+        chance = Chance(world.driver.now, random.Random(f"{world.seed}/{number}").random)
+        governance = Governance((Layer("simulation", policy),), chance)
+        self.view = View(world.snapshot)
+        self.cluster: Cluster[Server] = Cluster(
+            self.view,  # type: ignore[arg-type]
+            world.server_of,
+            lambda server: None,
+            _never_waits,
+            SERVICE,
+            governance,
+            here,
+            wall=lambda: EPOCH + world.driver.time,
+        )
+        super().__init__(_NoSender(), target=SERVICE, options={}, driver=world.driver, governance=governance)  # type: ignore[arg-type]
+
+    def get(self, key: str) -> Any:
+        """The coroutine of a call."""
+        return self._start(GET, (key,), _NO_NAMES)
+
+
+_NO_NAMES: Final[dict[str, Any]] = {}
+
+
+async def _never_waits(subscription: Any, call: Call) -> Snapshot:
+    raise AssertionError("the first snapshot is there from the beginning")
+
+
+class World:
+    """See the module.
+
+    Args:
+        label: of the run.
+        count: how many instances.
+        rate: calls a second, of all clients together; they come at random (a Poisson process).
+        seed: of all chance.
+        policy: what holds for calls, by dotted keys.
+        clients: how many.
+        mean: seconds of work of a call.
+        shape: of the distribution of that.
+        workers: of each server.
+        room: of each server's queue.
+        drops_expired: see `Server`.
+        zones: of instances and clients, in turn.
+        span: seconds of one tally.
+        is_watching: whether clients ping as they do (`idlrt.client.watch`).
+        keys: what calls are keyed by; numbers if `None`.
+        driver: time, if it is that of other worlds too.
+
+    Attributes:
+        servers: by the number of their instance.
+        callers: the clients.
+        snapshot: what the registry says.
+        tally: of the present span.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        count: int,
+        rate: float,
+        seed: int,
+        policy: Mapping[str, Any],
+        clients: int = 20,
+        mean: float = 0.03,
+        shape: str = "lognormal",
+        workers: int = 4,
+        room: int = 100,
+        drops_expired: bool = True,
+        zones: Sequence[str] = ("",),
+        span: float = 0.5,
+        is_watching: bool = False,
+        keys: Iterator[str] | None = None,
+        driver: EventDriver | None = None,
+    ) -> None:
+        problems = check(policy)
+        if problems:
+            raise ValueError("; ".join(map(str, problems)))
+        self.label = label
+        self.seed = seed
+        self.rate = rate
+        self.dice = random.Random(seed)
+        self.driver = driver if driver is not None else EventDriver()
+        times = draws(shape, self.dice, mean)
+        self.instances = [
+            instance(number, zone=zones[number % len(zones)], started_at=EPOCH - 3600) for number in range(count)
+        ]
+        self.servers = [Server(self.driver, times, workers, room, drops_expired) for _ in range(count)]
+        self._by_address = {each.address: self.servers[number] for number, each in enumerate(self.instances)}
+        self.snapshot = Snapshot(key=ServiceKey(SERVICE), instances=tuple(self.instances))
+        self.callers = [
+            Caller(self, Here(id=f"client-{number}", zone=zones[number % len(zones)], host=""), policy, number)
+            for number in range(clients)
+        ]
+        self.tallies: list[Tally] = []
+        self.tally = Tally(0.0)
+        self.peaks: list[tuple[int, float]] = []
+        self.each_span: Callable[[Tally], object] | None = None
+        self.calls = 0
+        self._sent = 0
+        self._span = span
+        self._keys = keys if keys is not None else map(str, _numbers())
+        self._gaps = draws("exponential", self.dice, 1 / rate)
+        turns = [number % clients for number in range(-(-(1 << 14) // clients) * clients)]
+        self.dice.shuffle(turns)
+        self._gets = cycle([self.callers[number].get for number in turns])
+        self._arrive = self._arrived
+        self._ended = self._over
+        self._stop_at = math.inf
+        if is_watching:
+            for number, caller in enumerate(self.callers):
+                self.driver.at(_TICK * number / clients, self._look_after, caller)
+
+    def server_of(self, instance: Instance) -> Server:
+        """The leaf for an instance."""
+        return self._by_address[instance.address]
+
+    def replace_servers(self, servers: Sequence[Server]) -> None:
+        """Others behind the same addresses. To be said before anybody calls."""
+        self.servers = list(servers)
+        self._by_address = {each.address: servers[number] for number, each in enumerate(self.instances)}
+
+    def publish(self, instances: Sequence[Instance], delay: float = 0.2) -> None:
+        """The registry says that there are these; each client hears of it within `delay` seconds."""
+        ordered = tuple(sorted(instances, key=lambda each: each.id))
+        self.snapshot = Snapshot(key=self.snapshot.key, instances=ordered, revision=self.snapshot.revision + 1)
+        for caller in self.callers:
+            self.driver.at(self.driver.time + delay * self.dice.random(), self._hear, caller.view, self.snapshot)
+
+    def _hear(self, view: View, snapshot: Snapshot) -> None:
+        if view.snapshot is None or view.snapshot.revision < snapshot.revision:
+            view.snapshot = snapshot
+
+    def after(self, when: float, what: Callable[[], object]) -> None:
+        """Let something happen `when` seconds after the beginning."""
+        self.driver.at(when, lambda one, two: what())
+
+    def run(self, seconds: float, settle: float = 1.0, tell: Callable[[str], object] | None = None) -> Result:
+        """Let calls come for so long.
+
+        Args:
+            settle: seconds at the beginning that do not count.
+            tell: is told how far it is.
+        """
+        gc.collect()
+        gc.freeze()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(200_000, 20, 20)
+        began = time.process_time()
+        driver = self.driver
+        driver.at(next(self._gaps), self._arrive)
+        driver.at(self._span, self._turn_over)
+        loads: list[int] = []
+        step = 0.0
+        while step < seconds:
+            step = settle if step < settle < seconds else min(step + 10.0, seconds)
+            driver.run(step)
+            if not loads and step >= settle:
+                loads = [each.arrived for each in self.servers]
+            if tell is not None:
+                tell(f"{self.label}: {step:.0f} of {seconds:.0f} s, {self.calls / 1e6:.1f} million calls")
+        cpu = time.process_time() - began
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        return Result(
+            label=self.label,
+            tallies=[each for each in self.tallies if each.at >= settle - 1e-9],
+            loads=[each.arrived - before for each, before in zip(self.servers, loads, strict=True)],
+            peaks=self.peaks[round(settle / self._span) :],
+            cpu=cpu,
+            simulated=self.calls,
+        )
+
+    def _arrived(self, one: None, two: None) -> None:
+        driver = self.driver
+        now = driver.time
+        heapq.heappush(driver.heap, (now + next(self._gaps), next(driver.numbers), self._arrive, None, None))
+        self.calls += 1
+        driver.step(Task(next(self._gets)(next(self._keys)), now, self._ended))
+
+    def _over(self, task: Task, result: Any, error: BaseException | None) -> None:
+        tally = self.tally
+        tally.calls += 1
+        if error is None:
+            seconds = self.driver.time - task.since
+            tally.counts[int(math.log(seconds) * SCALE + SHIFT) if seconds > 1e-5 else 0] += 1
+        else:
+            tally.errors += 1
+            name = type(error).__name__
+            tally.extras[name] = tally.extras.get(name, 0) + 1
+
+    def _turn_over(self, one: None, two: None) -> None:
+        now = self.driver.time
+        self.driver.at(now + self._span, self._turn_over)
+        tally = self.tally
+        sent = sum([each.arrived for each in self.servers])
+        tally.sends = sent - self._sent
+        self._sent = sent
+        here = [each.load for each in self.servers]
+        self.peaks.append((max(here), sum(here) / len(here)))
+        if self.each_span is not None:
+            self.each_span(tally)
+        self.tallies.append(tally)
+        self.tally = Tally(now)
+
+    def _look_after(self, caller: Caller, two: None) -> None:
+        """What `idlrt.client.watch` does, in virtual time."""
+        driver = self.driver
+        now = driver.time
+        driver.at(now + _TICK, self._look_after, caller)
+        for node in caller.cluster.nodes:
+            health = node.health
+            if not (health.is_out or node.is_used) or not health.is_ping_due(now, 1.0):
+                continue
+            health.asked_at = now
+            if node.sender.answers_pings:
+                caller.cluster.answered(node, now)
+            elif not node.sender.is_up:
+                caller.cluster.failed(node, ConnectFailed("nobody listens"), now)
+            else:
+                health.asked_at = now + _PATIENCE
+                driver.at(now + _PATIENCE, self._unanswered, caller, node)
+
+    def _unanswered(self, caller: Caller, node: Node[Server]) -> None:
+        if node.sender.answers_pings:
+            return
+        caller.cluster.failed(node, DeadlineExceeded("no answer to a ping"), self.driver.time)
+
+
+def _numbers() -> Iterator[int]:
+    return count()

@@ -1,0 +1,188 @@
+"""Clusters whose settings and instances change, in virtual time: what holds for whom is out, warm, grouped or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from idlrt.client.base import AsyncClient
+from idlrt.client.cluster import Cluster
+from idlrt.client.governance import Governance
+from idlrt.config import Layer
+from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
+from idlrt.errors import ConnectFailed, ConnectionLost
+from idlrt.route import Here
+from idlrt.spec import STRING, VOID, Method, required
+from idlrt.testing import FakeDriver
+
+SERVICE = "Governed"
+GET = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
+GET.service = SERVICE
+NOTE = Method("note", result=VOID, is_idempotent=True)
+NOTE.service = SERVICE
+EPOCH = 1_700_000_000.0
+START = 100.0
+
+
+class View:
+    """A `Subscription`, as far as clusters need one."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.key = snapshot.key
+        self.snapshot: Snapshot | None = snapshot
+
+    def close(self) -> None:
+        pass
+
+
+class Leaf:
+    """Answers with its address, or fails as `errors` has it."""
+
+    def __init__(self, instance: Instance, world: World) -> None:
+        self.address = instance.address
+        self.world = world
+
+    async def send(self, call: Call) -> Any:
+        self.world.sent.append(self.address)
+        if self.world.seconds:
+            await call.driver.sleep(self.world.seconds)
+        error = self.world.errors.get(self.address)
+        if error is not None:
+            raise error("as it is written")
+        return self.address
+
+    def found_again(self) -> None:
+        pass
+
+    def connections(self) -> int:
+        return 1
+
+
+class _NoSender:
+    async def send(self, call: Call) -> Any:
+        raise AssertionError("calls go through the governance")
+
+    async def close(self) -> None:
+        pass
+
+
+class Governed(AsyncClient):
+    def get(self, key: str = "") -> Any:
+        return self._start(GET, (key,), {})
+
+    def note(self) -> Any:
+        return self._start(NOTE, (), {})
+
+
+class World:
+    """A client, the instances that it knows, and what they do."""
+
+    def __init__(self, count: int = 2, settings: Mapping[str, str] | None = None, **policy: Any) -> None:
+        self.driver = FakeDriver(START)
+        self.sent: list[str] = []
+        self.errors: dict[str, type[Exception]] = {}
+        self.seconds = 0.0
+        self.views: dict[str, View] = {}
+        self.publish([instance(number) for number in range(count)], settings)
+        self.governance = Governance(
+            (Layer("test", {"balancer": "round_robin", **policy}),), Chance(self.driver.now, lambda: 0.5)
+        )
+        self.cluster: Cluster[Any] = Cluster(
+            self.views["default"],  # type: ignore[arg-type]
+            lambda instance: Leaf(instance, self),
+            lambda leaf: None,
+            None,  # type: ignore[arg-type]
+            SERVICE,
+            self.governance,
+            Here(id="test", host=""),
+            self.view,  # type: ignore[arg-type]
+            wall=lambda: EPOCH + self.driver.now(),
+        )
+        self.client = Governed(
+            _NoSender(),  # type: ignore[arg-type]
+            target=SERVICE,
+            options={},
+            driver=self.driver,
+            governance=self.governance,
+        )
+
+    def view(self, group: str) -> View:
+        return self.views.setdefault(group, View(Snapshot(key=ServiceKey(SERVICE, group))))
+
+    def publish(
+        self, instances: list[Instance], settings: Mapping[str, str] | None = None, group: str = "default"
+    ) -> None:
+        self.view(group).snapshot = Snapshot(
+            key=ServiceKey(SERVICE, group), instances=tuple(instances), settings=settings or {}
+        )
+
+    def settle(self, settings: Mapping[str, str]) -> None:
+        """The registry has other settings."""
+        snapshot = self.views["default"].snapshot
+        assert snapshot is not None
+        self.publish(list(snapshot.instances), settings)
+
+    def get(self, **options: Any) -> Any:
+        client = self.client.using(**options) if options else self.client
+        try:
+            return self.driver.run(client.get())
+        except Exception as error:  # noqa: BLE001  # what it came to
+            return error
+
+    def asked(self, calls: int = 10) -> set[str]:
+        """Who is asked by so many calls."""
+        self.sent.clear()
+        for _ in range(calls):
+            self.get(fault="failfast")
+        return set(self.sent)
+
+
+def instance(number: int, group: str = "default", **values: Any) -> Instance:
+    return Instance(service=SERVICE, group=group, host=f"10.0.{len(group)}.{number}", port=9090, **values)
+
+
+ONE, TWO, THREE = (instance(number).address for number in range(3))
+
+
+def test_a_kept_call_is_made_again_by_the_cluster() -> None:
+    world = World(fault="failcache")
+    world.errors = {ONE: ConnectFailed, TWO: ConnectFailed}
+    assert world.driver.run(world.client.note()) is None
+    world.errors.clear()
+    world.driver.finish()
+    assert len(world.sent) == 2, "once in the background"
+
+
+def test_warming_instances_are_not_weighed_with_each_call() -> None:
+    world = World(warm_up=100.0)
+    world.publish([instance(number, started_at=EPOCH + START - 1) for number in range(3)])
+    world.get()
+    pool = world.cluster._pool
+    assert world.asked(5) == {ONE, TWO, THREE}
+    assert world.cluster._pool is pool
+    world.driver.advance(1.0)
+    world.get()
+    assert world.cluster._pool is not pool
+
+
+def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    for _ in range(12):
+        world.get()
+    assert world.asked() == {TWO, THREE}
+    world.errors.clear()
+    world.settle({"instance_breaker.consecutive": "3", "tolerated": "100", "ejection.consecutive": "0"})
+    assert world.asked() == {ONE, TWO, THREE}
+
+
+def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
+    world = World(1)
+    blue = instance(5, "blue")
+    world.publish([blue], group="blue")
+    world.settle({"routes": '[{"router": "group", "mix": {"default": 50, "blue": 50}}]'})
+    world.get()
+    assert world.asked(1) <= {ONE, blue.address}
+    assert len(world.cluster.nodes) == 2
+    world.settle({})
+    assert world.asked() == {ONE}
