@@ -247,6 +247,7 @@ def test_all_but_one_are_killed_one_after_the_other(fleet: Fleet, load: Callable
 
 PAUSED: dict[str, dict[str, Any]] = {
     "failover": {"attempt_timeout": 0.3},
+    # When the allowance is spent calls wait for who is paused, and that is for less than their timeout here.
     "hedge": {"fault": "hedge", "policy": {"hedge": {"extra_load": 0.2}}},
     "both": {"fault": "hedge", "attempt_timeout": 0.3},
 }
