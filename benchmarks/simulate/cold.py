@@ -76,10 +76,7 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     seconds = min(settings.seconds, 13.5)
     starts = {name: each.within(seconds * _BEGIN, seconds * _IS_WARM) for name, each in results.items()}
     section.parts.append(figures_table("while they are cold", list(starts.values())))
-    series = {
-        name: [Result(label="", tallies=[each], loads=[]).ms(99) for each in result.tallies]
-        for name, result in results.items()
-    }
+    series = {name: [each.p99 for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("p99", series, "{:.0f} ms", seconds))
     turns, warmed = starts["weighted_round_robin"], starts["weighted_round_robin, warm_up"]
     section.check(

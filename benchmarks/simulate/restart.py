@@ -84,10 +84,7 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     seconds = min(settings.seconds, 12.0)
     errors = {name: [each.errors for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("calls that failed", errors, "{:.0f}", seconds))
-    sends = {
-        name: [max(each.sends / max(each.calls, 1) - 1, 0.0) * 100 for each in result.tallies]
-        for name, result in results.items()
-    }
+    sends = {name: [max(each.attempts - 1, 0.0) * 100 for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("extra sends", sends, "{:.2f} %", seconds))
     told, killed, without = results["deregistered"], results["killed"], results["killed, no retries"]
     section.check("who is deregistered costs nobody a call", told.error_rate == 0, f"0 of {told.calls} failed")

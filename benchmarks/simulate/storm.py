@@ -86,7 +86,7 @@ def _chain(settings: Settings) -> Result:
         policy = {**_NAIVE, "chain_stop": is_stopped, "backoff.base": 0.0, "timeout": 2.0}
         for is_mute in (True, False):
             key = f"{'mute' if is_mute else 'full'} {is_stopped}"
-            result.extras[key] = attempts(policy, (0.305, 0.1, 0.04), settings.seed, is_mute=is_mute)
+            result.extras[key] = attempts(policy, (0.28, 0.095, 0.04), settings.seed, is_mute=is_mute)
     return result
 
 
@@ -108,9 +108,9 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
 
 
 def _plots(result: Result, seconds: float) -> str:
-    sends = {result.label: [each.sends / max(each.calls, 1) for each in result.tallies]}
-    errors = {result.label: [each.errors / max(each.calls, 1) * 100 for each in result.tallies]}
-    slow = {result.label: [Result(label="", tallies=[each], loads=[]).ms(99) for each in result.tallies]}
+    sends = {result.label: [each.attempts for each in result.tallies]}
+    errors = {result.label: [each.error_rate * 100 for each in result.tallies]}
+    slow = {result.label: [each.p99 for each in result.tallies]}
     return "\n".join(
         [
             lines("sends for each call", sends, "{:.2f}", seconds),

@@ -180,7 +180,7 @@ class World:
         self.peaks: list[tuple[int, float]] = []
         self.each_span: Callable[[Tally], object] | None = None
         self.calls = 0
-        self._sent = 0
+        self._sent = self._begun = 0
         self._span = span
         self._keys = keys if keys is not None else map(str, _numbers())
         self._gaps = draws("exponential", self.dice, 1 / rate)
@@ -277,8 +277,8 @@ class World:
         self.driver.at(now + self._span, self._turn_over)
         tally = self.tally
         sent = sum([each.arrived for each in self.servers])
-        tally.sends = sent - self._sent
-        self._sent = sent
+        tally.sends, self._sent = sent - self._sent, sent
+        tally.begun, self._begun = self.calls - self._begun, self.calls
         here = [each.load for each in self.servers]
         self.peaks.append((max(here), sum(here) / len(here)))
         if self.each_span is not None:
