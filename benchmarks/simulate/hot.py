@@ -55,7 +55,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: flo
     caller = world.callers[0]
     moved = _moved(world, caller, balancer)
     watch = _Watch(caller, bound or _BOUND)
-    result = world.run(min(settings.seconds, 4.0), settle=1.0, tell=tell)
+    result = world.run(min(settings.seconds, 3.0), settle=1.0, tell=tell)
     result.extras.update(moved)
     result.extras["over"] = watch.over
     result.extras["most"] = watch.most

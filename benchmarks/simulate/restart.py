@@ -34,7 +34,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 def run(settings: Settings, label: str, tell: Tell, *, is_told: bool, policy: Mapping[str, Any]) -> Result:
     """See `Scenario.run`."""
-    seconds = min(settings.seconds, 12.0)
+    seconds = min(settings.seconds, 8.0)
     world = World(
         label,
         count=settings.instances,
@@ -81,7 +81,7 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     """See `Scenario.report`."""
     section = Section("restart: all instances, one after the other", (__doc__ or "").strip().split("\n\n", 1)[1])
     section.parts.append(figures_table(f"{_BATCHES} batches", list(results.values()), "how"))
-    seconds = min(settings.seconds, 12.0)
+    seconds = min(settings.seconds, 8.0)
     errors = {name: [each.errors for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("calls that failed", errors, "{:.0f}", seconds))
     sends = {name: [max(each.attempts - 1, 0.0) * 100 for each in result.tallies] for name, result in results.items()}

@@ -9,7 +9,6 @@ snapshot that has reached it.
 from __future__ import annotations
 
 import gc
-import heapq
 import logging
 import math
 import random
@@ -187,7 +186,6 @@ class World:
         turns = [number % clients for number in range(-(-(1 << 14) // clients) * clients)]
         self.dice.shuffle(turns)
         self._gets = cycle([self.callers[number].get for number in turns])
-        self._arrive = self._arrived
         self._ended = self._over
         self._stop_at = math.inf
         if is_watching:
@@ -231,7 +229,8 @@ class World:
         gc.set_threshold(200_000, 20, 20)
         began = time.process_time()
         driver = self.driver
-        driver.at(next(self._gaps), self._arrive)
+        driver.comes = self._arrived
+        driver.next_at = driver.time + next(self._gaps)
         driver.at(self._span, self._turn_over)
         loads: list[int] = []
         step = 0.0
@@ -254,12 +253,11 @@ class World:
             simulated=self.calls,
         )
 
-    def _arrived(self, one: None, two: None) -> None:
+    def _arrived(self) -> float:
         driver = self.driver
-        now = driver.time
-        heapq.heappush(driver.heap, (now + next(self._gaps), next(driver.numbers), self._arrive, None, None))
         self.calls += 1
-        driver.step(Task(next(self._gets)(next(self._keys)), now, self._ended))
+        driver.step(Task(next(self._gets)(next(self._keys)), driver.time, self._ended))
+        return next(self._gaps)
 
     def _over(self, task: Task, result: Any, error: BaseException | None) -> None:
         tally = self.tally

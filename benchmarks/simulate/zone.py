@@ -26,7 +26,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def _seconds(settings: Settings) -> float:
-    return min(settings.seconds, 20.0)
+    return min(settings.seconds, 12.0)
 
 
 def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result:
