@@ -356,9 +356,11 @@ class Cluster(Generic[S]):
         self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
-        self._verdicts.keep_house(self._pool.nodes, now)
+        # Weighed first: that makes everything due, and would do so for each call.
         if self._is_warming:
             self._weigh()
+        self._verdicts.keep_house(self._pool.nodes, now)
+        if self._is_warming:
             self._verdicts.due = min(self._verdicts.due, now + _WARMING_STEP)
 
     # Errors.
