@@ -18,9 +18,9 @@ from benchmarks.simulate.scenario import Case, Section, Settings, Tell, figures_
 from benchmarks.simulate.world import EPOCH, World
 
 _WORKERS = 4
-_BATCHES = 25
+_BATCHES = 20
 # The part of a batch's time after which it is stopped, and started.
-_STOP, _START = 0.6, 0.9
+_STOP, _START = 0.7, 0.9
 
 
 def cases(settings: Settings) -> Sequence[Case]:

@@ -13,7 +13,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count, cycle
 from typing import Any, Final
 
@@ -42,8 +43,6 @@ GET.service = SERVICE
 
 _TICK: Final = 0.05
 _PATIENCE: Final = 1.0
-
-logging.getLogger("idlrt").setLevel(logging.CRITICAL)
 
 
 def instance(number: int, **values: Any) -> Instance:
@@ -223,10 +222,10 @@ class World:
             settle: seconds at the beginning that do not count.
             tell: is told how far it is.
         """
-        gc.collect()
-        gc.freeze()
-        thresholds = gc.get_threshold()
-        gc.set_threshold(200_000, 20, 20)
+        with _undisturbed():
+            return self._run(seconds, settle, tell)
+
+    def _run(self, seconds: float, settle: float, tell: Callable[[str], object] | None) -> Result:
         began = time.process_time()
         driver = self.driver
         driver.comes = self._arrived
@@ -242,8 +241,6 @@ class World:
             if tell is not None:
                 tell(f"{self.label}: {step:.0f} of {seconds:.0f} s, {self.calls / 1e6:.1f} million calls")
         cpu = time.process_time() - began
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
         return Result(
             label=self.label,
             tallies=[each for each in self.tallies if each.at >= settle - 1e-9],
@@ -306,6 +303,23 @@ class World:
         if node.sender.answers_pings:
             return
         caller.cluster.failed(node, DeadlineExceeded("no answer to a ping"), self.driver.time)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Neither garbage that is none is looked for, nor is anything said of each of millions of calls."""
+    log = logging.getLogger("idlrt")
+    level, thresholds = log.level, gc.get_threshold()
+    log.setLevel(logging.CRITICAL)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        log.setLevel(level)
 
 
 def _numbers() -> Iterator[int]:
