@@ -225,7 +225,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["instances", "URL", "a/b"], "cannot be 'a/b': letters, digits"),
     (["services", "URL", "--timeout", "0"], "0.0 is not in the range x>0"),
     (["watch", "URL", "Users", "--for", "-1"], "-1.0 is not in the range x>=0"),
-    (["services", "nosuch://x"], "'nosuch'; known: dns, embedded, etcd, memory, zookeeper"),
+    (["services", "nosuch://x"], "'nosuch'; known: dns, embedded, etcd, memory, static, zookeeper"),
     (["services", "127.0.0.1:7400"], "write scheme://host:port, as in embedded://127.0.0.1:7400"),
     (["services", "URL?nope=1"], "there is no option 'nope'; known: ca, cert, key, timeout, tls, token"),
     (["services", "dns://127.0.0.1:1/"], "DNS only tells the instances of a service"),
