@@ -13,6 +13,7 @@ there, and those that are out whether they are back.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
@@ -38,16 +39,7 @@ from idlrt.core import (
     tell,
 )
 from idlrt.core.forks import forks
-from idlrt.errors import (
-    ApplicationCode,
-    ApplicationError,
-    ConfigurationError,
-    NoInstance,
-    NotSent,
-    RegistryError,
-    RpcError,
-    Unknown,
-)
+from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, NoInstance, NotSent, RpcError, Unknown
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
@@ -102,6 +94,7 @@ class Cluster(Generic[S]):
         self._weigh_at = 0.0
         self._version = -1
         self._pool: Pool[Node[S]] = Pool(())
+        self._new_locks()
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
         self._adopt()
@@ -109,8 +102,13 @@ class Cluster(Generic[S]):
 
     def renew(self) -> None:
         """In a child of the process that made it."""
+        self._new_locks()
         self._members.renew()
         self._verdicts.renew()
+
+    def _new_locks(self) -> None:
+        # The registry's thread takes the second one only: it must not wait for who asks the registry for something.
+        self._settling, self._pooling = threading.RLock(), threading.RLock()
 
     @property
     def nodes(self) -> list[Node[S]]:
@@ -311,12 +309,16 @@ class Cluster(Generic[S]):
     def _follow(self) -> None:
         """Choose from what the newest snapshots say, by what holds now."""
         members = self._members
-        if members.follow() and members.snapshot is not None:
-            self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
-        if self.governance.version != self._version:
-            self._adopt()
-            members.follow()  # the groups may be others now
-        self._weigh()
+        with self._settling:
+            # The newest snapshot there is, whoever has followed it: older settings must not come after newer ones.
+            members.follow()
+            snapshot = members.snapshot
+            if snapshot is not None:
+                self.governance.advise(snapshot.settings, f"settings of {self._name}")
+            if self.governance.version != self._version:
+                self._adopt()
+                members.follow()  # the groups may be others now
+            self._weigh()
 
     def _adopt(self) -> None:
         """Go by what holds for the service now."""
@@ -339,23 +341,25 @@ class Cluster(Generic[S]):
 
     def _weigh(self) -> None:
         """Weigh instances by how long they have been there, and begin anew with what is made for them."""
-        nodes = [node for node in self.nodes if node.instance.is_callable]
-        seconds = self._warm_up
-        now = self._wall() if seconds else 0.0
-        is_warming = False
-        for node in nodes:
-            instance = node.instance
-            node.weight = instance.weight
-            if seconds and instance.started_at:
-                node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
-                is_warming = is_warming or now - instance.started_at < seconds
-        self._is_warming = is_warming
-        self._verdicts.watch(nodes)
-        self._pool = Pool(nodes)
+        with self._pooling:
+            nodes = [node for node in self.nodes if node.instance.is_callable]
+            seconds = self._warm_up
+            now = self._wall() if seconds else 0.0
+            is_warming = False
+            for node in nodes:
+                instance = node.instance
+                node.weight = instance.weight
+                if seconds and instance.started_at:
+                    node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
+                    is_warming = is_warming or now - instance.started_at < seconds
+            self._is_warming = is_warming
+            self._verdicts.watch(nodes)
+            self._pool = Pool(nodes)
 
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
-        self._pool = Pool(self._pool.nodes)
+        with self._pooling:
+            self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
         if self._is_warming and now >= self._weigh_at:
@@ -389,10 +393,6 @@ class Cluster(Generic[S]):
         self._is_closed = True
         self.governance.close()
         senders = self._members.close()
-        self._pool = Pool(())
+        with self._pooling:
+            self._pool = Pool(())
         return senders
-
-
-def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
-    """Nothing is known of the service yet."""
-    return NoInstance(f"cannot call {call.method.full_name}: {error}")

@@ -17,7 +17,7 @@ from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.target import NamedTarget, parse_target
 from idlrt.config import ClientConfig, Layer, read_config
 from idlrt.core import Call, Change, Instance, Listener, Snapshot
-from idlrt.errors import RegistryError
+from idlrt.errors import NoInstance, RegistryError
 from idlrt.net.address import Address
 from idlrt.route import Here
 
@@ -93,13 +93,11 @@ def blocking_sender(
         sender.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
-        from idlrt.client.cluster import no_snapshot
-
         seconds = _patience(subscription, call)
         try:
             return subscription.wait(seconds)
         except RegistryError as error:
-            raise no_snapshot(error, call) from error
+            raise _no_snapshot(error, call) from error
 
     cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
@@ -134,8 +132,6 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
 
-        from idlrt.client.cluster import no_snapshot
-
         loop = asyncio.get_running_loop()
         known: asyncio.Future[Snapshot] = loop.create_future()
 
@@ -158,9 +154,9 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
                 await asyncio.wait([known])
             if not known.cancelled():
                 return known.result()
-            raise no_snapshot(subscription.unknown(seconds), call)
+            raise _no_snapshot(subscription.unknown(seconds), call)
         except TimeoutError:
-            raise no_snapshot(subscription.unknown(seconds), call) from None
+            raise _no_snapshot(subscription.unknown(seconds), call) from None
         finally:
             ends.discard(give_up)
             subscription.leave(heard)
@@ -190,6 +186,11 @@ def _patience(subscription: Subscription, call: Call) -> float:
     """Seconds that a call may wait for the first snapshot: not long if it is known already that there is trouble."""
     left = max(call.deadline.remaining(call.driver.now()), 0.0)
     return left if subscription.trouble is None else min(left, 0.5)
+
+
+def _no_snapshot(error: RegistryError, call: Call) -> NoInstance:
+    """Nothing is known of the service yet."""
+    return NoInstance(f"cannot call {call.method.full_name}: {error}")
 
 
 def _cluster(

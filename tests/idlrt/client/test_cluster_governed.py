@@ -246,3 +246,51 @@ def test_two_verdicts_at_once_leave_nobody_out_for_ever() -> None:
     other.join(20)
     assert not other_started
     assert not node.is_out
+
+
+def test_a_recount_brings_no_older_instances_back() -> None:
+    """While the pool is made anew because somebody is out, the registry says that there are others."""
+    world = World(2)
+    world.asked(2)
+    cluster = world.cluster
+    world.publish([instance(2)])
+    other = threading.Thread(target=cluster._follow)
+
+    class Looked:
+        def __init__(self, pool: Any) -> None:
+            self.pool = pool
+
+        @property
+        def nodes(self) -> Any:
+            nodes = self.pool.nodes
+            if other.ident is None:
+                other.start()
+                other.join(0.1)
+            return nodes
+
+    cluster._pool = Looked(cluster._pool)  # type: ignore[assignment]
+    cluster._recount()
+    other.join(20)
+    assert world.asked() == {THREE}
+
+
+def test_older_settings_do_not_come_after_newer_ones() -> None:
+    """Two threads follow, the one an older snapshot; it is slow."""
+    world = World(1, {"timeout": "1"})
+    world.get()
+    governance = world.governance
+    advise = governance.advise
+    other = threading.Thread(target=world.cluster._follow)
+
+    def slow(settings: Mapping[str, str], origin: str) -> bool:
+        if other.ident is None:
+            world.settle({"timeout": "3"})
+            other.start()
+            other.join(0.1)
+        return advise(settings, origin)
+
+    governance.advise = slow  # type: ignore[method-assign]
+    world.settle({"timeout": "2"})
+    world.cluster._follow()
+    other.join(20)
+    assert governance.plan(GET).policy.timeout == 3
