@@ -39,7 +39,16 @@ from idlrt.core import (
     tell,
 )
 from idlrt.core.forks import forks
-from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, NoInstance, NotSent, RpcError, Unknown
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConfigurationError,
+    LocalProtocolError,
+    NoInstance,
+    NotSent,
+    RpcError,
+    Unknown,
+)
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
@@ -248,12 +257,13 @@ class Cluster(Generic[S]):
         if isinstance(error, NotSent | Unknown):
             node.load.failed(seconds, timeout, end)
             self._verdicts.failed(node, error, end, permit)
-        elif isinstance(error, RpcError):
+        elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             node.load.answered(seconds, end)
             is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             self._verdicts.answered(node, end, permit, is_broken=is_broken)
         else:
-            # Somebody else was quicker, or the caller has gone: what is known is that it took so long, or more.
+            # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it
+            # took so long, or more.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
             node.breaker.abandoned(end, permit)

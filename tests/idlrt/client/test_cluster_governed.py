@@ -12,7 +12,7 @@ from idlrt.client.governance import Governance
 from idlrt.client.health import Health
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
-from idlrt.errors import ConnectFailed, ConnectionLost
+from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError
 from idlrt.route import Here
 from idlrt.spec import STRING, VOID, Method, required
 from idlrt.testing import FakeDriver
@@ -294,3 +294,13 @@ def test_older_settings_do_not_come_after_newer_ones() -> None:
     world.cluster._follow()
     other.join(20)
     assert governance.plan(GET).policy.timeout == 3
+
+
+def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
+    world = World(2)
+    world.errors = {ONE: ConnectFailed, TWO: ConnectFailed}
+    world.get()
+    assert all(node.is_out for node in world.cluster.nodes)
+    world.errors = {ONE: LocalProtocolError, TWO: LocalProtocolError}
+    world.get()
+    assert all(node.is_out for node in world.cluster.nodes)
