@@ -165,12 +165,8 @@ class Cluster(Generic[S]):
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
         if node is not None and (call.listeners or self.governance.listeners):
-            picked = Picked(
-                subject=call.method.full_name,
-                balancer=plan.balancer.name,
-                instance=node.instance.address,
-                among=len(choice.ready),
-            )
+            name, address = plan.balancer.name, node.instance.address
+            picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(choice.ready))
             self.tell(call, picked)
         return node
 
@@ -187,13 +183,9 @@ class Cluster(Generic[S]):
         routed = self._chain.route(call, pool, steps)
         if steps:
             for each in steps:
+                name, rule = call.method.full_name, each.rule
                 decision = Routed(
-                    subject=call.method.full_name,
-                    why=each.why,
-                    router=each.router,
-                    rule=each.rule,
-                    before=each.before,
-                    after=each.after,
+                    subject=name, why=each.why, router=each.router, rule=rule, before=each.before, after=each.after
                 )
                 self.tell(call, decision)
         if not routed.nodes:
