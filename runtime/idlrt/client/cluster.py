@@ -43,6 +43,7 @@ from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
     ConfigurationError,
+    LocalProtocolError,
     NoInstance,
     NotSent,
     RpcError,
@@ -104,17 +105,21 @@ class Cluster(Generic[S]):
         self._version = -1
         self._budget = RetryBudget(governance.service.section("budget"))
         self._pool: Pool[Node[S]] = Pool(())
+        self._new_locks()
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
-        self._following = threading.RLock()  # one at a time, so that nobody brings back what was before
         self._adopt()
         forks.renew(self)
 
     def renew(self) -> None:
         """In a child of the process that made it."""
-        self._following = threading.RLock()
+        self._new_locks()
         self._members.renew()
         self._verdicts.renew()
+
+    def _new_locks(self) -> None:
+        # The registry's thread takes the second one only: it must not wait for who asks the registry for something.
+        self._settling, self._pooling = threading.RLock(), threading.RLock()
 
     @property
     def nodes(self) -> list[Node[S]]:
@@ -175,12 +180,8 @@ class Cluster(Generic[S]):
         if node is not None and node.breaker.state != _CLOSED:
             node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
-            picked = Picked(
-                subject=call.method.full_name,
-                balancer=plan.balancer.name,
-                instance=node.instance.address,
-                among=len(choice.ready),
-            )
+            name, address = plan.balancer.name, node.instance.address
+            picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(choice.ready))
             self.tell(call, picked)
         return node
 
@@ -197,13 +198,9 @@ class Cluster(Generic[S]):
         routed = self._chain.route(call, pool, steps)
         if steps:
             for each in steps:
+                name, rule = call.method.full_name, each.rule
                 decision = Routed(
-                    subject=call.method.full_name,
-                    why=each.why,
-                    router=each.router,
-                    rule=each.rule,
-                    before=each.before,
-                    after=each.after,
+                    subject=name, why=each.why, router=each.router, rule=rule, before=each.before, after=each.after
                 )
                 self.tell(call, decision)
         if not routed.nodes:
@@ -267,26 +264,19 @@ class Cluster(Generic[S]):
         if isinstance(error, NotSent | Unknown):
             node.load.failed(seconds, timeout, end)
             self._verdicts.failed(node, error, end, permit, call=call)
-        elif isinstance(error, RpcError):
+        elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             node.load.answered(seconds, end)
             is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             self._verdicts.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
-            # Somebody else was quicker, or the caller has gone: what is known is that it took so long, or more.
+            # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it
+            # took so long, or more.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
             node.breaker.abandoned(end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
-        decision = Attempted(
-            subject=call.method.full_name,
-            instance=node.instance.address,
-            attempt=attempt,
-            seconds=seconds,
-            error=type(error).__name__ if error is not None else "",
-            why=str(error) if error is not None else "",
-        )
-        self.tell(call, decision)
+        self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
 
     def spend(self) -> bool:
         """See `Reach.spend`."""
@@ -327,10 +317,13 @@ class Cluster(Generic[S]):
 
     def _follow(self) -> None:
         """Choose from what the newest snapshots say, by what holds now."""
-        with self._following:
-            members = self._members
-            if members.follow() and members.snapshot is not None:
-                self.governance.advise(members.snapshot.settings, f"settings of {self._name}")
+        members = self._members
+        with self._settling:
+            # The newest snapshot there is, whoever has followed it: older settings must not come after newer ones.
+            members.follow()
+            snapshot = members.snapshot
+            if snapshot is not None:
+                self.governance.advise(snapshot.settings, f"settings of {self._name}")
             if self.governance.version != self._version:
                 self._adopt()
                 members.follow()  # the groups may be others now
@@ -359,7 +352,7 @@ class Cluster(Generic[S]):
 
     def _weigh(self) -> None:
         """Weigh instances by how long they have been there, and begin anew with what is made for them."""
-        with self._following:
+        with self._pooling:
             nodes = [node for node in self.nodes if node.instance.is_callable]
             seconds = self._warm_up
             now = self._wall() if seconds else 0.0
@@ -376,7 +369,7 @@ class Cluster(Generic[S]):
 
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
-        with self._following:
+        with self._pooling:
             self._pool = Pool(self._pool.nodes)
 
     def _keep_house(self, now: float) -> None:
@@ -395,5 +388,6 @@ class Cluster(Generic[S]):
         self._is_closed = True
         self.governance.close()
         senders = self._members.close()
-        self._pool = Pool(())
+        with self._pooling:
+            self._pool = Pool(())
         return senders

@@ -17,7 +17,7 @@ from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.target import NamedTarget, parse_target
 from idlrt.config import ClientConfig, Layer, read_config
 from idlrt.core import Call, Change, Instance, Listener, Snapshot
-from idlrt.errors import RegistryError
+from idlrt.errors import NoInstance, RegistryError
 from idlrt.net.address import Address
 from idlrt.route import Here
 
@@ -190,6 +190,11 @@ def _patience(subscription: Subscription, call: Call) -> float:
     """Seconds that a call may wait for the first snapshot: not long if it is known already that there is trouble."""
     left = max(call.deadline.remaining(call.driver.now()), 0.0)
     return left if subscription.trouble is None else min(left, 0.5)
+
+
+def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
+    """Nothing is known of the service yet."""
+    return NoInstance(f"cannot call {call.method.full_name}: {error}")
 
 
 def _cluster(

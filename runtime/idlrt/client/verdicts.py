@@ -148,14 +148,15 @@ class Verdicts:
         with self._lock:
             if now < self.due:
                 return
-            by_record = {id(node.record): node for node in nodes}
+            records = [node.record for node in nodes]
+            by_record = {id(record): node for record, node in zip(records, nodes, strict=True)}
             ejected: list[Record] = []
             restored: list[Record] = []
             if now >= self._sweep_at:
                 is_first, self._sweep_at = not self._sweep_at, now + self._outliers.settings.interval
                 if not is_first:
-                    ejected, restored = self._outliers.sweep([node.record for node in nodes], now)
-            self.due = min(self._sweep_at, max(self._next_probe(nodes, now), now + _LEAST_PAUSE))
+                    ejected, restored = self._outliers.sweep(records, now)
+            self.due = min(self._sweep_at, self._next_probe(nodes, now))
         for record in ejected:
             node = by_record[id(record)]
             self._out(node, record.why, record.ejected_until - now, None)
@@ -184,8 +185,9 @@ class Verdicts:
                 _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
             elif after == _CLOSED:
                 _log.info("the circuit breaker of %s of %s is closed: %s", node.target, self._name, why)
-        self.due = 0.0
-        self._judge(node, None)
+        with self._lock:
+            self.due = 0.0
+            self._judge(node, None)
         self._changed()
 
     def _out(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
@@ -195,7 +197,11 @@ class Verdicts:
             self._changed()
 
     def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
-        if self._judge(node, None):
+        with self._lock:
+            # Its breaker may have waited for that.
+            self.due = 0.0
+            is_new = self._judge(node, None)
+        if is_new:
             _log.info("calling %s of %s again: %s", node.target, self._name, why)
             self._tell(Restored(subject=node.instance.address, why=why), call)
             self._changed()
@@ -206,18 +212,18 @@ class Verdicts:
         Args:
             now: if a breaker whose pause is over is to count as one that lets probes through.
         """
-        breaker = node.breaker
-        is_shut = breaker.state == "open" and (now is None or breaker.retry_after(now) > 0)
-        is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
-        was_out, node.is_out = node.is_out, is_out
+        # Two that judge at once must not leave behind what the first one has seen.
+        with self._lock:
+            breaker = node.breaker
+            is_shut = breaker.state == "open" and (now is None or breaker.retry_after(now) > 0)
+            is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
+            was_out, node.is_out = node.is_out, is_out
         return was_out != is_out
 
     def _next_probe(self, nodes: Sequence[Node[Any]], now: float) -> float:
-        """When the next breaker lets a probe through."""
-        return min(
-            (now + node.breaker.retry_after(now) for node in nodes if node.breaker.state != _CLOSED),
-            default=float("inf"),
-        )
+        """When the next breaker lets a probe through that does not yet."""
+        waits = (node.breaker.retry_after(now) for node in nodes if node.breaker.state != _CLOSED)
+        return min((now + wait for wait in waits if wait > 0), default=float("inf"))
 
     def _tell(self, decision: Decision, call: Call | None) -> None:
         tell(self._listeners(), decision)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -96,6 +96,12 @@ class Attempted(Decision, frozen=True, kw_only=True, tag=True):
     attempt: int
     seconds: float
     error: str = ""
+
+    @classmethod
+    def of(cls, subject: str, instance: str, attempt: int, seconds: float, error: BaseException | None) -> Self:
+        """What came of an attempt, by what was raised."""
+        name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
+        return cls(subject=subject, instance=instance, attempt=attempt, seconds=seconds, error=name, why=why)
 
 
 class Retrying(Decision, frozen=True, kw_only=True, tag=True):

@@ -317,11 +317,12 @@ class AsyncioDriver:
                     is_more = begin()
                     continue
                 running -= ended
-                for task in ended:
-                    last = _error_of(task)
+                # All are looked at: asyncio complains of errors that nobody has seen.
+                errors = {task: _error_of(task) for task in ended}
+                for task, last in errors.items():
                     if last is None:
                         return task.result()
-                final = next((error for task in ended if (error := _error_of(task)) and is_final(error)), None)
+                final = next((error for error in errors.values() if error is not None and is_final(error)), None)
                 if final is not None:
                     raise final
                 for _ in ended:

@@ -25,9 +25,9 @@ import msgspec
 
 from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
-from idlrt.errors import ApplicationError, Deferred, NotSent, Unknown
+from idlrt.errors import Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
-from idlrt.spec import VOID
+from idlrt.spec import VOID, DeclaredError
 
 __all__ = ["Failcache", "OnDone", "Outcome"]
 
@@ -92,6 +92,7 @@ class Failcache:
         self._settings = settings
         self._chance = chance
         self._order = itertools.count()
+        self._is_closed = False
         self.renew()
         forks.renew(self)
 
@@ -101,7 +102,6 @@ class Failcache:
         self._waiting: list[tuple[float, int, _KeptCall]] = []
         self._kept = 0
         self._is_working = False
-        self._is_closed = False
 
     @property
     def kept(self) -> int:
@@ -161,17 +161,23 @@ class Failcache:
     async def _work(self, first: Call) -> None:
         """Make kept calls when they are due, until there is none any more."""
         driver = first.driver
-        while True:
+        try:
+            while True:
+                with self._lock:
+                    if not self._waiting or self._is_closed:
+                        self._is_working = False
+                        return
+                    at = self._waiting[0][0]
+                    kept = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
+                if kept is None:
+                    await driver.sleep(min(at - driver.now(), _LONGEST_SLEEP))
+                else:
+                    await self._make(kept)
+        except BaseException:
+            # Its event loop ends. Who is kept next, on another one, begins anew with all that is left.
             with self._lock:
-                if not self._waiting or self._is_closed:
-                    self._is_working = False
-                    return
-                at = self._waiting[0][0]
-                kept = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
-            if kept is None:
-                await driver.sleep(min(at - driver.now(), _LONGEST_SLEEP))
-            else:
-                await self._make(kept)
+                self._is_working = False
+            raise
 
     async def _make(self, kept: _KeptCall) -> None:
         call, driver = kept.call, kept.call.driver
@@ -192,6 +198,10 @@ class Failcache:
             self._end(kept, None, error)
         except Exception as error:  # noqa: BLE001  # an answer, if no good one: told, not raised
             self._end(kept, None, error)
+        except BaseException:
+            with self._lock:
+                heapq.heappush(self._waiting, (driver.now(), next(self._order), kept))
+            raise
         else:
             self._end(kept, result, None)
 
@@ -201,7 +211,7 @@ class Failcache:
         what = kept.call.method.full_name
         if error is None:
             _log.info("%s, which was kept, is done", what)
-        elif isinstance(error, NotSent | Unknown | ApplicationError):
+        elif not isinstance(error, DeclaredError):
             _log.error("%s, which was kept, is given up after %d attempts: %s", what, kept.attempts, error)
         tell: OnDone | None = kept.call.options.get("on_done")
         if tell is None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance, Positive, Replaced
+from idlrt.core import TAG, Call, Chance, Positive, Replaced
 from idlrt.core.forks import forks
 from idlrt.errors import NotSent, Unknown
 from idlrt.fault.base import Reach
@@ -50,6 +50,7 @@ class Stale(Failover):
         super().__init__(settings, chance)
         self._settings = settings
         self._answers: OrderedDict[tuple[str, bytes], tuple[float, bytes]] = OrderedDict()
+        self._has_complained = False
         self.renew()
         forks.renew(self)
 
@@ -76,10 +77,17 @@ class Stale(Failover):
     def _keep(self, call: Call, answer: Any) -> None:
         if call.method.is_oneway or answer is None:
             return
-        kept = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+        try:
+            kept = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+            key = _key(call)
+        except Exception as error:  # noqa: BLE001  # whatever a class of somebody else raises
+            # As of classes that no module has. The call has its answer, and must not fail behind it.
+            if not self._has_complained:
+                self._has_complained = True
+                _log.warning("answers of %s cannot be kept for fault=stale: %s", call.method.full_name, error)
+            return
         if len(kept) > self._settings.bytes:
             return
-        key = _key(call)
         with self._lock:
             self._answers[key] = (self._chance.now(), kept)
             self._answers.move_to_end(key)
@@ -87,7 +95,10 @@ class Stale(Failover):
                 self._answers.popitem(last=False)
 
     def _find(self, call: Call) -> tuple[float, bytes] | None:
-        key = _key(call)
+        try:
+            key = _key(call)
+        except Exception:  # noqa: BLE001  # as above: then nothing was kept
+            return None
         with self._lock:
             found = self._answers.get(key)
             if found is None:
@@ -101,9 +112,12 @@ class Stale(Failover):
 
 
 def _key(call: Call) -> tuple[str, bytes]:
-    """What tells questions apart: method and arguments."""
+    """What tells questions apart: method and arguments; and for whom they are: the tag, and what the caller has said in
+    `using(metadata=...)`. (What filters add is different each time, as the number of a trace is.)
+    """
     written = io.BytesIO()
     pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
     pickler.fast = True  # two equal values are written alike, whether they are one object or two
-    pickler.dump(call.arguments)
+    said = sorted(call.options.get("metadata", {}).items())
+    pickler.dump((call.arguments, call.metadata.get(TAG), said))
     return call.method.full_name, written.getvalue()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.health import Health
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
-from idlrt.errors import ConnectFailed, ConnectionLost
+from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError
 from idlrt.route import Here
 from idlrt.spec import STRING, VOID, Method, required
 from idlrt.testing import FakeDriver
@@ -186,3 +188,119 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
     assert len(world.cluster.nodes) == 2
     world.settle({})
     assert world.asked() == {ONE}
+
+
+def test_a_breaker_that_waits_for_its_probe_costs_other_calls_nothing() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "2", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    for _ in range(12):
+        world.get()
+    assert world.asked() == {TWO, THREE}
+    world.driver.advance(5.5)
+    world.get()
+    assert world.cluster._verdicts.due > world.driver.now()
+
+
+def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "2", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    for _ in range(12):
+        world.get()
+    world.driver.advance(5.5)
+    world.get()
+    world.errors.clear()
+    (node,) = (node for node in world.cluster.nodes if node.health.is_out)
+    world.cluster.answered(node, world.driver.now())
+    assert world.asked() == {ONE, TWO, THREE}
+
+
+def test_two_verdicts_at_once_leave_nobody_out_for_ever() -> None:
+    """While one thread judges an instance that has failed, another one hears that it answers again."""
+    world = World(2)
+    world.errors = {ONE: ConnectFailed}
+    world.asked(2)
+    node = next(node for node in world.cluster.nodes if node.is_out)
+    verdicts = world.cluster._verdicts
+
+    def answer() -> None:
+        verdicts.pinged(node, START)
+
+    other = threading.Thread(target=answer)
+
+    class Looked(Health):
+        @property
+        def is_out(self) -> bool:
+            found = self._is_out
+            if found and other.ident is None:
+                other.start()
+                other.join(0.1)
+            return found
+
+        @is_out.setter
+        def is_out(self, value: bool) -> None:
+            self._is_out = value
+
+    node.health = Looked(1)
+    node.health.failed(ConnectFailed(), START)
+    other_started = verdicts._judge(node, None)
+    other.join(20)
+    assert not other_started
+    assert not node.is_out
+
+
+def test_a_recount_brings_no_older_instances_back() -> None:
+    """While the pool is made anew because somebody is out, the registry says that there are others."""
+    world = World(2)
+    world.asked(2)
+    cluster = world.cluster
+    world.publish([instance(2)])
+    other = threading.Thread(target=cluster._follow)
+
+    class Looked:
+        def __init__(self, pool: Any) -> None:
+            self.pool = pool
+
+        @property
+        def nodes(self) -> Any:
+            nodes = self.pool.nodes
+            if other.ident is None:
+                other.start()
+                other.join(0.1)
+            return nodes
+
+    cluster._pool = Looked(cluster._pool)  # type: ignore[assignment]
+    cluster._recount()
+    other.join(20)
+    assert world.asked() == {THREE}
+
+
+def test_older_settings_do_not_come_after_newer_ones() -> None:
+    """Two threads follow, the one an older snapshot; it is slow."""
+    world = World(1, {"timeout": "1"})
+    world.get()
+    governance = world.governance
+    advise = governance.advise
+    other = threading.Thread(target=world.cluster._follow)
+
+    def slow(settings: Mapping[str, str], origin: str) -> bool:
+        if other.ident is None:
+            world.settle({"timeout": "3"})
+            other.start()
+            other.join(0.1)
+        return advise(settings, origin)
+
+    governance.advise = slow  # type: ignore[method-assign]
+    world.settle({"timeout": "2"})
+    world.cluster._follow()
+    other.join(20)
+    assert governance.plan(GET).policy.timeout == 3
+
+
+def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
+    world = World(2)
+    world.errors = {ONE: ConnectFailed, TWO: ConnectFailed}
+    world.get()
+    assert all(node.is_out for node in world.cluster.nodes)
+    world.errors = {ONE: LocalProtocolError, TWO: LocalProtocolError}
+    world.get()
+    assert all(node.is_out for node in world.cluster.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -172,3 +173,24 @@ def test_a_task_that_waits_for_an_event_can_be_cancelled() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+def test_losers_of_an_asyncio_race_are_not_complained_of() -> None:
+    """Three end in the same turn of the loop."""
+    complaints: list[dict[str, Any]] = []
+
+    async def win() -> int:
+        return 1
+
+    async def lose() -> int:
+        raise ValueError
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        for _ in range(10):
+            assert await AsyncioDriver().race([win, lose, lose]) == 1
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert complaints == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import GaveUp, Kept
+from idlrt.core import AsyncioDriver, Chance, GaveUp, Kept
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -21,9 +22,10 @@ from idlrt.errors import (
     Overloaded,
     RemoteProtocolError,
 )
-from idlrt.fault.failcache import Outcome
+from idlrt.fault.failcache import Failcache, FailcacheSettings, Outcome
 from idlrt.spec import DeclaredError
-from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply
+from idlrt.testing import FakeDriver
+from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
 
 
 class Declared(DeclaredError):
@@ -249,3 +251,53 @@ def test_a_caller_may_change_its_metadata_afterwards() -> None:
     call.metadata["user"] = "bob"
     trial.driver.finish()
     assert trial.reach.sent[1].call.metadata["user"] == "ada"
+
+
+def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
+    """A program runs one loop after the other, with one client."""
+    mode = Failcache(FailcacheSettings(interval=0.001), Chance())
+    reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed), Reply(ConnectFailed), Reply(None))], math.inf)
+    driver = AsyncioDriver()
+
+    def note() -> Any:
+        call = call_with(FakeDriver(driver.now()), NOTE)
+        call.driver = driver
+        return mode.call(call, reach)
+
+    async def first() -> None:
+        await note()
+
+    async def second() -> None:
+        await note()
+        while mode.kept:
+            await asyncio.sleep(0)
+
+    asyncio.run(first())
+    assert mode.kept == 1
+    asyncio.run(asyncio.wait_for(second(), 20))
+    assert len(reach.sent) == 4
+
+
+def test_a_call_that_is_cut_off_in_the_background_is_kept_on() -> None:
+    trial = Trial("failcache", [ConnectFailed, KeyboardInterrupt, ConnectFailed, None])
+    assert trial.call(NOTE) is None
+    with pytest.raises(KeyboardInterrupt):
+        trial.driver.finish()
+    assert trial.call(NOTE) is None
+    assert trial.mode.kept == 2
+    trial.driver.finish()
+    assert trial.mode.kept == 0
+
+
+def test_whatever_ends_a_kept_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    trial = Trial("failcache", [ConnectFailed, RemoteProtocolError("cannot be read")])
+    trial.call(NOTE)
+    trial.driver.finish()
+    assert "given up after 2 attempts: cannot be read" in caplog.text
+
+
+def test_a_closed_one_stays_closed_after_a_fork() -> None:
+    trial = Trial("failcache", ConnectFailed)
+    trial.mode.close()
+    trial.mode.renew()
+    assert isinstance(trial.call(NOTE), ConnectFailed)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial import Trial
 
-from idlrt.core import Chance, Replaced
+from idlrt.core import TAG, Chance, Replaced
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, NoInstance
 from idlrt.fault.stale import Stale, StaleSettings
@@ -175,3 +175,40 @@ def test_threads_share_what_is_kept() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """As of a stub that was loaded from an IDL: no module has its classes."""
+    made = type("Made", (), {"__module__": "nowhere"})()
+    trial = Trial("stale", [made, made, ConnectFailed])
+    assert trial.call(key="a") is made
+    assert trial.call(key="a") is made
+    assert caplog.text.count("cannot be kept") == 1
+    assert isinstance(trial.call(key="a"), ConnectFailed)
+
+
+def test_a_question_that_cannot_be_told_from_others_is_asked_all_the_same() -> None:
+    made = type("Made", (), {"__module__": "nowhere"})()
+    trial = Trial("stale", ["answer", ConnectFailed])
+    assert asked_with(trial, made) == "answer"
+    assert isinstance(asked_with(trial, made), ConnectFailed)
+
+
+@pytest.mark.parametrize("by", ["tag", "metadata"])
+def test_nobody_is_given_what_somebody_else_was_answered(by: str) -> None:
+    trial = Trial("stale", "for ada")
+
+    def ask(who: str) -> Any:
+        call = trial.make(key="a")
+        if by == "tag":
+            call.metadata = {TAG: who}
+        else:
+            call.options = {"metadata": {"user": who}}
+        call.metadata["trace"] = str(trial.driver.now())
+        return trial.run(call)
+
+    assert ask("ada") == "for ada"
+    trial.instances(ConnectFailed)
+    trial.driver.advance(1)
+    assert isinstance(ask("bob"), ConnectFailed)
+    assert ask("ada") == "for ada"
