@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from idlrt.cli.telling import Command, end, told
+from idlrt.config.schema import BOOKKEEPING
 from idlrt.config.store import change
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
 from idlrt.errors import ConfigurationError
@@ -139,14 +140,14 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
                     "service": name,
                     "instances": len(snapshot.instances),
                     "callable": len(snapshot.callable),
-                    "settings": snapshot.settings,
+                    "settings": _said(snapshot.settings),
                 }
                 for each, name, snapshot in found
             ]
         )
         return
     rows = [
-        (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _pairs(snapshot.settings))
+        (each, name, str(len(snapshot.instances)), str(len(snapshot.callable)), _pairs(_said(snapshot.settings)))
         for each, name, snapshot in found
     ]
     print_table(("GROUP", "SERVICE", "INSTANCES", "CALLABLE", "SETTINGS"), rows)
@@ -228,7 +229,7 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
             what += f", {snapshot.freshness.value}: the registry does not say more"
         click.echo(f"{now}  {what}")
     if snapshot.settings != (last.settings if last is not None else {}):
-        click.echo(f"{now}  settings: {_pairs(snapshot.settings) or 'none'}")
+        click.echo(f"{now}  settings: {_pairs(_said(snapshot.settings)) or 'none'}")
     for sign, group in (("+", change.added), ("~", change.updated), ("-", change.removed)):
         for each in group:
             click.echo(f"{now}  {sign} {'  '.join(cell for cell in _row(each) if cell)}")
@@ -346,6 +347,11 @@ _HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS")
 
 def _row(each: Instance) -> tuple[str, ...]:
     return each.id, each.address, each.status.value, str(each.weight), each.zone, each.version, _pairs(each.tags)
+
+
+def _said(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Settings without their history, which `idlrt config history` prints."""
+    return {name: value for name, value in settings.items() if not name.startswith(BOOKKEEPING)}
 
 
 def _pairs(pairs: Mapping[str, str]) -> str:
