@@ -21,6 +21,9 @@ from idlrt.spec import Method
 
 __all__ = ["config", "route"]
 
+# Of a value in a table; JSON has all of it.
+_WIDEST = 60
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _service = click.option("--service", required=True, metavar="NAME", help="The service, as the registry calls it.")
 _registry = click.option(
@@ -348,7 +351,8 @@ def _named(given: Sequence[str]) -> dict[str, str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 
 def _pairs(settings: Mapping[str, str]) -> str:
