@@ -162,14 +162,14 @@ def test_settings_are_set_and_taken_back(own: tuple[str, Registry]) -> None:
     assert (second["version"], second["settings"]) == (2, {"methods.get.timeout": "0.2", "retries": "0"})
     table = rows(idlrt("config", "history", url, "Users").stdout)
     assert table[0] == ["VERSION", "WRITTEN", "(UTC)", "BY", "WHY", "SETTINGS"]
-    assert [row[0] for row in table[1:]] == ["1", "2"]
-    assert "try" in table[1]
-    assert [each["version"] for each in found("config", "history", url, "Users")] == [1, 2]
+    assert [row[0] for row in table[1:]] == ["0", "1", "2"]
+    assert "try" in table[2]
+    assert [each["version"] for each in found("config", "history", url, "Users")] == [0, 1, 2]
     assert idlrt("config", "rollback", url, "Users").stdout == "version 3: fault=hedge methods.get.timeout=0.2\n"
     assert found("config", "rollback", url, "Users", "--to", "2", "--note", "no")["settings"] == second["settings"]
     assert history(owner, "Users")[-1].note == "no"
     assert idlrt("config", "set", url, "Users", "--group", "gray", "retries=1").stdout == "version 1: retries=1\n"
-    assert len(history(owner, "Users")) == 4, "another group"
+    assert len(history(owner, "Users")) == 5, "another group"
 
 
 def test_settings_are_set_from_a_file_as_a_whole(own: tuple[str, Registry], tmp_path: Path) -> None:
