@@ -20,6 +20,7 @@ from benchmarks.simulate.chain import attempts
 from benchmarks.simulate.figures import Result
 from benchmarks.simulate.plots import lines
 from benchmarks.simulate.scenario import Case, Section, Settings, Tell, figures_table
+from benchmarks.simulate.svg import chart
 from benchmarks.simulate.world import World
 from benchmarks.table import Table
 
@@ -102,6 +103,13 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
         before.label, storm.label, end.label = "before", "while half are slow", "long after"
         section.parts.append(figures_table(each.label, [before, storm, end], "when"))
         section.parts.append(_plots(each, length))
+    for name, (title, unit, shown) in {
+        "sends": ("sends for each call", "", [[each.attempts for each in run.tallies] for run in runs]),
+        "errors": ("calls that fail", " %", [[each.error_rate * 100 for each in run.tallies] for run in runs]),
+    }.items():
+        series = {each.label: values for each, values in zip(runs, shown, strict=True)}
+        below = f"half are slow from {_BEGIN:.0%} to {_END:.0%} of the time"
+        section.pictures[f"storm_{name}.svg"] = chart(title, series, unit, below)
     _check(ends, results[_CHAIN].extras, section)
     return section
 
