@@ -114,7 +114,8 @@ class Result:
 
     def within(self, start: float, end: float) -> Result:
         """The same for the spans that began from `start` to before `end`."""
-        chosen = [each for each in self.tallies if start <= each.at < end]
+        nearly = 1e-6  # what adding spans up may take away
+        chosen = [each for each in self.tallies if start - nearly <= each.at < end - nearly]
         return Result(label=self.label, tallies=chosen, loads=self.loads, peaks=self.peaks, extras=self.extras)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 from benchmarks.simulate import cold, hot, restart, slow, spread, storm, zone
 from benchmarks.simulate.figures import Result
@@ -13,15 +14,10 @@ from benchmarks.table import progress
 
 __all__ = ["SCENARIOS", "make", "simulate"]
 
-SCENARIOS: dict[str, Scenario] = {
-    "spread": spread,
-    "slow": slow,
-    "zone": zone,
-    "restart": restart,
-    "storm": storm,
-    "hot": hot,
-    "cold": cold,
-}
+_MODULES: tuple[Any, ...] = (spread, slow, zone, restart, storm, hot, cold)
+
+SCENARIOS: dict[str, Scenario] = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
+"""By the name of their module."""
 
 
 def simulate(names: Sequence[str], settings: Settings, processes: int = 2) -> dict[str, dict[str, Result]]:

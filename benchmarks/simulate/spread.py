@@ -54,7 +54,9 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
             f"{_CLIENTS} clients, 75 % busy",
             [results[name] for name in names],
             note="`max/mean` and CV (standard deviation by mean) are of the calls that instances were sent; `most at "
-            "once` is the mean of the longest queue, with what is worked on.",
+            "once` is the mean of the longest queue, with what is worked on. Each client has one connection to each "
+            "instance, so `least_connections` has nothing to go by. Where clients know little, `p2c` goes by latencies "
+            "that are mostly chance: calls are less even than by chance itself, and queues are shorter all the same.",
         )
     )
     views = [name for name in _BY_VIEW for name in (f"{name}, 1", name, f"{name}, 50")]

@@ -38,7 +38,7 @@ SERVICE: Final = "Simulated"
 # The time of day at the beginning.
 EPOCH: Final = 1_700_000_000.0
 
-GET: Final = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
+GET: Final[Method[..., str]] = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
 GET.service = SERVICE
 
 _TICK: Final = 0.05

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.simulate.figures import Result, Tally
 from benchmarks.simulate.plots import lines
 from benchmarks.simulate.scenario import Case, Section, Settings, Tell, figures_table
+from benchmarks.simulate.svg import chart
 from benchmarks.simulate.world import World
 
 _WORKERS = 4
@@ -55,8 +56,17 @@ def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result
 
     world.each_span = count
     lost = zones[_ZONES[0]]
-    world.after(seconds * _DIES, lambda: [each.kill() for each in lost])
-    world.after(seconds * _IS_BACK, lambda: [each.start() for each in lost])
+
+    def die() -> None:
+        for each in lost:
+            each.kill()
+
+    def come_back() -> None:
+        for each in lost:
+            each.start()
+
+    world.after(seconds * _DIES, die)
+    world.after(seconds * _IS_BACK, come_back)
     return world.run(seconds, settle=0.0, tell=tell)
 
 
@@ -81,6 +91,7 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     section.parts.append(lines("errors", {"errors": errors}, "{:.3f} %", seconds))
     section.parts.append(lines("sends for each call", {"sends": sends}, "{:.2f}", seconds))
     section.parts.append(lines("p99", {"p99": [each.p99 for each in whole.tallies]}, "{:.0f} ms", seconds))
+    section.pictures["zone.svg"] = chart("calls that were answered, by zone", series, "", f"{seconds:g} s")
     _check(parts, section)
     return section
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -13,6 +14,7 @@ from benchmarks.simulate.figures import Result, Tally
 from benchmarks.simulate.plots import bars, lines
 from benchmarks.simulate.runs import SCENARIOS, make, simulate
 from benchmarks.simulate.scenario import Case, Settings
+from benchmarks.simulate.svg import chart
 from benchmarks.simulate.world import World
 from idlrt.errors import NotSent
 from idlrt.testing import FakeDriver
@@ -189,6 +191,14 @@ def test_spans_of_time_add_up() -> None:
     assert (whole.calls, whole.error_rate, whole.attempts) == (40, 1 / 40, 45 / 40)
     assert whole.within(1.0, 2.0).error_rate == 0
     assert (whole.spread.worst, whole.spread.variation) == (1.5, 0.5)
+
+
+def test_charts_are_to_scale_and_well_formed() -> None:
+    picture = ElementTree.fromstring(chart("a < b", {"one": [0.0, 1.0, 2.0]}, " %", "time"))
+    (line,) = picture.iter("{http://www.w3.org/2000/svg}polyline")
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, each.split(",")) for each in line.attrib["points"].split())
+    assert (x2 - x1, y2 - y1) == pytest.approx((x1 - x0, y1 - y0))
+    assert y2 < y0
 
 
 def test_plots_are_to_scale() -> None:
