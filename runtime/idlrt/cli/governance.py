@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -311,7 +311,7 @@ def _from_file(file: Path) -> dict[str, str | None]:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{file} must hold a table of settings")
-    flat = flatten(nested)
+    flat = flatten(cast("Mapping[str, Any]", nested))
     problems = check(flat)
     if problems:
         raise wrong(problems, str(file))

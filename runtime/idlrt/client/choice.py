@@ -73,7 +73,7 @@ class Choice(Generic[N]):
         self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
         self._chance = chance
         self._balancers: dict[Hashable, Balancer[N]] = {}
-        self._lasting = lasting if lasting is not None else {}
+        self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}
 
     def pick(self, call: Call, tried: Collection[N] = (), balancer: BalancerChoice = P2C) -> N | None:
         """The instance for `call`; one that is out only if no other is left. `None` if all were tried.

@@ -74,8 +74,8 @@ def read_options(options: CallOptions) -> None:
             raise ConfigurationError(f"there is no option {name!r}; known: {', '.join(sorted(known))}{hint}")
     if "timeout" in options:
         check_seconds("timeout", options["timeout"])
-    if options.get("attempt_timeout") is not None:
-        check_seconds("attempt_timeout", options["attempt_timeout"])
+    if (seconds := options.get("attempt_timeout")) is not None:
+        check_seconds("attempt_timeout", seconds)
     if "metadata" in options:
         _check_metadata(options["metadata"])
     if "tag" in options and not isinstance(cast("object", options["tag"]), str):
@@ -116,7 +116,8 @@ def layer_of(options: CallOptions) -> Layer:
     Raises:
         ConfigurationError: something in their policy is wrong.
     """
-    values = values_of(options["policy"], "policy") if options.get("policy") else {}
+    policy = options.get("policy")
+    values = values_of(policy, "policy") if policy else {}
     for key in values:
         found = section(place(key)[1])
         if found is not None and not found.is_per_method:
@@ -131,8 +132,8 @@ def layer_of(options: CallOptions) -> Layer:
 def metadata_of(options: CallOptions) -> dict[str, str]:
     """What travels with calls that have these options."""
     metadata = dict(options.get("metadata", {}))
-    if options.get("tag"):
-        metadata[TAG] = options["tag"]
+    if tag := options.get("tag"):
+        metadata[TAG] = tag
     return metadata
 
 

@@ -102,8 +102,8 @@ def _type_text(type: Any) -> str:
         return f"list of {_type_text(type.item_type)}"
     if isinstance(type, msgspec.inspect.DictType):
         return f"table of {_type_text(type.value_type)}"
-    name = type.__class__.__name__
-    text = _NAMES.get(name, name.removesuffix("Type").lower())
+    name: str = type.__class__.__name__
+    text: str = _NAMES.get(name) or name.removesuffix("Type").lower()
     bounds = [f"{word} {value:g}" for key, word in _BOUNDS if (value := getattr(type, key, None)) is not None]
     return " ".join([text, *bounds])
 

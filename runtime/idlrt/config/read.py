@@ -27,7 +27,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -107,7 +107,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
         raise ConfigurationError(f"{path} is not {kind}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{path} must hold tables, not {type(nested).__name__}")
-    return _checked(nested, str(path))
+    return _checked(cast("Mapping[str, Any]", nested), str(path))
 
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
@@ -128,7 +128,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     services: dict[str, Mapping[str, Any]] = {}
     for service, table in tables["services"].items():
         if isinstance(table, Mapping):
-            services[service] = _flat(table, f"services.{service}", problems)
+            services[service] = _flat(cast("Mapping[str, Any]", table), f"services.{service}", problems)
         else:
             problems.append(Problem(f"services.{service}", f"it must be a table, not {table!r}"))
     server = _flat(tables["server"], "server", problems)
