@@ -9,6 +9,7 @@ once and add to what is too much already. So, except where nobody was reached at
 - otherwise there is a pause before, which grows and is never the same twice.
 
 An instance that has lost a connection is left for another one without a pause: that says nothing of the service.
+When all were tried, those are asked again that failed: they may be back, and rules may leave others by then.
 
 Sources: Dubbo's `FailoverClusterInvoker`; Finagle's `RetryBudget`; Kitex' chain stop; gRFC A6 (pushback, backoff)
 """
@@ -72,16 +73,19 @@ class Failover:
             why = "" if call.policy.retries else "it is not to be made again"
             node = None
             if not why and is_free:
-                why = "" if call.driver.now() < call.deadline.at else "no time is left"
-            elif not why:
-                pause, why = self._may_go_on(call, reach, error, counted)
-            if not why:
                 node = reach.pick(call, tried)
-                if node is None and not is_free:
-                    tried.clear()
-                    node = reach.pick(call, ())
-                if node is None:
-                    why = "no other instance is left"
+                why = "" if call.driver.now() < call.deadline.at else "no time is left"
+            if not why and node is None:
+                # Somebody has to be asked who was reached, or was asked before.
+                is_free = False
+                pause, why = self._may_go_on(call, reach, error, counted)
+                if not why:
+                    node = reach.pick(call, tried)
+                    if node is None:
+                        tried.clear()
+                        node = reach.pick(call, ())
+                    if node is None:
+                        why = "no other instance is left"
             if why:
                 raise self._give_up(call, reach, error, failed, why)
             if not is_free:

@@ -108,10 +108,21 @@ def test_even_that_ends() -> None:
     assert len(trial.reach.sent) == 13
 
 
-def test_nobody_is_left() -> None:
-    trial = Trial("failover", ConnectFailed, ConnectFailed)
-    assert "no other instance is left" in notes(trial.call())
+def test_when_nobody_is_left_who_was_tried_is_asked_again_as_with_other_failures() -> None:
+    trial = Trial("failover", ConnectFailed, [ConnectFailed, "answer"])
+    assert trial.call() == "answer"
+    assert trial.asked == "1212"
+    assert trial.pauses == [0.0, 0.025, 0.0]
+    assert trial.reach.spent == 1
+    trial = Trial("failover", ConnectFailed, ConnectFailed, budget=0)
+    assert "the budget for retries is spent" in notes(trial.call())
     assert trial.asked == "12"
+
+
+def test_an_only_instance_that_cannot_be_reached_may_be_back_in_a_moment() -> None:
+    trial = Trial("failover", [ConnectFailed, ConnectFailed, "answer"])
+    assert trial.call(PUT) == "answer"
+    assert trial.pauses == pytest.approx([0.025, 0.05])
 
 
 def test_nobody_is_asked_when_time_is_over() -> None:

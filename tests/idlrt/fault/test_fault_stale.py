@@ -37,7 +37,7 @@ def test_the_last_answer_is_given_again(caplog: pytest.LogCaptureFixture) -> Non
     assert "Check.get failed; its answer of 7" in caplog.text
     (replaced,) = trial.reach.told(Replaced)
     assert replaced.by == "stale"
-    assert "7 s old" in replaced.why
+    assert "7.08 s old" in replaced.why
 
 
 def test_the_last_one_counts() -> None:
