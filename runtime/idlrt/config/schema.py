@@ -247,7 +247,7 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
         found = section(name)
         assert found is not None  # `place` has found it
         if field == "enabled":
-            if parsed(value) not in (True, False, "true", "false"):
+            if not isinstance(value, bool) and value not in ("true", "false"):  # 0 and 1 are equal to bools
                 yield Problem(key, f"it must be true or false, not {value!r}")
             continue
         try:
