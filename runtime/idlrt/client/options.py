@@ -8,6 +8,7 @@ from typing import Any, Final, TypedDict, cast
 
 from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
+from idlrt.config.schema import METHODS, place
 from idlrt.core import TAG
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
@@ -116,6 +117,13 @@ def layer_of(options: CallOptions) -> Layer:
     """
     given = cast("Mapping[str, Any]", options)
     values = values_of(given["policy"], "policy") if given.get("policy") else {}
+    for key in values:
+        if not key.startswith(METHODS + "."):
+            try:
+                place(f"{METHODS}.any.{key}")
+            except KeyError as error:
+                # It would be left aside without a word.
+                raise ConfigurationError(f"policy: {error.args[0]}: say it in connect(policy=...)") from None
     for name in _KEYS:
         if name in given:
             values[name] = given[name]
