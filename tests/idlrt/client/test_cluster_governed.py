@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
@@ -304,3 +306,11 @@ def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
     world.errors = {ONE: LocalProtocolError, TWO: LocalProtocolError}
     world.get()
     assert all(node.is_out for node in world.cluster.nodes)
+
+
+def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
+    world = World(1)
+    world.errors = {ONE: ConnectFailed}
+    world.governance.close()
+    with pytest.raises(ConnectFailed):
+        world.driver.run(world.client.using(fault="failcache").note())
