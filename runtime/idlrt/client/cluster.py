@@ -75,6 +75,7 @@ class Cluster(Generic[S]):
         here: the caller, for rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
+        is_watched: whether somebody pings instances that are out; else calls find out whether they are back.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Cluster(Generic[S]):
         here: Here,
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
+        is_watched: bool = True,
     ) -> None:
         self.governance = governance
         self.chance = governance.chance
@@ -104,7 +106,7 @@ class Cluster(Generic[S]):
         self._version = -1
         self._pool: Pool[Node[S]] = Pool(())
         self._new_locks()
-        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
+        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
         self._adopt()
         forks.renew(self)
@@ -261,14 +263,9 @@ class Cluster(Generic[S]):
             node.breaker.abandoned(end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
-        decision = Attempted(
-            subject=call.method.full_name,
-            instance=node.instance.address,
-            attempt=attempt,
-            seconds=seconds,
-            error=type(error).__name__ if error is not None else "",
-            why=str(error) if error is not None else "",
-        )
+        subject, address = call.method.full_name, node.instance.address
+        name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
+        decision = Attempted(subject=subject, instance=address, attempt=attempt, seconds=seconds, error=name, why=why)
         self.tell(call, decision)
 
     def spend(self) -> bool:

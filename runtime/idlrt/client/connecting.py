@@ -218,6 +218,7 @@ def _cluster(
             governance,
             here,
             lambda group: registry.subscribe(target.key.service, group),
+            is_watched=settings.heartbeat is not None,
         )
         end_watch = _watch(registry, cluster, settings, context)
     except BaseException:

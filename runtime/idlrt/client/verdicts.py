@@ -35,13 +35,21 @@ class Verdicts:
         name: of the service, for messages.
         changed: is called when somebody is out that was not, or the other way round.
         listeners: are told.
+        is_watched: whether somebody pings instances that are out.
 
     Attributes:
         due: when `keep_house` has something to do, on the client's clock.
     """
 
-    def __init__(self, name: str, changed: Callable[[], object], listeners: Callable[[], Sequence[Listener]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        changed: Callable[[], object],
+        listeners: Callable[[], Sequence[Listener]],
+        is_watched: bool = True,
+    ) -> None:
         self._name = name
+        self._is_watched = is_watched
         self._changed = changed
         self._listeners = listeners
         self._tolerated = 3
@@ -120,6 +128,9 @@ class Verdicts:
             return
         if node.health.failed(error, now, is_ping=is_ping):
             self._out(node, str(error), None)
+            if not self._is_watched:
+                with self._lock:
+                    self.due = min(self.due, node.health.asked_at)
         if is_ping:
             return
         node.breaker.failed(now, permit)
@@ -150,11 +161,18 @@ class Verdicts:
                 if not is_first:
                     ejected, restored = self._outliers.sweep(records, now)
             self.due = min(self._sweep_at, self._next_probe(nodes, now))
+            if not self._is_watched:
+                asked = (each.health.asked_at for each in nodes if each.health.is_out)
+                self.due = min([self.due, *(at for at in asked if at > now)])
         for record in ejected:
             node = by_record[id(record)]
             self._out(node, record.why, record.ejected_until - now)
         for record in restored:
             self._restored(by_record[id(record)], "its time is over")
+        if not self._is_watched:
+            for node in nodes:
+                if node.health.let_in(now):
+                    self._restored(node, "a call is to find out whether it is back")
         is_probing = False
         for node in nodes:
             if node.is_out and node.breaker.state != _CLOSED and not node.breaker.retry_after(now):

@@ -81,7 +81,9 @@ class Governed(AsyncClient):
 class World:
     """A client, the instances that it knows, and what they do."""
 
-    def __init__(self, count: int = 2, settings: Mapping[str, str] | None = None, **policy: Any) -> None:
+    def __init__(
+        self, count: int = 2, settings: Mapping[str, str] | None = None, *, is_watched: bool = True, **policy: Any
+    ) -> None:
         self.driver = FakeDriver(START)
         self.sent: list[str] = []
         self.errors: dict[str, type[Exception]] = {}
@@ -101,6 +103,7 @@ class World:
             Here(id="test", host=""),
             self.view,  # type: ignore[arg-type]
             wall=lambda: EPOCH + self.driver.now(),
+            is_watched=is_watched,
         )
         self.client = Governed(
             _NoSender(),  # type: ignore[arg-type]
@@ -314,3 +317,23 @@ def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
     world.governance.close()
     with pytest.raises(ConnectFailed):
         world.driver.run(world.client.using(fault="failcache").note())
+
+
+def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
+    world = World(3, is_watched=False)
+    world.errors = {ONE: ConnectFailed}
+    assert world.asked() == {ONE, TWO, THREE}
+    assert world.asked() == {TWO, THREE}
+    pauses = []
+    for _ in range(12):
+        start = world.driver.now()
+        while ONE not in world.asked(3):
+            world.driver.advance(0.1)
+        pauses.append(world.driver.now() - start)
+        assert world.asked() == {TWO, THREE}, "one failure is enough"
+    assert pauses == sorted(pauses)
+    assert 4.8 < pauses[-1] < 5.3
+    world.errors.clear()
+    world.driver.advance(6)
+    assert world.asked() == {ONE, TWO, THREE}
+    assert not any(node.is_out for node in world.cluster.nodes)
