@@ -49,6 +49,7 @@ from idlrt.errors import (
     RpcError,
     Unknown,
 )
+from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
@@ -208,6 +209,8 @@ class Cluster(Generic[S]):
         permit = node.breaker.allows(start)
         if not permit:
             raise verdicts.refused(node, start)
+        if node.breaker.state != CLOSED:
+            verdicts.probing(node)
         deadline, metadata = call.deadline, call.metadata
         limit = call.policy.attempt_timeout
         if limit is not None and start + limit < deadline.at:
@@ -260,7 +263,7 @@ class Cluster(Generic[S]):
             # took so long, or more.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
-            node.breaker.abandoned(end, permit)
+            self._verdicts.abandoned(node, end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
         subject, address = call.method.full_name, node.instance.address

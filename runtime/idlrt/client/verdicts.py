@@ -109,10 +109,31 @@ class Verdicts:
             breaker.succeeded(now, permit)
         if breaker.changes:
             self._breaker_changed(node)
+        elif breaker.state != _CLOSED:
+            self.due = 0.0  # for the next probe
         if is_broken:
             self._suspect(node, "it breaks down again and again", now)
         else:
             node.record.succeeded()
+
+    def probing(self, node: Node[Any]) -> None:
+        """A call goes to it as a probe of its breaker. Until that is over other calls would be refused there, so they
+        go elsewhere.
+        """
+        if node.breaker.changes:
+            self._breaker_changed(node)
+            return
+        with self._lock:
+            self.due = 0.0
+            is_new = self._judge(node, None)
+        if is_new:
+            self._changed()
+
+    def abandoned(self, node: Node[Any], now: float, permit: int) -> None:
+        """A call has ended in a way that says nothing of it."""
+        node.breaker.abandoned(now, permit)
+        if node.breaker.state != _CLOSED:
+            self.due = 0.0  # for the next probe
 
     def pinged(self, node: Node[Any], now: float) -> None:
         """It has answered a ping: it can be reached. That says nothing of how it does its work."""
@@ -124,7 +145,7 @@ class Verdicts:
         """A call, or a ping, has come to nothing."""
         if not isinstance(error, _FAILURES):
             if permit:
-                node.breaker.abandoned(now, permit)
+                self.abandoned(node, now, permit)
             return
         if node.health.failed(error, now, is_ping=is_ping):
             self._out(node, str(error), None)
@@ -175,7 +196,7 @@ class Verdicts:
                     self._restored(node, "a call is to find out whether it is back")
         is_probing = False
         for node in nodes:
-            if node.is_out and node.breaker.state != _CLOSED and not node.breaker.retry_after(now):
+            if node.is_out and node.breaker.state != _CLOSED and node.breaker.is_ready(now):
                 is_probing = self._judge(node, now) or is_probing
         if is_probing:
             self._changed()
@@ -226,7 +247,7 @@ class Verdicts:
         # Two that judge at once must not leave behind what the first one has seen.
         with self._lock:
             breaker = node.breaker
-            is_shut = breaker.state == "open" and (now is None or breaker.retry_after(now) > 0)
+            is_shut = breaker.state != _CLOSED and (now is None or not breaker.is_ready(now))
             is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
             was_out, node.is_out = node.is_out, is_out
         return was_out != is_out

@@ -337,3 +337,37 @@ def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
     world.driver.advance(6)
     assert world.asked() == {ONE, TWO, THREE}
     assert not any(node.is_out for node in world.cluster.nodes)
+
+
+def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    world.asked(12)
+    assert world.asked() == {TWO, THREE}
+    world.errors.clear()
+    world.driver.advance(5.5)
+    world.seconds = 0.01
+    answers = [world.get(fault="failfast") for _ in range(60)]
+    assert set(answers) == {ONE, TWO, THREE}
+    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
+
+
+def test_a_slow_probe_holds_nobody_up() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    world.asked(12)
+    world.errors.clear()
+    world.driver.advance(5.5)
+    world.seconds = 1.0
+    quick = world.client.using(fault="failfast")
+
+    async def one_after_the_other() -> set[str]:
+        answers: set[str] = set()
+        for _ in range(3):
+            for outcome in await world.driver.all([quick.get] * 6):
+                assert isinstance(outcome, str), outcome
+                answers.add(outcome)
+        return answers
+
+    assert world.driver.run(one_after_the_other()) == {ONE, TWO, THREE}
+    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
