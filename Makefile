@@ -13,7 +13,7 @@ IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-fast bench check format fuzz sanitize soak clean
+.PHONY: help setup native demo test test-fast bench simulate check format fuzz sanitize soak clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -53,6 +53,9 @@ test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments
 bench: $(READY) $(NATIVE) ## measure, side by side with peers
 	@$(BIN)/python -m pip install --quiet --group bench
 	@$(BIN)/python -m benchmarks
+
+simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to
+	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)
 
 check: $(READY) $(NATIVE) ## ruff, mypy strict, pyright strict, architecture
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

@@ -11,16 +11,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from test_readme import BLOCK
 
-from idlrt.core import Freshness, ServiceKey
+from idlrt.balance import BALANCERS
+from idlrt.cli import main
+from idlrt.core import Freshness, ServiceKey, decisions
 from idlrt.embedded import DEFAULT_PORT
 from idlrt.errors import ConfigurationError
+from idlrt.fault import FAULT_MODES
+from idlrt.guard import GUARDS
+from idlrt.plugins import Plugins
 from idlrt.registry import REGISTRIES, RegistryUrl
 from idlrt.registry.etcd.layout import Layout
 from idlrt.registry.zookeeper.layouts import IdlrtLayout, patches_path, settings_path
+from idlrt.route import ROUTERS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 REGISTRIES_PAGE = (DOCS / "registries.md").read_text(encoding="utf-8")
@@ -133,3 +141,33 @@ def test_the_page_names_ports_and_places() -> None:
 def test_the_page_names_all_that_freshness_may_be() -> None:
     part = section("## When the registry is down")
     assert re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) == [each.value for each in Freshness]
+
+
+GOVERNANCE_PAGE = (DOCS / "governance.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_all_keys_as_the_command_does() -> None:
+    start, end = "<!-- keys -->\n", "<!-- /keys -->"
+    listed = GOVERNANCE_PAGE.partition(start)[2].partition(end)[0]
+    done = CliRunner().invoke(main, ["config", "keys", "--markdown"])
+    assert listed == done.output, "put the output of `idlrt config keys --markdown` there"
+
+
+@pytest.mark.parametrize("plugins", [FAULT_MODES, ROUTERS, GUARDS, BALANCERS], ids=lambda each: each.group)
+def test_the_page_names_all_plugins(plugins: Plugins[Any]) -> None:
+    tables = set(re.findall(r"^\| `(\w+)` \|", GOVERNANCE_PAGE, re.MULTILINE))
+    prose = GOVERNANCE_PAGE.partition("## Balancers")[2].partition("## Routers")[0]
+    named = set(re.findall(r"`(\w+)`", prose)) if plugins is BALANCERS else tables
+    assert set(plugins.names()) <= named
+
+
+def test_the_page_names_all_decisions() -> None:
+    kinds = {each for each in decisions.__all__ if each not in ("Decision", "Listener", "tell")}
+    part = GOVERNANCE_PAGE.partition("## What is decided")[2].partition("## ")[0]
+    assert kinds <= set(re.findall(r"`(\w+)`", part))
+
+
+def test_no_table_of_the_page_names_what_is_not_there() -> None:
+    known = {name for each in (FAULT_MODES, ROUTERS, GUARDS) for name in each.names()}
+    head = GOVERNANCE_PAGE.partition("<!-- keys -->")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", head, re.MULTILINE)) == known

@@ -19,7 +19,7 @@ from benchmarks.simulate.world import EPOCH, World
 _WORKERS = 4
 _ONE_OF = 10
 _TIMES = 20.0
-_BEGIN, _IS_WARM = 0.15, 0.9
+_BEGIN, _IS_WARM = 0.1, 0.9333
 # Of the time in which they are cold.
 _WARM_UP = 3.0
 _BALANCERS = ("p2c", "weighted_round_robin")
@@ -27,7 +27,7 @@ _BALANCERS = ("p2c", "weighted_round_robin")
 
 def cases(settings: Settings) -> Sequence[Case]:
     """See `Scenario.cases`."""
-    seconds = min(settings.seconds, 13.5)
+    seconds = min(settings.seconds, 12.0)
     return [
         Case(
             f"{name}, warm_up" if is_warming else name, {"balancer": name, "is_warming": is_warming, "seconds": seconds}
@@ -73,13 +73,10 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, is_warming
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     """See `Scenario.report`."""
     section = Section("cold: new instances are slow at first", (__doc__ or "").strip().split("\n\n", 1)[1])
-    seconds = min(settings.seconds, 13.5)
+    seconds = min(settings.seconds, 12.0)
     starts = {name: each.within(seconds * _BEGIN, seconds * _IS_WARM) for name, each in results.items()}
     section.parts.append(figures_table("while they are cold", list(starts.values())))
-    series = {
-        name: [Result(label="", tallies=[each], loads=[]).ms(99) for each in result.tallies]
-        for name, result in results.items()
-    }
+    series = {name: [each.p99 for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("p99", series, "{:.0f} ms", seconds))
     turns, warmed = starts["weighted_round_robin"], starts["weighted_round_robin, warm_up"]
     section.check(

@@ -54,15 +54,19 @@ class EventDriver:
         heap: what is going to happen.
         numbers: for the heap.
         current: the task that runs.
+        comes: what happens again and again, beside the heap, because it is so often: says after how many seconds next.
+        next_at: when.
     """
 
-    __slots__ = ("current", "expire", "heap", "numbers", "time", "wake")
+    __slots__ = ("comes", "current", "expire", "heap", "next_at", "numbers", "time", "wake")
 
     def __init__(self) -> None:
         self.time = 0.0
         self.heap: list[Item] = []
         self.numbers = itertools.count()
         self.current: Task | None = None
+        self.comes: Callable[[], float] = _never
+        self.next_at = math.inf
         # Bound once: they are put into the heap by every call.
         self.wake = self._wake
         self.expire = self._expire
@@ -77,10 +81,21 @@ class EventDriver:
 
     def run(self, until: float) -> None:
         """Let happen what happens up to then."""
-        heap, pop = self.heap, heapq.heappop
-        while heap and heap[0][0] <= until:
-            self.time, _, function, one, two = pop(heap)
-            function(one, two)
+        heap, pop, comes = self.heap, heapq.heappop, self.comes
+        next_at = self.next_at
+        while True:
+            at = heap[0][0] if heap else math.inf
+            if next_at < at:
+                if next_at > until:
+                    break
+                self.time = next_at
+                next_at += comes()
+            elif at > until:
+                break
+            else:
+                self.time, _, function, one, two = pop(heap)
+                function(one, two)
+        self.next_at = next_at
         self.time = until
 
     def start(
@@ -216,6 +231,10 @@ class EventDriver:
     def event(self) -> _Event:
         """See `Driver.event`."""
         return _Event(self)
+
+
+def _never() -> float:
+    return math.inf
 
 
 class _Gathering:

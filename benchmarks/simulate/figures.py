@@ -24,6 +24,7 @@ class Tally:
 
     Attributes:
         at: when it began, in seconds.
+        begun: calls that began in it.
         calls: that ended in it.
         errors: of these.
         sends: attempts that were begun in it.
@@ -31,13 +32,28 @@ class Tally:
         extras: whatever else is counted, by name.
     """
 
-    __slots__ = ("at", "calls", "counts", "errors", "extras", "sends")
+    __slots__ = ("at", "begun", "calls", "counts", "errors", "extras", "sends")
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.calls = self.errors = self.sends = 0
+        self.begun = self.calls = self.errors = self.sends = 0
         self.counts = [0] * BUCKETS
         self.extras: dict[str, float] = {}
+
+    @property
+    def attempts(self) -> float:
+        """Sends for each call."""
+        return self.sends / max(self.begun, 1)
+
+    @property
+    def error_rate(self) -> float:
+        """The part of the calls that failed."""
+        return self.errors / max(self.calls, 1)
+
+    @property
+    def p99(self) -> float:
+        """Milliseconds that 99 % of the good calls did not exceed; 0 if there were none."""
+        return percentile((self,), 99)
 
 
 def percentile(tallies: Sequence[Tally], percent: float) -> float:
@@ -114,7 +130,7 @@ class Result:
     @property
     def attempts(self) -> float:
         """Sends for each call."""
-        return sum(each.sends for each in self.tallies) / max(self.calls, 1)
+        return sum(each.sends for each in self.tallies) / max(sum(each.begun for each in self.tallies), 1)
 
     def ms(self, percent: float) -> float:
         """A percentile of the good calls, in milliseconds."""

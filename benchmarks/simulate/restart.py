@@ -18,9 +18,9 @@ from benchmarks.simulate.scenario import Case, Section, Settings, Tell, figures_
 from benchmarks.simulate.world import EPOCH, World
 
 _WORKERS = 4
-_BATCHES = 25
+_BATCHES = 20
 # The part of a batch's time after which it is stopped, and started.
-_STOP, _START = 0.6, 0.9
+_STOP, _START = 0.7, 0.9
 
 
 def cases(settings: Settings) -> Sequence[Case]:
@@ -34,7 +34,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 def run(settings: Settings, label: str, tell: Tell, *, is_told: bool, policy: Mapping[str, Any]) -> Result:
     """See `Scenario.run`."""
-    seconds = min(settings.seconds, 12.0)
+    seconds = min(settings.seconds, 8.0)
     world = World(
         label,
         count=settings.instances,
@@ -81,13 +81,10 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     """See `Scenario.report`."""
     section = Section("restart: all instances, one after the other", (__doc__ or "").strip().split("\n\n", 1)[1])
     section.parts.append(figures_table(f"{_BATCHES} batches", list(results.values()), "how"))
-    seconds = min(settings.seconds, 12.0)
+    seconds = min(settings.seconds, 8.0)
     errors = {name: [each.errors for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("calls that failed", errors, "{:.0f}", seconds))
-    sends = {
-        name: [max(each.sends / max(each.calls, 1) - 1, 0.0) * 100 for each in result.tallies]
-        for name, result in results.items()
-    }
+    sends = {name: [max(each.attempts - 1, 0.0) * 100 for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("extra sends", sends, "{:.2f} %", seconds))
     told, killed, without = results["deregistered"], results["killed"], results["killed, no retries"]
     section.check("who is deregistered costs nobody a call", told.error_rate == 0, f"0 of {told.calls} failed")

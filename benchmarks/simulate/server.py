@@ -12,6 +12,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Generator, Iterator
+from functools import cache
 from itertools import cycle
 from types import coroutine as awaitable
 from typing import Final
@@ -31,6 +32,14 @@ def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]
     Args:
         shape: `exponential`, `lognormal` (sigma 0.6, as usual services), `uniform` or `fixed`.
     """
+    found = _quantiles(shape)
+    found = [each * mean for each in found]
+    dice.shuffle(found)
+    return cycle(found)
+
+
+@cache
+def _quantiles(shape: str) -> list[float]:
     places = [(number + 0.5) / _DRAWS for number in range(_DRAWS)]
     if shape == "exponential":
         found = [-math.log(1 - place) for place in places]
@@ -43,10 +52,8 @@ def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]
         found = [2 * place for place in places]
     else:
         found = [1.0] * _DRAWS
-    scale = mean * _DRAWS / sum(found)
-    found = [each * scale for each in found]
-    dice.shuffle(found)
-    return cycle(found)
+    scale = _DRAWS / sum(found)
+    return [each * scale for each in found]
 
 
 class Server:

@@ -42,7 +42,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, clients: i
         mean=settings.work(0.75, _WORKERS),
         span=0.1,
     )
-    return world.run(min(settings.seconds, 4.0), settle=1.0, tell=tell)
+    return world.run(min(settings.seconds, 2.5), settle=0.5, tell=tell)
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:

@@ -9,12 +9,12 @@ snapshot that has reached it.
 from __future__ import annotations
 
 import gc
-import heapq
 import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count, cycle
 from typing import Any, Final
 
@@ -43,8 +43,6 @@ GET.service = SERVICE
 
 _TICK: Final = 0.05
 _PATIENCE: Final = 1.0
-
-logging.getLogger("idlrt").setLevel(logging.CRITICAL)
 
 
 def instance(number: int, **values: Any) -> Instance:
@@ -180,14 +178,13 @@ class World:
         self.peaks: list[tuple[int, float]] = []
         self.each_span: Callable[[Tally], object] | None = None
         self.calls = 0
-        self._sent = 0
+        self._sent = self._begun = 0
         self._span = span
         self._keys = keys if keys is not None else map(str, _numbers())
         self._gaps = draws("exponential", self.dice, 1 / rate)
         turns = [number % clients for number in range(-(-(1 << 14) // clients) * clients)]
         self.dice.shuffle(turns)
         self._gets = cycle([self.callers[number].get for number in turns])
-        self._arrive = self._arrived
         self._ended = self._over
         self._stop_at = math.inf
         if is_watching:
@@ -225,13 +222,14 @@ class World:
             settle: seconds at the beginning that do not count.
             tell: is told how far it is.
         """
-        gc.collect()
-        gc.freeze()
-        thresholds = gc.get_threshold()
-        gc.set_threshold(200_000, 20, 20)
+        with _undisturbed():
+            return self._run(seconds, settle, tell)
+
+    def _run(self, seconds: float, settle: float, tell: Callable[[str], object] | None) -> Result:
         began = time.process_time()
         driver = self.driver
-        driver.at(next(self._gaps), self._arrive)
+        driver.comes = self._arrived
+        driver.next_at = driver.time + next(self._gaps)
         driver.at(self._span, self._turn_over)
         loads: list[int] = []
         step = 0.0
@@ -243,8 +241,6 @@ class World:
             if tell is not None:
                 tell(f"{self.label}: {step:.0f} of {seconds:.0f} s, {self.calls / 1e6:.1f} million calls")
         cpu = time.process_time() - began
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
         return Result(
             label=self.label,
             tallies=[each for each in self.tallies if each.at >= settle - 1e-9],
@@ -254,12 +250,11 @@ class World:
             simulated=self.calls,
         )
 
-    def _arrived(self, one: None, two: None) -> None:
+    def _arrived(self) -> float:
         driver = self.driver
-        now = driver.time
-        heapq.heappush(driver.heap, (now + next(self._gaps), next(driver.numbers), self._arrive, None, None))
         self.calls += 1
-        driver.step(Task(next(self._gets)(next(self._keys)), now, self._ended))
+        driver.step(Task(next(self._gets)(next(self._keys)), driver.time, self._ended))
+        return next(self._gaps)
 
     def _over(self, task: Task, result: Any, error: BaseException | None) -> None:
         tally = self.tally
@@ -277,8 +272,8 @@ class World:
         self.driver.at(now + self._span, self._turn_over)
         tally = self.tally
         sent = sum([each.arrived for each in self.servers])
-        tally.sends = sent - self._sent
-        self._sent = sent
+        tally.sends, self._sent = sent - self._sent, sent
+        tally.begun, self._begun = self.calls - self._begun, self.calls
         here = [each.load for each in self.servers]
         self.peaks.append((max(here), sum(here) / len(here)))
         if self.each_span is not None:
@@ -308,6 +303,23 @@ class World:
         if node.sender.answers_pings:
             return
         caller.cluster.failed(node, DeadlineExceeded("no answer to a ping"), self.driver.time)
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Neither garbage that is none is looked for, nor is anything said of each of millions of calls."""
+    log = logging.getLogger("idlrt")
+    level, thresholds = log.level, gc.get_threshold()
+    log.setLevel(logging.CRITICAL)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        log.setLevel(level)
 
 
 def _numbers() -> Iterator[int]:

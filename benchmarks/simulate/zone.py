@@ -26,7 +26,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def _seconds(settings: Settings) -> float:
-    return min(settings.seconds, 20.0)
+    return min(settings.seconds, 12.0)
 
 
 def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result:
@@ -76,17 +76,13 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     section.parts.append(figures_table(f"{_ZONES[0]} dies", list(parts.values()), "when"))
     series = {zone: [each.extras[zone] for each in whole.tallies] for zone in _ZONES}
     section.parts.append(lines("calls that were answered, by zone", series, "{:.0f}", seconds))
-    errors = [each.errors / max(each.calls, 1) * 100 for each in whole.tallies]
-    sends = [each.sends / max(each.calls, 1) for each in whole.tallies]
+    errors = [each.error_rate * 100 for each in whole.tallies]
+    sends = [each.attempts for each in whole.tallies]
     section.parts.append(lines("errors", {"errors": errors}, "{:.3f} %", seconds))
     section.parts.append(lines("sends for each call", {"sends": sends}, "{:.2f}", seconds))
-    section.parts.append(lines("p99", {"p99": [_ms(each) for each in whole.tallies]}, "{:.0f} ms", seconds))
+    section.parts.append(lines("p99", {"p99": [each.p99 for each in whole.tallies]}, "{:.0f} ms", seconds))
     _check(parts, section)
     return section
-
-
-def _ms(tally: Tally) -> float:
-    return Result(label="", tallies=[tally], loads=[]).ms(99)
 
 
 def _share(result: Result, zone: str) -> float:

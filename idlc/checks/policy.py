@@ -40,11 +40,14 @@ class Setting(msgspec.Struct, frozen=True):
         if text[:1] in ("[", "{"):  # JSON, which none of them is
             return False
         try:
-            msgspec.convert(text, self.type, strict=False)
+            value = msgspec.convert(text, self.type, strict=False)
         except msgspec.ValidationError:
             return False
-        return True
+        return not isinstance(value, float) or value <= _LARGEST
 
+
+_LARGEST: Final = 1e9
+"""The largest number that means anything; the runtime has the same."""
 
 _POSITIVE: Final[Any] = Annotated[float, msgspec.Meta(gt=0)]
 _SECONDS: Final = Setting(Annotated[float, msgspec.Meta(ge=0)], "seconds, 0 or more")

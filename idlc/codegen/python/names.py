@@ -66,7 +66,9 @@ def _free(name: str, taken: AbstractSet[str]) -> str:
     if name.startswith("_"):
         name = name.strip("_")
         name = name + "_" if name and not name[0].isdigit() else f"n{name}_"
-    return name + "_" if name in taken else name
+    while name in taken:
+        name += "_"
+    return name
 
 
 def package_part(name: str) -> str:

@@ -21,6 +21,9 @@ from idlrt.spec import Method
 
 __all__ = ["config", "route"]
 
+# Of a value in a table; JSON has all of it.
+_WIDEST = 60
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _service = click.option("--service", required=True, metavar="NAME", help="The service, as the registry calls it.")
 _registry = click.option(
@@ -161,7 +164,7 @@ def set_(
     changes: dict[str, str | None] = _from_file(file) if file is not None else {}
     for each in settings:
         key, equals, value = each.partition("=")
-        if not equals:
+        if not equals or not key:
             end(f"write KEY=VALUE, not {each!r}", 2)
         changes[key] = value or None
     with opened(url) as registry:
@@ -304,7 +307,7 @@ def _from_file(file: Path) -> dict[str, str | None]:
     try:
         text = file.read_text(encoding="utf-8")
         nested: Any = msgspec.json.decode(text) if file.suffix == ".json" else tomllib.loads(text)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
     if not isinstance(nested, Mapping):
         raise ConfigurationError(f"{file} must hold a table of settings")
@@ -348,7 +351,8 @@ def _named(given: Sequence[str]) -> dict[str, str]:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 
 def _pairs(settings: Mapping[str, str]) -> str:

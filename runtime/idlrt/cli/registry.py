@@ -139,7 +139,7 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
                     "service": name,
                     "instances": len(snapshot.instances),
                     "callable": len(snapshot.callable),
-                    "settings": snapshot.settings,
+                    "settings": without_history(snapshot.settings),
                 }
                 for each, name, snapshot in found
             ]

@@ -94,14 +94,8 @@ class Alone:
             error = failure
             raise
         finally:
-            decision = Attempted(
-                subject=call.method.full_name,
-                instance=call.target,
-                attempt=attempt,
-                seconds=call.driver.now() - start,
-                error=type(error).__name__ if error is not None else "",
-                why=str(error) if error is not None else "",
-            )
+            seconds = call.driver.now() - start
+            decision = Attempted.of(call.method.full_name, call.target, attempt, seconds, error)
             error = None
             self.tell(call, decision)
 

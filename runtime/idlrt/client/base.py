@@ -168,14 +168,14 @@ class Client(_ClientBase):
         """A client of the server at `target`. Returns at once; connections are made by the first calls.
 
         Args:
-            target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
-                `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
+            target: `tcp://host:port`, `host:port` or `unix:/path`; several servers, as `tcp://h1:9090,h2:9090`; a
+                service of a registry, as `embedded://127.0.0.1:7400/UserService?group=blue`. See `idlrt.client.target`.
             timeout: seconds that a call may take as a whole. `None`: what the configuration, the registry or the IDL
                 say, else 5.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
-                registry says of an instance, preferably `header`; `framed` for a server at an address.
+                registry says of an instance, preferably `header`; `framed` for servers at addresses.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
@@ -277,14 +277,14 @@ class AsyncClient(_ClientBase):
         """A client of the server at `target`. Returns at once; connections are made by calls that find no room.
 
         Args:
-            target: `tcp://host:port`, `host:port` or `unix:/path`; or a service of a registry, as
-                `embedded://127.0.0.1:7400/UserService?group=blue` (see `idlrt.client.target`).
+            target: `tcp://host:port`, `host:port` or `unix:/path`; several servers, as `tcp://h1:9090,h2:9090`; a
+                service of a registry, as `embedded://127.0.0.1:7400/UserService?group=blue`. See `idlrt.client.target`.
             timeout: seconds that a call may take as a whole. `None`: what the configuration, the registry or the IDL
                 say, else 5.
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
-                registry says of an instance, preferably `header`; `framed` for a server at an address.
+                registry says of an instance, preferably `header`; `framed` for servers at addresses.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.

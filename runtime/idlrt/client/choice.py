@@ -13,9 +13,10 @@ import msgspec
 
 from idlrt.balance import BALANCERS, Balancer, Candidate
 from idlrt.core import Call, Chance
+from idlrt.guard.breaker import Breaker
 from idlrt.route import Pool
 
-__all__ = ["P2C", "BalancerChoice", "Choice", "Chosen"]
+__all__ = ["P2C", "BalancerChoice", "Choice", "Chosen", "past_breakers"]
 
 
 class BalancerChoice(msgspec.Struct, frozen=True):
@@ -41,7 +42,14 @@ class Chosen(Candidate, Protocol):
     is_out: bool
 
 
+class Guarded(Chosen, Protocol):
+    """What has a circuit breaker of its own."""
+
+    breaker: Breaker
+
+
 N = TypeVar("N", bound=Chosen)
+B = TypeVar("B", bound=Guarded)
 
 # How many balancers that take long to make outlive the pool that they were made for.
 _MOST_LASTING: Final = 16
@@ -105,3 +113,14 @@ class Choice(Generic[N]):
                 self._lasting[key] = found
         self._balancers[balancer.key] = found
         return found  # type: ignore[no-any-return]
+
+
+def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
+    """`node` if its circuit breaker lets a call through, else another one of the choice, if there is one that does."""
+    now = call.driver.now()
+    shut = list(tried)
+    found: B | None = node
+    while found is not None and found.breaker.is_shut(now):
+        shut.append(found)
+        found = choice.pick(call, shut, balancer)
+    return found if found is not None else node

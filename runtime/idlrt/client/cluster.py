@@ -19,7 +19,8 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
 
 from idlrt.balance.warm_up import warm_weight
-from idlrt.client.choice import Choice
+from idlrt.client.absence import no_instance
+from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
@@ -31,7 +32,6 @@ from idlrt.core import (
     Deadline,
     Decision,
     Endpoint,
-    Freshness,
     Instance,
     Picked,
     Routed,
@@ -53,7 +53,7 @@ from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
-from idlrt.route.chain import make_chain, no_instance_reason
+from idlrt.route.chain import make_chain
 
 __all__ = ["Cluster"]
 
@@ -61,6 +61,7 @@ _log: Final = logging.getLogger("idlrt.client")
 
 # Seconds between two looks at how far instances have warmed up.
 _WARMING_STEP: Final = 0.5
+_CLOSED: Final = "closed"
 
 
 class Cluster(Generic[S]):
@@ -94,7 +95,7 @@ class Cluster(Generic[S]):
     ) -> None:
         self.governance = governance
         self.chance = governance.chance
-        governance.base = self._base
+        governance.base, governance.look = self._base, self.look
         self._make_leaf = make
         self._first = first
         self._name = name
@@ -105,6 +106,7 @@ class Cluster(Generic[S]):
         self._is_warming = False
         self._weigh_at = 0.0
         self._version = -1
+        self._budget = RetryBudget(governance.service.section("budget"))
         self._pool: Pool[Node[S]] = Pool(())
         self._new_locks()
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
@@ -141,14 +143,25 @@ class Cluster(Generic[S]):
             await self._wait_for_first(call)
         if members.is_behind:
             self._follow()
+        if members.awaited:
+            await members.wait_for_groups(call, self._first)
+            self._follow()
         if self._is_closed:
             raise self._closed(call)
         plan: Plan = call.plan
         if plan.version != self._version:
-            plan = call.plan = self.governance.plan(call.method, plan.nearest)
-            call.policy = plan.policy
+            was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
+            if plan.is_guarded and not was_guarded:
+                return await plan.behind(call)
         self._budget.deposit(call.driver.now())
         return await plan.mode.call(call, self)
+
+    async def look(self, call: Call) -> None:
+        """Take over what is new. Guards have this done first: who refuses all calls must hear that it is not to."""
+        if self._members.subscription.snapshot is None:
+            await self._wait_for_first(call)
+        if self._members.is_behind:
+            self._follow()
 
     async def _wait_for_first(self, call: Call) -> None:
         try:
@@ -167,6 +180,8 @@ class Cluster(Generic[S]):
         choice = self._choice(call)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
+        if node is not None and node.breaker.state != _CLOSED:
+            node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
             name, address = plan.balancer.name, node.instance.address
             picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(choice.ready))
@@ -192,7 +207,7 @@ class Cluster(Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise self._none(call)
+            raise no_instance(call, self._name, self._members, pool, self._chain)
         choice: Choice[Node[S]] | None = routed.kept.get(Choice)
         if choice is None:
             choice = Choice(routed, self.chance, self._panic, self._lasting)
@@ -210,7 +225,7 @@ class Cluster(Generic[S]):
         if not permit:
             raise verdicts.refused(node, start)
         if node.breaker.state != CLOSED:
-            verdicts.probing(node)
+            verdicts.probing(node, call)
         deadline, metadata = call.deadline, call.metadata
         limit = call.policy.attempt_timeout
         if limit is not None and start + limit < deadline.at:
@@ -232,7 +247,7 @@ class Cluster(Generic[S]):
         load.under_way -= 1
         end = now()
         load.answered(end - start, end)
-        verdicts.answered(node, end, permit)
+        verdicts.answered(node, end, permit, call=call)
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, end - start, None)
         return result
@@ -253,11 +268,11 @@ class Cluster(Generic[S]):
             self._attempted(call, node, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
             node.load.failed(seconds, timeout, end)
-            self._verdicts.failed(node, error, end, permit)
+            self._verdicts.failed(node, error, end, permit, call=call)
         elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             node.load.answered(seconds, end)
             is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
-            self._verdicts.answered(node, end, permit, is_broken=is_broken)
+            self._verdicts.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
             # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it
             # took so long, or more.
@@ -266,10 +281,7 @@ class Cluster(Generic[S]):
             self._verdicts.abandoned(node, end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
-        subject, address = call.method.full_name, node.instance.address
-        name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
-        decision = Attempted(subject=subject, instance=address, attempt=attempt, seconds=seconds, error=name, why=why)
-        self.tell(call, decision)
+        self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
 
     def spend(self) -> bool:
         """See `Reach.spend`."""
@@ -300,7 +312,7 @@ class Cluster(Generic[S]):
 
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
         """A ping of an instance has come to nothing."""
-        self._verdicts.failed(node, error, now, is_ping=True)
+        self._verdicts.failed(node, error, now)
 
     # What there is.
 
@@ -329,7 +341,9 @@ class Cluster(Generic[S]):
         policy = service.service
         self._panic = policy.panic
         self._warm_up = policy.warm_up
-        self._budget = RetryBudget(service.section("budget"))
+        settings = service.section("budget")
+        if settings != self._budget.settings:
+            self._budget = RetryBudget(settings)
         self._verdicts.adopt(
             policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.nodes
         )
@@ -370,22 +384,6 @@ class Cluster(Generic[S]):
         self._verdicts.keep_house(self._pool.nodes, now)
         if self._is_warming:
             self._verdicts.due = min(self._verdicts.due, self._weigh_at)
-
-    # Errors.
-
-    def _none(self, call: Call) -> NoInstance:
-        what = f"{self._name} for {call.method.full_name}"
-        snapshot = self._members.snapshot
-        if snapshot is None or not self._members.states():
-            return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
-        if self._pool.nodes:
-            steps: list[Step] = []
-            self._chain.route(call, self._pool, steps)
-            return NoInstance(no_instance_reason(what, steps))
-        states = self._members.states()
-        counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        stale = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value})"
-        return NoInstance(f"no instance of {what}: of {len(states)}{stale} none can be called: {counted}")
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")

@@ -93,11 +93,13 @@ def blocking_sender(
         sender.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
+        from idlrt.client.absence import no_snapshot
+
         seconds = _patience(subscription, call)
         try:
             return subscription.wait(seconds)
         except RegistryError as error:
-            raise _no_snapshot(error, call) from error
+            raise no_snapshot(error, call) from error
 
     cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
 
@@ -132,6 +134,8 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
 
+        from idlrt.client.absence import no_snapshot
+
         loop = asyncio.get_running_loop()
         known: asyncio.Future[Snapshot] = loop.create_future()
 
@@ -154,9 +158,9 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
                 await asyncio.wait([known])
             if not known.cancelled():
                 return known.result()
-            raise _no_snapshot(subscription.unknown(seconds), call)
+            raise no_snapshot(subscription.unknown(seconds), call)
         except TimeoutError:
-            raise _no_snapshot(subscription.unknown(seconds), call) from None
+            raise no_snapshot(subscription.unknown(seconds), call) from None
         finally:
             ends.discard(give_up)
             subscription.leave(heard)
@@ -188,7 +192,7 @@ def _patience(subscription: Subscription, call: Call) -> float:
     return left if subscription.trouble is None else min(left, 0.5)
 
 
-def _no_snapshot(error: RegistryError, call: Call) -> NoInstance:
+def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
     """Nothing is known of the service yet."""
     return NoInstance(f"cannot call {call.method.full_name}: {error}")
 

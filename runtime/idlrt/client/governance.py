@@ -18,7 +18,7 @@ from idlrt.client.choice import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
 from idlrt.config.guards import Guards
 from idlrt.config.schema import METHODS, section
-from idlrt.core import Call, CallPolicy, Chance, Endpoint, Listener, stack, tell
+from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, current_call, stack, tell
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.fault import FAULT_MODES, FaultMode
@@ -44,11 +44,15 @@ class Plan:
         balancer: what chooses an instance.
         nearest: what the caller has said.
         endpoint: what they go through.
+        behind: the same, of who has looked whether something else holds now.
+        is_guarded: whether there are guards.
     """
 
-    __slots__ = ("balancer", "effective", "endpoint", "mode", "nearest", "policy", "version")
+    __slots__ = ("balancer", "behind", "effective", "endpoint", "is_guarded", "mode", "nearest", "policy", "version")
 
     endpoint: Callable[[Call], Coroutine[Any, Any, Any]]
+    behind: Endpoint
+    is_guarded: bool
 
     def __init__(
         self, version: int, effective: Effective, mode: FaultMode, balancer: BalancerChoice, nearest: Layer
@@ -92,6 +96,8 @@ class Governance:
         self.service = effective(self._layers)
         # What calls go through behind the guards; whether modes have a say there is the owner's business.
         self.base: Callable[[Plan], Endpoint] = _nowhere
+        # Sees whether something else holds now, if that may be.
+        self.look: Callable[[Call], Coroutine[Any, Any, None]] | None = None
         self.renew()
         forks.renew(self)
 
@@ -144,9 +150,32 @@ class Governance:
             mode = self._mode(policy.fault, found)
             plan = Plan(self.version, found, mode, self._balancer(policy.balancer, found), nearest)
             guards = self._guards.of(found)
-            base = self.base(plan)
-            plan.endpoint = stack(guards, base) if guards else base
+            plan.is_guarded = bool(guards)
+            plan.behind = plan.endpoint = stack(guards, self.base(plan))
+            if guards and self.look is not None:
+                plan.endpoint = self._look_first
             return plan
+
+    async def _look_first(self, call: Call) -> Any:
+        assert self.look is not None  # or nobody comes here
+        await self.look(call)
+        plan: Plan = call.plan
+        if plan.version != self.version:
+            plan = self.renew_plan(call, plan)
+        return await plan.behind(call)
+
+    def renew_plan(self, call: Call, old: Plan) -> Plan:
+        """Another plan for a call under way: something else holds since it has begun, as for the first of a client."""
+        plan = self.plan(call.method, old.nearest)
+        call.plan, call.policy = plan, plan.policy
+        given, now = call.deadline.timeout, plan.policy.timeout
+        # If a filter has said something, or the call that this one is made for, that holds.
+        if now != given == old.policy.timeout:
+            at, outer = call.deadline.at - given + now, current_call()
+            if outer is not None and not outer.is_answered:
+                at = min(at, call.driver.now() + outer.remaining())
+            call.deadline = Deadline(at, now)
+        return plan
 
     def enter(self, call: Call) -> Coroutine[Any, Any, Any]:
         """What a call goes through: the leaf of the filters."""

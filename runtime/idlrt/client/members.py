@@ -8,19 +8,25 @@ do.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, Generic
 
+import msgspec
+
 from idlrt.client.node import Node, S
-from idlrt.core import Instance, Snapshot
-from idlrt.errors import ConfigurationError
+from idlrt.core import Call, Deadline, Instance, Snapshot
+from idlrt.errors import ConfigurationError, NoInstance
 from idlrt.registry import Subscription
 
 __all__ = ["Members"]
 
 _log: Final = logging.getLogger("idlrt.client")
+
+# Seconds that a call waits for what is in another group.
+_FOR_GROUPS: Final = 0.5
 
 
 class Members(Generic[S]):
@@ -35,6 +41,7 @@ class Members(Generic[S]):
 
     Attributes:
         snapshot: what was followed last; `None` if nothing was.
+        awaited: groups that were asked for just now, of which nothing is known yet.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Members(Generic[S]):
     ) -> None:
         self.subscription = subscription
         self.snapshot: Snapshot | None = None
+        self.awaited: Sequence[Subscription] = ()
         self._other = other
         self._make = make
         self._retire = retire
@@ -91,10 +99,26 @@ class Members(Generic[S]):
                 return
             wanted = set(groups) - {self.subscription.key.group}
             left = [each for group, each in self._groups.items() if group not in wanted]
-            self._groups = {group: self._groups.get(group) or self._other(group) for group in sorted(wanted)}
+            known, self._groups = self._groups, {}
+            for group in sorted(wanted):
+                self._groups[group] = known.get(group) or self._other(group)
+            self.awaited = [each for group, each in self._groups.items() if group not in known]
             self._seen = None
         for each in left:
             each.close()
+
+    async def wait_for_groups(self, call: Call, first: Callable[[Subscription, Call], Awaitable[Snapshot]]) -> None:
+        """Rules have asked for other groups just now, and who is there is about to be known. Nobody waits for it twice.
+
+        Args:
+            first: waits for the first snapshot.
+        """
+        deadline = Deadline(min(call.deadline.at, call.driver.now() + _FOR_GROUPS), _FOR_GROUPS)
+        for each in self.awaited:
+            if each.snapshot is None:
+                with contextlib.suppress(NoInstance):
+                    await first(each, msgspec.structs.replace(call, deadline=deadline))
+        self.awaited = ()
 
     def follow(self) -> bool:
         """Take over the newest snapshots. Whether anything may be different now."""

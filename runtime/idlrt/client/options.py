@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict, cast
 
 from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
-from idlrt.config.schema import METHODS, place
+from idlrt.config.schema import place, section
 from idlrt.core import TAG
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
@@ -118,12 +118,9 @@ def layer_of(options: CallOptions) -> Layer:
     given = cast("Mapping[str, Any]", options)
     values = values_of(given["policy"], "policy") if given.get("policy") else {}
     for key in values:
-        if not key.startswith(METHODS + "."):
-            try:
-                place(f"{METHODS}.any.{key}")
-            except KeyError as error:
-                # It would be left aside without a word.
-                raise ConfigurationError(f"policy: {error.args[0]}: say it in connect(policy=...)") from None
+        found = section(place(key)[1])
+        if found is not None and not found.is_per_method:
+            raise ConfigurationError(f"policy: {key} holds for a service as a whole: say it in connect(policy=...)")
     for name in _KEYS:
         if name in given:
             values[name] = given[name]

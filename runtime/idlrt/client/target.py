@@ -4,7 +4,8 @@ name.
     SCHEME://REGISTRY[/PATH]/SERVICE[?group=GROUP][&balancer=NAME][&OPTIONS OF THE REGISTRY]
 
 as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
-the registry itself will do.
+the registry itself will do. Several servers that no registry knows are written one after the other,
+`tcp://h1:9090,h2:9090`, which is short for the registry `static://h1:9090,h2:9090`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ __all__ = ["NamedTarget", "parse_target"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ADDRESSES: Final = ("tcp", "unix")
+_SEVERAL: Final = re.compile(r"(?:tcp://)?([^/?#@]*,[^/?#@]*)(.*)", re.IGNORECASE | re.DOTALL)
+_STATIC: Final = "static"
+_THIS_MACHINE: Final = "localhost"
 
 
 class NamedTarget(msgspec.Struct, frozen=True):
@@ -51,13 +55,27 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     Raises:
         ConfigurationError: it cannot be read.
     """
-    match = _SCHEME.match(text) if isinstance(text, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return Address.parse(text)  # refused there
+    match = _SCHEME.match(text)
     if match is None or match[1].lower() in _ADDRESSES:
-        return Address.parse(text)
-    url = RegistryUrl.parse(text)
+        several = _SEVERAL.fullmatch(text) if not text.lower().startswith("unix:") else None
+        if several is None:
+            return Address.parse(text)
+        url = _static(several[1], several[2])
+    else:
+        url = RegistryUrl.parse(text)
     path, _, name = url.path.rpartition("/")
     group = url.options.get("group", DEFAULT_GROUP)
     balancer = url.options.get("balancer", "")
     if balancer:
         BALANCERS.get(balancer)  # what is wrong is said now
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)
+
+
+def _static(servers: str, rest: str) -> RegistryUrl:
+    """Servers, as if a registry had them."""
+    found = [Address.parse(each) for each in servers.split(",")]
+    hosts = tuple((each.host or _THIS_MACHINE, each.port) for each in found)
+    url = RegistryUrl.parse(f"{_STATIC}://{_THIS_MACHINE}{rest}")
+    return msgspec.structs.replace(url, hosts=hosts)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from idlrt.client.health import Health
 from idlrt.client.node import Node
-from idlrt.core import BreakerChanged, Decision, Ejected, Listener, Restored, tell
+from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
 from idlrt.guard.breaker import Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
@@ -24,6 +24,8 @@ __all__ = ["Verdicts"]
 _log: Final = logging.getLogger("idlrt.client")
 
 _CLOSED: Final = "closed"
+# Seconds between two looks at instances whose breakers are half open.
+_LEAST_PAUSE: Final = 0.05
 # What speaks against an instance. A server that says "not now" works.
 _FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 
@@ -92,15 +94,18 @@ class Verdicts:
         """Of an instance of which nothing is known yet."""
         return Health(self._tolerated), Breaker(self._breaker)
 
-    def answered(self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False) -> None:
+    def answered(
+        self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False, call: Call | None = None
+    ) -> None:
         """It has answered.
 
         Args:
             permit: of its breaker.
+            call: whose listeners are told of what follows, too.
             is_broken: whether it has said that it breaks down.
         """
         if node.health.answered(now):
-            self._restored(node, "it answers again")
+            self._restored(node, "it answers again", call)
             node.sender.found_again()
         breaker = node.breaker
         if is_broken and self._breaker.count_internal:
@@ -108,20 +113,20 @@ class Verdicts:
         else:
             breaker.succeeded(now, permit)
         if breaker.changes:
-            self._breaker_changed(node)
+            self._breaker_changed(node, call)
         elif breaker.state != _CLOSED:
             self.due = 0.0  # for the next probe
         if is_broken:
-            self._suspect(node, "it breaks down again and again", now)
+            self._suspect(node, "it breaks down again and again", now, call)
         else:
             node.record.succeeded()
 
-    def probing(self, node: Node[Any]) -> None:
+    def probing(self, node: Node[Any], call: Call) -> None:
         """A call goes to it as a probe of its breaker. Until that is over other calls would be refused there, so they
         go elsewhere.
         """
         if node.breaker.changes:
-            self._breaker_changed(node)
+            self._breaker_changed(node, call)
             return
         with self._lock:
             self.due = 0.0
@@ -138,28 +143,30 @@ class Verdicts:
     def pinged(self, node: Node[Any], now: float) -> None:
         """It has answered a ping: it can be reached. That says nothing of how it does its work."""
         if node.health.answered(now):
-            self._restored(node, "it answers pings again")
+            self._restored(node, "it answers pings again", None)
             node.sender.found_again()
 
-    def failed(self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, is_ping: bool = False) -> None:
-        """A call, or a ping, has come to nothing."""
+    def failed(
+        self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, call: Call | None = None
+    ) -> None:
+        """A call has come to nothing, or a ping, if there is no call."""
         if not isinstance(error, _FAILURES):
             if permit:
                 self.abandoned(node, now, permit)
             return
-        if node.health.failed(error, now, is_ping=is_ping):
-            self._out(node, str(error), None)
+        if node.health.failed(error, now, is_ping=call is None):
+            self._out(node, str(error), None, call)
             if not self._is_watched:
                 with self._lock:
                     self.due = min(self.due, node.health.asked_at)
-        if is_ping:
+        if call is None:
             return
         node.breaker.failed(now, permit)
         if node.breaker.changes:
-            self._breaker_changed(node)
+            self._breaker_changed(node, call)
         # Who cannot be reached is asked with pings, and back at once. What pings do not show is the rest.
         if isinstance(error, DeadlineExceeded):
-            self._suspect(node, str(error), now)
+            self._suspect(node, str(error), now, call)
 
     def watch(self, nodes: Sequence[Node[Any]]) -> None:
         """These are all instances now."""
@@ -187,13 +194,13 @@ class Verdicts:
                 self.due = min([self.due, *(at for at in asked if at > now)])
         for record in ejected:
             node = by_record[id(record)]
-            self._out(node, record.why, record.ejected_until - now)
+            self._out(node, record.why, record.ejected_until - now, None)
         for record in restored:
-            self._restored(by_record[id(record)], "its time is over")
+            self._restored(by_record[id(record)], "its time is over", None)
         if not self._is_watched:
             for node in nodes:
                 if node.health.let_in(now):
-                    self._restored(node, "a call is to find out whether it is back")
+                    self._restored(node, "a call is to find out whether it is back", None)
         is_probing = False
         for node in nodes:
             if node.is_out and node.breaker.state != _CLOSED and node.breaker.is_ready(now):
@@ -206,13 +213,13 @@ class Verdicts:
         what = f"did not call {node.target}: its circuit breaker is {node.breaker.state}"
         return CircuitOpen(f"{what}, because {node.breaker.explain(now)}")
 
-    def _suspect(self, node: Node[Any], why: str, now: float) -> None:
+    def _suspect(self, node: Node[Any], why: str, now: float, call: Call | None) -> None:
         if self._outliers.failed(node.record, now):
-            self._out(node, why, node.record.ejected_until - now)
+            self._out(node, why, node.record.ejected_until - now, call)
 
-    def _breaker_changed(self, node: Node[Any]) -> None:
+    def _breaker_changed(self, node: Node[Any], call: Call | None) -> None:
         for before, after, why in node.breaker.take_changes():
-            self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after))
+            self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after), call)
             if after == "open":
                 _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
             elif after == _CLOSED:
@@ -222,20 +229,20 @@ class Verdicts:
             self._judge(node, None)
         self._changed()
 
-    def _out(self, node: Node[Any], why: str, seconds: float | None) -> None:
+    def _out(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
         _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, why)
-        self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds))
+        self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds), call)
         if self._judge(node, None):
             self._changed()
 
-    def _restored(self, node: Node[Any], why: str) -> None:
+    def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
         with self._lock:
             # Its breaker may have waited for that.
             self.due = 0.0
             is_new = self._judge(node, None)
         if is_new:
             _log.info("calling %s of %s again: %s", node.target, self._name, why)
-            self._tell(Restored(subject=node.instance.address, why=why))
+            self._tell(Restored(subject=node.instance.address, why=why), call)
             self._changed()
 
     def _judge(self, node: Node[Any], now: float | None) -> bool:
@@ -257,5 +264,7 @@ class Verdicts:
         waits = (node.breaker.retry_after(now) for node in nodes if node.breaker.state != _CLOSED)
         return min((now + wait for wait in waits if wait > 0), default=float("inf"))
 
-    def _tell(self, decision: Decision) -> None:
+    def _tell(self, decision: Decision, call: Call | None) -> None:
         tell(self._listeners(), decision)
+        if call is not None:
+            tell(call.listeners, decision)

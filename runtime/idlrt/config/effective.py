@@ -12,7 +12,18 @@ from typing import Any
 
 import msgspec
 
-from idlrt.config.schema import BOOKKEEPING, CALL, METHODS, SERVICE, ServicePolicy, convert, fields, parsed, section
+from idlrt.config.schema import (
+    BOOKKEEPING,
+    CALL,
+    METHODS,
+    SERVICE,
+    ServicePolicy,
+    convert,
+    fields,
+    parsed,
+    section,
+    switch,
+)
 from idlrt.core import CallPolicy
 
 __all__ = ["DEFAULT", "Effective", "Layer", "effective"]
@@ -75,7 +86,7 @@ class Effective:
 
     def is_enabled(self, guard: str) -> bool:
         """Whether a guard stands: something is said of it, and not that it be off."""
-        return str(self._values.get(f"{guard}.enabled", True)).lower() != "false"
+        return switch(self._values.get(f"{guard}.enabled", True)) is not False
 
     def _table(self, name: str) -> dict[str, Any]:
         if name in (CALL, SERVICE):

@@ -32,7 +32,7 @@ from typing import Any, Final, TypeGuard, cast
 import msgspec
 
 from idlrt.config.effective import Layer
-from idlrt.config.schema import Problem, check, flatten, near, place, section, worded, wrong
+from idlrt.config.schema import BOOKKEEPING, Problem, check, flatten, near, place, section, worded, wrong
 from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here
@@ -92,15 +92,17 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
             return ConfigFile()
     if isinstance(source, Mapping):
         return _checked(source, "config")
+    if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"a configuration is a file or a mapping, not {source!r}")
     path = Path(source)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"cannot read the configuration {path}: {why}") from error
     try:
         nested: object = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise ConfigurationError(f"{path} is not {kind}: {error}") from error
     if not isinstance(nested, Mapping):
@@ -110,8 +112,9 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     problems: list[Problem] = []
-    for key in nested.keys() - set(_TABLES):
-        problems.append(Problem(str(key), f"there is no such table; known: {', '.join(_TABLES)}"))
+    problems.extend(
+        Problem(str(key), f"there is no such table{near(str(key), _TABLES)}") for key in nested if key not in _TABLES
+    )
     tables: dict[str, Mapping[str, Any]] = {}
     for key in _TABLES:
         table: object = nested.get(key, {})
@@ -147,7 +150,8 @@ def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dict[str, Any]:
     flat = flatten(table)
-    problems.extend(Problem(f"{prefix}.{each.key}", each.why) for each in check(flat))
+    found = [*check(flat), *(Problem(key, "only registries keep that") for key in flat if key.startswith(BOOKKEEPING))]
+    problems.extend(Problem(f"{prefix}.{each.key}", each.why) for each in found)
     return flat
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 
 from idlrt.balance import BALANCERS
-from idlrt.core import Backoff, CallPolicy, Fraction, Seconds
+from idlrt.core import Backoff, CallPolicy, Chance, Fraction, Seconds
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
@@ -35,6 +35,7 @@ __all__ = [
     "place",
     "section",
     "sections",
+    "switch",
     "worded",
     "wrong",
 ]
@@ -149,14 +150,19 @@ def place(key: str) -> tuple[str, str, str]:
         _, method, rest = _split_method(key)
     name, dot, field = rest.partition(".")
     if not dot:
+        if rest == METHODS:
+            raise KeyError("it is a table: set methods.NAME.KEY, as in methods.get.timeout")
         for top in (CALL, SERVICE):
             own = _own()[top]
             if rest in fields(own):
                 if method and not own.is_per_method:
                     raise KeyError(f"{rest} holds for a service as a whole, not for one method")
                 return method, top, rest
-        if section(name) is not None and name not in (CALL, SERVICE):
-            raise KeyError(f"{name} is a table: set one of {_names(name)}")
+        table = section(name) if name not in (CALL, SERVICE) else None
+        if table is not None and table.settings.__struct_fields__:
+            raise KeyError(f"{name} is a table: set one of {_names(table)}")
+        if table is not None:
+            raise KeyError(f"nothing can be set of {name}")
         raise KeyError(f"there is no such key{near(rest, _top_names())}")
     found = section(name) if name not in (CALL, SERVICE) else None
     if found is None:
@@ -166,7 +172,9 @@ def place(key: str) -> tuple[str, str, str]:
     if field == "enabled" and found.kind == "guard":
         return method, name, field
     if field not in fields(found):
-        raise KeyError(f"{name} has no {field!r}{near(field, fields(found))}")
+        if not fields(found):
+            raise KeyError(f"nothing can be set of {name}")
+        raise KeyError(f"{name} has no {field!r}{near(field, _fields_and_switch(found))}")
     return method, name, field
 
 
@@ -182,9 +190,12 @@ def _top_names() -> list[str]:
     return [*fields(own[CALL]), *fields(own[SERVICE]), *(each.name for each in sections() if each.name)]
 
 
-def _names(table: str) -> str:
-    found = section(table)
-    return ", ".join(f"{table}.{name}" for name in fields(found)) if found is not None else ""
+def _names(table: Section) -> str:
+    return ", ".join(f"{table.name}.{name}" for name in _fields_and_switch(table))
+
+
+def _fields_and_switch(table: Section) -> list[str]:
+    return [*fields(table), *(["enabled"] if table.kind == "guard" else [])]
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -195,16 +206,32 @@ def near(name: str, known: Sequence[str]) -> str:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of nested tables. What is nested below a table's field stays as it is."""
+    """Dotted keys of nested tables. What is nested below a table's field stays as it is.
+
+    A guard's table that is empty says that the guard stands: `enabled`. Other tables that are empty say nothing.
+    """
     flat: dict[str, Any] = {}
     depth = prefix.count(".") - (2 if prefix.startswith(METHODS + ".") else 0)
     for key, value in nested.items():
         dotted = prefix + str(key)
         if isinstance(value, Mapping) and (depth < 1 or (dotted.count(".") < 2 and dotted.startswith(METHODS))):
-            flat.update(flatten(cast("Mapping[str, Any]", value), dotted + "."))
+            flat.update(flatten(cast("Mapping[str, Any]", value), dotted + ".") if value else _empty(dotted))
         else:
             flat[dotted] = value
     return flat
+
+
+def _empty(dotted: str) -> dict[str, Any]:
+    """What a table says that is empty; if it cannot be one, it is there to be complained of."""
+    name = dotted
+    if dotted.startswith(METHODS + "."):
+        name = dotted.split(".", 2)[-1] if dotted.count(".") > 1 else METHODS
+    if name == METHODS:
+        return {}
+    found = section(name) if name not in (CALL, SERVICE) else None
+    if found is None:
+        return {dotted: {}}
+    return {f"{dotted}.enabled": True} if found.kind == "guard" else {}
 
 
 def parsed(value: Any) -> Any:
@@ -214,6 +241,8 @@ def parsed(value: Any) -> Any:
             return msgspec.json.decode(value)
         except msgspec.DecodeError as error:
             raise ConfigurationError(f"{value[:60]!r} is not JSON: {error}") from error
+        except RecursionError:
+            raise ConfigurationError(f"{value[:60]!r} is nested too deep") from None
     return value
 
 
@@ -247,7 +276,7 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
         found = section(name)
         assert found is not None  # `place` has found it
         if field == "enabled":
-            if not isinstance(value, bool) and value not in ("true", "false"):  # 0 and 1 are equal to bools
+            if switch(value) is None:
                 yield Problem(key, f"it must be true or false, not {value!r}")
             continue
         try:
@@ -258,7 +287,31 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
         except ConfigurationError as error:
             yield Problem(key, str(error))
         else:
-            yield from _meaning(key, name, field, getattr(converted, field))
+            made: Any = getattr(converted, field)
+            if isinstance(made, int | float) and not abs(made) <= _LARGEST:
+                yield Problem(key, f"it must be at most {_LARGEST:g}, not {value!r}")
+                continue
+            yield from _meaning(key, name, field, made)
+            yield from _making(key, found, converted)
+
+
+def switch(value: Any) -> bool | None:
+    """Whether something is on, as `enabled` says; `None`: it says nothing that can be understood."""
+    try:
+        return msgspec.convert(value, bool, strict=False)
+    except msgspec.ValidationError:
+        return None
+
+
+def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
+    """What a guard or a fault mode itself says of its settings."""
+    try:
+        if found.kind == "guard":
+            GUARDS.make(found.name, settings, Chance())
+        elif found.kind == "fault mode":
+            FAULT_MODES.make(found.name, settings, Chance()).close()
+    except ConfigurationError as error:
+        yield Problem(key, str(error))
 
 
 def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
@@ -270,7 +323,6 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
         except ConfigurationError as error:
             yield Problem(key, str(error))
     elif table == SERVICE and field == "routes":
-        from idlrt.core import Chance
         from idlrt.route import Here
         from idlrt.route.chain import make_chain
 
@@ -281,6 +333,8 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
             yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
 
 
+# Beyond it neither sockets nor clocks can count.
+_LARGEST: Final = 1e9
 _AT: Final = re.compile(r"^(?P<why>.*?) - at `\$(?P<path>[^`]*)`$", re.S)
 
 
@@ -289,7 +343,7 @@ def worded(key: str, field: str, error: str, value: Any) -> tuple[str, str]:
     match = _AT.match(error)
     if match is None:
         return key, error
-    deeper = match["path"].removeprefix(f".{field}")
+    deeper = match["path"].removeprefix(f".{field}") if field else match["path"]
     why = match["why"]
     return key + deeper, f"{why[:1].lower()}{why[1:]}, not {value!r}" if not deeper else f"{why[:1].lower()}{why[1:]}"
 

@@ -6,6 +6,7 @@ any registry that keeps settings keeps their history too, and one command takes 
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ __all__ = ["Version", "change", "history", "rollback", "text_of", "without_histo
 _VERSION: Final = BOOKKEEPING + "version"
 _HISTORY: Final = BOOKKEEPING + "history"
 _KEPT: Final = 10
+# Bytes of a history: registries take so much of a service and no more. Of long rules fewer versions are kept.
+_LARGEST: Final = 24_576
 _TIMEOUT: Final = 5.0
 
 
@@ -83,10 +86,10 @@ def change(
     problems = check({key: value for key, value in changes.items() if value is not None})
     if problems:
         raise wrong(problems, f"settings of {service}")
-    now = _read(registry, service, group, timeout)[0]
+    now, before = _read(registry, service, group, timeout)
     kept = {} if whole else dict(now.settings)
     settings = {key: value for key, value in {**kept, **changes}.items() if value is not None}
-    return _write(registry, service, group, settings, note, timeout)
+    return _write(registry, service, group, settings, note, timeout, now, before)
 
 
 def history(
@@ -114,7 +117,8 @@ def rollback(
     Raises:
         ConfigurationError: that version is not known (any more).
     """
-    versions = history(registry, service, group, timeout=timeout)
+    now, kept = _read(registry, service, group, timeout)
+    versions = (*kept.before, now)
     if to is None:
         if len(versions) < 2:
             raise ConfigurationError(f"the settings of {service} have no earlier version")
@@ -126,7 +130,7 @@ def rollback(
             raise ConfigurationError(f"there is no version {to} of the settings of {service}; known: {known}")
         wanted = found
     note = note or f"rollback to version {wanted.version}"
-    return _write(registry, service, group, dict(wanted.settings), note, timeout)
+    return _write(registry, service, group, dict(wanted.settings), note, timeout, now, kept)
 
 
 def text_of(value: Any) -> str:
@@ -144,21 +148,32 @@ def without_history(settings: Mapping[str, str]) -> dict[str, str]:
 def _read(registry: Registry, service: str, group: str, timeout: float) -> tuple[Version, _History]:
     all_of_it = registry.instances(service, group, timeout=timeout).settings
     settings = without_history(all_of_it)
-    try:
-        number = int(all_of_it.get(_VERSION, "0"))
+    # Somebody may have written into it; what holds now is not touched by that.
+    number, kept = 0, _History()
+    with contextlib.suppress(ValueError):
+        number = max(int(all_of_it.get(_VERSION, "0")), 0)
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
         kept = msgspec.json.decode(all_of_it.get(_HISTORY, "{}"), type=_History)
-    except (ValueError, msgspec.DecodeError):
-        number, kept = 0, _History()  # somebody has written into it; what holds now is not touched by that
+    number = max(number, *(each.version + 1 for each in kept.before), 0) if kept.before else number
     return Version(version=number, settings=settings, at=kept.at, by=kept.by, note=kept.note), kept
 
 
 def _write(
-    registry: Registry, service: str, group: str, settings: Mapping[str, str], note: str, timeout: float
+    registry: Registry,
+    service: str,
+    group: str,
+    settings: Mapping[str, str],
+    note: str,
+    timeout: float,
+    now: Version,
+    kept: _History,
 ) -> Version:
-    now, kept = _read(registry, service, group, timeout)
     new = Version(version=now.version + 1, settings=settings, at=time.time(), by=_user(), note=note)
     before = [*kept.before, now][-_KEPT:]  # the first one is that there was nothing
-    history = _History(at=new.at, by=new.by, note=note, before=before)
+    history = msgspec.json.encode(_History(at=new.at, by=new.by, note=note, before=before))
+    while before and len(history) > _LARGEST:
+        del before[0]
+        history = msgspec.json.encode(_History(at=new.at, by=new.by, note=note, before=before))
     gone: dict[str, str | None] = {key: None for key in now.settings if key not in settings}
     registry.configure(
         service,
@@ -166,7 +181,7 @@ def _write(
             **gone,
             **settings,
             _VERSION: str(new.version),
-            _HISTORY: msgspec.json.encode(history).decode(),
+            _HISTORY: history.decode(),
         },
         group,
         timeout=timeout,

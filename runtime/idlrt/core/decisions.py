@@ -6,8 +6,9 @@ A filter hears of its call's decisions by adding a listener to the call before i
         call.listeners += (print,)
         return await next(call)
 
-What happens outside of calls (an instance that answers pings again) only the listeners of the client hear:
-`connect(..., listeners=[...])`. They hear everything else too. A listener is called where the decision is made, so it
+It hears of what follows from its call for an instance, too (`Ejected`, `BreakerChanged`). What happens outside of calls
+(an instance that answers pings again) only the listeners of the client hear: `connect(..., listeners=[...])`. They hear
+everything else too. A listener is called where the decision is made, so it
 must be quick; what it raises is logged and left aside.
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -95,6 +96,12 @@ class Attempted(Decision, frozen=True, kw_only=True, tag=True):
     attempt: int
     seconds: float
     error: str = ""
+
+    @classmethod
+    def of(cls, subject: str, instance: str, attempt: int, seconds: float, error: BaseException | None) -> Self:
+        """What came of an attempt, by what was raised."""
+        name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
+        return cls(subject=subject, instance=instance, attempt=attempt, seconds=seconds, error=name, why=why)
 
 
 class Retrying(Decision, frozen=True, kw_only=True, tag=True):

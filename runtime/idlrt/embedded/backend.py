@@ -67,6 +67,8 @@ class EmbeddedBackend:
                 calls_per_connection=1_000_000,
                 ping_after=None,
                 tls=self._tls,
+                # Nor does what holds for services.
+                config={},
             )
             self._made = made.using(metadata=self._metadata)
         return self._made

@@ -245,6 +245,8 @@ class RegistryServer:
                 max_in_flight_per_connection=100_000,
                 timeout=_LONGEST_WAIT * 2,
                 tls=self._tls,
+                # What holds for the services of this process does not hold for the registry.
+                config={},
             )
             await server.start()
         except BaseException:

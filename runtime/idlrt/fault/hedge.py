@@ -5,6 +5,9 @@ quickly as most. How long to wait before is measured: so long that only `extra_l
 And extra calls come out of an allowance of that share, so a service that has become slow as a whole does not get twice
 the calls. Only idempotent methods are asked twice; others, and failures, are treated as `failover` does.
 
+It is for answers that are late, not for those that never come: once the allowance is spent, who was sent to an instance
+that hangs waits for it. `attempt_timeout` ends that, and such an instance is soon out.
+
 In a blocking client a call that may be hedged runs on a thread beside the caller's, which costs some tens of µs.
 
 Sources: Dean and Barroso, "The Tail at Scale" (2013); Finagle's `BackupRequestFilter`; gRFC A6

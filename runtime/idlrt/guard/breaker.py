@@ -163,6 +163,10 @@ class Breaker:
                 if self._is_of_probe(permit):
                     self._is_probing = False
 
+    def is_shut(self, now: float) -> bool:
+        """Whether `allows` would say no."""
+        return self.state is not CLOSED and (self._is_probing or now < self._next_try)
+
     def retry_after(self, now: float) -> float:
         """Seconds until the next call is let through, if there is one."""
         return max(self._next_try - now, 0.0)

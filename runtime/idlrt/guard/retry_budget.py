@@ -38,13 +38,18 @@ class RetryBudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class RetryBudget:
-    """The budget of one service on this client. Threads may share it; no two spend the same."""
+    """The budget of one service on this client. Threads may share it; no two spend the same.
+
+    Attributes:
+        settings: that it was made with.
+    """
 
     Settings = RetryBudgetSettings
 
-    __slots__ = ("_lock", "_ratio", "_reserve", "_window")
+    __slots__ = ("_lock", "_ratio", "_reserve", "_window", "settings")
 
     def __init__(self, settings: RetryBudgetSettings) -> None:
+        self.settings = settings
         self._lock = threading.Lock()
         self._ratio = settings.ratio
         self._reserve = settings.reserve * settings.ttl

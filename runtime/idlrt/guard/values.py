@@ -42,7 +42,8 @@ def value_of(type: Type[Any], value: Any) -> Any:
 def _make(type: Type[Any]) -> Callable[[Any], Any]:
     if isinstance(type, BaseType):
         scalar = _SCALARS[type.name]
-        return lambda value: msgspec.convert(value, scalar)
+        # Registries have text for all values.
+        return lambda value: msgspec.convert(value, scalar, strict=False)
     if isinstance(type, StructType | EnumType):
         cls: Any = type.cls
         return lambda value: msgspec.convert(value, cls, str_keys=True)

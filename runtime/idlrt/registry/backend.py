@@ -65,7 +65,7 @@ class Backend(Protocol):
     """One kind of registry, for one `Registry`. Made from the URL, without doing anything yet.
 
     Attributes:
-        is_read_only: whether nothing can be registered or changed (DNS).
+        is_read_only: whether nothing can be registered or changed (DNS, a list of servers).
         heartbeat: seconds between two calls of `keep`. The session time-out is some times that.
     """
 

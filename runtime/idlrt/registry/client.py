@@ -29,6 +29,9 @@ __all__ = ["Registry"]
 
 T = TypeVar("T")
 
+# They are there whenever the program is.
+_NOT_KEPT = ("memory", "static")
+
 
 class Registry:
     """A registry, as one program uses it. Safe for threads, and for programs that fork: in a child subscriptions go on,
@@ -72,7 +75,8 @@ class Registry:
         """The registry at `url`. Returns at once; it is connected to when it is first used.
 
         Args:
-            url: `embedded://127.0.0.1:7400`, `zookeeper://...`, `etcd://...`, `dns://...`, `memory://name`.
+            url: `embedded://127.0.0.1:7400`, `zookeeper://...`, `etcd://...`, `dns://...`, `static://h1:9090,h2:9090`,
+                `memory://name`.
             cache: the folder in which the last good snapshots are kept for starts without the registry; `True` for
                 `$IDLRT_CACHE_DIR`, or `idlrt` in the user's cache folder.
             empty_protection: keep the last instances when the registry suddenly has none.
@@ -84,7 +88,7 @@ class Registry:
         make_backend(parsed)  # what is wrong with the URL is said now
         name = str(parsed)
         kept = None
-        if cache is not False and parsed.scheme != "memory":
+        if cache is not False and parsed.scheme not in _NOT_KEPT:
             kept = SnapshotCache(default_folder() if cache is True else Path(cache), name)
         return cls(lambda: make_backend(parsed), name, cache=kept, empty_protection=empty_protection)
 

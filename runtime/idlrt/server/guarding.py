@@ -43,10 +43,7 @@ def guards_of(
 
 
 def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in given.items():
-        # A guard with all its defaults: `{"shedder": {}}`.
-        flat.update(flatten({key: value}) or {f"{key}.enabled": True})
+    flat = flatten(given)
     problems = check(flat)
     if not problems:
         problems = [Problem(key, "servers have guards only") for key in flat if not _is_of_guard(key)]

@@ -66,8 +66,9 @@ def layers(
         if problems:
             raise wrong(problems, f"settings of {service} in {origin}")
         found.append(Layer(origin, snapshot.settings))
-    names = [service] if snapshot is None else [service, snapshot.key.service]
-    return [*found, *file.layers(*names)]
+    # As clients do: by the name in the IDL, then by the one in the registry.
+    names = [method.service] if method is not None and method.service else []
+    return [*found, *file.layers(*names, service)]
 
 
 def values(found: Effective, *, everything: bool = False) -> list[Said]:

@@ -93,6 +93,10 @@ def test_snake_case(name: str, expected: str) -> None:
     assert names.snake_case(name) == expected
 
 
+def test_a_name_with_an_underscore_may_be_taken_as_well() -> None:
+    assert names.member_name("from", frozenset({"from_"})) == "from__"
+
+
 def test_client_names_are_all_that_clients_have() -> None:
     for client in (rpc.Client, rpc.AsyncClient):
         assert {name for name in dir(client) if not name.startswith("_")} == names.CLIENT_NAMES

@@ -19,10 +19,10 @@ STRICT: dict[str, dict[str, Any]] = {
     "breaker": {"consecutive": 2},
     "bulkhead": {"calls": 1, "waiting": 1},
     "concurrency": {"lowest": 1, "initial": 1, "highest": 1},
+    "deadline": {"timeout": 0.001},
     "fallback": {"force": True},
     "limiter": {"rate": 5, "burst": 2},
     "shedder": {"threshold": 0},
-    "deadline": {"timeout": 0.001},
 }
 
 

@@ -21,6 +21,7 @@ from etcd_server import etcd_cluster
 from registry_process import RegistryProcess, registry_process
 from zookeeper_server import running_zookeeper
 
+from idlrt.config.store import rollback
 from idlrt.core import Instance
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
@@ -202,11 +203,29 @@ def test_an_instance_is_changed_and_changed_back(own: tuple[str, Registry]) -> N
 
 def test_settings_of_a_service(own: tuple[str, Registry]) -> None:
     url, owner = own
-    assert idlrt("set", url, "Users", "--setting", "a=1", "--setting", "b=x=y").stdout == "Users: a=1 b=x=y\n"
-    assert found("set", url, "Users", "--setting", "a=") == {"b": "x=y"}
-    assert owner.instances("Users").settings == {"b": "x=y"}
-    assert "b=x=y" in idlrt("services", url).stdout
-    assert idlrt("set", url, "Users", "--setting", "b").stdout == "Users: no settings\n"
+    routes = 'routes=[{"to":"version = 1"}]'
+    given = ("--setting", "retries=1", "--setting", routes)
+    assert idlrt("set", url, "Users", *given).stdout == f"Users: retries=1 {routes}\n"
+    assert found("set", url, "Users", "--setting", "retries=") == {"routes": routes.partition("=")[2]}
+    assert owner.instances("Users").settings["routes"] == routes.partition("=")[2]
+    assert routes in idlrt("services", url).stdout
+    assert idlrt("set", url, "Users", "--setting", "routes").stdout == "Users: no settings\n"
+
+
+def test_settings_that_nobody_would_follow_are_refused(own: tuple[str, Registry]) -> None:
+    url, owner = own
+    done = idlrt("set", url, "Users", "--setting", "retries=1", "--setting", "timeot=1", code=2)
+    assert "settings of Users: timeot: there is no such key; did you mean 'timeout'?" in done.stderr
+    done = idlrt("set", url, "Users", "--setting", "config.version=1", code=2)
+    assert "the history is written by itself" in done.stderr
+    assert owner.instances("Users").settings == {}
+
+
+def test_settings_have_a_history(own: tuple[str, Registry]) -> None:
+    url, owner = own
+    idlrt("set", url, "Users", "--setting", "retries=1")
+    idlrt("set", url, "Users", "--setting", "retries=2")
+    assert rollback(owner, "Users").settings == {"retries": "1"}
 
 
 WRONG: list[tuple[list[str], str]] = [
@@ -225,7 +244,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["instances", "URL", "a/b"], "cannot be 'a/b': letters, digits"),
     (["services", "URL", "--timeout", "0"], "0.0 is not in the range x>0"),
     (["watch", "URL", "Users", "--for", "-1"], "-1.0 is not in the range x>=0"),
-    (["services", "nosuch://x"], "'nosuch'; known: dns, embedded, etcd, memory, zookeeper"),
+    (["services", "nosuch://x"], "'nosuch'; known: dns, embedded, etcd, memory, static, zookeeper"),
     (["services", "127.0.0.1:7400"], "write scheme://host:port, as in embedded://127.0.0.1:7400"),
     (["services", "URL?nope=1"], "there is no option 'nope'; known: ca, cert, key, timeout, tls, token"),
     (["services", "dns://127.0.0.1:1/"], "DNS only tells the instances of a service"),
@@ -247,7 +266,7 @@ def test_wrong_usage_is_told(url: str, arguments: list[str], said: str) -> None:
 def test_what_is_wrong_changes_nothing(own: tuple[str, Registry]) -> None:
     url, owner = own
     for wrong in (["nobody"], [ADA.id, "--tag", "=x"], [ADA.id, "--reset", "--weight", "-1"]):
-        idlrt("set", url, "Users", *wrong, "--setting", "a=1", "--status", "disabled", code=2)
+        idlrt("set", url, "Users", *wrong, "--setting", "retries=1", "--status", "disabled", code=2)
     assert owner.instances("Users").instances == (ADA,)
     assert owner.instances("Users").settings == {}
 
@@ -297,7 +316,7 @@ def test_what_was_set_survives_a_restart(tmp_path: Path) -> None:
     with registry_process(tmp_path / "new" / "registry.db") as process:
         with Registry.connect(process.url, cache=False) as owner:
             owner.register(ADA).wait()
-            idlrt("set", process.url, "Users", ADA.id, "--weight", "7", "--setting", "a=1")
+            idlrt("set", process.url, "Users", ADA.id, "--weight", "7", "--setting", "retries=1")
             before = idlrt("export", process.url).stdout
             process.kill()
             process.start()
@@ -419,8 +438,8 @@ def check(url: str) -> None:
         assert found("disable", url, "Users", ADA.id)["status"] == "disabled"
         watch.until("~ 10.0.0.7:9090  10.0.0.7:9090  disabled")
         assert found("enable", url, "Users", ADA.id)["status"] == "up"
-        both = found("set", url, "Users", ADA.id, "--weight", "7", "--setting", "a=1")
-        assert (both["instance"]["weight"], both["settings"]) == (7, {"a": "1"})
+        both = found("set", url, "Users", ADA.id, "--weight", "7", "--setting", "retries=1")
+        assert (both["instance"]["weight"], both["settings"]) == (7, {"retries": "1"})
         done = idlrt("disable", url, "Users", "nobody", code=2)
         assert "there are: 10.0.0.7:9090" in done.stderr
         assert len(json.loads(idlrt("export", url).stdout)) == 2

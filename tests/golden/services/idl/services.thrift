@@ -31,5 +31,5 @@ service Told extends UserService {
   User found(1: i64 id (rpc.hash_key)) (
     idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.balancer = "consistent_hash"),
   User as_all(1: i64 id),
-  i32 import_(1: string from (hash_key)) (rpc.timeout = "0.5"),
+  i32 fetch(1: string from (hash_key)) (rpc.timeout = "0.5"),
 } (rpc.timeout = "1.0")

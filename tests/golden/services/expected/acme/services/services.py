@@ -497,8 +497,8 @@ class Told(UserService, Protocol):
         """
         ...
 
-    def import_(self, from_: str) -> int:
-        """`import_` of `Told`.
+    def fetch(self, from_: str) -> int:
+        """`fetch` of `Told`.
 
         Unless told otherwise: timeout=0.5, hash_by=from.
         """
@@ -523,8 +523,8 @@ class AsyncTold(AsyncUserService, Protocol):
         """
         ...
 
-    async def import_(self, from_: str) -> int:
-        """`import_` of `Told`.
+    async def fetch(self, from_: str) -> int:
+        """`fetch` of `Told`.
 
         Unless told otherwise: timeout=0.5, hash_by=from.
         """
@@ -550,14 +550,14 @@ _TOLD_AS_ALL: Final = rpc.method(
     result=rpc.struct(User),
     policy={"timeout": "1.0"},
 )
-_TOLD_IMPORT_: Final = rpc.method(
-    Told.import_,
+_TOLD_FETCH: Final = rpc.method(
+    Told.fetch,
     rpc.required(1, "from", rpc.STRING, attribute="from_"),
     result=rpc.I32,
     policy={"timeout": "0.5", "hash_by": "from"},
 )
 _TOLD_SERVICE: Final = rpc.service(
-    "Told", _TOLD_FOUND, _TOLD_AS_ALL, _TOLD_IMPORT_, extends=UserServiceClient
+    "Told", _TOLD_FOUND, _TOLD_AS_ALL, _TOLD_FETCH, extends=UserServiceClient
 )
 
 
@@ -583,12 +583,12 @@ class ToldClient(UserServiceClient):
         """
         return self._call(_TOLD_AS_ALL, id)
 
-    def import_(self, from_: str) -> int:
-        """`import_` of `Told`.
+    def fetch(self, from_: str) -> int:
+        """`fetch` of `Told`.
 
         Unless told otherwise: timeout=0.5, hash_by=from.
         """
-        return self._call(_TOLD_IMPORT_, from_)
+        return self._call(_TOLD_FETCH, from_)
 
 
 class AsyncToldClient(AsyncUserServiceClient):
@@ -613,12 +613,12 @@ class AsyncToldClient(AsyncUserServiceClient):
         """
         return await self._call(_TOLD_AS_ALL, id)
 
-    async def import_(self, from_: str) -> int:
-        """`import_` of `Told`.
+    async def fetch(self, from_: str) -> int:
+        """`fetch` of `Told`.
 
         Unless told otherwise: timeout=0.5, hash_by=from.
         """
-        return await self._call(_TOLD_IMPORT_, from_)
+        return await self._call(_TOLD_FETCH, from_)
 
 
 def told(handler: Told | AsyncTold) -> rpc.Handlers:

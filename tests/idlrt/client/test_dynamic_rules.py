@@ -1,0 +1,637 @@
+"""What is said in a registry holds for the calls of its clients, within moments; and what is decided can be heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, TypeVar
+
+import pytest
+from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient, user_service
+
+from idlrt.config.store import change, rollback, text_of
+from idlrt.core import (
+    Attempted,
+    BreakerChanged,
+    Call,
+    Decision,
+    Ejected,
+    Endpoint,
+    GaveUp,
+    Instance,
+    Picked,
+    Refused,
+    Replaced,
+    Restored,
+    Retrying,
+    Routed,
+    current_call,
+)
+from idlrt.embedded import RegistryServer
+from idlrt.errors import ApplicationError, CircuitOpen, ConfigurationError, DeadlineExceeded, NoInstance, Overloaded
+from idlrt.registry import Registry
+from idlrt.server import AsyncServer, Server
+
+SERVICE = "UserService"
+D = TypeVar("D", bound=Decision)
+
+
+def until(is_so: Callable[[], object], what: str = "") -> float:
+    start = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - start < 20, what
+        time.sleep(0.001)
+    return time.monotonic() - start
+
+
+class Heard:
+    """Listens."""
+
+    def __init__(self) -> None:
+        self.all: list[Decision] = []
+
+    def __call__(self, decision: Decision) -> None:
+        self.all.append(decision)
+
+    def of(self, kind: type[D]) -> list[D]:
+        return [each for each in self.all if isinstance(each, kind)]
+
+    def rule(self, name: str) -> bool:
+        """Whether a rule of that name was followed."""
+        return any(each.rule == name for each in self.of(Routed))
+
+    def last(self, kind: type[D]) -> D | None:
+        return next(iter(self.of(kind)[::-1]), None)
+
+
+class Named(Users):
+    """Says who it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def get(self, id: int) -> User | None:
+        if id <= 0:
+            return super().get(id)
+        return User(id=id, name=self.name)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "embedded"])
+def url(request: pytest.FixtureRequest, stack: ExitStack) -> str:
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}"
+    return stack.enter_context(RegistryServer()).url
+
+
+@pytest.fixture
+def memory() -> str:
+    return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def registry(url: str, stack: ExitStack) -> Registry:
+    return stack.enter_context(Registry.connect(url, cache=False))
+
+
+def serve(stack: ExitStack, url: str, name: str | object, **instance: Any) -> Server:
+    handler = Named(name) if isinstance(name, str) else name
+    server = Server(
+        user_service(handler), registry=url, instance=instance, grace_s=0.2, drain_s=0.02, workers=2  # type: ignore[arg-type]
+    )  # fmt: skip
+    stack.callback(server.stop)
+    return server.start()
+
+
+def connect(stack: ExitStack, target: str, **options: Any) -> tuple[UserServiceClient, Heard]:
+    heard = Heard()
+    return stack.enter_context(UserServiceClient.connect(target, listeners=[heard], **options)), heard
+
+
+def names(client: Any, calls: int) -> Counter[str]:
+    return Counter(client.get(number).name for number in range(1, calls + 1))
+
+
+def tries(call: Callable[[], object], is_so: Callable[[], object]) -> Callable[[], bool]:
+    """Makes a call, whatever it comes to, and looks."""
+
+    def look() -> bool:
+        with suppress(Overloaded, ApplicationError, DeadlineExceeded):
+            call()
+        return bool(is_so())
+
+    return look
+
+
+def in_time(what: str, took: float) -> None:
+    print(f"{what} held after {took * 1e3:.1f} ms")
+    assert took < 1
+
+
+# Clients follow.
+
+
+def test_routes_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "fast", tags={"disk": "ssd"})
+    serve(stack, url, "slow", tags={"disk": "hdd"})
+    client, heard = connect(stack, url)
+    until(lambda: len(names(client, 30)) == 2, "both are called")
+    for disk, name in (("ssd", "fast"), ("hdd", "slow"), ("ssd", "fast")):
+        rule = {"name": f"only {disk}", "to": f"tags.disk = {disk}"}
+        change(registry, SERVICE, {"routes": text_of([rule])})
+        in_time("a rule", until(tries(lambda: client.get(1), lambda: heard.rule(f"only {disk}"))))  # noqa: B023
+        assert set(names(client, 30)) == {name}
+        heard.all.clear()
+    rollback(registry, SERVICE)
+    in_time("a rollback", until(tries(lambda: client.get(1), lambda: heard.rule("only hdd"))))
+    assert set(names(client, 30)) == {"slow"}
+    change(registry, SERVICE, {}, whole=True)
+    in_time("no rule", until(lambda: len(names(client, 30)) == 2))
+
+
+def test_balancers_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "one")
+    serve(stack, url, "two")
+    client, heard = connect(stack, url)
+    for balancer in ("round_robin", "maglev", "p2c"):
+        change(registry, SERVICE, {"balancer": balancer})
+
+        def is_so(balancer: str = balancer) -> bool:
+            client.get(1)
+            picked = heard.last(Picked)
+            return picked is not None and picked.balancer == balancer
+
+        in_time(balancer, until(is_so))
+    change(registry, SERVICE, {"methods.get.balancer": "round_robin"})
+    in_time("the method's", until(tries(lambda: client.get(1), lambda: heard.all[-2].balancer == "round_robin")))  # type: ignore[attr-defined]
+    client.ping()
+    assert heard.of(Picked)[-1].balancer == "p2c"
+
+
+def test_fault_modes_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "one")
+    client, heard = connect(stack, url)
+    with pytest.raises(ApplicationError):
+        client.get(0)
+    change(registry, SERVICE, {"methods.get.fault": "failsafe"})
+    in_time("failsafe", until(tries(lambda: client.get(0), lambda: heard.last(Replaced))))
+    assert client.get(0) is None
+    change(registry, SERVICE, {"methods.get.fault": None})
+    in_time("failover", until(lambda: _raises(lambda: client.get(0))))
+
+
+def _raises(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ApplicationError:
+        return True
+    return False
+
+
+def test_timeouts_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+    seen: list[float] = []
+
+    async def note(call: Call, next: Endpoint) -> Any:
+        seen.append(call.deadline.timeout)
+        return await next(call)
+
+    serve(stack, url, Users())
+    client, heard = connect(stack, url, filters=[note])
+    client.ping()
+    change(registry, SERVICE, {"timeout": "0.75", "methods.wait.timeout": "0.05"})
+    in_time("a timeout", until(tries(client.ping, lambda: seen[-1] == 0.75)))
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+        client.wait(1)
+    assert time.monotonic() - start < 2
+    assert heard.of(Attempted)[-1].error == "DeadlineExceeded"
+
+
+def test_guards_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "one")
+    client, heard = connect(stack, url)
+    assert names(client, 20) == {"one": 20}
+    change(registry, SERVICE, {"limiter.rate": "0.001", "limiter.burst": "1"})
+    in_time("a limiter", until(tries(lambda: client.get(1), lambda: heard.last(Refused))))
+    refused = heard.of(Refused)[-1]
+    assert (refused.guard, refused.subject) == ("limiter", "UserService.get")
+    change(registry, SERVICE, {"limiter.enabled": "false"})
+    in_time("no limiter", until(lambda: not _is_refused(client)))
+    assert names(client, 20) == {"one": 20}
+
+
+def _is_refused(client: UserServiceClient) -> bool:
+    try:
+        client.get(1)
+    except Overloaded:
+        return True
+    return False
+
+
+def test_an_asyncio_client_follows_too(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "fast", tags={"disk": "ssd"})
+    serve(stack, url, "slow", tags={"disk": "hdd"})
+    heard = Heard()
+
+    async def main() -> float:
+        async with AsyncUserServiceClient.connect(url, listeners=[heard]) as client:
+            await client.get(1)
+            loop = asyncio.get_running_loop()
+            rules = text_of([{"name": "fast", "to": "tags.disk = ssd"}])
+            await loop.run_in_executor(None, lambda: change(registry, SERVICE, {"routes": rules}))
+            start = time.monotonic()
+            while not heard.rule("fast"):
+                await client.get(1)
+            took = time.monotonic() - start
+            assert {(await client.get(1)).name for _ in range(20)} == {"fast"}
+            return took
+
+    in_time("a rule", asyncio.run(main()))
+
+
+def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
+    stack: ExitStack, url: str, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(stack, url, "one")
+    client, heard = connect(stack, url)
+    client.get(1)
+    wrong = {
+        "timeot": "1",
+        "retries": "-1",
+        "routes": '[{"wen": 1}]',
+        "fallback.on": '["Nosuch"]',
+        "timeout": "[" * 1200,
+    }
+    with caplog.at_level(logging.ERROR, "idlrt.client"):
+        registry.configure(SERVICE, {**wrong, "balancer": "round_robin"})
+        is_so = tries(lambda: client.get(1), lambda: heard.of(Picked)[-1].balancer == "round_robin")
+        in_time("what is right", until(is_so))
+    for key in ("timeot", "retries", "routes[0].wen", "fallback.on", "timeout"):
+        assert f" is wrong, and left aside: {key}: " in caplog.text
+    assert names(client, 20) == {"one": 20}
+
+
+def test_who_connects_later_has_what_was_said_before_from_the_first_call(
+    stack: ExitStack, url: str, registry: Registry
+) -> None:
+    """Before its first call a client does not know what the registry says."""
+    serve(stack, url, Users(), tags={"disk": "ssd"})
+    serve(stack, url, "slow", tags={"disk": "hdd"})
+    said = {"timeout": "0.05", "fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])}
+    change(registry, SERVICE, said)
+    client, heard = connect(stack, url)
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+        client.wait(1)
+    assert time.monotonic() - start < 2
+    assert len(heard.of(Attempted)) == 1
+
+
+def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, memory: str) -> None:
+    left: list[float] = []
+
+    class Timed(Users):
+        def ping(self) -> None:
+            call = current_call()
+            assert call is not None
+            left.append(call.remaining())
+
+    serve(stack, memory, Timed())
+    with Registry.connect(memory) as registry:
+        change(registry, SERVICE, {"timeout": "30"})
+    client, _ = connect(stack, memory)
+    client.ping()
+    client.using(timeout=2).ping()
+    assert 20 < left[0] <= 30
+    assert left[1] <= 2
+
+
+def test_a_guard_of_the_registry_stands_before_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "one")
+    change(registry, SERVICE, {"fallback.force": "true", "fallback.values": '{"get": {"id": 7}}'})
+    client, _ = connect(stack, url)
+    assert client.get(1) == User(id=7)
+    change(registry, SERVICE, {"fallback.enabled": "false"})
+    in_time("no fallback", until(lambda: client.get(1).name == "one"))
+
+
+def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "one")
+    change(registry, SERVICE, {"balancer": "random", "fault": "failfast"})
+    client, heard = connect(stack, url, policy={"balancer": "maglev"})
+    client.get(1)
+    assert heard.of(Picked)[-1].balancer == "maglev"
+    client.using(balancer="round_robin").get(1)
+    assert heard.of(Picked)[-1].balancer == "round_robin"
+
+
+@pytest.mark.parametrize("key", ["routes", "panic", "budget.ratio", "instance_breaker.volume", "ejection.base"])
+def test_what_holds_for_a_service_is_not_said_of_single_calls(stack: ExitStack, memory: str, key: str) -> None:
+    client, _ = connect(stack, memory)
+    value: Any = [] if key == "routes" else 1
+    with pytest.raises(ConfigurationError, match="holds for a service as a whole: say it in connect"):
+        client.using(policy={key: value})
+
+
+def test_threads_that_call_while_rules_change_end_with_the_last_one(stack: ExitStack, memory: str) -> None:
+    """Nobody brings an older rule back after a newer one."""
+    for name in ("a", "b"):
+        serve(stack, memory, name, tags={"name": name})
+    client, _ = connect(stack, memory)
+    is_over = threading.Event()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        while not is_over.is_set():
+            try:
+                client.get(1)
+            except Exception as error:  # noqa: BLE001  # whatever it is
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=call) for _ in range(6)]
+    for each in threads:
+        each.start()
+    with Registry.connect(memory) as registry:
+        for number in range(60):
+            registry.configure(SERVICE, {"routes": text_of([{"to": f"tags.name = {'ab'[number % 2]}"}])})
+        until(lambda: set(names(client, 20)) == {"b"})
+        is_over.set()
+        for each in threads:
+            each.join(20)
+        assert errors == []
+        assert set(names(client, 30)) == {"b"}
+
+
+# Gray release: a tag travels along.
+
+
+class Front(Users):
+    """Asks another service."""
+
+    def __init__(self, name: str, back: Any) -> None:
+        super().__init__()
+        self.name = name
+        self.back = back
+
+    def get(self, id: int) -> User:
+        return User(id=id, name=f"{self.name} > {self.back.get(id).name}")
+
+
+class AsyncFront(Front):
+    async def get(self, id: int) -> User:  # type: ignore[override]
+        return User(id=id, name=f"{self.name} > {(await self.back.get(id)).name}")
+
+
+GRAY = {"tag": "gray"}
+
+
+def test_a_tag_travels_along_a_chain_of_services(stack: ExitStack, url: str) -> None:
+    serve(stack, url, "back", service="Back")
+    gray = serve(stack, url, "gray back", service="Back", tags=GRAY)
+    back, _ = connect(stack, f"{url}/Back")
+    serve(stack, url, Front("front", back), service="Front")
+    serve(stack, url, Front("gray front", back), service="Front", tags=GRAY)
+    client, heard = connect(stack, f"{url}/Front")
+    assert set(names(client, 20)) == {"front > back"}
+    assert set(names(client.using(tag="gray"), 20)) == {"gray front > gray back"}
+    assert set(names(client, 20)) == {"front > back"}, "only calls with the tag"
+    assert set(names(client.using(tag="blue"), 20)) == {"front > back"}, "nobody has that"
+    assert any(each.why == "the call has the tag gray" for each in heard.of(Routed))
+    # Where no gray instance is left, those without a tag take over.
+    gray.stop()
+    until(lambda: set(names(client.using(tag="gray"), 20)) == {"gray front > back"})
+
+
+def test_a_tag_travels_through_asyncio_servers(stack: ExitStack, memory: str) -> None:
+    serve(stack, memory, "back", service="Back")
+    serve(stack, memory, "gray back", service="Back", tags=GRAY)
+
+    async def main() -> None:
+        back = AsyncUserServiceClient.connect(f"{memory}/Back")
+        servers = [
+            AsyncServer(
+                user_service(AsyncFront(name, back)), registry=memory, instance={"service": "Front", "tags": tags}
+            )
+            for name, tags in (("front", {}), ("gray front", GRAY))
+        ]
+        for each in servers:
+            await each.start()
+        async with AsyncUserServiceClient.connect(f"{memory}/Front") as client:
+            gray = client.using(tag="gray")
+            # At the same time: no call takes the tag of another one.
+            calls = [(gray if number % 2 else client).get(number) for number in range(1, 41)]
+            for number, user in enumerate(await asyncio.gather(*calls), 1):
+                assert user.name == ("gray front > gray back" if number % 2 else "front > back")
+        for each in servers:
+            await each.stop()
+        await back.close()
+
+    asyncio.run(main())
+
+
+# Groups, canaries, zones.
+
+
+def test_groups_are_mixed(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "blue", group="blue")
+    serve(stack, url, "green", group="green")
+    client, heard = connect(stack, f"{url}?group=blue")
+    assert set(names(client, 30)) == {"blue"}
+    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"blue": 50, "green": 50}}])}, "blue")
+    in_time("a mix", until(lambda: len(names(client, 30)) == 2))
+    found = names(client, 1000)
+    assert abs(found["green"] - 500) < 6 * math.sqrt(250)
+    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
+    in_time("all of it", until(lambda: set(names(client, 30)) == {"green"}))
+    assert any(each.router == "group" and "green" in each.why for each in heard.of(Routed))
+    rollback(registry, SERVICE, "blue", to=1)
+    until(lambda: len(names(client, 30)) == 2)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_the_first_call_finds_the_groups_that_rules_ask_for(
+    stack: ExitStack, url: str, registry: Registry, force: bool
+) -> None:
+    serve(stack, url, "blue", group="blue")
+    serve(stack, url, "green", group="green")
+    rule = {"router": "group", "mix": {"green": 100}, "force": force}
+    change(registry, SERVICE, {"routes": text_of([rule])}, "blue")
+    client, _ = connect(stack, f"{url}?group=blue")
+    assert names(client, 10) == {"green": 10}
+
+    async def main() -> None:
+        async with AsyncUserServiceClient.connect(f"{url}?group=blue") as client:
+            assert (await client.get(1)).name == "green"
+
+    asyncio.run(main())
+
+
+def test_a_group_that_nobody_serves_costs_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "blue", group="blue")
+    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
+    client, _ = connect(stack, f"{url}?group=blue")
+    start = time.monotonic()
+    assert names(client, 10) == {"blue": 10}
+    assert time.monotonic() - start < 2
+
+
+def test_canaries_have_their_share_and_keep_their_users(stack: ExitStack, url: str, registry: Registry) -> None:
+    serve(stack, url, "old", version="1.0")
+    serve(stack, url, "new", version="2.0")
+    rule = {"router": "canary", "name": "v2", "to": "version = 2.*", "percent": 20, "key": "argument.id"}
+    change(registry, SERVICE, {"routes": text_of([rule])})
+    client, heard = connect(stack, url)
+    first = {number: client.get(number).name for number in range(1, 1001)}
+    assert abs(Counter(first.values())["new"] - 200) < 6 * math.sqrt(160)
+    assert {number: client.get(number).name for number in range(1, 1001)} == first
+    assert heard.of(Routed)[0].rule == "v2"
+    change(registry, SERVICE, {"routes": text_of([{**rule, "percent": 60}])})
+    in_time("a larger share", until(lambda: names(client, 100)["new"] > 40))
+    second = {number: client.get(number).name for number in range(1, 1001)}
+    assert all(second[number] == "new" for number, name in first.items() if name == "new"), "who is in stays in"
+
+
+def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -> None:
+    near = serve(stack, url, "near", zone="eu-1")
+    serve(stack, url, "far", zone="us-1")
+    client, heard = connect(stack, url, config={"here": {"zone": "eu-1"}})
+    assert set(names(client, 30)) == {"near"}
+    assert any(each.why == "in zone eu-1" for each in heard.of(Routed))
+    anywhere, _ = connect(stack, url, config={})
+    until(lambda: len(names(anywhere, 30)) == 2)
+    near.stop()
+    until(lambda: set(names(client, 5)) == {"far"})
+    strict = {"here": {"zone": "eu-1"}, "defaults": {"routes": [{"router": "zone", "mode": "only"}]}}
+    only, _ = connect(stack, url, config=strict)
+    with pytest.raises(NoInstance, match="in zone eu-1; 1 in other zones, set mode"):
+        only.get(1)
+
+
+# What is decided can be heard.
+
+
+def dead_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
+    serve(stack, memory, "one")
+    heard: list[list[Decision]] = []
+
+    async def note(call: Call, next: Endpoint) -> Any:
+        mine: list[Decision] = []
+        heard.append(mine)
+        call.listeners += (mine.append,)
+        return await next(call)
+
+    client = stack.enter_context(UserServiceClient.connect(memory, filters=[note]))
+    for number in (1, 2):
+        client.get(number)
+    for mine in heard:
+        assert [type(each) for each in mine] == [Routed, Routed, Picked, Attempted]
+        assert {each.subject for each in mine} == {"UserService.get"}
+        picked, attempted = mine[-2:]
+        assert isinstance(picked, Picked)
+        assert isinstance(attempted, Attempted)
+        assert (picked.balancer, picked.among) == ("p2c", 1)
+        assert attempted.instance == picked.instance
+        assert (attempted.error, attempted.attempt) == ("", 0)
+        assert attempted.seconds > 0
+
+
+def test_retries_ejections_and_their_end_are_heard(stack: ExitStack, memory: str) -> None:
+    port = dead_port()
+    registry = stack.enter_context(Registry.connect(memory))
+    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=port, id="dead")).wait()
+    serve(stack, memory, "one")
+    client, heard = connect(stack, memory, policy={"balancer": "round_robin"})
+    until(tries(lambda: client.get(1), lambda: heard.last(Ejected)))
+    retrying, ejected = heard.of(Retrying)[0], heard.of(Ejected)[0]
+    assert (retrying.subject, retrying.mode) == ("UserService.get", "failover")
+    assert (ejected.subject, ejected.seconds) == (f"127.0.0.1:{port}", None)
+    failed = [each for each in heard.of(Attempted) if each.error]
+    assert [(each.error, each.attempt, each.instance) for each in failed] == [("ConnectFailed", 0, ejected.subject)]
+    assert heard.of(Attempted)[-1].attempt == 1
+    # It comes back: a ping finds that out, outside of any call.
+    server = Server(user_service(Named("back")), f"127.0.0.1:{port}", grace_s=0.2, drain_s=0.02)
+    stack.callback(server.stop)
+    server.start()
+    until(lambda: heard.last(Restored))
+    assert heard.of(Restored)[0].subject == ejected.subject
+    assert set(names(client, 4)) == {"one", "back"}
+
+
+def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(decision: Decision) -> None:
+        raise ValueError("broken")
+
+    serve(stack, memory, "one")
+    heard = Heard()
+    client = stack.enter_context(UserServiceClient.connect(memory, listeners=[broken, heard]))
+    with caplog.at_level(logging.ERROR, "idlrt.client"):
+        assert client.get(1).name == "one"
+    assert heard.of(Attempted)
+    assert "a listener failed" in caplog.text
+
+
+def test_giving_up_is_heard(stack: ExitStack, memory: str) -> None:
+    registry = stack.enter_context(Registry.connect(memory))
+    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=dead_port())).wait()
+    client, heard = connect(stack, memory, heartbeat=None)
+    with pytest.raises(Exception, match="cannot connect"):
+        client.get(1)
+    assert heard.of(GaveUp)[-1].why
+
+
+def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: ExitStack, memory: str) -> None:
+    """What was known of it by the old ones is forgotten, also that it was out."""
+    registry = stack.enter_context(Registry.connect(memory))
+    serve(stack, memory, "one")
+    serve(stack, memory, "two")
+    fragile = {"instance_breaker.consecutive": "1", "instance_breaker.count_internal": "true"}
+    change(
+        registry, SERVICE, {**fragile, "instance_breaker.pause": "600", "instance_breaker.longest": "600", "panic": "0"}
+    )
+    client, heard = connect(stack, memory, policy={"balancer": "round_robin", "fault": "failfast"})
+    with pytest.raises(ApplicationError):
+        client.get(0)
+    assert [each.after for each in heard.of(BreakerChanged)] == ["open"]
+    assert len(names(client, 10)) == 1
+    change(registry, SERVICE, {"instance_breaker.consecutive": "2"})
+    until(lambda: len(names(client, 10)) == 2)
+    with pytest.raises((ApplicationError, CircuitOpen)):
+        client.get(0)
+
+
+# Whoever governs services does not govern registries.
+
+
+def test_what_holds_for_services_does_not_hold_for_the_registry(
+    stack: ExitStack, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "all.toml"
+    limit = "limiter.rate = 0.001\nlimiter.burst = 1\n"
+    file.write_text(f'[defaults]\nfault = "failsafe"\n{limit}[server]\n{limit}')
+    monkeypatch.setenv("IDLRT_CONFIG", str(file))
+    server = stack.enter_context(RegistryServer())
+    registry = stack.enter_context(Registry.connect(server.url, cache=False))
+    for number in range(1, 6):
+        registry.register(Instance(service=SERVICE, host="127.0.0.1", port=number)).wait()
+    assert len(registry.instances(SERVICE).instances) == 5

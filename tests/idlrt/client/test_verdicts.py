@@ -1,0 +1,228 @@
+"""Who is out and who is back, by what calls come to: a whole cluster in virtual time."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from virtual_cluster import PUT, VirtualCluster, instances
+
+from idlrt.core import BreakerChanged, Decision, Ejected, Picked, Restored
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    CircuitOpen,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    NoInstance,
+    Overloaded,
+)
+
+BREAKER = {
+    "instance_breaker": {"volume": 10, "errors": 0.5, "pause": 5.0, "interval": 0.2, "probes": 2},
+    "tolerated": 1000,
+    "fault": "failfast",
+    "balancer": "round_robin",
+    "ejection": {"consecutive": 0, "deviations": 0, "failing": 0},
+}
+
+
+def lost() -> Exception:
+    return ConnectionLost("gone")
+
+
+def broken() -> Exception:
+    return ApplicationError("broken", ApplicationCode.INTERNAL_ERROR)
+
+
+def changes(heard: list[Decision]) -> list[tuple[str, str]]:
+    return [(each.before, each.after) for each in heard if isinstance(each, BreakerChanged)]
+
+
+def test_an_instance_whose_breaker_is_open_is_left_alone_and_tried_again() -> None:
+    things = VirtualCluster(*instances(3), policy=BREAKER)
+    things.make()
+    bad = things.leaves["10.0.0.1:9090"]
+    bad.error = lost
+    own: list[Decision] = []
+    for _ in range(60):
+        with contextlib.suppress(ConnectionLost):
+            things.make(PUT, own.append)
+    assert changes(things.heard) == [("closed", "open")]
+    assert changes(own) == [("closed", "open")], "the call that it is about hears of it, too"
+    seen = len(bad.calls)
+    assert seen < 20
+    for _ in range(30):
+        things.make()
+    assert len(bad.calls) == seen, "it is left alone"
+
+    things.driver.advance(5.0)
+    with contextlib.suppress(ConnectionLost):
+        for _ in range(6):
+            things.make()
+    assert len(bad.calls) == seen + 1, "one probe"
+    assert changes(things.heard)[1:] == [("open", "half-open"), ("half-open", "open")]
+
+    bad.error = None
+    things.driver.advance(10.0)  # twice as long
+    for _ in range(6):
+        things.make()
+    things.driver.advance(0.2)
+    for _ in range(6):
+        things.make()
+    assert changes(things.heard)[3:] == [("open", "half-open"), ("half-open", "closed")]
+    before = things.counts()
+    for _ in range(30):
+        things.make()
+    assert [now - old for now, old in zip(things.counts(), before, strict=True)] == [10, 10, 10]
+
+
+def test_failfast_does_not_meet_a_breaker_that_is_shut_while_others_are_there() -> None:
+    things = VirtualCluster(*instances(2), policy=BREAKER)
+    things.make()
+    bad = things.leaves["10.0.0.0:9090"]
+    bad.error = lost
+    for _ in range(40):
+        with contextlib.suppress(ConnectionLost):
+            things.make()
+    things.driver.advance(5.0)
+    bad.error = None
+    for _ in range(20):
+        things.make()  # one of them is the probe; the others go elsewhere until the next one may be
+    assert ("half-open", "closed") not in changes(things.heard)
+
+
+def test_the_only_instance_with_an_open_breaker() -> None:
+    things = VirtualCluster(*instances(1), policy=BREAKER)
+    things.make()
+    things.leaves["10.0.0.0:9090"].error = lost
+    for _ in range(30):
+        with contextlib.suppress(ConnectionLost, CircuitOpen):
+            things.make()
+    with pytest.raises(CircuitOpen, match=r"circuit breaker is open, because .* and is tried again in"):
+        things.make()
+
+
+def test_overload_opens_no_breaker_and_takes_nobody_out() -> None:
+    things = VirtualCluster(*instances(2), policy=BREAKER)
+    things.make()
+    things.leaves["10.0.0.0:9090"].error = lambda: Overloaded("full")
+    for _ in range(100):
+        with contextlib.suppress(Overloaded):
+            things.make()
+    assert [each for each in things.heard if isinstance(each, BreakerChanged | Ejected)] == []
+
+
+def test_who_breaks_down_again_and_again_is_ejected_for_a_time() -> None:
+    things = VirtualCluster(*instances(5), policy={"balancer": "round_robin", "fault": "failfast"})
+    things.make()
+    bad = things.leaves["10.0.0.2:9090"]
+    bad.error = broken
+    own: list[Decision] = []
+    for _ in range(40):
+        with contextlib.suppress(ApplicationError):
+            things.make(PUT, own.append)
+    [ejected] = [each for each in things.heard if isinstance(each, Ejected)]
+    assert (ejected.subject, ejected.seconds) == ("10.0.0.2:9090", pytest.approx(30.0))
+    assert ejected in own
+    assert len(bad.calls) == 5
+    bad.error = None
+    for _ in range(41):
+        things.driver.advance(1.0)
+        things.make()
+    assert [each.subject for each in things.heard if isinstance(each, Restored)] == ["10.0.0.2:9090"]
+    assert len(bad.calls) > 5
+
+
+def test_timeouts_count_like_breakdowns_and_lost_connections_do_not() -> None:
+    for error, expected in ((lambda: DeadlineExceeded("slow"), True), (lost, False)):
+        things = VirtualCluster(
+            *instances(5), policy={"balancer": "round_robin", "fault": "failfast", "tolerated": 1000}
+        )
+        things.make()
+        things.leaves["10.0.0.2:9090"].error = error
+        for _ in range(40):
+            with contextlib.suppress(DeadlineExceeded, ConnectionLost):
+                things.make()
+        found = [each for each in things.heard if isinstance(each, Ejected)]
+        assert bool(found) is expected
+
+
+def test_only_a_tenth_is_ejected_but_always_one() -> None:
+    for count, most in ((3, 1), (30, 3)):
+        things = VirtualCluster(*instances(count), policy={"balancer": "round_robin", "fault": "failfast"})
+        things.make()
+        for leaf in things.leaves.values():
+            leaf.error = broken
+        for _ in range(count * 20):
+            with contextlib.suppress(ApplicationError):
+                things.make()
+        assert len([each for each in things.heard if isinstance(each, Ejected)]) == most
+
+
+def test_who_refuses_connections_is_out_at_once_and_back_with_a_ping() -> None:
+    things = VirtualCluster(*instances(3), policy={"balancer": "round_robin"})
+    things.make()
+    bad = things.leaves["10.0.0.1:9090"]
+    bad.error = lambda: ConnectFailed("nobody there")
+    for _ in range(30):
+        things.make()
+    assert len(bad.calls) == 1
+    [node] = [each for each in things.cluster.nodes if each.is_out]
+    things.cluster.answered(node, things.driver.now())
+    assert not node.is_out
+    bad.error = None
+    for _ in range(9):
+        things.make()
+    assert len(bad.calls) == 4
+
+
+def test_with_fewer_than_half_of_them_good_all_are_called() -> None:
+    things = VirtualCluster(*instances(4), policy={"balancer": "round_robin", "fault": "failfast"})
+    things.make()
+    for id in ("10.0.0.0:9090", "10.0.0.1:9090", "10.0.0.2:9090"):
+        things.leaves[id].error = lambda: ConnectFailed("nobody there")
+    refused = 0
+    for _ in range(40):
+        try:
+            things.make()
+        except ConnectFailed:
+            refused += 1
+    assert refused > 20
+
+
+def test_the_share_of_who_has_just_started_grows() -> None:
+    old = instances(1)
+    fresh = [each for each in instances(2, started_at=1_700_000_000.0) if each.host == "10.0.0.1"]
+    things = VirtualCluster(*old, *fresh, policy={"warm_up": 100.0, "balancer": "weighted_round_robin"})
+
+    def share() -> float:
+        before = things.counts() or [0, 0]
+        for _ in range(110):
+            things.make()
+        counted = [now - old for now, old in zip(things.counts(), before, strict=True)]
+        return counted[1] / sum(counted)
+
+    shares = [share()]
+    for _ in range(3):
+        things.driver.advance(40.0)
+        shares.append(share())
+    assert shares == sorted(shares)
+    assert shares[0] < 0.15
+    assert shares[-1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_change_of_rules_holds_for_the_next_call() -> None:
+    things = VirtualCluster(*instances(2, tags={"disk": "ssd"}), *instances(4)[2:], policy={"balancer": "round_robin"})
+    things.make()
+    things.subscription.tell(
+        things.subscription.snapshot.instances if things.subscription.snapshot is not None else (),
+        {"routes": '[{"to": "tags.disk = ssd"}]'},
+    )
+    things.heard.clear()
+    things.make()
+    assert [each.among for each in things.heard if isinstance(each, Picked)] == [2]
+    things.subscription.tell((), {})
+    with pytest.raises(NoInstance, match="none is registered"):
+        things.make()

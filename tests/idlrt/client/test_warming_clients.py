@@ -1,0 +1,82 @@
+"""Instances that warm up, as a cluster weighs them: now and then, not for each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idlrt.client.cluster import Cluster
+from idlrt.client.governance import Governance
+from idlrt.config import Layer
+from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
+from idlrt.route import Here
+from idlrt.spec import Method
+from idlrt.spec.types import STRING
+from idlrt.testing import FakeDriver
+
+KEY = ServiceKey("Simple")
+GET = Method("get", result=STRING)
+STARTED = 1_000_000.0
+WARM_UP = 10.0
+
+
+class Known:
+    """A subscription to what never changes."""
+
+    key = KEY
+
+    def __init__(self, *instances: Instance) -> None:
+        self.snapshot = Snapshot(key=KEY, instances=instances)
+
+    def close(self) -> None:
+        pass
+
+
+class Leaf:
+    """Answers at once."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    async def send(self, call: Call) -> str:
+        return self.instance.address
+
+    def found_again(self) -> None:
+        pass
+
+    def connections(self) -> int:
+        return 1
+
+
+async def never(subscription: Any, call: Call) -> Any:
+    raise AssertionError("the snapshot is there")
+
+
+def test_who_warms_up_is_weighed_now_and_then() -> None:
+    driver = FakeDriver(start=100.0)
+    weighed: list[float] = []
+
+    def wall() -> float:
+        weighed.append(driver.now())
+        return STARTED + driver.now() - 100.0
+
+    governance = Governance((Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
+    new = Instance(service="Simple", host="10.0.0.1", port=1, started_at=STARTED)
+    old = Instance(service="Simple", host="10.0.0.2", port=1, started_at=STARTED - 1000)
+    subscription: Any = Known(new, old)
+    cluster = Cluster(subscription, Leaf, lambda leaf: None, never, "Simple", governance, Here(id="me"), wall=wall)
+    plan = governance.plan(GET)
+    weights: list[int] = []
+
+    async def main() -> None:
+        for _ in range(240):
+            deadline = Deadline(driver.now() + 1.0, 1.0)
+            await cluster.call(Call(GET, (), "", deadline, driver, {}, {}, plan.policy, (), plan))
+            weights.append(next(node.weight for node in cluster.nodes if node.instance is new))
+            await driver.sleep(0.05)
+
+    driver.run(main())
+    assert len(weighed) <= WARM_UP / 0.5 + 3
+    assert weights == sorted(weights)
+    assert weights[0] == 10
+    assert 45 <= weights[100] <= 50
+    assert weights[-1] == 100

@@ -1,0 +1,132 @@
+"""A cluster in virtual time: real decisions, leaves that do what a test says, no sockets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from idlrt.client.cluster import Cluster
+from idlrt.client.governance import Governance
+from idlrt.config import Layer, flatten
+from idlrt.core import Call, Chance, Deadline, Decision, Freshness, Instance, Listener, ServiceKey, Snapshot
+from idlrt.route import Here
+from idlrt.spec import STRING, VOID, Service, method, optional
+from idlrt.testing import FakeDriver
+
+
+class _Service:
+    def get(self, key: str) -> None:
+        """Idempotent."""
+
+    def put(self, key: str) -> None:
+        """Not idempotent."""
+
+
+GET = method(_Service.get, optional(1, "key", STRING), result=VOID, idempotent=True)
+PUT = method(_Service.put, optional(1, "key", STRING), result=VOID)
+Service("Things", GET, PUT)
+
+Behaviour = Callable[[Call], Any]
+
+
+class Subscription:
+    """What a registry would tell."""
+
+    trouble = None
+
+    def __init__(self, instances: Sequence[Instance], settings: Mapping[str, str]) -> None:
+        self.key = ServiceKey("Things")
+        self.snapshot: Snapshot | None = None
+        self.tell(instances, settings)
+
+    def tell(self, instances: Sequence[Instance], settings: Mapping[str, str] | None = None) -> None:
+        last = self.snapshot
+        said = settings if settings is not None else last.settings if last is not None else {}
+        self.snapshot = Snapshot(key=self.key, instances=tuple(instances), settings=said, freshness=Freshness.LIVE)
+
+    def close(self) -> None:
+        pass
+
+
+class Leaf:
+    """Of one instance: what a call comes to is what `behave` returns or raises, after `seconds`."""
+
+    def __init__(self, driver: FakeDriver, instance: Instance) -> None:
+        self._driver = driver
+        self.instance = instance
+        self.seconds = 0.001
+        self.error: Callable[[], Exception] | None = None
+        self.calls: list[Call] = []
+
+    async def send(self, call: Call) -> Any:
+        self.calls.append(call)
+        await self._driver.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error()
+
+    def found_again(self) -> None:
+        pass
+
+    def connections(self) -> int:
+        return 1
+
+
+class VirtualCluster:
+    """See the module."""
+
+    def __init__(
+        self,
+        *instances: Instance,
+        policy: Mapping[str, Any] | None = None,
+        settings: Mapping[str, str] | None = None,
+        here: Here | None = None,
+        seed: int = 1,
+        start: float = 1000.0,
+    ) -> None:
+        self.driver = FakeDriver(start)
+        self.heard: list[Decision] = []
+        self.wall = 1_700_000_000.0
+        chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
+        self.governance = Governance([Layer("test", flatten(policy or {}))], chance, [self.heard.append])
+        self.subscription = Subscription(instances, settings or {})
+        self.leaves: dict[str, Leaf] = {}
+        self.retired: list[Leaf] = []
+        self.cluster: Cluster[Any] = Cluster(
+            self.subscription,  # type: ignore[arg-type]  # as much of one as there has to be
+            self._make,
+            self.retired.append,
+            self._first,
+            "Things",
+            self.governance,
+            here if here is not None else Here(id="test"),
+            wall=lambda: self.wall + self.driver.now() - start,
+        )
+
+    def _make(self, instance: Instance) -> Leaf:
+        leaf = self.leaves[instance.id] = Leaf(self.driver, instance)
+        return leaf
+
+    async def _first(self, subscription: Any, call: Call) -> Snapshot:
+        raise AssertionError("it is known from the beginning")
+
+    def call(self, of: Any = GET, *listeners: Listener, **metadata: str) -> Call:
+        """A call that nobody has made yet."""
+        plan = self.governance.plan(of)
+        timeout = plan.policy.timeout
+        deadline = Deadline(self.driver.now() + timeout, timeout)
+        return Call(of, ("key",), "Things", deadline, self.driver, dict(metadata), {}, plan.policy, listeners, plan)
+
+    def make(self, of: Any = GET, *listeners: Listener, **metadata: str) -> Any:
+        """Make a call."""
+        call = self.call(of, *listeners, **metadata)
+        return self.driver.run(self.governance.enter(call))
+
+    def counts(self) -> list[int]:
+        """Calls that each instance has seen."""
+        return [len(leaf.calls) for leaf in self.leaves.values()]
+
+
+def instances(count: int, **said: Any) -> list[Instance]:
+    """Some, all alike."""
+    return [Instance(service="Things", host=f"10.0.0.{number}", port=9090, **said) for number in range(count)]

@@ -1,0 +1,58 @@
+"""Guards that a configuration asks for: which, in which order, and whose counts they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from idlrt.config import Layer, effective
+from idlrt.config.guards import Guards, ordered
+from idlrt.core import Chance
+from idlrt.guard import GUARDS
+from idlrt.guard.base import nobody
+
+
+def names(guards: list[Any]) -> list[str]:
+    by_class = {GUARDS.get(name): name for name in GUARDS.names()}
+    return [by_class[type(each)] for each in guards]
+
+
+def of(guards: Guards, values: dict[str, Any], method: str = "") -> list[Any]:
+    return list(guards.of(effective([Layer("", values)], method)))
+
+
+@pytest.fixture
+def guards() -> Guards:
+    return Guards(Chance(), nobody)
+
+
+def test_all_that_there_are_have_a_place() -> None:
+    assert ordered(GUARDS.names()) == [
+        "fallback", "deadline", "shedder", "admission", "limiter", "breaker", "concurrency", "bulkhead",
+    ]  # fmt: skip
+
+
+def test_those_of_others_stand_behind_by_name() -> None:
+    assert ordered(["zeta", "bulkhead", "alpha", "fallback"]) == ["fallback", "bulkhead", "alpha", "zeta"]
+
+
+def test_nobody_asks_for_none(guards: Guards) -> None:
+    assert of(guards, {}) == []
+    assert of(guards, {"timeout": 1, "hedge.delay": 1, "backoff.base": 1}) == []
+
+
+def test_they_stand_in_their_order_whatever_the_order_in_which_they_are_written(guards: Guards) -> None:
+    values = {"bulkhead.calls": 1, "breaker.errors": 0.1, "fallback.value": 1, "limiter.rate": 1}
+    assert names(of(guards, values)) == ["fallback", "limiter", "breaker", "bulkhead"]
+    assert names(of(guards, {**values, "breaker.enabled": False})) == ["fallback", "limiter", "bulkhead"]
+    assert names(of(guards, {"shedder.enabled": True})) == ["shedder"], "with all its defaults"
+
+
+def test_those_with_the_same_settings_are_one(guards: Guards) -> None:
+    values = {"limiter.rate": 5, "methods.get.limiter.rate": 5.0, "methods.put.limiter.rate": 6}
+    (plain,), (get,), (put,) = of(guards, values), of(guards, values, "get"), of(guards, values, "put")
+    assert plain is get, "what they count is counted together"
+    assert put is not plain
+    assert of(guards, {"limiter.rate": 5})[0] is plain, "also after something else has changed"
+    assert of(Guards(Chance(), nobody), values)[0] is not plain

@@ -1,0 +1,212 @@
+"""Which keys there are, what they may be, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from idlrt.balance import BALANCERS
+from idlrt.config import Problem, check, flatten, wrong
+from idlrt.config.schema import Section, fields, near, parsed, place, sections, switch
+from idlrt.fault import FAULT_MODES
+from idlrt.guard import GUARDS
+
+# Nested tables become dotted keys.
+
+
+FLAT: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"timeout": 2}, {"timeout": 2}),
+    ({"hedge": {"delay": 0.1}}, {"hedge.delay": 0.1}),
+    ({"hedge.delay": 0.1}, {"hedge.delay": 0.1}),
+    (
+        {"methods": {"get": {"timeout": 1, "hedge": {"delay": 2}}}},
+        {"methods.get.timeout": 1, "methods.get.hedge.delay": 2},
+    ),
+    ({"methods.get": {"timeout": 1}}, {"methods.get.timeout": 1}),
+    ({"methods": {"get.hedge": {"delay": 2}}}, {"methods.get.hedge.delay": 2}),
+    # Below a field a table is its value.
+    ({"fallback": {"values": {"get": {"id": 1}}}}, {"fallback.values": {"get": {"id": 1}}}),
+    ({"methods": {"get": {"fallback": {"value": {"id": 1}}}}}, {"methods.get.fallback.value": {"id": 1}}),
+    ({"routes": [{"router": "zone"}]}, {"routes": [{"router": "zone"}]}),
+    # An empty table of a guard says that it stands; others say nothing.
+    ({"limiter": {}}, {"limiter.enabled": True}),
+    ({"methods": {"get": {"limiter": {}}}}, {"methods.get.limiter.enabled": True}),
+    ({"hedge": {}, "backoff": {}, "methods": {}}, {}),
+    ({"methods": {"get": {}}}, {}),
+    ({"methods": {"get": {"nosuch": {}}}}, {"methods.get.nosuch": {}}),
+    ({"nosuch": {}, "timeout": {}}, {"nosuch": {}, "timeout": {}}),
+]
+
+
+@pytest.mark.parametrize(("nested", "flat"), FLAT, ids=[str(each[0])[:50] for each in FLAT])
+def test_nested_tables_are_dotted_keys(nested: dict[str, Any], flat: dict[str, Any]) -> None:
+    assert flatten(nested) == flat
+
+
+# Where a key stands.
+
+
+def test_keys_have_a_place() -> None:
+    assert place("timeout") == ("", "", "timeout")
+    assert place("panic") == ("", "service", "panic")
+    assert place("hedge.delay") == ("", "hedge", "delay")
+    assert place("limiter.enabled") == ("", "limiter", "enabled")
+    assert place("methods.get.timeout") == ("get", "", "timeout")
+    assert place("methods.get.limiter.rate") == ("get", "limiter", "rate")
+
+
+WRONG_KEYS: list[tuple[str, str]] = [
+    ("timeot", "there is no such key; did you mean 'timeout'?"),
+    ("qqqq", "there is no such key; known: timeout, attempt_timeout, balancer, fault,"),
+    ("", "there is no such key; known: timeout,"),
+    ("service", "there is no such key"),
+    ("hedge", "hedge is a table: set one of hedge.extra_load, hedge.delay,"),
+    ("limiter", "limiter is a table: set one of limiter.rate, limiter.burst, limiter.per,"),
+    ("failover", "nothing can be set of failover"),
+    ("failover.retries", "nothing can be set of failover"),
+    ("hedge.dely", "hedge has no 'dely'; did you mean 'delay'?"),
+    ("hedge.delay.x", "hedge has no 'delay.x'; did you mean 'delay'?"),
+    ("hedge.enabled", "hedge has no 'enabled'"),
+    ("limiter.enabld", "limiter has no 'enabld'; did you mean 'enabled'?"),
+    ("hedg.delay", "there is no table 'hedg'; did you mean 'hedge'?"),
+    (".delay", "there is no table ''; known: backoff,"),
+    ("service.panic", "there is no table 'service'"),
+    ("methods", "it is a table: set methods.NAME.KEY, as in methods.get.timeout"),
+    ("methods.get", "it must be methods.NAME.KEY, as in methods.get.timeout"),
+    ("methods.", "it must be methods.NAME.KEY"),
+    ("methods..timeout", "it must be methods.NAME.KEY"),
+    ("methods.get.timeot", "there is no such key; did you mean 'timeout'?"),
+    ("methods.get.hedge.dely", "hedge has no 'dely'; did you mean 'delay'?"),
+    ("methods.get.routes", "routes holds for a service as a whole, not for one method"),
+    ("methods.get.panic", "panic holds for a service as a whole, not for one method"),
+    ("methods.get.budget.ratio", "budget holds for a service as a whole, not for one method"),
+    ("methods.get.ejection.base", "ejection holds for a service as a whole, not for one method"),
+    ("methods.get.methods.put.timeout", "there is no table 'methods'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "why"), WRONG_KEYS, ids=[each[0] for each in WRONG_KEYS])
+def test_a_wrong_key_is_told_with_what_could_be_meant(key: str, why: str) -> None:
+    (problem,) = check({key: 1})
+    assert problem.key == key
+    assert problem.why.startswith(why)
+
+
+# What values may be.
+
+
+WRONG_VALUES: list[tuple[str, Any, str, str]] = [
+    ("timeout", 0, "timeout", "expected `float` > 0.0, not 0"),
+    ("timeout", "soon", "timeout", "expected `float`, got `str`, not 'soon'"),
+    ("timeout", float("inf"), "timeout", "it must be at most 1e+09, not inf"),
+    ("timeout", "inf", "timeout", "it must be at most 1e+09, not 'inf'"),
+    ("timeout", float("nan"), "timeout", "expected `float` > 0.0, not nan"),
+    ("timeout", {}, "timeout", "expected `float`, got `object`, not {}"),
+    ("limiter.burst", 10**400, "limiter.burst", "it must be at most 1e+09, not 1000"),
+    ("retries", -1, "retries", "expected `int` >= 0, not -1"),
+    ("retries", "2.5", "retries", "expected `int`"),
+    ("retries", [1], "retries", "expected `int`, got `array`, not [1]"),
+    ("idempotent", "maybe", "idempotent", "expected `bool | null`, got `str`, not 'maybe'"),
+    ("panic", 1.5, "panic", "expected `float` <= 1.0, not 1.5"),
+    ("backoff.jitter", 2, "backoff.jitter", "expected `float` <= 1.0, not 2"),
+    ("balancer", "p3c", "balancer", "no idlrt.balancers named 'p3c'; known: consistent_hash,"),
+    ("methods.get.fault", "failovr", "methods.get.fault", "no idlrt.fault_modes named 'failovr'"),
+    ("breaker.per", "host", "breaker.per", "invalid enum value 'host', not 'host'"),
+    ("breaker.enabled", "perhaps", "breaker.enabled", "it must be true or false, not 'perhaps'"),
+    ("breaker.enabled", 2, "breaker.enabled", "it must be true or false, not 2"),
+    ("breaker.enabled", None, "breaker.enabled", "it must be true or false, not None"),
+    ("fallback.on", ["NotSent", "Nosuch"], "fallback.on", "a fallback cannot be for 'Nosuch': there is no such error"),
+    ("fallback.on", [1], "fallback.on[0]", "expected `str`, got `int`"),
+    ("routes", "zone", "routes", "expected `array`, got `str`, not 'zone'"),
+    ("routes", "[{", "routes", "'[{' is not JSON"),
+    ("routes", "[" * 100_000, "routes", "'[[[[["),
+    ("routes", [1], "routes[0]", "a rule is a table of keys and values, not int"),
+    ("routes", [{"router": "zone"}, {"router": "zoned"}], "routes[1].router", "no idlrt.routers named 'zoned'"),
+    ("routes", [{"router": "canary", "percent": 101}], "routes[0].percent", "expected `float` <= 100.0"),
+    ("routes", [{"wen": "x"}], "routes[0].wen", "unknown key; a rule for condition has"),
+    ("routes", [{"when": "metod = get"}], "routes[0].when", "cannot read the condition 'metod = get'"),
+    ("routes", '[{"router": "group", "mix": {}}]', "routes[0].mix", "a group is needed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "why"), WRONG_VALUES, ids=[f"{each[0]}={str(each[1])[:20]}" for each in WRONG_VALUES]
+)
+def test_a_wrong_value_is_told_where_it_stands(key: str, value: Any, where: str, why: str) -> None:
+    (problem,) = check({key: value})
+    assert problem.key == where
+    assert problem.why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        {"timeout": "2", "retries": "3", "idempotent": "true", "attempt_timeout": "null"},
+        {"timeout": 2, "retries": 3, "idempotent": True, "attempt_timeout": None},
+        {"breaker.enabled": "false", "limiter.enabled": True, "shedder.enabled": 0},
+        {"routes": '[{"router": "zone", "mode": "only"}]', "fallback.values": '{"get": 5}'},
+        {"methods.get.balancer": "maglev", "maglev.bound": "1.25"},
+        # The history that a registry keeps beside settings.
+        {"config.version": "7", "config.history": "whatever"},
+    ],
+)
+def test_what_is_right_as_values_and_as_text(flat: dict[str, Any]) -> None:
+    assert check(flat) == []
+
+
+def test_one_mistake_does_not_hide_another() -> None:
+    found = check({"timeot": 1, "retries": -1, "timeout": 2, "hedge.delay": "x"})
+    assert [each.key for each in found] == ["timeot", "retries", "hedge.delay"]
+    assert str(wrong(found[:1], "here")) == f"here: {found[0]}"
+    lines = str(wrong(found, "here")).splitlines()
+    assert lines[0] == "here: 3 things are wrong:"
+    assert lines[1:] == [f"  {each}" for each in found]
+
+
+def test_text_that_looks_like_json_is_read_as_such() -> None:
+    assert parsed("[1]") == [1]
+    assert parsed('{"a": 1}') == {"a": 1}
+    assert parsed("1") == "1"
+    assert parsed(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "is_on"),
+    [(True, True), ("true", True), ("1", True), (1, True), (False, False), ("false", False), ("0", False), (0, False)],
+)
+def test_a_switch_is_read_as_every_truth_value(value: object, is_on: bool) -> None:
+    assert switch(value) is is_on
+
+
+def test_what_could_be_meant() -> None:
+    assert near("balencer", ["balancer", "fault"]) == "; did you mean 'balancer'?"
+    assert near("x", ["balancer", "fault"]) == "; known: balancer, fault"
+
+
+# All tables.
+
+
+@pytest.mark.parametrize("table", sections(), ids=lambda each: each.name or "calls")
+def test_every_table_can_be_left_empty_and_every_default_be_said(table: Section) -> None:
+    defaults = msgspec.convert({}, table.settings)
+    prefix = "" if table.name in ("", "service") else f"{table.name}."
+    said = {prefix + name: msgspec.to_builtins(getattr(defaults, name)) for name in fields(table)}
+    assert check(said) == []
+    for name in fields(table):
+        assert place(prefix + name) == ("", table.name, name)
+
+
+def test_no_name_means_two_things() -> None:
+    plugins = [name for each in (FAULT_MODES, GUARDS, BALANCERS) for name in each.names()]
+    top = [name for each in sections() if each.name in ("", "service") for name in fields(each)]
+    assert "panic" in top
+    own = ["backoff", "budget", "ejection", "instance_breaker", "methods", "config", "service"]
+    names = [*plugins, *top, *own]
+    assert len(names) == len(set(names))
+
+
+def test_problems_read_as_lines() -> None:
+    assert str(Problem("timeout", "it is odd")) == "timeout: it is odd"

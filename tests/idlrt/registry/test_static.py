@@ -1,0 +1,79 @@
+"""A list of servers as a registry: it tells them, and nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from registry_heard import Heard
+
+from idlrt.core import Freshness, Instance, ServiceKey
+from idlrt.errors import ConfigurationError, RegistryRefused
+from idlrt.registry import Registry
+
+
+def test_every_service_is_there_in_every_group() -> None:
+    with Registry.connect("static://a:1,b:2,[::1]:3,a:1") as registry:
+        for key in (ServiceKey("demo.Users"), ServiceKey("Shop", "blue")):
+            snapshot = registry.instances(key.service, key.group)
+            assert [each.address for each in snapshot.instances] == ["[::1]:3", "a:1", "b:2"]
+            assert {each.key for each in snapshot.instances} == {key}
+            assert snapshot.freshness is Freshness.LIVE
+
+
+def test_nothing_is_said_of_the_servers_but_what_every_one_understands() -> None:
+    with Registry.connect("static://a:1") as registry:
+        (found,) = registry.instances("S").instances
+    assert found == Instance(service="S", host="a", port=1, protocols=("framed",))
+
+
+def test_who_follows_is_told_once() -> None:
+    with Registry.connect("static://a:1,b:2") as registry:
+        subscription = registry.subscribe("S")
+        heard = Heard(subscription)
+        heard.until_ports(1, 2)
+        assert len(heard.changes) == 1
+        assert [each.id for each in subscription.wait(5).instances] == ["a:1", "b:2"]
+
+
+def test_nothing_of_it_is_kept_on_disk(tmp_path: Path) -> None:
+    with Registry.connect("static://a:1", cache=tmp_path) as registry:
+        registry.subscribe("S").wait(5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda registry: registry.modify("S", "a:1", weight=1),
+        lambda registry: registry.configure("S", {"timeout": "1"}),
+        lambda registry: registry.groups(),
+        lambda registry: registry.services(),
+    ],
+)
+def test_what_cannot_be_done_is_refused(ask: Callable[[Registry], object]) -> None:
+    with Registry.connect("static://a:1") as registry:
+        assert registry.is_read_only
+        with pytest.raises(RegistryRefused, match=r"static://a:1: it is a list of servers and nothing more"):
+            ask(registry)
+
+
+def test_nobody_registers() -> None:
+    with Registry.connect("static://a:1") as registry, pytest.raises(ConfigurationError, match="can only be read"):
+        registry.register(Instance(service="S", host="a", port=1))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("static://", "names no server"),
+        ("static://a:1,b", "b has no port; write b:9090"),
+        ("static://a:1,b*:2", r"the id of an instance cannot be 'b\*:2'"),
+        ("static://a:1/path", "no place for /path"),
+        ("static://a:1?timeout=3", "there is no option 'timeout'"),
+    ],
+)
+def test_urls_that_make_no_sense(url: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        Registry.connect(url)

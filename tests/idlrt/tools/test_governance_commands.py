@@ -1,0 +1,290 @@
+"""The commands `idlrt config ...` and `idlrt route ...`, as programs of their own, at the embedded registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idlrt.config.describe import describe
+from idlrt.config.store import change, history, text_of
+from idlrt.core import Instance
+from idlrt.embedded import RegistryServer
+from idlrt.registry import Registry
+
+# Each is a process.
+pytestmark = pytest.mark.slow
+
+IDL = """\
+service Users {
+  string get(1: i64 id)
+  string put(1: string name)
+}
+"""
+
+
+def idlrt(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDLRT_CONFIG", "IDLRT_REG"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "idlrt", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**clean, **environment},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def found(*arguments: str, code: int = 0) -> Any:
+    return json.loads(idlrt(*arguments, "--json", code=code).stdout)
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+@pytest.fixture
+def own() -> Iterator[tuple[str, Registry]]:
+    with RegistryServer() as server, Registry.connect(server.url, cache=False) as owner:
+        yield server.url, owner
+
+
+@pytest.fixture
+def idl(tmp_path: Path) -> str:
+    file = tmp_path / "users.thrift"
+    file.write_text(IDL)
+    return str(file)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> str:
+    file = tmp_path / "client.toml"
+    file.write_text(
+        '[here]\nzone = "eu-1"\n[defaults]\ntimeout = 2.0\n'
+        '[services.Users]\nmethods.get.fault = "hedge"\nhedge.delay = 0.02\n'
+    )
+    return str(file)
+
+
+# Keys.
+
+
+def test_all_keys_are_listed() -> None:
+    names = [each["name"] for each in found("config", "keys")]
+    assert names == [key.name for key in describe()]
+    text = idlrt("config", "keys").stdout
+    assert all(f"{name}  (" in text for name in names)
+
+
+def test_keys_that_begin_with_something() -> None:
+    text = idlrt("config", "keys", "retries").stdout
+    assert text.splitlines()[0] == "retries  (whole number from 0 to 100, usually 2)"
+    assert text.splitlines()[1].startswith("    how often a call may be made once more")
+    assert {each["name"].partition(".")[0] for each in found("config", "keys", "hedge")} == {"hedge"}
+    table = idlrt("config", "keys", "backoff", "--markdown").stdout.splitlines()
+    assert table[0] == "| key | type | default | what it is for |"
+    assert table[2].startswith("| `backoff.base` | number from 0 | `0.025` | seconds of the first pause.")
+    done = idlrt("config", "keys", "nosuch", code=2)
+    assert done.stderr.startswith("idlrt: no key begins with 'nosuch'; known: admission, ")
+
+
+# Files.
+
+
+def test_a_file_is_checked(client: str, tmp_path: Path) -> None:
+    assert idlrt("config", "check", client).stdout == f"{client}: 1 services, nothing wrong\n"
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[services.Users]\ntimeot = 1\nretries = -1\n[server]\nretries = 1\n")
+    done = idlrt("config", "check", str(wrong), code=2)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"idlrt: {wrong}: 3 things are wrong:"
+    assert lines[1] == "  services.Users.timeot: there is no such key; did you mean 'timeout'?"
+    wrong.write_text("[here\n")
+    assert "is not TOML" in idlrt("config", "check", str(wrong), code=2).stderr
+    assert "does not exist" in idlrt("config", "check", "nowhere.toml", code=2).stderr
+
+
+# What holds.
+
+
+def test_what_holds_and_who_said_so(own: tuple[str, Registry], idl: str, client: str) -> None:
+    url, owner = own
+    change(owner, "Users", {"retries": "0", "timeout": "9", "limiter.rate": "5", "limiter.enabled": "false"})
+    given = ("config", "explain", "--service", "Users", "--method", "get", "--registry", url, "--config", client)
+    said = {each["key"]: (each["value"], each["origin"]) for each in found(*given, "--idl", idl)}
+    assert said["timeout"] == (2.0, f"{client}, defaults")
+    assert said["retries"] == (0, url)
+    assert said["fault"] == ("hedge", f"{client}, services.Users, methods.get")
+    assert said["hedge.delay"] == (0.02, f"{client}, services.Users")
+    assert said["balancer"] == ("p2c", "default")
+    assert said["limiter.enabled"] == (False, url)
+    assert "stale.age" not in said
+    assert "stale.age" in {each["key"] for each in found(*given, "--all")}
+    table = idlrt(*given).stdout.splitlines()
+    assert table[0].split() == ["KEY", "VALUE", "SAID", "BY"]
+    assert table[1].split()[:2] == ["timeout", "2.0"]
+
+
+def test_what_holds_without_a_registry_and_from_the_environment(idl: str, client: str) -> None:
+    given = ("config", "explain", "--service", "Users", "--method", "get", "--json")
+    values = {each["key"]: each for each in json.loads(idlrt(*given, "--idl", idl).stdout)}
+    assert {each["origin"] for each in values.values()} == {"default"}
+    assert (values["timeout"]["value"], values["retries"]["value"]) == (5.0, 2)
+    values = {each["key"]: each for each in json.loads(idlrt(*given, IDLRT_CONFIG=client).stdout)}
+    assert values["timeout"]["value"] == 2.0
+
+
+def test_settings_that_are_wrong_are_told_instead_of_explained(own: tuple[str, Registry]) -> None:
+    url, owner = own
+    owner.configure("Users", {"timeot": "1"})
+    done = idlrt("config", "explain", "--service", "Users", "--registry", url, code=2)
+    assert f"settings of Users in {url}: timeot: there is no such key; did you mean 'timeout'?" in done.stderr
+
+
+# Changes.
+
+
+def test_settings_are_set_and_taken_back(own: tuple[str, Registry]) -> None:
+    url, owner = own
+    said = idlrt("config", "set", url, "Users", "fault=hedge", "methods.get.timeout=0.2", "--note", "try").stdout
+    assert said == "version 1: fault=hedge methods.get.timeout=0.2\n"
+    second = found("config", "set", url, "Users", "fault=", "retries=0")
+    assert (second["version"], second["settings"]) == (2, {"methods.get.timeout": "0.2", "retries": "0"})
+    table = rows(idlrt("config", "history", url, "Users").stdout)
+    assert table[0] == ["VERSION", "WRITTEN", "(UTC)", "BY", "WHY", "SETTINGS"]
+    assert [row[0] for row in table[1:]] == ["1", "2"]
+    assert "try" in table[1]
+    assert [each["version"] for each in found("config", "history", url, "Users")] == [1, 2]
+    assert idlrt("config", "rollback", url, "Users").stdout == "version 3: fault=hedge methods.get.timeout=0.2\n"
+    assert found("config", "rollback", url, "Users", "--to", "2", "--note", "no")["settings"] == second["settings"]
+    assert history(owner, "Users")[-1].note == "no"
+    assert idlrt("config", "set", url, "Users", "--group", "gray", "retries=1").stdout == "version 1: retries=1\n"
+    assert len(history(owner, "Users")) == 4, "another group"
+
+
+def test_settings_are_set_from_a_file_as_a_whole(own: tuple[str, Registry], tmp_path: Path) -> None:
+    url, owner = own
+    change(owner, "Users", {"retries": "1"})
+    file = tmp_path / "users.toml"
+    file.write_text('timeout = 2\n[hedge]\ndelay = 0.1\n[limiter]\n[[routes]]\nrouter = "zone"\n')
+    written = found("config", "set", url, "Users", "--file", str(file), "fault=hedge")
+    assert written["settings"] == {
+        "timeout": "2",
+        "hedge.delay": "0.1",
+        "limiter.enabled": "true",
+        "routes": '[{"router":"zone"}]',
+        "fault": "hedge",
+    }
+    other = tmp_path / "users.json"
+    other.write_text('{"retries": 3}')
+    assert found("config", "set", url, "Users", "--file", str(other))["settings"] == {"retries": "3"}
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["config", "set", "URL", "Users"], "say what to set: KEY=VALUE, or --file"),
+    (["config", "set", "URL", "Users", "retries"], "write KEY=VALUE, not 'retries'"),
+    (["config", "set", "URL", "Users", "=1"], "write KEY=VALUE, not '=1'"),
+    (["config", "set", "URL", "Users", "timeot=1"], "of Users: timeot: there is no such key; did you mean 'timeout'?"),
+    (["config", "set", "URL", "Users", "retries=0", "fault=x"], "of Users: fault: no idlrt.fault_modes named 'x'"),
+    (["config", "set", "URL", "Users", "config.version=7"], "the history is written by itself"),
+    (["config", "set", "URL", "Users", "--file", "FILE"], "FILE: services.Users: there is no table 'services'"),
+    (["config", "set", "URL", "Users", "--file", "NOWHERE"], "does not exist"),
+    (["config", "rollback", "URL", "Users"], "the settings of Users have no earlier version"),
+    (["config", "rollback", "URL", "Users", "--to", "9"], "there is no version 9 of the settings of Users; known: 0"),
+    (["config", "explain", "--service", "Users", "--method", "x", "--idl", "IDL"], "x"),
+    (["config", "explain"], "Missing option '--service'"),
+    (["config", "history", "nowhere", "Users"], "write scheme://host:port"),
+    (["route", "explain", "--service", "Users"], "say which registry: --registry URL"),
+    (["route", "explain", "--service", "Users", "--registry", "URL", "--argument", "x"], "write NAME=VALUE, not 'x'"),
+    (["route", "motan", "FILE", "--service", "Users"], "Motan"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG, ids=[" ".join(each)[:50] for each, _ in WRONG])
+def test_wrong_usage_is_told_and_changes_nothing(
+    own: tuple[str, Registry], idl: str, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    url, owner = own
+    (tmp_path / "wrong.toml").write_text("[services.Users]\nretries = 1\n")
+    names = {"URL": url, "FILE": str(tmp_path / "wrong.toml"), "NOWHERE": "nowhere.toml", "IDL": idl}
+    done = idlrt(*[names.get(each, each) for each in arguments], code=2)
+    assert said.replace("FILE", names["FILE"]) in " ".join(done.stderr.split())
+    assert done.stdout == ""
+    assert owner.instances("Users").settings == {}
+
+
+# Routes.
+
+
+@pytest.fixture
+def fleet(own: tuple[str, Registry]) -> str:
+    url, owner = own
+    for number, more in enumerate([{"zone": "eu-1"}, {"zone": "us-1"}, {"tags": {"tag": "gray"}}], 1):
+        owner.register(Instance(service="Users", host=f"10.0.0.{number}", port=9090, **more)).wait()  # type: ignore[arg-type]
+    owner.register(Instance(service="Users", host="10.0.1.1", port=9090, group="green")).wait()
+    return url
+
+
+def test_where_calls_go_and_why(fleet: str, client: str) -> None:
+    given = ("route", "explain", "--registry", fleet, "--service", "Users")
+    assert sorted(found(*given)["instances"]) == ["10.0.0.1:9090", "10.0.0.2:9090"]
+    gray = found(*given, "--tag", "gray")
+    assert gray["instances"] == {"10.0.0.3:9090": 1}
+    assert gray["steps"][0] == {
+        "router": "tag", "rule": "", "why": "the call has the tag gray", "before": 3, "after": 1,
+    }  # fmt: skip
+    assert list(found(*given, "--zone", "us-1")["instances"]) == ["10.0.0.2:9090"]
+    assert list(found(*given, "--config", client)["instances"]) == ["10.0.0.1:9090"]
+    text = idlrt(*given, "--tag", "gray").stdout
+    assert text.splitlines()[0].split() == ["ROUTER", "RULE", "INSTANCES", "WHY"]
+    assert text.splitlines()[-1] == "  10.0.0.3:9090"
+
+
+def test_rules_of_the_registry_are_explained(fleet: str, own: tuple[str, Registry], idl: str) -> None:
+    url, owner = own
+    rules = [
+        {"name": "moving", "router": "group", "mix": {"default": 50, "green": 50}, "when": "method = put"},
+        {"name": "pinned", "when": "argument.id = 7", "to": "host = 10.0.0.2", "force": True},
+    ]
+    change(owner, "Users", {"routes": text_of(rules)})
+    given = ("route", "explain", "--registry", url, "--service", "Users")
+    put = found(*given, "--method", "put", "--calls", "400")
+    assert 100 < put["instances"]["10.0.1.1:9090"] < 300
+    assert list(found(*given, "--method", "get", "--argument", "id=7", "--idl", idl)["instances"]) == ["10.0.0.2:9090"]
+    assert "10.0.0.2:9090" in found(*given, "--method", "get", "--argument", "id=8")["instances"]
+    owner.modify("Users", "10.0.0.2:9090", status="disabled")  # type: ignore[arg-type]
+    nobody = found(*given, "--method", "get", "--argument", "id=7", code=1)
+    assert nobody["instances"] == {}
+    assert "pinned" in nobody["why"]
+    assert nobody["why"] in idlrt(*given, "--method", "get", "--argument", "id=7", code=1).stdout
+
+
+def test_nobody_at_all(own: tuple[str, Registry]) -> None:
+    done = idlrt("route", "explain", "--registry", own[0], "--service", "Nobody", code=1)
+    assert "no instance of Nobody is known" in done.stdout
+
+
+def test_commands_of_motan_become_rules_that_can_be_set(own: tuple[str, Registry], tmp_path: Path) -> None:
+    url, _ = own
+    file = tmp_path / "commands.json"
+    command = {
+        "index": 1, "version": "1.0", "dc": "", "commandType": 0, "pattern": "com.example.*",
+        "mergeGroups": ["blue:90", "green:10"], "routeRules": ["10.0.0.* to 10.0.1.*"], "remark": "moving",
+    }  # fmt: skip
+    file.write_text(json.dumps({"clientCommandList": [command]}))
+    done = idlrt("route", "motan", str(file), "--service", "com.example.Users")
+    rules = json.loads(done.stdout)
+    assert rules[0]["mix"] == {"blue": 90, "green": 10}
+    assert json.loads(idlrt("route", "motan", str(file), "--service", "org.other.Users").stdout) == []
+    written = found("config", "set", url, "Users", f"routes={json.dumps(rules)}")
+    assert json.loads(written["settings"]["routes"]) == rules
