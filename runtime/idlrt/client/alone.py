@@ -6,7 +6,7 @@ Only calls for which somebody has chosen a fault mode go through here; all other
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,16 +14,25 @@ from idlrt.client.governance import Governance, Plan
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.core import ATTEMPT, Attempted, Call, Deadline, Decision, Endpoint, Instance, tell
 from idlrt.guard.retry_budget import RetryBudget
+from idlrt.net.address import Address
 
 __all__ = ["Alone"]
 
 
+class _Server(Instance, frozen=True, kw_only=True):
+    """A server that no registry knows: it may be called what no instance of one may, or have a path only."""
+
+    def __post_init__(self) -> None:
+        pass
+
+    @property
+    def address(self) -> str:
+        """See `Instance.address`; `unix:/path` for a socket of this machine."""
+        return self.id
+
+
 class _Only(msgspec.Struct, frozen=True, eq=False):
     instance: Instance
-
-
-# What modes see of it: errors and decisions name the target of the call.
-_UNIX: Final = "unix"
 
 
 class Alone:
@@ -32,15 +41,15 @@ class Alone:
     Args:
         sender: the leaf.
         governance: what holds for calls. Its plans end here.
-        host: of the server.
-        port: of the server; 0 for a socket of this machine.
+        address: of the server.
     """
 
-    def __init__(self, sender: BlockingSender | AsyncSender, governance: Governance, host: str, port: int) -> None:
+    def __init__(self, sender: BlockingSender | AsyncSender, governance: Governance, address: Address) -> None:
         self.chance = governance.chance
         self._sender = sender
         self._governance = governance
-        self._node = _Only(Instance(service="direct", host=host or _UNIX, port=port or 1))
+        server = _Server(service="direct", host=address.host, port=address.port, id=str(address).removeprefix("tcp://"))
+        self._node = _Only(server)
         self._nodes = (self._node,)
         self._budget = RetryBudget(governance.service.section("budget"))
         governance.base = self._base

@@ -49,6 +49,7 @@ from idlrt.errors import (
     RpcError,
     Unknown,
 )
+from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
 from idlrt.route import Here, Pool, Step
@@ -76,6 +77,7 @@ class Cluster(Generic[S]):
         here: the caller, for rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
+        is_watched: whether somebody pings instances that are out; else calls find out whether they are back.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Cluster(Generic[S]):
         here: Here,
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
+        is_watched: bool = True,
     ) -> None:
         self.governance = governance
         self.chance = governance.chance
@@ -106,7 +109,7 @@ class Cluster(Generic[S]):
         self._budget = RetryBudget(governance.service.section("budget"))
         self._pool: Pool[Node[S]] = Pool(())
         self._new_locks()
-        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners)
+        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
         self._adopt()
         forks.renew(self)
@@ -221,6 +224,8 @@ class Cluster(Generic[S]):
         permit = node.breaker.allows(start)
         if not permit:
             raise verdicts.refused(node, start)
+        if node.breaker.state != CLOSED:
+            verdicts.probing(node, call)
         deadline, metadata = call.deadline, call.metadata
         limit = call.policy.attempt_timeout
         if limit is not None and start + limit < deadline.at:
@@ -273,7 +278,7 @@ class Cluster(Generic[S]):
             # took so long, or more.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
-            node.breaker.abandoned(end, permit)
+            self._verdicts.abandoned(node, end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
         self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))

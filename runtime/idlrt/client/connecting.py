@@ -82,7 +82,7 @@ def blocking_sender(
     context = settings.tls_context()
     if isinstance(parsed, Address):
         leaf = blocking_leaf(parsed, settings.dialect(), settings, context)
-        Alone(leaf, governance, parsed.host, parsed.port)
+        Alone(leaf, governance, parsed)
         return leaf, str(parsed), governance
     settings.dialect()  # what is wrong with it is said now
 
@@ -118,7 +118,7 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
     context = settings.tls_context()
     if isinstance(parsed, Address):
         leaf = async_leaf(parsed, settings.dialect(), settings, context)
-        Alone(leaf, governance, parsed.host, parsed.port)
+        Alone(leaf, governance, parsed)
         return leaf, str(parsed), governance
     settings.dialect()
 
@@ -222,6 +222,7 @@ def _cluster(
             governance,
             here,
             lambda group: registry.subscribe(target.key.service, group),
+            is_watched=settings.heartbeat is not None,
         )
         end_watch = _watch(registry, cluster, settings, context)
     except BaseException:

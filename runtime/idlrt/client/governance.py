@@ -91,6 +91,7 @@ class Governance:
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
         self._guards = Guards(self.chance, self.tell if listeners else nobody)
         self._plans: dict[Any, Plan] = {}
+        self._is_closed = False
         self.version = 0
         self.service = effective(self._layers)
         # What calls go through behind the guards; whether modes have a say there is the owner's business.
@@ -207,6 +208,8 @@ class Governance:
         mode = self._modes.get(key)
         if mode is None:
             mode = self._modes[key] = made(settings, self.chance)
+            if self._is_closed:
+                mode.close()
         return mode
 
     def _balancer(self, name: str, found: Effective) -> BalancerChoice:
@@ -217,6 +220,7 @@ class Governance:
     def close(self) -> None:
         """End what goes on in the background."""
         with self._lock:
+            self._is_closed = True
             modes = list(self._modes.values())
         for mode in modes:
             mode.close()

@@ -74,6 +74,17 @@ class Health:
         self.asked_at = now + self._pause
         return not was_out
 
+    def let_in(self, now: float) -> bool:
+        """Where nobody pings it a call has to find out, after the same pauses, whether it is back. Whether it is to be
+        called again for that; one more failure is enough then.
+        """
+        if not self.is_out or now < self.asked_at:
+            return False
+        self.is_out = False
+        self._failures = max(self.tolerated - 1, 1)
+        self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
+        return True
+
     def is_ping_due(self, now: float, idle: float) -> bool:
         """Whether it is to be asked whether it is there.
 

@@ -37,13 +37,21 @@ class Verdicts:
         name: of the service, for messages.
         changed: is called when somebody is out that was not, or the other way round.
         listeners: are told.
+        is_watched: whether somebody pings instances that are out.
 
     Attributes:
         due: when `keep_house` has something to do, on the client's clock.
     """
 
-    def __init__(self, name: str, changed: Callable[[], object], listeners: Callable[[], Sequence[Listener]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        changed: Callable[[], object],
+        listeners: Callable[[], Sequence[Listener]],
+        is_watched: bool = True,
+    ) -> None:
         self._name = name
+        self._is_watched = is_watched
         self._changed = changed
         self._listeners = listeners
         self._tolerated = 3
@@ -106,10 +114,31 @@ class Verdicts:
             breaker.succeeded(now, permit)
         if breaker.changes:
             self._breaker_changed(node, call)
+        elif breaker.state != _CLOSED:
+            self.due = 0.0  # for the next probe
         if is_broken:
             self._suspect(node, "it breaks down again and again", now, call)
         else:
             node.record.succeeded()
+
+    def probing(self, node: Node[Any], call: Call) -> None:
+        """A call goes to it as a probe of its breaker. Until that is over other calls would be refused there, so they
+        go elsewhere.
+        """
+        if node.breaker.changes:
+            self._breaker_changed(node, call)
+            return
+        with self._lock:
+            self.due = 0.0
+            is_new = self._judge(node, None)
+        if is_new:
+            self._changed()
+
+    def abandoned(self, node: Node[Any], now: float, permit: int) -> None:
+        """A call has ended in a way that says nothing of it."""
+        node.breaker.abandoned(now, permit)
+        if node.breaker.state != _CLOSED:
+            self.due = 0.0  # for the next probe
 
     def pinged(self, node: Node[Any], now: float) -> None:
         """It has answered a ping: it can be reached. That says nothing of how it does its work."""
@@ -123,10 +152,13 @@ class Verdicts:
         """A call has come to nothing, or a ping, if there is no call."""
         if not isinstance(error, _FAILURES):
             if permit:
-                node.breaker.abandoned(now, permit)
+                self.abandoned(node, now, permit)
             return
         if node.health.failed(error, now, is_ping=call is None):
             self._out(node, str(error), None, call)
+            if not self._is_watched:
+                with self._lock:
+                    self.due = min(self.due, node.health.asked_at)
         if call is None:
             return
         node.breaker.failed(now, permit)
@@ -157,14 +189,21 @@ class Verdicts:
                 if not is_first:
                     ejected, restored = self._outliers.sweep(records, now)
             self.due = min(self._sweep_at, self._next_probe(nodes, now))
+            if not self._is_watched:
+                asked = (each.health.asked_at for each in nodes if each.health.is_out)
+                self.due = min([self.due, *(at for at in asked if at > now)])
         for record in ejected:
             node = by_record[id(record)]
             self._out(node, record.why, record.ejected_until - now, None)
         for record in restored:
             self._restored(by_record[id(record)], "its time is over", None)
+        if not self._is_watched:
+            for node in nodes:
+                if node.health.let_in(now):
+                    self._restored(node, "a call is to find out whether it is back", None)
         is_probing = False
         for node in nodes:
-            if node.is_out and node.breaker.state != _CLOSED and not node.breaker.retry_after(now):
+            if node.is_out and node.breaker.state != _CLOSED and node.breaker.is_ready(now):
                 is_probing = self._judge(node, now) or is_probing
         if is_probing:
             self._changed()
@@ -215,7 +254,7 @@ class Verdicts:
         # Two that judge at once must not leave behind what the first one has seen.
         with self._lock:
             breaker = node.breaker
-            is_shut = breaker.state == "open" and (now is None or breaker.retry_after(now) > 0)
+            is_shut = breaker.state != _CLOSED and (now is None or not breaker.is_ready(now))
             is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
             was_out, node.is_out = node.is_out, is_out
         return was_out != is_out

@@ -171,6 +171,10 @@ class Breaker:
         """Seconds until the next call is let through, if there is one."""
         return max(self._next_try - now, 0.0)
 
+    def is_ready(self, now: float) -> bool:
+        """Whether the next call is let through."""
+        return self.state is CLOSED or (not self._is_probing and now >= self._next_try)
+
     def explain(self, now: float) -> str:
         """Why it is not closed, since when, and what it waits for."""
         since = f"{self._why}; it opened {now - self._opened_at:.3g} s ago"

@@ -10,7 +10,7 @@ from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, 
 
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Call, Endpoint
-from idlrt.errors import ApplicationError, ConfigurationError
+from idlrt.errors import ApplicationError, ConfigurationError, ConnectFailed
 from idlrt.testing import connected
 
 KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserServiceClient]
@@ -155,3 +155,25 @@ def test_an_asyncio_client_connects_without_a_loop() -> None:
 def test_async_handlers_behind_a_blocking_client() -> None:
     with connected(UserServiceClient, user_service(AsyncUsers())) as client:
         assert client.get(5).id == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("target", ["tcp://bücher.example:9", f"tcp://{'x' * 300}:9", "tcp://[fe80::1%lo]:9"])
+def test_a_server_at_an_address_may_have_any_name(kind: Any, target: str) -> None:
+    """It is no instance of a registry, which checks names."""
+    assert target in repr(kind.connect(target))
+
+
+def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
+    client = UserServiceClient.connect("unix:/nowhere/at.all").using(fault="broadcast", idempotent=True)
+    with pytest.raises(ConnectFailed) as raised:
+        client.get(1)
+    assert raised.value.__notes__ == ["1 of 1 instances failed: unix:/nowhere/at.all"]
+
+
+@pytest.mark.parametrize("key", ["panic", "routes", "budget.ratio", "ejection.base", "instance_breaker.pause"])
+def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
+    client = UserServiceClient.connect("a:1")
+    with pytest.raises(ConfigurationError, match=r"holds for a service as a whole.*connect"):
+        client.using(policy={key: [] if key == "routes" else 0.5})
+    client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base": 0.5, "hedge.delay": 0.1})

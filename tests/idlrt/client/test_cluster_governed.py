@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
@@ -79,7 +81,9 @@ class Governed(AsyncClient):
 class World:
     """A client, the instances that it knows, and what they do."""
 
-    def __init__(self, count: int = 2, settings: Mapping[str, str] | None = None, **policy: Any) -> None:
+    def __init__(
+        self, count: int = 2, settings: Mapping[str, str] | None = None, *, is_watched: bool = True, **policy: Any
+    ) -> None:
         self.driver = FakeDriver(START)
         self.sent: list[str] = []
         self.errors: dict[str, type[Exception]] = {}
@@ -99,6 +103,7 @@ class World:
             Here(id="test", host=""),
             self.view,  # type: ignore[arg-type]
             wall=lambda: EPOCH + self.driver.now(),
+            is_watched=is_watched,
         )
         self.client = Governed(
             _NoSender(),  # type: ignore[arg-type]
@@ -304,3 +309,65 @@ def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
     world.errors = {ONE: LocalProtocolError, TWO: LocalProtocolError}
     world.get()
     assert all(node.is_out for node in world.cluster.nodes)
+
+
+def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
+    world = World(1)
+    world.errors = {ONE: ConnectFailed}
+    world.governance.close()
+    with pytest.raises(ConnectFailed):
+        world.driver.run(world.client.using(fault="failcache").note())
+
+
+def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
+    world = World(3, is_watched=False)
+    world.errors = {ONE: ConnectFailed}
+    assert world.asked() == {ONE, TWO, THREE}
+    assert world.asked() == {TWO, THREE}
+    pauses = []
+    for _ in range(12):
+        start = world.driver.now()
+        while ONE not in world.asked(3):
+            world.driver.advance(0.1)
+        pauses.append(world.driver.now() - start)
+        assert world.asked() == {TWO, THREE}, "one failure is enough"
+    assert pauses == sorted(pauses)
+    assert 4.8 < pauses[-1] < 5.3
+    world.errors.clear()
+    world.driver.advance(6)
+    assert world.asked() == {ONE, TWO, THREE}
+    assert not any(node.is_out for node in world.cluster.nodes)
+
+
+def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    world.asked(12)
+    assert world.asked() == {TWO, THREE}
+    world.errors.clear()
+    world.driver.advance(5.5)
+    world.seconds = 0.01
+    answers = [world.get(fault="failfast") for _ in range(60)]
+    assert set(answers) == {ONE, TWO, THREE}
+    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
+
+
+def test_a_slow_probe_holds_nobody_up() -> None:
+    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world.errors = {ONE: ConnectionLost}
+    world.asked(12)
+    world.errors.clear()
+    world.driver.advance(5.5)
+    world.seconds = 1.0
+    quick = world.client.using(fault="failfast")
+
+    async def one_after_the_other() -> set[str]:
+        answers: set[str] = set()
+        for _ in range(3):
+            for outcome in await world.driver.all([quick.get] * 6):
+                assert isinstance(outcome, str), outcome
+                answers.add(outcome)
+        return answers
+
+    assert world.driver.run(one_after_the_other()) == {ONE, TWO, THREE}
+    assert {node.breaker.state for node in world.cluster.nodes} == {"closed"}
