@@ -290,13 +290,13 @@ def test_who_connects_later_has_what_was_said_before_from_the_first_call(
     """Before its first call a client does not know what the registry says."""
     serve(stack, url, Users(), tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
-    said = {"timeout": "0.05", "fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])}
+    said = {"timeout": "0.5", "fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])}
     change(registry, SERVICE, said)
     client, heard = connect(stack, url)
     start = time.monotonic()
-    with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s"):
         client.wait(1)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 4
     assert len(heard.of(Attempted)) == 1
 
 
