@@ -24,17 +24,27 @@ class PowerOfTwoChoices(Prepared[C]):
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
         self._sums = sums(candidates)
+        self._is_even = len({each.weight for each in candidates}) == 1
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """See `Balancer.pick`."""
         candidates, weights, chance = self._candidates, self._sums, self._chance
+        if self._is_even and not tried and len(candidates) > 1:
+            # Two different ones. Where weights differ they may be the same one: else the weights would count for little.
+            count = len(candidates)
+            place = int(chance.dice() * count)
+            first, second = candidates[place], candidates[(place + 1 + int(chance.dice() * (count - 1))) % count]
+            return self._better(first, second)
         first = draw_untried(candidates, weights, tried, chance)
         if first is None or len(candidates) < 2:
             return first
         second = draw_untried(candidates, weights, tried, chance)
         if second is first or second is None:
             return first
-        now = chance.now()
+        return self._better(first, second)
+
+    def _better(self, first: C, second: C) -> C:
+        now = self._chance.now()
         one = first.load.latency(now) * (first.load.under_way + 1)
         other = second.load.latency(now) * (second.load.under_way + 1)
         return second if other < one else first

@@ -23,11 +23,13 @@ from idlrt.client.sender import (
     lost,
     metadata_of,
     no_room,
+    not_needed,
     not_sent,
     result_of,
 )
 from idlrt.core import Call, is_draining
 from idlrt.core.forks import forks
+from idlrt.core.races import is_called_off
 from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
@@ -165,6 +167,9 @@ class PooledSender:
         try:
             if not self._freed.wait(until - time.monotonic()):
                 raise no_room(call, self._max)
+            if is_called_off():
+                self._freed.notify()  # the next one in the line
+                raise not_needed(call)
         finally:
             self._queue -= 1
 

@@ -103,7 +103,7 @@ class Cluster(Generic[S]):
         self._wall = wall
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
-        self._is_warming = False
+        self._is_warming = self._is_panic = False
         self._weigh_at = 0.0
         self._version = -1
         self._budget = RetryBudget(governance.service.section("budget"))
@@ -180,7 +180,7 @@ class Cluster(Generic[S]):
         choice = self._choice(call)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
-        if node is not None and node.breaker.state != _CLOSED:
+        if node is not None and node.breaker.state != _CLOSED and not self._is_panic:
             node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
             name, address = plan.balancer.name, node.instance.address
@@ -222,7 +222,7 @@ class Cluster(Generic[S]):
         if start >= verdicts.due:
             self._keep_house(start)
         permit = node.breaker.allows(start)
-        if not permit:
+        if not permit and not self._is_panic:
             raise verdicts.refused(node, start)
         if node.breaker.state != CLOSED:
             verdicts.probing(node, call)
@@ -370,12 +370,17 @@ class Cluster(Generic[S]):
                     is_warming = is_warming or now - instance.started_at < seconds
             self._is_warming = is_warming
             self._verdicts.watch(nodes)
-            self._pool = Pool(nodes)
+            self._choose_from(nodes)
 
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
         with self._pooling:
-            self._pool = Pool(self._pool.nodes)
+            self._choose_from(self._pool.nodes)
+
+    def _choose_from(self, nodes: Sequence[Node[S]]) -> None:
+        # Breakers have no say then either: after a bad moment those of all instances may be open, and all of them well.
+        self._is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self._panic
+        self._pool = Pool(nodes)
 
     def _keep_house(self, now: float) -> None:
         if self._is_warming and now >= self._weigh_at:

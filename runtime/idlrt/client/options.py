@@ -25,7 +25,8 @@ class CallOptions(TypedDict, total=False):
         attempt_timeout: seconds that one attempt may take, if the call can be made again.
         metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
             framings with a header carry it (`framing="header"`); others leave it out.
-        tag: of the calls, for routing rules (gray release). What handlers call on behalf of them has it too.
+        tag: of the calls, for routing rules (gray release). What handlers call on behalf of them has it too; an empty
+            one ends that.
         retries: how often another instance is tried, for services that are found by name: if no server has worked on
             the call, or the method is idempotent. Usually twice; 0: never.
         balancer: how one of the instances of such a service is chosen: `p2c` (the default), `least_requests`,
@@ -130,9 +131,8 @@ def layer_of(options: CallOptions) -> Layer:
 def metadata_of(options: CallOptions) -> dict[str, str]:
     """What travels with calls that have these options."""
     metadata = dict(options.get("metadata", {}))
-    tag = options.get("tag")
-    if tag:
-        metadata[TAG] = tag
+    if "tag" in options:
+        metadata[TAG] = options["tag"]  # an empty one says that the caller's own is not theirs
     return metadata
 
 

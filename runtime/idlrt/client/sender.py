@@ -34,6 +34,7 @@ __all__ = [
     "lost",
     "metadata_of",
     "no_room",
+    "not_needed",
     "not_sent",
     "result_of",
 ]
@@ -171,6 +172,11 @@ def no_room(call: Call, connections: int) -> Overloaded:
     """All connections were in use for as long as the call could wait."""
     what = f"could not send {_what(call)} within {call.deadline.timeout:.3g} s"
     return Overloaded(f"{what}: all {connections} connections are in use; raise max_connections")
+
+
+def not_needed(call: Call) -> NotSent:
+    """While it waited for a connection somebody else was quicker."""
+    return NotSent(f"did not send {_what(call)}: another instance has answered")
 
 
 def deadline_exceeded(call: Call) -> DeadlineExceeded:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from idlrt.core.races import race
 from idlrt.core.threads import THREADS
 
 if TYPE_CHECKING:
@@ -152,40 +153,7 @@ class BlockingDriver:
 
     async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
         """See `Driver.race`."""
-        finished: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
-        runners = iter(starts)
-        running = 0
-
-        def begin() -> bool:
-            nonlocal running
-            start = next(runners, None)
-            if start is not None:
-                running += 1
-                THREADS.run(partial(_run_into, finished, start))
-            return start is not None
-
-        is_more = begin()
-        if not is_more:
-            raise ValueError("a race needs somebody who runs")
-        while is_more and delay <= 0:
-            is_more = begin()
-        last: BaseException | None = None
-        while running:
-            try:
-                is_good, outcome = finished.get(timeout=delay if is_more else None)
-            except queue.Empty:
-                is_more = begin()
-                continue
-            if is_good:
-                result: T = outcome
-                return result
-            running -= 1
-            last = outcome
-            if is_final(outcome):
-                break
-            is_more = is_more and begin()
-        assert last is not None
-        raise last
+        return race((partial(_driven, start) for start in starts), delay, is_final)
 
     async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
         """See `Driver.all`."""
@@ -226,11 +194,8 @@ class BlockingDriver:
         return _BlockingEvent()
 
 
-def _run_into(finished: queue.SimpleQueue[tuple[bool, Any]], start: Start[Any]) -> None:
-    try:
-        finished.put((True, drive(start())))
-    except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
-        finished.put((False, error))
+def _driven(start: Start[T]) -> T:
+    return drive(start())
 
 
 def _run_beside(start: Start[None]) -> None:

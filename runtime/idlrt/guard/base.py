@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from idlrt.core import Call, Chance, Listener, ServerCall
+from idlrt.core.forks import forks
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
 
@@ -69,14 +70,19 @@ class PerMethod(Generic[T]):
         make: makes one, of the name that it has in messages: `Service`, or `Service.method`.
     """
 
-    __slots__ = ("_by_method", "_by_name", "_lock", "_make", "_per")
+    __slots__ = ("__weakref__", "_by_method", "_by_name", "_lock", "_make", "_per")
 
     def __init__(self, per: Per, make: Callable[[str], T]) -> None:
         self._per = per
         self._make = make
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._by_name: dict[str, T] = {}
         self._by_method: dict[Method[..., Any], T] = {}
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there."""
+        self._lock = threading.Lock()
 
     def __getitem__(self, method: Method[..., Any]) -> T:
         found = self._by_method.get(method)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Chance, Event, Listener, Refused, tell
+from idlrt.core.forks import forks
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
@@ -57,12 +58,17 @@ class Ticket:
 class Places:
     """The places of one bulkhead and the line before them. Threads and tasks share it; nobody waits here."""
 
-    __slots__ = ("_line", "_lock", "_longest", "_most", "under_way")
+    __slots__ = ("__weakref__", "_line", "_lock", "_longest", "_most", "under_way")
 
     def __init__(self, most: int, longest: int) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._most = most
         self._longest = longest
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        self._lock = threading.Lock()
         self._line: deque[Ticket] = deque()
         self.under_way = 0
 

@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 import msgspec
 
 from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core.forks import forks
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import DeadlineExceeded, Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
@@ -190,8 +191,13 @@ class AdaptiveConcurrency:
     def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now
         self._listener = listener
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, chance)
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        self._lock = threading.Lock()
         self.under_way = 0
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from idlrt.core.forks import forks
+
 __all__ = ["FULL", "ProcessCpu"]
 
 FULL: Final = 1000.0
@@ -33,17 +35,22 @@ class ProcessCpu:
         used: seconds of processor time that the process has used.
     """
 
-    __slots__ = ("_at", "_lock", "_now", "_used", "_used_before", "_value")
+    __slots__ = ("__weakref__", "_at", "_lock", "_now", "_used", "_used_before", "_value")
 
     def __init__(
         self, now: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.process_time
     ) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._now = now
         self._used = used
         self._at = now()
         self._used_before = used()
         self._value = 0.0
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there."""
+        self._lock = threading.Lock()
 
     def __call__(self) -> float:
         """Thousandths, from 0 to 1000."""

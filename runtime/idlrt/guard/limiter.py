@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 
 from idlrt.core import Chance, Listener, Refused, ServerCall, tell
+from idlrt.core.forks import forks
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
@@ -56,14 +57,19 @@ class TokenBucket:
         burst: tokens that it holds, and that it has at the beginning.
     """
 
-    __slots__ = ("_due", "_interval", "_lock", "_slack")
+    __slots__ = ("__weakref__", "_due", "_interval", "_lock", "_slack")
 
     def __init__(self, rate: float, burst: int) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
         # When there would be a token again if all that were taken had been waited for.
         self._due = -math.inf
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there."""
+        self._lock = threading.Lock()
 
     def take(self, now: float, patience: float = 0.0) -> float:
         """Take a token, perhaps one that is still to come: seconds until it is there. If that is more than `patience`
@@ -93,14 +99,19 @@ class Callers:
     nearest to it are forgotten first: who takes the most is remembered the longest.
     """
 
-    __slots__ = ("_buckets", "_burst", "_lock", "_most", "_rate")
+    __slots__ = ("__weakref__", "_buckets", "_burst", "_lock", "_most", "_rate")
 
     def __init__(self, rate: float, burst: int, most: int) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._rate = rate
         self._burst = burst
         self._most = most
         self._buckets: dict[str, TokenBucket] = {}
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there."""
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._buckets)

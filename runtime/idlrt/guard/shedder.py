@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core.forks import forks
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
@@ -57,13 +58,26 @@ class Shedder:
     """
 
     __slots__ = (
-        "_answered", "_busy_at", "_ends", "_has_refused", "_lock", "_past", "_place", "_settings", "_took_ms", "_width",
-        "average", "flying", "most",
+        "__weakref__",
+        "_answered",
+        "_busy_at",
+        "_ends",
+        "_has_refused",
+        "_lock",
+        "_past",
+        "_place",
+        "_settings",
+        "_took_ms",
+        "_width",
+        "average",
+        "flying",
+        "most",
     )  # fmt: skip
 
     def __init__(self, settings: ShedderSettings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._width = settings.window / settings.buckets
         # Answers and their milliseconds: of past buckets, and of the present one.
         self._past: list[tuple[int, float]] = [(0, 0.0)] * (settings.buckets - 1)
@@ -71,11 +85,15 @@ class Shedder:
         self._ends = -math.inf
         self._answered = 0
         self._took_ms = 0.0
-        self.flying = 0
         self.average = 0.0
         self.most = self._most(1, _UNKNOWN_MS)
         self._busy_at = -math.inf
         self._has_refused = False
+
+    def renew(self) -> None:
+        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        self._lock = threading.Lock()
+        self.flying = 0
 
     def begin(self, now: float, cpu: float) -> bool:
         """Let a call in, or refuse it.
