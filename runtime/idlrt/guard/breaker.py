@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import BreakerChanged, Chance, Listener, Refused, tell
+from idlrt.core.forks import forks
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import (
     ApplicationCode,
@@ -95,15 +96,16 @@ class Breaker:
     """
 
     __slots__ = (
-        "_closed_at", "_good_probes", "_is_probing", "_lock", "_next_try", "_opened_at", "_pause", "_permit", "_row",
-        "_settings", "_why", "_window", "changes", "state",
+        "__weakref__", "_closed_at", "_good_probes", "_is_probing", "_lock", "_next_try", "_opened_at", "_pause",
+        "_permit", "_row", "_settings", "_why", "_window", "changes", "state",
     )  # fmt: skip
 
     def __init__(self, settings: BreakerSettings) -> None:
         self.state: str = CLOSED
         self.changes: list[tuple[str, str, str]] = []
         self._settings = settings
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._window = Window(settings.window, settings.buckets)
         self._row = 0
         # Each probe has a permit of its own; while it is closed all calls have that of the last one.
@@ -113,6 +115,10 @@ class Breaker:
         self._pause = 0.0
         self._next_try = self._opened_at = self._closed_at = 0.0
         self._why = ""
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
 
     def allows(self, now: float) -> int:
         """Whether a call may go: a permit, or 0."""

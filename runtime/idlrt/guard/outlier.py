@@ -21,6 +21,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from idlrt.core.forks import forks
 from idlrt.core.policy import Fraction, Positive
 
 __all__ = ["OutlierDetector", "OutlierSettings", "Record"]
@@ -103,13 +104,18 @@ class OutlierDetector:
 
     Settings = OutlierSettings
 
-    __slots__ = ("_ejected", "_hosts", "_lock", "settings")
+    __slots__ = ("__weakref__", "_ejected", "_hosts", "_lock", "settings")
 
     def __init__(self, settings: OutlierSettings) -> None:
         self.settings = settings
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._hosts = 0
         self._ejected = 0
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
 
     @property
     def ejected(self) -> int:

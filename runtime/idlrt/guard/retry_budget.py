@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from idlrt.core.forks import forks
 from idlrt.core.policy import Positive
 from idlrt.guard.window import Window
 
@@ -46,15 +47,20 @@ class RetryBudget:
 
     Settings = RetryBudgetSettings
 
-    __slots__ = ("_lock", "_ratio", "_reserve", "_window", "settings")
+    __slots__ = ("__weakref__", "_lock", "_ratio", "_reserve", "_window", "settings")
 
     def __init__(self, settings: RetryBudgetSettings) -> None:
         self.settings = settings
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._ratio = settings.ratio
         self._reserve = settings.reserve * settings.ttl
         # Good: calls. Bad: retries.
         self._window = Window(settings.ttl, _BUCKETS)
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
 
     def deposit(self, now: float) -> None:
         """A call is made, for the first time."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 
+from idlrt.core.forks import forks
+
 __all__ = ["Window"]
 
 
@@ -30,15 +32,31 @@ class Window:
         good_before: in the other buckets; `bad_before` likewise.
     """
 
-    __slots__ = ("_lock", "_past", "_place", "_width", "bad", "bad_before", "ends", "good", "good_before")
+    __slots__ = (
+        "__weakref__",
+        "_lock",
+        "_past",
+        "_place",
+        "_width",
+        "bad",
+        "bad_before",
+        "ends",
+        "good",
+        "good_before",
+    )
 
     def __init__(self, seconds: float, buckets: int) -> None:
-        self._lock = threading.Lock()
+        self.renew()
+        forks.renew(self)
         self._width = seconds / buckets
         self._past: list[tuple[int, int]] = [(0, 0)] * (buckets - 1)
         self._place = 0
         self.ends = float("-inf")
         self.good = self.bad = self.good_before = self.bad_before = 0
+
+    def renew(self) -> None:
+        """In a child of the process."""
+        self._lock = threading.Lock()
 
     def turn(self, now: float) -> None:
         """Begin a new bucket if the present one has ended."""
