@@ -1,7 +1,8 @@
 """`p2c`, the default: of two that are drawn by weight, the one that is expected to answer first. It takes the same time
 for two instances and for thousands, and clients that know nothing of each other do not all run to the same one.
 
-What is expected is latency, as peak EWMA, times the calls that are under way already and this one.
+What is expected is latency, as peak EWMA, times the calls that are under way already and this one. The two may be the
+same one, so now and then also who was slow is called, and can show that it is not any more.
 
 Sources: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001); Finagle's `p2c.PeakEwma`
 """
@@ -24,27 +25,17 @@ class PowerOfTwoChoices(Prepared[C]):
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
         self._sums = sums(candidates)
-        self._is_even = len({each.weight for each in candidates}) == 1
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """See `Balancer.pick`."""
         candidates, weights, chance = self._candidates, self._sums, self._chance
-        if self._is_even and not tried and len(candidates) > 1:
-            # Two different ones. Where weights differ they may be the same one: else the weights would count for little.
-            count = len(candidates)
-            place = int(chance.dice() * count)
-            first, second = candidates[place], candidates[(place + 1 + int(chance.dice() * (count - 1))) % count]
-            return self._better(first, second)
         first = draw_untried(candidates, weights, tried, chance)
         if first is None or len(candidates) < 2:
             return first
         second = draw_untried(candidates, weights, tried, chance)
         if second is first or second is None:
             return first
-        return self._better(first, second)
-
-    def _better(self, first: C, second: C) -> C:
-        now = self._chance.now()
+        now = chance.now()
         one = first.load.latency(now) * (first.load.under_way + 1)
         other = second.load.latency(now) * (second.load.under_way + 1)
         return second if other < one else first

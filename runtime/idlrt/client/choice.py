@@ -120,7 +120,7 @@ def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer:
     now = call.driver.now()
     shut = list(tried)
     found: B | None = node
-    while found is not None and found.breaker.is_shut(now):
+    while found is not None and not found.breaker.is_ready(now):
         shut.append(found)
         found = choice.pick(call, shut, balancer)
     return found if found is not None else node

@@ -171,8 +171,6 @@ class Cluster(Generic[S]):
                 raise self._closed(call) from None
             raise
 
-    # What fault modes do.
-
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
         """See `Reach.pick`."""
         if self._members.is_behind:
@@ -304,8 +302,6 @@ class Cluster(Generic[S]):
         self._chain.route(call, self._pool, steps)
         return steps
 
-    # What the watch does.
-
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered a ping."""
         self._verdicts.pinged(node, now)
@@ -313,8 +309,6 @@ class Cluster(Generic[S]):
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
         """A ping of an instance has come to nothing."""
         self._verdicts.failed(node, error, now)
-
-    # What there is.
 
     def _node(self, instance: Instance) -> Node[S]:
         health, breaker = self._verdicts.fresh()

@@ -1,7 +1,7 @@
 """Races on threads: several things are begun, the first that succeeds counts.
 
-A thread that waits for the kernel cannot be called off, so losers go on to their end and what they bring is dropped. But
-one that only waits for its turn can: it asks `is_called_off` when it is that, and lets it be.
+A thread that waits for the kernel cannot be called off, so losers go on to their end and what they bring is dropped.
+But one that only waits for its turn can: it asks `is_called_off` when it is that, and lets it be.
 """
 
 from __future__ import annotations

@@ -96,21 +96,8 @@ class Breaker:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_closed_at",
-        "_good_probes",
-        "_is_probing",
-        "_lock",
-        "_next_try",
-        "_opened_at",
-        "_pause",
-        "_permit",
-        "_row",
-        "_settings",
-        "_why",
-        "_window",
-        "changes",
-        "state",
+        "__weakref__", "_closed_at", "_good_probes", "_is_probing", "_lock", "_next_try", "_opened_at", "_pause",
+        "_permit", "_row", "_settings", "_why", "_window", "changes", "state",
     )  # fmt: skip
 
     def __init__(self, settings: BreakerSettings) -> None:
@@ -130,7 +117,7 @@ class Breaker:
         self._why = ""
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """In a child of the process."""
         self._lock = threading.Lock()
 
     def allows(self, now: float) -> int:
@@ -181,10 +168,6 @@ class Breaker:
             with self._lock:
                 if self._is_of_probe(permit):
                     self._is_probing = False
-
-    def is_shut(self, now: float) -> bool:
-        """Whether `allows` would say no."""
-        return self.state is not CLOSED and (self._is_probing or now < self._next_try)
 
     def retry_after(self, now: float) -> float:
         """Seconds until the next call is let through, if there is one."""

@@ -114,7 +114,7 @@ class OutlierDetector:
         self._ejected = 0
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """In a child of the process."""
         self._lock = threading.Lock()
 
     @property

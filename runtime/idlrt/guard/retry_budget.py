@@ -59,7 +59,7 @@ class RetryBudget:
         self._window = Window(settings.ttl, _BUCKETS)
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """In a child of the process."""
         self._lock = threading.Lock()
 
     def deposit(self, now: float) -> None:

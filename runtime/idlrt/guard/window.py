@@ -55,7 +55,7 @@ class Window:
         self.good = self.bad = self.good_before = self.bad_before = 0
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """In a child of the process."""
         self._lock = threading.Lock()
 
     def turn(self, now: float) -> None:
