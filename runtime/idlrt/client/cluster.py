@@ -46,6 +46,7 @@ from idlrt.errors import (
     LocalProtocolError,
     NoInstance,
     NotSent,
+    RemoteProtocolError,
     RpcError,
     Unknown,
 )
@@ -268,8 +269,10 @@ class Cluster(Generic[S]):
             node.load.failed(seconds, timeout, end)
             self._verdicts.failed(node, error, end, permit, call=call)
         elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
+            is_broken = isinstance(error, RemoteProtocolError) or (
+                isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
+            )
             node.load.answered(seconds, end)
-            is_broken = isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             self._verdicts.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
             # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it

@@ -15,7 +15,15 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
-from idlrt.errors import ApplicationError, ConfigurationError, NotSent, PushBack, RpcError
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConfigurationError,
+    LocalProtocolError,
+    NotSent,
+    PushBack,
+    RpcError,
+)
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.spec import DeclaredError
 
@@ -170,9 +178,23 @@ class Failback:
         """See `FaultMode.close`."""
 
 
+# Refusals of what a server did not understand, or did not want.
+_NEVER_BEGUN: Final = (
+    ApplicationCode.UNKNOWN_METHOD,
+    ApplicationCode.INVALID_MESSAGE_TYPE,
+    ApplicationCode.INVALID_PROTOCOL,
+    ApplicationCode.INVALID_TRANSFORM,
+    ApplicationCode.UNSUPPORTED_CLIENT_TYPE,
+    ApplicationCode.PERMISSION_DENIED,
+    ApplicationCode.UNAUTHENTICATED,
+)
+
+
 def _was_worked_on(error: RpcError, before: bool | None) -> bool | None:
     """Whether a server has worked on a call that has come to `error`, and to other errors before."""
-    if isinstance(error, NotSent) or before:
+    if isinstance(error, NotSent | LocalProtocolError) or before:
+        return before
+    if isinstance(error, ApplicationError) and error.code in _NEVER_BEGUN:
         return before
     return True if isinstance(error, ApplicationError) else None
 

@@ -1,7 +1,8 @@
 """`stale`: when a call fails, the last good answer to the very same question is given, if it is not too old.
 
 For what changes slowly and is asked often: a price list of a minute ago is better than none. Failures are retried
-first, as `failover` does. Answers are kept as bytes, so nobody can change them by changing what was returned.
+first, as `failover` does. Methods that are not idempotent are left to that: an old answer would say that something was
+done which was not. Answers are kept as bytes, so nobody can change them by changing what was returned.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 from idlrt.core import TAG, Call, Chance, Positive, Replaced
 from idlrt.core.forks import forks
 from idlrt.errors import NotSent, Unknown
-from idlrt.fault.base import Reach
+from idlrt.fault.base import Reach, may_repeat
 from idlrt.fault.failover import Failover
 
 __all__ = ["Stale"]
@@ -60,6 +61,8 @@ class Stale(Failover):
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
         """See `FaultMode.call`."""
+        if not may_repeat(call):
+            return await super().call(call, reach)
         try:
             answer = await super().call(call, reach)
         except (NotSent, Unknown) as error:

@@ -93,8 +93,22 @@ def test_failfast_does_not_meet_a_breaker_that_is_shut_while_others_are_there() 
     assert ("half-open", "closed") not in changes(things.heard)
 
 
-def test_the_only_instance_with_an_open_breaker() -> None:
-    things = VirtualCluster(*instances(1), policy=BREAKER)
+def test_when_too_many_breakers_are_open_they_have_no_say() -> None:
+    things = VirtualCluster(*instances(3), policy=BREAKER)
+    things.make()
+    for leaf in things.leaves.values():
+        leaf.error = lost
+    for _ in range(100):
+        with contextlib.suppress(ConnectionLost):
+            things.make()
+    for leaf in things.leaves.values():
+        leaf.error = None
+    for _ in range(30):
+        things.make()  # all are well again, and nobody has to wait until the breakers know
+
+
+def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
+    things = VirtualCluster(*instances(1), policy={**BREAKER, "panic": 0})
     things.make()
     things.leaves["10.0.0.0:9090"].error = lost
     for _ in range(30):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from idlrt.core import AsyncioDriver, BlockingDriver, Driver, drive
+from idlrt.core.races import is_called_off
 from idlrt.core.threads import THREADS, Threads
 from idlrt.testing import FakeDriver
 
@@ -368,3 +369,26 @@ def test_what_runs_beside_sees_the_context_of_who_started_it() -> None:
     who.set("ada")
     assert drive(BlockingDriver().race([ask])) == "ada"
     assert drive(BlockingDriver().all([ask] * 3)) == ["ada"] * 3
+
+
+def test_a_loser_that_only_waits_for_its_turn_is_called_off() -> None:
+    """As one that waits for a connection of a pool."""
+    seen: list[bool] = []
+    went_on, is_done = threading.Event(), threading.Event()
+
+    async def quick() -> str:
+        return "quick"
+
+    async def waiting() -> str:
+        seen.append(is_called_off())
+        went_on.wait(20)
+        seen.append(is_called_off())
+        is_done.set()
+        return "late"
+
+    driver = BlockingDriver()
+    assert drive(driver.race([waiting, quick])) == "quick"
+    went_on.set()
+    assert is_done.wait(20)
+    assert seen[-1] is True
+    assert not is_called_off(), "it is the thread's own matter"
