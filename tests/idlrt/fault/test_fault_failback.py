@@ -19,6 +19,7 @@ from idlrt.errors import (
     LocalProtocolError,
     NoInstance,
     Overloaded,
+    RemoteProtocolError,
     RpcError,
 )
 from idlrt.fault.failback import Failback, FailbackSettings, Failure, Retry, Use
@@ -59,7 +60,10 @@ def test_nothing_is_made_again_by_itself() -> None:
         (Overloaded("busy").push_back(math.inf), None, math.inf, False),
         (ConnectFailed("not there"), None, None, False),
         (ConnectionLost("lost"), None, None, None),
-        (LocalProtocolError("odd"), None, None, None),
+        (LocalProtocolError("cannot be sent"), None, None, False),
+        (RemoteProtocolError("odd"), None, None, None),
+        (ApplicationError("what?", ApplicationCode.UNKNOWN_METHOD), 1, None, False),
+        (ApplicationError("you?", ApplicationCode.PERMISSION_DENIED), 1007, None, False),
     ],
 )
 def test_the_callback_is_told(
