@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt.client import AsyncClient, Client
-from idlrt.core import Call, Endpoint
+from idlrt.core import ATTEMPT, TAG, BlockingDriver, Call, Deadline, Endpoint, Peer, ServerCall
+from idlrt.core.request import enter_call
 from idlrt.errors import ApplicationError, ConfigurationError, ConnectFailed
 from idlrt.testing import connected
 
@@ -177,3 +179,38 @@ def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
     with pytest.raises(ConfigurationError, match=r"holds for a service as a whole.*connect"):
         client.using(policy={key: [] if key == "routes" else 0.5})
     client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base": 0.5, "hedge.delay": 0.1})
+
+
+def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:
+    """Gray stays gray, and retries are known along the way; other metadata is the handler's business."""
+    seen: list[dict[str, str]] = []
+
+    async def note(call: Call, next: Endpoint) -> Any:
+        seen.append(dict(call.metadata))
+        return await next(call)
+
+    outer = ServerCall(
+        JOIN,
+        (),
+        Peer(address="test"),
+        {TAG: "gray", ATTEMPT: "1", "user": "ada"},
+        Deadline(BlockingDriver.now() + 20, 20),
+        BlockingDriver(),
+    )
+    with connected(UserServiceClient, user_service(Users()), filters=[note]) as client:
+
+        def calls() -> None:
+            enter_call(outer)
+            client.get(1)
+            client.using(tag="blue").get(1)
+            client.using(tag="").get(1)
+            outer.is_answered = True
+            client.get(1)
+
+        copy_context().run(calls)
+    assert seen == [
+        {TAG: "gray", ATTEMPT: "1"},
+        {TAG: "blue", ATTEMPT: "1"},
+        {TAG: "", ATTEMPT: "1"},
+        {},
+    ]
