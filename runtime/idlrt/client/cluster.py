@@ -63,6 +63,9 @@ _log: Final = logging.getLogger("idlrt.client")
 # Seconds between two looks at how far instances have warmed up.
 _WARMING_STEP: Final = 0.5
 _CLOSED: Final = "closed"
+# Of so many instances no choice is made anew more often than in such a time, in seconds.
+_MANY: Final = 50
+_RECOUNT_PAUSE: Final = 0.01
 
 
 class Cluster(Generic[S]):
@@ -104,7 +107,8 @@ class Cluster(Generic[S]):
         self._wall = wall
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
-        self._is_warming = self._is_panic = False
+        self._is_warming = self._is_panic = self._is_recount_due = False
+        self._recount_at = 0.0
         self._weigh_at = 0.0
         self._version = -1
         self._budget = RetryBudget(governance.service.section("budget"))
@@ -372,7 +376,15 @@ class Cluster(Generic[S]):
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
         with self._pooling:
-            self._choose_from(self._pool.nodes)
+            nodes = self._pool.nodes
+            # When many come and go at once, as in a bad moment of a large service, a few at a time are enough.
+            now = self.chance.now()
+            if len(nodes) > _MANY and now < self._recount_at:
+                self._is_recount_due = True
+                self._verdicts.due = min(self._verdicts.due, self._recount_at)
+                return
+            self._recount_at, self._is_recount_due = now + _RECOUNT_PAUSE, False
+            self._choose_from(nodes)
 
     def _choose_from(self, nodes: Sequence[Node[S]]) -> None:
         # Breakers have no say then either: after a bad moment those of all instances may be open, and all of them well.
@@ -383,6 +395,8 @@ class Cluster(Generic[S]):
         if self._is_warming and now >= self._weigh_at:
             self._weigh_at = now + _WARMING_STEP
             self._weigh()
+        if self._is_recount_due:
+            self._recount()
         self._verdicts.keep_house(self._pool.nodes, now)
         if self._is_warming:
             self._verdicts.due = min(self._verdicts.due, self._weigh_at)
