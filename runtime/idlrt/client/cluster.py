@@ -18,12 +18,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
 
-from idlrt.balance.warm_up import warm_weight
 from idlrt.client.absence import no_instance
 from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
+from idlrt.client.standing import Standing
 from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
     ATTEMPT,
@@ -53,19 +53,14 @@ from idlrt.errors import (
 from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.registry import Subscription
-from idlrt.route import Here, Pool, Step
+from idlrt.route import Here, Step
 from idlrt.route.chain import make_chain
 
 __all__ = ["Cluster"]
 
 _log: Final = logging.getLogger("idlrt.client")
 
-# Seconds between two looks at how far instances have warmed up.
-_WARMING_STEP: Final = 0.5
 _CLOSED: Final = "closed"
-# Of so many instances no choice is made anew more often than in such a time, in seconds.
-_MANY: Final = 50
-_RECOUNT_PAUSE: Final = 0.01
 
 
 class Cluster(Generic[S]):
@@ -104,30 +99,23 @@ class Cluster(Generic[S]):
         self._first = first
         self._name = name
         self._here = here
-        self._wall = wall
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
-        self._is_warming = self._is_panic = self._is_recount_due = False
-        self._recount_at = 0.0
-        self._weigh_at = 0.0
         self._version = -1
         self._budget = RetryBudget(governance.service.section("budget"))
-        self._pool: Pool[Node[S]] = Pool(())
-        self._new_locks()
+        self._settling = threading.RLock()
         self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
         self._members: Members[S] = Members(subscription, other, self._node, retire, name)
+        self._standing: Standing[S] = Standing(self.chance.now, wall, self._callables)
         self._adopt()
         forks.renew(self)
 
     def renew(self) -> None:
         """In a child of the process that made it."""
-        self._new_locks()
+        self._settling = threading.RLock()
+        self._standing.renew()
         self._members.renew()
         self._verdicts.renew()
-
-    def _new_locks(self) -> None:
-        # The registry's thread takes the second one only: it must not wait for who asks the registry for something.
-        self._settling, self._pooling = threading.RLock(), threading.RLock()
 
     @property
     def nodes(self) -> list[Node[S]]:
@@ -183,7 +171,7 @@ class Cluster(Generic[S]):
         choice = self._choice(call)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
-        if node is not None and node.breaker.state != _CLOSED and not self._is_panic:
+        if node is not None and node.breaker.state != _CLOSED and not self._standing.is_panic:
             node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
             name, address = plan.balancer.name, node.instance.address
@@ -199,7 +187,7 @@ class Cluster(Generic[S]):
         return [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
 
     def _choice(self, call: Call) -> Choice[Node[S]]:
-        pool = self._pool
+        pool = self._standing.pool
         steps: list[Step] | None = [] if call.listeners or self.governance.listeners else None
         routed = self._chain.route(call, pool, steps)
         if steps:
@@ -225,7 +213,7 @@ class Cluster(Generic[S]):
         if start >= verdicts.due:
             self._keep_house(start)
         permit = node.breaker.allows(start)
-        if not permit and not self._is_panic:
+        if not permit and not self._standing.is_panic:
             raise verdicts.refused(node, start)
         if node.breaker.state != CLOSED:
             verdicts.probing(node, call)
@@ -306,7 +294,7 @@ class Cluster(Generic[S]):
         if self._members.is_behind:
             self._follow()
         steps: list[Step] = []
-        self._chain.route(call, self._pool, steps)
+        self._chain.route(call, self._standing.pool, steps)
         return steps
 
     def answered(self, node: Node[S], now: float) -> None:
@@ -316,6 +304,9 @@ class Cluster(Generic[S]):
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
         """A ping of an instance has come to nothing."""
         self._verdicts.failed(node, error, now)
+
+    def _callables(self) -> list[Node[S]]:
+        return [node for node in self.nodes if node.instance.is_callable]
 
     def _node(self, instance: Instance) -> Node[S]:
         health, breaker = self._verdicts.fresh()
@@ -341,7 +332,7 @@ class Cluster(Generic[S]):
         service = self.governance.service
         policy = service.service
         self._panic = policy.panic
-        self._warm_up = policy.warm_up
+        self._standing.adopt(policy.panic, policy.warm_up)
         settings = service.section("budget")
         if settings != self._budget.settings:
             self._budget = RetryBudget(settings)
@@ -357,49 +348,19 @@ class Cluster(Generic[S]):
         self._members.mix(self._chain.groups)
 
     def _weigh(self) -> None:
-        """Weigh instances by how long they have been there, and begin anew with what is made for them."""
-        with self._pooling:
-            nodes = [node for node in self.nodes if node.instance.is_callable]
-            seconds = self._warm_up
-            now = self._wall() if seconds else 0.0
-            is_warming = False
-            for node in nodes:
-                instance = node.instance
-                node.weight = instance.weight
-                if seconds and instance.started_at:
-                    node.weight = warm_weight(instance.weight, now - instance.started_at, seconds)
-                    is_warming = is_warming or now - instance.started_at < seconds
-            self._is_warming = is_warming
-            self._verdicts.watch(nodes)
-            self._choose_from(nodes)
+        """Weigh instances, and begin anew with what is made for them."""
+        self._verdicts.watch(self._standing.weigh())
 
     def _recount(self) -> None:
-        """Somebody is out that was not, or the other way round: the same instances, and all else anew."""
-        with self._pooling:
-            nodes = self._pool.nodes
-            # When many come and go at once, as in a bad moment of a large service, a few at a time are enough.
-            now = self.chance.now()
-            if len(nodes) > _MANY and now < self._recount_at:
-                self._is_recount_due = True
-                self._verdicts.due = min(self._verdicts.due, self._recount_at)
-                return
-            self._recount_at, self._is_recount_due = now + _RECOUNT_PAUSE, False
-            self._choose_from(nodes)
-
-    def _choose_from(self, nodes: Sequence[Node[S]]) -> None:
-        # Breakers have no say then either: after a bad moment those of all instances may be open, and all of them well.
-        self._is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self._panic
-        self._pool = Pool(nodes)
+        """Somebody is out that was not, or the other way round."""
+        self._standing.recount()
+        self._verdicts.due = min(self._verdicts.due, self._standing.due)
 
     def _keep_house(self, now: float) -> None:
-        if self._is_warming and now >= self._weigh_at:
-            self._weigh_at = now + _WARMING_STEP
+        if self._standing.keep(now):
             self._weigh()
-        if self._is_recount_due:
-            self._recount()
-        self._verdicts.keep_house(self._pool.nodes, now)
-        if self._is_warming:
-            self._verdicts.due = min(self._verdicts.due, self._weigh_at)
+        self._verdicts.keep_house(self._standing.pool.nodes, now)
+        self._verdicts.due = min(self._verdicts.due, self._standing.due)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
@@ -409,6 +370,5 @@ class Cluster(Generic[S]):
         self._is_closed = True
         self.governance.close()
         senders = self._members.close()
-        with self._pooling:
-            self._pool = Pool(())
+        self._standing.clear()
         return senders

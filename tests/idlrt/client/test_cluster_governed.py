@@ -164,12 +164,12 @@ def test_warming_instances_are_not_weighed_with_each_call() -> None:
     world = World(warm_up=100.0)
     world.publish([instance(number, started_at=EPOCH + START - 1) for number in range(3)])
     world.get()
-    pool = world.cluster._pool
+    pool = world.cluster._standing.pool
     assert world.asked(5) == {ONE, TWO, THREE}
-    assert world.cluster._pool is pool
+    assert world.cluster._standing.pool is pool
     world.driver.advance(1.0)
     world.get()
-    assert world.cluster._pool is not pool
+    assert world.cluster._standing.pool is not pool
 
 
 def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
@@ -273,7 +273,7 @@ def test_a_recount_brings_no_older_instances_back() -> None:
                 other.join(0.1)
             return nodes
 
-    cluster._pool = Looked(cluster._pool)  # type: ignore[assignment]
+    cluster._standing.pool = Looked(cluster._standing.pool)  # type: ignore[assignment]
     cluster._recount()
     other.join(20)
     assert world.asked() == {THREE}

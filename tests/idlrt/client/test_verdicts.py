@@ -240,3 +240,23 @@ def test_a_change_of_rules_holds_for_the_next_call() -> None:
     things.subscription.tell((), {})
     with pytest.raises(NoInstance, match="none is registered"):
         things.make()
+
+
+def test_when_many_go_at_once_the_choice_is_made_anew_a_few_times_only() -> None:
+    things = VirtualCluster(*instances(100))
+    things.make()
+    standing = things.cluster._standing
+    pools = set()
+    for node in things.cluster.nodes[:30]:
+        things.cluster.failed(node, ConnectFailed("gone"), things.driver.now())
+        pools.add(id(standing.pool))
+    assert len(pools) == 1
+    things.driver.advance(0.02)
+    things.heard.clear()
+    things.make()
+    things.make()
+    assert [each.among for each in things.heard if isinstance(each, Picked)][-1] == 70
+    pool = standing.pool
+    for _ in range(20):
+        things.make()
+    assert standing.pool is pool, "and not again for nothing"
