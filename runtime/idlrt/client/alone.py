@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from idlrt.client.attempts import Heard, attempt_of
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.sender import AsyncSender, BlockingSender
-from idlrt.core import ATTEMPT, Attempted, Call, Deadline, Decision, Endpoint, Instance, tell
+from idlrt.core import Attempted, Call, Endpoint, Instance
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.net.address import Address
 
@@ -35,7 +36,7 @@ class _Only(msgspec.Struct, frozen=True, eq=False):
     instance: Instance
 
 
-class Alone:
+class Alone(Heard):
     """See the module. A `Reach`.
 
     Args:
@@ -47,7 +48,7 @@ class Alone:
     def __init__(self, sender: BlockingSender | AsyncSender, governance: Governance, address: Address) -> None:
         self.chance = governance.chance
         self._sender = sender
-        self._governance = governance
+        self.governance = governance
         server = _Server(service="direct", host=address.host, port=address.port, id=str(address).removeprefix("tcp://"))
         self._node = _Only(server)
         self._nodes = (self._node,)
@@ -76,15 +77,7 @@ class Alone:
     async def send(self, node: _Only, call: Call, attempt: int = 0) -> Any:
         """See `Reach.send`."""
         start = call.driver.now()
-        deadline, metadata = call.deadline, call.metadata
-        limit = call.policy.attempt_timeout
-        if limit is not None and start + limit < deadline.at:
-            deadline = Deadline(start + limit, limit)
-        if attempt:
-            metadata = {**metadata, ATTEMPT: str(attempt)}
-        sent = Call(
-            call.method, call.arguments, call.target, deadline, call.driver, metadata, call.options, call.policy
-        )
+        sent = attempt_of(call, call.target, start, attempt)
         if not self.is_heard(call):
             return await self._sender.send(sent)
         error: BaseException | None = None
@@ -102,12 +95,3 @@ class Alone:
     def spend(self) -> bool:
         """See `Reach.spend`."""
         return self._budget.spend(self.chance.now())
-
-    def tell(self, call: Call, decision: Decision) -> None:
-        """See `Reach.tell`."""
-        tell(call.listeners, decision)
-        self._governance.tell(decision)
-
-    def is_heard(self, call: Call) -> bool:
-        """See `Reach.is_heard`."""
-        return bool(call.listeners or self._governance.listeners)

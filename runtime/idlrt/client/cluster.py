@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Generic
 
 from idlrt.client.absence import no_instance
+from idlrt.client.attempts import Heard, attempt_of
 from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
@@ -26,17 +27,13 @@ from idlrt.client.node import Node, S
 from idlrt.client.standing import Standing
 from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
-    ATTEMPT,
     Attempted,
     Call,
-    Deadline,
-    Decision,
     Endpoint,
     Instance,
     Picked,
     Routed,
     Snapshot,
-    tell,
 )
 from idlrt.core.forks import forks
 from idlrt.errors import (
@@ -63,7 +60,7 @@ _log: Final = logging.getLogger("idlrt.client")
 _CLOSED: Final = "closed"
 
 
-class Cluster(Generic[S]):
+class Cluster(Heard, Generic[S]):
     """See the module. A `Reach`. Threads may share it.
 
     Args:
@@ -217,15 +214,7 @@ class Cluster(Generic[S]):
             raise verdicts.refused(node, start)
         if node.breaker.state != CLOSED:
             verdicts.probing(node, call)
-        deadline, metadata = call.deadline, call.metadata
-        limit = call.policy.attempt_timeout
-        if limit is not None and start + limit < deadline.at:
-            deadline = Deadline(start + limit, limit)
-        if attempt:
-            metadata = {**metadata, ATTEMPT: str(attempt)}
-        sent = Call(
-            call.method, call.arguments, node.target, deadline, call.driver, metadata, call.options, call.policy
-        )
+        sent = attempt_of(call, node.target, start, attempt)
         load = node.load
         node.is_used = True
         load.under_way += 1
@@ -233,7 +222,7 @@ class Cluster(Generic[S]):
             result = await node.sender.send(sent)
         except BaseException as error:
             load.under_way -= 1
-            self._went_wrong(call, node, attempt, error, start, permit, deadline.timeout)
+            self._went_wrong(call, node, attempt, error, start, permit, sent.deadline.timeout)
             raise
         load.under_way -= 1
         end = now()
@@ -279,15 +268,6 @@ class Cluster(Generic[S]):
     def spend(self) -> bool:
         """See `Reach.spend`."""
         return self._budget.spend(self.chance.now())
-
-    def tell(self, call: Call, decision: Decision) -> None:
-        """See `Reach.tell`."""
-        tell(call.listeners, decision)
-        self.governance.tell(decision)
-
-    def is_heard(self, call: Call) -> bool:
-        """See `Reach.is_heard`."""
-        return bool(call.listeners or self.governance.listeners)
 
     def explain(self, call: Call) -> list[Step]:
         """What the rules make of `call`, step by step. Nothing is sent."""

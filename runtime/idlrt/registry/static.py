@@ -8,13 +8,14 @@ service is there, in every group.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from idlrt.core import DEFAULT_GROUP, Instance, Patch, ServiceKey
-from idlrt.errors import ConfigurationError, RegistryRefused
+from idlrt.core import DEFAULT_GROUP, Instance, ServiceKey
+from idlrt.errors import ConfigurationError
 from idlrt.registry.backend import Found, Update
+from idlrt.registry.read_only import ReadOnly
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["StaticBackend"]
@@ -22,7 +23,7 @@ __all__ = ["StaticBackend"]
 _PROTOCOLS = ("framed",)
 
 
-class StaticBackend:
+class StaticBackend(ReadOnly):
     """See the module. A `Backend`.
 
     Args:
@@ -32,7 +33,7 @@ class StaticBackend:
         ConfigurationError: one of them cannot be one.
     """
 
-    is_read_only = True
+    why = "it is a list of servers and nothing more"
     # There is no session that could be lost.
     heartbeat = 60.0
 
@@ -69,35 +70,6 @@ class StaticBackend:
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
         """See `Backend.changes`."""
         return None
-
-    # What can only be read.
-
-    async def register(self, instance: Instance) -> None:
-        """See `Backend.register`. Refused."""
-        raise self._refuse("register")
-
-    async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`. Refused."""
-        raise self._refuse("deregister")
-
-    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`. Refused."""
-        raise self._refuse("change an instance")
-
-    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`. Refused."""
-        raise self._refuse("configure a service")
-
-    async def groups(self) -> list[str]:
-        """See `Backend.groups`. Refused: a list of servers does not tell."""
-        raise self._refuse("list groups")
-
-    async def services(self, group: str) -> list[str]:
-        """See `Backend.services`. Refused: a list of servers does not tell."""
-        raise self._refuse("list services")
-
-    def _refuse(self, what: str) -> RegistryRefused:
-        return RegistryRefused(f"cannot {what} at {self._name}: it is a list of servers and nothing more")
 
 
 def _instance(url: RegistryUrl, host: str, port: int) -> Instance:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.core import Instance, ServiceKey
 from idlrt.errors import ConfigurationError, RegistryRefused
 from idlrt.registry.backend import Found, Update
 from idlrt.registry.dns.lookup import Lookup, need_dnspython, together
 from idlrt.registry.dns.names import Settings
+from idlrt.registry.read_only import ReadOnly
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["DnsBackend"]
@@ -22,7 +23,7 @@ _log = logging.getLogger("idlrt.registry")
 _USUAL_WEIGHT: Final = 100
 
 
-class DnsBackend:
+class DnsBackend(ReadOnly):
     """See the package. A `Backend`.
 
     Args:
@@ -30,7 +31,7 @@ class DnsBackend:
         clock: seconds since 1970.
     """
 
-    is_read_only = True
+    why = "DNS only tells the instances of a service"
     # There is no session that could be lost.
     heartbeat = 60.0
 
@@ -113,35 +114,6 @@ class DnsBackend:
             for each, host in hosts
         ]
         return _known(made), ttl
-
-    # What can only be read.
-
-    async def register(self, instance: Instance) -> None:
-        """See `Backend.register`. Refused."""
-        raise self._refuse("register")
-
-    async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`. Refused."""
-        raise self._refuse("deregister")
-
-    async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`. Refused."""
-        raise self._refuse("change an instance")
-
-    async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`. Refused."""
-        raise self._refuse("configure a service")
-
-    async def groups(self) -> list[str]:
-        """See `Backend.groups`. Refused: DNS does not tell."""
-        raise self._refuse("list groups")
-
-    async def services(self, group: str) -> list[str]:
-        """See `Backend.services`. Refused: DNS does not tell."""
-        raise self._refuse("list services")
-
-    def _refuse(self, what: str) -> RegistryRefused:
-        return RegistryRefused(f"cannot {what} at {self._name}: DNS only tells the instances of a service")
 
 
 def _instance(
