@@ -51,6 +51,8 @@ class Guarded(Chosen, Protocol):
 N = TypeVar("N", bound=Chosen)
 B = TypeVar("B", bound=Guarded)
 
+# How often another one is picked instead of one whose breaker is shut. Soon those are not in the choice.
+_TRIES: Final = 3
 # How many balancers that take long to make outlive the pool that they were made for.
 _MOST_LASTING: Final = 16
 
@@ -120,7 +122,9 @@ def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer:
     now = call.driver.now()
     shut = list(tried)
     found: B | None = node
-    while found is not None and not found.breaker.is_ready(now):
+    for _ in range(_TRIES):
+        if found is None or found.breaker.is_ready(now):
+            break
         shut.append(found)
         found = choice.pick(call, shut, balancer)
     return found if found is not None else node

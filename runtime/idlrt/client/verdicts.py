@@ -24,8 +24,9 @@ __all__ = ["Verdicts"]
 _log: Final = logging.getLogger("idlrt.client")
 
 _CLOSED: Final = "closed"
-# Seconds between two looks at instances whose breakers are half open.
-_LEAST_PAUSE: Final = 0.05
+# So many instances are not looked at more often than in such a time, in seconds.
+_MANY: Final = 50
+_PAUSE: Final = 0.01
 # What speaks against an instance. A server that says "not now" works.
 _FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 
@@ -59,6 +60,7 @@ class Verdicts:
         self._outliers = OutlierDetector(OutlierSettings())
         self._lock = threading.RLock()
         self._sweep_at = 0.0
+        self._kept_at = -_PAUSE
         self.due = 0.0
 
     def renew(self) -> None:
@@ -180,6 +182,12 @@ class Verdicts:
         with self._lock:
             if now < self.due:
                 return
+            if len(nodes) > _MANY:
+                # Whoever is probed makes this due; of many instances some are probed all the time, in bad moments.
+                if now < self._kept_at + _PAUSE:
+                    self.due = self._kept_at + _PAUSE
+                    return
+                self._kept_at = now
             records = [node.record for node in nodes]
             by_record = {id(record): node for record, node in zip(records, nodes, strict=True)}
             ejected: list[Record] = []
