@@ -16,6 +16,9 @@ import pytest
 
 from idlrt.registry import Registry
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 # A named file, or a command, as the README has them: prose, then a fenced block.

@@ -23,6 +23,9 @@ from idlrt.route import ROUTERS
 from idlrt.server import Server
 from idlrt.spec import I64, Service, method, required
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 PRINTED = "embedded://127.0.0.1:7400"
 
 

@@ -19,6 +19,9 @@ from benchmarks.simulate.world import World
 from idlrt.errors import NotSent
 from idlrt.testing import FakeDriver
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 # Instances, calls a second, seconds. Where the work of a call matters there are as many calls for an instance as in
 # the large one.
 SIZES = {

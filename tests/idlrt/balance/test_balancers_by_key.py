@@ -26,6 +26,9 @@ from idlrt.errors import ConfigurationError
 from idlrt.testing import check_balancer
 from idlrt.testing.balancers import Target, call_of, targets
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 NAMES = ["consistent_hash", "maglev", "modulo"]
 BOUNDED = ["consistent_hash", "maglev"]
 CALLS = [call_of(f"key {number}") for number in range(2000)]

@@ -39,6 +39,9 @@ from idlrt.errors import ApplicationError, CircuitOpen, ConfigurationError, Dead
 from idlrt.registry import Registry
 from idlrt.server import AsyncServer, Server
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 SERVICE = "UserService"
 D = TypeVar("D", bound=Decision)
 

@@ -18,6 +18,9 @@ from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector
 from idlrt.wire.events import CallReceived
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 
 class Mortal:
     """A server whose connections can die without a word: they read and never answer again.

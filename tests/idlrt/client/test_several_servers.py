@@ -17,6 +17,9 @@ from hand_written import AsyncUserServiceClient, UserServiceClient
 
 from idlrt.errors import NotSent
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import sys
 sys.path.insert(0, sys.argv[1])

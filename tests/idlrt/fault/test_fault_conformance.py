@@ -15,6 +15,9 @@ from idlrt.fault import FAULT_MODES, Reach
 from idlrt.fault.failover import NoSettings
 from idlrt.testing import check_fault_mode
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:

@@ -28,6 +28,9 @@ from idlrt.fault.failback import Failure, Retry, Use
 from idlrt.spec import DeclaredError
 from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 
 class Declared(DeclaredError):
     pass

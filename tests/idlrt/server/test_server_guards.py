@@ -21,6 +21,9 @@ from idlrt.guard import RateLimiter
 from idlrt.server import AsyncServer, ProcessServer, Server
 from idlrt.server.guarding import guards_of
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 ONE = {"rate": 0.01, "burst": 1}
 """One call, and no other for a long time."""
 
