@@ -152,6 +152,7 @@ class Stuck(Users):
         return id
 
 
+@pytest.mark.slow
 def test_time_runs_out_and_the_client_goes_on(kind: Kind, certificates: Path, connect: Make) -> None:
     handler = AsyncUsers() if kind.has_coroutines else Stuck()
     with serving(kind, handler, certificates, grace_s=0.5) as running:

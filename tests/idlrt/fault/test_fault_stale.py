@@ -137,6 +137,7 @@ def asked_with(trial: Trial, *arguments: Any) -> Any:
     return trial.run(call)
 
 
+@pytest.mark.slow
 @given(VALUES, VALUES)
 def test_equal_questions_are_the_same_however_they_came_about(one: Any, other: Any) -> None:
     trial = Trial("stale", "answer")

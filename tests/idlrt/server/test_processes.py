@@ -18,6 +18,9 @@ from hand_written import Users, UserServiceClient, user_service
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost
 from idlrt.server import ProcessServer
 
+# Real processes.
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1] / "testing"
 
 
