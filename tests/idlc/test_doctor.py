@@ -23,6 +23,9 @@ from idlc.doctor import Condition, examine, render, to_json
 from idlc.doctor.condition import Backend
 from idlc.doctor.examine import PURPOSES
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -17,6 +17,9 @@ from idlrt.balance.rounds import smooth_order
 from idlrt.testing import check_balancer
 from idlrt.testing.balancers import Target, call_of, targets
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", BALANCERS.names())
 def test_conformance(name: str) -> None:

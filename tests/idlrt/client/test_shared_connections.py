@@ -15,6 +15,9 @@ from hand_written import AsyncUsers, NotFound, User, Users, UserServiceClient, s
 from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
 from idlrt.server import Server
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def users() -> AsyncUsers:

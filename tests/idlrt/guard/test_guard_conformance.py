@@ -14,6 +14,9 @@ from idlrt.guard.base import Next, PerMethod
 from idlrt.testing import FakeDriver, check_guard
 from idlrt.testing.guards import GET, PUT, call_for
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 STRICT: dict[str, dict[str, Any]] = {
     "admission": {"protection": 0, "k": 1.0},
     "breaker": {"consecutive": 2},

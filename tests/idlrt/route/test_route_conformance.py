@@ -11,6 +11,9 @@ from idlrt.route import ROUTERS, Following, Here, Pool, Router, Rule, Step
 from idlrt.route.rules import make_router, read_rule
 from idlrt.testing import check_router
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 RULES: list[dict[str, Any]] = [
     {"router": "tag"},
     {"router": "tag", "force": True, "tags": {"gray": ["10.0.0.1:9090", "10.0.0.2", "10.0.0.4/30", "10.0.0.9:9090"]}},

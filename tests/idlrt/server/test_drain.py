@@ -30,6 +30,9 @@ from idlrt.server.routes import ServerEndpoint
 from idlrt.wire.dialect import Dialect, client_dialect, dialect
 from idlrt.wire.types import MessageKind
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 # As long as a connection is open.
 LONG = PATIENCE
 TOLD = {"drain": "true"}

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+# More than a moment.
+pytestmark = pytest.mark.slow
+
 IDL = """
 namespace py demo.user
 
