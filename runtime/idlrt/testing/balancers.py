@@ -9,7 +9,6 @@ def test_mine() -> None:
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from idlrt.balance import Balancer, Chance, Load
 from idlrt.core import Call, Deadline, Instance
 from idlrt.spec import STRING, VOID, method, required
 from idlrt.testing.fake_driver import FakeDriver
+from idlrt.testing.threads import use_at_once
 
 __all__ = ["Target", "call_of", "check_balancer", "targets"]
 
@@ -131,17 +131,10 @@ def _threads(make: Make) -> None:
     wrong: list[BaseException | Any] = []
 
     def use() -> None:
-        try:
-            for number in range(500):
-                found = balancer.pick(call_of(str(number)), ())
-                if found not in candidates:
-                    wrong.append(found)
-        except BaseException as error:  # noqa: BLE001  # shown below
-            wrong.append(error)
+        for number in range(500):
+            found = balancer.pick(call_of(str(number)), ())
+            if found not in candidates:
+                wrong.append(found)
 
-    threads = [threading.Thread(target=use) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    use_at_once(use)
     assert not wrong, wrong[:3]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
@@ -48,6 +47,7 @@ from idlrt.fault import FaultMode
 from idlrt.spec import DeclaredError, Method
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
+from idlrt.testing.threads import use_at_once
 
 __all__ = ["check_fault_mode"]
 
@@ -291,11 +291,7 @@ def _blocking_and_threads(make: Make) -> None:
             wrong.extend(reach.wrong)
             _note_odd(found, reach, wrong)
 
-    threads = [threading.Thread(target=use) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    use_at_once(use)
     mode.close()
     assert not wrong, wrong[:3]
 

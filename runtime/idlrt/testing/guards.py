@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,6 +19,7 @@ from idlrt.errors import ApplicationError, ConnectionLost, NotSent, Overloaded
 from idlrt.guard import Guard
 from idlrt.spec import STRING, DeclaredError, Service, method, required
 from idlrt.testing.fake_driver import FakeDriver
+from idlrt.testing.threads import use_at_once
 
 __all__ = ["call_for", "check_guard", "server_call_for"]
 
@@ -197,9 +197,5 @@ def _threads(make: Make) -> None:
             if found is not behind.outcome and isinstance(found, BaseException) and not isinstance(found, NotSent):
                 wrong.append(found)
 
-    threads = [threading.Thread(target=use) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    use_at_once(use)
     assert not wrong, wrong[:3]

@@ -1,0 +1,33 @@
+"""Several threads that use one thing at once, for conformance suites."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+__all__ = ["use_at_once"]
+
+_THREADS = 4
+
+
+def use_at_once(use: Callable[[], None]) -> None:
+    """Call `use` on several threads at the same time.
+
+    Raises:
+        BaseException: what one of them has raised, the first of all.
+    """
+    wrong: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            use()
+        except BaseException as error:  # noqa: BLE001  # raised below
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise wrong[0]
