@@ -28,6 +28,7 @@ __all__ = [
     "Rule",
     "Shares",
     "Step",
+    "by_weight",
 ]
 
 
@@ -108,6 +109,18 @@ class Shares(Generic[N]):
         if len(self.parts) == 1:
             return 0
         return bisect_right(self.sums, chance.dice() * self.sums[-1], 0, len(self.parts) - 1)
+
+
+def by_weight(parts: Sequence[tuple[Pool[N], float, str]]) -> tuple[Shares[N], list[str]]:
+    """Shares of pools, and what is said of each of them. Those where all are out count only if there are no others.
+
+    Args:
+        parts: pools with their weights, and why a call goes there.
+    """
+    chosen = [each for each in parts if not each[0].is_out] or parts
+    whole = sum(weight for _, weight, _ in chosen)
+    texts = [why if weight == whole else f"{why} ({weight / whole:.0%} by weight)" for _, weight, why in chosen]
+    return Shares([(part, weight) for part, weight, _ in chosen]), texts
 
 
 class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from idlrt.core import Call, Chance, Instance
-from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
+from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import Condition, call_condition, instance_condition
 from idlrt.route.following import Following, at
 
@@ -111,10 +111,7 @@ class ConditionRouter(Following):
             part = _fitting(pool, to)
             if part.nodes:
                 parts.append((part, weight, f"{call}, to {to}"))
-        parts = [each for each in parts if not each[0].is_out] or parts
-        whole = sum(share for _, share, _ in parts)
-        texts = [why if share == whole else f"{why} ({share / whole:.0%} by weight)" for _, share, why in parts]
-        made = pool.kept[self] = Shares([(part, share) for part, share, _ in parts]), texts
+        made = pool.kept[self] = by_weight(parts)
         return made
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
+from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import call_condition
 from idlrt.route.following import Following, RuleError, at
 
@@ -93,10 +93,7 @@ class GroupRouter(Following):
             part.kept[_IS_CHOSEN] = True
             if part.nodes:
                 parts.append((part, weight, f"in {_named(groups)}"))
-        parts = [each for each in parts if not each[0].is_out] or parts
-        whole = sum(share for _, share, _ in parts)
-        texts = [why if share == whole else f"{why} ({share / whole:.0%} by weight)" for _, share, why in parts]
-        made = pool.kept[self] = Shares([(part, share) for part, share, _ in parts]), texts
+        made = pool.kept[self] = by_weight(parts)
         return made
 
 
