@@ -103,18 +103,20 @@ class Choice(Generic[N]):
         return found
 
     def _make(self, balancer: BalancerChoice) -> Balancer[N]:
-        covers_all: bool = BALANCERS.get(balancer.name).covers_all  # type: ignore[attr-defined]  # a class
+        made: Any = BALANCERS.get(balancer.name)
+        covers_all: bool = made.covers_all
         key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
-        found: Any = self._lasting.get(key) if key is not None else None
+        found: Balancer[N] | None = self._lasting.get(key) if key is not None else None
         if found is None:
             nodes = self.nodes if covers_all else self.ready
-            found = BALANCERS.make(balancer.name, nodes, self._chance, balancer.settings)
+            fresh: Balancer[N] = made(nodes, self._chance, balancer.settings)
+            found = fresh
             if key is not None:
                 while len(self._lasting) >= _MOST_LASTING:
                     self._lasting.pop(next(iter(self._lasting)), None)
                 self._lasting[key] = found
         self._balancers[balancer.key] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
 
 def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
