@@ -57,8 +57,6 @@ __all__ = ["Cluster"]
 
 _log: Final = logging.getLogger("idlrt.client")
 
-_CLOSED: Final = "closed"
-
 
 class Cluster(Heard, Generic[S]):
     """See the module. A `Reach`. Threads may share it.
@@ -168,7 +166,7 @@ class Cluster(Heard, Generic[S]):
         choice = self._choice(call)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
-        if node is not None and node.breaker.state != _CLOSED and not self._standing.is_panic:
+        if node is not None and node.breaker.state != CLOSED and not self._standing.is_panic:
             node = past_breakers(choice, call, tried, plan.balancer, node)
         if node is not None and (call.listeners or self.governance.listeners):
             name, address = plan.balancer.name, node.instance.address
@@ -198,7 +196,7 @@ class Cluster(Heard, Generic[S]):
             raise no_instance(call, self._name, self._members, pool, self._chain)
         choice: Choice[Node[S]] | None = routed.kept.get(Choice)
         if choice is None:
-            choice = Choice(routed, self.chance, self._panic, self._lasting)
+            choice = Choice(routed, self.chance, self._standing.panic, self._lasting)
             routed.kept[Choice] = choice
         return choice
 
@@ -207,7 +205,7 @@ class Cluster(Heard, Generic[S]):
         now = call.driver.now
         start = now()
         verdicts = self._verdicts
-        if start >= verdicts.due:
+        if start >= verdicts.due or start >= self._standing.due:
             self._keep_house(start)
         permit = node.breaker.allows(start)
         if not permit and not self._standing.is_panic:
@@ -269,14 +267,6 @@ class Cluster(Heard, Generic[S]):
         """See `Reach.spend`."""
         return self._budget.spend(self.chance.now())
 
-    def explain(self, call: Call) -> list[Step]:
-        """What the rules make of `call`, step by step. Nothing is sent."""
-        if self._members.is_behind:
-            self._follow()
-        steps: list[Step] = []
-        self._chain.route(call, self._standing.pool, steps)
-        return steps
-
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered a ping."""
         self._verdicts.pinged(node, now)
@@ -311,7 +301,6 @@ class Cluster(Heard, Generic[S]):
         self._version = self.governance.version
         service = self.governance.service
         policy = service.service
-        self._panic = policy.panic
         self._standing.adopt(policy.panic, policy.warm_up)
         settings = service.section("budget")
         if settings != self._budget.settings:
@@ -334,13 +323,11 @@ class Cluster(Heard, Generic[S]):
     def _recount(self) -> None:
         """Somebody is out that was not, or the other way round."""
         self._standing.recount()
-        self._verdicts.due = min(self._verdicts.due, self._standing.due)
 
     def _keep_house(self, now: float) -> None:
         if self._standing.keep(now):
             self._weigh()
         self._verdicts.keep_house(self._standing.pool.nodes, now)
-        self._verdicts.due = min(self._verdicts.due, self._standing.due)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")

@@ -35,6 +35,7 @@ class Standing(Generic[S]):
 
     Attributes:
         pool: of all of them, those that are out too.
+        panic: if fewer than this part are good, all are called.
         is_panic: whether too many are out for that to be believed. Breakers have no say then either: after a bad moment
             those of all instances may be open, and all of them well.
         due: when `keep` has something to do; `inf`: never.
@@ -49,7 +50,7 @@ class Standing(Generic[S]):
         self._now = now
         self._wall = wall
         self._callables = callables
-        self._panic = 0.5
+        self.panic = 0.5
         self._warm_up = 0.0
         self._recount_at = 0.0
         self._is_recount_due = False
@@ -67,7 +68,7 @@ class Standing(Generic[S]):
             panic: if fewer than this part are good, all are called.
             warm_up: seconds that instances take to warm up; 0: they are warm at once.
         """
-        self._panic = panic
+        self.panic = panic
         self._warm_up = warm_up
 
     def weigh(self) -> Sequence[Node[S]]:
@@ -115,5 +116,5 @@ class Standing(Generic[S]):
     def _begin(self, nodes: Sequence[Node[S]]) -> None:
         self._is_recount_due = False
         self.due = self._weigh_at
-        self.is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self._panic
+        self.is_panic = sum(not node.is_out for node in nodes) < len(nodes) * self.panic
         self.pool = Pool(nodes)

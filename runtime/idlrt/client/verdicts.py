@@ -16,14 +16,13 @@ from idlrt.client.health import Health
 from idlrt.client.node import Node
 from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
-from idlrt.guard.breaker import Breaker, BreakerSettings
+from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
 
 __all__ = ["Verdicts"]
 
 _log: Final = logging.getLogger("idlrt.client")
 
-_CLOSED: Final = "closed"
 # So many instances are not looked at more often than in such a time, in seconds.
 _MANY: Final = 50
 _PAUSE: Final = 0.01
@@ -116,7 +115,7 @@ class Verdicts:
             breaker.succeeded(now, permit)
         if breaker.changes:
             self._breaker_changed(node, call)
-        elif breaker.state != _CLOSED:
+        elif breaker.state != CLOSED:
             self.due = 0.0  # for the next probe
         if is_broken:
             self._suspect(node, "it breaks down again and again", now, call)
@@ -139,7 +138,7 @@ class Verdicts:
     def abandoned(self, node: Node[Any], now: float, permit: int) -> None:
         """A call has ended in a way that says nothing of it."""
         node.breaker.abandoned(now, permit)
-        if node.breaker.state != _CLOSED:
+        if node.breaker.state != CLOSED:
             self.due = 0.0  # for the next probe
 
     def pinged(self, node: Node[Any], now: float) -> None:
@@ -211,7 +210,7 @@ class Verdicts:
                     self._restored(node, "a call is to find out whether it is back", None)
         is_probing = False
         for node in nodes:
-            if node.is_out and node.breaker.state != _CLOSED and node.breaker.is_ready(now):
+            if node.is_out and node.breaker.state != CLOSED and node.breaker.is_ready(now):
                 is_probing = self._judge(node, now) or is_probing
         if is_probing:
             self._changed()
@@ -228,9 +227,9 @@ class Verdicts:
     def _breaker_changed(self, node: Node[Any], call: Call | None) -> None:
         for before, after, why in node.breaker.take_changes():
             self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after), call)
-            if after == "open":
+            if after == OPEN:
                 _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
-            elif after == _CLOSED:
+            elif after == CLOSED:
                 _log.info("the circuit breaker of %s of %s is closed: %s", node.target, self._name, why)
         with self._lock:
             self.due = 0.0
@@ -262,14 +261,14 @@ class Verdicts:
         # Two that judge at once must not leave behind what the first one has seen.
         with self._lock:
             breaker = node.breaker
-            is_shut = breaker.state != _CLOSED and (now is None or not breaker.is_ready(now))
+            is_shut = breaker.state != CLOSED and (now is None or not breaker.is_ready(now))
             is_out = node.health.is_out or node.record.ejected_until > 0 or is_shut
             was_out, node.is_out = node.is_out, is_out
         return was_out != is_out
 
     def _next_probe(self, nodes: Sequence[Node[Any]], now: float) -> float:
         """When the next breaker lets a probe through that does not yet."""
-        waits = (node.breaker.retry_after(now) for node in nodes if node.breaker.state != _CLOSED)
+        waits = (node.breaker.retry_after(now) for node in nodes if node.breaker.state != CLOSED)
         return min((now + wait for wait in waits if wait > 0), default=float("inf"))
 
     def _tell(self, decision: Decision, call: Call | None) -> None:
