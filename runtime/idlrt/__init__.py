@@ -6,6 +6,7 @@ generated clients call.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from idlrt.core import Peer, ServerCall, current_call, request_metadata
@@ -34,6 +35,7 @@ from idlrt.version import __version__
 from idlrt.wire import Limits
 
 if TYPE_CHECKING:
+    from idlrt.client.stats import ClientStats, client_stats
     from idlrt.server import AsyncServer, ProcessServer
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ApplicationError",
     "AsyncServer",
     "CircuitOpen",
+    "ClientStats",
     "ConfigurationError",
     "ConnectFailed",
     "ConnectionLost",
@@ -61,6 +64,7 @@ __all__ = [
     "Tls",
     "Unknown",
     "__version__",
+    "client_stats",
     "codec",
     "current_call",
     "decode",
@@ -70,10 +74,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Not everybody needs them, and importing asyncio takes tens of milliseconds.
-    if name in ("AsyncServer", "ProcessServer"):
-        import idlrt.server
+# Not every program needs these, and importing asyncio, or a client, takes tens of milliseconds.
+_LAZY = {
+    "AsyncServer": "idlrt.server",
+    "ClientStats": "idlrt.client",
+    "ProcessServer": "idlrt.server",
+    "client_stats": "idlrt.client",
+}
 
-        return getattr(idlrt.server, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

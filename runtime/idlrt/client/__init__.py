@@ -2,5 +2,6 @@
 
 from idlrt.client.base import AsyncClient, Client
 from idlrt.client.options import CallOptions
+from idlrt.client.stats import ClientStats, EndpointStats, client_stats
 
-__all__ = ["AsyncClient", "CallOptions", "Client"]
+__all__ = ["AsyncClient", "CallOptions", "Client", "ClientStats", "EndpointStats", "client_stats"]

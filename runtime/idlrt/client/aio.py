@@ -15,6 +15,7 @@ from typing import Any
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
 from idlrt.client.sender import client_closed, connect_failed, no_room
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed
 from idlrt.wire.connection import ClientConnection
@@ -225,6 +226,11 @@ class MultiplexedSender:
     def connections(self) -> int:
         """See `AsyncSender.connections`."""
         return len(self._links) + len(self._connecting)
+
+    def stats(self) -> PoolStats:
+        """See `AsyncSender.stats`."""
+        in_flight = sum(link.claimed for link in self._links)
+        return PoolStats(connections=self.connections(), in_flight=in_flight, waiting=len(self._waiting))
 
     def retire(self) -> None:
         """See `AsyncSender.retire`."""

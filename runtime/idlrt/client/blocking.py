@@ -27,6 +27,7 @@ from idlrt.client.sender import (
     not_sent,
     result_of,
 )
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call, is_draining
 from idlrt.core.forks import forks
 from idlrt.core.races import is_called_off
@@ -201,6 +202,10 @@ class PooledSender:
     def connections(self) -> int:
         """See `BlockingSender.connections`."""
         return self._count
+
+    def stats(self) -> PoolStats:
+        """See `BlockingSender.stats`."""
+        return PoolStats(connections=self._count, in_flight=self._count - len(self._idle), waiting=self._queue)
 
     def close(self) -> None:
         """See `BlockingSender.close`."""

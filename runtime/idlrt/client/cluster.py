@@ -25,6 +25,7 @@ from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
 from idlrt.client.standing import Standing
+from idlrt.client.stats import ClientStats, endpoint_stats, total
 from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
     Attempted,
@@ -116,6 +117,14 @@ class Cluster(Heard, Generic[S]):
     def nodes(self) -> list[Node[S]]:
         """All that are known, for whoever watches them."""
         return self._members.nodes
+
+    def stats(self) -> ClientStats:
+        """Return the statistics of all instances that are known."""
+        found = (
+            endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
+            for node in sorted(self.nodes, key=lambda node: node.instance.id)
+        )
+        return total(tuple(found), self._members.subscription.snapshot)
 
     def _base(self, plan: Plan) -> Endpoint:
         return self.call

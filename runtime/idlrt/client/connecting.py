@@ -14,6 +14,7 @@ from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.options import check_seconds, values_of
 from idlrt.client.sender import AsyncSender, BlockingSender
+from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
 from idlrt.config import ClientConfig, Layer, read_config
 from idlrt.core import Call, Change, Instance, Listener, Snapshot
@@ -263,7 +264,11 @@ class _BlockingCluster:
 
     def connections(self) -> int:
         """See `BlockingSender.connections`."""
-        return sum(node.sender.connections() for node in self.cluster.nodes)
+        return self.stats().connections
+
+    def stats(self) -> ClientStats:
+        """See `BlockingSender.stats`."""
+        return self.cluster.stats()
 
     def close(self) -> None:
         """See `BlockingSender.close`."""
@@ -285,7 +290,11 @@ class _AsyncCluster:
 
     def connections(self) -> int:
         """See `AsyncSender.connections`."""
-        return sum(node.sender.connections() for node in self.cluster.nodes)
+        return self.stats().connections
+
+    def stats(self) -> ClientStats:
+        """See `AsyncSender.stats`."""
+        return self.cluster.stats()
 
     def retire(self) -> None:
         """See `AsyncSender.retire`."""

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from idlrt.balance import Load
 from idlrt.client.health import Health
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call, Instance
 from idlrt.guard.breaker import Breaker
 from idlrt.guard.outlier import Record
@@ -28,6 +29,10 @@ class Sender(Protocol):
 
     def connections(self) -> int:
         """See `BlockingSender.connections`."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """See `BlockingSender.stats`."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
+from idlrt.client.stats import PoolStats
 from idlrt.core import CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds, told_push_back
 from idlrt.errors import (
     ApplicationCode,
@@ -61,6 +62,10 @@ class BlockingSender(Protocol):
         """How many there are."""
         ...
 
+    def stats(self) -> PoolStats:
+        """Return the statistics of its connections; a `ClientStats` where there are several servers."""
+        ...
+
     def close(self) -> None:
         """Close connections. Calls under way end first; new ones are refused."""
         ...
@@ -79,6 +84,10 @@ class AsyncSender(Protocol):
 
     def connections(self) -> int:
         """See `BlockingSender.connections`."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """See `BlockingSender.stats`."""
         ...
 
     def retire(self) -> None:

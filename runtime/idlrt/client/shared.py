@@ -25,6 +25,7 @@ from idlrt.client.sender import (
     not_sent,
     result_of,
 )
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call, is_draining
 from idlrt.core.forks import forks
 from idlrt.errors import RemoteProtocolError, RpcError
@@ -256,6 +257,7 @@ class SharedSender:
         self._changed = threading.Condition()
         self._links: list[_Link] = []
         self._connecting = 0
+        self._queue = 0
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
@@ -291,8 +293,12 @@ class SharedSender:
                 if len(self._links) + self._connecting < self._max:
                     self._connecting += 1
                     break
-                if not self._changed.wait(max(until - time.monotonic(), 0.0)):
-                    raise no_room(call, self._max)
+                self._queue += 1
+                try:
+                    if not self._changed.wait(max(until - time.monotonic(), 0.0)):
+                        raise no_room(call, self._max)
+                finally:
+                    self._queue -= 1
         if link is None:
             return self._connect(call, until)
         answers = False
@@ -358,6 +364,11 @@ class SharedSender:
     def connections(self) -> int:
         """See `BlockingSender.connections`."""
         return len(self._links) + self._connecting
+
+    def stats(self) -> PoolStats:
+        """See `BlockingSender.stats`."""
+        in_flight = sum(link.claimed for link in self._links) + self._connecting
+        return PoolStats(connections=self.connections(), in_flight=in_flight, waiting=self._queue)
 
     def close(self) -> None:
         """See `BlockingSender.close`."""

@@ -130,6 +130,28 @@ class AsyncServer(ServerBase):
         if asyncio.current_task() not in self._tasks:
             await asyncio.shield(self._stopping)
 
+    @property
+    def connections(self) -> int:
+        """Open connections; those whose TLS handshake is not over do not count."""
+        return len(self._channels)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of workers and `async` handlers that are not answered yet. A plain handler without workers occupies the
+        server's thread, so its call is never seen here.
+        """
+        return self._load.in_flight
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of answers that peers have not read yet and that the kernel does not hold either."""
+        return sum(channel.pending for channel in list(self._channels.values()))
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server has begun to stop: it accepts no connections and tells its peers to go elsewhere."""
+        return self._is_draining
+
     async def _stop(self, grace_s: float) -> None:
         if self._presence is not None:
             # Clients hear of it first.

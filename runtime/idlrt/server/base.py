@@ -39,6 +39,7 @@ class ServerBase:
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)
         self._routes = routes(self._served, settings.filters, self._guards())
+        self._load = Load(settings.max_in_flight)
         self._detector = detector(settings.limits)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None
@@ -159,7 +160,7 @@ class ServerBase:
             run_async=run_async,
             run_worker=run_worker,
             timeout=settings.timeout,
-            load=Load(settings.max_in_flight),
+            load=self._load,
             max_in_flight=settings.max_in_flight_per_connection,
             high_water=settings.high_water,
         )

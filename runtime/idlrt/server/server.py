@@ -163,6 +163,32 @@ class Server(ServerBase):
         if not self._is_ours(threading.get_ident()):
             self._stopped.wait()
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the server has stopped, at most `timeout` seconds; return whether it has."""
+        return self._stopped.wait(timeout)
+
+    @property
+    def connections(self) -> int:
+        """Open connections, including those whose TLS handshake is not over."""
+        return len(self._channels) + len(self._agreeing)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of workers and `async` handlers that are not answered yet. A plain handler without workers occupies the
+        server's thread, so its call is never seen here.
+        """
+        return self._load.in_flight
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of answers that peers have not read yet and that the kernel does not hold either."""
+        return sum(channel.pending for channel in list(self._channels.values()))
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server has begun to stop: it accepts no connections and tells its peers to go elsewhere."""
+        return self._is_draining
+
     def _is_ours(self, thread: int) -> bool:
         """Whether `thread` runs this server's handlers, and must not wait for its end."""
         return (
@@ -250,7 +276,7 @@ class Server(ServerBase):
             self._agreeing.add(encrypted)
             encrypted.open()
         if self._is_full() and self._listener is not None and not self._listener.is_paused:
-            _log.warning("%d connections are open, the most that may be; more have to wait", self._connections())
+            _log.warning("%d connections are open, the most that may be; more have to wait", self.connections)
             self._listener.pause()
 
     def _session(self, channel: Channel | TlsChannel) -> Session:
@@ -269,11 +295,8 @@ class Server(ServerBase):
         self._agreeing.discard(channel)
         self._one_less()
 
-    def _connections(self) -> int:
-        return len(self._channels) + len(self._agreeing)
-
     def _is_full(self) -> bool:
-        return self._connections() >= self._settings.max_connections
+        return self.connections >= self._settings.max_connections
 
     def _run_async(
         self,
@@ -320,7 +343,7 @@ class Server(ServerBase):
         self._is_draining = True
         for session in self._channels:
             session.drain()
-        self._loop.call_later(self._settings.drain_s if self._connections() else 0.0, self._finish, grace_s)
+        self._loop.call_later(self._settings.drain_s if self.connections else 0.0, self._finish, grace_s)
         self._stop_if_done()
 
     def _finish(self, grace_s: float) -> None:
@@ -338,13 +361,13 @@ class Server(ServerBase):
         self._stop_if_done()
 
     def _give_up(self) -> None:
-        if self._connections():
-            _log.warning("closing %d connections that were not done within the grace time", self._connections())
+        if self.connections:
+            _log.warning("closing %d connections that were not done within the grace time", self.connections)
         for channel in [*self._channels.values(), *self._agreeing]:
             channel.abort()
 
     def _stop_if_done(self) -> None:
-        if not self._connections():
+        if not self.connections:
             assert self._loop is not None
             self._loop.stop()
 

@@ -1,0 +1,88 @@
+"""Live statistics of a client: its connections, its calls in flight, and the state of each endpoint.
+
+Taken from what lives at that moment, without a lock: numbers that belong together may be one call apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from idlrt.core.instance import Snapshot
+
+if TYPE_CHECKING:
+    from idlrt.client.base import AsyncClient, Client
+
+__all__ = ["ClientStats", "EndpointStats", "PoolStats", "client_stats"]
+
+
+class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections to one server.
+
+    Attributes:
+        connections: open ones, and those being opened.
+        in_flight: calls that hold a connection.
+        waiting: calls that wait for one.
+    """
+
+    connections: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+
+
+class EndpointStats(PoolStats, frozen=True, kw_only=True):
+    """One server as the client sees it.
+
+    Attributes:
+        id: of the instance; the address where no registry knows it.
+        address: `host:port`, or `unix:/path`.
+        is_available: whether it receives calls: reachable, not ejected, circuit breaker not open.
+    """
+
+    id: str
+    address: str
+    is_available: bool = True
+
+
+class ClientStats(PoolStats, frozen=True, kw_only=True):
+    """A client: the sums over its endpoints, and the endpoints themselves.
+
+    Attributes:
+        endpoints: servers that calls may be routed to, sorted by id. The calls of a client make it follow its registry,
+            so one that is not called may list instances that `snapshot` no longer has.
+        snapshot: the newest state of the service that the registry has published; `None` before the first, and for
+            targets that are an address.
+    """
+
+    endpoints: tuple[EndpointStats, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+def client_stats(client: Client | AsyncClient) -> ClientStats:
+    """Return the statistics of a generated client, for monitoring and tests.
+
+    It is a function, not a method, because the methods of a client are those of its IDL. Clients that `using` made
+    share their connections, and so their statistics.
+    """
+    found = client._sender.stats()
+    if isinstance(found, ClientStats):
+        return found
+    address = client._target.removeprefix("tcp://")
+    return total((endpoint_stats(address, address, found),))
+
+
+def endpoint_stats(id: str, address: str, pool: PoolStats, *, is_available: bool = True) -> EndpointStats:
+    """Return the statistics of one server."""
+    return EndpointStats(id=id, address=address, is_available=is_available, **msgspec.structs.asdict(pool))
+
+
+def total(endpoints: tuple[EndpointStats, ...], snapshot: Snapshot | None = None) -> ClientStats:
+    """Sum up endpoints."""
+    return ClientStats(
+        connections=sum(each.connections for each in endpoints),
+        in_flight=sum(each.in_flight for each in endpoints),
+        waiting=sum(each.waiting for each in endpoints),
+        endpoints=endpoints,
+        snapshot=snapshot,
+    )
