@@ -15,7 +15,7 @@ from benchmarks.table import Table, progress, unit
 
 __all__ = ["run"]
 
-TESTS = Path(__file__).parents[1] / "tests" / "idlrt"
+HARNESS = Path(__file__).parents[1] / "tests" / "harness"
 SERVICES = 20
 KILLS = 5
 
@@ -57,8 +57,7 @@ class _Followed:
 def run(folder: Path) -> Table:
     """All kinds."""
     table = Table("What a registry tells sooner than DNS", ["", "one has come", "one has left", "one has died"], NOTE)
-    places = [str(TESTS / "registry"), str(TESTS / "embedded"), str(TESTS.parent / "faults")]
-    sys.path[:0] = places
+    sys.path.insert(0, str(HARNESS))
     try:
         for ttl in (1, 30):
             progress(f"dns with a TTL of {ttl} s")
@@ -75,7 +74,7 @@ def run(folder: Path) -> Table:
                     _figures([_kill(url, number) for number in range(KILLS)]),
                 )
     finally:
-        del sys.path[: len(places)]
+        sys.path.remove(str(HARNESS))
     return table
 
 
@@ -161,7 +160,7 @@ def _registry(url: str) -> tuple[list[float], list[float]]:
 def _kill(url: str, number: int) -> float:
     from idlrt.registry import Registry
 
-    command = [sys.executable, str(TESTS / "registry" / "churn_owner.py"), url, "owner"]
+    command = [sys.executable, str(HARNESS / "churn_owner.py"), url, "owner"]
     with (
         Registry.connect(url, cache=False, empty_protection=False) as client,
         subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner,

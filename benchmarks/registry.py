@@ -21,7 +21,7 @@ from benchmarks.table import Table, progress, unit
 
 __all__ = ["run_capacity", "run_death", "run_discovery"]
 
-TESTS = Path(__file__).parents[1] / "tests" / "idlrt" / "registry"
+HARNESS = Path(__file__).parents[1] / "tests" / "harness"
 CALLERS = 4
 ROUNDS = 5
 
@@ -163,11 +163,11 @@ def run_discovery(folder: Path) -> Table:
     table = Table("A new instance", ["", "median", "longest"], DISCOVERY_NOTE)
     with ExitStack() as stack:
         kinds: dict[str, str] = {"embedded": stack.enter_context(_registry("--data", str(folder / "r.db")))[0]}
-        sys.path.insert(0, str(TESTS))
+        sys.path.insert(0, str(HARNESS))
         try:
             kinds |= _others(stack, folder)
         finally:
-            sys.path.remove(str(TESTS))
+            sys.path.remove(str(HARNESS))
         for name, url in kinds.items():
             progress(f"a new instance: {name}")
             times = sorted(_register_and_call(folder, url) for _ in range(30))

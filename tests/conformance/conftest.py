@@ -1,13 +1,10 @@
-"""Makes `hand_written`, the table that these tests share, importable; and the certificates for TLS."""
+"""Certificates for TLS."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "idlrt" / "testing"))
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,8 @@ from typing import Any
 import msgspec
 
 HERE = Path(__file__).resolve().parent
-HAND_WRITTEN = str(HERE.parents[0] / "idlrt" / "testing")
-sys.path[:0] = [str(HERE), HAND_WRITTEN]
+HARNESS = str(HERE.parent / "harness")
+sys.path.insert(0, HARNESS)
 
 from fault_proxy import FaultProxy, proxied  # noqa: E402
 from hand_written import GET, AsyncUserServiceClient, UserServiceClient, requests  # noqa: E402
@@ -91,7 +91,7 @@ class _Server:
 
     def __init__(self, folder: Path, number: int, port: int) -> None:
         self.notes = folder / f"{number}.txt"
-        command = [sys.executable, "-c", SERVER, HAND_WRITTEN, f"127.0.0.1:{port}", str(self.notes)]
+        command = [sys.executable, "-c", SERVER, HARNESS, f"127.0.0.1:{port}", str(self.notes)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

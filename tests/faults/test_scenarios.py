@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 SERVICE = "UserService"
-FOLDER = str(Path(__file__).parents[1] / "idlrt" / "testing")
+FOLDER = str(Path(__file__).parents[1] / "harness")
 WORKER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import peer_samples
 import pytest
+from kinds import KINDS, serving
 from peer_clients import make_client
 from peer_dialects import SPOKEN
 
 from idlrt.errors import ApplicationError
-
-HERE = Path(__file__).parents[1]
-sys.path[:0] = [str(HERE / "conformance"), str(HERE / "idlrt" / "testing")]
-
-from kinds import KINDS, serving  # noqa: E402
 
 # The peers' clients of TLS and unix sockets are other classes, which say nothing more about our servers.
 OVER_TCP = [kind for kind in KINDS if kind.place == "tcp"]

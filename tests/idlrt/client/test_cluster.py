@@ -394,7 +394,7 @@ def test_an_instance_that_is_stopped_in_the_middle_is_left_alone(
     from idlrt.embedded import RegistryServer
 
     server = stack.enter_context(RegistryServer())
-    folder = str(Path(__file__).parents[1] / "testing")
+    folder = str(Path(__file__).parents[2] / "harness")
     processes = [subprocess.Popen([sys.executable, "-c", WORKER, folder, server.url]) for _ in range(3)]
     for process in processes:
         stack.callback(process.wait)

@@ -40,7 +40,7 @@ class Worker:
     """A server in a process of its own."""
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
-        folder = str(Path(__file__).parents[1] / "testing")
+        folder = str(Path(__file__).parents[2] / "harness")
         command = [sys.executable, "-c", WORKER, folder, address]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

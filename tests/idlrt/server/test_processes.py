@@ -21,7 +21,7 @@ from idlrt.server import ProcessServer
 # Real processes.
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parents[1] / "testing"
+HERE = Path(__file__).parents[2] / "harness"
 
 
 class Told(Users):

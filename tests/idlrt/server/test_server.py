@@ -452,7 +452,7 @@ print("stopped", flush=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_a_server_on_the_main_thread(number: signal.Signals) -> None:
     root = Path(__file__).parents[3]
-    path = os.pathsep.join([str(root / "runtime"), str(root / "tests/idlrt/testing")])
+    path = os.pathsep.join([str(root / "runtime"), str(root / "tests/harness")])
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
     )

@@ -18,10 +18,6 @@ from typing import Any, Final
 
 import httpx
 import pytest
-
-# The proxy that does to connections what networks do.
-sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
-
 from fault_proxy import FaultProxy, proxied
 
 __all__ = ["Cluster", "Etcd", "FaultProxy", "etcd_cluster", "proxied"]

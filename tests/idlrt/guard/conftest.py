@@ -1,6 +1,0 @@
-"""Makes `guarded`, which these tests share, importable."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
