@@ -8,12 +8,13 @@ NATIVE := $(VENV)/.native
 # What the codecs in C are made of.
 NATIVE_SOURCES := runtime/idlrt/wire/_native.pyx $(wildcard runtime/idlrt/wire/native/*)
 JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # Packages that carry real IDL files (Hive, Impala, HBase, Baseplate), unpacked for tests/real_idl and never imported.
 IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-fast bench simulate check format fuzz sanitize soak clean
+.PHONY: help setup native demo test test-all test-fast bench simulate check format fuzz sanitize soak clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -43,12 +44,15 @@ $(NATIVE): $(NATIVE_SOURCES) hatch_build.py | $(READY)
 demo: $(READY) $(NATIVE) ## watch an IDL file become stubs, a server, and calls to it
 	@$(BIN)/python samples/shop/demo.py
 
-test: $(READY) $(NATIVE) ## run all tests, against real registries where they can be had (REAL_SERVERS=no: only if they are there)
-	@sh tests/real_servers.sh $(BIN)/python
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+test: $(READY) $(NATIVE) ## run the tests, under 6 minutes on two cores; real servers only where they are installed
+	@$(PYTEST) -m 'not long'
 
-test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not slow'
+test-all: $(READY) $(NATIVE) ## run all tests, also long ones, and install real servers where possible (REAL_SERVERS=no: do not)
+	@sh tests/real_servers.sh $(BIN)/python
+	@$(PYTEST)
+
+test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments, under a minute
+	@$(PYTEST) -m 'not slow and not long'
 
 bench: $(READY) $(NATIVE) ## measure, side by side with peers
 	@$(BIN)/python -m pip install --quiet --group bench
@@ -57,9 +61,10 @@ bench: $(READY) $(NATIVE) ## measure, side by side with peers
 simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to
 	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)
 
-check: $(READY) $(NATIVE) ## ruff, mypy strict, pyright strict, architecture
+check: $(READY) $(NATIVE) ## ruff, mypy (strict for what is shipped), pyright strict, architecture
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@echo "==> mypy --strict" && $(BIN)/mypy
+	@echo "==> mypy, tests and benchmarks" && $(BIN)/mypy --config-file tests/mypy.ini
 	@echo "==> pyright strict" && $(BIN)/pyright
 	@echo "==> architecture" && $(BIN)/python -m pytest tests/architecture
 
@@ -77,7 +82,7 @@ fuzz: $(READY) $(NATIVE) ## fuzz whatever reads from the network, SECONDS=600 fo
 sanitize: $(READY) ## run the tests of the codecs with a build that notices wrong addresses and undefined behaviour
 	@preload=$$($(BIN)/python tests/fuzz/build_native.py sanitizer) || exit 1; \
 	PYTHONPATH=build/sanitizer ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc LD_PRELOAD="$$preload" \
-		$(BIN)/python -m pytest tests/idlrt/wire tests/idlrt/wire_connection -m 'not slow' -p no:cacheprovider
+		$(BIN)/python -m pytest tests/idlrt/wire tests/idlrt/wire_connection -m 'not slow and not long' -p no:cacheprovider
 
 soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 while everything goes wrong that can, and see that no call is lost
 	@$(BIN)/python tests/faults/soak.py $${SECONDS:-600}
