@@ -35,7 +35,7 @@ def _pauses(timeout: float, what: str, seen: Callable[[], object]) -> Iterator[f
     raise AssertionError(f"not within {timeout:g} s: {what or 'condition'}; last value: {seen()!r}")
 
 
-def eventually(condition: Callable[[], T], what: str = "", *, timeout: float = TIMEOUT) -> T:
+def eventually(condition: Callable[[], T | None], what: str = "", *, timeout: float = TIMEOUT) -> T:
     """Return the first true value of `condition`, called again and again.
 
     Args:
@@ -54,7 +54,7 @@ def eventually(condition: Callable[[], T], what: str = "", *, timeout: float = T
     return value
 
 
-async def eventually_async(condition: Callable[[], T], what: str = "", *, timeout: float = TIMEOUT) -> T:
+async def eventually_async(condition: Callable[[], T | None], what: str = "", *, timeout: float = TIMEOUT) -> T:
     """Do what `eventually` does in an event loop, whose other tasks run meanwhile."""
     value = condition()
     pauses = _pauses(timeout, what, lambda: value)

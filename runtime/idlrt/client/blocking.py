@@ -213,6 +213,7 @@ class PooledSender:
             self._is_closed = True
             for link in self._idle:
                 link.transport.close()
+            self._count -= len(self._idle)
             self._idle.clear()
             self._freed.notify_all()
 
