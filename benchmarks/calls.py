@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from benchmarks.stubs import ours
 from benchmarks.table import Table, middle, progress, unit
 
-__all__ = ["Process", "process", "run"]
+__all__ = ["Process", "process", "run", "running"]
 
 ROUNDS = 7
 CALLS = 2000
@@ -24,36 +25,65 @@ connections."""
 
 
 class Process:
-    """A process that answers a line with a line."""
+    """A child process that prints a line when it is ready, then a line for each line of its input.
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    Args:
+        command: the program and its arguments.
+
+    Attributes:
+        pid: its process id.
+        first: the line that it printed first.
+
+    Raises:
+        RuntimeError: it ended before it was ready.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = f"`{shlex.join(command)}`"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
         )
         self.pid = self._process.pid
-        self.first = self._answer()
+        self.first = self._read_line()
 
-    def _answer(self) -> str:
-        answer = _pipe(self._process.stdout).readline()
-        if not answer:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
-        return answer.strip()
+    def _read_line(self) -> str:
+        line = _pipe(self._process.stdout).readline()
+        if not line:
+            self._close()
+            raise RuntimeError(f"{self._command} ended with exit status {self._process.wait()}")
+        return line.strip()
 
     def ask(self, line: str) -> float:
-        """Send a line; the number that it answers with."""
+        """Send a line and return the number in the reply.
+
+        Raises:
+            RuntimeError: the process has ended.
+        """
         pipe = _pipe(self._process.stdin)
-        pipe.write(line + "\n")
-        pipe.flush()
-        return float(self._answer())
+        with contextlib.suppress(BrokenPipeError):  # `_read_line` reports it
+            pipe.write(line + "\n")
+            pipe.flush()
+        return float(self._read_line())
 
     def end(self) -> None:
-        """End it."""
-        _pipe(self._process.stdin).close()
-        self._process.wait(20)
+        """Close its input and wait until it ends.
+
+        Raises:
+            RuntimeError: its exit status is not 0.
+        """
+        self._close()
+        if status := self._process.wait(20):
+            raise RuntimeError(f"{self._command} ended with exit status {status}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self._process.stdin).close()
         _pipe(self._process.stdout).close()
 
 
@@ -63,13 +93,20 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 @contextlib.contextmanager
-def process(module: str, *arguments: str) -> Iterator[Process]:
-    """A process for a while."""
-    started = Process(module, *arguments)
+def running(command: Sequence[str]) -> Iterator[Process]:
+    """Run a command as a `Process`; end it afterwards, or kill it if something failed meanwhile."""
+    started = Process(command)
     try:
         yield started
-    finally:
-        started.end()
+    except BaseException:
+        started.kill()
+        raise
+    started.end()
+
+
+def process(module: str, *arguments: str) -> contextlib.AbstractContextManager[Process]:
+    """Run a Python module as a `Process`."""
+    return running([sys.executable, "-m", module, *arguments])
 
 
 def run(folder: Path) -> Table:
