@@ -54,8 +54,9 @@ test-all: $(READY) $(NATIVE) ## run all tests, also long ones, and install real 
 test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments, under a minute
 	@$(PYTEST) -m 'not slow and not long'
 
-bench: $(READY) $(NATIVE) ## measure, side by side with peers
+bench: $(READY) $(NATIVE) ## measure, side by side with peers; install those where possible (REAL_SERVERS=no: do not)
 	@$(BIN)/python -m pip install --quiet --group bench
+	@sh benchmarks/install_peers.sh
 	@$(BIN)/python -m benchmarks
 
 simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to

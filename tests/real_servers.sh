@@ -32,4 +32,5 @@ fi
 
 has_zookeeper || echo "==> NOT RUN: tests against ZooKeeper; they need zookeeper and default-jre-headless"
 has_etcd || echo "==> NOT RUN: tests against etcd; they need etcd-server"
-exit 0
+# Servers in other languages, which the benchmarks compare ours with.
+exec sh "$(dirname "$0")/../benchmarks/install_peers.sh"
