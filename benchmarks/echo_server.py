@@ -2,7 +2,8 @@
 
     python -m benchmarks.echo_server KIND FOLDER
 
-Prints its port; then, for each line that it is sent, the CPU seconds that it has used. Ends with its input.
+Prints its port, then the CPU seconds that it has used for each line of input. Ends at the end of its input. Servers in
+other languages (`native_peers.py`) do the same.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, ours, theirs
 
 
 class Echo:
-    """The handler, of all of them."""
+    """The handler of most servers."""
 
     def echo(self, value: Any) -> Any:
         return value
 
 
 class AsyncEcho:
-    """The handler of those who want a coroutine."""
+    """The handler as a coroutine."""
 
     async def echo(self, value: Any) -> Any:
         return value
@@ -41,6 +42,13 @@ def serve_ours_on_workers(folder: Path) -> int:
     from idlrt import Server
 
     return Server(ours(folder).echo(Echo()), workers=4).start().port
+
+
+def serve_ours_async(folder: Path) -> int:
+    """Return the port of the selector server with an `async` handler."""
+    from idlrt import Server
+
+    return Server(ours(folder).echo(AsyncEcho())).start().port
 
 
 def serve_ours_on_asyncio(folder: Path) -> int:
@@ -134,7 +142,7 @@ def serve_thriftpy2(folder: Path) -> int:
     from thriftpy2.thrift import TProcessor
     from thriftpy2.transport import TCyFramedTransportFactory, TServerSocket
 
-    class Listening(TServerSocket):  # type: ignore[misc]
+    class Listening(TServerSocket):
         def listen(self) -> None:
             if self.sock is None:
                 super().listen()
@@ -149,6 +157,7 @@ def serve_thriftpy2(folder: Path) -> int:
         daemon=True,
     )
     threading.Thread(target=server.serve, daemon=True).start()
+    assert listening.sock is not None
     port: int = listening.sock.getsockname()[1]
     return port
 
@@ -156,7 +165,7 @@ def serve_thriftpy2(folder: Path) -> int:
 def apache_processor() -> Any:
     from thrift.Thrift import TMessageType, TProcessor
 
-    class Processor(TProcessor):  # type: ignore[misc]
+    class Processor(TProcessor):
         """As Apache's compiler writes it."""
 
         def process(self, iprot: Any, oprot: Any) -> None:
@@ -177,7 +186,7 @@ def apache_processor() -> Any:
 def apache_listening() -> Any:
     from thrift.transport.TSocket import TServerSocket
 
-    class Listening(TServerSocket):  # type: ignore[misc]
+    class Listening(TServerSocket):
         def listen(self) -> None:
             if self.handle is None:
                 super().listen()
@@ -221,6 +230,7 @@ def serve_apache_nonblocking(folder: Path) -> int:
 SERVERS = {
     "idlrt": serve_ours,
     "idlrt workers": serve_ours_on_workers,
+    "idlrt async": serve_ours_async,
     "idlrt asyncio": serve_ours_on_asyncio,
     "bare selector": serve_bare,
     "thriftpy2": serve_thriftpy2,
@@ -235,5 +245,5 @@ if __name__ == "__main__":
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(SERVERS[sys.argv[1]](Path(sys.argv[2])), flush=True)
-    for _ in sys.stdin:
+    for _line in sys.stdin:
         print(time.process_time(), flush=True)
