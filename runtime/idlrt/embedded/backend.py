@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedBackend"]
 
 _POLL: Final = 20.0
-# Seconds that an answer may be late.
+# Seconds that a call may take, if half the session timeout is not more.
 _LATE: Final = 3.0
 _TIMEOUT: Final = 6.0
 
@@ -49,6 +49,7 @@ class EmbeddedBackend:
         host, port = url.hosts[0]
         self._target = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
         self._timeout = url.seconds("timeout", _TIMEOUT)
+        self._patience = max(_LATE, self._timeout / 2)
         self._tls = _tls(url)
         self._metadata = {TOKEN: token} if (token := url.options.get("token")) else {}
         self.heartbeat = self._timeout / 3
@@ -62,8 +63,8 @@ class EmbeddedBackend:
             made = AsyncRegistryClient.connect(
                 self._target,
                 framing="header",
-                timeout=_LATE,
-                connect_timeout=_LATE,
+                timeout=self._patience,
+                connect_timeout=self._patience,
                 calls_per_connection=1_000_000,
                 ping_after=None,
                 tls=self._tls,
@@ -110,7 +111,7 @@ class EmbeddedBackend:
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`."""
         known = _Known()
-        patient = self._client.using(timeout=_POLL + _LATE)
+        patient = self._client.using(timeout=_POLL + self._patience)
         while True:
             with _translated():
                 changes = await patient.changes(key.group, key.service, known.epoch, known.revision, int(_POLL * 1000))

@@ -190,6 +190,8 @@ class RegistryServer:
         access: who may do what.
         limits: how much it takes.
         tls: as for `Server`.
+        connect_database: opens the file, with the arguments of `sqlite3.connect`; for other builds of SQLite, as those
+            that encrypt.
 
     Raises:
         ConfigurationError: one of them makes no sense.
@@ -203,16 +205,19 @@ class RegistryServer:
         access: Access | None = None,
         limits: Limits | None = None,
         tls: Tls | None = None,
+        connect_database: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self._address = address
         self._data = Path(data) if data is not None else None
         self._filter = (access if access is not None else Access()).filter()
         self._limits = limits if limits is not None else Limits()
         self._tls = tls
+        self._connect_database = connect_database
         self._thread: LoopThread | None = None
         self._server: AsyncServer | None = None
         self._handler: _Handler | None = None
         self._storage: Storage | None = None
+        self._state: State | None = None
         self._expiring: asyncio.Task[None] | None = None
 
     @property
@@ -227,13 +232,33 @@ class RegistryServer:
         """Its URL, for `Registry.connect` and `Server(registry=...)`."""
         return "embedded://" + self.address.removeprefix("tcp://")
 
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return self._server.connections if self._server is not None else 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls in flight; the long polls of subscribers are among them."""
+        return self._server.in_flight if self._server is not None else 0
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that have not ended."""
+        return len(self._state.leases) if self._state is not None else 0
+
+    @property
+    def instances(self) -> int:
+        """Registered instances, of all services."""
+        return self._state.instances if self._state is not None else 0
+
     async def open(self) -> None:
         """Serve on this event loop.
 
         Raises:
             ConfigurationError: the file or the address cannot be had.
         """
-        storage = Storage(self._data)
+        storage = Storage(self._data, self._connect_database)
         try:
             state = new_state(storage, self._limits, time.monotonic)
             self._handler = _Handler(state, storage)
@@ -252,7 +277,7 @@ class RegistryServer:
         except BaseException:
             await storage.close()
             raise
-        self._server, self._storage = server, storage
+        self._server, self._storage, self._state = server, storage, state
         self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
 
     async def close(self) -> None:

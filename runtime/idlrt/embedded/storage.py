@@ -54,13 +54,15 @@ class Storage:
 
     Args:
         path: of the file; `None`: nothing is kept.
+        connect: opens the database.
 
     Raises:
         ConfigurationError: it cannot be opened, or is something else.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, connect: Callable[..., sqlite3.Connection] = sqlite3.connect) -> None:
         self._path = path
+        self._connect = connect
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="idlrt registry file")
         self._pending: list[_Write] = []
         self._writing: asyncio.Task[None] | None = None
@@ -71,7 +73,7 @@ class Storage:
         try:
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self._path or ":memory:", isolation_level=None, timeout=1.0)
+            database = self._connect(self._path or ":memory:", isolation_level=None, timeout=1.0)
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
             # Two registries at one file would each undo what the other writes.
