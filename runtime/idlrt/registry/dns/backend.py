@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from idlrt.core import Instance, ServiceKey
@@ -29,17 +29,24 @@ class DnsBackend(ReadOnly):
     Args:
         url: of the registry.
         clock: seconds since 1970.
+        sleep: waits for a number of seconds until the next lookup.
     """
 
     why = "DNS only tells the instances of a service"
     # There is no session that could be lost.
     heartbeat = 60.0
 
-    def __init__(self, url: RegistryUrl, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: RegistryUrl,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         need_dnspython()
         self._settings = Settings.of(url)
         self._name = str(url)
         self._clock = clock
+        self._sleep = sleep
         self._lookup: Lookup | None = None
         # What was found last, and when it became so.
         self._seen: dict[ServiceKey, tuple[tuple[Instance, ...], int]] = {}
@@ -63,7 +70,7 @@ class DnsBackend(ReadOnly):
             if told is None or told.revision != found.revision:
                 told = found
                 yield found
-            await asyncio.sleep(min(max(ttl, self._settings.min_refresh), self._settings.max_refresh))
+            await self._sleep(min(max(ttl, self._settings.min_refresh), self._settings.max_refresh))
 
     async def find(self, key: ServiceKey) -> Found:
         """See `Backend.find`."""

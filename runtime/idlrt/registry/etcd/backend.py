@@ -48,11 +48,18 @@ _PAGE: Final = 500
 
 
 class EtcdBackend:
-    """See the module. A `Backend`."""
+    """See the module. A `Backend`.
+
+    Args:
+        url: of the registry.
+        page_size: keys per request when groups and services are listed.
+        min_watch: seconds that a watch has to last to be resumed at once when it breaks; else the service is listed
+            again after a pause.
+    """
 
     is_read_only = False
 
-    def __init__(self, url: RegistryUrl) -> None:
+    def __init__(self, url: RegistryUrl, *, page_size: int = _PAGE, min_watch: float = _LASTED) -> None:
         need_httpx()
         settings = Settings.of(url)
         self.heartbeat: float = settings.ttl / 3
@@ -61,6 +68,8 @@ class EtcdBackend:
         self._gateway = Gateway(
             settings.endpoints, user=url.user, password=url.password, tls=settings.tls, patience=_PATIENCE
         )
+        self._page_size = page_size
+        self._min_watch = min_watch
         self._lease = 0
         # The last state of each service that was seen, and the revision by which it is called.
         self._seen: dict[ServiceKey, tuple[dict[bytes, int], int]] = {}
@@ -213,7 +222,7 @@ class EtcdBackend:
             except Interrupted as interrupted:
                 error = interrupted
             # Nothing is lost by watching on from where it ended.
-            if loop.time() - began < _LASTED:
+            if loop.time() - began < self._min_watch:
                 raise error
 
     async def _view(self, key: ServiceKey) -> View:
@@ -252,7 +261,7 @@ class EtcdBackend:
         names: dict[str, None] = {}
         place, end = start.encode(), end_of(start)
         while True:
-            body = {"key": place, "range_end": end, "limit": _PAGE, "keys_only": True}
+            body = {"key": place, "range_end": end, "limit": self._page_size, "keys_only": True}
             listed = await self._gateway.ask("kv/range", body, Listed)
             for kv in listed.kvs:
                 name, slash, _ = kv.key.decode(errors="replace").removeprefix(start).partition("/")
