@@ -47,8 +47,10 @@ class Registry:
         *,
         cache: SnapshotCache | None = None,
         empty_protection: bool = True,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._make = make
+        self._timeout = timeout
         self._name = name
         self._cache = cache
         self._empty_protection = empty_protection
@@ -71,7 +73,14 @@ class Registry:
         self._running_beside = {}
 
     @classmethod
-    def connect(cls, url: str | RegistryUrl, *, cache: bool | str | Path = True, empty_protection: bool = True) -> Self:
+    def connect(
+        cls,
+        url: str | RegistryUrl,
+        *,
+        cache: bool | str | Path = True,
+        empty_protection: bool = True,
+        timeout: float = TIMEOUT,
+    ) -> Self:
         """The registry at `url`. Returns at once; it is connected to when it is first used.
 
         Args:
@@ -80,6 +89,7 @@ class Registry:
             cache: the folder in which the last good snapshots are kept for starts without the registry; `True` for
                 `$IDLRT_CACHE_DIR`, or `idlrt` in the user's cache folder.
             empty_protection: keep the last instances when the registry suddenly has none.
+            timeout: default of every `timeout` of this registry, of its registrations and subscriptions, in seconds.
 
         Raises:
             ConfigurationError: the URL is none, or there is no such kind of registry.
@@ -90,7 +100,7 @@ class Registry:
         kept = None
         if cache is not False and parsed.scheme not in _NOT_KEPT:
             kept = SnapshotCache(default_folder() if cache is True else Path(cache), name)
-        return cls(lambda: make_backend(parsed), name, cache=kept, empty_protection=empty_protection)
+        return cls(lambda: make_backend(parsed), name, cache=kept, empty_protection=empty_protection, timeout=timeout)
 
     def __repr__(self) -> str:
         return f"<Registry {self._name}>"
@@ -108,6 +118,17 @@ class Registry:
         """Why the registry cannot be used at the moment; `None` if it can, or has not been used yet."""
         engine = self._engine
         return engine.trouble if engine is not None else None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a session with the registry is open."""
+        engine = self._engine
+        return engine is not None and engine.is_open
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
 
     # Life.
 
@@ -173,7 +194,7 @@ class Registry:
             raise ConfigurationError(f"nothing can be registered at {self._name}: it can only be read")
         entry = Entry(instance)
         thread.call(engine.add, entry)
-        return Registration(entry, thread.call)
+        return Registration(entry, thread.call, self._timeout)
 
     # Clients.
 
@@ -188,7 +209,7 @@ class Registry:
                 feed = self._feeds[key] = Feed(key, keeps_last=self._empty_protection, saved=saved)
                 thread.call(engine.follow, feed)
             feed.count += 1
-            return Subscription(feed, self._current, self._ended)
+            return Subscription(feed, self._current, self._ended, self._timeout)
 
     def run_beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
         """Run something on the registry's thread until it is ended by what this returns. It must be quick between two
@@ -219,11 +240,11 @@ class Registry:
 
     # Questions.
 
-    def instances(self, service: str, group: str = DEFAULT_GROUP, *, timeout: float = TIMEOUT) -> Snapshot:
+    def instances(self, service: str, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Snapshot:
         """What the registry has about a service now, as its clients are to see it.
 
         Args:
-            timeout: seconds to wait for the answer; so for all that follow.
+            timeout: seconds to wait for the answer; `None` for the registry's default. So for all that follow.
 
         Raises:
             RegistryError: it cannot be told.
@@ -231,7 +252,7 @@ class Registry:
         key = ServiceKey(service, group)
         return snapshot_of(key, self._ask(lambda backend: backend.find(key), timeout))
 
-    def changes(self, service: str, since: int, group: str = DEFAULT_GROUP, *, timeout: float = TIMEOUT) -> Update:
+    def changes(self, service: str, since: int, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Update:
         """What has changed in a service since the revision `since`, as far as the registry remembers; else all it
         has.
         """
@@ -251,11 +272,11 @@ class Registry:
 
         return self._ask(ask, timeout)
 
-    def groups(self, *, timeout: float = TIMEOUT) -> list[str]:
+    def groups(self, *, timeout: float | None = None) -> list[str]:
         """The groups that there are, sorted."""
         return sorted(self._ask(lambda backend: backend.groups(), timeout))
 
-    def services(self, group: str = DEFAULT_GROUP, *, timeout: float = TIMEOUT) -> list[str]:
+    def services(self, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> list[str]:
         """The services of a group, sorted."""
         return sorted(self._ask(lambda backend: backend.services(group), timeout))
 
@@ -270,7 +291,7 @@ class Registry:
         weight: int | None = None,
         status: Status | None = None,
         tags: Mapping[str, str] | None = None,
-        timeout: float = TIMEOUT,
+        timeout: float | None = None,
     ) -> Instance:
         """Say what counts more than what an instance says of itself; what is left out stays as it is.
 
@@ -283,11 +304,11 @@ class Registry:
         said = Patch(weight=weight, status=status, tags=tags or {})
         return self._change(ServiceKey(service, group), id, lambda patch: patch.merge(said), timeout)
 
-    def reset(self, service: str, id: str, group: str = DEFAULT_GROUP, *, timeout: float = TIMEOUT) -> Instance:
+    def reset(self, service: str, id: str, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Instance:
         """Take back what `modify` has said about an instance."""
         return self._change(ServiceKey(service, group), id, lambda _: Patch(), timeout)
 
-    def _change(self, key: ServiceKey, id: str, change: Callable[[Patch], Patch], timeout: float) -> Instance:
+    def _change(self, key: ServiceKey, id: str, change: Callable[[Patch], Patch], timeout: float | None) -> Instance:
         async def ask(backend: Backend) -> Instance:
             found = await backend.find(key)
             instance = next((each for each in found.instances if each.id == id), None)
@@ -306,7 +327,7 @@ class Registry:
         settings: Mapping[str, str | None],
         group: str = DEFAULT_GROUP,
         *,
-        timeout: float = TIMEOUT,
+        timeout: float | None = None,
     ) -> Mapping[str, str]:
         """Change settings of a service: those that are named, `None` to take one away.
 
@@ -324,7 +345,8 @@ class Registry:
 
         return self._ask(ask, timeout)
 
-    def _ask(self, ask: Callable[[Backend], Coroutine[Any, Any, T]], timeout: float) -> T:
+    def _ask(self, ask: Callable[[Backend], Coroutine[Any, Any, T]], seconds: float | None) -> T:
+        timeout = self._timeout if seconds is None else seconds
         thread, engine = self._running()
         if thread.is_current:
             raise ConfigurationError("a listener must not ask the registry: it would wait for itself")

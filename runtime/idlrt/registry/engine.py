@@ -97,6 +97,11 @@ class Engine:
         self._writing = asyncio.Semaphore(_AT_ONCE)
         self._listing = asyncio.Semaphore(_AT_ONCE)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session. Readable from any thread."""
+        return self._is_open.is_set()
+
     def start(self) -> None:
         """Begin."""
         loop = asyncio.get_running_loop()

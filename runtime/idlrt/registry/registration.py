@@ -22,8 +22,9 @@ GOODBYE: Final = 2.0
 class Registration:
     """An instance that is registered, or will be as soon as the registry lets it. Made by `Registry.register`."""
 
-    def __init__(self, entry: Entry, call: Callable[..., None]) -> None:
+    def __init__(self, entry: Entry, call: Callable[..., None], timeout: float = TIMEOUT) -> None:
         self._entry = entry
+        self._timeout = timeout
         self._call = call
         self._forks = forks.count
 
@@ -40,16 +41,17 @@ class Registration:
         """Why it is not registered yet, or what was changed last is not known yet; `None` if there is no trouble."""
         return self._entry.error
 
-    def wait(self, timeout: float = TIMEOUT) -> Instance:
+    def wait(self, timeout: float | None = None) -> Instance:
         """Wait until the registry has acknowledged what was said last.
 
         Args:
-            timeout: in seconds.
+            timeout: in seconds; `None` for the registry's default.
 
         Raises:
             RegistryError: it has not in time; it will still be tried.
         """
         entry = self._entry
+        timeout = self._timeout if timeout is None else timeout
         what = f"{entry.first.id} of {entry.first.key}"
         if not entry.is_done.wait(timeout):
             raise entry.error or RegistryUnavailable(

@@ -150,8 +150,11 @@ def _tell(listener: Listener, change: Change) -> None:
 class Subscription:
     """One consumer's hold on the snapshots of a service. Made by `Registry.subscribe`; close it at the end."""
 
-    def __init__(self, feed: Feed, current: Callable[[], object], ended: Callable[[Feed], object]) -> None:
+    def __init__(
+        self, feed: Feed, current: Callable[[], object], ended: Callable[[Feed], object], timeout: float = 5.0
+    ) -> None:
         self._feed = feed
+        self._timeout = timeout
         self._current = current
         self._ended = ended
         self._listeners: list[Listener] = []
@@ -173,12 +176,16 @@ class Subscription:
         """Why the registry could not be asked the last time; `None` if it could."""
         return self._feed.trouble
 
-    def wait(self, timeout: float = 5.0) -> Snapshot:
+    def wait(self, timeout: float | None = None) -> Snapshot:
         """The newest snapshot, the first one being waited for.
+
+        Args:
+            timeout: in seconds; `None` for the registry's default.
 
         Raises:
             RegistryError: nothing is known after `timeout` seconds, or when it is closed.
         """
+        timeout = self._timeout if timeout is None else timeout
         self._current()
         snapshot = self._feed.wait(timeout, lambda: self._is_closed)
         if snapshot is None:
