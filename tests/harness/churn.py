@@ -2,7 +2,7 @@
 that is alive is lost, what is dead goes, no subscriber misses anything, and nothing grows. Figures are printed
 (`pytest -s`).
 
-`IDLRT_CHURN_SERVICES` makes it larger (each service has 20 instances), `IDLRT_CHURN_SECONDS` longer than a moment.
+`IDLRT_CHURN_SERVICES` makes it larger (each service has 20 instances), `IDLRT_CHURN_ROUNDS` longer.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
+
+from eventually import eventually
 
 from idlrt.core import Change
 from idlrt.registry import Registry
 
 __all__ = ["TIMEOUT", "churn", "services"]
 
-SECONDS: Final = float(os.environ.get("IDLRT_CHURN_SECONDS", "5"))
+# Of changes. Each is over when a subscriber has seen one change of an instance that stays.
+ROUNDS: Final = int(os.environ.get("IDLRT_CHURN_ROUNDS", "60"))
 INSTANCES: Final = 20
 OWNERS: Final = 4
 # Seconds. What dies is to be gone soon; what stays is to stay, also where everything is slow.
 SESSION: Final = 2
 _LONG_SESSION: Final = 60
 # Generous, for machines that have other things to do.
-_GONE_WITHIN: Final = 20.0
-TIMEOUT: Final = int(SECONDS) + 240 + int(os.environ.get("IDLRT_CHURN_SERVICES", "0"))
-_PATIENCE: Final = 60.0
+TIMEOUT: Final = 600 + 2 * ROUNDS + int(os.environ.get("IDLRT_CHURN_SERVICES", "0"))
+_PATIENCE: Final = 120.0
 # For each service. What goes through etcd's gateway takes two milliseconds of its processor for each instance.
 _PATIENCE_FOR_EACH: Final = 0.2
-# Between two looks at whether all is as it should be, which takes time of those who are to make it so.
-_PAUSE: Final = 0.02
 _PROGRAM: Final = Path(__file__).with_name("churn_owner.py")
 
 
@@ -45,7 +46,7 @@ def services(usual: int) -> int:
     return int(os.environ.get("IDLRT_CHURN_SERVICES", usual))
 
 
-def resident(pid: int | str = "self") -> int:
+def resident(pid: int | str) -> int:
     """Kilobytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -102,7 +103,7 @@ class Owner:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(_PATIENCE)
 
 
 class Observer:
@@ -114,7 +115,7 @@ class Observer:
         self._steady = f"{steady.number}.0"
         self._subscriptions = [registry.subscribe(f"s{service}") for service in range(count)]
         for service, subscription in enumerate(self._subscriptions):
-            subscription.listen(lambda change, service=service: self._heard(service, change))  # type: ignore[misc]
+            subscription.listen(partial(self._heard, service))
 
     def _heard(self, service: int, change: Change) -> None:
         if change.snapshot.get(self._steady) is not None:
@@ -123,7 +124,7 @@ class Observer:
             self.lost.append(str(change.snapshot.key))
 
     def until(self, owners: list[Owner], what: str) -> float:
-        """Wait until just what the owners have registered is known; the seconds that it took."""
+        """Wait until just what the owners have registered is known. Returns the seconds that it took, to be printed."""
         wanted: list[dict[str, int]] = [{} for _ in self._subscriptions]
         for owner in owners:
             owner.flush()
@@ -131,10 +132,27 @@ class Observer:
                 wanted[service][f"{owner.number}.{number}"] = weight
         patience = _PATIENCE + len(wanted) * _PATIENCE_FOR_EACH
         start = time.monotonic()
-        while wrong := self._wrong(wanted):
-            assert time.monotonic() - start < patience, f"{what}: {wrong}"
-            time.sleep(_PAUSE)
+        wrong = [""]
+
+        def is_right() -> bool:
+            wrong[0] = self._wrong(wanted)
+            return not wrong[0]
+
+        try:
+            eventually(is_right, what, timeout=patience)
+        except AssertionError as error:
+            raise AssertionError(f"{what}: {wrong[0]}") from error
         return time.monotonic() - start
+
+    def until_weight(self, service: int, weight: int) -> None:
+        """Wait until the instance of `service` that stays has this weight."""
+
+        def is_known() -> bool:
+            snapshot = self._subscriptions[service].snapshot
+            instance = snapshot.get(self._steady) if snapshot is not None else None
+            return instance is not None and instance.weight == weight
+
+        eventually(is_known, f"weight {weight} of the steady instance of s{service}", timeout=_PATIENCE)
 
     def _wrong(self, wanted: list[dict[str, int]]) -> str:
         """A service that is not known as it is."""
@@ -173,11 +191,12 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
         observer.until([steady, *mortal], "all are known")
         print(f"\n{count * INSTANCES} instances of {count} services are known after {time.monotonic() - start:.1f} s")
 
-        watched = {"client": "self", "server": steady.pid} | ({"registry": registry_pid} if registry_pid else {})
+        watched: dict[str, int | str] = {"client": "self", "server": steady.pid}
+        if registry_pid:
+            watched["registry"] = registry_pid
         sizes: dict[str, list[int]] = {name: [] for name in watched}
         changes, deaths = 0, 0
-        start = time.monotonic()
-        while time.monotonic() - start < SECONDS:
+        for turn in range(1, ROUNDS + 1):
             some = dice.choice(mortal)
             for _ in range(20):
                 changes += 1
@@ -188,16 +207,17 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
                     some.put(service, number, dice.randrange(1, 1000))
             some.flush()
             # What nobody touches is written anew as well, so that its memory is looked at under load.
-            steady.put(dice.randrange(count), 0, dice.randrange(1, 1000))
+            touched = dice.randrange(count)
+            steady.put(touched, 0, 1000 + turn)
             steady.flush()
-            if time.monotonic() - start > SECONDS * (deaths + 1) / (len(mortal) + 1) and deaths < len(mortal) - 1:
+            observer.until_weight(touched, 1000 + turn)
+            if turn > ROUNDS * (deaths + 1) / (len(mortal) + 1) and deaths < len(mortal) - 1:
                 mortal.remove(some)
                 some.kill()
                 deaths += 1
                 mortal.append(owner(OWNERS + deaths, SESSION))
             for name, pid in watched.items():
                 sizes[name].append(resident(pid))
-            time.sleep(0.01)
         victim = mortal.pop(0)
         victim.kill()
         took = observer.until([steady, *mortal], "all that is alive is known, and nothing else")
@@ -205,7 +225,7 @@ def churn(url: Callable[[int], str], count: int, registry_pid: int) -> None:
             f"{changes} changes, {deaths + 1} killed; all agree {took:.1f} s after the last (sessions are {SESSION} s)"
         )
         for service in range(count):
-            steady.put(service, 0, 1000 + service)
+            steady.put(service, 0, 100_000 + service)
         took = observer.until([steady, *mortal], "a change of each service is heard of")
         print(f"a change of each of {count} services is known after {took:.2f} s: no watch was lost")
         assert observer.lost == [], "somebody was not there for a while who was there all the time"

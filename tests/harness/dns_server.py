@@ -93,24 +93,36 @@ class DnsServer:
 class _Udp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         data, sock = self.request
-        answer = self.server.dns.answer(data, 1232)  # type: ignore[attr-defined]
+        assert isinstance(self.server, _UdpServer)
+        answer = self.server.dns.answer(data, 1232)
         if answer is not None:
             sock.sendto(answer, self.client_address)
 
 
 class _Tcp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
+        assert isinstance(self.server, _TcpServer)
         with contextlib.suppress(OSError, struct.error):
             (length,) = struct.unpack("!H", self.request.recv(2))
-            self.server.dns.by_tcp += 1  # type: ignore[attr-defined]
-            answer = self.server.dns.answer(self.request.recv(length, socket.MSG_WAITALL), 65535)  # type: ignore[attr-defined]
+            self.server.dns.by_tcp += 1
+            answer = self.server.dns.answer(self.request.recv(length, socket.MSG_WAITALL), 65535)
             if answer is not None:
                 self.request.sendall(struct.pack("!H", len(answer)) + answer)
+
+
+class _UdpServer(socketserver.ThreadingUDPServer):
+    def __init__(self, dns: DnsServer) -> None:
+        self.dns = dns
+        super().__init__(("127.0.0.1", 0), _Udp)
 
 
 class _TcpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+
+    def __init__(self, dns: DnsServer, port: int) -> None:
+        self.dns = dns
+        super().__init__(("127.0.0.1", port), _Tcp)
 
 
 @contextlib.contextmanager
@@ -118,10 +130,10 @@ def dns_server() -> Iterator[DnsServer]:
     """One that runs."""
     server = DnsServer()
     for attempt in range(20):
-        udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), _Udp)
+        udp = _UdpServer(server)
         server.port = udp.server_address[1]
         try:
-            tcp = _TcpServer(("127.0.0.1", server.port), _Tcp)
+            tcp = _TcpServer(server, server.port)
             break
         except OSError:  # somebody else has that one
             udp.server_close()
@@ -129,7 +141,6 @@ def dns_server() -> Iterator[DnsServer]:
                 raise
     threads = []
     for each in (udp, tcp):
-        each.dns = server  # type: ignore[attr-defined]
         threads.append(threading.Thread(target=each.serve_forever, args=(0.02,), daemon=True))
         threads[-1].start()
     try:

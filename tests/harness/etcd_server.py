@@ -11,18 +11,17 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
+from eventually import TIMEOUT, eventually
 from fault_proxy import FaultProxy, proxied
 
 __all__ = ["Cluster", "Etcd", "FaultProxy", "etcd_cluster", "proxied"]
 
-_PATIENCE: Final = 30.0
 _QUICK: Final = ["--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync"]
 
 
@@ -87,7 +86,7 @@ class Etcd:
         ]
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=self.base, verify=context or False, trust_env=False, timeout=5)
+        self._client = httpx.Client(base_url=self.base, verify=context or False, trust_env=False, timeout=TIMEOUT)
         self.token = ""
 
     def start(self) -> None:
@@ -97,15 +96,16 @@ class Etcd:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        end = time.monotonic() + _PATIENCE
-        while True:
+
+        def is_healthy() -> bool:
             assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > end:
+            if self._process.poll() is not None:
                 raise RuntimeError(f"etcd does not come up: {self._log.read_text(errors='replace')[-2000:]}")
             with contextlib.suppress(httpx.HTTPError):
-                if self._client.get("/health").json().get("health") in ("true", True):
-                    return
-            time.sleep(0.02)
+                return self._client.get("/health").json().get("health") in ("true", True)
+            return False
+
+        eventually(is_healthy, f"etcd is healthy, see {self._log}")
 
     def kill(self) -> None:
         """End it, without a goodbye."""
@@ -118,7 +118,7 @@ class Etcd:
         """End it as an operator does."""
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(_PATIENCE)
+        self._process.wait(TIMEOUT)
         self._process = None
 
     def pause(self) -> None:
@@ -170,6 +170,12 @@ class Etcd:
         """Forget the past."""
         self.ask("kv/compaction", revision=self.revision(), physical=True)
 
+    def watches_begun(self) -> int:
+        """Watches that clients have begun since it was started."""
+        wanted = 'grpc_server_started_total{grpc_method="Watch",'
+        lines = self._client.get("/metrics").text.splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(wanted))
+
     def leases(self) -> list[str]:
         """The ids of all that there are."""
         return [each["ID"] for each in self.ask("lease/leases").get("leases", [])]
@@ -200,15 +206,18 @@ class Cluster:
 
     def leader(self) -> Etcd:
         """The one that leads."""
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
+
+        def leader() -> Etcd | None:
             for each in self.members:
                 with contextlib.suppress(httpx.HTTPError, AssertionError):
                     status = each.ask("maintenance/status")
                     if status.get("leader") == status["header"]["member_id"]:
                         return each
-            time.sleep(0.05)
-        raise RuntimeError("nobody leads")
+            return None
+
+        found = eventually(leader, "one of the members leads")
+        assert found is not None
+        return found
 
 
 @contextlib.contextmanager

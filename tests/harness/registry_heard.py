@@ -6,14 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+
+from eventually import TIMEOUT
 
 from idlrt.core import Change, Freshness, Snapshot
 from idlrt.registry import Subscription
 
 __all__ = ["Heard", "say"]
-
-_PATIENCE: Final = 30.0
 
 
 def say(text: str) -> None:
@@ -22,36 +21,44 @@ def say(text: str) -> None:
 
 
 class Heard:
-    """All that a subscription has told, and when."""
+    """All changes of a subscription, in order."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        self.changes: list[tuple[float, Change]] = []
+        self.changes: list[Change] = []
         self._condition = threading.Condition()
         subscription.listen(self._heard)
 
     def _heard(self, change: Change) -> None:
         with self._condition:
-            self.changes.append((time.monotonic(), change))
+            self.changes.append(change)
             self._condition.notify_all()
 
     @property
     def snapshots(self) -> list[Snapshot]:
-        """What was told, in order."""
-        return [change.snapshot for _, change in self.changes]
+        """All snapshots, in order."""
+        return [change.snapshot for change in self.changes]
 
-    def until(self, is_so: Callable[[Snapshot], bool], what: str) -> float:
-        """Wait until the last snapshot is so; returns seconds."""
+    @property
+    def last(self) -> Snapshot:
+        """The newest snapshot."""
+        return self.changes[-1].snapshot
+
+    @property
+    def removed(self) -> list[str]:
+        """Ids of all instances that were removed, in order."""
+        return [instance.id for change in self.changes for instance in change.removed]
+
+    def until(self, is_so: Callable[[Snapshot], object], what: str) -> float:
+        """Wait until the last snapshot is so. Returns the seconds that it took, for information only."""
         start = time.monotonic()
         with self._condition:
-            found = self._condition.wait_for(
-                lambda: bool(self.changes) and is_so(self.changes[-1][1].snapshot), _PATIENCE
-            )
-        assert found, f"{what}: not within {_PATIENCE:.0f} s; last known: {self.changes[-1:]}"
+            found = self._condition.wait_for(lambda: bool(self.changes) and is_so(self.last), TIMEOUT)
+        assert found, f"not within {TIMEOUT:g} s: {what}; last known: {self.changes[-1:]}"
         return time.monotonic() - start
 
     def until_fresh(self, freshness: Freshness) -> float:
-        """Wait until it can be trusted so far."""
+        """Wait for a snapshot of this freshness."""
         return self.until(lambda each: each.freshness is freshness, freshness)
 
     def until_ports(self, *ports: int) -> float:
@@ -72,12 +79,13 @@ class Heard:
             f"hosts {hosts}",
         )
 
-    def wait(self, is_so: Callable[[], bool]) -> None:
-        """Wait until something else is so."""
-        end = time.monotonic() + _PATIENCE
-        while not is_so():
-            assert time.monotonic() < end
-            time.sleep(0.005)
+    def until_weights(self, *weights: int) -> float:
+        """Wait until the instances have these weights."""
+        return self.until(lambda each: [one.weight for one in each.instances] == list(weights), f"weights {weights}")
+
+    def until_removed(self, *ids: str) -> float:
+        """Wait until just these instances have been removed since the beginning."""
+        return self.until(lambda _: self.removed == list(ids), f"removed {ids}")
 
     def never_empty(self, since: int = 0) -> bool:
         """Whether there always was an instance, from the snapshot `since` on."""

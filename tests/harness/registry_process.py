@@ -6,12 +6,10 @@ import contextlib
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from idlrt.core import Snapshot
-from idlrt.registry import Subscription
+from eventually import TIMEOUT
 
 
 class RegistryProcess:
@@ -27,6 +25,11 @@ class RegistryProcess:
     @property
     def url(self) -> str:
         return f"embedded://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         command = [sys.executable, "-m", "idlrt", "registry", "serve", "--address", f"127.0.0.1:{self.port}"]
@@ -52,7 +55,7 @@ class RegistryProcess:
         process, self._process = self._process, None
         assert process is not None
         assert process.stdout is not None
-        code = process.wait(20)
+        code = process.wait(TIMEOUT)
         process.stdout.close()
         return code
 
@@ -68,22 +71,3 @@ def registry_process(data: Path | None = None, *options: str) -> Iterator[Regist
         yield made
     finally:
         made.close()
-
-
-def until(is_so: Callable[[], object], what: str, patience: float = 20.0) -> float:
-    """Wait; the seconds that it took."""
-    start = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - start < patience, what
-        time.sleep(0.002)
-    return time.monotonic() - start
-
-
-def snapshot_of(subscription: Subscription) -> Snapshot:
-    found = subscription.snapshot
-    return found if found is not None else Snapshot(key=subscription.key)
-
-
-def ports(subscription: Subscription) -> list[int]:
-    """The ports of the instances that are known."""
-    return sorted(each.port for each in snapshot_of(subscription).instances)

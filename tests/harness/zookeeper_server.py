@@ -10,19 +10,20 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from eventually import TIMEOUT, eventually
 
 __all__ = [
     "TICK",
     "Ensemble",
     "ZooKeeper",
     "free_ports",
+    "plain_client",
     "require_zookeeper",
     "running_ensemble",
     "running_zookeeper",
@@ -31,7 +32,6 @@ __all__ = [
 
 # Milliseconds. Sessions are from 2 of them on.
 TICK: Final = 200
-_PATIENCE: Final = 60.0
 _JAR: Final = Path("/usr/share/java/zookeeper.jar")
 # Has a server end with the tests even when they are killed.
 _LEASH: Final = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
@@ -121,29 +121,53 @@ class ZooKeeper:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGKILL)
-            process.wait(20)
+            process.wait(TIMEOUT)
 
     @property
     def mode(self) -> str:
         """`standalone`, `leader`, `follower`; empty if it does not serve."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as connection:
-            connection.sendall(b"srvr")
-            answer = b""
-            while data := connection.recv(4096):
-                answer += data
-            for line in answer.decode(errors="replace").splitlines():
+        with suppress(OSError):
+            for line in self.ask("srvr").splitlines():
                 if line.startswith("Mode: "):
                     return line.removeprefix("Mode: ")
         return ""
 
+    def ask(self, command: str) -> str:
+        """Return the output of a four-letter command.
+
+        Raises:
+            OSError: it does not serve.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
+            connection.sendall(command.encode())
+            answer = b""
+            while data := connection.recv(4096):
+                answer += data
+        return answer.decode(errors="replace")
+
+    def has_session(self, id: int) -> bool:
+        """Whether a session has not ended; ask the leader."""
+        return f"0x{id:x}" in self.ask("dump")
+
+    def watches(self, id: int) -> list[str]:
+        """Paths that a session watches."""
+        found: dict[str, list[str]] = {}
+        paths: list[str] = []
+        for line in self.ask("wchc").splitlines():
+            if line.startswith("0x"):
+                paths = found.setdefault(line.strip(), [])
+            elif line.strip():
+                paths.append(line.strip())
+        return found.get(f"0x{id:x}", [])
+
     def wait(self) -> str:
         """Wait until it serves."""
-        end = time.monotonic() + _PATIENCE
-        while not (mode := self.mode):
+
+        def mode() -> str:
             assert self._process is None or self._process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < end, f"ZooKeeper does not serve: {(self._folder / 'log').read_text()[-2000:]}"
-            time.sleep(0.05)
-        return mode
+            return self.mode
+
+        return eventually(mode, f"ZooKeeper serves, see {self._folder / 'log'}")
 
 
 class Ensemble:
@@ -162,13 +186,27 @@ class Ensemble:
     @property
     def leader(self) -> ZooKeeper:
         """The one that leads, waited for."""
-        end = time.monotonic() + _PATIENCE
-        while True:
-            for each in self.servers:
-                if each.mode == "leader":
-                    return each
-            assert time.monotonic() < end, "nobody leads"
-            time.sleep(0.05)
+
+        def leader() -> ZooKeeper | None:
+            return next((each for each in self.servers if each.mode == "leader"), None)
+
+        found = eventually(leader, "one of the servers leads")
+        assert found is not None
+        return found
+
+
+@contextmanager
+def plain_client(address: str) -> Iterator[Any]:
+    """kazoo's own client, connected."""
+    from kazoo.client import KazooClient
+
+    client: Any = KazooClient(address, timeout=TIMEOUT)
+    client.start(timeout=TIMEOUT)
+    try:
+        yield client
+    finally:
+        client.stop()
+        client.close()
 
 
 @contextmanager

@@ -13,4 +13,4 @@ from etcd_server import etcd_cluster
 @pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with etcd_cluster(tmp_path) as cluster:
-        churn(lambda session: f"{cluster.url}?ttl={session}", services(100), 0)
+        churn(lambda session: f"{cluster.url}?ttl={session}", services(40), 0)

@@ -13,4 +13,4 @@ from zookeeper_server import running_zookeeper
 @pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with running_zookeeper(tmp_path / "server") as server:
-        churn(lambda session: f"zookeeper://{server.address}?timeout={session}", services(100), 0)
+        churn(lambda session: f"zookeeper://{server.address}?timeout={session}", services(40), 0)
