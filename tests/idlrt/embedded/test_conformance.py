@@ -21,4 +21,4 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
 def test_conformance(server: RegistryServer, check: Callable[[Callable[[], Registry]], None]) -> None:
-    check(lambda: Registry.connect(server.url, cache=False, empty_protection=False))
+    check(lambda: Registry.connect(f"{server.url}?timeout=60", cache=False, empty_protection=False))

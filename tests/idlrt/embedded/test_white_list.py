@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from registry_process import ports, until
+from eventually import TIMEOUT, eventually
+from registry_heard import Heard
 
 from idlrt.core import Instance, Status
 from idlrt.embedded import Access, RegistryServer, Rule
-from idlrt.embedded.api import RegistryClient
+from idlrt.embedded.api import Correction, NoSession, Record, Refused, RegistryClient
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused, RpcError
 from idlrt.registry import Registry
 
@@ -22,7 +23,7 @@ SECRET = Rule(tokens=("s3cret", "other"))
 
 def connect(server: RegistryServer, **options: str) -> Registry:
     query = "&".join(f"{name}={value}" for name, value in options.items())
-    return Registry.connect(f"{server.url}?{query}", cache=False)
+    return Registry.connect(f"{server.url}?{query}", cache=False, timeout=TIMEOUT)
 
 
 def test_without_rules_all_may() -> None:
@@ -38,10 +39,11 @@ def test_without_rules_all_may() -> None:
 def test_who_may_not_register(rule: Rule) -> None:
     with RegistryServer(access=Access(register=rule)) as server, connect(server) as client:
         registration = client.register(INSTANCE)
-        until(lambda: registration.error is not None, "it is refused")
+        eventually(lambda: registration.error, "it is refused")
         with pytest.raises(RegistryRefused, match="this client may not register here"):
             registration.wait(0.1)
         assert client.instances("Users").instances == (), "it may look"
+        client.close(0)
 
 
 @pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
@@ -49,7 +51,7 @@ def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
     with RegistryServer(access=Access(subscribe=rule)) as server, connect(server) as client:
         client.register(INSTANCE).wait()
         subscription = client.subscribe("Users")
-        until(lambda: subscription.trouble is not None, "it is refused")
+        eventually(lambda: subscription.trouble, "it is refused")
         assert isinstance(subscription.trouble, RegistryRefused)
         assert subscription.snapshot is None
         errors: list[RpcError] = []
@@ -85,22 +87,19 @@ def test_a_token_lets_in_and_a_wrong_one_does_not() -> None:
     with RegistryServer(access=access) as server:
         with connect(server, token="other") as client:
             client.register(INSTANCE).wait()
-            subscription = client.subscribe("Users")
-            until(lambda: ports(subscription) == [1], "it follows")
+            Heard(client.subscribe("Users")).until_ports(1)
         with connect(server, token="guess") as stranger:
             with pytest.raises(RegistryRefused, match="this client may not"):
                 stranger.instances("Users")
             # Not even a session.
-            time.sleep(0.05)
             assert stranger.trouble is not None
+            assert not stranger.is_connected
 
 
 def test_a_session_of_somebody_else_cannot_be_used() -> None:
     with RegistryServer() as server, connect(server) as owner:
         owner.register(INSTANCE).wait()
-        with RegistryClient.connect(server.address, framing="header") as stranger:
-            from idlrt.embedded.api import NoSession
-
+        with RegistryClient.connect(server.address, framing="header", timeout=TIMEOUT) as stranger:
             with pytest.raises(NoSession):
                 stranger.deregister(12345, "default", "Users", INSTANCE.id)
             own = stranger.begin("stranger", 6000)
@@ -108,33 +107,35 @@ def test_a_session_of_somebody_else_cannot_be_used() -> None:
         assert len(owner.instances("Users").instances) == 1
 
 
-def test_nobody_gets_past_the_list_by_another_way() -> None:
-    # Every method of the IDL has a role; and who speaks a framing without metadata has no token.
+def calls(client: RegistryClient) -> dict[str, Callable[[], object]]:
+    """A call of each method."""
+    return {
+        "begin": lambda: client.begin("x", 6000),
+        "keep": lambda: client.keep(1),
+        "end": lambda: client.end(1),
+        "register": lambda: client.register(1, Record(service="Users", group="default", id="x", host="h", port=1)),
+        "deregister": lambda: client.deregister(1, "default", "Users", "x"),
+        "changes": lambda: client.changes("default", "Users", 0, 0, 0),
+        "groups": client.groups,
+        "services": lambda: client.services("default"),
+        "correct": lambda: client.correct("default", "Users", "x", Correction(weight=1)),
+        "configure": lambda: client.configure("default", "Users", {}),
+    }
+
+
+@pytest.mark.parametrize("framing", ["header", "framed", "unframed"])
+def test_nobody_gets_past_the_list_by_any_method(framing: str) -> None:
+    # Who speaks a framing without metadata has no token.
     access = Access(register=SECRET, subscribe=SECRET, administer=SECRET)
-    with RegistryServer(access=access) as server:
-        for framing in ("header", "framed", "unframed"):
-            with RegistryClient.connect(server.address, framing=framing) as client:
-                refused = 0
-                for call in (
-                    lambda: client.begin("x", 6000),
-                    lambda: client.keep(1),
-                    lambda: client.end(1),
-                    lambda: client.deregister(1, "default", "Users", "x"),
-                    lambda: client.changes("default", "Users", 0, 0, 0),
-                    client.groups,
-                    lambda: client.services("default"),
-                    lambda: client.configure("default", "Users", {}),
-                ):
-                    with pytest.raises((RpcError, ApplicationError), match="may not"):
-                        call()
-                    refused += 1
-                assert refused == 8
-
-
-def test_every_method_has_a_role() -> None:
-    from idlrt.embedded.access import _ROLES
-
-    assert set(RegistryClient.__thrift_service__.methods) == set(_ROLES)
+    with (
+        RegistryServer(access=access) as server,
+        RegistryClient.connect(server.address, framing=framing, timeout=TIMEOUT) as client,
+    ):
+        assert set(calls(client)) == set(RegistryClient.__thrift_service__.methods)
+        for call in calls(client).values():
+            with pytest.raises((RpcError, ApplicationError, Refused), match="may not"):
+                call()
+        assert server.sessions == 0
 
 
 def test_a_file(tmp_path: Path) -> None:
