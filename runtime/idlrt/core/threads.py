@@ -43,6 +43,11 @@ class Threads:
         self._lock = threading.Lock()
         self._idle = []
 
+    @property
+    def idle(self) -> int:
+        """Threads that wait for work."""
+        return len(self._idle)
+
     def run(self, work: Callable[[], object]) -> None:
         """Run `work` on a thread of its own, at once. What it raises is logged."""
         task = _in_context(work)

@@ -74,7 +74,7 @@ def test_a_blocking_race_does_not_wait_for_the_slow() -> None:
     gate = threading.Event()
 
     async def slow() -> int:
-        gate.wait(20)
+        gate.wait(3600)
         return 1
 
     assert run(BlockingDriver(), BlockingDriver().race([slow, lambda: good(2)])) == 2
@@ -134,12 +134,10 @@ def test_an_event_that_another_thread_sets_is_waited_for(driver: Driver) -> None
             event = driver.event()
             threads.append(threading.Thread(target=event.set))
             threads[-1].start()
-            found.append(await event.wait(20))
+            found.append(await event.wait(3600))  # it is woken, or the test hangs
         return found
 
-    start = driver.now()
     assert run(driver, main()) == [True] * 200
-    assert driver.now() - start < 20, "it was woken, not left to the end of its patience"
     for thread in threads:
         thread.join()
 
