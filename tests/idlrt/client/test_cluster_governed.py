@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,17 +12,23 @@ from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
 from idlrt.client.health import Health
+from idlrt.client.node import Node
+from idlrt.client.standing import Standing
+from idlrt.client.stats import PoolStats
+from idlrt.client.verdicts import Verdicts
 from idlrt.config import Layer
-from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
+from idlrt.core import Call, Chance, Deadline, Decision, Instance, Restored, ServiceKey, Snapshot, drive
 from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError
-from idlrt.route import Here
+from idlrt.guard.breaker import BreakerSettings
+from idlrt.guard.outlier import OutlierSettings
+from idlrt.route import Here, Pool
 from idlrt.spec import STRING, VOID, Method, required
 from idlrt.testing import FakeDriver
 
 SERVICE = "Governed"
-GET = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
+GET: Method[..., Any] = Method("get", required(1, "key", STRING), result=STRING, is_idempotent=True)
 GET.service = SERVICE
-NOTE = Method("note", result=VOID, is_idempotent=True)
+NOTE: Method[..., Any] = Method("note", result=VOID, is_idempotent=True)
 NOTE.service = SERVICE
 EPOCH = 1_700_000_000.0
 START = 100.0
@@ -61,8 +67,11 @@ class Leaf:
     def connections(self) -> int:
         return 1
 
+    def stats(self) -> PoolStats:
+        return PoolStats(connections=1)
 
-class _NoSender:
+
+class NoSender:
     async def send(self, call: Call) -> Any:
         raise AssertionError("calls go through the governance")
 
@@ -72,25 +81,32 @@ class _NoSender:
 
 class Governed(AsyncClient):
     def get(self, key: str = "") -> Any:
-        return self._start(GET, (key,), {})
+        return self._call(GET, key)
 
     def note(self) -> Any:
-        return self._start(NOTE, (), {})
+        return self._call(NOTE)
 
 
 class World:
     """A client, the instances that it knows, and what they do."""
 
     def __init__(
-        self, count: int = 2, settings: Mapping[str, str] | None = None, *, is_watched: bool = True, **policy: Any
+        self,
+        count: int = 2,
+        settings: Mapping[str, str] | None = None,
+        *,
+        is_watched: bool = True,
+        governed_by: type[Governance] = Governance,
+        **policy: Any,
     ) -> None:
         self.driver = FakeDriver(START)
         self.sent: list[str] = []
         self.errors: dict[str, type[Exception]] = {}
         self.seconds = 0.0
+        self.weighed_at: list[float] = []
         self.views: dict[str, View] = {}
         self.publish([instance(number) for number in range(count)], settings)
-        self.governance = Governance(
+        self.governance = governed_by(
             (Layer("test", {"balancer": "round_robin", **policy}),), Chance(self.driver.now, lambda: 0.5)
         )
         self.cluster: Cluster[Any] = Cluster(
@@ -102,16 +118,31 @@ class World:
             self.governance,
             Here(id="test", host=""),
             self.view,  # type: ignore[arg-type]
-            wall=lambda: EPOCH + self.driver.now(),
+            wall=self.wall,
             is_watched=is_watched,
         )
         self.client = Governed(
-            _NoSender(),  # type: ignore[arg-type]
+            NoSender(),  # type: ignore[arg-type]
             target=SERVICE,
             options={},
             driver=self.driver,
             governance=self.governance,
         )
+
+    def wall(self) -> float:
+        """The time of day: asked for whenever instances are weighed."""
+        self.weighed_at.append(self.driver.now())
+        return EPOCH + self.driver.now()
+
+    @property
+    def unavailable(self) -> set[str]:
+        """Addresses of the instances that get no calls."""
+        return {each.address for each in self.cluster.stats().endpoints if not each.is_available}
+
+    def look(self) -> None:
+        """Follow the registry, as a guarded call does first."""
+        deadline = Deadline(self.driver.now() + 1.0, 1.0)
+        drive(self.cluster.look(Call(GET, ("",), SERVICE, deadline, self.driver)))
 
     def view(self, group: str) -> View:
         return self.views.setdefault(group, View(Snapshot(key=ServiceKey(SERVICE, group))))
@@ -164,12 +195,14 @@ def test_warming_instances_are_not_weighed_with_each_call() -> None:
     world = World(warm_up=100.0)
     world.publish([instance(number, started_at=EPOCH + START - 1) for number in range(3)])
     world.get()
-    pool = world.cluster._standing.pool
     assert world.asked(5) == {ONE, TWO, THREE}
-    assert world.cluster._standing.pool is pool
+    assert world.weighed_at[-1] == START
+    count = len(world.weighed_at)
+    assert world.asked(20) == {ONE, TWO, THREE}
+    assert len(world.weighed_at) == count
     world.driver.advance(1.0)
     world.get()
-    assert world.cluster._standing.pool is not pool
+    assert world.weighed_at[count:] == [START + 1.0]
 
 
 def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
@@ -195,15 +228,19 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
     assert world.asked() == {ONE}
 
 
-def test_a_breaker_that_waits_for_its_probe_costs_other_calls_nothing() -> None:
-    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "2", "ejection.consecutive": "0"})
-    world.errors = {ONE: ConnectionLost}
-    for _ in range(12):
-        world.get()
-    assert world.asked() == {TWO, THREE}
-    world.driver.advance(5.5)
-    world.get()
-    assert world.cluster._verdicts.due > world.driver.now()
+def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_waits_for_its_probe() -> None:
+    """The pause of the breaker is over, but its instance still cannot be reached."""
+    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
+    verdicts.adopt(1, BreakerSettings(consecutive=1), OutlierSettings(consecutive=0), ())
+    node = make_node(verdicts)
+    verdicts.watch([node])
+    verdicts.failed(node, ConnectFailed("gone"), START, call=a_call())
+    assert node.is_out
+    assert verdicts.due <= START
+    now = START + 5.5
+    verdicts.keep_house([node], now)
+    assert node.is_out
+    assert verdicts.due > now
 
 
 def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
@@ -214,90 +251,133 @@ def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
     world.driver.advance(5.5)
     world.get()
     world.errors.clear()
-    (node,) = (node for node in world.cluster.nodes if node.health.is_out)
+    (node,) = (node for node in world.cluster.nodes if node.instance.address in world.unavailable)
     world.cluster.answered(node, world.driver.now())
     assert world.asked() == {ONE, TWO, THREE}
 
 
-def test_two_verdicts_at_once_leave_nobody_out_for_ever() -> None:
-    """While one thread judges an instance that has failed, another one hears that it answers again."""
-    world = World(2)
-    world.errors = {ONE: ConnectFailed}
-    world.asked(2)
-    node = next(node for node in world.cluster.nodes if node.is_out)
-    verdicts = world.cluster._verdicts
+def a_call() -> Call:
+    return Call(GET, ("",), SERVICE, Deadline(START + 1.0, 1.0), FakeDriver(START))
 
-    def answer() -> None:
-        verdicts.pinged(node, START)
 
-    other = threading.Thread(target=answer)
+def make_node(verdicts: Verdicts) -> Node[Leaf]:
+    health, breaker = verdicts.fresh()
+    return Node(instance(0), Leaf(instance(0), World(0)), health, breaker)
 
-    class Looked(Health):
+
+def in_between(work: Callable[[], object]) -> tuple[threading.Thread, Callable[[], None]]:
+    """A thread that does `work`, and a function that starts it once, in the middle of what another one does.
+
+    The function gives the thread a moment: it must have to wait for a lock until the other one is done.
+    """
+    thread = threading.Thread(target=work)
+
+    def interrupt() -> None:
+        if thread.ident is None:
+            thread.start()
+            thread.join(0.1)
+
+    return thread, interrupt
+
+
+def test_an_instance_that_answers_while_its_failure_is_handled_is_available() -> None:
+    """While one thread handles a failure of an instance, another one learns that it answers pings."""
+    heard: list[Decision] = []
+    verdicts = Verdicts(SERVICE, lambda: None, lambda: (heard.append,))
+    node = make_node(verdicts)
+    other, interrupt = in_between(lambda: verdicts.pinged(node, START))
+
+    class Interrupted(Health):
         @property
         def is_out(self) -> bool:
-            found = self._is_out
-            if found and other.ident is None:
-                other.start()
-                other.join(0.1)
+            found = self.was_out
+            if found:
+                interrupt()
             return found
 
         @is_out.setter
         def is_out(self, value: bool) -> None:
-            self._is_out = value
+            self.was_out = value
 
-    node.health = Looked(1)
-    node.health.failed(ConnectFailed(), START)
-    other_started = verdicts._judge(node, None)
-    other.join(20)
-    assert not other_started
+    node.health = Interrupted(1)
+    verdicts.failed(node, ConnectFailed(), START, call=a_call())
+    other.join()
     assert not node.is_out
+    assert [type(each) for each in heard][-1] is Restored
 
 
 def test_a_recount_brings_no_older_instances_back() -> None:
-    """While the pool is made anew because somebody is out, the registry says that there are others."""
-    world = World(2)
-    world.asked(2)
-    cluster = world.cluster
-    world.publish([instance(2)])
-    other = threading.Thread(target=cluster._follow)
+    """While the pool is made anew because an instance is unavailable, the registry publishes others."""
+    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
+    old, new = make_node(verdicts), make_node(verdicts)
+    nodes = [old]
+    standing = Standing[Leaf](lambda: START, lambda: EPOCH, lambda: nodes)
+    standing.weigh()
+    nodes = [new]
+    other, interrupt = in_between(standing.weigh)
 
-    class Looked:
-        def __init__(self, pool: Any) -> None:
-            self.pool = pool
-
+    class Interrupted(Pool[Node[Leaf]]):
         @property
-        def nodes(self) -> Any:
-            nodes = self.pool.nodes
-            if other.ident is None:
-                other.start()
-                other.join(0.1)
-            return nodes
+        def nodes(self) -> tuple[Node[Leaf], ...]:
+            interrupt()
+            return (old,)
 
-    cluster._standing.pool = Looked(cluster._standing.pool)  # type: ignore[assignment]
-    cluster._recount()
-    other.join(20)
-    assert world.asked() == {THREE}
+        @nodes.setter
+        def nodes(self, value: tuple[Node[Leaf], ...]) -> None: ...
+
+    standing.pool = Interrupted([old])
+    standing.recount()
+    other.join()
+    assert tuple(standing.pool.nodes) == (new,)
+
+
+def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None:
+    now = START
+    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
+    nodes = [make_node(verdicts) for _ in range(100)]
+    standing = Standing[Leaf](lambda: now, lambda: EPOCH, lambda: nodes)
+    standing.weigh()
+    standing.recount()
+    pool = standing.pool
+    for _ in range(20):
+        standing.recount()
+        standing.keep(now)
+    assert standing.pool is pool
+    now = START + 0.02
+    standing.keep(now)
+    newer = standing.pool
+    assert newer is not pool
+    for _ in range(20):
+        standing.keep(now)
+    assert standing.pool is newer
 
 
 def test_older_settings_do_not_come_after_newer_ones() -> None:
     """Two threads follow, the one an older snapshot; it is slow."""
-    world = World(1, {"timeout": "1"})
+
+    class Slow(Governance):
+        interrupt: Callable[[], None] | None = None
+
+        def advise(self, settings: Mapping[str, str], origin: str) -> bool:
+            if self.interrupt is not None:
+                self.interrupt()
+            return super().advise(settings, origin)
+
+    world = World(1, {"timeout": "1"}, governed_by=Slow)
     world.get()
     governance = world.governance
-    advise = governance.advise
-    other = threading.Thread(target=world.cluster._follow)
+    assert isinstance(governance, Slow)
+    other, interrupt = in_between(world.look)
 
-    def slow(settings: Mapping[str, str], origin: str) -> bool:
+    def settle_and_interrupt() -> None:
         if other.ident is None:
             world.settle({"timeout": "3"})
-            other.start()
-            other.join(0.1)
-        return advise(settings, origin)
+        interrupt()
 
-    governance.advise = slow  # type: ignore[method-assign]
+    governance.interrupt = settle_and_interrupt
     world.settle({"timeout": "2"})
-    world.cluster._follow()
-    other.join(20)
+    world.look()
+    other.join()
     assert governance.plan(GET).policy.timeout == 3
 
 
@@ -305,10 +385,10 @@ def test_a_call_that_was_never_sent_says_nothing_of_its_instance() -> None:
     world = World(2)
     world.errors = {ONE: ConnectFailed, TWO: ConnectFailed}
     world.get()
-    assert all(node.is_out for node in world.cluster.nodes)
+    assert world.unavailable == {ONE, TWO}
     world.errors = {ONE: LocalProtocolError, TWO: LocalProtocolError}
     world.get()
-    assert all(node.is_out for node in world.cluster.nodes)
+    assert world.unavailable == {ONE, TWO}
 
 
 def test_a_closed_client_keeps_nothing_whatever_it_is_told_then() -> None:
@@ -336,7 +416,7 @@ def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
     world.errors.clear()
     world.driver.advance(6)
     assert world.asked() == {ONE, TWO, THREE}
-    assert not any(node.is_out for node in world.cluster.nodes)
+    assert world.unavailable == set()
 
 
 def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:

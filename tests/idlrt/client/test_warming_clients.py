@@ -6,6 +6,7 @@ from typing import Any
 
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.stats import PoolStats
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
 from idlrt.route import Here
@@ -14,7 +15,7 @@ from idlrt.spec.types import STRING
 from idlrt.testing import FakeDriver
 
 KEY = ServiceKey("Simple")
-GET = Method("get", result=STRING)
+GET: Method[..., Any] = Method("get", result=STRING)
 STARTED = 1_000_000.0
 WARM_UP = 10.0
 
@@ -45,6 +46,9 @@ class Leaf:
 
     def connections(self) -> int:
         return 1
+
+    def stats(self) -> PoolStats:
+        return PoolStats(connections=1)
 
 
 async def never(subscription: Any, call: Call) -> Any:

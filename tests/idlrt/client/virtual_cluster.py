@@ -8,6 +8,7 @@ from typing import Any
 
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
 from idlrt.core import Call, Chance, Deadline, Decision, Freshness, Instance, Listener, ServiceKey, Snapshot
 from idlrt.route import Here
@@ -71,6 +72,9 @@ class Leaf:
     def connections(self) -> int:
         return 1
 
+    def stats(self) -> PoolStats:
+        return PoolStats(connections=1)
+
 
 class VirtualCluster:
     """See the module."""
@@ -121,6 +125,11 @@ class VirtualCluster:
         """Make a call."""
         call = self.call(of, *listeners, **metadata)
         return self.driver.run(self.governance.enter(call))
+
+    @property
+    def unavailable(self) -> set[str]:
+        """Ids of the instances that get no calls."""
+        return {each.id for each in self.cluster.stats().endpoints if not each.is_available}
 
     def counts(self) -> list[int]:
         """Calls that each instance has seen."""
