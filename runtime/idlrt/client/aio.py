@@ -14,6 +14,7 @@ from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
+from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.sender import client_closed, connect_failed, no_room
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
@@ -37,6 +38,7 @@ class MultiplexedSender:
         max_connections: that take calls at the same time.
         calls_per_connection: that may be under way on each; a call for which there is no room waits.
         ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
+        ping_timeout: seconds to wait for the response to such a ping.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class MultiplexedSender:
         max_connections: int = 1,
         calls_per_connection: int = 4096,
         ping_after: float = math.inf,
+        ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         self._open = open
         self._dialect = dialect
@@ -57,6 +60,7 @@ class MultiplexedSender:
         self._max = max_connections
         self._most = calls_per_connection
         self._ping_after = ping_after
+        self._ping_timeout = ping_timeout
         self._is_closed = self._is_retired = False
         self._backoff = Backoff()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,7 +119,7 @@ class MultiplexedSender:
             return True
         link.is_asked = True
         try:
-            return await link.answers(call)
+            return await link.answers(call, self._ping_timeout)
         finally:
             link.is_asked = False
             self._wake(self._most)

@@ -87,10 +87,10 @@ class Link:
                 return
             await asyncio.sleep(0)
 
-    async def answers(self, call: Call) -> bool:
+    async def answers(self, call: Call, ping_timeout: float) -> bool:
         """Whether the server answers a ping, so that `call` may follow."""
         with contextlib.suppress(RpcError):
-            await self.exchange(ping_before(call))
+            await self.exchange(ping_before(call, ping_timeout))
         if self.is_usable:
             return True
         self.is_stuck = True

@@ -17,6 +17,7 @@ from idlrt.client.connecting import Said, async_sender, blocking_sender
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.leaves import Settings
 from idlrt.client.options import CallOptions, layer_of, metadata_of, read_options
+from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.config import ClientConfig
 from idlrt.core import (
@@ -159,6 +160,7 @@ class Client(_ClientBase):
         max_connections: int = 16,
         calls_per_connection: int = 1,
         ping_after: float | None = 10.0,
+        ping_timeout: float = PING_TIMEOUT,
         heartbeat: float | None = 1.0,
         tls: Tls | None = None,
         policy: Mapping[str, Any] | None = None,
@@ -185,7 +187,9 @@ class Client(_ClientBase):
             calls_per_connection: that may be under way on each. Every server answers one at a time; with more threads
                 share connections, which suits servers that answer in any order (`framing="header"` of this package).
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
-                whether it is still there; another one is made if it does not say so within a second. `None`: never.
+                whether it is still there; another one is made if it does not say so within
+                `ping_timeout`. `None`: never.
+            ping_timeout: seconds to wait for the response to such a ping; at most half of the remaining time of a call.
             heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
@@ -208,6 +212,7 @@ class Client(_ClientBase):
             max_connections=max_connections,
             calls_per_connection=calls_per_connection,
             ping_after=ping_after,
+            ping_timeout=ping_timeout,
             heartbeat=heartbeat,
             tls=tls,
         )
@@ -268,6 +273,7 @@ class AsyncClient(_ClientBase):
         max_connections: int = 1,
         calls_per_connection: int = 4096,
         ping_after: float | None = 10.0,
+        ping_timeout: float = PING_TIMEOUT,
         heartbeat: float | None = 1.0,
         tls: Tls | None = None,
         policy: Mapping[str, Any] | None = None,
@@ -296,7 +302,9 @@ class AsyncClient(_ClientBase):
                 other, so slow ones hold up those behind them: give each call a connection, with `1` here and enough
                 `max_connections`.
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
-                whether it is still there; another one is made if it does not say so within a second. `None`: never.
+                whether it is still there; another one is made if it does not say so within
+                `ping_timeout`. `None`: never.
+            ping_timeout: seconds to wait for the response to such a ping; at most half of the remaining time of a call.
             heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
@@ -319,6 +327,7 @@ class AsyncClient(_ClientBase):
             max_connections=max_connections,
             calls_per_connection=calls_per_connection,
             ping_after=ping_after,
+            ping_timeout=ping_timeout,
             heartbeat=heartbeat,
             tls=tls,
         )

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from idlrt.client.opening import Opening
-from idlrt.client.ping import ping_before
+from idlrt.client.ping import PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -59,12 +59,21 @@ class PooledSender:
         opening: how connections are made.
         max_connections: that may exist at the same time; a call that finds none free waits for one.
         ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
+        ping_timeout: seconds to wait for the response to such a ping.
     """
 
-    def __init__(self, opening: Opening, *, max_connections: int, ping_after: float = math.inf) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        max_connections: int,
+        ping_after: float = math.inf,
+        ping_timeout: float = PING_TIMEOUT,
+    ) -> None:
         self._opening = opening
         self._max = max_connections
         self._ping_after = ping_after
+        self._ping_timeout = ping_timeout
         self._is_closed = False
         self.renew()
         forks.renew(self)
@@ -157,7 +166,7 @@ class PooledSender:
 
     def _answers(self, link: _Link, call: Call) -> bool:
         """Whether the server answers a ping over this connection, so that `call` may follow."""
-        ping = ping_before(call)
+        ping = ping_before(call, self._ping_timeout)
         with contextlib.suppress(RpcError, _StaleLink):
             self._exchange(link, ping, ping.deadline.at)
         return link.is_good

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int
     calls_per_connection: int
     ping_after: float | None
+    ping_timeout: float
     heartbeat: float | None
     tls: Tls | None
 
@@ -53,7 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             value: object = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
-        check_seconds("connect_timeout", self.connect_timeout)
+        for name in ("connect_timeout", "ping_timeout"):
+            check_seconds(name, getattr(self, name))
         for name in ("ping_after", "heartbeat"):
             if getattr(self, name) is not None:
                 check_seconds(name, getattr(self, name))
@@ -104,7 +106,12 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
     opening = Opening(open=opened, dialect=dialect, service=settings.service, connect_timeout=settings.connect_timeout)
     if settings.calls_per_connection == 1:
-        return PooledSender(opening, max_connections=settings.max_connections, ping_after=settings.idle)
+        return PooledSender(
+            opening,
+            max_connections=settings.max_connections,
+            ping_after=settings.idle,
+            ping_timeout=settings.ping_timeout,
+        )
     from idlrt.client.shared import SharedSender
 
     return SharedSender(
@@ -112,6 +119,7 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
         max_connections=settings.max_connections,
         calls_per_connection=settings.calls_per_connection,
         ping_after=settings.idle,
+        ping_timeout=settings.ping_timeout,
     )
 
 
@@ -131,4 +139,5 @@ def async_leaf(address: Address, dialect: Dialect, settings: Settings, context: 
         max_connections=settings.max_connections,
         calls_per_connection=settings.calls_per_connection,
         ping_after=settings.idle,
+        ping_timeout=settings.ping_timeout,
     )

@@ -15,7 +15,7 @@ from typing import Final
 from idlrt.core import Call, Deadline
 from idlrt.spec import VOID, method
 
-__all__ = ["PING", "ping_before"]
+__all__ = ["PING", "PING_TIMEOUT", "ping_before"]
 
 
 class _Ping:
@@ -25,13 +25,18 @@ class _Ping:
 
 PING: Final = method(_Ping.idlrt_ping, result=VOID)
 
-# Seconds that the answer to a ping is waited for, and the part of a call's time that it may take.
-_PATIENCE: Final = 1.0
+PING_TIMEOUT: Final = 1.0
+"""Default timeout of a ping, in seconds."""
+# Largest part of the remaining time of a call that its ping may take.
 _PART: Final = 0.5
 
 
-def ping_before(call: Call) -> Call:
-    """The ping that goes over a connection before `call` does."""
+def ping_before(call: Call, timeout: float = PING_TIMEOUT) -> Call:
+    """Return the ping that is sent over an idle connection before `call`.
+
+    Args:
+        timeout: seconds to wait for the response; at most half of the remaining time of `call`.
+    """
     now = call.driver.now()
-    seconds = min(_PATIENCE, max(call.deadline.at - now, 0.0) * _PART)
+    seconds = min(timeout, max(call.deadline.at - now, 0.0) * _PART)
     return Call(PING, (), call.target, Deadline(now + seconds, seconds), call.driver)

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from idlrt.client.opening import Opening
-from idlrt.client.ping import ping_before
+from idlrt.client.ping import PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -120,9 +120,9 @@ class _Link:
             raise deadline_exceeded(call)
         return result_of(waiter.reply, call)
 
-    def answers(self, call: Call) -> bool:
+    def answers(self, call: Call, ping_timeout: float) -> bool:
         """Whether the server answers a ping, so that `call` may follow."""
-        ping = ping_before(call)
+        ping = ping_before(call, ping_timeout)
         with contextlib.suppress(RpcError, _StaleLink):
             self.exchange(ping, ping.deadline.at)
         return not (self.is_lost or self.is_stuck)
@@ -239,15 +239,23 @@ class SharedSender:
         max_connections: that may exist at the same time.
         calls_per_connection: that may be under way on each; a call for which there is no room waits.
         ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
+        ping_timeout: seconds to wait for the response to such a ping.
     """
 
     def __init__(
-        self, opening: Opening, *, max_connections: int, calls_per_connection: int, ping_after: float = math.inf
+        self,
+        opening: Opening,
+        *,
+        max_connections: int,
+        calls_per_connection: int,
+        ping_after: float = math.inf,
+        ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         self._opening = opening
         self._max = max_connections
         self._most = calls_per_connection
         self._ping_after = ping_after
+        self._ping_timeout = ping_timeout
         self._is_closed = False
         self.renew()
         forks.renew(self)
@@ -303,7 +311,7 @@ class SharedSender:
             return self._connect(call, until)
         answers = False
         try:
-            answers = link.answers(call)
+            answers = link.answers(call, self._ping_timeout)
         finally:
             link.is_asked = False
             link.is_stuck = not answers
