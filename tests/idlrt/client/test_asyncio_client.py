@@ -7,12 +7,13 @@ import gc
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from eventually import eventually_async
 from hand_written import (
+    GET,
     SERVICE,
     AsyncUsers,
     AsyncUserServiceClient,
@@ -21,7 +22,11 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+from virtual_loop import run_virtual
 
+from idlrt.client import client_stats
+from idlrt.client.aio import Lost, MultiplexedSender, Received
+from idlrt.core import AsyncioDriver, Call, Deadline
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -33,7 +38,7 @@ from idlrt.errors import (
 )
 from idlrt.server import Server
 from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
+from idlrt.wire.dialect import detector, dialect
 from idlrt.wire.events import CallReceived
 
 
@@ -50,7 +55,7 @@ def server(users: AsyncUsers) -> Iterator[Server]:
 
 def run(target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any, None]], **settings: Any) -> None:
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(target, **{"timeout": 20, **settings}) as client:
+        async with AsyncUserServiceClient.connect(target, **{"timeout": 60, **settings}) as client:
             await work(client)
 
     asyncio.run(main())
@@ -75,7 +80,7 @@ def until_closed(raw: socket.socket) -> None:
 
 async def entered(users: AsyncUsers, count: int = 1) -> None:
     for _ in range(count):
-        assert await asyncio.to_thread(users.all_entered.acquire, timeout=20)
+        assert await asyncio.to_thread(users.all_entered.acquire, timeout=60)
 
 
 @pytest.mark.parametrize("framing", ["framed", "unframed"])
@@ -85,7 +90,7 @@ def test_calls(server: Server, users: AsyncUsers, framing: str) -> None:
         assert await client.join(["a", "b"]) == "a-b"
         await client.ping()
         await client.poke(5)
-        assert await asyncio.to_thread(users.was_poked.wait, 20)
+        assert await asyncio.to_thread(users.was_poked.wait, 60)
         with pytest.raises(NotFound):
             await client.get(-1)
         with pytest.raises(ApplicationError):
@@ -98,7 +103,7 @@ def test_many_calls_share_one_connection(server: Server) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         found = await asyncio.gather(*[client.get(number) for number in range(1000, 1500)])
         assert [user.id for user in found] == list(range(1000, 1500))
-        assert len(server._channels) == 1
+        assert client_stats(client).connections == server.connections == 1
 
     run(server.address, work)
 
@@ -130,7 +135,7 @@ def test_a_cancelled_call_leaves_the_others_alone(server: Server, users: AsyncUs
         users.release(2)
         assert await stays == 2
         assert (await client.get(3)).id == 3
-        assert len(server._channels) == 1
+        await eventually_async(lambda: server.connections == 1)
 
     run(server.address, work)
 
@@ -139,34 +144,13 @@ def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: Async
     async def work(client: AsyncUserServiceClient) -> None:
         stays = asyncio.ensure_future(client.wait(2))
         await entered(users)
-        start = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=rf"UserService\.wait at {server.address} within 0\.05 s"):
             await client.using(timeout=0.05).wait(1)
-        assert 0.04 < time.monotonic() - start < 5
         users.release(1)
         users.release(2)
         assert await stays == 2
         assert (await client.get(3)).id == 3
-        assert len(server._channels) == 1
-
-    run(server.address, work)
-
-
-def test_each_call_ends_in_its_own_time(server: Server, users: AsyncUsers) -> None:
-    async def work(client: AsyncUserServiceClient) -> None:
-        ended: list[float] = []
-
-        async def call(seconds: float) -> None:
-            with pytest.raises(DeadlineExceeded):
-                await client.using(timeout=seconds).wait(1)
-            ended.append(seconds)
-
-        stays = asyncio.ensure_future(client.wait(2))
-        await asyncio.gather(*[call(seconds) for seconds in (0.06, 0.02, 0.04, 0.02)])
-        assert ended == [0.02, 0.02, 0.04, 0.06]
-        users.release(1)
-        users.release(2)
-        assert await stays == 2
+        await eventually_async(lambda: server.connections == 1)
 
     run(server.address, work)
 
@@ -175,39 +159,145 @@ def test_a_call_that_hangs_does_not_hold_up_later_ones(server: Server, users: As
     async def work(client: AsyncUserServiceClient) -> None:
         patient = asyncio.ensure_future(client.wait(1))
         await entered(users)
-        for _ in range(3):
+        for number in range(3, 6):
             with pytest.raises(DeadlineExceeded):
                 await client.using(timeout=0.02).wait(2)
-        assert (await client.get(3)).id == 3
+            assert (await client.get(number)).id == number
         users.release(1)
         assert await patient == 1
-        assert (await client.get(4)).id == 4
+        assert (await client.get(6)).id == 6
 
     run(server.address, work)
 
 
+# In virtual time, with a server that the test plays.
+
+
+class VirtualDriver(AsyncioDriver):
+    """Its clock is that of the event loop."""
+
+    @staticmethod
+    def now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+class Played:
+    """An `AsyncTransport` whose server is the test.
+
+    Attributes:
+        calls: that have been sent and not been taken.
+    """
+
+    def __init__(self, received: Received, lost: Lost) -> None:
+        self.calls: list[CallReceived] = []
+        self.is_blocked = self.is_closing = False
+        self._received, self._lost = received, lost
+        self._connection = ServerConnection(detector(), SERVICE.methods)
+
+    def write(self, data: bytes) -> None:
+        self.calls += [each for each in self._connection.receive_data(data) if isinstance(each, CallReceived)]
+
+    async def drain(self) -> None:
+        pass
+
+    def is_quiet(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.is_closing:
+            self.is_closing = True
+            asyncio.get_running_loop().call_soon(self._lost, None)
+
+    abort = close
+
+    def answer(self, call: CallReceived) -> None:
+        (number,) = self._connection.arguments(call)
+        self._received(self._connection.reply(call, User(id=number)))
+
+
+class Stage:
+    """A sender in virtual time, and its connections."""
+
+    def __init__(self) -> None:
+        self.driver = VirtualDriver()
+        self.opened: list[Played] = []
+        self.sender = MultiplexedSender(self.open, dialect("framed"), connect_timeout=1.0)
+
+    async def open(self, received: Received, lost: Lost) -> Played:
+        self.opened.append(Played(received, lost))
+        return self.opened[-1]
+
+    def call(self, number: int, timeout: float) -> asyncio.Task[Any]:
+        deadline = Deadline(self.driver.now() + timeout, timeout)
+        return asyncio.ensure_future(self.sender.send(Call(GET, (number,), "virtual", deadline, self.driver)))
+
+    async def sent(self, count: int) -> list[CallReceived]:
+        """Take the calls that have been sent over the newest connection: so many."""
+        await eventually_async(lambda: self.opened and len(self.opened[-1].calls) == count)
+        found = list(self.opened[-1].calls)
+        self.opened[-1].calls.clear()
+        return found
+
+
+def test_each_call_ends_in_its_own_time() -> None:
+    async def main() -> None:
+        stage = Stage()
+        ended: list[tuple[float, float]] = []
+
+        async def call(timeout: float) -> None:
+            with pytest.raises(DeadlineExceeded):
+                await stage.call(1, timeout)
+            ended.append((timeout, round(stage.driver.now(), 2)))
+
+        stays = stage.call(2, 1000.0)
+        (last,) = await stage.sent(1)
+        start = stage.driver.now()
+        await asyncio.gather(*[call(timeout) for timeout in (6.0, 2.0, 4.0, 2.0)])
+        assert ended == [(timeout, round(start + timeout, 2)) for timeout in (2.0, 2.0, 4.0, 6.0)]
+        assert not stays.done()
+        stage.opened[0].answer(last)
+        assert (await stays).id == 2
+
+    run_virtual(main())
+
+
 def test_a_slow_call_is_no_reason_for_another_connection_where_others_are_answered() -> None:
-    accepted: list[socket.socket] = []
-
-    def never_the_first(raw: socket.socket) -> None:
-        accepted.append(raw)
-        connection, (_, second) = calls_of(raw, 2)
-        raw.sendall(connection.reply(second, User(id=2)))
-        for event in connection.receive_data(raw.recv(65536)):
-            assert isinstance(event, CallReceived)
-            raw.sendall(connection.reply(event, User(id=3)))
-        until_closed(raw)
-
-    async def work(client: AsyncUserServiceClient) -> None:
-        slow, fast = asyncio.ensure_future(client.using(timeout=0.1).get(1)), asyncio.ensure_future(client.get(2))
+    async def main() -> None:
+        stage = Stage()
+        slow, fast = stage.call(1, 10.0), stage.call(2, 1000.0)
+        _, second = await stage.sent(2)
+        stage.opened[0].answer(second)
         assert (await fast).id == 2
         with pytest.raises(DeadlineExceeded):
             await slow
-        assert (await client.get(3)).id == 3
+        third = stage.call(3, 1000.0)
+        (sent,) = await stage.sent(1)
+        stage.opened[-1].answer(sent)
+        assert (await third).id == 3
+        assert len(stage.opened) == 1
 
-    with scripted_server(never_the_first) as address:
-        run(address, work)
-    assert len(accepted) == 1
+    run_virtual(main())
+
+
+def test_a_call_out_of_time_is_a_reason_for_another_connection_where_none_is_answered() -> None:
+    async def main() -> None:
+        stage = Stage()
+        patient = stage.call(1, 1000.0)
+        await stage.sent(1)
+        with pytest.raises(DeadlineExceeded):
+            await stage.call(2, 10.0)
+        third = stage.call(3, 1000.0)
+        await eventually_async(lambda: len(stage.opened) == 2)
+        (sent,) = await stage.sent(1)
+        stage.opened[1].answer(sent)
+        assert (await third).id == 3
+        assert not patient.done()
+        patient.cancel()
+
+    run_virtual(main())
+
+
+# On real sockets again.
 
 
 def test_an_argument_that_does_not_fit_leaves_the_others_alone(server: Server) -> None:
@@ -231,14 +321,28 @@ def test_large_messages_in_both_directions(server: Server) -> None:
 def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> None:
     hold = threading.Event()
 
+    def answer_once(raw: socket.socket) -> None:
+        connection, (call,) = calls_of(raw, 1)
+        raw.sendall(connection.reply(call, User(id=1)))
+        hold.wait(60)
+
     async def work(client: AsyncUserServiceClient) -> None:
         for _ in range(2):
+            assert (await client.get(1)).id == 1  # of another connection each time
             with pytest.raises(DeadlineExceeded):
                 await client.using(timeout=0.05).join(["x" * 15_000_000])
-            assert not any(link.is_usable for link in client._sender._links)  # type: ignore[attr-defined]
         hold.set()
 
-    with scripted_server(lambda raw: hold.wait(20) and None, lambda raw: hold.wait(20) and None) as address:
+    def in_turn(raw: socket.socket) -> None:
+        thread = threading.Thread(target=hold_on, args=(raw.dup(),))
+        thread.start()
+
+    def hold_on(raw: socket.socket) -> None:
+        with raw:
+            raw.settimeout(60)
+            answer_once(raw)
+
+    with scripted_server(in_turn, in_turn) as address:
         run(address, work)
 
 
@@ -295,7 +399,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
         for _ in range(3):
             assert (await client.get(1)).id == 1
             # Without giving the event loop a chance to notice.
-            assert closed.wait(20)
+            assert closed.wait(60)
             closed.clear()
 
     with scripted_server(once, once, once) as address:

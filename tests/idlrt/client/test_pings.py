@@ -6,20 +6,24 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hand_written import SERVICE, AsyncUserServiceClient, User, UserServiceClient
+from hand_written import GET, SERVICE, AsyncUserServiceClient, User, UserServiceClient
 
+from idlrt.client.ping import ping_before
+from idlrt.core import Call, Deadline
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, ConnectFailed, DeadlineExceeded
+from idlrt.testing import FakeDriver
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector
 from idlrt.wire.events import CallReceived
 
-# More than a moment.
-pytestmark = pytest.mark.slow
+# Shorter than any connection has been idle.
+AT_ONCE = 1e-9
+# Seconds; long enough that whoever waits for it has failed.
+NEVER = 3600.0
 
 
 class Mortal:
@@ -37,6 +41,16 @@ class Mortal:
         self._threads = [threading.Thread(target=self._accept)]
         self._sockets: list[socket.socket] = []
         self._threads[0].start()
+
+    @property
+    def used(self) -> list[list[str]]:
+        """`calls` without a ping at the beginning: whether a new connection has been idle is a matter of chance."""
+        return [each[1:] if each[:1] == ["idlrt_ping"] else each for each in self.calls]
+
+    @property
+    def gets(self) -> list[int]:
+        """Number of the connection of each `get`."""
+        return sorted(number for number, calls in enumerate(self.calls) for name in calls if name == "get")
 
     def kill_all(self) -> None:
         self.dead.update(range(len(self.calls)))
@@ -72,7 +86,7 @@ class Mortal:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -96,19 +110,16 @@ class Made:
             self._runner = asyncio.Runner()
             self._client = AsyncUserServiceClient.connect(address, **options)
         else:
-            shared = {"calls_per_connection": 8} if kind == "shared" else {}
-            self._client = UserServiceClient.connect(address, **shared, **options)
+            calls = 8 if kind == "shared" else 1
+            self._client = UserServiceClient.connect(address, calls_per_connection=calls, **options)
 
-    def get(self, id: int) -> int:
-        if self._runner is None:
-            found: User = self._client.get(id)
-        else:
-            found = self._runner.run(self._get(id))
+    def get(self, id: int, **options: Any) -> int:
+        client = self._client.using(**options) if options else self._client
+        found: User = client.get(id) if self._runner is None else self._runner.run(self._get(client, id))
         return found.id
 
-    async def _get(self, id: int) -> User:
-        found: User = await self._client.get(id)
-        return found
+    async def _get(self, client: AsyncUserServiceClient, id: int) -> User:
+        return await client.get(id)
 
     def close(self) -> None:
         if self._runner is None:
@@ -123,7 +134,7 @@ def connect(request: pytest.FixtureRequest, server: Mortal) -> Iterator[Calls]:
     made: list[Made] = []
 
     def make(**options: Any) -> Made:
-        made.append(Made(request.param, server.address, **{"timeout": 20, **options}))
+        made.append(Made(request.param, server.address, **{"timeout": 60, "ping_timeout": NEVER, **options}))
         return made[-1]
 
     yield make
@@ -132,56 +143,65 @@ def connect(request: pytest.FixtureRequest, server: Mortal) -> Iterator[Calls]:
 
 
 def test_a_connection_that_is_used_is_not_asked(server: Mortal, connect: Calls) -> None:
-    client = connect()
+    client = connect(ping_after=NEVER)
     assert [client.get(number) for number in range(1, 6)] == list(range(1, 6))
     assert server.calls == [["get"] * 5]
 
 
 def test_a_connection_that_was_idle_is_asked_and_used(server: Mortal, connect: Calls) -> None:
-    client = connect(ping_after=0.02)
+    client = connect(ping_after=AT_ONCE)
     for number in range(1, 4):
         assert client.get(number) == number
-        time.sleep(0.05)
-    assert server.calls == [["get", "idlrt_ping", "get", "idlrt_ping", "get"]]
+    assert server.used == [["get", "idlrt_ping", "get", "idlrt_ping", "get"]]
 
 
 def test_a_call_does_not_follow_a_ping_that_nobody_answers(server: Mortal, connect: Calls) -> None:
-    client = connect(ping_after=0.02, timeout=1.0)
+    client = connect(ping_after=AT_ONCE, ping_timeout=0.05)
     assert client.get(1) == 1
+    (dead,) = server.gets
     server.kill_all()
-    time.sleep(0.05)
     assert client.get(2) == 2
-    assert client.get(3) == 3
-    assert server.calls == [["get", "idlrt_ping"], ["get", "get"]]
+    assert server.calls[dead][-2:] == ["get", "idlrt_ping"]
+    assert len(server.gets) == 2
+    assert server.gets.count(dead) == 1
+
+
+@pytest.mark.parametrize(
+    ("remaining", "ping_timeout", "expected"), [(4.0, 1.0, 1.0), (1.0, 1.0, 0.5), (-1.0, 1.0, 0.0)]
+)
+def test_a_ping_takes_no_more_than_half_of_the_remaining_time_of_its_call(
+    remaining: float, ping_timeout: float, expected: float
+) -> None:
+    driver = FakeDriver(100.0)
+    ping = ping_before(Call(GET, (1,), "nowhere", Deadline(100.0 + remaining, 9.0), driver), ping_timeout)
+    assert (ping.deadline.at, ping.deadline.timeout) == (100.0 + expected, expected)
+    assert ping.target == "nowhere"
 
 
 def test_without_pings_the_call_is_lost(server: Mortal, connect: Calls) -> None:
-    client = connect(ping_after=None, timeout=0.2)
+    client = connect(ping_after=None)
     assert client.get(1) == 1
     server.kill_all()
-    time.sleep(0.05)
     with pytest.raises(DeadlineExceeded):
-        client.get(2)
+        client.get(2, timeout=0.05)
     assert client.get(3) == 3
     assert server.calls == [["get", "get"], ["get"]]
 
 
 def test_a_server_that_is_gone_altogether(server: Mortal, connect: Calls) -> None:
-    client = connect(ping_after=0.02)
+    client = connect(ping_after=AT_ONCE)
     assert client.get(1) == 1
     server.close()
-    time.sleep(0.05)
     with pytest.raises(ConnectFailed):
         client.get(2)
 
 
 def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
     with UserServiceClient.connect(
-        server.address, calls_per_connection=8, max_connections=2, ping_after=0.02, timeout=4
+        server.address, calls_per_connection=8, max_connections=2, ping_after=AT_ONCE, ping_timeout=0.2, timeout=60
     ) as client:
         client.get(1)
         server.kill_all()
-        time.sleep(0.05)
         found: list[int] = []
 
         def get(number: int) -> None:
@@ -193,23 +213,28 @@ def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> 
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert sorted(found) == [1, 2, 3, 4, 5]
     assert server.calls[0] == ["get", "idlrt_ping"]
-    assert [name for calls in server.calls[1:] for name in calls].count("get") == 5
+    assert len(server.gets) == 6
 
 
-@pytest.mark.slow
 def test_tasks_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
+    dead: list[int] = []
+
     async def main() -> list[int]:
-        async with AsyncUserServiceClient.connect(server.address, ping_after=0.02, timeout=4) as client:
+        async with AsyncUserServiceClient.connect(
+            server.address, ping_after=AT_ONCE, ping_timeout=0.05, timeout=60
+        ) as client:
             await client.get(1)
+            dead.extend(server.gets)
             server.kill_all()
-            await asyncio.sleep(0.05)
-            return [user.id for user in await asyncio.gather(*[client.get(number) for number in range(1, 6)]) if user]
+            return [user.id for user in await asyncio.gather(*[client.get(number) for number in range(1, 6)])]
 
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
-    assert server.calls == [["get", "idlrt_ping"], ["get"] * 5]
+    assert server.calls[dead[0]][-2:] == ["get", "idlrt_ping"]
+    assert len(server.gets) == 6
+    assert server.gets.count(dead[0]) == 1
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), "1"])
@@ -217,3 +242,5 @@ def test_a_wrong_time(seconds: Any) -> None:
     for kind in (UserServiceClient, AsyncUserServiceClient):
         with pytest.raises(ConfigurationError, match="ping_after must be a number of seconds above 0"):
             kind.connect("127.0.0.1:1", ping_after=seconds)
+        with pytest.raises(ConfigurationError, match="ping_timeout must be a number of seconds above 0"):
+            kind.connect("127.0.0.1:1", ping_timeout=seconds)
