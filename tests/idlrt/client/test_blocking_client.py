@@ -7,7 +7,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +22,7 @@ from hand_written import (
     user_service,
 )
 
+from idlrt.client import client_stats
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -34,6 +34,7 @@ from idlrt.errors import (
     Overloaded,
     RemoteProtocolError,
 )
+from idlrt.net.blocking import BlockingSocket
 from idlrt.server import Server
 from idlrt.wire import MessageKind
 from idlrt.wire.connection import ServerConnection
@@ -54,7 +55,7 @@ def server(users: AsyncUsers) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[UserServiceClient]:
-    with UserServiceClient.connect(server.address, timeout=20) as made:
+    with UserServiceClient.connect(server.address, timeout=60) as made:
         yield made
 
 
@@ -88,7 +89,7 @@ def until_closed(raw: socket.socket) -> None:
 
 
 def opened(client: UserServiceClient) -> int:
-    return client._sender._count  # type: ignore[attr-defined]
+    return client_stats(client).connections
 
 
 @pytest.mark.parametrize("framing", ["framed", "unframed"])
@@ -99,7 +100,7 @@ def test_calls(server: Server, users: AsyncUsers, framing: str) -> None:
         assert client.join(words=["a", "b"], by="+") == "a+b"
         assert client.ping() is None  # type: ignore[func-returns-value]
         client.poke(5)
-        assert users.was_poked.wait(20)
+        assert users.was_poked.wait(60)
         assert opened(client) == 1
 
 
@@ -137,24 +138,22 @@ def test_many_threads_share_a_client(client: UserServiceClient) -> None:
 
 def test_threads_wait_for_a_free_connection(server: Server, users: AsyncUsers) -> None:
     with (
-        UserServiceClient.connect(server.address, timeout=20, max_connections=1) as client,
+        UserServiceClient.connect(server.address, timeout=60, max_connections=1) as client,
         ThreadPoolExecutor(1) as thread,
     ):
         first = thread.submit(client.wait, 1)
-        assert users.entered.wait(20)
+        assert users.entered.wait(60)
         with pytest.raises(Overloaded, match="all 1 connections are in use; raise max_connections"):
             client.using(timeout=0.01).ping()
         users.release(1)
         client.ping()
-        assert first.result(20) == 1
+        assert first.result(60) == 1
 
 
 def test_time_is_up(client: UserServiceClient, users: AsyncUsers, server: Server) -> None:
     client.ping()
-    start = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=rf"UserService\.wait at {server.address} within 0\.05 s"):
         client.using(timeout=0.05).wait(1)
-    assert 0.04 < time.monotonic() - start < 5
     # A late answer must not meet a later call: the connection is gone.
     assert opened(client) == 0
     users.release(1)
@@ -163,27 +162,30 @@ def test_time_is_up(client: UserServiceClient, users: AsyncUsers, server: Server
 
 def test_time_is_up_for_a_server_that_trickles() -> None:
     def trickle(raw: socket.socket) -> None:
+        answer(raw)
         read_one(raw)
-        raw.sendall(struct.pack(">I", 1000))
+        raw.sendall(struct.pack(">I", 10_000_000))
         while True:
-            raw.sendall(b"\x80")
+            raw.sendall(b"\x80")  # fails when the client has closed the connection
 
-    with (
-        scripted_server(trickle) as address,
-        UserServiceClient.connect(address, timeout=0.1) as client,
-        pytest.raises((DeadlineExceeded, RemoteProtocolError)),
-    ):
-        client.get(1)
+    with scripted_server(trickle) as address, UserServiceClient.connect(address, timeout=60) as client:
+        assert client.get(1).id == 1
+        with pytest.raises(DeadlineExceeded):
+            client.using(timeout=0.05).get(2)
+        assert opened(client) == 0
 
 
 def test_time_is_up_for_a_server_that_does_not_read() -> None:
     hold = threading.Event()
-    with (
-        scripted_server(lambda raw: hold.wait(20) and None) as address,
-        UserServiceClient.connect(address, timeout=0.1) as client,
-    ):
+
+    def stop_reading(raw: socket.socket) -> None:
+        answer(raw)
+        hold.wait(60)
+
+    with scripted_server(stop_reading) as address, UserServiceClient.connect(address, timeout=60) as client:
+        assert client.get(1).id == 1
         with pytest.raises(DeadlineExceeded):
-            client.join(["x" * 15_000_000])
+            client.using(timeout=0.05).join(["x" * 15_000_000])
         hold.set()
 
 
@@ -235,7 +237,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
     with scripted_server(once, once, once) as address, UserServiceClient.connect(address) as client:
         for number in range(1, 4):
             assert client.get(number).id == number
-            assert closed.wait(20)
+            assert closed.wait(60)
             closed.clear()
 
 
@@ -250,7 +252,7 @@ def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
 
     with scripted_server(chatty, answer) as address, UserServiceClient.connect(address) as client:
         assert client.get(1).id == 1
-        assert said.wait(20)
+        assert said.wait(60)
         assert client.get(2).id == 2
 
 
@@ -296,13 +298,13 @@ def test_a_closed_client_refuses_calls(server: Server) -> None:
 
 
 def test_closing_lets_calls_under_way_end(server: Server, users: AsyncUsers) -> None:
-    client = UserServiceClient.connect(server.address, timeout=20)
+    client = UserServiceClient.connect(server.address, timeout=60)
     with ThreadPoolExecutor(1) as thread:
         call = thread.submit(client.wait, 1)
-        assert users.entered.wait(20)
+        assert users.entered.wait(60)
         client.close()
         users.release(1)
-        assert call.result(20) == 1
+        assert call.result(60) == 1
     assert opened(client) == 0
 
 
@@ -321,16 +323,14 @@ def test_an_interrupted_call_does_not_spoil_its_connection(
     client: UserServiceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.ping()
-    (link,) = client._sender._idle  # type: ignore[attr-defined]
 
-    def interrupted(until: float) -> bytes:
+    def interrupted(self: BlockingSocket, until: float) -> bytes:
         raise KeyboardInterrupt
 
-    original = type(link.transport).receive
-    monkeypatch.setattr(type(link.transport), "receive", lambda self, until: interrupted(until))
-    with pytest.raises(KeyboardInterrupt):
-        client.get(1)
-    monkeypatch.setattr(type(link.transport), "receive", original)
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockingSocket, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.get(1)
     assert opened(client) == 0
     assert client.get(2).id == 2
 
