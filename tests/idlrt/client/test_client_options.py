@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
-from idlrt.client import AsyncClient, Client
+from idlrt.client import AsyncClient, Client, client_stats
 from idlrt.core import ATTEMPT, TAG, BlockingDriver, Call, Deadline, Endpoint, Peer, ServerCall
 from idlrt.core.request import enter_call
 from idlrt.errors import ApplicationError, ConfigurationError, ConnectFailed
@@ -63,13 +63,38 @@ def test_options_are_checked(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_using_leaves_the_original_alone(kind: Any) -> None:
-    client = kind.connect("a:1", timeout=3)
+    async def answer(call: Call, next: Endpoint) -> Any:
+        return call.deadline.timeout
+
+    client = kind.connect("a:1", timeout=3, filters=[answer])
     other = client.using(timeout=0.5)
 
+    def timeout(of: Any) -> Any:
+        found = of.join(["a"])
+        return asyncio.run(found) if kind is AsyncUserServiceClient else found
+
     assert type(other) is kind
-    assert [each._governance.plan(JOIN, each._said).policy.timeout for each in (client, other)] == [3, 0.5]
-    assert other._sender is client._sender
+    assert [timeout(each) for each in (client, other, client)] == [3, 0.5, 3]
     assert repr(client) == f"<{kind.__name__} of tcp://a:1>"
+
+
+def test_clients_that_using_made_share_their_connections() -> None:
+    with connected(UserServiceClient, user_service(Users())) as client:
+        client.ping()
+        other = client.using(timeout=0.5)
+        other.ping()
+        assert client_stats(client) == client_stats(other)
+        assert client_stats(client).connections == 1
+
+    async def main() -> None:
+        async with connected(AsyncUserServiceClient, user_service(Users())) as client:
+            await client.ping()
+            other = client.using(timeout=0.5)
+            await other.ping()
+            assert client_stats(client) == client_stats(other)
+            assert client_stats(client).connections == 1
+
+    asyncio.run(main())
 
 
 def test_only_three_names_are_taken_from_the_idl() -> None:
@@ -135,19 +160,26 @@ def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
 
 
 def test_arguments_by_name_and_defaults() -> None:
-    with connected(UserServiceClient, user_service(Users())) as client:
-        call: Any = client._call
-        assert call(JOIN, ["a", "b"]) == "a-b"
-        assert call(JOIN, words=["a", "b"]) == "a-b"
-        assert call(JOIN, ["a", "b"], by="+") == "a+b"
-        for arguments, named, said in [
+    class AnyArguments(UserServiceClient):
+        """Its stub passes on what it gets."""
+
+        def join(self, *arguments: Any, **named: Any) -> str:
+            return self._call(JOIN, *arguments, **named)
+
+    cases: list[tuple[tuple[Any, ...], dict[str, Any], str]]
+    with connected(AnyArguments, user_service(Users())) as client:
+        assert client.join(["a", "b"]) == "a-b"
+        assert client.join(words=["a", "b"]) == "a-b"
+        assert client.join(["a", "b"], by="+") == "a+b"
+        cases = [
             ((), {}, "missing its argument 'words'"),
             ((["a"], "+", 3), {}, "takes 2 arguments, not 3"),
             ((["a"],), {"words": ["b"]}, "has no argument 'words', or got it twice"),
             ((["a"],), {"of": 1}, "has no argument 'of'"),
-        ]:
+        ]
+        for arguments, named, said in cases:
             with pytest.raises(TypeError, match=said):
-                call(JOIN, *arguments, **named)
+                client.join(*arguments, **named)
 
 
 def test_an_asyncio_client_connects_without_a_loop() -> None:

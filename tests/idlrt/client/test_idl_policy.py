@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 from idlc.driver import Request, compile_files
 from idlrt.core import Call, CallPolicy
@@ -23,15 +23,15 @@ from idlrt.server import Server
 IDL = """
 service Store {
   string get(1: i64 shelf, 2: string key (rpc.hash_key)) (
-    idempotent = "true", rpc.balancer = "consistent_hash", rpc.timeout = "4", rpc.backoff.base = "0.5")
+    idempotent = "true", rpc.balancer = "consistent_hash", rpc.timeout = "400", rpc.backoff.base = "0.5")
   string never() (rpc.timeout = "0.05", rpc.retries = "0")
   string slow() (idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.hedge.extra_load = "1",
     rpc.balancer = "round_robin")
   void forget() (rpc.fault = "failsafe")
   string plain()
   string mistaken() (rpc.hedge.delay = "soon", rpc.fault = "hegde", rpc.odd.thing = "1", rpc.retries = "1")
-} (rpc.timeout = "3")
-service Other extends Store { string more() } (rpc.timeout = "2")
+} (rpc.timeout = "300")
+service Other extends Store { string more() } (rpc.timeout = "200")
 """
 
 QUICK: dict[str, Any] = {"workers": 4, "grace_s": 0.1, "drain_s": 0.01}
@@ -49,12 +49,12 @@ class Shop:
         return self.name
 
     def never(self) -> str:
-        self._gone.wait(20)
+        self._gone.wait(3600)
         return ""
 
     def slow(self) -> str:
         if self.is_stuck:
-            self._gone.wait(20)
+            self._gone.wait(3600)
         return self.name
 
     def forget(self) -> None:
@@ -131,18 +131,17 @@ def connect(stub: Any, stack: ExitStack, url: str, shops: list[Shop]) -> Callabl
 
 
 def test_a_call_ends_when_the_idl_says(connect: Callable[..., Any]) -> None:
-    start = time.monotonic()
+    client = connect()
+    while {client.plain() for _ in range(30)} != {"a", "b", "c"}:
+        """Now there is a connection to each."""
     with pytest.raises(DeadlineExceeded, match=r"0\.05"):
-        connect().never()
-    assert time.monotonic() - start < 2, "and not after the five seconds that hold where nobody says anything"
+        client.never()
 
 
 def test_one_answer_is_enough_of_a_method_that_is_hedged(connect: Callable[..., Any], shops: list[Shop]) -> None:
     shops[0].is_stuck = True
     client = connect()
-    start = time.monotonic()
     assert {client.slow() for _ in range(9)} == {"b", "c"}
-    assert time.monotonic() - start < 3, "no call has waited for the one that is stuck"
 
 
 def test_a_failure_of_what_may_be_left_undone_is_nobodys_business(connect: Callable[..., Any]) -> None:
@@ -151,7 +150,7 @@ def test_a_failure_of_what_may_be_left_undone_is_nobodys_business(connect: Calla
 
 def test_the_same_key_finds_the_same_instance(connect: Callable[..., Any]) -> None:
     client = connect()
-    found = {key: {client.get(shelf, key) for shelf in range(8)} for key in "abcdefghijkl"}
+    found = {key: {client.get(shelf, key) for shelf in range(2)} for key in map(str, range(60))}
     assert all(len(names) == 1 for names in found.values()), "the shelf, which comes first, does not matter"
     assert set().union(*found.values()) == {"a", "b", "c"}
 
@@ -163,9 +162,9 @@ def test_what_the_service_says_holds_for_its_own_methods(connect: Callable[..., 
     for name in ("plain", "forget", "more"):
         getattr(client, name)()
         seconds[name] = policies.last.timeout
-    assert seconds == {"plain": 3, "forget": 3, "more": 2}
+    assert seconds == {"plain": 300, "forget": 300, "more": 200}
     client.get(1, "a")
-    assert (policies.last.timeout, policies.last.backoff.base, policies.last.hash_by) == (4, 0.5, "key")
+    assert (policies.last.timeout, policies.last.backoff.base, policies.last.hash_by) == (400, 0.5, "key")
 
 
 def test_whoever_is_nearer_has_the_last_word(connect: Callable[..., Any], url: str) -> None:
@@ -176,17 +175,14 @@ def test_whoever_is_nearer_has_the_last_word(connect: Callable[..., Any], url: s
         return policies.last.timeout
 
     client = connect(filters=[policies])
-    assert timeout(client) == 4, "the IDL's"
+    assert timeout(client) == 400, "the IDL's"
     with Registry.connect(url) as registry:
-        registry.configure("Other", {"timeout": "3.5"})
-        start = time.monotonic()
-        while timeout(client) == 4:
-            assert time.monotonic() - start < 20
-            time.sleep(0.002)
-    assert timeout(client) == 3.5, "the registry's"
-    near = connect(filters=[policies], policy={"methods": {"get": {"timeout": 2.5}}})
-    assert timeout(near) == 2.5, "the client's"
-    assert timeout(near.using(timeout=1.5)) == 1.5, "the caller's"
+        registry.configure("Other", {"timeout": "350"})
+        eventually(lambda: timeout(client) != 400)
+    assert timeout(client) == 350, "the registry's"
+    near = connect(filters=[policies], policy={"methods": {"get": {"timeout": 250}}})
+    assert timeout(near) == 250, "the client's"
+    assert timeout(near.using(timeout=150)) == 150, "the caller's"
     assert policies.last.hash_by == "key", "of what nobody else speaks, the IDL's word holds"
 
 
@@ -205,7 +201,7 @@ def test_mistakes_that_the_compiler_cannot_know_stop_nobody(
     client = connect(filters=[policies])
     for _ in range(2):
         assert client.mistaken() in "abc"
-    assert (policies.last.fault, policies.last.retries, policies.last.timeout) == ("failover", 1, 3)
+    assert (policies.last.fault, policies.last.retries, policies.last.timeout) == ("failover", 1, 300)
     wrong = [each.getMessage() for each in caplog.records if "left aside" in each.getMessage()]
     assert len(wrong) == 3, "said once, not with each call"
     assert "the IDL of Store is wrong, and left aside: methods.mistaken.hedge.delay: " in wrong[0]
@@ -218,7 +214,7 @@ def test_a_server_at_an_address_is_called_likewise(stub: Any, stack: ExitStack, 
     stack.callback(gone.set)
     server.start()
     with stub.StoreClient.connect(str(server.address)) as client:
-        with pytest.raises(DeadlineExceeded):
+        assert client.plain() == "a"
+        with pytest.raises(DeadlineExceeded, match=r"0\.05"):
             client.never()
         assert client.forget() is None
-        assert client.plain() == "a"
