@@ -12,13 +12,14 @@ from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
 from idlrt.client.health import Health
+from idlrt.client.members import Members
 from idlrt.client.node import Node
 from idlrt.client.standing import Standing
 from idlrt.client.stats import PoolStats
 from idlrt.client.verdicts import Verdicts
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Deadline, Decision, Instance, Restored, ServiceKey, Snapshot, drive
-from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError
+from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError, NoInstance
 from idlrt.guard.breaker import BreakerSettings
 from idlrt.guard.outlier import OutlierSettings
 from idlrt.route import Here, Pool
@@ -97,6 +98,7 @@ class World:
         *,
         is_watched: bool = True,
         governed_by: type[Governance] = Governance,
+        first: Any = None,
         **policy: Any,
     ) -> None:
         self.driver = FakeDriver(START)
@@ -113,7 +115,7 @@ class World:
             self.views["default"],  # type: ignore[arg-type]
             lambda instance: Leaf(instance, self),
             lambda leaf: None,
-            None,  # type: ignore[arg-type]
+            first,
             SERVICE,
             self.governance,
             Here(id="test", host=""),
@@ -331,6 +333,41 @@ def test_a_recount_brings_no_older_instances_back() -> None:
     assert tuple(standing.pool.nodes) == (new,)
 
 
+def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
+    """Two threads follow, the one an older snapshot; it is slow."""
+    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
+
+    class Slow(View):
+        def __init__(self, *snapshots: Snapshot) -> None:
+            super().__init__(snapshots[0])
+            self.newest = snapshots[0]
+
+        @property
+        def snapshot(self) -> Snapshot | None:
+            found = self.newest
+            interrupt()
+            return found
+
+        @snapshot.setter
+        def snapshot(self, value: Snapshot | None) -> None: ...
+
+    def publish_and_follow() -> None:
+        subscription.newest = newer
+        members.follow()
+
+    def node(instance: Instance) -> Node[Leaf]:
+        health, breaker = verdicts.fresh()
+        return Node(instance, Leaf(instance, World(0)), health, breaker)
+
+    other, interrupt = in_between(publish_and_follow)
+    older, newer = (Snapshot(key=ServiceKey(SERVICE), instances=(instance(number),)) for number in range(2))
+    subscription = Slow(older)
+    members = Members[Leaf](subscription, None, node, lambda leaf: None, SERVICE)  # type: ignore[arg-type]
+    members.follow()
+    other.join()
+    assert [each.instance.address for each in members.nodes] == [TWO]
+
+
 def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None:
     now = START
     verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
@@ -417,6 +454,22 @@ def test_where_nobody_pings_calls_find_out_who_is_back() -> None:
     world.driver.advance(6)
     assert world.asked() == {ONE, TWO, THREE}
     assert world.unavailable == set()
+
+
+def test_a_group_that_nobody_serves_is_waited_for_once() -> None:
+    waited: list[float] = []
+
+    async def first(subscription: Any, call: Call) -> Snapshot:
+        remaining = call.deadline.remaining(call.driver.now())
+        waited.append(remaining)
+        await call.driver.sleep(remaining)
+        raise NoInstance("not known yet")
+
+    world = World(1, {"routes": '[{"router": "group", "mix": {"default": 50, "blue": 50}}]'}, first=first)
+    world.view("blue").snapshot = None
+    assert world.asked(10) == {ONE}
+    assert waited == [0.5]
+    assert world.driver.now() == START + 0.5
 
 
 def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
