@@ -7,7 +7,9 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from eventually import TIMEOUT
 
 from idlrt import spec as rpc
 from idlrt.client import AsyncClient, Client
@@ -45,22 +47,27 @@ class UserService(Protocol):
     def wait(self, id: int) -> int: ...
 
 
+# Stands in for a policy of the IDL: callers do not time out on a busy machine unless a test sets a timeout.
+POLICY: Final = {"timeout": f"{TIMEOUT:g}"}
+
 GET: Final = rpc.method(
     UserService.get,
     rpc.required(1, "id", rpc.I64),
     result=rpc.struct(User),
     throws=(rpc.optional(1, "e", rpc.struct(NotFound)),),
+    policy=POLICY,
 )
 JOIN: Final = rpc.method(
     UserService.join,
     rpc.required(1, "words", rpc.list_of(rpc.STRING)),
     rpc.optional(2, "by", rpc.STRING),
     result=rpc.STRING,
+    policy=POLICY,
 )
-PING: Final = rpc.method(UserService.ping, result=rpc.VOID)
-POKE: Final = rpc.method(UserService.poke, rpc.required(1, "id", rpc.I64), result=rpc.VOID, oneway=True)
-BLOB: Final = rpc.method(UserService.blob, rpc.required(1, "size", rpc.I32), result=rpc.BINARY)
-WAIT: Final = rpc.method(UserService.wait, rpc.required(1, "id", rpc.I64), result=rpc.I64)
+PING: Final = rpc.method(UserService.ping, result=rpc.VOID, policy=POLICY)
+POKE: Final = rpc.method(UserService.poke, rpc.required(1, "id", rpc.I64), result=rpc.VOID, oneway=True, policy=POLICY)
+BLOB: Final = rpc.method(UserService.blob, rpc.required(1, "size", rpc.I32), result=rpc.BINARY, policy=POLICY)
+WAIT: Final = rpc.method(UserService.wait, rpc.required(1, "id", rpc.I64), result=rpc.I64, policy=POLICY)
 SERVICE: Final = rpc.service("UserService", GET, JOIN, PING, POKE, BLOB, WAIT)
 
 
@@ -147,7 +154,7 @@ class Users:
 
     def wait(self, id: int) -> int:
         self.entered.set()
-        assert self.gate.wait(20)
+        assert self.gate.wait(TIMEOUT)
         return id
 
 
@@ -204,7 +211,7 @@ PROTOCOLS = ("binary", "compact", "json")
 
 
 def connect_raw(port: int) -> socket.socket:
-    raw = socket.create_connection(("127.0.0.1", port), 20)
+    raw = socket.create_connection(("127.0.0.1", port), TIMEOUT)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return raw
 
@@ -218,7 +225,7 @@ def read_to_end(raw: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def requests(*calls: tuple[rpc.Method[..., object], tuple[object, ...]], how: Dialect | None = None) -> bytes:
+def requests(*calls: tuple[rpc.Method[..., Any], tuple[object, ...]], how: Dialect | None = None) -> bytes:
     """The bytes of calls one after the other."""
     connection = ClientConnection(how if how is not None else dialect("framed"))
     return b"".join(connection.call(method, arguments)[1] for method, arguments in calls)
@@ -228,14 +235,14 @@ def requests(*calls: tuple[rpc.Method[..., object], tuple[object, ...]], how: Di
 def scripted_server(*scripts: Callable[[socket.socket], None]) -> Iterator[str]:
     """A server that runs one script for each connection that it accepts, one after the other, then closes it."""
     listening = socket.create_server(("127.0.0.1", 0))
-    listening.settimeout(20)
+    listening.settimeout(TIMEOUT)
 
     def run() -> None:
         for script in scripts:
             with contextlib.suppress(OSError):
                 accepted, _ = listening.accept()
                 with accepted:
-                    accepted.settimeout(20)
+                    accepted.settimeout(TIMEOUT)
                     script(accepted)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -247,4 +254,4 @@ def scripted_server(*scripts: Callable[[socket.socket], None]) -> Iterator[str]:
         with contextlib.suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        thread.join(20)
+        thread.join(TIMEOUT)
