@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from eventually import TIMEOUT
 
 from idlrt.net import readiness as module
 from idlrt.net import selector_loop
@@ -46,9 +47,9 @@ def test_what_is_wanted_can_change(readiness: Readiness, pair: tuple[socket.sock
     left, right = pair
     right.send(b"x")
     readiness.watch(left, WRITE, ignore)
-    assert list(readiness.wait(5)) == [(left.fileno(), WRITE)]
+    assert list(readiness.wait(TIMEOUT)) == [(left.fileno(), WRITE)]
     readiness.watch(left, READ | WRITE, ignore)
-    assert list(readiness.wait(5)) == [(left.fileno(), READ | WRITE)]
+    assert list(readiness.wait(TIMEOUT)) == [(left.fileno(), READ | WRITE)]
     assert list(readiness.functions) == [left.fileno()]
     readiness.unwatch(left)
     assert list(readiness.wait(0)) == []
@@ -59,7 +60,7 @@ def test_the_end_is_something_to_read(readiness: Readiness, pair: tuple[socket.s
     left, right = pair
     readiness.watch(left, READ, ignore)
     right.close()
-    ((number, mask),) = readiness.wait(5)
+    ((number, mask),) = readiness.wait(TIMEOUT)
     assert number == left.fileno()
     assert mask & READ
     assert left.recv(10) == b""

@@ -1,4 +1,4 @@
-"""What tests of servers share: servers with each kind of handler, a client by hand, waiting."""
+"""Shared by the tests of servers: servers with each kind of handler, and a client that sends single messages."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-import pytest
+from eventually import TIMEOUT, eventually
 from hand_written import NotFound, Users, connect_raw, user_service
 
 from idlrt.errors import ApplicationError
-from idlrt.server import Server
+from idlrt.server import AsyncServer, Server
 from idlrt.spec import Method
 from idlrt.wire.connection import ClientConnection, answer_of
 from idlrt.wire.dialect import Dialect, client_dialect, dialect
 from idlrt.wire.events import ReplyReceived
 from idlrt.wire.framing import NO_METADATA
 
-PATIENCE: Final = 20.0
-"""Seconds after which a test stops waiting for what should have happened long before."""
+FOREVER: Final = 3600.0
+"""Seconds, of a timeout that must not expire within a test."""
 
 KINDS: Final = ("plain", "worker", "async")
 """Where handlers run: on the server's thread, on workers, on an event loop."""
@@ -65,12 +64,19 @@ class Noting(Users):
 
 
 @contextlib.contextmanager
-def serving(users: Users, kind: str = "plain", **options: Any) -> Iterator[Server]:
-    """A server that runs. At the end nobody is left who waits at the gate, and it has stopped."""
+def serving(users: Users, kind: str = "plain", *, is_started: bool = True, **options: Any) -> Iterator[Server]:
+    """A running server. At the end the gate is opened and the server is stopped.
+
+    Args:
+        is_started: `False`: only bound. Clients can connect and send; it reads that when the test starts it.
+    """
     if kind == "worker":
         options = {"workers": 2, **options}
     server = Server(user_service(Awaited(users) if kind == "async" else users), **options)
-    server.start()
+    if is_started:
+        server.start()
+    else:
+        server.bind()
     try:
         yield server
     finally:
@@ -79,23 +85,23 @@ def serving(users: Users, kind: str = "plain", **options: Any) -> Iterator[Serve
 
 
 def _stop(server: Server, grace_s: float) -> None:
-    """A server that does not stop fails the test, and does not hold it up."""
+    """Stop on a thread, so that a server which does not stop fails the test instead of blocking it."""
     thread = threading.Thread(target=server.stop, args=(grace_s,), daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     assert not thread.is_alive(), "the server does not stop"
 
 
 @contextlib.contextmanager
-def stopping(server: Server, grace_s: float = PATIENCE) -> Iterator[None]:
+def stopping(server: Server, grace_s: float = FOREVER) -> Iterator[None]:
     """Within, the server is being stopped; afterwards it has stopped."""
     thread = threading.Thread(target=server.stop, args=(grace_s,), daemon=True)
     thread.start()
-    until(lambda: server._is_draining)
+    eventually(lambda: server.is_draining)
     try:
         yield
     finally:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert not thread.is_alive()
 
 
@@ -110,9 +116,9 @@ class Answer(NamedTuple):
 class Raw:
     """A connection by hand."""
 
-    def __init__(self, server: Server, how: Dialect = FRAMED) -> None:
+    def __init__(self, server: Server | AsyncServer, how: Dialect = FRAMED) -> None:
         self.socket = connect_raw(server.port)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIMEOUT)
         self.client = ClientConnection(how)
         self._read: list[Answer] = []
 
@@ -163,18 +169,3 @@ def not_reading(server: Server, how: Dialect = FRAMED) -> Iterator[Raw]:
     with Raw(server, how) as raw:
         raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         yield raw
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """Wait until something is so that nobody tells."""
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        if time.monotonic() > end:
-            pytest.fail(f"it did not become so within {PATIENCE:g} s")
-        time.sleep(0.002)
-
-
-def pass_time(seconds: float) -> None:
-    """Let at least `seconds` pass on the clock of servers and clients."""
-    end = time.monotonic() + seconds
-    until(lambda: time.monotonic() > end)
