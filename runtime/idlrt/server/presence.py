@@ -58,13 +58,23 @@ class Presence:
     Args:
         registry: where, as a URL; or a `Registry`, which stays the caller's.
         wanted: where the server is to listen.
+        settle_timeout: seconds that `settle` waits for the registry.
+        withdraw_timeout: seconds that `withdraw` waits for the registry, for all registrations together.
 
     Raises:
         ConfigurationError: an option makes no sense.
     """
 
     def __init__(
-        self, registry: str | Registry, options: InstanceOptions, served: Served, wanted: Address, *, is_encrypted: bool
+        self,
+        registry: str | Registry,
+        options: InstanceOptions,
+        served: Served,
+        wanted: Address,
+        *,
+        is_encrypted: bool,
+        settle_timeout: float = _SETTLE,
+        withdraw_timeout: float = _GOODBYE,
     ) -> None:
         given = cast("object", registry)
         if not isinstance(given, str | Registry):
@@ -74,6 +84,8 @@ class Presence:
         self._options: dict[str, Any] = dict(options)
         self._served = served
         self._is_encrypted = is_encrypted
+        self._settle_timeout = settle_timeout
+        self._withdraw_timeout = withdraw_timeout
         self._registry: Registry | None = None
         self._registrations: list[Registration] = []
         self._is_announced = threading.Event()
@@ -156,8 +168,8 @@ class Presence:
 
     def settle(self) -> None:
         """Wait until clients can find it, not for long: it goes on without a registry that does not answer."""
-        end = time.monotonic() + _SETTLE
-        self._is_announced.wait(_SETTLE)
+        end = time.monotonic() + self._settle_timeout
+        self._is_announced.wait(self._settle_timeout)
         for each in self._registrations:
             with contextlib.suppress(RegistryError):  # it is in the log, and tried on
                 each.wait(max(end - time.monotonic(), 0.0))
@@ -169,7 +181,7 @@ class Presence:
             registrations, self._registrations = self._registrations, []
             registry, self._registry = self._registry, None
         # All at once: a registry that does not answer is waited for once, not for each of them.
-        end = time.monotonic() + _GOODBYE
+        end = time.monotonic() + self._withdraw_timeout
         for each in registrations:
             each.deregister(0)
         for each in registrations:

@@ -33,7 +33,7 @@ from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
 
-__all__ = ["ProcessServer"]
+__all__ = ["ProcessServer", "RestartDelay"]
 
 _log = logging.getLogger("idlrt.server")
 
@@ -45,6 +45,28 @@ _MARGIN: Final = 5.0
 _TICK: Final = 0.05
 
 
+class RestartDelay:
+    """Delay before a process that ended is started again: none for one that has lived for a while; for the others it
+    doubles each time, so that a process which cannot start does not occupy the machine.
+    """
+
+    def __init__(self) -> None:
+        self._next = _FIRST_PAUSE
+
+    def next(self, lifetime: float) -> float:
+        """Return the delay in seconds, and prepare for the next time.
+
+        Args:
+            lifetime: seconds that the process has lived; 0 if it could not be started.
+        """
+        if lifetime >= _LIVED:
+            self._next = _FIRST_PAUSE
+            return 0.0
+        delay = self._next
+        self._next = min(delay * 2, _LONGEST_PAUSE)
+        return delay
+
+
 class _Seat:
     """A place for one process: its socket, and who has it now."""
 
@@ -53,7 +75,7 @@ class _Seat:
         self.pid = 0
         self.started_at = 0.0
         self.start_at = 0.0
-        self.pause = _FIRST_PAUSE
+        self.delay = RestartDelay()
 
 
 class ProcessServer(ServerBase):
@@ -201,8 +223,7 @@ class ProcessServer(ServerBase):
             pid = os.fork()
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            seat.start_at = seat.started_at + seat.pause
-            seat.pause = min(seat.pause * 2, _LONGEST_PAUSE)
+            seat.start_at = seat.started_at + seat.delay.next(0.0)
             _log.error("cannot start a process, trying again: %s", error)
             return
         if pid:
@@ -257,11 +278,7 @@ class ProcessServer(ServerBase):
             if seat.pid and (status := _ended(seat.pid)) is not None:
                 _log.error("process %d ended with %s; starting another", seat.pid, _status_text(status))
                 seat.pid = 0
-                if now - seat.started_at >= _LIVED:
-                    seat.pause, seat.start_at = _FIRST_PAUSE, now
-                else:
-                    seat.start_at = now + seat.pause
-                    seat.pause = min(seat.pause * 2, _LONGEST_PAUSE)
+                seat.start_at = now + seat.delay.next(now - seat.started_at)
             if not seat.pid and now >= seat.start_at:
                 self._fork(seat)
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from idlrt.server.surroundings import Done
 
@@ -22,7 +22,7 @@ __all__ = ["WorkerPool"]
 
 _log = logging.getLogger("idlrt.server")
 
-_PATIENCE = 2.0
+_STOP_TIMEOUT: Final = 2.0
 
 
 class WorkerPool:
@@ -32,12 +32,21 @@ class WorkerPool:
         count: threads at most; they are started when they are needed.
         max_queued: pieces of work that may wait for a thread.
         deliver: calls a function on the server's thread; may be used by any thread.
+        stop_timeout: seconds that `stop` waits for handlers that are running.
     """
 
-    def __init__(self, count: int, max_queued: int, deliver: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        count: int,
+        max_queued: int,
+        deliver: Callable[[Callable[[], None]], object],
+        *,
+        stop_timeout: float = _STOP_TIMEOUT,
+    ) -> None:
         self._count = count
         self._most = count + max_queued
         self._deliver = deliver
+        self._stop_timeout = stop_timeout
         self._under_way = 0
         self._coming: queue.SimpleQueue[tuple[Callable[[], Any], Done] | None] = queue.SimpleQueue()
         self._going: deque[tuple[Done, Any, BaseException | None]] = deque()
@@ -96,9 +105,10 @@ class WorkerPool:
                 self._coming.get_nowait()
         for _ in self._threads:
             self._coming.put(None)
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + self._stop_timeout
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
         alive = sum(thread.is_alive() for thread in self._threads)
         if alive:
-            _log.warning("left behind %d handlers that had not returned within %g s after the end", alive, _PATIENCE)
+            seconds = self._stop_timeout
+            _log.warning("left behind %d handlers that had not returned within %g s after the end", alive, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -213,6 +214,15 @@ def test_other_threads_wake_the_loop_and_lose_nothing(running: Running) -> None:
     running.loop.call_threadsafe(done.set)
     assert done.wait(TIMEOUT)
     assert len(counts) == 2000
+
+
+def test_a_call_that_fails_is_logged_and_the_loop_goes_on(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "idlrt.net")
+    done = threading.Event()
+    running.loop.call_threadsafe(lambda: 1 / 0)
+    running.loop.call_threadsafe(done.set)
+    assert done.wait(TIMEOUT)
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_calling_a_loop_that_has_ended_is_harmless() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -33,7 +34,7 @@ def test_bytes_that_no_buffer_has_room_for_are_unacknowledged(pair: tuple[socket
     ours, _ = pair
     ours.setblocking(False)
     sent = 0
-    with pytest.raises(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         while True:
             sent += ours.send(bytes(1 << 20))
 

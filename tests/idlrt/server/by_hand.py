@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -169,3 +170,9 @@ def not_reading(server: Server, how: Dialect = FRAMED) -> Iterator[Raw]:
     with Raw(server, how) as raw:
         raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         yield raw
+
+
+def pass_time(seconds: float) -> None:
+    """Return when the clock has advanced by `seconds`: timeouts of that length which began before have expired."""
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() > end)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from by_hand import ANY_ORDER, FRAMED, HEADER, Noting, Raw, serving, stopping
+from eventually import TIMEOUT
 from hand_written import GET, JOIN, POKE, WAIT, AsyncUsers, AsyncUserServiceClient, User, Users
 
 from idlrt.wire.connection import ClientConnection
@@ -112,7 +113,7 @@ def test_no_more_are_under_way_than_one_connection_may_have() -> None:
         for number in (1, 2):
             raw.call(WAIT, number)
         raw.call(GET, 3)
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         with Raw(server) as other:
             other.call(JOIN, ["a"], "")
             other.read()
@@ -127,7 +128,7 @@ def test_answers_that_were_late_are_sent_before_a_stop_closes() -> None:
     with serving(users) as server, Raw(server, ANY_ORDER) as raw:
         for number in range(5):
             raw.call(WAIT, number)
-            assert users.all_entered.acquire(timeout=20)
+            assert users.all_entered.acquire(timeout=TIMEOUT)
         with stopping(server):
             for number in (3, 0, 4, 1, 2):
                 users.release(number)
@@ -139,7 +140,7 @@ def test_a_slow_call_of_an_asyncio_client_does_not_hold_up_the_others_on_its_con
     users = AsyncUsers()
 
     async def main(target: str) -> None:
-        async with AsyncUserServiceClient.connect(target, framing="header", timeout=20) as client:
+        async with AsyncUserServiceClient.connect(target, framing="header", timeout=TIMEOUT) as client:
             slow = asyncio.create_task(client.wait(1))
             while not users.entered.is_set():
                 await asyncio.sleep(0.001)

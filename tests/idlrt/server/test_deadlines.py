@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from by_hand import ANY_ORDER, FRAMED, HEADER, KINDS, Noting, Raw, pass_time, serving, until
+from by_hand import ANY_ORDER, FRAMED, HEADER, KINDS, Noting, Raw, pass_time, serving
+from eventually import TIMEOUT, eventually
 from hand_written import GET, JOIN, PING, POKE, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 import idlrt
@@ -41,13 +42,13 @@ class Telling(Noting):
 def test_a_handler_learns_how_long_a_blocking_client_waits(kind: str, framing: str) -> None:
     users = Telling()
     with (
-        serving(users, kind, timeout=100) as server,
-        UserServiceClient.connect(server.address, framing=framing, timeout=7) as client,
+        serving(users, kind, timeout=1000) as server,
+        UserServiceClient.connect(server.address, framing=framing, timeout=70) as client,
     ):
         client.get(1)
-        assert 0 < users.left <= users.timeout <= 7
-        client.using(timeout=15).get(1)
-        assert 7 < users.left <= users.timeout <= 15
+        assert 0 < users.left <= users.timeout <= 70
+        client.using(timeout=150).get(1)
+        assert 70 < users.left <= users.timeout <= 150
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,9 +56,9 @@ def test_a_handler_learns_how_long_an_asyncio_client_waits(kind: str) -> None:
     users = Telling()
 
     async def main(target: str) -> None:
-        async with AsyncUserServiceClient.connect(target, framing="header", timeout=7) as client:
+        async with AsyncUserServiceClient.connect(target, framing="header", timeout=70) as client:
             await client.get(1)
-            assert 0 < users.left <= users.timeout <= 7
+            assert 0 < users.left <= users.timeout <= 70
 
     with serving(users, kind) as server:
         asyncio.run(main(server.address))
@@ -77,18 +78,18 @@ def test_if_a_client_does_not_say_it_is_the_servers_own_time(kind: str, how: Any
 def test_a_client_may_wait_longer_than_the_servers_own_time() -> None:
     users = Telling()
     with serving(users, timeout=1) as server, Raw(server, HEADER) as raw:
-        raw.call(GET, 1, metadata={"client_timeout": "5000"})
+        raw.call(GET, 1, metadata={"client_timeout": "50000"})
         raw.read()
-        assert users.timeout == 5
+        assert users.timeout == 50
         assert users.left > 1
 
 
 def test_what_a_client_says_of_its_time_is_no_metadata_for_handlers() -> None:
     users = Telling()
     with serving(users) as server, Raw(server, HEADER) as raw:
-        raw.call(GET, 1, metadata={"tenant": "7", "client_timeout": "1500"})
+        raw.call(GET, 1, metadata={"tenant": "7", "client_timeout": "61500"})
         raw.read()
-        assert users.timeout == 1.5
+        assert users.timeout == 61.5
         assert users.metadata == {"tenant": "7"}
         raw.call(GET, 1, metadata={"client_timeout": "999999999999"})
         raw.read()
@@ -137,7 +138,7 @@ def test_there_is_no_call_outside_of_handlers() -> None:
 class Inner:
     """A client for handlers, of both kinds, which notes how long its calls may take."""
 
-    def __init__(self, users: Users | None = None, timeout: float = 5.0) -> None:
+    def __init__(self, users: Users | None = None, timeout: float = 300.0) -> None:
         self.timeouts: list[float] = []
 
         async def note(call: Call, next: Endpoint) -> Any:
@@ -172,42 +173,42 @@ def test_a_call_that_a_handler_makes_gets_no_more_than_is_left(kind: str, asking
     inner = Inner()
     with (
         serving(asking(inner), kind) as server,
-        UserServiceClient.connect(server.address, framing="header", timeout=2) as client,
+        UserServiceClient.connect(server.address, framing="header", timeout=60) as client,
     ):
         assert client.get(1).id == 1
         (timeout,) = inner.timeouts
-        assert 0 < timeout <= 2
+        assert 0 < timeout <= 60
     inner.blocking.close()
 
 
 @ASKING
 def test_a_call_that_a_handler_makes_may_get_less_than_is_left(kind: str, asking: type[Asking]) -> None:
-    inner = Inner(timeout=1.25)
+    inner = Inner(timeout=31.25)
     with (
         serving(asking(inner), kind) as server,
-        UserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+        UserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
     ):
         client.get(1)
-    assert inner.timeouts == [1.25]
+    assert inner.timeouts == [31.25]
     inner.blocking.close()
 
 
 def test_a_time_is_handed_on_from_server_to_server() -> None:
     last = Telling()
-    inner = Inner(last, timeout=20)
+    inner = Inner(last, timeout=TIMEOUT)
     with serving(Asking(inner)) as server, Raw(server, HEADER) as raw:
-        raw.call(GET, 1, metadata={"client_timeout": "3000"})
+        raw.call(GET, 1, metadata={"client_timeout": "30000"})
         raw.read()
-    assert 0 < last.left <= last.timeout <= 3
+    assert 0 < last.left <= last.timeout <= 30
     inner.blocking.close()
 
 
 def test_with_plain_framing_it_is_bounded_by_the_servers_own_time() -> None:
-    inner = Inner(timeout=20)
-    with serving(Asking(inner), timeout=3) as server, Raw(server) as raw:
+    inner = Inner(timeout=TIMEOUT)
+    with serving(Asking(inner), timeout=30) as server, Raw(server) as raw:
         raw.call(GET, 1)
         raw.read()
-    assert 0 < inner.timeouts[0] <= 3
+    assert 0 < inner.timeouts[0] <= 30
     inner.blocking.close()
 
 
@@ -221,7 +222,7 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
         def get(self, id: int) -> User | None:
             call = idlrt.current_call()
             assert call is not None
-            until(lambda: call.remaining() <= 0)
+            eventually(lambda: call.remaining() <= 0)
             with pytest.raises(DeadlineExceeded) as caught:
                 self.inner.blocking.join(["a"])
             raised.append(caught.value)
@@ -231,7 +232,7 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
         async def get(self, id: int) -> User | None:  # type: ignore[override]
             call = idlrt.current_call()
             assert call is not None
-            until(lambda: call.remaining() <= 0)
+            eventually(lambda: call.remaining() <= 0)
             with pytest.raises(DeadlineExceeded) as caught:
                 await self.inner.asyncio.join(["a"])
             raised.append(caught.value)
@@ -239,8 +240,14 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
 
     late = AsyncLate if asking is AsyncAsking else Late
     with serving(late(inner), kind) as server, Raw(server, HEADER) as raw:
-        raw.call(GET, 1, metadata={"client_timeout": "400"})
-        assert raw.values() == [User(id=1)]
+
+        def is_begun() -> bool:
+            raw.call(GET, 1, metadata={"client_timeout": "50"})
+            (value,) = raw.values()
+            # A busy machine may take longer than that to begin.
+            return not (isinstance(value, ApplicationError) and value.code is ApplicationCode.TIMEOUT)
+
+        eventually(is_begun)
     (error,) = raised
     assert "UserService.join at memory" in str(error)
     assert "UserService.get" in str(error)
@@ -250,11 +257,11 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
 
 def test_calls_outside_of_handlers_have_all_their_time_even_on_a_thread_that_handled_some() -> None:
     inner = Inner()
-    outer = connected(UserServiceClient, user_service(Asking(inner)), framing="header", timeout=2)
+    outer = connected(UserServiceClient, user_service(Asking(inner)), framing="header", timeout=60)
     outer.get(1)
     inner.blocking.get(1)
-    assert inner.timeouts[0] <= 2
-    assert inner.timeouts[1] == 5
+    assert inner.timeouts[0] <= 60
+    assert inner.timeouts[1] == 300
     outer.close()
     inner.blocking.close()
 
@@ -274,7 +281,7 @@ def test_a_call_whose_caller_has_stopped_waiting_is_not_begun(kind: str) -> None
         assert answer.value.code is ApplicationCode.TIMEOUT
         assert "UserService.get" in answer.value.message
 
-        raw.call(GET, 2, metadata={"client_timeout": "20000"})
+        raw.call(GET, 2, metadata={"client_timeout": "60000"})
         assert raw.values()[0].id == 2
     assert users.started == [2]
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from by_hand import KINDS, Noting, serving
+from eventually import TIMEOUT
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
 from idlrt.core import Chance, Decision, Refused
@@ -30,7 +31,7 @@ def guard(name: str, told: list[Decision] | None = None, **settings: Any) -> Any
 def test_every_guard_stands_in_no_ones_way_at_first(kind: str, name: str) -> None:
     with (
         serving(Users(), kind, filters=[guard(name)]) as server,
-        UserServiceClient.connect(server.address, filters=[guard(name)], timeout=20) as client,
+        UserServiceClient.connect(server.address, filters=[guard(name)], timeout=TIMEOUT) as client,
     ):
         assert [client.get(1).id for _ in range(3)] == [1] * 3
         assert client.join(["a", "b"]) == "a-b"
@@ -43,7 +44,7 @@ def test_a_client_hears_that_it_is_over_the_limit_and_for_how_long(kind: str) ->
     limiter = guard("limiter", told, rate=0.001, burst=2, per="caller")
     with (
         serving(users, kind, filters=[limiter]) as server,
-        UserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+        UserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
     ):
         client.get(1)
         client.get(2)
@@ -59,7 +60,7 @@ def test_a_client_hears_that_a_breaker_of_the_server_is_open(kind: str) -> None:
     breaker = guard("breaker", consecutive=1, count_internal=True, pause=100)
     with (
         serving(Users(), kind, filters=[breaker]) as server,
-        UserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+        UserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
     ):
         with pytest.raises(Exception, match="failed with ValueError"):
             client.get(0)
@@ -89,7 +90,7 @@ def test_workers_wait_for_a_place_in_line() -> None:
     found: list[str] = []
     with (
         serving(users, "worker", workers=4, filters=[bulkhead]) as server,
-        UserServiceClient.connect(server.address, timeout=20) as client,
+        UserServiceClient.connect(server.address, timeout=TIMEOUT) as client,
     ):
         threads = [
             threading.Thread(target=lambda: found.extend(client.join(["a", "b"]) for _ in range(20))) for _ in range(4)
@@ -109,7 +110,7 @@ def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
         filters = [guard("bulkhead", calls=1, waiting=50, wait=20)]
         async with (
             AsyncServer(user_service(users), filters=filters, workers=2 if handlers == "worker" else 0) as server,
-            AsyncUserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+            AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
         ):
             found = await asyncio.gather(*[client.get(number) for number in range(1, 41)])
             assert [user.id for user in found] == list(range(1, 41))
@@ -123,10 +124,10 @@ def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
         filters = [guard("bulkhead", calls=1, waiting=1, wait=20)]
         async with (
             AsyncServer(user_service(users), filters=filters) as server,
-            AsyncUserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+            AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
         ):
             first = asyncio.create_task(client.wait(1))
-            await asyncio.to_thread(users.entered.wait, 20)
+            await asyncio.to_thread(users.entered.wait, TIMEOUT)
             waiting = asyncio.create_task(client.get(2))
             third = asyncio.create_task(client.get(3))
             done, _ = await asyncio.wait([waiting, third], return_when=asyncio.FIRST_COMPLETED)
@@ -143,7 +144,7 @@ def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
 def test_a_breaker_of_a_client_opens_when_nobody_is_there() -> None:
     with serving(Users()) as server:
         address = server.address
-    with UserServiceClient.connect(address, filters=[guard("breaker", consecutive=2)], timeout=20) as client:
+    with UserServiceClient.connect(address, filters=[guard("breaker", consecutive=2)], timeout=TIMEOUT) as client:
         for _ in range(2):
             with pytest.raises(ConnectFailed):
                 client.get(1)
@@ -156,6 +157,6 @@ def test_a_fallback_of_a_client_answers_when_nobody_is_there() -> None:
     with serving(Users()) as server:
         address = server.address
     fallback = guard("fallback", values={"get": {"id": 7, "name": "instead"}, "join": "nothing"})
-    with UserServiceClient.connect(address, filters=[fallback], timeout=20) as client:
+    with UserServiceClient.connect(address, filters=[fallback], timeout=TIMEOUT) as client:
         assert client.get(1).name == "instead"
         assert client.join(["a"]) == "nothing"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from eventually import TIMEOUT
 from hand_written import (
     BLOB,
     GET,
@@ -44,7 +45,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def bystander(server: Server) -> Iterator[UserServiceClient]:
     """One connection for the whole module, which must never be disturbed."""
-    with UserServiceClient.connect(server.address, timeout=20, max_connections=1) as client:
+    with UserServiceClient.connect(server.address, timeout=TIMEOUT, max_connections=1) as client:
         client.ping()
         (link,) = client._sender._idle  # type: ignore[attr-defined]
         yield client
@@ -54,7 +55,7 @@ def bystander(server: Server) -> Iterator[UserServiceClient]:
 def throw(server: Server, *pieces: bytes) -> bytes:
     """Send, say that this is all, and read to the end."""
     with connect_raw(server.port) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         try:
             for piece in pieces:
                 raw.sendall(piece)

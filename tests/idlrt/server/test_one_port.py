@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
+from eventually import TIMEOUT
 from hand_written import (
     GET,
     JOIN,
@@ -41,7 +42,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.mark.parametrize(("framing", "protocol"), CHOICES)
 def test_a_blocking_client(server: Server, framing: str, protocol: str) -> None:
-    with UserServiceClient.connect(server.address, framing=framing, protocol=protocol, timeout=20) as client:
+    with UserServiceClient.connect(server.address, framing=framing, protocol=protocol, timeout=TIMEOUT) as client:
         assert client.get(1) == User(id=1, name="user 1")
         assert client.join(["ä", "b"], "-") == "ä-b"
         assert client.ping() is None  # type: ignore[func-returns-value]
@@ -58,7 +59,7 @@ def test_a_blocking_client(server: Server, framing: str, protocol: str) -> None:
 def test_an_asyncio_client(server: Server, framing: str, protocol: str) -> None:
     async def main() -> None:
         async with AsyncUserServiceClient.connect(
-            server.address, framing=framing, protocol=protocol, timeout=20
+            server.address, framing=framing, protocol=protocol, timeout=TIMEOUT
         ) as client:
             users = await asyncio.gather(*(client.get(number) for number in range(1, 100)))
             assert [user.id for user in users] == list(range(1, 100))
@@ -73,7 +74,7 @@ def test_all_at_once(server: Server) -> None:
     for how in dialects().values():
         talks.append((ClientConnection(how), connect_raw(server.port)))
     for client, raw in talks:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         calls = [client.call(GET, (1,)), client.call(POKE, (2,)), client.call(JOIN, (["a", "b"], "+"))]
         raw.sendall(b"".join(data for _, data in calls))
     for client, raw in talks:
@@ -96,7 +97,7 @@ def test_a_connection_with_a_header_changes_from_frame_to_frame(server: Server) 
     spoken: list[Dialect] = [how for how in dialects().values() if how.framing.has_metadata]
     clients = [ClientConnection(how) for how in spoken]
     with connect_raw(server.port) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         for client in clients * 2:
             raw.sendall(client.call(GET, (3,))[1])
             (reply,) = replies(client, raw, 1)
@@ -110,7 +111,7 @@ def test_a_frame_that_cannot_be_opened_is_refused_and_logged(server: Server, cap
     number, good = client.call(GET, (3,))
     start = struct.pack(">HHiHBBBB", 0x0FFF, 0, number, 1, 0, 1, 9, 0)
     with connect_raw(server.port) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         raw.sendall(struct.pack(">I", len(start)) + start)
         (reply,) = replies(client, raw, 1)
         with pytest.raises(ApplicationError, match="no transform 9"):

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from by_hand import ANY_ORDER, Raw, serving, stopping, until
+from by_hand import ANY_ORDER, Raw, serving, stopping
+from eventually import TIMEOUT, eventually
 from hand_written import GET, JOIN, PING, POKE, WAIT, AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient
 
 from idlrt.errors import ApplicationCode, NotSent, Overloaded
@@ -32,8 +33,8 @@ def test_a_call_over_the_limit_is_refused_and_taken_again_afterwards(server: Ser
     with Raw(server) as raw, UserServiceClient.connect(server.address) as client:
         raw.call(WAIT, 1)
         raw.call(WAIT, 2)
-        assert users.all_entered.acquire(timeout=20)
-        assert users.all_entered.acquire(timeout=20)
+        assert users.all_entered.acquire(timeout=TIMEOUT)
+        assert users.all_entered.acquire(timeout=TIMEOUT)
         with pytest.raises(Overloaded, match=r"did not take UserService\.get: .*2 calls are under way") as caught:
             client.get(3)
         assert isinstance(caught.value, NotSent)
@@ -49,9 +50,9 @@ def test_a_call_over_the_limit_is_refused_and_taken_again_afterwards(server: Ser
 
 def test_an_asyncio_client_is_told_too(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(server.address, framing="header", timeout=20) as client:
+        async with AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client:
             waiting = [asyncio.create_task(client.wait(number)) for number in (1, 2)]
-            await asyncio.gather(*[asyncio.to_thread(users.all_entered.acquire, timeout=20) for _ in waiting])
+            await asyncio.gather(*[asyncio.to_thread(users.all_entered.acquire, timeout=TIMEOUT) for _ in waiting])
             refused = await asyncio.gather(*[client.get(number) for number in range(5)], return_exceptions=True)
             assert [type(each) for each in refused] == [Overloaded] * 5
             users.release(1)
@@ -65,16 +66,16 @@ def test_an_asyncio_client_is_told_too(server: Server, users: AsyncUsers) -> Non
 def test_the_limit_counts_the_calls_of_all_connections(server: Server, users: AsyncUsers) -> None:
     with Raw(server) as one, Raw(server) as two, Raw(server) as three:
         one.call(WAIT, 1)
-        assert users.all_entered.acquire(timeout=20)
+        assert users.all_entered.acquire(timeout=TIMEOUT)
         two.call(WAIT, 2)
-        assert users.all_entered.acquire(timeout=20)
+        assert users.all_entered.acquire(timeout=TIMEOUT)
         three.call(WAIT, 3)
         assert three.values()[0].code is ApplicationCode.LOADSHEDDING
 
         users.release(1)
         assert one.values() == [1]
         three.call(WAIT, 3)
-        assert users.all_entered.acquire(timeout=20)
+        assert users.all_entered.acquire(timeout=TIMEOUT)
         users.release(3)
         assert three.values() == [3]
         users.release(2)
@@ -87,7 +88,7 @@ def test_calls_of_a_connection_that_was_lost_count_until_their_handlers_have_end
     with Raw(server) as lost:
         for number in (1, 2):
             lost.call(WAIT, number)
-            assert users.all_entered.acquire(timeout=20)
+            assert users.all_entered.acquire(timeout=TIMEOUT)
     with Raw(server) as raw:
         raw.call(GET, 3)
         assert raw.values()[0].code is ApplicationCode.LOADSHEDDING
@@ -98,7 +99,7 @@ def test_calls_of_a_connection_that_was_lost_count_until_their_handlers_have_end
             raw.call(GET, 3)
             return not isinstance(raw.values()[0], Exception)
 
-        until(is_taken)
+        eventually(is_taken)
 
 
 def test_plain_handlers_on_the_servers_own_thread_do_not_count(server: Server, users: AsyncUsers) -> None:
@@ -133,7 +134,7 @@ def test_a_oneway_call_over_the_limit_is_dropped_and_logged(caplog: pytest.LogCa
     with serving(users, workers=1, max_in_flight=1) as server, Raw(server) as raw:
         raw.call(WAIT, 1)
         raw.call(POKE, 7)
-        until(lambda: "dropped a oneway call" in caplog.text)
+        eventually(lambda: "dropped a oneway call" in caplog.text)
         users.gate.set()
         assert raw.values() == [1]
     assert users.poked == []
@@ -157,7 +158,7 @@ def test_a_connection_over_the_limit_waits_until_another_is_closed(caplog: pytes
             with pytest.raises(BlockingIOError):
                 third.socket.recv(1)
 
-            third.socket.settimeout(20)
+            third.socket.settimeout(TIMEOUT)
             second.socket.close()
             assert third.values()[0].id == 3
         first.socket.close()

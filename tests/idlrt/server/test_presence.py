@@ -7,10 +7,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from by_hand import FOREVER
+from eventually import TIMEOUT, eventually
 from hand_written import AsyncUsers, Users, UserServiceClient, user_service
 
 from idlrt.core import Instance, Snapshot, Status
@@ -33,53 +35,53 @@ def registry(url: str) -> Iterator[Registry]:
         yield made
 
 
-def until(is_so: Callable[[], object], what: str = "") -> None:
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end, what
-        time.sleep(0.002)
-
-
 def found(registry: Registry) -> tuple[Instance, ...]:
     return registry.instances(SERVICE).instances
+
+
+def wait_for(registry: Registry, count: int = 1) -> tuple[Instance, ...]:
+    """Wait until there are `count` instances. Servers themselves wait for the registry only for a short time."""
+    eventually(lambda: len(found(registry)) == count, f"{count} instances are registered")
+    return found(registry)
 
 
 def test_it_is_there_when_it_has_started_and_gone_when_it_has_stopped(url: str, registry: Registry) -> None:
     with Server(user_service(Users()), registry=url) as server:
         assert found(registry) == ()
+        before = time.time()
         server.start()
-        (instance,) = found(registry)
+        (instance,) = wait_for(registry)
         assert (instance.host, instance.port) == ("127.0.0.1", server.port)
         assert instance.protocols == ("header", "framed", "unframed")
-        assert time.time() - 60 < instance.started_at <= time.time()
+        assert before <= instance.started_at <= time.time()
         assert [each.instance for each in server.registrations] == [instance]
-    assert found(registry) == ()
+    wait_for(registry, 0)
     assert server.registrations == ()
 
 
 def test_it_leaves_before_it_stops_answering(url: str, registry: Registry) -> None:
     users = AsyncUsers()
-    with Server(user_service(users), registry=url, drain_s=0.01, grace_s=20) as server:
+    with Server(user_service(users), registry=url, drain_s=0.01, grace_s=FOREVER) as server:
         server.start()
-        with UserServiceClient.connect(server.address, timeout=20, framing="header") as client:
+        with UserServiceClient.connect(server.address, timeout=TIMEOUT, framing="header") as client:
             thread = threading.Thread(target=client.wait, args=(1,))
             thread.start()
-            assert users.entered.wait(20)
+            assert users.entered.wait(TIMEOUT)
             stopping = threading.Thread(target=server.stop)
             stopping.start()
-            until(lambda: found(registry) == (), "it is gone from the registry")
+            eventually(lambda: found(registry) == (), "it is gone from the registry")
             assert stopping.is_alive(), "and still answers what it has"
             users.release(1)
-            thread.join(20)
-            stopping.join(20)
+            thread.join(TIMEOUT)
+            stopping.join(TIMEOUT)
 
 
 def test_an_asyncio_server(url: str, registry: Registry) -> None:
     async def main() -> None:
         async with AsyncServer(user_service(AsyncUsers()), registry=url, instance={"zone": "eu-1"}):
-            (instance,) = await asyncio.to_thread(found, registry)
+            (instance,) = await asyncio.to_thread(wait_for, registry)
             assert instance.zone == "eu-1"
-        assert await asyncio.to_thread(found, registry) == ()
+        await asyncio.to_thread(wait_for, registry, 0)
 
     asyncio.run(main())
 
@@ -90,14 +92,15 @@ def test_processes_are_one_instance() -> None:
     from idlrt.embedded import RegistryServer
 
     with RegistryServer() as server, Registry.connect(server.url, cache=False) as registry:
-        with ProcessServer(user_service(Users()), processes=2, registry=server.url) as processes:
+        url = f"{server.url}?timeout=60"
+        with ProcessServer(user_service(Users()), processes=2, registry=url) as processes:
             processes.start()
-            (instance,) = found(registry)
+            (instance,) = wait_for(registry)
             assert instance.port == processes.port
             with UserServiceClient.connect(server.url) as client:
                 for number in range(20):
                     client.get(number + 1)
-        assert found(registry) == ()
+        wait_for(registry, 0)
 
 
 def test_what_it_says_of_itself(url: str, registry: Registry) -> None:
@@ -118,7 +121,7 @@ def test_what_it_says_of_itself(url: str, registry: Registry) -> None:
     }
     with Server(user_service(Users()), registry=url, instance=said) as server:
         server.start()
-        (instance,) = registry.instances("demo.Users", "blue").instances
+        (instance,) = eventually(lambda: registry.instances("demo.Users", "blue").instances)
         assert instance == Instance(
             service="demo.Users",
             group="blue",
@@ -150,7 +153,7 @@ def test_what_it_says_of_itself(url: str, registry: Registry) -> None:
 def test_where_it_is_reached(url: str, registry: Registry, advertise: str, expected: str) -> None:
     with Server(user_service(Users()), "0.0.0.0:0", registry=url, instance={"advertise": advertise}) as server:
         server.start()
-        (instance,) = found(registry)
+        (instance,) = wait_for(registry)
         assert instance.host == expected
         assert instance.port == {"[fd00::1]:81": 81, "edge.example.com:80": 80}.get(advertise, server.port)
 
@@ -165,8 +168,8 @@ def test_several_services_are_several_instances(url: str, registry: Registry) ->
         method.service = SERVICE  # describing it again has renamed it
     with Server([users, other], registry=url) as server:
         server.start()
-        (first,) = found(registry)
-        (second,) = registry.instances("Other").instances
+        (first,) = wait_for(registry)
+        (second,) = eventually(lambda: registry.instances("Other").instances)
         assert "multiplexed" not in first.metadata
         assert second.metadata["multiplexed"] == "Other"
         with UserServiceClient.connect(f"{url}/Other") as client:
@@ -177,15 +180,13 @@ def test_several_services_are_several_instances(url: str, registry: Registry) ->
 def test_a_registry_that_is_down_does_not_hold_up_the_server(url: str) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True
-    start = time.monotonic()
     with Server(user_service(Users()), registry=url) as server:
         server.start()
-        assert time.monotonic() - start < 10
         with UserServiceClient.connect(server.address) as client:
             client.get(1)
         store.is_down = False
         with Registry.connect(url) as registry:
-            until(lambda: len(found(registry)) == 1, "it is registered when that can be done")
+            wait_for(registry)
 
 
 @pytest.mark.slow
@@ -194,26 +195,26 @@ def test_a_registry_that_is_down_does_not_hold_up_the_end(url: str, registry: Re
     with Server(user_service(Users()), registry=url, grace_s=0.1, drain_s=0.01) as server:
         server.start()
         store.is_down = True
-        start = time.monotonic()
         server.stop()
-        assert time.monotonic() - start < 10
+        assert server.wait(0)
     store.is_down = False
 
 
 def test_a_registry_of_the_caller(url: str, registry: Registry) -> None:
     with Server(user_service(Users()), registry=registry) as server:
         server.start()
-        assert len(found(registry)) == 1
-    assert found(registry) == (), "and it can be asked still: it was not closed"
+        wait_for(registry)
+    # It was not closed.
+    wait_for(registry, 0)
 
 
 def test_switching_before_it_starts(url: str, registry: Registry) -> None:
     with Server(user_service(Users()), registry=url) as server:
         server.disable()
         server.start()
-        assert found(registry)[0].status is Status.DISABLED
+        assert wait_for(registry)[0].status is Status.DISABLED
         server.enable()
-        until(lambda: found(registry)[0].status is Status.UP)
+        eventually(lambda: found(registry)[0].status is Status.UP)
 
 
 def test_without_a_registry_there_is_nothing_to_switch() -> None:
@@ -253,5 +254,5 @@ def test_snapshots_say_who_came_and_went(url: str, registry: Registry) -> None:
     registry.subscribe(SERVICE).listen(lambda change: heard.append(change.snapshot))
     with Server(user_service(Users()), registry=url) as server:
         server.start()
-        until(lambda: heard and heard[-1].instances)
-    until(lambda: not heard[-1].instances)
+        eventually(lambda: heard and heard[-1].instances)
+    eventually(lambda: not heard[-1].instances)

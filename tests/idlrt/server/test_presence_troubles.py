@@ -9,23 +9,26 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from by_hand import pass_time
+from eventually import TIMEOUT, eventually
 from hand_written import Users, UserService, UserServiceClient, user_service
 
 from idlrt import spec
-from idlrt.core import bind
+from idlrt.core import Handlers, bind, serve
 from idlrt.embedded import RegistryServer
 from idlrt.errors import ConfigurationError
-from idlrt.registry import Registry
+from idlrt.net import Address
+from idlrt.registry import Registration, Registry
 from idlrt.server import Server
 from idlrt.server.presence import Presence
 
 SERVICE = "UserService"
+ADDRESS = Address("127.0.0.1", 20000)
 
 
 @pytest.fixture
@@ -49,30 +52,55 @@ def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, 
         Server(user_service(Users()), registry=url)
 
 
-@pytest.mark.slow
-def test_a_registry_that_never_answers_is_waited_for_once(silent: str) -> None:
+def presence(url: str, *handlers: Handlers, **timeouts: float) -> Presence:
+    return Presence(url, {}, serve(handlers), ADDRESS, is_encrypted=False, **timeouts)
+
+
+def test_settling_and_withdrawing_wait_for_the_registry() -> None:
+    url = f"memory://{uuid.uuid4().hex}"
+    one = presence(url, user_service(Users()), settle_timeout=TIMEOUT, withdraw_timeout=TIMEOUT)
+    with Registry.connect(url, empty_protection=False) as registry:
+        one.announce(ADDRESS)
+        one.settle()
+        (instance,) = registry.instances(SERVICE).instances
+        assert [each.instance for each in one.registrations] == [instance]
+        one.withdraw()
+        assert registry.instances(SERVICE).instances == ()
+
+
+def test_withdrawing_waits_once_for_all_registrations(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = [
         bind(spec.service(f"Users{number}", spec.method(UserService.ping, result=spec.VOID)), Users())
         for number in range(6)
     ]
-    server = Server(handlers, registry=silent, drain_s=0.0)
-    server.start()
-    start = time.monotonic()
-    server.stop()
-    assert time.monotonic() - start < 4.5
+    timeouts: list[float] = []
+    deregister = Registration.deregister
+
+    def unanswered(self: Registration, timeout: float = TIMEOUT) -> None:
+        timeouts.append(timeout)
+        pass_time(timeout)
+        deregister(self, 0)
+
+    monkeypatch.setattr(Registration, "deregister", unanswered)
+    one = presence(silent, *handlers, settle_timeout=0.0, withdraw_timeout=0.2)
+    one.announce(ADDRESS)
+    one.withdraw()
+    # Each is told before the first is waited for, and none of them answers.
+    assert timeouts[:6] == [0] * 6
+    assert len(timeouts) == 12
+    assert 0 < sum(timeouts) <= 0.2
 
 
-def test_withdrawn_before_it_is_announced() -> None:
+def test_a_server_that_was_withdrawn_before_it_is_announced_is_not_registered() -> None:
     """A signal may come while the server is starting."""
     url = f"memory://{uuid.uuid4().hex}"
-    server = Server(user_service(Users()), registry=url)
-    presence = server._presence
-    assert isinstance(presence, Presence)
-    with Registry.connect(url) as registry, server:
-        presence.withdraw()
-        server.start()
+    one = presence(url, user_service(Users()))
+    with Registry.connect(url) as registry:
+        one.withdraw()
+        one.announce(ADDRESS)
+        one.settle()
+        assert one.registrations == ()
         assert registry.instances(SERVICE).instances == ()
-        assert server.registrations == ()
 
 
 def test_announced_and_withdrawn_at_once() -> None:
@@ -88,8 +116,8 @@ def test_announced_and_withdrawn_at_once() -> None:
                 thread = threading.Thread(target=start, args=(server,))
                 thread.start()
                 server.stop()
-                thread.join(20)
-            assert registry.instances(SERVICE).instances == ()
+                thread.join(TIMEOUT)
+            eventually(lambda: registry.instances(SERVICE).instances == ())
 
 
 PROGRAM = """
@@ -125,14 +153,15 @@ def test_a_child_that_stops_the_servers_of_its_parent() -> None:
     with (
         RegistryServer() as registry_server,
         Registry.connect(registry_server.url, cache=False) as registry,
-        Server(user_service(Users()), registry=registry_server.url) as server,
+        Server(user_service(Users()), registry=f"{registry_server.url}?timeout=60") as server,
     ):
         server.start()
+        server.registrations[0].wait(TIMEOUT)
         with UserServiceClient.connect(registry_server.url) as client:
             client.get(1)
             pid = os.fork()
             if not pid:
-                signal.alarm(15)
+                signal.alarm(60)
                 try:
                     server.stop()
                     client.get(2)

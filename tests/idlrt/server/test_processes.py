@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import TIMEOUT, eventually
 from hand_written import Users, UserServiceClient, user_service
 
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost
 from idlrt.server import ProcessServer
+from idlrt.server.processes import RestartDelay
 
 # Real processes.
 pytestmark = pytest.mark.slow
@@ -39,58 +40,73 @@ def server() -> Iterator[ProcessServer]:
         yield made.start()
 
 
-def until(is_so: Callable[[], Any]) -> None:
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end
-        threading.Event().wait(0.01)
-
-
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        if not Path("/proc").exists():
+            return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return (
-        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").exists() else True
-    )
 
 
 def ask(server: ProcessServer) -> int:
     """The process that answers over a new connection."""
-    with UserServiceClient.connect(server.address, timeout=20) as client:
+    with UserServiceClient.connect(server.address, timeout=TIMEOUT) as client:
         return client.wait(1)
+
+
+def ask_until(server: ProcessServer, expected: set[int]) -> set[int]:
+    """Ask until each process of `expected` has answered; return those that have."""
+    found: set[int] = set()
+
+    def are_found() -> bool:
+        found.add(ask(server))
+        return expected <= found
+
+    eventually(are_found)
+    return found
 
 
 def test_all_of_them_serve(server: ProcessServer) -> None:
     assert len(server.pids) == 2
-    found: set[int] = set()
-    until(lambda: found.add(ask(server)) or found == set(server.pids))
-    assert os.getpid() not in found
+    assert ask_until(server, set(server.pids)) == set(server.pids)
+    assert os.getpid() not in server.pids
 
 
 def test_who_dies_is_replaced(server: ProcessServer, caplog: pytest.LogCaptureFixture) -> None:
     before = set(server.pids)
-    with UserServiceClient.connect(server.address, timeout=20) as client:
+    with UserServiceClient.connect(server.address, timeout=TIMEOUT) as client:
         victim = client.wait(1)
         with pytest.raises(ConnectionLost):
             client.wait(0)
-        until(lambda: victim not in server.pids and len(server.pids) == 2)
+        eventually(lambda: victim not in server.pids and len(server.pids) == 2)
         [fresh] = set(server.pids) - before
-        found: set[int] = set()
-        until(lambda: found.add(ask(server)) or fresh in found)
+        ask_until(server, {fresh})
     assert f"process {victim} ended with status 3; starting another" in caplog.text
 
 
-@pytest.mark.slow
 def test_nobody_who_connects_while_one_is_dead_is_turned_away(server: ProcessServer) -> None:
     for _ in range(3):
         for pid in server.pids:
             os.kill(pid, signal.SIGKILL)
         # There is nobody at this moment; whoever connects waits for the next.
         assert ask(server) > 0
-    # Pauses grow when they die at once.
-    assert max(seat.pause for seat in server._seats) > 0.1
+
+
+def test_the_delay_of_restarts_doubles_up_to_a_limit_while_processes_die_young() -> None:
+    delay = RestartDelay()
+
+    assert [delay.next(lifetime=0.5) for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_a_process_that_has_lived_for_a_while_is_restarted_at_once() -> None:
+    delay = RestartDelay()
+    for _ in range(3):
+        delay.next(lifetime=1.9)
+
+    assert delay.next(lifetime=2.0) == 0.0
+    assert delay.next(lifetime=0.0) == 0.1
 
 
 def test_a_stop_ends_all_of_them(server: ProcessServer) -> None:
@@ -106,42 +122,53 @@ def test_a_stop_ends_all_of_them(server: ProcessServer) -> None:
 
 
 class Deaf(Users):
-    """`get` never ends."""
+    """`get` never ends. It writes a byte when it begins."""
+
+    def __init__(self, entered: int) -> None:
+        super().__init__()
+        self.begun = entered
 
     def get(self, id: int) -> Any:
+        os.write(self.begun, b"x")
         while True:
-            time.sleep(1)
+            signal.pause()
 
 
 def test_who_does_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
-    with ProcessServer(user_service(Deaf()), processes=1, drain_s=0.01) as server:
+    reading, writing = os.pipe()
+    lost: list[ConnectionLost] = []
+    with ProcessServer(user_service(Deaf(writing)), processes=1, drain_s=0.01) as server:
         server.start()
         [pid] = server.pids
 
         def call() -> None:
-            with UserServiceClient.connect(server.address, timeout=20) as client, pytest.raises(ConnectionLost):
+            with UserServiceClient.connect(server.address) as client, pytest.raises(ConnectionLost) as caught:
                 client.get(1)
+            lost.append(caught.value)
 
         calling = threading.Thread(target=call)
         calling.start()
-        threading.Event().wait(0.2)
+        assert os.read(reading, 1) == b"x"
         server.stop(grace_s=0.2)
-        calling.join(20)
+        calling.join(TIMEOUT)
+        assert len(lost) == 1
         assert not is_alive(pid)
+    for each in (reading, writing):
+        os.close(each)
     assert f"killing processes that did not stop in time: {pid}" in caplog.text
 
 
 PROGRAM = """
-import sys, threading, time
+import sys, threading
 sys.path.insert(0, sys.argv[1])
+from eventually import eventually
 from hand_written import Users, user_service
 from idlrt import ProcessServer
 
 server = ProcessServer(user_service(Users()), processes=2, drain_s=0.01, grace_s=1)
 with server:
     def tell():
-        while len(server.pids) < 2:
-            time.sleep(0.01)
+        eventually(lambda: len(server.pids) == 2)
         print(server.address, *server.pids, flush=True)
     threading.Thread(target=tell, daemon=True).start()
     server.serve()
@@ -158,7 +185,7 @@ def program() -> Iterator[tuple[subprocess.Popen[str], str, list[int]]]:
         yield process, address, [int(pid) for pid in pids]
     finally:
         process.kill()
-        process.wait(20)
+        process.wait(TIMEOUT)
         process.stdout.close()
 
 
@@ -168,7 +195,7 @@ def test_signals_stop_all(program: tuple[subprocess.Popen[str], str, list[int]],
     with UserServiceClient.connect(address) as client:
         assert client.get(1).id == 1
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=TIMEOUT)
     assert output == "ended\n"
     assert process.returncode == 0
     assert not any(is_alive(pid) for pid in pids)
@@ -179,8 +206,8 @@ def test_nobody_outlives_the_supervisor(program: tuple[subprocess.Popen[str], st
     with UserServiceClient.connect(address) as client:
         assert client.get(1).id == 1
     process.kill()
-    process.wait(20)
-    until(lambda: not any(is_alive(pid) for pid in pids))
+    process.wait(TIMEOUT)
+    eventually(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_what_makes_no_sense_is_refused() -> None:
@@ -208,7 +235,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
     with ProcessServer(user_service(Told()), processes=2, drain_s=0.01, grace_s=1) as server:
         server.start()
         assert server.pids == []
-        until(lambda: len(server.pids) == 2)
+        eventually(lambda: len(server.pids) == 2)
         assert ask(server) > 0
     assert caplog.text.count("cannot start a process, trying again: [Errno 11]") == 2
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, set())

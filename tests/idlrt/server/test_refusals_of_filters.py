@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from by_hand import HEADER, KINDS, Awaited, Noting, Raw, serving
+from eventually import TIMEOUT
 from hand_written import (
     GET,
     PING,
@@ -41,7 +42,7 @@ def refusing(error: Exception) -> ServerFilter:
 
 @contextmanager
 def client_of(server: Any, framing: str = "header") -> Iterator[UserServiceClient]:
-    with UserServiceClient.connect(server.address, framing=framing, timeout=20) as client:
+    with UserServiceClient.connect(server.address, framing=framing, timeout=TIMEOUT) as client:
         yield client
 
 
@@ -211,7 +212,7 @@ def test_a_refused_oneway_call_is_dropped_without_a_failure(kind: str, caplog: p
 async def async_client(handler: object, *filters: ServerFilter, **options: Any) -> AsyncIterator[Any]:
     async with (
         AsyncServer(user_service(handler), filters=filters, **options) as server,
-        AsyncUserServiceClient.connect(server.address, framing="header", timeout=20) as client,
+        AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
     ):
         yield client
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import TIMEOUT
 from hand_written import GET, PING, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt.core import Decision, Refused, Retrying
@@ -50,7 +51,7 @@ def on_a_loop(stack: ExitStack, **options: Any) -> str:
     thread.start()
     stack.callback(thread.join)
     stack.callback(over.set)
-    assert started.wait(20)
+    assert started.wait(TIMEOUT)
     return found[0]
 
 

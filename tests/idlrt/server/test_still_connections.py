@@ -7,7 +7,8 @@ import socket
 import time
 
 import pytest
-from by_hand import ANY_ORDER, FRAMED, Raw, not_reading, pass_time, serving, until
+from by_hand import ANY_ORDER, FRAMED, Raw, not_reading, pass_time, serving
+from eventually import TIMEOUT, eventually
 from hand_written import (
     BLOB,
     GET,
@@ -38,7 +39,7 @@ def test_an_idle_connection_is_closed_and_clients_make_another() -> None:
         async with AsyncUserServiceClient.connect(target) as client:
             for number in (1, 2):
                 assert (await client.get(number)).id == number
-                await asyncio.to_thread(until, lambda: not server._channels)
+                await asyncio.to_thread(eventually, lambda: not server._channels)
 
     with serving(Users(), idle_timeout=0.1) as server:
         with Raw(server) as silent, Raw(server) as raw:
@@ -49,7 +50,7 @@ def test_an_idle_connection_is_closed_and_clients_make_another() -> None:
         with UserServiceClient.connect(server.address) as client:
             for number in (1, 2):
                 assert client.get(number).id == number
-                until(lambda: not server._channels)
+                eventually(lambda: not server._channels)
         asyncio.run(main(server.address))
 
 
@@ -57,7 +58,7 @@ def test_a_connection_with_an_async_call_under_way_is_not_idle() -> None:
     users = AsyncUsers()
     with serving(users, idle_timeout=0.1) as server, Raw(server) as raw:
         raw.call(WAIT, 1)
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         for _ in range(2):
             with Raw(server) as idle:
                 assert idle.is_ended()
@@ -69,7 +70,7 @@ def test_a_connection_whose_call_is_with_a_worker_is_not_idle() -> None:
     users = Users()
     with serving(users, idle_timeout=0.1, workers=1) as server, Raw(server) as raw:
         raw.call(WAIT, 1)
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         for _ in range(2):
             with Raw(server) as idle:
                 assert idle.is_ended()
@@ -159,7 +160,7 @@ def test_a_message_whose_rest_the_server_itself_does_not_read_is_not_cut_off() -
     with serving(users, message_timeout=0.1, max_in_flight_per_connection=1) as server, Raw(server) as raw:
         data = raw.bytes_of(WAIT, 1) + raw.bytes_of(PING)
         raw.socket.sendall(data[:-5])
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         # Nothing is read while a call is under way.
         raw.socket.sendall(data[-5:])
         for _ in range(2):
@@ -185,7 +186,7 @@ def test_a_client_that_reads_nothing_is_cut_off_and_the_others_are_not(caplog: p
             other.ping()
             return "took none of its answers" in caplog.text
 
-        until(is_cut)
+        eventually(is_cut)
         assert other.get(1).id == 1
         assert len(read_to_end(raw.socket)) < LARGE
 
@@ -214,7 +215,7 @@ def test_a_client_that_leaves_a_small_answer_unread_does_not_stay_for_ever(is_ha
         raw.socket.recv(1, socket.MSG_PEEK)
         if is_half_closed:
             raw.socket.shutdown(socket.SHUT_WR)
-        until(lambda: not server._channels)
+        eventually(lambda: not server._channels)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
+from eventually import TIMEOUT
 from hand_written import (
     GET,
     AsyncUsers,
@@ -113,7 +114,7 @@ def test_many_bytes_both_ways_past_a_reader_that_stops(authority: Authority, sho
         known = authority.sign("client")
 
         async def main() -> None:
-            async with AsyncUserServiceClient.connect(server.address, tls=known, timeout=20) as client:
+            async with AsyncUserServiceClient.connect(server.address, tls=known, timeout=TIMEOUT) as client:
                 users = await asyncio.gather(*(client.get(number) for number in range(1, 400)))
                 assert [user.id for user in users] == list(range(1, 400))
 
@@ -185,7 +186,7 @@ def test_who_shows_no_certificate_is_told_so(
 
 def test_a_plain_client_of_a_tls_server_and_the_other_way_round(server: Server, authority: Authority) -> None:
     with connect_raw(server.port) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         raw.sendall(requests((GET, (1,))))
         # An alert of TLS, then the end.
         assert read_to_end(raw)[:1] in (b"\x15", b"")
@@ -200,7 +201,7 @@ def test_a_plain_client_of_a_tls_server_and_the_other_way_round(server: Server, 
 
 def test_who_does_not_come_to_agree_is_cut_off(server: Server, authority: Authority) -> None:
     with connect_raw(server.port) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         raw.sendall(b"\x16\x03")
         assert read_to_end(raw) == b""
     with UserServiceClient.connect(server.address, tls=trusting(authority)) as client:
@@ -266,13 +267,13 @@ def test_stopping_answers_what_is_under_way(authority: Authority, shop: Tls) -> 
     users = Users()
     with Server(user_service(users), tls=Tls(certificate=shop.certificate), workers=1, drain_s=0.01) as server:
         server.start()
-        with UserServiceClient.connect(server.address, tls=trusting(authority), timeout=20) as client:
+        with UserServiceClient.connect(server.address, tls=trusting(authority), timeout=TIMEOUT) as client:
             results: list[int] = []
 
             async def main() -> None:
                 call = asyncio.to_thread(lambda: results.append(client.wait(7)))
                 task = asyncio.ensure_future(call)
-                await asyncio.to_thread(users.entered.wait, 20)
+                await asyncio.to_thread(users.entered.wait, TIMEOUT)
                 stopping = asyncio.ensure_future(asyncio.to_thread(server.stop))
                 await asyncio.sleep(0)
                 users.gate.set()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import PATIENCE, serving, stopping, until
+from by_hand import serving, stopping
+from eventually import TIMEOUT, eventually
 from hand_written import GET, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, requests, user_service
 
 import idlrt
@@ -91,7 +92,7 @@ def test_a_client_at_a_port_is_told_apart(framing: str) -> None:
 
 def test_a_client_whose_own_socket_has_a_name_is_a_client_of_this_machine_too(address: str) -> None:
     with serving(Telling(), address=address), socket.socket(socket.AF_UNIX) as raw:
-        raw.settimeout(PATIENCE)
+        raw.settimeout(TIMEOUT)
         raw.bind(f"\0idlrt-{uuid.uuid4().hex}")
         raw.connect(Address.parse(address).place)
         raw.sendall(requests((GET, (1,))))
@@ -99,7 +100,7 @@ def test_a_client_whose_own_socket_has_a_name_is_a_client_of_this_machine_too(ad
 
 
 def test_workers_and_large_messages(address: str) -> None:
-    with serving(Users(), "worker", address=address), UserServiceClient.connect(address, timeout=20) as client:
+    with serving(Users(), "worker", address=address), UserServiceClient.connect(address, timeout=TIMEOUT) as client:
         assert client.blob(8_000_000) == b"x" * 8_000_000
         assert client.join(["x" * 8_000_000]) == "x" * 8_000_000
 
@@ -119,15 +120,15 @@ def test_a_path_may_have_three_slashes_and_be_relative(path: Path, monkeypatch: 
 def test_a_stop_answers_what_is_under_way_and_lets_nobody_in(address: str) -> None:
     users = AsyncUsers()
     answers: list[int] = []
-    with serving(users, address=address) as server, UserServiceClient.connect(address, timeout=PATIENCE) as client:
+    with serving(users, address=address) as server, UserServiceClient.connect(address, timeout=TIMEOUT) as client:
         thread = threading.Thread(target=lambda: answers.append(client.wait(1)))
         thread.start()
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         with stopping(server):
             with UserServiceClient.connect(address) as other, pytest.raises(ConnectFailed):
                 other.ping()
             users.release(1)
-            thread.join(20)
+            thread.join(TIMEOUT)
     assert answers == [1]
 
 
@@ -163,16 +164,16 @@ def test_an_address_may_be_taken_again_after_a_stop(address: str) -> None:
 def test_a_server_that_stops_leaves_the_file_of_its_successor_alone(path: Path) -> None:
     users = AsyncUsers()
     address = f"unix:{path}"
-    with serving(users, address=address) as first, UserServiceClient.connect(address, timeout=PATIENCE) as client:
+    with serving(users, address=address) as first, UserServiceClient.connect(address, timeout=TIMEOUT) as client:
         thread = threading.Thread(target=client.wait, args=(1,))
         thread.start()
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         with stopping(first):
             # It takes nobody any more, but is not done yet.
-            until(lambda: not path.exists())
+            eventually(lambda: not path.exists())
             with serving(Users(), address=address):
                 users.release(1)
-                thread.join(20)
+                thread.join(TIMEOUT)
                 first.stop()
                 with UserServiceClient.connect(address) as other:
                     assert other.get(1).id == 1
@@ -185,7 +186,7 @@ def test_a_stop_under_load_leaves_no_blocking_caller_in_doubt(address: str, fram
     connected, under_load = threading.Semaphore(0), threading.Semaphore(0)
 
     def call(target: str) -> None:
-        with UserServiceClient.connect(target, framing=framing, timeout=PATIENCE) as client:
+        with UserServiceClient.connect(target, framing=framing, timeout=TIMEOUT) as client:
             try:
                 client.get(1)
                 connected.release()
@@ -201,10 +202,10 @@ def test_a_stop_under_load_leaves_no_blocking_caller_in_doubt(address: str, fram
             for thread in threads:
                 thread.start()
             for each in [connected] * len(threads) + [under_load] * 50:
-                assert each.acquire(timeout=20)
+                assert each.acquire(timeout=TIMEOUT)
             server.stop()
             for thread in threads:
-                thread.join(20)
+                thread.join(TIMEOUT)
     # Whoever came too late knows that nobody has worked on the call.
     assert [error for error in errors if not isinstance(error, NotSent)] == []
 
