@@ -132,7 +132,7 @@ class Told(Users):
 class AsyncTold(AsyncUsers):
     """The same."""
 
-    async def join(self, words: list[str], by: str) -> str:  # type: ignore[override]
+    async def join(self, words: list[str], by: str) -> str:
         return Told.join(Told(), words, by)
 
 
@@ -193,7 +193,7 @@ class Slow(Users):
 class SlowAsync(AsyncUsers):
     """The same."""
 
-    async def wait(self, id: int) -> int:  # type: ignore[override]
+    async def wait(self, id: int) -> int:
         import asyncio
 
         self.entered.set()

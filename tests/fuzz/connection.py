@@ -229,8 +229,8 @@ def answers(how: Dialect, data: bytes) -> bytes:
     return b"".join(out)
 
 
-def run(seconds: float, seed: int) -> int:
-    """Fuzz; the number of conversations.
+def run(seconds: float = float("inf"), seed: int = 0, *, cases: int | None = None) -> int:
+    """Fuzz until `seconds` have passed or `cases` conversations were held; return how many there were.
 
     Raises:
         Exception: what went wrong, with the bytes in a note.
@@ -240,7 +240,7 @@ def run(seconds: float, seed: int) -> int:
     replies = [(how, answers(how, data)) for how, data in calls]
     until = time.monotonic() + seconds
     count = 0
-    while time.monotonic() < until:
+    while time.monotonic() < until and count != cases:
         _, data = dice.choice(calls)
         question = mutate(data * dice.choice([1, 1, 1, 30]), dice)
         reply_how, data = dice.choice(replies)

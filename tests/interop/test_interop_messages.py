@@ -118,8 +118,7 @@ NUMBERS = [1, 127, 128, 2**14, 2**31 - 1]
 @pytest.mark.parametrize("number", NUMBERS)
 def test_numbers_of_our_calls(number, spoken, stubs):
     method = stubs.PeerClient.__thrift_service__.methods["ping"]
-    ours = ClientConnection(our_dialect(spoken))
-    ours._sequence_id = ours._highest = number - 1
+    ours = ClientConnection(our_dialect(spoken), first_sequence_id=number)
     _, call = ours.call(method, ())
     assert call.hex() == make_peer(spoken, stubs).encode_call("ping", (), number, spoken.framing).hex()
 

@@ -233,7 +233,4 @@ def _tls(url: RegistryUrl) -> Tls | None:
         raise url.refuse(f"tls must be true or false, not {options['tls']!r}")
     if options.get("tls") != "true":
         return None
-    return Tls(**{name: options[option] for name, option in _TLS.items() if option in options})
-
-
-_TLS: Final = {"authorities": "ca", "certificate": "cert", "key": "key"}
+    return Tls(authorities=options.get("ca", ""), certificate=options.get("cert", ""), key=options.get("key", ""))

@@ -17,12 +17,14 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
         authorities: path of the certificates in PEM that the other side's has to come from. Empty: a server asks its
             clients for none; a client trusts what the system trusts.
         server_name: what the server's certificate has to be for, if that is not the host in the address.
+        refresh_interval: seconds between checks for changed files. They are made when connections are.
     """
 
     certificate: str = ""
     key: str = ""
     authorities: str = ""
     server_name: str = ""
+    refresh_interval: float = 1.0
 
     def paths(self) -> list[str]:
         """The files."""

@@ -1,8 +1,8 @@
 """TLS contexts, made of the files that `idlrt.net.tls.Tls` names.
 
-The files are looked at again when connections are made, at most once a second: certificates are renewed while
-servers run. What cannot be loaded (a key that has been written and a certificate that has not, yet) is logged, and
-what was loaded before is used on.
+The files are looked at again when connections are made, at most once in `Tls.refresh_interval` seconds: certificates
+are renewed while servers run. What cannot be loaded (a key that has been written and a certificate that has not, yet)
+is logged, and what was loaded before is used on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import ssl
 import threading
 import time
-from typing import Any, Final
+from typing import Any
 
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
@@ -20,8 +20,6 @@ from idlrt.net.tls import Tls
 __all__ = ["TlsContext", "certificate_names", "tls_reason"]
 
 _log = logging.getLogger("idlrt.net")
-
-_LOOK_EVERY: Final = 1.0
 
 
 class TlsContext:
@@ -52,7 +50,7 @@ class TlsContext:
     def current(self) -> ssl.SSLContext:
         """The context for a connection that is made now."""
         now = time.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY:
+        if now - self._looked_at >= self._settings.refresh_interval:
             with self._lock:
                 self._looked_at = now
                 stamps = self._look()

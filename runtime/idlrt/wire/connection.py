@@ -154,20 +154,29 @@ class ClientConnection:
     Args:
         dialect: what to speak.
         service: the name of the service among several that the server has; empty for a server that has one.
+        first_sequence_id: number of the first call. Several connections that share a stream use distinct ranges.
+        max_sequence_id: number after which counting goes on with 1; above the calls that are in flight at a time.
     """
 
     __slots__ = (
-        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_most", "_open", "_prefix", "_sequence_id",
-        "_splitter",
+        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_max_sequence_id", "_most", "_open", "_prefix",
+        "_sequence_id", "_splitter",
     )  # fmt: skip
 
-    def __init__(self, dialect: Dialect, service: str = "") -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        service: str = "",
+        *,
+        first_sequence_id: int = 1,
+        max_sequence_id: int = 0x7FFFFFFF,
+    ) -> None:
         self._dialect = dialect
         self._prefix = f"{service}:" if service else ""
         self._splitter = dialect.framing.splitter(dialect.protocol)
         self._open = dialect.framing.opener(dialect)
-        self._sequence_id = 0
-        self._highest = 0
+        self._sequence_id = self._highest = first_sequence_id - 1
+        self._max_sequence_id = max_sequence_id
         self._calls: dict[int, Method[..., Any]] = {}
         self._forgotten: set[int] = set()
         self._is_broken = False
@@ -217,7 +226,7 @@ class ClientConnection:
     def _next_sequence_id(self) -> int:
         # A signed 32-bit number for the sake of peers; an id in use is stepped over.
         while True:
-            sequence_id = self._sequence_id = self._sequence_id % 0x7FFFFFFF + 1
+            sequence_id = self._sequence_id = self._sequence_id % self._max_sequence_id + 1
             if sequence_id > self._highest:
                 self._highest = sequence_id
                 return sequence_id

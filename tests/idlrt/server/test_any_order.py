@@ -57,9 +57,8 @@ def test_a_client_that_does_not_ask_for_it_gets_its_answers_in_order(how: Dialec
 def test_one_connection_may_ask_for_both() -> None:
     users = AsyncUsers()
     with serving(users) as server, Raw(server, ANY_ORDER) as raw:
-        ordered = ClientConnection(HEADER)
         # Other numbers than those of the calls that may be answered in any order.
-        ordered._sequence_id = 100
+        ordered = ClientConnection(HEADER, first_sequence_id=101)
         raw.socket.sendall(ordered.call(WAIT, (1,))[1] + ordered.call(JOIN, (["ordered"], ""))[1])
         raw.call(GET, 2)
         assert [user.id for user in raw.values()] == [2]
@@ -142,8 +141,7 @@ def test_a_slow_call_of_an_asyncio_client_does_not_hold_up_the_others_on_its_con
     async def main(target: str) -> None:
         async with AsyncUserServiceClient.connect(target, framing="header", timeout=TIMEOUT) as client:
             slow = asyncio.create_task(client.wait(1))
-            while not users.entered.is_set():
-                await asyncio.sleep(0.001)
+            assert await asyncio.to_thread(users.entered.wait, TIMEOUT)
             for number in range(1, 20):
                 assert (await client.get(number)).id == number
             assert not slow.done()

@@ -156,12 +156,12 @@ class Asking(Users):
         super().__init__()
         self.inner = inner
 
-    def get(self, id: int) -> User | None:
+    def get(self, id: int) -> Any:
         return self.inner.blocking.get(id)
 
 
 class AsyncAsking(Asking):
-    async def get(self, id: int) -> User | None:  # type: ignore[override]
+    async def get(self, id: int) -> User | None:
         return await self.inner.asyncio.get(id)
 
 
@@ -219,7 +219,7 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
     inner = Inner(last)
 
     class Late(Asking):
-        def get(self, id: int) -> User | None:
+        def get(self, id: int) -> Any:
             call = idlrt.current_call()
             assert call is not None
             eventually(lambda: call.remaining() <= 0)
@@ -229,7 +229,7 @@ def test_when_nothing_is_left_a_handler_cannot_make_calls(kind: str, asking: typ
             return User(id=id)
 
     class AsyncLate(Late):
-        async def get(self, id: int) -> User | None:  # type: ignore[override]
+        async def get(self, id: int) -> User | None:
             call = idlrt.current_call()
             assert call is not None
             eventually(lambda: call.remaining() <= 0)

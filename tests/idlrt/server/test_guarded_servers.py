@@ -21,7 +21,7 @@ ALL_KINDS = pytest.mark.parametrize("kind", KINDS)
 
 
 def guard(name: str, told: list[Decision] | None = None, **settings: Any) -> Any:
-    found = GUARDS.get(name)
+    found: Any = GUARDS.get(name)
     listener = (told if told is not None else []).append
     return found(msgspec.convert(settings, found.Settings), Chance(), listener)
 
@@ -86,7 +86,7 @@ def test_workers_wait_for_a_place_in_line() -> None:
             return found
 
     users = Crowd()
-    bulkhead = guard("bulkhead", calls=1, waiting=10, wait=20)
+    bulkhead = guard("bulkhead", calls=1, waiting=10, wait=TIMEOUT)
     found: list[str] = []
     with (
         serving(users, "worker", workers=4, filters=[bulkhead]) as server,
@@ -107,7 +107,7 @@ def test_workers_wait_for_a_place_in_line() -> None:
 def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
     async def main() -> None:
         users: Any = AsyncUsers() if handlers == "async" else Users()
-        filters = [guard("bulkhead", calls=1, waiting=50, wait=20)]
+        filters = [guard("bulkhead", calls=1, waiting=50, wait=TIMEOUT)]
         async with (
             AsyncServer(user_service(users), filters=filters, workers=2 if handlers == "worker" else 0) as server,
             AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
@@ -121,7 +121,7 @@ def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
 def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
     async def main() -> None:
         users = AsyncUsers()
-        filters = [guard("bulkhead", calls=1, waiting=1, wait=20)]
+        filters = [guard("bulkhead", calls=1, waiting=1, wait=TIMEOUT)]
         async with (
             AsyncServer(user_service(users), filters=filters) as server,
             AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,

@@ -30,7 +30,7 @@ class Telling(Users):
 class AsyncTelling(Users):
     """Likewise, after others had a turn."""
 
-    async def get(self, id: int) -> User | None:  # type: ignore[override]
+    async def get(self, id: int) -> User | None:
         before = told()
         await asyncio.sleep(0)
         assert told() == before

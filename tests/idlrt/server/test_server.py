@@ -132,11 +132,14 @@ def test_serve_returns_when_another_thread_stops_it(users: Users) -> None:
 
 def test_a_handler_may_stop_its_server() -> None:
     class Stopping(Users):
-        def ping(self) -> None:
-            server.stop()
+        server: Server
 
-    with Server(user_service(Stopping())) as server:
-        server.start()
+        def ping(self) -> None:
+            self.server.stop()
+
+    users = Stopping()
+    with Server(user_service(users)) as server:
+        users.server = server.start()
         with UserServiceClient.connect(server.address) as client:
             client.ping()
         assert server.wait(TIMEOUT)
@@ -144,13 +147,17 @@ def test_a_handler_may_stop_its_server() -> None:
 
 def test_an_async_handler_may_stop_its_server() -> None:
     class Stopping(Users):
-        async def ping(self) -> None:  # type: ignore[override]
-            server.stop()
+        server: Server
 
-    with Server(user_service(Stopping())) as server:
-        server.start()
+        async def get(self, id: int) -> User:
+            self.server.stop()
+            return User(id=id)
+
+    users = Stopping()
+    with Server(user_service(users)) as server:
+        users.server = server.start()
         with UserServiceClient.connect(server.address) as client:
-            client.ping()
+            assert client.get(1).id == 1
         assert server.wait(TIMEOUT)
 
 
@@ -358,8 +365,8 @@ def test_stopping_under_load_answers_every_call_that_a_handler_saw(_: int) -> No
             served.add(id)
             return User(id=id)
 
-    def work() -> None:
-        with UserServiceClient.connect(server.address) as client, contextlib.suppress(NotSent, ConnectionLost):
+    def work(address: str) -> None:
+        with UserServiceClient.connect(address) as client, contextlib.suppress(NotSent, ConnectionLost):
             while True:
                 answered.add(client.get(next(numbers)).id)
                 if len(answered) > 300:
@@ -367,7 +374,7 @@ def test_stopping_under_load_answers_every_call_that_a_handler_saw(_: int) -> No
 
     with Server(user_service(Noting())) as server:
         server.start()
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, args=(server.address,)) for _ in range(8)]
         for thread in threads:
             thread.start()
         assert under_load.wait(TIMEOUT)

@@ -129,7 +129,12 @@ def test_what_the_program_says_counts_more_than_the_file(stack: ExitStack, serve
 
 
 def test_a_guard_with_all_its_defaults() -> None:
-    for guards in ({"limiter": {}}, {"methods": {"get": {"limiter": {}}}}, {"limiter.enabled": True}):
+    spellings: list[dict[str, Any]] = [
+        {"limiter": {}},
+        {"methods": {"get": {"limiter": {}}}},
+        {"limiter.enabled": True},
+    ]
+    for guards in spellings:
         (guard,) = guards_of(guards, {}, ())(GET)
         assert isinstance(guard, RateLimiter)
         assert len(guards_of(guards, {}, ())(PING)) == ("methods" not in guards)
@@ -255,7 +260,7 @@ class Named(Users):
 def test_failover_goes_to_another_instance(stack: ExitStack) -> None:
     url = f"memory://{uuid.uuid4().hex}"
     for name, guards in (("strict", {"limiter": {"rate": 10, "burst": 1}}), ("open", {})):
-        server = Server(user_service(Named(name)), registry=url, guards=guards, grace_s=0.2, drain_s=0.02)  # type: ignore[arg-type]
+        server = Server(user_service(Named(name)), registry=url, guards=guards, grace_s=0.2, drain_s=0.02)
         stack.callback(server.stop)
         server.start()
     heard: list[Decision] = []

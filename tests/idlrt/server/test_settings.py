@@ -69,12 +69,14 @@ def test_nothing_at_all_is_refused_where_it_makes_no_sense(name: str) -> None:
 
 @pytest.mark.parametrize("name", MAY_BE_ZERO)
 def test_nothing_at_all_is_fine_where_it_is_an_answer(name: str) -> None:
-    assert getattr(Settings(**{name: 0}), name) == 0
+    given: dict[str, Any] = {name: 0}
+    assert getattr(Settings(**given), name) == 0
 
 
 @pytest.mark.parametrize("name", MUST_BE_MORE)
 def test_one_is_enough(name: str) -> None:
-    assert getattr(Settings(**{name: 1}), name) == 1
+    given: dict[str, Any] = {name: 1}
+    assert getattr(Settings(**given), name) == 1
 
 
 @pytest.mark.parametrize(

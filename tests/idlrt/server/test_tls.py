@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import trustme
-from eventually import TIMEOUT
+from by_hand import FOREVER
+from eventually import TIMEOUT, eventually, eventually_async
 from hand_written import (
     GET,
     AsyncUsers,
@@ -28,8 +29,8 @@ from hand_written import (
 )
 
 from idlrt import Tls, current_call
-from idlrt.errors import ConfigurationError, ConnectFailed
-from idlrt.net import tls_context
+from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost
+from idlrt.net.tls_context import TlsContext
 from idlrt.server import Server
 
 
@@ -76,7 +77,7 @@ def server(request: pytest.FixtureRequest, shop: Tls) -> Iterator[Server]:
     """One that asks for no certificates."""
     workers = 2 if request.param == "workers" else 0
     plain = Tls(certificate=shop.certificate)
-    with Server(user_service(Asked()), tls=plain, workers=workers, message_timeout=0.3) as made:
+    with Server(user_service(Asked()), tls=plain, workers=workers) as made:
         yield made.start()
 
 
@@ -92,7 +93,7 @@ def test_a_blocking_client(server: Server, authority: Authority, framing: str) -
         assert client.blob(3_000_000) == b"x" * 3_000_000
         assert client.join(["x" * 2_000_000], "") == " True"
         # One connection was enough: tickets that the server sends are no reason to give it up.
-        assert len(server._channels) == 1
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("framing", ["framed", "header"])
@@ -167,8 +168,8 @@ def test_who_shows_no_certificate_is_told_so(
     foreign = Authority(tmp_path / "other").sign("stranger")
     stranger = Tls(certificate=foreign.certificate, authorities=authority.file)
 
-    async def call_asyncio(tls: Tls) -> None:
-        async with AsyncUserServiceClient.connect(server.address, tls=tls) as client:
+    async def call_asyncio(address: str, tls: Tls) -> None:
+        async with AsyncUserServiceClient.connect(address, tls=tls) as client:
             await client.get(1)
 
     with Server(user_service(Users()), tls=shop) as server:
@@ -180,7 +181,7 @@ def test_who_shows_no_certificate_is_told_so(
             ):
                 client.get(1)
             with pytest.raises(ConnectFailed, match="did not accept this client"):
-                asyncio.run(call_asyncio(tls))
+                asyncio.run(call_asyncio(server.address, tls))
     assert "peer did not return a certificate" in caplog.text
 
 
@@ -199,45 +200,54 @@ def test_a_plain_client_of_a_tls_server_and_the_other_way_round(server: Server, 
             client.get(1)
 
 
-def test_who_does_not_come_to_agree_is_cut_off(server: Server, authority: Authority) -> None:
-    with connect_raw(server.port) as raw:
-        raw.settimeout(TIMEOUT)
-        raw.sendall(b"\x16\x03")
-        assert read_to_end(raw) == b""
-    with UserServiceClient.connect(server.address, tls=trusting(authority)) as client:
-        assert client.get(1).id == 1
+def test_a_handshake_that_does_not_end_is_cut_off(authority: Authority, shop: Tls) -> None:
+    with Server(user_service(Users()), tls=Tls(certificate=shop.certificate), message_timeout=0.2) as server:
+        server.start()
+        with connect_raw(server.port) as raw:
+            raw.sendall(b"\x16\x03")
+            assert read_to_end(raw) == b""
+
+        def is_served() -> bool:
+            # On a busy machine an honest handshake may take too long as well.
+            with UserServiceClient.connect(server.address, tls=trusting(authority)) as client:
+                try:
+                    return client.get(1).id == 1
+                except (ConnectFailed, ConnectionLost):
+                    return False
+
+        eventually(is_served)
 
 
-def test_old_versions_are_not_spoken(server: Server, authority: Authority) -> None:
+def test_old_versions_are_not_spoken(shop: Tls) -> None:
+    for is_server in (True, False):
+        assert TlsContext(shop, is_server=is_server).current.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_no_application_protocol_is_negotiated(server: Server, authority: Authority) -> None:
     context = ssl.create_default_context(cafile=authority.file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     with (
-        socket.create_connection(("127.0.0.1", server.port), 20) as raw,
+        socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as raw,
         context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed,
     ):
         assert agreed.version() in ("TLSv1.2", "TLSv1.3")
         assert agreed.selected_alpn_protocol() is None
-    assert server._tls is not None
-    assert server._tls.current.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
-def test_certificates_are_loaded_again(
-    authority: Authority, shop: Tls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(tls_context, "_LOOK_EVERY", 0.0)
+def test_certificates_are_loaded_again(authority: Authority, shop: Tls, caplog: pytest.LogCaptureFixture) -> None:
+    renewed = Tls(certificate=shop.certificate, refresh_interval=0.0)
 
     def shown() -> str:
         context = ssl.create_default_context(cafile=authority.file)
         with (
-            socket.create_connection(("127.0.0.1", server.port), 20) as raw,
+            socket.create_connection(("127.0.0.1", made.port), TIMEOUT) as raw,
             context.wrap_socket(raw, server_hostname="127.0.0.1") as agreed,
         ):
             found: Any = agreed.getpeercert()
             return str(dict(group[0] for group in found["subject"])["commonName"])
 
-    with Server(user_service(Users()), tls=Tls(certificate=shop.certificate)) as server:
-        server.start()
-        with UserServiceClient.connect(server.address, tls=trusting(authority)) as client:
+    with Server(user_service(Users()), tls=renewed) as made:
+        made.start()
+        with UserServiceClient.connect(made.address, tls=trusting(authority)) as client:
             assert client.get(1) == User(id=1, name="user 1")
             assert shown() == "shop"
             authority.sign("new shop", "127.0.0.1", file="shop")
@@ -265,7 +275,9 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, shop: Tls, tm
 
 def test_stopping_answers_what_is_under_way(authority: Authority, shop: Tls) -> None:
     users = Users()
-    with Server(user_service(users), tls=Tls(certificate=shop.certificate), workers=1, drain_s=0.01) as server:
+    with Server(
+        user_service(users), tls=Tls(certificate=shop.certificate), workers=1, drain_s=0.01, grace_s=FOREVER
+    ) as server:
         server.start()
         with UserServiceClient.connect(server.address, tls=trusting(authority), timeout=TIMEOUT) as client:
             results: list[int] = []
@@ -275,7 +287,7 @@ def test_stopping_answers_what_is_under_way(authority: Authority, shop: Tls) -> 
                 task = asyncio.ensure_future(call)
                 await asyncio.to_thread(users.entered.wait, TIMEOUT)
                 stopping = asyncio.ensure_future(asyncio.to_thread(server.stop))
-                await asyncio.sleep(0)
+                await eventually_async(lambda: server.is_draining)
                 users.gate.set()
                 await asyncio.gather(task, stopping)
 

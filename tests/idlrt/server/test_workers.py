@@ -40,7 +40,7 @@ def test_plain_handlers_run_several_at_once() -> None:
 
 def test_busy_workers_hold_up_neither_async_handlers_nor_other_connections() -> None:
     class Mixed(AsyncUsers):
-        wait = Users.wait  # type: ignore[assignment]
+        wait = Users.wait
 
     users = Mixed()
     with serving(users, workers=1) as server, Raw(server, ANY_ORDER) as raw:

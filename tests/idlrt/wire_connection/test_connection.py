@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hand_written import GET, JOIN, POKE, SERVICE, NotFound, User, dialects, requests
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.spec import DeclaredError
+from idlrt.spec import DeclaredError, Method
 from idlrt.wire import BinaryProtocol, Limits, MessageKind
 from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
 from idlrt.wire.dialect import Dialect, detector, dialect
@@ -58,8 +59,8 @@ class Pair:
         self.client = ClientConnection(how)
         self.server = ServerConnection(detector(), SERVICE.methods)
 
-    def call(self, method: object = GET, arguments: tuple[object, ...] = (1,)) -> CallReceived:
-        _, data = self.client.call(method, arguments)  # type: ignore[arg-type]
+    def call(self, method: Method[..., Any] = GET, arguments: tuple[object, ...] = (1,)) -> CallReceived:
+        _, data = self.client.call(method, arguments)
         (event,) = self.server.receive_data(data)
         assert isinstance(event, CallReceived)
         return event
@@ -283,14 +284,22 @@ def test_a_refused_oneway_call_is_no_harm() -> None:
     assert pair.client.receive_data(pair.server.refuse(call, ApplicationError("unknown", 1))) == []
 
 
-def test_numbers_of_calls_stay_positive_and_step_over_those_in_use() -> None:
-    client = ClientConnection(FRAMED)
-    client._sequence_id = client._highest = 0x7FFFFFFD
-    numbers = [client.call(GET, (1,))[0] for _ in range(4)]
-    client._sequence_id = 0
+def test_numbers_of_calls_stay_positive() -> None:
+    client = ClientConnection(FRAMED, first_sequence_id=0x7FFFFFFE)
 
-    assert numbers == [0x7FFFFFFE, 0x7FFFFFFF, 1, 2]
-    assert client.call(GET, (1,))[0] == 3
+    assert [client.call(GET, (1,))[0] for _ in range(4)] == [0x7FFFFFFE, 0x7FFFFFFF, 1, 2]
+
+
+def test_numbers_in_use_are_skipped_after_the_highest_one() -> None:
+    pair = Pair()
+    pair.client = ClientConnection(FRAMED, max_sequence_id=5)
+    calls = [pair.call() for _ in range(5)]
+    assert [call.sequence_id for call in calls] == [1, 2, 3, 4, 5]
+    pair.client.forget(2)
+    pair.answer(pair.server.reply(calls[2], User(id=1)))
+
+    # 1 is in flight, and the reply to 2 may still come.
+    assert pair.call().sequence_id == 3
 
 
 def test_a_call_that_cannot_be_written_leaves_no_trace() -> None:

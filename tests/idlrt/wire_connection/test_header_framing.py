@@ -170,9 +170,7 @@ def test_an_unknown_transform_costs_one_call() -> None:
     assert bad.fault.code is ApplicationCode.INVALID_TRANSFORM
     assert "no transform 3; known: 1 (zlib)" in bad.fault.message
     assert end.arguments(good) == (5,)
-    client = ClientConnection(HEADER)
-    client._highest = 76
-    client._sequence_id = 76
+    client = ClientConnection(HEADER, first_sequence_id=77)
     client.call(GET, (1,))
     (reply,) = client.receive_data(end.refuse(bad, bad.fault))
     assert isinstance(reply, ReplyReceived)
