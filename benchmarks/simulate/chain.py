@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.simulate.driver import EventDriver, Task
 from benchmarks.simulate.world import World
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call, Deadline, Peer, ServerCall
 from idlrt.core.request import enter_call, handler_context
 from idlrt.errors import ApplicationCode, ApplicationError
@@ -85,6 +86,10 @@ class _Relay:
     def connections(self) -> int:
         """See `Sender.connections`."""
         return 1
+
+    def stats(self) -> PoolStats:
+        """See `Sender.stats`."""
+        return PoolStats(connections=1)
 
 
 def _begin(task: Task, driver: EventDriver) -> None:

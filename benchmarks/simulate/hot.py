@@ -128,8 +128,8 @@ def _without(snapshot: Any, id: str) -> Any:
 
 
 def _owners(world: World, caller: Caller) -> list[str]:
-    plan = caller._governance.plan(GET)
     cluster: Any = caller.cluster
+    plan = cluster.governance.plan(GET)
     owners: list[str] = []
     for number in range(_KEYS):
         call = Call(GET, (f"key-{number}",), "", Deadline(1.0, 1.0), world.driver, {}, {}, plan.policy, (), plan)

@@ -18,6 +18,7 @@ from types import coroutine as awaitable
 from typing import Final
 
 from benchmarks.simulate.driver import EventDriver, Task
+from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed, ConnectionLost, Overloaded
 
@@ -140,6 +141,10 @@ class Server:
     def connections(self) -> int:
         """See `Sender.connections`."""
         return 1
+
+    def stats(self) -> PoolStats:
+        """See `Sender.stats`."""
+        return PoolStats(connections=1)
 
     @property
     def answers_pings(self) -> bool:

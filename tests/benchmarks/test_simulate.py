@@ -114,8 +114,8 @@ def both(main: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, float]:
         expected: tuple[Any, str, float] = fake.run(main(fake)), "", fake.now()
     except NotSent as error:
         expected = None, repr(error), fake.now()
-    result, error, now = outcomes
-    assert (result, repr(error) if error else "") == expected[:2]
+    result, failure, now = outcomes
+    assert (result, repr(failure) if failure else "") == expected[:2]
     assert now == pytest.approx(expected[2])
     return result, now
 
