@@ -24,4 +24,6 @@ struct Numbers {
 
 service Echo {
   Small echo(1: Small value)
+  /** For clients that may send it to another instance if they do not know whether one has done it. */
+  Small echo_idempotent(1: Small value) (idempotent = "true")
 }

@@ -18,6 +18,7 @@ from thriftpy2.protocol.compact import TCompactProtocol as Thriftpy2Compact
 from thriftpy2.transport.memory import TCyMemoryBuffer
 from thriftpy2.transport.memory import TMemoryBuffer as Thriftpy2Buffer
 
+from benchmarks.size import FULL, Size
 from benchmarks.stubs import apache, ours, theirs
 from benchmarks.table import Table, measure, middle, progress, unit
 from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, backend
@@ -43,20 +44,20 @@ COMPACT_NOTE = "`thriftpy2` has this protocol in Python only; `Apache` is `TComp
 JSON_NOTE = "`Apache` has this protocol in Python only; thriftpy2's writes whole messages only, and is left out."
 
 
-def run(folder: Path, *, rounds: int = 40) -> str:
-    """Measure everything; the tables as text.
+def run(folder: Path, size: Size = FULL) -> list[Table]:
+    """Measure all protocols.
 
     Args:
         folder: for the stubs.
+        size: how much to measure.
     """
     stubs = ours(folder)
-    tables = [
-        _table("Codec, binary", (THRIFTPY2, APACHE, MSGPACK), OURS, BINARY_NOTE, partial(_binary, stubs), rounds),
-        _table("Codec, binary, without C", (THRIFTPY2_PURE,), PURE, PURE_NOTE, partial(_pure, stubs), rounds // 4),
-        _table("Codec, compact", (THRIFTPY2, APACHE), OURS, COMPACT_NOTE, partial(_compact, stubs), rounds // 2),
-        _table("Codec, JSON", (APACHE,), OURS, JSON_NOTE, partial(_json, stubs), rounds // 4),
+    return [
+        _table("Codec, binary", (THRIFTPY2, APACHE, MSGPACK), OURS, BINARY_NOTE, partial(_binary, stubs), size, 1),
+        _table("Codec, binary, without C", (THRIFTPY2_PURE,), PURE, PURE_NOTE, partial(_pure, stubs), size, 4),
+        _table("Codec, compact", (THRIFTPY2, APACHE), OURS, COMPACT_NOTE, partial(_compact, stubs), size, 2),
+        _table("Codec, JSON", (APACHE,), OURS, JSON_NOTE, partial(_json, stubs), size, 4),
     ]
-    return "\n".join(map(str, tables))
 
 
 def _table(
@@ -65,14 +66,15 @@ def _table(
     mine: str,
     note: str,
     candidates: Callable[[str, Make], tuple[Candidates, Candidates]],
-    rounds: int,
+    size: Size,
+    divisor: int,
 ) -> Table:
     head = ["", *[f"{peer} / {mine}" for peer in peers], mine, *peers]
     table = Table(title, head, NOTE.format(backend=backend if mine == OURS else "pure", more=note))
     for what, name, make in _cases():
         for action, found in zip(("encode", "decode"), candidates(name, make), strict=True):
             progress(f"{title}: {action} {what}")
-            times = measure(found, rounds=rounds)
+            times = measure(found, rounds=size.codec_rounds // divisor, seconds_per_round=size.codec_seconds)
             ratios = [_ratio(times[peer], times[mine]) for peer in peers]
             table.add(f"{action} {what}", *ratios, *[_cell(times[each]) for each in (mine, *peers)])
     return table
@@ -138,8 +140,8 @@ def _binary(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     apache_encode, apache_decode = _apache(partial(TBinaryProtocolAccelerated, fallback=False), make, data)
     packed = msgspec.msgpack.encode(value)
     packing, unpacking = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(type(value))
-    encoders = {OURS: partial(codec.encode, value), THRIFTPY2: encode, APACHE: apache_encode}
-    decoders = {OURS: partial(codec.decode_whole, data), THRIFTPY2: decode, APACHE: apache_decode}
+    encoders: Candidates = {OURS: partial(codec.encode, value), THRIFTPY2: encode, APACHE: apache_encode}
+    decoders: Candidates = {OURS: partial(codec.decode_whole, data), THRIFTPY2: decode, APACHE: apache_decode}
     _check(encoders, decoders, value, data)
     encoders[MSGPACK], decoders[MSGPACK] = partial(packing.encode, value), partial(unpacking.decode, packed)
     assert decoders[MSGPACK]() == value
@@ -167,8 +169,8 @@ def _json(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     codec = JsonProtocol().struct(type(value))
     data = codec.encode(value)
     apache_encode, apache_decode = _apache(TJSONProtocol, make, data)
-    encoders = {OURS: partial(codec.encode, value), APACHE: apache_encode}
-    decoders = {OURS: partial(codec.decode_whole, data), APACHE: apache_decode}
+    encoders: Candidates = {OURS: partial(codec.encode, value), APACHE: apache_encode}
+    decoders: Candidates = {OURS: partial(codec.decode_whole, data), APACHE: apache_decode}
     _check(encoders, decoders, value, data)
     return encoders, decoders
 

@@ -1,28 +1,25 @@
-"""The compiler: an IDL of 5,000 lines, cold, again, and the import of what it made."""
+"""The compiler: a large IDL, cold, again, and the import of the generated code."""
 
 from __future__ import annotations
 
 import os
 import random
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.size import FULL, Size
 from benchmarks.table import Table, middle, progress, unit
+from benchmarks.workers import python, run_process
 
 __all__ = ["generate", "run"]
-
-LINES = 5000
-ROUNDS = 5
 
 NOTE = """Wall-clock time of a fresh process: the best of the rounds, and the median. `cold`: no cache exists, neither
 of the grammar nor of results. `again`: nothing has changed. `import`: the stubs, once Python has compiled them."""
 
 
-def generate(lines: int = LINES) -> str:
-    """An IDL of at least so many lines: enums, structs, unions, exceptions and services that refer to each other."""
+def generate(lines: int) -> str:
+    """Return an IDL of at least `lines` lines: enums, structs, exceptions and services that refer to each other."""
     dice = random.Random(5)
     text = ["/** Made for a measurement. */", "namespace py big.made", ""]
     structs = ["Base0"]
@@ -71,27 +68,32 @@ def generate(lines: int = LINES) -> str:
     return "\n".join(text) + "\n"
 
 
-def run(folder: Path) -> Table:
-    """Measure everything in `folder`."""
-    text = generate()
+def run(folder: Path, size: Size = FULL) -> Table:
+    """Measure the compiler.
+
+    Args:
+        folder: for the IDL, the stubs and the caches.
+        size: how much to measure.
+    """
+    text = generate(size.compiler_lines)
     source = folder / "big.thrift"
     source.write_text(text, encoding="utf-8")
     table = Table("Compiler", [f"{text.count(chr(10))} lines", "of the target", "best", "median", "target"], NOTE)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     cold, again = [], []
-    for round in range(ROUNDS):
+    for round in range(size.compiler_rounds):
         progress(f"compile, round {round + 1}")
         environment |= {"IDLC_CACHE_DIR": str(folder / f"cache{round}")}
         output = folder / f"out{round}"
-        command = [sys.executable, "-m", "idlc", "compile", str(source), "-o", str(output)]
+        command = python("idlc", "compile", str(source), "-o", str(output))
         cold.append(_time(command, environment))
         again.append(_time(command, environment))
     progress("import")
     environment["PYTHONPATH"] = str(folder / "out0")
     command = [sys.executable, "-c", "import big.made.big"]
     _time(command, environment)
-    imports = [_time(command, environment) for _ in range(ROUNDS)]
-    start = [_time([sys.executable, "-c", "pass"], environment) for _ in range(ROUNDS)]
+    imports = [_time(command, environment) for _ in range(size.compiler_rounds)]
+    start = [_time([sys.executable, "-c", "pass"], environment) for _ in range(size.compiler_rounds)]
     _row(table, "compile, cold", cold, 3.0)
     _row(table, "compile again, unchanged", again, 0.5)
     _row(table, "import the stubs", imports, 1.0)
@@ -104,6 +106,4 @@ def _row(table: Table, title: str, times: Sequence[float], target: float) -> Non
 
 
 def _time(command: Sequence[str], environment: dict[str, str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    return run_process(command, environment=environment)[1]

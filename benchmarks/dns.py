@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -11,18 +10,17 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.registries import embedded_registry, harness, other_registries
+from benchmarks.size import FULL, Size
 from benchmarks.table import Table, progress, unit
+from benchmarks.workers import ROOT, background
 
 __all__ = ["run"]
 
-HARNESS = Path(__file__).parents[1] / "tests" / "harness"
-SERVICES = 20
-KILLS = 5
-
-NOTE = f"""From the moment at which an instance is registered, deregistered or killed (`kill -9`) until a client that
-follows the service knows: the median and the longest, of {SERVICES} instances, and of {KILLS} that are killed. In DNS
+NOTE = """From the moment at which an instance is registered, deregistered or killed (`kill -9`) until a client that
+follows the service knows: the median and the longest, of {services} instances, and of {kills} that are killed. In DNS
 the same moments are those at which its server has the new record; nobody takes the record of a dead instance away, if
-no operator does. The TTL is the record's. Registries are of one node, with their sessions as they are by default (6 s).
+no operator does. The TTL is the record's. Registries are of one node, with sessions of {session} s.
 All of it on one machine."""
 
 
@@ -54,27 +52,25 @@ class _Followed:
             return self._at
 
 
-def run(folder: Path) -> Table:
-    """All kinds."""
-    table = Table("What a registry tells sooner than DNS", ["", "one has come", "one has left", "one has died"], NOTE)
-    sys.path.insert(0, str(HARNESS))
-    try:
-        for ttl in (1, 30):
-            progress(f"dns with a TTL of {ttl} s")
-            come, left = _dns(ttl)
-            table.add(f"`dns://`, TTL {ttl} s", _figures(come), _figures(left), "not at all")
-        with ExitStack() as stack:
-            for name, url in _registries(stack, folder).items():
-                progress(name)
-                come, left = _registry(url)
-                table.add(
-                    f"`{name}://`",
-                    _figures(come),
-                    _figures(left),
-                    _figures([_kill(url, number) for number in range(KILLS)]),
-                )
-    finally:
-        sys.path.remove(str(HARNESS))
+def run(folder: Path, size: Size = FULL) -> Table:
+    """Measure DNS and all registries."""
+    note = NOTE.format(services=size.dns_services, kills=size.dns_kills, session=size.dns_session)
+    table = Table("What a registry tells sooner than DNS", ["", "one has come", "one has left", "one has died"], note)
+    for ttl in size.dns_ttls:
+        progress(f"dns with a TTL of {ttl} s")
+        come, left = _dns(ttl, size.dns_services)
+        table.add(f"`dns://`, TTL {ttl} s", _figures(come), _figures(left), "not at all")
+    with ExitStack() as stack:
+        embedded, _ = stack.enter_context(embedded_registry("--data", str(folder / "registry.db")))
+        others, missing = other_registries(stack, folder)
+        if missing:
+            table.note += f" Left out: {', '.join(missing)}."
+        for name, url in {"embedded": embedded, **others}.items():
+            progress(name)
+            come, left = _registry(url, size.dns_services)
+            url = f"{url}?{'ttl' if name == 'etcd' else 'timeout'}={size.dns_session}"
+            died = [_kill(url, size, number) for number in range(size.dns_kills)]
+            table.add(f"`{name}://`", _figures(come), _figures(left), _figures(died))
     return table
 
 
@@ -82,12 +78,13 @@ def _figures(times: Sequence[float]) -> str:
     return f"{unit(statistics.median(times))} (longest {unit(max(times))})"
 
 
-def _dns(ttl: int) -> tuple[list[float], list[float]]:
-    from dns_server import dns_server  # type: ignore[import-not-found]
+def _dns(ttl: int, services: int) -> tuple[list[float], list[float]]:
+    with harness():
+        from dns_server import dns_server
 
     from idlrt.registry import Registry
 
-    names = [f"s{number}.example.com" for number in range(SERVICES)]
+    names = [f"s{number}.example.com" for number in range(services)]
     with (
         dns_server() as server,
         Registry.connect(f"dns://127.0.0.1:{server.port}/?port=9090", cache=False, empty_protection=False) as registry,
@@ -104,7 +101,7 @@ def _dns(ttl: int) -> tuple[list[float], list[float]]:
         followed = []
         for name in names:
             followed.append(_Followed(registry, name))
-            time.sleep(ttl / SERVICES)  # nobody asks at the same moment as the others
+            time.sleep(ttl / services)  # nobody asks at the same moment as the others
         return (
             _until(followed, 2, set_all("127.0.0.1", "127.0.0.2"), ttl),
             _until(followed, 1, set_all("127.0.0.1"), ttl),
@@ -120,19 +117,7 @@ def _until(followed: Sequence[_Followed], count: int, change: Callable[[], objec
     return [each.until(count) - start for each in followed]
 
 
-def _registries(stack: ExitStack, folder: Path) -> dict[str, str]:
-    """The URLs of one of each kind."""
-    from etcd_server import etcd_cluster  # type: ignore[import-not-found]
-    from registry_process import registry_process  # type: ignore[import-not-found]
-    from zookeeper_server import running_zookeeper  # type: ignore[import-not-found]
-
-    embedded = stack.enter_context(registry_process(folder / "registry.db"))
-    zookeeper = stack.enter_context(running_zookeeper(folder / "zookeeper"))
-    etcd = stack.enter_context(etcd_cluster(folder))
-    return {"embedded": embedded.url, "zookeeper": f"zookeeper://{zookeeper.address}", "etcd": etcd.url}
-
-
-def _registry(url: str) -> tuple[list[float], list[float]]:
+def _registry(url: str, services: int) -> tuple[list[float], list[float]]:
     from idlrt.core import Instance
     from idlrt.registry import Registry
 
@@ -141,7 +126,7 @@ def _registry(url: str) -> tuple[list[float], list[float]]:
         Registry.connect(url, cache=False) as owner,
         Registry.connect(url, cache=False, empty_protection=False) as client,
     ):
-        for number in range(SERVICES):
+        for number in range(services):
             followed = _Followed(client, f"s{number}")
             owner.register(Instance(service=f"s{number}", host="127.0.0.1", port=1)).wait()
             followed.until(1)
@@ -157,20 +142,19 @@ def _registry(url: str) -> tuple[list[float], list[float]]:
     return come, left
 
 
-def _kill(url: str, number: int) -> float:
+def _kill(url: str, size: Size, number: int) -> float:
     from idlrt.registry import Registry
 
-    command = [sys.executable, str(HARNESS / "churn_owner.py"), url, "owner"]
+    command = [sys.executable, str(ROOT / "tests" / "harness" / "churn_owner.py"), url, "owner"]
     with (
         Registry.connect(url, cache=False, empty_protection=False) as client,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner,
+        background(command, is_quiet=True) as owner,
     ):
-        assert owner.stdin is not None
-        owner.stdin.write("put killed 1 100\n")
-        owner.stdin.flush()
+        owner.send("put killed 1 100")
         followed = _Followed(client, "killed")
         followed.until(1)
-        time.sleep(3 + number * 2 / KILLS)  # it has sent heartbeats, the last of them sooner or later before the end
+        # It has sent heartbeats, the last of them sooner or later before the end.
+        time.sleep(size.dns_session * (1 / 2 + number / 3 / size.dns_kills))
         owner.kill()
         start = time.perf_counter()
         return followed.until(0) - start

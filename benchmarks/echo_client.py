@@ -2,20 +2,21 @@
 
     python -m benchmarks.echo_client KIND FOLDER PORT CONNECTIONS
 
-For each number that it is sent it makes so many calls, and prints the CPU seconds that they took.
+Reads numbers of calls, one a line; makes the calls, and prints the CPU seconds that they took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, apache, ours, small, theirs
+from benchmarks.workers import Threads
 
 Run = Callable[[int], None]
 
@@ -108,11 +109,7 @@ def _in_threads(runs: list[Run]) -> Run:
         return runs[0]
 
     def run(count: int) -> None:
-        threads = [threading.Thread(target=each, args=(count // len(runs),)) for each in runs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        Threads(*[partial(each, count // len(runs)) for each in runs]).join()
 
     return run
 

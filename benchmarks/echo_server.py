@@ -24,11 +24,17 @@ class Echo:
     def echo(self, value: Any) -> Any:
         return value
 
+    def echo_idempotent(self, value: Any) -> Any:
+        return value
+
 
 class AsyncEcho:
     """The handler as a coroutine."""
 
     async def echo(self, value: Any) -> Any:
+        return value
+
+    async def echo_idempotent(self, value: Any) -> Any:
         return value
 
 

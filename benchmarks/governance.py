@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.size import FULL, Size
 from benchmarks.table import Table, measure, middle, unit
 from idlrt.balance import BALANCERS
 from idlrt.client import AsyncClient, Client
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
 from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
 from idlrt.core.driver import BlockingDriver
@@ -26,13 +28,10 @@ from idlrt.testing.balancers import targets
 
 __all__ = ["run_calls", "run_picks"]
 
-INSTANCES = 1000
-ROUNDS = 31
-BATCH = 200
-CALL_NOTE = f"""CPU of a call of a method with one argument whose leaf answers at once: the median of {ROUNDS} rounds.
-`defaults`: the router chain (tag, zone), p2c among {INSTANCES} instances, failover with its budget, health, outlier
+CALL_NOTE = """CPU of a call of a method with one argument whose leaf answers at once: the median of {rounds} rounds.
+`defaults`: the router chain (tag, zone), p2c among {instances} instances, failover with its budget, health, outlier
 ejection and a circuit breaker for each instance, deadline. The rows below add to that."""
-PICK_NOTE = f"CPU of one `pick`, the median of {ROUNDS} rounds; keys differ from call to call."
+PICK_NOTE = "CPU of one `pick`, the median of {rounds} rounds; keys differ from call to call."
 
 
 class _Echo:
@@ -72,6 +71,9 @@ class _Leaf:
 
     def connections(self) -> int:
         return 1
+
+    def stats(self) -> PoolStats:
+        return PoolStats(connections=1)
 
     def close(self) -> None:
         pass
@@ -116,9 +118,9 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], Here]] = {
 }
 
 
-def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here) -> Any:
+def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, instances: int) -> Any:
     governance = Governance([Layer("bench", flatten(said))])
-    subscription: Any = _Subscription(INSTANCES)
+    subscription: Any = _Subscription(instances)
     leaf = _Leaf()
 
     async def first(subscription: Any, call: Call) -> Snapshot:
@@ -132,36 +134,39 @@ def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here) -> 
     return kind(Sender(), target="Echo", options={}, governance=governance)
 
 
-def _batches(client: Any, is_async: bool, loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+def _batches(client: Any, batch: int, is_async: bool, loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
     if not is_async:
         echo = client.echo
 
         def run() -> None:
-            for _ in range(BATCH):
+            for _ in range(batch):
                 echo(1)
 
         return run
 
     async def calls() -> None:
-        for _ in range(BATCH):
+        for _ in range(batch):
             await client.echo(1)
 
     return lambda: loop.run_until_complete(calls())
 
 
-def run_calls(folder: Path) -> Table:
+def run_calls(folder: Path, size: Size = FULL) -> Table:
     """Measure calls."""
-    table = Table("Governance: what a call costs", ["", "blocking", "beyond the leaf", "asyncio", "beyond"], CALL_NOTE)
+    note = CALL_NOTE.format(rounds=size.governance_rounds, instances=size.governance_instances)
+    table = Table("Governance: what a call costs", ["", "blocking", "beyond the leaf", "asyncio", "beyond"], note)
+    batch = size.governance_batch
     loop = asyncio.new_event_loop()
     candidates: dict[str, Callable[[], object]] = {}
     for kind, is_async in ((_Blocking, False), (_Async, True)):
         leaf: Any = _Leaf()
-        candidates[f"a bare leaf {is_async}"] = _batches(kind(leaf, target="Echo", options={}), is_async, loop)
+        candidates[f"a bare leaf {is_async}"] = _batches(kind(leaf, target="Echo", options={}), batch, is_async, loop)
         for name, (said, here) in VARIANTS.items():
-            candidates[f"{name} {is_async}"] = _batches(_governed(kind, said, here), is_async, loop)
-    times = measure(candidates, rounds=ROUNDS)
+            client = _governed(kind, said, here, size.governance_instances)
+            candidates[f"{name} {is_async}"] = _batches(client, batch, is_async, loop)
+    times = measure(candidates, rounds=size.governance_rounds)
     loop.close()
-    costs = {name: middle(each) / BATCH for name, each in times.items()}
+    costs = {name: middle(each) / batch for name, each in times.items()}
     for name in ("a bare leaf", *VARIANTS):
         cells: list[str] = []
         for is_async in (False, True):
@@ -171,15 +176,16 @@ def run_calls(folder: Path) -> Table:
     return table
 
 
-def run_picks(folder: Path) -> Table:
+def run_picks(folder: Path, size: Size = FULL) -> Table:
     """Measure balancers."""
-    counts = (10, 1000)
-    table = Table("Balancers: picking one of many", ["", *(f"{count:,} instances" for count in counts)], PICK_NOTE)
+    counts = size.picks_instances
+    note = PICK_NOTE.format(rounds=size.picks_rounds)
+    table = Table("Balancers: picking one of many", ["", *(f"{count:,} instances" for count in counts)], note)
     deadline = Deadline(time.monotonic() + 1000, 1000)
     calls = [Call(_ECHO, (number,), "Echo", deadline, BlockingDriver()) for number in range(97)]
     for name in BALANCERS.names():
         candidates = {str(count): _picks(name, count, calls) for count in counts}
-        times = measure(candidates, rounds=ROUNDS)
+        times = measure(candidates, rounds=size.picks_rounds)
         table.add(name, *(unit(middle(times[str(count)]) / len(calls)) for count in counts))
     return table
 

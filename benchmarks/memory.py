@@ -1,49 +1,51 @@
-"""Memory: what 100,000 decoded structs take. Every library is in a process of its own."""
+"""Memory: what decoded structs take. Every library is in a process of its own."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.size import FULL, Size
 from benchmarks.stubs import ours
 from benchmarks.table import Table, progress
+from benchmarks.workers import python, run_process
 
 __all__ = ["run"]
 
-COUNT = 100_000
-ROUNDS = 3
 KINDS = ("idlrt", "idlrt pure", "MessagePack", "thriftpy2", "Apache")
 
-NOTE = f"""A list of {COUNT:,} structs of about 105 bytes, no two alike, decoded in one piece. `kept` is by how much the
-resident memory of the process has grown when only the values are left, `peak` by how much it grew at most; the
-least of {ROUNDS} processes each. `MessagePack` is msgspec's, decoding the same data to the same `msgspec.Struct`s.
+NOTE = """A list of {structs:,} structs of about 105 bytes, no two alike, decoded in one piece. `kept` is by how much
+the resident memory of the process has grown when only the values are left, `peak` by how much it grew at most; the
+least of {rounds} processes each. `MessagePack` is msgspec's, decoding the same data to the same `msgspec.Struct`s.
 Target: `idlrt` takes no more than that."""
 
 
-def run(folder: Path) -> Table:
-    """Measure everything.
+def run(folder: Path, size: Size = FULL) -> Table:
+    """Measure all libraries.
 
     Args:
         folder: for the stubs and the data.
+        size: how much to measure.
     """
-    _write(folder)
-    table = Table("Memory", ["", "kept / MessagePack", "kept, bytes a struct", "peak, bytes a struct"], NOTE)
+    count = size.memory_structs
+    _write(folder, count)
+    note = NOTE.format(structs=count, rounds=size.memory_rounds)
+    table = Table("Memory", ["", "kept / MessagePack", "kept, bytes a struct", "peak, bytes a struct"], note)
     found: dict[str, list[tuple[int, int]]] = {kind: [] for kind in KINDS}
-    for number in range(ROUNDS):
+    for number in range(size.memory_rounds):
         progress(f"memory, round {number + 1}")
         for kind in KINDS:
-            found[kind].append(_measure(kind, folder))
+            found[kind].append(_measure(kind, folder, count))
     reference = min(kept for kept, _ in found["MessagePack"])
     for kind in KINDS:
         kept, peak = min(each[0] for each in found[kind]), min(each[1] for each in found[kind])
-        table.add(kind, f"{kept / reference:.2f}", f"{kept / COUNT:.0f}", f"{peak / COUNT:.0f}")
+        table.add(kind, f"{kept / reference:.2f}", f"{kept / count:.0f}", f"{peak / count:.0f}")
     return table
 
 
-def _write(folder: Path) -> None:
+def _write(folder: Path, count: int) -> None:
     import msgspec
 
     from idlrt.wire import BinaryProtocol
@@ -58,18 +60,16 @@ def _write(folder: Path) -> None:
             tags=[f"mathematics {number % 1000}", "poetry", f"engine {number}"],
             counts={"logins": number, "posts": number * 3},
         )
-        for number in range(COUNT)
+        for number in range(count)
     ]
     value = stubs.Many(items=items)
     (folder / "values.binary").write_bytes(BinaryProtocol().struct(stubs.Many).encode(value))
     (folder / "values.msgpack").write_bytes(msgspec.msgpack.encode(value))
 
 
-def _measure(kind: str, folder: Path) -> tuple[int, int]:
-    command = [sys.executable, "-m", "benchmarks.memory", kind, str(folder)]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    kept, peak = done.stdout.split()
+def _measure(kind: str, folder: Path, count: int) -> tuple[int, int]:
+    written, _ = run_process(python("benchmarks.memory", kind, str(folder), str(count)))
+    kept, peak = written.split()
     return int(kept), int(peak)
 
 
@@ -107,8 +107,8 @@ def _decoder(kind: str, folder: Path) -> Callable[[bytes], Any]:
         return decode_apache
     from idlrt.wire import BinaryProtocol
 
-    backend = "pure" if kind.endswith("pure") else None
-    decode: Callable[[bytes], Any] = BinaryProtocol(backend=backend).struct(ours(folder).Many).decode_whole
+    protocol = BinaryProtocol(backend="pure") if kind.endswith("pure") else BinaryProtocol()
+    decode: Callable[[bytes], Any] = protocol.struct(ours(folder).Many).decode_whole
     return decode
 
 
@@ -122,7 +122,7 @@ def _resident() -> tuple[int, int]:
     return found["VmRSS"], found["VmHWM"]
 
 
-def main(kind: str, folder: Path) -> None:
+def main(kind: str, folder: Path, count: int) -> None:
     """Decode, and print the two numbers."""
     import gc
 
@@ -135,10 +135,10 @@ def main(kind: str, folder: Path) -> None:
     del data
     gc.collect()
     kept, peak = _resident()
-    assert len(value.items) == COUNT
+    assert len(value.items) == count
     # The bytes were there before, and are not any more.
     print(kept - (before - size), peak - before)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -6,85 +6,66 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.registries import embedded_registry, other_registries
+from benchmarks.size import FULL, Size
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, progress, unit
+from benchmarks.workers import Process, Threads, WorkerError, background, python
 
 __all__ = ["run_capacity", "run_death", "run_discovery"]
 
-HARNESS = Path(__file__).parents[1] / "tests" / "harness"
 CALLERS = 4
-ROUNDS = 5
+_CALLS_TIMEOUT = 60.0
+_DISCOVERY_TIMEOUT = 60.0
 
-DEATH_NOTE = f"""Three instances, one of which is ended by `kill -9`, while {CALLERS} threads call. `last failing call`
-is when, after the kill, the last call began that failed, without any retries: the median of {ROUNDS} kills and the
-longest. `failed` are calls that failed, of all kills together. `failed, idempotent` are those of a method that is
-idempotent, with the client as it is by default: it tries another instance. `registry only` (3 kills): the client takes
-no notice of what it sees itself, and the embedded registry removes an instance after its session (6 s). `client only`:
-the session is so long that the registry never does. `both`: the defaults."""
+DEATH_NOTE = """Three instances, one of which is ended by `kill -9`, while {callers} threads call. `last failing call`
+is when, after the kill, the last call began that failed, without any retries: the median of {kills} kills and the
+longest. `calls` and `failed` are of all kills together. `failed, idempotent` are those of a method that is
+idempotent, with the client as it is by default: it tries another instance. `registry only` (kills:
+{kills_registry}): the client ignores its own view of the instances, and the embedded registry removes an instance after
+its session ({session:g} s). `client only`: the session is so long that the registry never does. `both`: the
+defaults."""
 
 DISCOVERY_NOTE = """A server that runs already is registered; a client that follows the service calls until it is
-answered. From the beginning of registering to the end of that call, of 30. Registries of one node, with their files on
-disk."""
+answered. From the beginning of registering to the end of that call, of {instances}. Registries of one node, with their
+files on disk."""
 
 CAPACITY_NOTE = """The embedded registry as one process, with its file on disk. `push`: one instance of a service is
-changed that 1,000 subscribers follow, each over a connection of its own; from the beginning of the change until a
-subscriber knows it, for all subscribers and 20 changes. They are all in one process beside it, on the same two
-cores."""
-
-
-@contextlib.contextmanager
-def _registry(*options: str) -> Generator[tuple[str, int]]:
-    """The embedded registry as a process: its URL, and its number."""
-    command = [sys.executable, "-m", "idlrt", "registry", "serve", "--address", "127.0.0.1:0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip().rpartition(" ")[2], process.pid
-        finally:
-            process.kill()
-
-
-def _provider(stack: ExitStack, folder: Path, registry: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.registry_provider", str(folder), registry],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    assert process.stdout is not None
-    process.stdout.readline()
-    return process
+changed that {subscribers:,} subscribers follow, each over a connection of its own; from the beginning of the change
+until a subscriber knows it, for all subscribers and {pushes} changes. They are all in one process beside it, on the
+same two cores."""
 
 
 class _Callers:
-    """Threads that call all the time, and when calls began that failed."""
+    """Threads that call until told to stop.
+
+    Attributes:
+        count: calls that have ended.
+        failed: when calls began that failed, on the monotonic clock.
+    """
 
     def __init__(self, call: Callable[[], object]) -> None:
-        self.failed: list[float] = []
         self.count = 0
+        self.failed: list[float] = []
         self._call = call
-        self._is_over = False
-        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
-        for thread in self._threads:
-            thread.start()
+        self._is_over = threading.Event()
+
+    def threads(self) -> list[Callable[[], None]]:
+        """Return what the threads run."""
+        return [self._run] * CALLERS
 
     def _run(self) -> None:
         from idlrt import RpcError
 
-        while not self._is_over:
+        while not self._is_over.is_set():
             start = time.monotonic()
             try:
                 self._call()
@@ -93,106 +74,153 @@ class _Callers:
                 time.sleep(0.001)
             self.count += 1
 
-    def end(self) -> None:
-        self._is_over = True
-        for thread in self._threads:
-            thread.join()
+    def stop(self) -> None:
+        """Let the threads end."""
+        self._is_over.set()
 
 
-def run_death(folder: Path) -> Table:
-    """From `kill -9` to the last call that fails."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """Who notices that an instance is dead: one row of the table."""
+
+    name: str
+    kills: int
+    seconds: float
+    session: float | None
+    has_health_checks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Death:
+    """One kill."""
+
+    last: float
+    calls: int
+    failed: int
+    failed_idempotent: int
+
+
+# What makes a client call all instances that the registry lists: it sends no pings, and is in panic, in which all
+# instances are called, as soon as it takes one for unhealthy.
+_NO_HEALTH_CHECKS: dict[str, Any] = {"heartbeat": None, "policy": {"panic": 1.0, "ejection": {"consecutive": 0}}}
+
+
+def run_death(folder: Path, size: Size = FULL) -> Table:
+    """Measure the time from `kill -9` to the last call that fails."""
     stubs = ours(folder)
-    logging.getLogger("idlrt").setLevel(logging.CRITICAL)  # it says what it does about a dead instance
-    table = Table(
-        "A dead instance",
-        ["", "last failing call after the kill", "failed", "failed, idempotent"],
-        DEATH_NOTE,
+    note = DEATH_NOTE.format(
+        callers=CALLERS, kills=size.death_kills, kills_registry=size.death_kills_registry, session=size.death_session
     )
-    rows = {
-        "registry only": ("", 12.0, False),
-        "client only": ("?timeout=300", 2.0, True),
-        "both": ("", 2.0, True),
-    }
-    for name, (options, seconds, looks) in rows.items():
-        found = [_kill(stubs, folder, options, seconds, looks, number) for number in range(ROUNDS if looks else 3)]
-        times = sorted(last for last, _, _ in found)
+    head = ["", "last failing call after the kill", "calls", "failed", "failed, idempotent"]
+    table = Table("A dead instance", head, note)
+    rows = [
+        _View(
+            name="registry only",
+            kills=size.death_kills_registry,
+            seconds=size.death_wait_registry,
+            session=size.death_session,
+            has_health_checks=False,
+        ),
+        _View(name="client only", kills=size.death_kills, seconds=size.death_wait, session=300, has_health_checks=True),
+        _View(
+            name="both",
+            kills=size.death_kills,
+            seconds=size.death_wait,
+            session=size.death_session,
+            has_health_checks=True,
+        ),
+    ]
+    for view in rows:
+        found = []
+        for number in range(view.kills):
+            progress(f"a dead instance, {view.name}, kill {number + 1}")
+            with _quiet():
+                found.append(_kill(stubs, folder, view))
+        times = sorted(each.last for each in found)
         table.add(
-            name,
+            view.name,
             f"{unit(times[len(times) // 2])} (longest {unit(times[-1])})",
-            str(sum(failed for _, failed, _ in found)),
-            str(sum(lost for _, _, lost in found)) if looks else "",
+            f"{sum(each.calls for each in found):,}",
+            str(sum(each.failed for each in found)),
+            str(sum(each.failed_idempotent for each in found)) if view.has_health_checks else "",
         )
     return table
 
 
-def _kill(stubs: Any, folder: Path, options: str, seconds: float, looks: bool, number: int) -> tuple[float, int, int]:
-    progress(f"a dead instance, kill {number + 1}")
-    from idlrt.client.health import Health
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Do not log what clients do about a dead instance."""
+    log = logging.getLogger("idlrt")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
+
+def _kill(stubs: Any, folder: Path, view: _View) -> _Death:
     value = small(stubs.Small)
-    method = stubs.EchoClient.__thrift_service__.methods["echo"]
+    settings: dict[str, Any] = {} if view.has_health_checks else _NO_HEALTH_CHECKS
     with ExitStack() as stack:
-        registry = stack.enter_context(_registry())[0] + options
-        providers = [_provider(stack, folder, registry) for _ in range(3)]
-        settings: dict[str, Any] = {} if looks else {"heartbeat": None}
+        url, _ = stack.enter_context(embedded_registry())
+        registry = f"{url}?timeout={view.session:g}" if view.session else url
+        providers = [stack.enter_context(_provider(folder, registry)) for _ in range(3)]
+        # Two clients, so that neither benefits from what the other has seen.
         strict = stack.enter_context(stubs.EchoClient.connect(registry, timeout=1.0, **settings)).using(retries=0)
         usual = stack.enter_context(stubs.EchoClient.connect(registry, timeout=5.0, **settings))
-        failed = Health.failed
-        if not looks:
-            Health.failed = lambda self, error, now: False  # type: ignore[method-assign]
-        callers = [_Callers(lambda: strict.echo(value))]
-        if looks:
-            method.is_idempotent = True
-            callers.append(_Callers(lambda: usual.echo(value)))
-        try:
-            time.sleep(1.0)
-            at = time.monotonic()
-            os.kill(providers[0].pid, signal.SIGKILL)
-            time.sleep(seconds)
-        finally:
+        plain = _Callers(lambda: strict.echo(value))
+        idempotent = _Callers(lambda: usual.echo_idempotent(value))
+        callers = [plain, idempotent] if view.has_health_checks else [plain]
+
+        def stop() -> None:
             for each in callers:
-                each.end()
-            Health.failed = failed  # type: ignore[method-assign]
-            method.is_idempotent = False
-        late = [start for start in callers[0].failed if start >= at]
-        return max(late, default=at) - at, len(callers[0].failed), len(callers[1].failed) if looks else 0
+                each.stop()
+
+        with Threads(*[run for each in callers for run in each.threads()], stop=stop) as threads:
+            _wait_for_calls(threads, callers)
+            threads.sleep(1.0)
+            at = time.monotonic()
+            providers[0].kill()
+            threads.sleep(view.seconds)
+            _wait_for_calls(threads, callers)
+        late = [start for start in plain.failed if start >= at]
+        return _Death(
+            last=max(late, default=at) - at,
+            calls=sum(each.count for each in callers),
+            failed=len(plain.failed),
+            failed_idempotent=len(idempotent.failed),
+        )
 
 
-def run_discovery(folder: Path) -> Table:
-    """From registering to the first call."""
-    table = Table("A new instance", ["", "median", "longest"], DISCOVERY_NOTE)
+def _wait_for_calls(threads: Threads, callers: Sequence[_Callers]) -> None:
+    """Wait until all callers have made some more calls."""
+    end = time.monotonic() + _CALLS_TIMEOUT
+    least = [each.count + 2 * CALLERS for each in callers]
+    while any(each.count < count for each, count in zip(callers, least, strict=True)):
+        if time.monotonic() > end:
+            raise WorkerError(f"no calls within {_CALLS_TIMEOUT:g} s")
+        threads.sleep(0.01)
+
+
+def _provider(folder: Path, registry: str) -> contextlib.AbstractContextManager[Process]:
+    return background(python("benchmarks.registry_provider", str(folder), registry))
+
+
+def run_discovery(folder: Path, size: Size = FULL) -> Table:
+    """Measure the time from registering to the first call."""
+    note = DISCOVERY_NOTE.format(instances=size.discovery_instances)
+    table = Table("A new instance", ["", "median", "longest"], note)
     with ExitStack() as stack:
-        kinds: dict[str, str] = {"embedded": stack.enter_context(_registry("--data", str(folder / "r.db")))[0]}
-        sys.path.insert(0, str(HARNESS))
-        try:
-            kinds |= _others(stack, folder)
-        finally:
-            sys.path.remove(str(HARNESS))
-        for name, url in kinds.items():
+        embedded, _ = stack.enter_context(embedded_registry("--data", str(folder / "r.db")))
+        others, missing = other_registries(stack, folder)
+        if missing:
+            table.note += f" Left out: {', '.join(missing)}."
+        for name, url in {"embedded": embedded, **others}.items():
             progress(f"a new instance: {name}")
-            times = sorted(_register_and_call(folder, url) for _ in range(30))
+            times = sorted(_register_and_call(folder, url) for _ in range(size.discovery_instances))
             table.add(name, unit(times[len(times) // 2]), unit(times[-1]))
     return table
-
-
-def _others(stack: ExitStack, folder: Path) -> dict[str, str]:
-    """ZooKeeper and etcd, as the tests start them, as far as they are there."""
-    import pytest
-    from etcd_server import etcd_cluster
-    from zookeeper_server import running_zookeeper
-
-    found: dict[str, str] = {}
-    try:
-        zookeeper = stack.enter_context(running_zookeeper(folder / "zookeeper"))
-        found["ZooKeeper"] = f"zookeeper://{zookeeper.address}"
-    except pytest.skip.Exception as error:
-        progress(f"without ZooKeeper: {error}")
-    try:
-        cluster = stack.enter_context(etcd_cluster(folder))
-        found["etcd"] = cluster.url
-    except pytest.skip.Exception as error:
-        progress(f"without etcd: {error}")
-    return found
 
 
 def _register_and_call(folder: Path, url: str) -> float:
@@ -203,39 +231,41 @@ def _register_and_call(folder: Path, url: str) -> float:
 
     stubs = ours(folder)
     value = small(stubs.Small)
+    service = f"bench.{time.time_ns()}"
     with (
         Server(stubs.echo(Echo())) as server,
         Registry.connect(url, cache=False) as registry,
-        stubs.EchoClient.connect(f"{url.partition('?')[0]}/bench.{time.time_ns()}") as client,
+        stubs.EchoClient.connect(f"{url.partition('?')[0]}/{service}") as client,
     ):
         server.start()
-        name = client._sender.cluster._subscription.key.service
-        registry.services()  # it is connected
+        registry.services()  # so that it is connected
         with contextlib.suppress(NoInstance):
-            client.echo(value)  # so is the client
+            client.echo(value)  # so that the client is, too
         start = time.perf_counter()
-        registry.register(Instance(service=name, host="127.0.0.1", port=server.port))
-        while True:
+        registry.register(Instance(service=service, host="127.0.0.1", port=server.port))
+        while time.perf_counter() - start < _DISCOVERY_TIMEOUT:
             try:
                 client.echo(value)
                 return time.perf_counter() - start
             except NoInstance:
                 time.sleep(0.0002)
+    raise TimeoutError(f"{service}: no instance found within {_DISCOVERY_TIMEOUT:g} s")
 
 
-def run_capacity(folder: Path) -> Table:
-    """How much the embedded registry holds."""
+def run_capacity(folder: Path, size: Size = FULL) -> Table:
+    """Measure how much the embedded registry holds."""
+    note = CAPACITY_NOTE.format(subscribers=size.capacity_subscribers, pushes=size.capacity_pushes)
     table = Table(
         "A registry that is full",
         ["instances", "services", "registering", "memory", "push, median", "push, p99", "longest"],
-        CAPACITY_NOTE,
+        note,
     )
-    for instances in (1_000, 100_000):
+    for instances in size.capacity_instances:
         progress(f"a registry with {instances:,} instances")
-        with _registry("--data", str(folder / f"full{instances}.db")) as (url, pid):
-            before = _resident(pid)
-            rate, pushes = asyncio.run(_fill_and_push(url.removeprefix("embedded://"), instances))
-            grown = _resident(pid) - before
+        with embedded_registry("--data", str(folder / f"full{instances}.db")) as (url, registry):
+            before = _resident(registry.pid)
+            rate, pushes = asyncio.run(_fill_and_push(url.removeprefix("embedded://"), instances, size))
+            grown = _resident(registry.pid) - before
         pushes.sort()
         table.add(
             f"{instances:,}",
@@ -249,7 +279,7 @@ def run_capacity(folder: Path) -> Table:
     return table
 
 
-async def _fill_and_push(address: str, instances: int) -> tuple[float, list[float]]:
+async def _fill_and_push(address: str, instances: int, size: Size) -> tuple[float, list[float]]:
     from idlrt.embedded.api import AsyncRegistryClient, Record
 
     def record(number: int, weight: int = 100) -> Record:
@@ -272,28 +302,28 @@ async def _fill_and_push(address: str, instances: int) -> tuple[float, list[floa
         session = (await owner.begin("benchmark", 300_000)).id
         start = time.perf_counter()
         for first in range(0, instances, 1000):
-            await asyncio.gather(*[owner.register(session, record(number)) for number in range(first, first + 1000)])
+            numbers = range(first, min(first + 1000, instances))
+            await asyncio.gather(*[owner.register(session, record(number)) for number in numbers])
         rate = instances / (time.perf_counter() - start)
         subscribers = [
             await stack.enter_async_context(AsyncRegistryClient.connect(address, framing="header", timeout=60))
-            for _ in range(1000)
+            for _ in range(size.capacity_subscribers)
         ]
         known = [await each.changes("default", "service0", 0, 0, 0) for each in subscribers]
         at = 0.0
-        waiting = asyncio.Semaphore(0)
 
         async def follow(index: int) -> None:
             last = known[index]
-            waiting.release()
             known[index] = await subscribers[index].changes("default", "service0", last.epoch, last.revision, 30_000)
             pushes.append(time.perf_counter() - at)
 
-        for round in range(20):
-            tasks = [asyncio.create_task(follow(index)) for index in range(len(subscribers))]
-            await asyncio.sleep(0.5)  # all of them wait
-            at = time.perf_counter()
-            await owner.register(session, record(round, weight=round + 1))
-            await asyncio.gather(*tasks)
+        for round in range(size.capacity_pushes):
+            async with asyncio.TaskGroup() as group:
+                for index in range(len(subscribers)):
+                    group.create_task(follow(index))
+                await asyncio.sleep(0.5)  # so that all of them wait
+                at = time.perf_counter()
+                await owner.register(session, record(round, weight=round + 1))
     return rate, pushes
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.registry_provider FOLDER REGISTRY
 
-Prints its port when clients can find it; ends with its input.
+Prints its port when clients can find it, and ends when its input does.
 """
 
 from __future__ import annotations

@@ -17,18 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.calls import Process, running
 from benchmarks.native_peers import CPP, GO, NativePeer, Unavailable, build, thrift_version
+from benchmarks.size import FULL
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, middle, progress, unit
+from benchmarks.workers import Process, running
 from idlrt.wire.connection import ClientConnection, answer_of
 from idlrt.wire.dialect import client_dialect
 from idlrt.wire.events import ReplyReceived
 
 __all__ = ["ROWS", "Row", "pipelined", "run"]
 
-ROUNDS = 7
-CALLS = 4096
 CONNECTIONS = 16
 DEPTHS = (1, 16)
 # Seconds without any answer after which a server has failed.
@@ -113,8 +112,8 @@ protocol, framed; rows named `header` with THeader, as our clients send it.
 def run(
     folder: Path,
     *,
-    rounds: int = ROUNDS,
-    calls: int = CALLS,
+    rounds: int = FULL.server_rounds,
+    calls: int = FULL.server_calls,
     rows: Mapping[str, Row] = ROWS,
     plot: Path | None = PLOT,
 ) -> Table:

@@ -11,7 +11,7 @@ __all__ = ["Table", "measure", "progress", "unit"]
 
 
 def progress(text: str) -> None:
-    """Tell whoever waits what is going on."""
+    """Print what is being measured to stderr."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
@@ -46,7 +46,9 @@ def _time(run: Callable[[], object], count: int) -> float:
 
 
 def unit(seconds: float) -> str:
-    """A time that a person can read."""
+    """Return a duration as text, with a unit."""
+    if seconds < 1e-6:
+        return f"{seconds * 1e9:.0f} ns"
     if seconds < 1e-3:
         return f"{seconds * 1e6:.1f} µs"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
@@ -64,23 +66,37 @@ class Table:
         title: what it shows.
         head: its columns.
         note: how to read it.
+
+    Attributes:
+        title: see above.
+        head: see above.
+        rows: the cells of each row below the head.
+        note: see above.
     """
 
     def __init__(self, title: str, head: Sequence[str], note: str = "") -> None:
         self.title = title
-        self._rows = [list(head)]
-        self._note = note
+        self.head = list(head)
+        self.rows: list[list[str]] = []
+        self.note = note
 
     def add(self, *cells: str) -> None:
-        """Add a row."""
-        self._rows.append(list(cells))
+        """Add a row.
+
+        Raises:
+            ValueError: it has more or fewer cells than the head.
+        """
+        if len(cells) != len(self.head):
+            raise ValueError(f"{self.title}: a row needs {len(self.head)} cells, got {len(cells)}: {cells}")
+        self.rows.append(list(cells))
 
     def __str__(self) -> str:
         """As Markdown, aligned for the eye."""
-        widths = [max(len(row[column]) for row in self._rows) for column in range(len(self._rows[0]))]
-        first, *rest = [self._line(row, widths) for row in self._rows]
+        rows = [self.head, *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(self.head))]
+        first, *rest = [self._line(row, widths) for row in rows]
         rule = "|" + "|".join("-" * (width + 1) + (":" if column else "-") for column, width in enumerate(widths)) + "|"
-        note = f"\n{self._note}\n" if self._note else ""
+        note = f"\n{self.note}\n" if self.note else ""
         return "\n".join([f"## {self.title}", note, first, rule, *rest, ""])
 
     def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.calls import running
 from benchmarks.native_peers import CPP, GO, NativePeer, Unavailable, build, thrift_version
 from benchmarks.stubs import ours, small
+from benchmarks.workers import running
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.calls import running
 from benchmarks.native_peers import Unavailable
 from benchmarks.servers import ROWS, Row, run
+from benchmarks.workers import running
 
 pytestmark = pytest.mark.slow
 
