@@ -1,65 +1,87 @@
-"""`python -m benchmarks [PART...]`: measure, print, and write `results.md` if nothing was left out.
-
-Parts are `codec`, `memory`, `compiler`, `servers`, `calls`, `connections`, `death`, `discovery`, `capacity`,
-`dns`, `governance`, `picks`.
-"""
+"""`python -m benchmarks`: measure, print, and write `results.md` if all parts were run at full size."""
 
 from __future__ import annotations
 
 import platform
 import sys
-import tempfile
+import traceback
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, codec, compiler, connections, dns, governance, memory, registry, servers
+import click
+
+from benchmarks.parts import PARTS
+from benchmarks.size import FULL, QUICK
 from benchmarks.table import progress
 
-PARTS = {
-    "codec": codec.run,
-    "memory": memory.run,
-    "compiler": compiler.run,
-    "servers": servers.run,
-    "calls": calls.run,
-    "connections": connections.run,
-    "death": registry.run_death,
-    "discovery": registry.run_discovery,
-    "capacity": registry.run_capacity,
-    "dns": dns.run,
-    "governance": governance.run_calls,
-    "picks": governance.run_picks,
-}
 RESULTS = Path(__file__).with_name("results.md")
 
 
-def main(names: list[str]) -> int:
-    """Run the parts called `names`, or all."""
-    unknown = [name for name in names if name not in PARTS]
-    if unknown:
-        print(f"no part named {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    texts = [_heading()]
-    print(texts[0])
-    for name in names or list(PARTS):
+def _show_parts(context: click.Context, parameter: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted:
+        return
+    width = max(map(len, PARTS))
+    for part in PARTS.values():
+        click.echo(f"{part.name:<{width}}  {part.description}")
+    context.exit()
+
+
+def _parts_help() -> str:
+    width = max(map(len, PARTS))
+    return "\n".join(f"  {part.name:<{width}}  {part.description}" for part in PARTS.values())
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nParts:\n{_parts_help()}",
+)
+@click.argument("names", metavar="[PART]...", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--quick", is_flag=True, help="Run a small version of each part, in seconds; its numbers mean little.")
+@click.option("--list", is_eager=True, is_flag=True, expose_value=False, callback=_show_parts, help="List the parts.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the tables to FILE. Default: benchmarks/results.md if all parts run at full size, else none.",
+)
+def main(names: tuple[str, ...], quick: bool, output: Path | None) -> None:
+    """Measure PARTs, all of them by default, and print their tables.
+
+    If a part fails, the others still run; then the exit status is 1, and nothing is written.
+    """
+    texts = [_heading(is_quick=quick)]
+    click.echo(texts[0])
+    failed: list[str] = []
+    for name in names or PARTS:
         progress(f"{name} ...")
-        with tempfile.TemporaryDirectory() as folder:
-            texts.append(str(PARTS[name](Path(folder))))
-        print(f"\n{texts[-1]}", flush=True)
-    if not names:
-        RESULTS.write_text("\n".join(texts), encoding="utf-8")
-        progress(f"written to {RESULTS}")
-    return 0
+        try:
+            tables = PARTS[name].run(QUICK if quick else FULL)
+        except Exception:  # noqa: BLE001  # whatever it is, the other parts are to be run
+            traceback.print_exc()
+            progress(f"{name} failed")
+            failed.append(name)
+            continue
+        texts.append("\n".join(map(str, tables)))
+        click.echo(f"\n{texts[-1]}")
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}; nothing was written")
+    if output is None and not names and not quick:
+        output = RESULTS
+    if output is not None:
+        output.write_text("\n".join(texts), encoding="utf-8")
+        progress(f"written to {output}")
 
 
-def _heading() -> str:
+def _heading(*, is_quick: bool) -> str:
     peers = ", ".join(f"{name} {version(name)}" for name in ("idlc", "thrift", "thriftpy2", "msgspec"))
+    run = "Measured with `--quick`: these numbers mean little." if is_quick else "All of it in one run of `make bench`."
     return (
         "# Benchmarks\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.system()} {platform.machine()}; "
-        f"{peers}. All of it in one run of `make bench`.\n"
+        f"{peers}. {run}\n"
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

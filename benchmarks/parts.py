@@ -1,0 +1,64 @@
+"""The parts of the benchmarks: what each measures, and how it is run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks import calls, codec, compiler, connections, dns, governance, memory, registry, servers
+from benchmarks.size import FULL, Size
+from benchmarks.table import Table
+
+__all__ = ["PARTS", "Part"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the benchmarks.
+
+    Attributes:
+        name: on the command line.
+        description: what it measures, in one line.
+        measure: measures it, with files in a folder.
+    """
+
+    name: str
+    description: str
+    measure: Callable[[Path, Size], Table | list[Table]]
+
+    def run(self, size: Size = FULL) -> list[Table]:
+        """Measure it in a temporary folder.
+
+        Raises:
+            Exception: it has failed, or one of its workers has.
+        """
+        with tempfile.TemporaryDirectory(prefix="idlc-bench-") as folder:
+            found = self.measure(Path(folder), size)
+        return found if isinstance(found, list) else [found]
+
+
+def _measure_servers(folder: Path, size: Size) -> Table:
+    plot = servers.PLOT if size == FULL else None
+    return servers.run(folder, rounds=size.server_rounds, calls=size.server_calls, plot=plot)
+
+
+_ALL: Final = (
+    Part(name="codec", description="encoding and decoding in each wire protocol, against peers", measure=codec.run),
+    Part(name="memory", description="memory of decoded structs, against peers", measure=memory.run),
+    Part(name="compiler", description="compiling a large IDL, and importing the stubs", measure=compiler.run),
+    Part(name="servers", description="CPU time of servers per call, against peers", measure=_measure_servers),
+    Part(name="calls", description="CPU time of clients per call, against peers", measure=calls.run),
+    Part(name="connections", description="memory and CPU time of many connections", measure=connections.run),
+    Part(name="death", description="how long a killed instance is called", measure=registry.run_death),
+    Part(name="discovery", description="how soon a new instance is called", measure=registry.run_discovery),
+    Part(name="capacity", description="a full embedded registry, and its pushes", measure=registry.run_capacity),
+    Part(name="dns", description="how soon DNS and registries report changes", measure=dns.run),
+    Part(name="governance", description="cost of routing, balancing and guards per call", measure=governance.run_calls),
+    Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
+)
+
+PARTS: Final = {part.name: part for part in _ALL}
+"""By name, in the order in which they are run."""
