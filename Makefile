@@ -14,7 +14,7 @@ IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-all test-fast bench simulate check format fuzz sanitize soak clean
+.PHONY: help setup native demo test test-all test-fast bench bench-compare simulate check format fuzz sanitize soak clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -54,10 +54,14 @@ test-all: $(READY) $(NATIVE) ## run all tests, also long ones, and install real 
 test-fast: $(READY) $(NATIVE) ## run the tests that take no more than moments, under a minute
 	@$(PYTEST) -m 'not slow and not long'
 
-bench: $(READY) $(NATIVE) ## measure, side by side with peers; install those where possible (REAL_SERVERS=no: do not)
+bench: $(READY) $(NATIVE) ## measure, side by side with peers (PARTS="codec servers"); install those where possible (REAL_SERVERS=no: do not)
 	@$(BIN)/python -m pip install --quiet --group bench
 	@sh benchmarks/install_peers.sh
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(PARTS)
+
+bench-compare: $(READY) $(NATIVE) ## compare the speed with that of a commit: REF=main [PARTS="codec servers header calls"] [PAIRS=20] [JSON=FILE] [FAIL_ABOVE=1.03]
+	@test -n "$(REF)" || { echo "REF is missing: make bench-compare REF=main" >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.compare $(REF) $(PARTS) --pairs $(or $(PAIRS),20) $(if $(JSON),--json $(JSON)) $(if $(FAIL_ABOVE),--fail-above $(FAIL_ABOVE))
 
 simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to
 	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)

@@ -111,11 +111,11 @@ class Process:
     Args:
         command: what to run, in the root of the project.
         environment: of the process; `None`: that of this one.
-        is_quiet: whether it says nothing when it is ready. Otherwise `first` is its first line.
+        is_quiet: whether not to wait for its first line.
 
     Attributes:
         pid: of the process.
-        first: its first line, stripped.
+        first: its first line, stripped; empty if it is not waited for.
 
     Raises:
         WorkerError: it ended before its first line.
@@ -139,12 +139,17 @@ class Process:
         )
         self.pid = self._process.pid
         try:
-            self.first = "" if is_quiet else self._answer()
+            self.first = "" if is_quiet else self.read_line()
         except WorkerError:
             self._release()
             raise
 
-    def _answer(self) -> str:
+    def read_line(self) -> str:
+        """Wait for a line, and return it stripped.
+
+        Raises:
+            WorkerError: the process has ended.
+        """
         answer = _pipe(self._process.stdout).readline()
         if not answer:
             self._process.wait(_END_TIMEOUT)
@@ -172,7 +177,7 @@ class Process:
             WorkerError: the process has ended.
         """
         self.send(line)
-        return float(self._answer())
+        return float(self.read_line())
 
     def kill(self) -> None:
         """End it with SIGKILL, on purpose. It may not have ended by itself before.
