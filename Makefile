@@ -14,7 +14,7 @@ IDL_SAMPLES := impyla==0.24.0 happybase==1.3.0 baseplate==2.7.1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup native demo test test-all test-fast bench bench-compare simulate check format fuzz sanitize soak clean
+.PHONY: help setup native demo test test-all test-fast bench bench-compare simulate check format fuzz sanitize soak mutants clean
 
 help: ## show this list
 	@echo "idlc: IDL compiler and service runtime for Python"; echo
@@ -91,6 +91,9 @@ sanitize: $(READY) ## run the tests of the codecs with a build that notices wron
 
 soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 while everything goes wrong that can, and see that no call is lost
 	@$(BIN)/python tests/faults/soak.py $${SECONDS:-600}
+
+mutants: $(READY) $(NATIVE) ## put bugs in on purpose, and see that a test fails on each (NAMES="pool server")
+	@$(BIN)/python tests/mutation $(NAMES)
 
 clean: ## remove .venv and everything that was made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/wire/*.so

@@ -1,0 +1,139 @@
+"""Bugs put in on purpose, one a mutant; a test has to fail on each.
+
+Most are in what is tested by events, counted steps or virtual time, where a test could have lost its teeth when its
+clock was taken away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A bug.
+
+    Attributes:
+        name: of the bug.
+        path: of the file that it is in.
+        before: the text that it replaces, which occurs once in the file.
+        after: the text with the bug.
+        tests: files or folders that have to find it.
+    """
+
+    name: str
+    path: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        name="framing: moves all buffered bytes for each message",
+        path="runtime/idlrt/wire/framing.py",
+        before="        self._offset = end\n",
+        after="        self._buffer = buffer = bytes(bytearray(buffer))\n        self._offset = end\n",
+        tests=("tests/idlrt/wire_connection/test_framing.py",),
+    ),
+    Mutant(
+        name="compact: forgets the sign of an i32",
+        path="runtime/idlrt/wire/_compact_input.py",
+        before='raise out_of_range(start, unzigzag(number), "i32")\n        return (number >> 1) ^ -(number & 1)\n',
+        after='raise out_of_range(start, unzigzag(number), "i32")\n        return number >> 1\n',
+        tests=("tests/idlrt/wire/test_compact.py", "tests/idlrt/wire/test_reading.py", "tests/idlrt/wire/test_limits.py"),
+    ),
+    Mutant(
+        name="races: asks the next at once instead of after the delay",
+        path="runtime/idlrt/core/races.py",
+        before="finished.get(timeout=delay if is_more else None)",
+        after="finished.get(timeout=0.0 if is_more else None)",
+        tests=("tests/idlrt/core/test_driver_races.py",),
+    ),
+    Mutant(
+        name="pool: does not wake the next call when a connection is free",
+        path="runtime/idlrt/client/blocking.py",
+        before="            if self._queue:\n                self._freed.notify()\n",
+        after="",
+        tests=("tests/idlrt/client/test_blocking_client.py", "tests/idlrt/client/test_client_stats.py"),
+    ),
+    Mutant(
+        name="pool: reuses a connection whose call has timed out",
+        path="runtime/idlrt/client/blocking.py",
+        before="        link.is_good = False\n        try:\n            transport.send",
+        after="        try:\n            transport.send",
+        tests=("tests/idlrt/client/test_blocking_client.py",),
+    ),
+    Mutant(
+        name="health: one failure more than configured is tolerated",
+        path="runtime/idlrt/client/health.py",
+        before="        if self._failures < self.tolerated:\n",
+        after="        if self._failures <= self.tolerated:\n",
+        tests=("tests/idlrt/client/test_health.py",),
+    ),
+    Mutant(
+        name="failover: repeats what is not idempotent",
+        path="runtime/idlrt/fault/base.py",
+        before="    return call.method.is_idempotent if said is None else said\n",
+        after="    return True if said is None else said\n",
+        tests=("tests/idlrt/fault",),
+    ),
+    Mutant(
+        name="retry budget: spends nothing",
+        path="runtime/idlrt/guard/retry_budget.py",
+        before="            self._window.bad += 1\n            return True\n",
+        after="            return True\n",
+        tests=("tests/idlrt/guard/test_guard_retry_budget.py",),
+    ),
+    Mutant(
+        name="breaker: a late answer passes for a probe",
+        path="runtime/idlrt/guard/breaker.py",
+        before="        return self._is_probing and permit in (0, self._permit)\n",
+        after="        return self._is_probing\n",
+        tests=("tests/idlrt/guard/test_guard_breaker.py",),
+    ),
+    Mutant(
+        name="server: a stop does not let connections drain",
+        path="runtime/idlrt/server/server.py",
+        before="self._settings.drain_s if self.connections else 0.0",
+        after="0.0",
+        tests=("tests/idlrt/server/test_drain.py", "tests/idlrt/server/test_server_stats.py"),
+    ),
+    Mutant(
+        name="server: expired calls begin all the same",
+        path="runtime/idlrt/server/session.py",
+        before="    if call.remaining() <= 0:\n        raise _NotStarted\n    return route.run(call)\n",
+        after="    return route.run(call)\n",
+        tests=("tests/idlrt/server/test_deadlines.py",),
+    ),
+    Mutant(
+        name="server: idle connections stay open",
+        path="runtime/idlrt/server/patience.py",
+        before="            elif self._idle and now",
+        after="            elif self._idle and now < 0 and now",
+        tests=("tests/idlrt/server/test_patience.py", "tests/idlrt/server/test_still_connections.py"),
+    ),
+    Mutant(
+        name="processes: a dead process is not started again",
+        path="runtime/idlrt/server/processes.py",
+        before="            if not seat.pid and now >= seat.start_at:\n",
+        after="            if not seat.pid and not seat.started_at:\n",
+        tests=("tests/idlrt/server/test_processes.py",),
+    ),
+    Mutant(
+        name="registry: silent owners are never removed",
+        path="runtime/idlrt/embedded/state.py",
+        before="        while self._due and self._due[0][0] <= now:\n",
+        after="        while self._due and self._due[0][0] <= now - 3600:\n",
+        tests=("tests/idlrt/embedded/test_state.py", "tests/idlrt/embedded/test_registry_faults.py"),
+    ),
+    Mutant(
+        name="benchmarks: an error of a worker is swallowed",
+        path="benchmarks/workers.py",
+        before="            self._errors.append(error)\n",
+        after="            pass\n",
+        tests=("tests/benchmarks",),
+    ),
+)
