@@ -24,7 +24,7 @@ from typing import Final
 from benchmarks.stubs import IDL
 from benchmarks.table import progress
 
-__all__ = ["CPP", "GO", "NativePeer", "Unavailable", "build", "thrift_version"]
+__all__ = ["CPP", "GO", "BuildFailed", "NativePeer", "Unavailable", "build", "thrift_version"]
 
 _PROGRAM: Final = "server"
 _BUILD_TIMEOUT: Final = 900.0
@@ -33,6 +33,10 @@ _BUILD_TIMEOUT: Final = 900.0
 
 class Unavailable(Exception):
     """A peer that this machine cannot run. The text says why."""
+
+
+class BuildFailed(Exception):
+    """A peer does not build although all that it needs is there: a defect of its sources or steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class NativePeer:
         sources: the folder with its sources.
         programs: what to install for each program that builds it.
         headers: what to install for each C++ header that it includes.
+        downloads: commands that fetch what the steps need, run before them.
         steps: the commands that build it as `server`, in a folder with its sources and `bench.thrift`.
     """
 
@@ -51,6 +56,7 @@ class NativePeer:
     sources: Path
     programs: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    downloads: Sequence[Sequence[str]] = ()
     steps: Sequence[Sequence[str]]
 
 
@@ -58,6 +64,7 @@ GO: Final = NativePeer(
     name="go",
     sources=Path(__file__).parent / "peers" / "go",
     programs={"go": "Go 1.26 or newer", "thrift": "thrift-compiler"},
+    downloads=[["go", "mod", "download"]],
     steps=[
         ["thrift", "--gen", "go:skip_remote", "--out", ".", IDL.name],
         ["go", "build", "-trimpath", "-o", _PROGRAM, "."],
@@ -89,7 +96,8 @@ def build(peer: NativePeer, *, cache: Path | None = None) -> Path:
         cache: the folder of built programs; `None` for that of the user.
 
     Raises:
-        Unavailable: something that it needs is not installed, or the build failed.
+        Unavailable: something that it needs is not installed and cannot be downloaded.
+        BuildFailed: a step of the build failed.
     """
     _check_installed(peer)
     cache = cache or _cache_folder()
@@ -103,7 +111,7 @@ def build(peer: NativePeer, *, cache: Path | None = None) -> Path:
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 _run_steps(peer, Path(folder))
                 if not (Path(folder) / _PROGRAM).exists():
-                    raise Unavailable(f"the build left no program {_PROGRAM!r}")
+                    raise BuildFailed(f"the build of the {peer.name} peer left no program {_PROGRAM!r}")
                 place.mkdir(exist_ok=True)
                 (Path(folder) / _PROGRAM).replace(program)
     return program
@@ -167,23 +175,29 @@ def _locked(path: Path) -> Iterator[None]:
 def _run_steps(peer: NativePeer, folder: Path) -> None:
     for source in _source_files(peer):
         shutil.copy(source, folder)
+    for step in peer.downloads:
+        _run_step(peer, folder, step, Unavailable)
     for step in peer.steps:
-        try:
-            done = subprocess.run(
-                step,
-                cwd=folder,
-                env={**os.environ, "GOWORK": "off"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=_BUILD_TIMEOUT,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"`{step[0]}` took more than {_BUILD_TIMEOUT:g} s") from None
-        if done.returncode:
-            progress(f"building the {peer.name} peer failed: {shlex.join(step)}\n{done.stdout}")
-            raise Unavailable(f"`{step[0]}` failed: {_main_line(done.stdout)}")
+        _run_step(peer, folder, step, BuildFailed)
+
+
+def _run_step(peer: NativePeer, folder: Path, step: Sequence[str], failure: type[Exception]) -> None:
+    try:
+        done = subprocess.run(
+            step,
+            cwd=folder,
+            env={**os.environ, "GOWORK": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_BUILD_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise failure(f"`{shlex.join(step)}` took more than {_BUILD_TIMEOUT:g} s") from None
+    if done.returncode:
+        progress(f"building the {peer.name} peer failed: {shlex.join(step)}\n{done.stdout}")
+        raise failure(f"`{shlex.join(step)}` failed: {_main_line(done.stdout)}")
 
 
 def _main_line(output: str) -> str:

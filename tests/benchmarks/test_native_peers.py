@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.native_peers import CPP, GO, NativePeer, Unavailable, build, thrift_version
+from benchmarks.native_peers import CPP, GO, BuildFailed, NativePeer, Unavailable, build, thrift_version
 from benchmarks.stubs import ours, small
 from benchmarks.workers import running
 
@@ -45,13 +45,13 @@ def test_a_program_is_built_again_when_its_sources_have_changed(tmp_path: Path, 
 def test_a_failed_build_says_which_error_and_leaves_nothing(tmp_path: Path, sources: Path) -> None:
     peer = peer_of_shell(sources, "echo compiling; echo 'main:1: error: bad' >&2; echo later; touch server; exit 1")
     for _ in range(2):
-        with pytest.raises(Unavailable, match=r"^`sh` failed: main:1: error: bad$"):
+        with pytest.raises(BuildFailed, match=r"^`sh .*` failed: main:1: error: bad$"):
             build(peer, cache=tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["shell.lock"]
 
 
 def test_a_step_that_leaves_no_program_is_a_failed_build(tmp_path: Path, sources: Path) -> None:
-    with pytest.raises(Unavailable, match="no program"):
+    with pytest.raises(BuildFailed, match="no program"):
         build(peer_of_shell(sources, "true"), cache=tmp_path / "cache")
 
 
@@ -60,6 +60,12 @@ def test_a_missing_program_is_reported_with_what_to_install(tmp_path: Path, sour
         name="none", sources=sources, programs={"no-such-program": "some-package", "sh": "dash"}, steps=[]
     )
     with pytest.raises(Unavailable, match=r"^no-such-program not found; install some-package$"):
+        build(peer, cache=tmp_path / "cache")
+
+
+def test_what_cannot_be_downloaded_makes_a_peer_unavailable(tmp_path: Path, sources: Path) -> None:
+    peer = NativePeer(name="none", sources=sources, downloads=[["sh", "-c", "echo no network; exit 1"]], steps=[])
+    with pytest.raises(Unavailable, match=r"no network$"):
         build(peer, cache=tmp_path / "cache")
 
 

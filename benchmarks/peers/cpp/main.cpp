@@ -29,6 +29,7 @@ namespace {
 class Handler : public EchoIf {
  public:
   void echo(Small& result, const Small& value) override { result = value; }
+  void echo_idempotent(Small& result, const Small& value) override { result = value; }
 };
 
 // Tells when the server listens.

@@ -25,6 +25,10 @@ func (handler) Echo(_ context.Context, value *bench.Small) (*bench.Small, error)
 	return value, nil
 }
 
+func (handler) EchoIdempotent(_ context.Context, value *bench.Small) (*bench.Small, error) {
+	return value, nil
+}
+
 // factories returns those of a framing: "framed" or "header".
 func factories(framing string) (thrift.TTransportFactory, thrift.TProtocolFactory) {
 	switch framing {
