@@ -86,7 +86,7 @@ class ZooKeeper:
             "admin.enableServer=false",
             "4lw.commands.whitelist=*",
             f"minSessionTimeout={2 * TICK}",
-            "maxSessionTimeout=60000",
+            "maxSessionTimeout=600000",
             "maxClientCnxns=0",
             "quorumListenOnAllIPs=false",
             # Dropping what the machine loses with its power is no concern here.
@@ -127,27 +127,29 @@ class ZooKeeper:
     def mode(self) -> str:
         """`standalone`, `leader`, `follower`; empty if it does not serve."""
         with suppress(OSError):
-            for line in self.ask("srvr").splitlines():
+            # A server that is starting may take a connection and never answer: ask again.
+            for line in self.ask("srvr", timeout=1.0).splitlines():
                 if line.startswith("Mode: "):
                     return line.removeprefix("Mode: ")
         return ""
 
-    def ask(self, command: str) -> str:
+    def ask(self, command: str, *, timeout: float = TIMEOUT) -> str:
         """Return the output of a four-letter command.
 
         Raises:
             OSError: it does not serve.
         """
-        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as connection:
             connection.sendall(command.encode())
             answer = b""
             while data := connection.recv(4096):
                 answer += data
         return answer.decode(errors="replace")
 
-    def has_session(self, id: int) -> bool:
-        """Whether a session has not ended; ask the leader."""
-        return f"0x{id:x}" in self.ask("dump")
+    def sessions(self) -> list[str]:
+        """Sessions that have not ended."""
+        listed = self.ask("dump").partition("ephemeral nodes dump")[0]
+        return [line.strip() for line in listed.splitlines() if line.strip().startswith("0x")]
 
     def watches(self, id: int) -> list[str]:
         """Paths that a session watches."""

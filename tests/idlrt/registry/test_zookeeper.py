@@ -4,18 +4,19 @@ its URL can say.
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from zookeeper_server import ZooKeeper, free_ports, tell
+from eventually import TIMEOUT, eventually
+from zookeeper_server import ZooKeeper, free_ports, plain_client
 
 from idlrt.core import Instance
 from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
-from idlrt.registry import Registry
+from idlrt.registry import Registry, RegistryUrl
+from idlrt.registry.zookeeper.backend import ZooKeeperBackend
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
 # Real servers and processes.
@@ -29,13 +30,15 @@ def chroot(zookeeper: ZooKeeper) -> str:
 
 
 def connect(url: str) -> Registry:
-    return Registry.connect(url, cache=False, empty_protection=False)
+    """With a session that does not end while a test runs, however busy the machine is."""
+    long = f"{url}{'&' if '?' in url else '?'}timeout=60"
+    return Registry.connect(long, cache=False, empty_protection=False, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("layout", ["idlrt", "motan", "dubbo"])
 @pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
 def test_conformance(chroot: str, check: Callable[[Make], None], layout: str) -> None:
-    check(lambda: connect(f"{chroot}?layout={layout}&timeout=3"))
+    check(lambda: connect(f"{chroot}?layout={layout}"))
 
 
 def test_conformance_without_a_chroot(zookeeper: ZooKeeper) -> None:
@@ -43,43 +46,49 @@ def test_conformance_without_a_chroot(zookeeper: ZooKeeper) -> None:
         check(lambda: connect(f"zookeeper://{zookeeper.address}"))
 
 
-def test_a_thousand_instances_are_seen(chroot: str) -> None:
+def test_hundreds_of_instances_are_seen(chroot: str) -> None:
     service = "demo.Many"
     with connect(chroot) as server, connect(chroot) as client:
-        started = time.monotonic()
         registrations = [
-            server.register(Instance(service=service, host="127.0.0.1", port=20000 + each)) for each in range(1000)
+            server.register(Instance(service=service, host="127.0.0.1", port=20000 + each)) for each in range(300)
         ]
         for each in registrations:
-            each.wait(60)
-        registered = time.monotonic()
-        snapshot = client.subscribe(service).wait(20)
-        read = time.monotonic()
-        tell(f"1000 instances: registered in {registered - started:.2f} s, read in {read - registered:.2f} s")
-        assert len(snapshot.instances) == 1000
+            each.wait()
+        assert len(client.subscribe(service).wait().instances) == 300
         registrations[0].update(weight=7)
-        registrations[0].wait(20)
-        assert client.instances(service, timeout=20).instances[0].weight == 7
+        registrations[0].wait()
+        assert client.instances(service).instances[0].weight == 7
 
 
-def test_looking_leaves_no_watches_behind(chroot: str) -> None:
+def test_looking_leaves_no_watches_behind(zookeeper: ZooKeeper, chroot: str) -> None:
     with connect(chroot) as registry:
         registry.register(Instance(service="demo.Looked", host="127.0.0.1", port=20001)).wait()
+        path = f"{chroot.partition(zookeeper.address)[2]}/idlrt/default/demo.Looked/instances/127.0.0.1:20001"
+        with plain_client(zookeeper.address) as hand:
+            session: int = hand.exists(path).ephemeralOwner
         for _ in range(20):
             registry.instances("demo.Looked")
-        engine: Any = registry._engine
-        client = engine.backend._current._client
-        assert not client._data_watchers
-        assert not client._child_watchers
+        assert zookeeper.watches(session) == []
+        # A subscription has some, so they would be seen.
+        registry.subscribe("demo.Looked").wait()
+        assert zookeeper.watches(session)
 
 
-@pytest.mark.parametrize(("asked", "given"), [(0.05, 0.4), (5, 5), (1000, 60)])
+@pytest.mark.parametrize(("asked", "given"), [(0.05, 0.4), (5, 5), (10_000, 600)])
 def test_the_server_decides_how_long_a_session_lasts(chroot: str, asked: float, given: float) -> None:
-    with connect(f"{chroot}?timeout={asked}") as registry:
-        registry.groups()
-        engine: Any = registry._engine
-        assert engine.backend._current.timeout == pytest.approx(given)
-        assert engine.backend._current.id
+    async def main() -> float:
+        while True:
+            backend = ZooKeeperBackend(RegistryUrl.parse(f"{chroot}?timeout={asked}"))
+            try:
+                await backend.open(lambda: None)
+                return backend.heartbeat
+            except RegistryUnavailable:
+                pass  # a session that is so short may be over already
+            finally:
+                await backend.close()
+
+    # Three heartbeats go into a session.
+    assert asyncio.run(main()) == pytest.approx(given / 3)
 
 
 # Who may do what.
@@ -98,8 +107,9 @@ def test_only_who_knows_the_password_may_change(chroot: str) -> None:
         with pytest.raises(RegistryRefused, match="not allowed"):
             stranger.configure(service, {"timeout": "2"})
         registration = stranger.register(Instance(service=service, host="127.0.0.1", port=20002))
+        eventually(lambda: isinstance(registration.error, RegistryRefused))
         with pytest.raises(RegistryRefused, match="not allowed"):
-            registration.wait(2)
+            registration.wait(0)
         assert [each.id for each in operator.instances(service).instances] == [instance.id]
 
 
@@ -118,8 +128,10 @@ def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
     with connect(f"{chroot}?acl=ip:10.99.0.0/16") as far, connect(chroot) as client:
         registration = far.register(Instance(service="demo.Far", host="127.0.0.1", port=20001))
         # The first node is made by whoever may make it; what lies in it is for the network only.
+        eventually(lambda: isinstance(registration.error, RegistryRefused))
         with pytest.raises(RegistryRefused, match="not allowed"):
-            registration.wait(2)
+            registration.wait(0)
+        far.close(0)
         assert client.instances("demo.Far").instances == ()
 
 
@@ -142,7 +154,7 @@ def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
 )
 def test_what_is_wrong_with_a_url_is_said_at_once(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        connect(url)
+        Registry.connect(url)
     assert why in str(caught.value)
 
 
@@ -160,11 +172,12 @@ def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_listens() -> None:
     (port,) = free_ports(1)
-    with connect(f"zookeeper://127.0.0.1:{port}?timeout=2") as registry:
+    with connect(f"zookeeper://127.0.0.1:{port}") as registry:
         with pytest.raises(RegistryUnavailable, match=f"127.0.0.1:{port}"):
-            registry.instances("demo.Users", timeout=0.5)
+            registry.instances("demo.Users", timeout=0.1)
+        eventually(lambda: registry.trouble)
         with pytest.raises(RegistryUnavailable, match=rf"no ZooKeeper answers at 127.0.0.1:{port} within 3 s"):
-            registry.instances("demo.Users", timeout=4)
+            registry.instances("demo.Users", timeout=0.1)
 
 
 def test_one_of_several_hosts_will_do(zookeeper: ZooKeeper) -> None:

@@ -16,11 +16,11 @@ from zookeeper_server import require_zookeeper
 from idlrt.core import Instance, ServiceKey, Status
 from idlrt.registry.zookeeper.dubbo import DubboLayout
 from idlrt.registry.zookeeper.java_urls import java_quote
-from idlrt.registry.zookeeper.layouts import IdlrtLayout
+from idlrt.registry.zookeeper.layouts import IdlrtLayout, Layout
 from idlrt.registry.zookeeper.motan import MotanLayout, java_string, text_of_java
 from idlrt.registry.zookeeper.tree import Node
 
-LAYOUTS = [IdlrtLayout(), MotanLayout(), DubboLayout()]
+LAYOUTS: list[Layout] = [IdlrtLayout(), MotanLayout(), DubboLayout()]
 
 names = st.text(string.ascii_letters + string.digits + "_.$@+-", min_size=1, max_size=20).map(lambda each: f"a{each}")
 texts = st.text(max_size=20)
@@ -50,7 +50,7 @@ instances = st.builds(
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda each: type(each).__name__)
 @given(instance=instances)
-def test_an_instance_is_read_as_it_was_written(layout, instance: Instance) -> None:
+def test_an_instance_is_read_as_it_was_written(layout: Layout, instance: Instance) -> None:
     node = layout.write(instance)
     assert "/" not in node.name
     assert node.folder in layout.folders(instance.key)
@@ -71,7 +71,7 @@ def test_an_instance_is_read_as_it_was_written(layout, instance: Instance) -> No
     data=b"motan2://h:1/a?idlrt=%7B%22metadata%22%3A1%7D",
 )
 @example(name="dubbo%3A%2F%2Fh%3A1%2Fa%3Fgroup%3D%2F", data=b"\xac\xed\x00\x05\x74\xff\xffa")
-def test_what_others_have_written_harms_nobody(layout, name: str, data: bytes) -> None:
+def test_what_others_have_written_harms_nobody(layout: Layout, name: str, data: bytes) -> None:
     key = ServiceKey("a")
     good = Instance(service="a", host="127.0.0.1", port=1)
     mine = layout.write(good)

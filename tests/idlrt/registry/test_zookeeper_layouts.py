@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 import pytest
-from kazoo.client import KazooClient
-from zookeeper_server import ZooKeeper
+from eventually import TIMEOUT
+from registry_heard import Heard
+from zookeeper_server import ZooKeeper, plain_client
 
-from idlrt.core import Instance, Status
+from idlrt.core import Instance, Snapshot, Status
 from idlrt.registry import Registry
-
-UNTIL = 10.0
 
 
 class Tree:
     """A chroot, as a plain client sees it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, client: Any) -> None:
         self.chroot = f"/{uuid.uuid4().hex}"
         self.address = address
-        self.client: Any = KazooClient(address)
-        self.client.start()
+        self.client = client
         self.client.ensure_path(self.chroot)
 
     def connect(self, layout: str) -> Registry:
-        return Registry.connect(f"zookeeper://{self.address}{self.chroot}?layout={layout}", cache=False)
+        url = f"zookeeper://{self.address}{self.chroot}?layout={layout}&timeout=60"
+        return Registry.connect(url, cache=False, timeout=TIMEOUT)
 
     def write(self, path: str, data: bytes = b"", ephemeral: bool = True) -> None:
         self.client.create(f"{self.chroot}{path}", data, ephemeral=ephemeral, makepath=True)
@@ -46,10 +45,8 @@ class Tree:
 
 @pytest.fixture
 def tree(zookeeper: ZooKeeper) -> Iterator[Tree]:
-    found = Tree(zookeeper.address)
-    yield found
-    found.client.stop()
-    found.client.close()
+    with plain_client(zookeeper.address) as client:
+        yield Tree(zookeeper.address, client)
 
 
 SERVICE = "com.weibo.motan.demo.service.MotanDemoService"
@@ -102,6 +99,10 @@ def test_motan_servers_that_are_not_available_are_disabled(tree: Tree) -> None:
         assert registry.services("motan-demo-rpc") == [SERVICE]
 
 
+def is_just(id: str, status: Status) -> Callable[[Snapshot], bool]:
+    return lambda each: [(one.id, one.status) for one in each.instances] == [(id, status)]
+
+
 def test_motan_subscribers_see_java_servers_come_and_go(tree: Tree) -> None:
     with tree.connect("motan") as registry:
         subscription = registry.subscribe(SERVICE, "motan-demo-rpc")
@@ -109,30 +110,10 @@ def test_motan_subscribers_see_java_servers_come_and_go(tree: Tree) -> None:
         heard = Heard(subscription)
         # As `doRegister` and then `doAvailable` do.
         tree.write(f"{MOTAN}/unavailableServer/10.0.0.7:8002", java_bytes(MOTAN_URL))
-        heard.until([("10.0.0.7:8002", "disabled")])
+        heard.until(is_just("10.0.0.7:8002", Status.DISABLED), "disabled")
         tree.client.delete(f"{tree.chroot}{MOTAN}/unavailableServer/10.0.0.7:8002")
         tree.write(f"{MOTAN}/server/10.0.0.7:8002", java_bytes(MOTAN_URL))
-        heard.until([("10.0.0.7:8002", "up")])
-
-
-class Heard:
-    """Waits for what a subscription tells."""
-
-    def __init__(self, subscription: Any) -> None:
-        import threading
-
-        self.condition = threading.Condition()
-        self.last: list[tuple[str, str]] = []
-        subscription.listen(self._heard)
-
-    def _heard(self, change: Any) -> None:
-        with self.condition:
-            self.last = [(each.id, each.status.value) for each in change.snapshot.instances]
-            self.condition.notify_all()
-
-    def until(self, wanted: list[tuple[str, str]]) -> None:
-        with self.condition:
-            assert self.condition.wait_for(lambda: self.last == wanted, UNTIL), self.last
+        heard.until(is_just("10.0.0.7:8002", Status.UP), "up")
 
 
 def test_motan_writes_what_java_reads(tree: Tree) -> None:
@@ -256,7 +237,7 @@ def test_dubbo_writes_what_java_reads(tree: Tree) -> None:
         registration.wait()
         (name,) = tree.names(PROVIDERS)
         assert "%26disabled%3Dtrue%26" in name
-        registration.deregister()
+        registration.deregister(TIMEOUT)
         assert tree.names(PROVIDERS) == []
 
 
@@ -302,7 +283,7 @@ def test_revisions_grow_when_the_newest_node_goes(tree: Tree) -> None:
         seen.append(registry.instances("demo.Users").revision)
         first.update(weight=8)
         first.wait()
-        first.deregister()
+        first.deregister(TIMEOUT)
         seen.append(registry.instances("demo.Users").revision)
         tree.client.delete(f"{tree.chroot}/idlrt/default/demo.Users/instances")
         seen.append(registry.instances("demo.Users").revision)
