@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import socket
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 import pytest
+from eventually import eventually
 from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt.config.store import change, rollback, text_of
@@ -35,23 +36,20 @@ from idlrt.core import (
     current_call,
 )
 from idlrt.embedded import RegistryServer
-from idlrt.errors import ApplicationError, CircuitOpen, ConfigurationError, DeadlineExceeded, NoInstance, Overloaded
+from idlrt.errors import (
+    ApplicationError,
+    CircuitOpen,
+    ConfigurationError,
+    ConnectFailed,
+    DeadlineExceeded,
+    NoInstance,
+    Overloaded,
+)
 from idlrt.registry import Registry
 from idlrt.server import AsyncServer, Server
 
-# More than a moment.
-pytestmark = pytest.mark.slow
-
 SERVICE = "UserService"
 D = TypeVar("D", bound=Decision)
-
-
-def until(is_so: Callable[[], object], what: str = "") -> float:
-    start = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - start < 20, what
-        time.sleep(0.001)
-    return time.monotonic() - start
 
 
 class Heard:
@@ -112,6 +110,8 @@ def registry(url: str, stack: ExitStack) -> Registry:
 
 def serve(stack: ExitStack, url: str, name: str | object, **instance: Any) -> Server:
     handler = Named(name) if isinstance(name, str) else name
+    if url.startswith("embedded:"):
+        url += "?timeout=60"  # seconds without a heartbeat that the registration survives
     server = Server(
         user_service(handler), registry=url, instance=instance, grace_s=0.2, drain_s=0.02, workers=2  # type: ignore[arg-type]
     )  # fmt: skip
@@ -119,8 +119,20 @@ def serve(stack: ExitStack, url: str, name: str | object, **instance: Any) -> Se
     return server.start()
 
 
+def register_dead(stack: ExitStack, registry: Registry, **instance: Any) -> int:
+    """Register an instance that is not there: its port, which a server may share."""
+    taken = stack.enter_context(socket.socket())
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    taken.bind(("127.0.0.1", 0))
+    port = int(taken.getsockname()[1])
+    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=port, **instance)).wait()
+    return port
+
+
 def connect(stack: ExitStack, target: str, **options: Any) -> tuple[UserServiceClient, Heard]:
+    """A client without heartbeats, so that no pause of the machine takes an instance out of rotation."""
     heard = Heard()
+    options = {"heartbeat": None, "timeout": 60, **options}
     return stack.enter_context(UserServiceClient.connect(target, listeners=[heard], **options)), heard
 
 
@@ -139,11 +151,6 @@ def tries(call: Callable[[], object], is_so: Callable[[], object]) -> Callable[[
     return look
 
 
-def in_time(what: str, took: float) -> None:
-    print(f"{what} held after {took * 1e3:.1f} ms")
-    assert took < 1
-
-
 # Clients follow.
 
 
@@ -151,18 +158,18 @@ def test_routes_are_followed(stack: ExitStack, url: str, registry: Registry) -> 
     serve(stack, url, "fast", tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
     client, heard = connect(stack, url)
-    until(lambda: len(names(client, 30)) == 2, "both are called")
+    eventually(lambda: len(names(client, 30)) == 2, "both are called")
     for disk, name in (("ssd", "fast"), ("hdd", "slow"), ("ssd", "fast")):
         rule = {"name": f"only {disk}", "to": f"tags.disk = {disk}"}
         change(registry, SERVICE, {"routes": text_of([rule])})
-        in_time("a rule", until(tries(lambda: client.get(1), lambda: heard.rule(f"only {disk}"))))  # noqa: B023
+        eventually(tries(lambda: client.get(1), lambda: heard.rule(f"only {disk}")), "a rule")  # noqa: B023
         assert set(names(client, 30)) == {name}
         heard.all.clear()
     rollback(registry, SERVICE)
-    in_time("a rollback", until(tries(lambda: client.get(1), lambda: heard.rule("only hdd"))))
+    eventually(tries(lambda: client.get(1), lambda: heard.rule("only hdd")), "a rollback")
     assert set(names(client, 30)) == {"slow"}
     change(registry, SERVICE, {}, whole=True)
-    in_time("no rule", until(lambda: len(names(client, 30)) == 2))
+    eventually(lambda: len(names(client, 30)) == 2, "no rule")
 
 
 def test_balancers_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
@@ -177,9 +184,9 @@ def test_balancers_are_followed(stack: ExitStack, url: str, registry: Registry) 
             picked = heard.last(Picked)
             return picked is not None and picked.balancer == balancer
 
-        in_time(balancer, until(is_so))
+        eventually(is_so, balancer)
     change(registry, SERVICE, {"methods.get.balancer": "round_robin"})
-    in_time("the method's", until(tries(lambda: client.get(1), lambda: heard.all[-2].balancer == "round_robin")))  # type: ignore[attr-defined]
+    eventually(tries(lambda: client.get(1), lambda: heard.all[-2].balancer == "round_robin"), "the method's")  # type: ignore[attr-defined]
     client.ping()
     assert heard.of(Picked)[-1].balancer == "p2c"
 
@@ -190,10 +197,10 @@ def test_fault_modes_are_followed(stack: ExitStack, url: str, registry: Registry
     with pytest.raises(ApplicationError):
         client.get(0)
     change(registry, SERVICE, {"methods.get.fault": "failsafe"})
-    in_time("failsafe", until(tries(lambda: client.get(0), lambda: heard.last(Replaced))))
+    eventually(tries(lambda: client.get(0), lambda: heard.last(Replaced)), "failsafe")
     assert client.get(0) is None
     change(registry, SERVICE, {"methods.get.fault": None})
-    in_time("failover", until(lambda: _raises(lambda: client.get(0))))
+    eventually(lambda: _raises(lambda: client.get(0)), "failover")
 
 
 def _raises(call: Callable[[], object]) -> bool:
@@ -211,15 +218,15 @@ def test_timeouts_are_followed(stack: ExitStack, url: str, registry: Registry) -
         seen.append(call.deadline.timeout)
         return await next(call)
 
-    serve(stack, url, Users())
-    client, heard = connect(stack, url, filters=[note])
+    users = Users()
+    serve(stack, url, users)
+    stack.callback(users.gate.set)
+    client, heard = connect(stack, url, filters=[note], timeout=None)
     client.ping()
-    change(registry, SERVICE, {"timeout": "0.75", "methods.wait.timeout": "0.05"})
-    in_time("a timeout", until(tries(client.ping, lambda: seen[-1] == 0.75)))
-    start = time.monotonic()
+    change(registry, SERVICE, {"timeout": "75", "methods.wait.timeout": "0.05"})
+    eventually(tries(client.ping, lambda: seen[-1] == 75), "a timeout")
     with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
         client.wait(1)
-    assert time.monotonic() - start < 2
     assert heard.of(Attempted)[-1].error == "DeadlineExceeded"
 
 
@@ -228,11 +235,11 @@ def test_guards_are_followed(stack: ExitStack, url: str, registry: Registry) -> 
     client, heard = connect(stack, url)
     assert names(client, 20) == {"one": 20}
     change(registry, SERVICE, {"limiter.rate": "0.001", "limiter.burst": "1"})
-    in_time("a limiter", until(tries(lambda: client.get(1), lambda: heard.last(Refused))))
+    eventually(tries(lambda: client.get(1), lambda: heard.last(Refused)), "a limiter")
     refused = heard.of(Refused)[-1]
     assert (refused.guard, refused.subject) == ("limiter", "UserService.get")
     change(registry, SERVICE, {"limiter.enabled": "false"})
-    in_time("no limiter", until(lambda: not _is_refused(client)))
+    eventually(lambda: not _is_refused(client), "no limiter")
     assert names(client, 20) == {"one": 20}
 
 
@@ -249,20 +256,17 @@ def test_an_asyncio_client_follows_too(stack: ExitStack, url: str, registry: Reg
     serve(stack, url, "slow", tags={"disk": "hdd"})
     heard = Heard()
 
-    async def main() -> float:
-        async with AsyncUserServiceClient.connect(url, listeners=[heard]) as client:
+    async def main() -> None:
+        async with AsyncUserServiceClient.connect(url, listeners=[heard], timeout=60) as client:
             await client.get(1)
             loop = asyncio.get_running_loop()
             rules = text_of([{"name": "fast", "to": "tags.disk = ssd"}])
             await loop.run_in_executor(None, lambda: change(registry, SERVICE, {"routes": rules}))
-            start = time.monotonic()
             while not heard.rule("fast"):
                 await client.get(1)
-            took = time.monotonic() - start
             assert {(await client.get(1)).name for _ in range(20)} == {"fast"}
-            return took
 
-    in_time("a rule", asyncio.run(main()))
+    asyncio.run(main())
 
 
 def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
@@ -281,7 +285,7 @@ def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
     with caplog.at_level(logging.ERROR, "idlrt.client"):
         registry.configure(SERVICE, {**wrong, "balancer": "round_robin"})
         is_so = tries(lambda: client.get(1), lambda: heard.of(Picked)[-1].balancer == "round_robin")
-        in_time("what is right", until(is_so))
+        eventually(is_so, "what is right")
     for key in ("timeot", "retries", "routes[0].wen", "fallback.on", "timeout"):
         assert f" is wrong, and left aside: {key}: " in caplog.text
     assert names(client, 20) == {"one": 20}
@@ -291,19 +295,17 @@ def test_who_connects_later_has_what_was_said_before_from_the_first_call(
     stack: ExitStack, url: str, registry: Registry
 ) -> None:
     """Before its first call a client does not know what the registry says."""
-    serve(stack, url, Users(), tags={"disk": "ssd"})
+    for _ in range(2):
+        register_dead(stack, registry, tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
-    said = {"timeout": "0.5", "fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])}
-    change(registry, SERVICE, said)
+    change(registry, SERVICE, {"fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])})
     client, heard = connect(stack, url)
-    start = time.monotonic()
-    with pytest.raises(DeadlineExceeded, match=r"within 0\.5 s"):
-        client.wait(1)
-    assert time.monotonic() - start < 4
+    with pytest.raises(ConnectFailed):
+        client.get(1)
     assert len(heard.of(Attempted)) == 1
 
 
-def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, memory: str) -> None:
+def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
     left: list[float] = []
 
     class Timed(Users):
@@ -312,14 +314,13 @@ def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, memory: 
             assert call is not None
             left.append(call.remaining())
 
-    serve(stack, memory, Timed())
-    with Registry.connect(memory) as registry:
-        change(registry, SERVICE, {"timeout": "30"})
-    client, _ = connect(stack, memory)
+    serve(stack, url, Timed())
+    change(registry, SERVICE, {"timeout": "3000"})
+    client, _ = connect(stack, url, timeout=None)
     client.ping()
-    client.using(timeout=2).ping()
-    assert 20 < left[0] <= 30
-    assert left[1] <= 2
+    client.using(timeout=200).ping()
+    assert 1000 < left[0] <= 3000
+    assert left[1] <= 200
 
 
 def test_a_guard_of_the_registry_stands_before_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
@@ -328,7 +329,7 @@ def test_a_guard_of_the_registry_stands_before_the_first_call(stack: ExitStack, 
     client, _ = connect(stack, url)
     assert client.get(1) == User(id=7)
     change(registry, SERVICE, {"fallback.enabled": "false"})
-    in_time("no fallback", until(lambda: client.get(1).name == "one"))
+    eventually(lambda: client.get(1).name == "one", "no fallback")
 
 
 def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, url: str, registry: Registry) -> None:
@@ -371,10 +372,10 @@ def test_threads_that_call_while_rules_change_end_with_the_last_one(stack: ExitS
     with Registry.connect(memory) as registry:
         for number in range(60):
             registry.configure(SERVICE, {"routes": text_of([{"to": f"tags.name = {'ab'[number % 2]}"}])})
-        until(lambda: set(names(client, 20)) == {"b"})
+        eventually(lambda: set(names(client, 20)) == {"b"})
         is_over.set()
         for each in threads:
-            each.join(20)
+            each.join()
         assert errors == []
         assert set(names(client, 30)) == {"b"}
 
@@ -416,7 +417,7 @@ def test_a_tag_travels_along_a_chain_of_services(stack: ExitStack, url: str) -> 
     assert any(each.why == "the call has the tag gray" for each in heard.of(Routed))
     # Where no gray instance is left, those without a tag take over.
     gray.stop()
-    until(lambda: set(names(client.using(tag="gray"), 20)) == {"gray front > back"})
+    eventually(lambda: set(names(client.using(tag="gray"), 20)) == {"gray front > back"})
 
 
 def test_a_tag_travels_through_asyncio_servers(stack: ExitStack, memory: str) -> None:
@@ -455,14 +456,14 @@ def test_groups_are_mixed(stack: ExitStack, url: str, registry: Registry) -> Non
     client, heard = connect(stack, f"{url}?group=blue")
     assert set(names(client, 30)) == {"blue"}
     change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"blue": 50, "green": 50}}])}, "blue")
-    in_time("a mix", until(lambda: len(names(client, 30)) == 2))
+    eventually(lambda: len(names(client, 30)) == 2, "a mix")
     found = names(client, 1000)
     assert abs(found["green"] - 500) < 6 * math.sqrt(250)
     change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
-    in_time("all of it", until(lambda: set(names(client, 30)) == {"green"}))
+    eventually(lambda: set(names(client, 30)) == {"green"}, "all of it")
     assert any(each.router == "group" and "green" in each.why for each in heard.of(Routed))
     rollback(registry, SERVICE, "blue", to=1)
-    until(lambda: len(names(client, 30)) == 2)
+    eventually(lambda: len(names(client, 30)) == 2)
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -487,9 +488,7 @@ def test_a_group_that_nobody_serves_costs_no_call(stack: ExitStack, url: str, re
     serve(stack, url, "blue", group="blue")
     change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
     client, _ = connect(stack, f"{url}?group=blue")
-    start = time.monotonic()
     assert names(client, 10) == {"blue": 10}
-    assert time.monotonic() - start < 2
 
 
 def test_canaries_have_their_share_and_keep_their_users(stack: ExitStack, url: str, registry: Registry) -> None:
@@ -503,7 +502,7 @@ def test_canaries_have_their_share_and_keep_their_users(stack: ExitStack, url: s
     assert {number: client.get(number).name for number in range(1, 1001)} == first
     assert heard.of(Routed)[0].rule == "v2"
     change(registry, SERVICE, {"routes": text_of([{**rule, "percent": 60}])})
-    in_time("a larger share", until(lambda: names(client, 100)["new"] > 40))
+    eventually(lambda: names(client, 100)["new"] > 40, "a larger share")
     second = {number: client.get(number).name for number in range(1, 1001)}
     assert all(second[number] == "new" for number, name in first.items() if name == "new"), "who is in stays in"
 
@@ -515,9 +514,9 @@ def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -
     assert set(names(client, 30)) == {"near"}
     assert any(each.why == "in zone eu-1" for each in heard.of(Routed))
     anywhere, _ = connect(stack, url, config={})
-    until(lambda: len(names(anywhere, 30)) == 2)
+    eventually(lambda: len(names(anywhere, 30)) == 2)
     near.stop()
-    until(lambda: set(names(client, 5)) == {"far"})
+    eventually(lambda: set(names(client, 5)) == {"far"})
     strict = {"here": {"zone": "eu-1"}, "defaults": {"routes": [{"router": "zone", "mode": "only"}]}}
     only, _ = connect(stack, url, config=strict)
     with pytest.raises(NoInstance, match="in zone eu-1; 1 in other zones, set mode"):
@@ -525,13 +524,6 @@ def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -
 
 
 # What is decided can be heard.
-
-
-def dead_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
@@ -560,12 +552,11 @@ def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
 
 
 def test_retries_ejections_and_their_end_are_heard(stack: ExitStack, memory: str) -> None:
-    port = dead_port()
     registry = stack.enter_context(Registry.connect(memory))
-    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=port, id="dead")).wait()
+    port = register_dead(stack, registry, id="dead")
     serve(stack, memory, "one")
-    client, heard = connect(stack, memory, policy={"balancer": "round_robin"})
-    until(tries(lambda: client.get(1), lambda: heard.last(Ejected)))
+    client, heard = connect(stack, memory, policy={"balancer": "round_robin"}, heartbeat=1.0)
+    eventually(tries(lambda: client.get(1), lambda: heard.last(Ejected)))
     retrying, ejected = heard.of(Retrying)[0], heard.of(Ejected)[0]
     assert (retrying.subject, retrying.mode) == ("UserService.get", "failover")
     assert (ejected.subject, ejected.seconds) == (f"127.0.0.1:{port}", None)
@@ -573,10 +564,10 @@ def test_retries_ejections_and_their_end_are_heard(stack: ExitStack, memory: str
     assert [(each.error, each.attempt, each.instance) for each in failed] == [("ConnectFailed", 0, ejected.subject)]
     assert heard.of(Attempted)[-1].attempt == 1
     # It comes back: a ping finds that out, outside of any call.
-    server = Server(user_service(Named("back")), f"127.0.0.1:{port}", grace_s=0.2, drain_s=0.02)
+    server = Server(user_service(Named("back")), f"127.0.0.1:{port}", reuse_port=True, grace_s=0.2, drain_s=0.02)
     stack.callback(server.stop)
     server.start()
-    until(lambda: heard.last(Restored))
+    eventually(lambda: heard.last(Restored))
     assert heard.of(Restored)[0].subject == ejected.subject
     assert set(names(client, 4)) == {"one", "back"}
 
@@ -596,8 +587,8 @@ def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, capl
 
 def test_giving_up_is_heard(stack: ExitStack, memory: str) -> None:
     registry = stack.enter_context(Registry.connect(memory))
-    registry.register(Instance(service=SERVICE, host="127.0.0.1", port=dead_port())).wait()
-    client, heard = connect(stack, memory, heartbeat=None)
+    register_dead(stack, registry)
+    client, heard = connect(stack, memory)
     with pytest.raises(Exception, match="cannot connect"):
         client.get(1)
     assert heard.of(GaveUp)[-1].why
@@ -618,7 +609,7 @@ def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: 
     assert [each.after for each in heard.of(BreakerChanged)] == ["open"]
     assert len(names(client, 10)) == 1
     change(registry, SERVICE, {"instance_breaker.consecutive": "2"})
-    until(lambda: len(names(client, 10)) == 2)
+    eventually(lambda: len(names(client, 10)) == 2)
     with pytest.raises((ApplicationError, CircuitOpen)):
         client.get(0)
 
