@@ -27,7 +27,6 @@ _log = logging.getLogger("idlrt.net")
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64
 _LINGER_STEP = 0.005
-# Seconds that a peer has to take the last bytes before its connection is closed regardless.
 _LINGER_MOST = 5.0
 
 
@@ -81,6 +80,9 @@ class Rounds(Protocol):
 class Channel:
     """One connection of the loop.
 
+    Args:
+        linger_timeout: seconds that a peer has to read the last bytes before its connection is closed regardless.
+
     Attributes:
         peer: who is on the other side.
         pending: bytes that the peer has not taken yet.
@@ -89,11 +91,13 @@ class Channel:
     """
 
     __slots__ = (
-        "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_linger_until", "_loop", "_out", "_receiver", "_socket",
-        "_watched", "last_read", "last_taken", "peer", "pending",
+        "_at_eof", "_is_closed", "_is_closing", "_is_paused", "_linger_timeout", "_linger_until", "_loop", "_out",
+        "_receiver", "_socket", "_watched", "last_read", "last_taken", "peer", "pending",
     )  # fmt: skip
 
-    def __init__(self, loop: Rounds, connected: socket.socket, peer: Peer) -> None:
+    def __init__(
+        self, loop: Rounds, connected: socket.socket, peer: Peer, *, linger_timeout: float = _LINGER_MOST
+    ) -> None:
         self.peer = peer
         self.pending = 0
         self.last_read = self.last_taken = loop.now
@@ -105,6 +109,7 @@ class Channel:
         self._is_paused = False
         self._at_eof = False
         self._is_closing = False
+        self._linger_timeout = linger_timeout
         self._linger_until = 0.0
         self._is_closed = False
 
@@ -218,7 +223,7 @@ class Channel:
             return
         now = time.monotonic()
         if not self._linger_until:
-            self._linger_until = now + _LINGER_MOST
+            self._linger_until = now + self._linger_timeout
         if not unacknowledged(self._socket) or now > self._linger_until:
             self._lose(None)
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -162,14 +161,6 @@ class Raw:
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
-
-
-@contextlib.contextmanager
-def not_reading(server: Server, how: Dialect = FRAMED) -> Iterator[Raw]:
-    """A connection whose kernel takes little, for clients that leave their answers unread."""
-    with Raw(server, how) as raw:
-        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        yield raw
 
 
 def pass_time(seconds: float) -> None:

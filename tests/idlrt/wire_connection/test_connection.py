@@ -19,7 +19,12 @@ from idlrt.wire.events import CallReceived, ReplyReceived, ServerEvent, StreamBr
 from idlrt.wire.framing import Framed
 
 FRAMED = dialect("framed")
-CALLS = ((GET, (1,)), (JOIN, (["a", "b"], "+")), (POKE, (3,)), (GET, (4,)))
+CALLS: tuple[tuple[Method[..., Any], tuple[object, ...]], ...] = (
+    (GET, (1,)),
+    (JOIN, (["a", "b"], "+")),
+    (POKE, (3,)),
+    (GET, (4,)),
+)
 
 
 def server_events(*pieces: bytes) -> list[ServerEvent]:

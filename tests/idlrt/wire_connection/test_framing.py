@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-import time
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hand_written import GET, JOIN, requests
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import BinaryProtocol, Limits
+from idlrt.wire._binary_scanner import BinaryScanner
 from idlrt.wire.dialect import Dialect, dialect
 from idlrt.wire.framing import NO_METADATA, Framed, Splitter, Unframed
 
@@ -87,45 +90,86 @@ def test_frames_before_one_over_the_limit_are_still_good() -> None:
         splitter.next()
 
 
-@pytest.mark.parametrize("framing", ["framed", "unframed"])
-def test_byte_by_byte_costs_linear_time(framing: str) -> None:
+def memory_of_steps(splitter: Splitter, pieces: list[bytes]) -> tuple[int, int]:
+    """Split, and return the number of frames and the sum of the memory that each step took at its peak.
+
+    A step is one `add` or one `next`. What is copied has to be allocated, so the sum shows how many bytes are moved.
+    """
+    frames = total = 0
+
+    def step(what: Callable[[], object]) -> bool:
+        nonlocal total
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        is_frame = what() is not None
+        total += tracemalloc.get_traced_memory()[1] - before
+        return is_frame
+
+    tracemalloc.start()
+    try:
+        for piece in pieces:
+            step(partial(splitter.add, piece))
+            while step(splitter.next):
+                frames += 1
+    finally:
+        tracemalloc.stop()
+    return frames, total
+
+
+@pytest.mark.parametrize("framing", ["framed", "unframed", "header"])
+def test_a_message_in_many_pieces_is_not_copied_with_each_of_them(framing: str) -> None:
     how = dialect(framing)
+    stream = requests((JOIN, (["x" * 100_000], "-")), how=how)
+    pieces = [stream[at : at + 20] for at in range(0, len(stream), 20)]
+    splitter = how.framing.splitter(how.protocol)
 
-    def seconds(size: int) -> float:
-        stream = requests((JOIN, (["x" * size], "-")), how=how)
-        splitter = how.framing.splitter(how.protocol)
-        start = time.perf_counter()
-        for byte in stream:
-            splitter.add(bytes([byte]))
-            last = splitter.next()
-        assert last is not None
-        return time.perf_counter() - start
-
-    small = min(seconds(10_000) for _ in range(3))
-    assert seconds(160_000) < small * 16 * 6
+    frames, total = memory_of_steps(splitter, pieces)
+    assert frames == 1
+    # A copy for each piece would be 250 MB.
+    assert total < len(pieces) * 2_000
 
 
-@pytest.mark.parametrize("framing", ["framed", "unframed"])
-def test_many_small_messages_in_one_piece_cost_linear_time(framing: str) -> None:
+@pytest.mark.parametrize("framing", ["framed", "unframed", "header"])
+def test_the_rest_of_a_piece_is_not_copied_with_each_message_in_it(framing: str) -> None:
     how = dialect(framing)
+    count = 4_000
+    stream = requests((GET, (1,)), how=how) * count
+    splitter = how.framing.splitter(how.protocol)
 
-    def seconds(count: int) -> float:
-        stream = requests((GET, (1,)), how=how) * count
-        start = time.perf_counter()
-        assert len(split(how.framing.splitter(how.protocol), stream)) == count
-        return time.perf_counter() - start
+    frames, total = memory_of_steps(splitter, [stream])
+    assert frames == count
+    # A copy for each message would be hundreds of megabytes.
+    assert total < count * 2_000
 
-    small = min(seconds(500) for _ in range(3))
-    assert seconds(8_000) < small * 16 * 6
+
+def test_an_unframed_message_is_scanned_by_one_scanner_however_many_pieces_it_has() -> None:
+    class Counting(BinaryProtocol):
+        scanners = 0
+
+        def scanner(self) -> BinaryScanner:
+            self.scanners += 1
+            return super().scanner()
+
+    protocol = Counting()
+    stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), how=dialect("unframed"))
+
+    assert len(split(Unframed().splitter(protocol), *[bytes([byte]) for byte in stream])) == 2
+    assert protocol.scanners == 2
 
 
 def test_nothing_is_kept_of_frames_that_were_taken() -> None:
     splitter = Framed().splitter(PROTOCOL)
-    for _ in range(50):
-        payload = b"x" * 100_000
-        assert split(splitter, frame(payload)[:70_000], frame(payload)[70_000:]) == [payload]
-        assert splitter.is_empty
-    assert len(splitter._buffer) == 0
+    payload = b"x" * 1_000_000
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            pieces = frame(payload)[:700_000], frame(payload)[700_000:]
+            assert split(splitter, *pieces) == [payload]
+            del pieces
+            assert splitter.is_empty
+            assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("framing", [Framed, Unframed])
