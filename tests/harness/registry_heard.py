@@ -7,17 +7,29 @@ import threading
 import time
 from collections.abc import Callable
 
-from eventually import TIMEOUT
+import pytest
+from eventually import TIMEOUT, eventually
 
 from idlrt.core import Change, Freshness, Snapshot
-from idlrt.registry import Subscription
+from idlrt.errors import RegistryError
+from idlrt.registry import Registry, Subscription
 
-__all__ = ["Heard", "say"]
+__all__ = ["Heard", "say", "why_not"]
 
 
 def say(text: str) -> None:
     """Print a figure; `pytest -rP` or `-s` shows it."""
     sys.stdout.write(f"\n{text}\n")
+
+
+def why_not(registry: Registry) -> RegistryError:
+    """The error of a question, once the registry has found out why it cannot be asked."""
+    with pytest.raises(RegistryError):
+        registry.groups(timeout=0.01)
+    eventually(lambda: registry.trouble, "it is known why")
+    with pytest.raises(RegistryError) as caught:
+        registry.groups(timeout=0.01)
+    return caught.value
 
 
 class Heard:
