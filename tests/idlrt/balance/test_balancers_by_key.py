@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import subprocess
 import sys
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -352,17 +350,3 @@ def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
     for _ in range(20):
         again = balancer.pick(call_of("k"), out)
     assert again is home
-
-
-# Speed.
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_a_thousand_are_prepared_in_no_time(name: str) -> None:
-    dice = random.Random(1)
-    for candidates in (targets(*[100] * 1000), targets(*(dice.randrange(50, 150) for _ in range(1000)))):
-        made(name, candidates)
-        start = time.process_time()
-        made(name, candidates[1:])
-        assert time.process_time() - start < 0.5

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import pytest
+from eventually import eventually_async
 from trial import START, Trial, notes
 
 from idlrt.core import AsyncioDriver, Chance, GaveUp, Kept
@@ -269,12 +270,11 @@ def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
 
     async def second() -> None:
         await note()
-        while mode.kept:
-            await asyncio.sleep(0)
+        await eventually_async(lambda: not mode.kept)
 
     asyncio.run(first())
     assert mode.kept == 1
-    asyncio.run(asyncio.wait_for(second(), 20))
+    asyncio.run(second())
     assert len(reach.sent) == 4
 
 

@@ -188,10 +188,11 @@ def test_the_pause_is_what_nearly_all_take() -> None:
     for _ in range(1000):
         trial.instances(Reply("answer", dice.uniform(0.1, 0.2)))
         trial.driver.advance(0.001)
-        trial.call(PUT)
-    latencies = trial.mode._latencies["put"]
-    found = trial.mode.delay(latencies, trial.driver.now())
-    assert found == pytest.approx(0.195, rel=0.06)
+        trial.call()
+    trial.instances(Reply("slow", 2.0), Reply("quick", 0.01))
+    assert trial.call() == "quick"
+    first, second = trial.reach.sent
+    assert second.at - first.at == pytest.approx(0.195, rel=0.06)
 
 
 def test_the_pause_is_never_shorter_than_that() -> None:
@@ -241,14 +242,14 @@ def test_hedging_makes_the_slowest_quicker() -> None:
 
 
 def test_what_was_measured_is_forgotten() -> None:
-    trial = Trial("hedge", Reply("answer", 1.0), window=20.0)
+    trial = Trial("hedge", Reply("answer", 0.01), window=20.0)
     for _ in range(100):
-        trial.mode._latencies.setdefault("get", Quantiles(20.0)).add(1.0, trial.driver.now())
-    latencies = trial.mode._latencies["get"]
-    assert latencies.count(trial.driver.now()) == 100
-    trial.driver.advance(21)
-    assert latencies.count(trial.driver.now()) == 0
-    assert trial.mode.delay(latencies, trial.driver.now()) == 0.0
+        trial.call()
+    for pause, expected in ((0.0, "quick"), (25.0, "slow")):
+        trial.driver.advance(pause)
+        trial.instances(Reply("slow", 2.0), Reply("quick", 0.01))
+        assert trial.call() == expected
+    assert trial.asked == "1", "of what is known of the last 20 seconds nothing follows"
 
 
 def test_threads_share_the_allowance() -> None:
@@ -258,7 +259,7 @@ def test_threads_share_the_allowance() -> None:
     def use() -> None:
         for _ in range(50):
             reach = ScriptedReach([ScriptedInstance(number, Reply("answer", 0.002)) for number in (1, 2)])
-            assert drive(mode.call(call_with(driver), reach)) == "answer"
+            assert drive(mode.call(call_with(driver, timeout=3600), reach)) == "answer"
             sent.extend(reach.sent)
 
     threads = [threading.Thread(target=use) for _ in range(4)]

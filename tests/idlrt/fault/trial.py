@@ -26,9 +26,9 @@ class Trial:
 
     def __init__(self, name: str, *scripts: Any, budget: float = math.inf, dice: float = 0.5, **settings: Any) -> None:
         self.driver = FakeDriver(START)
-        mode = FAULT_MODES.get(name)
+        mode: Any = FAULT_MODES.get(name)
         chance = Chance(now=self.driver.now, dice=lambda: dice)
-        self.mode: Any = mode(mode.Settings(**settings), chance)  # type: ignore[attr-defined]
+        self.mode: Any = mode(mode.Settings(**settings), chance)
         self.budget = budget
         self.instances(*scripts)
 
@@ -44,7 +44,7 @@ class Trial:
         self, method: Method[..., Any] = GET, *, metadata: dict[str, str] | None = None, key: str = "", **policy: Any
     ) -> Call:
         """A call that is not made yet. Options are those of `using(...)`; all else is policy."""
-        options = {name: policy.pop(name) for name in ("on_failure", "on_done") if name in policy}
+        options: dict[str, Any] = {name: policy.pop(name) for name in ("on_failure", "on_done") if name in policy}
         call = call_with(self.driver, method, key=key, **policy)
         call.metadata = metadata or {}
         call.options = options

@@ -26,7 +26,7 @@ class Guarded:
         self.driver = FakeDriver(1000.0)
         self.told: list[Decision] = []
         self.reached = 0
-        guard = GUARDS.get(name)
+        guard: Any = GUARDS.get(name)
         self.chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
         self.guard: Any = guard(msgspec.convert(settings, guard.Settings), self.chance, self.told.append)
 

@@ -155,7 +155,7 @@ class Counting:
 
 
 def guard(calls: int, waiting: int) -> Bulkhead:
-    return Bulkhead(BulkheadSettings(calls=calls, waiting=waiting, wait=20), Chance())
+    return Bulkhead(BulkheadSettings(calls=calls, waiting=waiting, wait=3600), Chance())
 
 
 def in_threads(bulkhead: Bulkhead, counting: Counting, threads: int, each: int) -> list[threading.Thread]:
@@ -167,7 +167,7 @@ def in_threads(bulkhead: Bulkhead, counting: Counting, threads: int, each: int) 
 
     def use() -> None:
         for _ in range(each):
-            drive(bulkhead(call_for(driver, 20), behind))
+            drive(bulkhead(call_for(driver, 3600), behind))
 
     started = [threading.Thread(target=use) for _ in range(threads)]
     for thread in started:
@@ -184,7 +184,7 @@ async def in_tasks(bulkhead: Bulkhead, counting: Counting, tasks: int, each: int
 
     async def use() -> None:
         for _ in range(each):
-            await bulkhead(call_for(driver, 20), behind)
+            await bulkhead(call_for(driver, 3600), behind)
 
     await asyncio.gather(*[use() for _ in range(tasks)])
 
@@ -220,7 +220,7 @@ def test_tasks_that_are_cancelled_lose_no_place() -> None:
             await gate.wait()
             return "answer"
 
-        tasks = [asyncio.ensure_future(bulkhead(call_for(driver, 20), behind)) for _ in range(20)]
+        tasks = [asyncio.ensure_future(bulkhead(call_for(driver, 3600), behind)) for _ in range(20)]
         await asyncio.sleep(0)
         for task in tasks[:-1]:
             task.cancel()

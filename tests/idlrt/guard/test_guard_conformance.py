@@ -29,22 +29,27 @@ STRICT: dict[str, dict[str, Any]] = {
 }
 
 
+def settings_of(name: str) -> Any:
+    guard: Any = GUARDS.get(name)
+    return guard.Settings
+
+
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_conformance(name: str) -> None:
-    guard = GUARDS.get(name)
+    guard: Any = GUARDS.get(name)
     check_guard(lambda chance, listener: guard(guard.Settings(), chance, listener))
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_conformance_with_settings_that_bite(name: str) -> None:
-    guard = GUARDS.get(name)
+    guard: Any = GUARDS.get(name)
     settings = msgspec.convert(STRICT[name], guard.Settings)
     check_guard(lambda chance, listener: guard(settings, chance, listener))
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> None:
-    settings = GUARDS.get(name).Settings
+    settings = settings_of(name)
     assert msgspec.convert({}, settings) == settings()
     assert msgspec.convert(msgspec.to_builtins(settings()), settings) == settings()
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
@@ -53,7 +58,7 @@ def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> Non
 
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_every_setting_says_what_it_is(name: str) -> None:
-    settings = GUARDS.get(name).Settings
+    settings = settings_of(name)
     _, attributes, described = settings.__doc__.partition("Attributes:")
     assert attributes
     for field in msgspec.structs.fields(settings):
@@ -156,7 +161,7 @@ def test_the_listeners_of_a_call_are_told_of_a_refusal_as_well() -> None:
     driver = FakeDriver()
     of_guard: list[Any] = []
     of_call: list[Any] = []
-    guard_class = GUARDS.get("limiter")
+    guard_class: Any = GUARDS.get("limiter")
     chance = Chance(now=driver.now)
 
     async def answer(call: Call) -> str:

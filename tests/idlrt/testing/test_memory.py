@@ -73,17 +73,19 @@ def test_plain_handlers_run_on_the_thread_that_calls() -> None:
 
 
 def test_time_is_up() -> None:
-    client = connected(UserServiceClient, user_service(AsyncUsers()), timeout=0.02)
-    with client, pytest.raises(DeadlineExceeded):
-        client.wait(1)
+    with connected(UserServiceClient, user_service(AsyncUsers()), timeout=60) as client:
+        client.ping()  # so that there is a connection
+        with pytest.raises(DeadlineExceeded):
+            client.using(timeout=0.02).wait(1)
 
 
 def test_time_is_up_for_asyncio() -> None:
     async def main() -> None:
-        async with connected(AsyncUserServiceClient, user_service(AsyncUsers()), timeout=0.02) as client:
+        async with connected(AsyncUserServiceClient, user_service(AsyncUsers()), timeout=60) as client:
+            await client.ping()  # so that there is a connection
             with pytest.raises(DeadlineExceeded):
-                await client.wait(1)
-            assert (await client.using(timeout=5).get(1)).id == 1
+                await client.using(timeout=0.02).wait(1)
+            assert (await client.get(1)).id == 1
 
     asyncio.run(main())
 
