@@ -231,7 +231,7 @@ with ExitStack() as stack:
         server = Server(user_service(Named(name)), registry="memory://here", instance=instance, grace_s=0.1, drain_s=0)
         stack.callback(server.stop)
         server.start()
-    with UserServiceClient.connect("memory://here/UserService") as client:
+    with UserServiceClient.connect("memory://here/UserService", timeout=60, heartbeat=None) as client:
         said["blocking"] = Counter(client.get(number).name for number in range(1, 50))
         client.join(["a"], ",")
         try:
@@ -240,7 +240,7 @@ with ExitStack() as stack:
             said["refused"] = str(error)
 
     async def main():
-        async with AsyncUserServiceClient.connect("memory://here/UserService") as client:
+        async with AsyncUserServiceClient.connect("memory://here/UserService", timeout=60, heartbeat=None) as client:
             users = await asyncio.gather(*(client.get(number) for number in range(1, 50)))
             said["asyncio"] = Counter(user.name for user in users)
 
@@ -310,7 +310,7 @@ def test_a_strangers_plugins_pass_the_suites(package: Path) -> None:
 
 
 def test_a_client_uses_them_by_name(package: Path) -> None:
-    folder = str(Path(__file__).parent / "testing")
+    folder = str(Path(__file__).parents[1] / "harness")
     said = json.loads(run(package, CALLS, folder, IDLRT_CONFIG=str(package / "idlrt.toml")))
     assert said["blocking"] == {"heavy red": 49}, "the router leaves the red ones, the balancer the heaviest of them"
     assert said["asyncio"] == {"heavy red": 49}

@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", BALANCERS.names())
 def test_conformance(name: str) -> None:
-    check_balancer(BALANCERS.get(name))
+    balancer: Any = BALANCERS.get(name)
+    check_balancer(balancer)
 
 
 @pytest.mark.parametrize("name", BALANCERS.names())

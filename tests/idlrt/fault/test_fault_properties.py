@@ -22,6 +22,7 @@ from idlrt.errors import (
     NotSent,
     Overloaded,
     RemoteProtocolError,
+    Unknown,
 )
 from idlrt.fault import FAULT_MODES
 from idlrt.fault.failback import Failure, Retry, Use
@@ -44,9 +45,10 @@ def _quiet() -> Iterator[None]:
 
 
 PAUSES = st.none() | st.sampled_from([0.0, 0.01, 0.5, 3.0, math.inf])
-PUSHING = st.tuples(
-    st.sampled_from([Overloaded, NotSent, CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded]), PAUSES
-).map(lambda pair: lambda: pair[0]("failed").push_back(pair[1]))
+FAILURES: list[type[NotSent | Unknown]] = [
+    Overloaded, NotSent, CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded,
+]  # fmt: skip
+PUSHING = st.tuples(st.sampled_from(FAILURES), PAUSES).map(lambda pair: lambda: pair[0]("failed").push_back(pair[1]))
 OTHERS = st.sampled_from([Declared, lambda: ApplicationError("no"), RemoteProtocolError, ValueError])
 OUTCOMES = st.just("answer") | PUSHING | OTHERS
 SECONDS = st.sampled_from([0.001, 0.01, 0.3, 1.0, 5.0, 60.0]) | st.floats(0.001, 6.0)

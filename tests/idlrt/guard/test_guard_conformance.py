@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -71,7 +71,7 @@ def test_every_setting_says_what_it_is(name: str) -> None:
 class Wrong:
     """Passes calls on, mostly."""
 
-    Settings = msgspec.Struct
+    Settings: ClassVar[type[msgspec.Struct]] = msgspec.Struct
 
     def __init__(self, chance: Chance, listener: Listener) -> None:
         self.listener = listener

@@ -201,7 +201,7 @@ def test_metadata_and_the_tag() -> None:
     ],
 )
 def test_instances(text: str, is_fitting: bool) -> None:
-    fields = {"id": "users-1", "zone": "eu-1", "version": "2.5", "tags": {"kind": "replica"}}
+    fields: dict[str, Any] = {"id": "users-1", "zone": "eu-1", "version": "2.5", "tags": {"kind": "replica"}}
     assert instance_fits(text, **fields, metadata={"rack": "5"}, routing={"a": "b"}) is is_fitting
 
 
