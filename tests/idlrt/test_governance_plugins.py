@@ -253,7 +253,7 @@ with ExitStack() as stack:
     registration = registry.register(Instance(service="UserService", host="127.0.0.1", port=port))
     registration.wait()
     heard = []
-    with UserServiceClient.connect("memory://there/UserService", listeners=[heard.append]) as client:
+    with UserServiceClient.connect("memory://there/UserService", listeners=[heard.append], timeout=60) as client:
         try:
             client.get(1)
         except ConnectFailed:

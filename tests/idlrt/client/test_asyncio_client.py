@@ -423,7 +423,7 @@ def test_garbage_fails_the_calls_on_the_connection(garbage: bytes) -> None:
 
 def test_a_closed_client_refuses_calls_and_fails_those_under_way(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
-        client = AsyncUserServiceClient.connect(server.address)
+        client = AsyncUserServiceClient.connect(server.address, timeout=60)
         call = asyncio.ensure_future(client.wait(1))
         await entered(users)
         await client.close()
@@ -438,7 +438,7 @@ def test_a_closed_client_refuses_calls_and_fails_those_under_way(server: Server,
 
 def test_closing_a_client_that_never_called(server: Server) -> None:
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(server.address):
+        async with AsyncUserServiceClient.connect(server.address, timeout=60):
             pass
 
     asyncio.run(main())
@@ -446,7 +446,7 @@ def test_closing_a_client_that_never_called(server: Server) -> None:
 
 def test_closing_while_connecting(server: Server) -> None:
     async def main() -> None:
-        client = AsyncUserServiceClient.connect(server.address)
+        client = AsyncUserServiceClient.connect(server.address, timeout=60)
         call = asyncio.ensure_future(client.ping())
         await asyncio.sleep(0)
         await client.close()
@@ -468,7 +468,7 @@ def test_cancelling_the_call_that_connects_does_not_fail_the_others(server: Serv
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_another_event_loop_gets_another_connection(server: Server) -> None:
-    client = AsyncUserServiceClient.connect(server.address)
+    client = AsyncUserServiceClient.connect(server.address, timeout=60)
 
     async def call(client: AsyncUserServiceClient) -> None:
         assert (await client.get(1)).id == 1
@@ -483,7 +483,7 @@ def test_another_event_loop_gets_another_connection(server: Server) -> None:
 def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
     async def main() -> None:
         first = Server(user_service(users)).start()
-        async with AsyncUserServiceClient.connect(first.address) as client:
+        async with AsyncUserServiceClient.connect(first.address, timeout=60) as client:
             await client.ping()
             first.stop()
             with Server(user_service(users), first.address) as second:

@@ -94,7 +94,7 @@ def opened(client: UserServiceClient) -> int:
 
 @pytest.mark.parametrize("framing", ["framed", "unframed"])
 def test_calls(server: Server, users: AsyncUsers, framing: str) -> None:
-    with UserServiceClient.connect(server.address, framing=framing) as client:
+    with UserServiceClient.connect(server.address, framing=framing, timeout=60) as client:
         assert client.get(1) == User(id=1, name="user 1")
         assert client.join(["a", "b"]) == "a-b"
         assert client.join(words=["a", "b"], by="+") == "a+b"
@@ -193,7 +193,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (
-        UserServiceClient.connect(f"127.0.0.1:{port}") as client,
+        UserServiceClient.connect(f"127.0.0.1:{port}", timeout=60) as client,
         pytest.raises(ConnectFailed, match=rf"tcp://127\.0\.0\.1:{port} for UserService\.ping: Connection refused; is"),
     ):
         client.ping()
@@ -201,7 +201,7 @@ def test_nobody_listens() -> None:
 
 def test_a_name_that_nobody_knows() -> None:
     with (
-        UserServiceClient.connect("no-such-host.invalid:1") as client,
+        UserServiceClient.connect("no-such-host.invalid:1", timeout=60) as client,
         pytest.raises(ConnectFailed, match="no-such-host"),
     ):
         client.ping()
@@ -210,7 +210,7 @@ def test_a_name_that_nobody_knows() -> None:
 def test_a_connection_that_is_lost_before_the_answer() -> None:
     with (
         scripted_server(read_one, answer) as address,
-        UserServiceClient.connect(address) as client,
+        UserServiceClient.connect(address, timeout=60) as client,
     ):
         with pytest.raises(ConnectionLost, match=r"waiting for UserService\.get at tcp:.*may have worked on it"):
             client.get(1)
@@ -222,7 +222,11 @@ def test_a_connection_that_ends_within_an_answer() -> None:
         read_one(raw)
         raw.sendall(struct.pack(">I", 100) + b"\x80\x01")
 
-    with scripted_server(half) as address, UserServiceClient.connect(address) as client, pytest.raises(ConnectionLost):
+    with (
+        scripted_server(half) as address,
+        UserServiceClient.connect(address, timeout=60) as client,
+        pytest.raises(ConnectionLost),
+    ):
         client.get(1)
 
 
@@ -234,7 +238,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
         raw.close()
         closed.set()
 
-    with scripted_server(once, once, once) as address, UserServiceClient.connect(address) as client:
+    with scripted_server(once, once, once) as address, UserServiceClient.connect(address, timeout=60) as client:
         for number in range(1, 4):
             assert client.get(number).id == number
             assert closed.wait(60)
@@ -250,7 +254,7 @@ def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
         said.set()
         until_closed(raw)
 
-    with scripted_server(chatty, answer) as address, UserServiceClient.connect(address) as client:
+    with scripted_server(chatty, answer) as address, UserServiceClient.connect(address, timeout=60) as client:
         assert client.get(1).id == 1
         assert said.wait(60)
         assert client.get(2).id == 2
@@ -266,7 +270,7 @@ def test_an_answer_that_is_garbage(garbage: bytes) -> None:
         raw.sendall(garbage)
         until_closed(raw)
 
-    with scripted_server(talk, answer) as address, UserServiceClient.connect(address) as client:
+    with scripted_server(talk, answer) as address, UserServiceClient.connect(address, timeout=60) as client:
         with pytest.raises(RemoteProtocolError, match=r"answer of UserService\.get at tcp"):
             client.get(1)
         assert client.get(2).id == 2
@@ -282,14 +286,14 @@ def test_an_answer_to_another_call_is_refused() -> None:
 
     with (
         scripted_server(other) as address,
-        UserServiceClient.connect(address) as client,
+        UserServiceClient.connect(address, timeout=60) as client,
         pytest.raises(RemoteProtocolError, match="call 77"),
     ):
         client.get(1)
 
 
 def test_a_closed_client_refuses_calls(server: Server) -> None:
-    client = UserServiceClient.connect(server.address)
+    client = UserServiceClient.connect(server.address, timeout=60)
     client.ping()
     client.close()
     client.close()
@@ -311,7 +315,7 @@ def test_closing_lets_calls_under_way_end(server: Server, users: AsyncUsers) -> 
 def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
     with Server(user_service(users)) as first:
         first.start()
-        client = UserServiceClient.connect(first.address)
+        client = UserServiceClient.connect(first.address, timeout=60)
         client.ping()
     with Server(user_service(users), first.address) as second:
         second.start()

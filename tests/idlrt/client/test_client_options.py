@@ -79,7 +79,7 @@ def test_using_leaves_the_original_alone(kind: Any) -> None:
 
 
 def test_clients_that_using_made_share_their_connections() -> None:
-    with connected(UserServiceClient, user_service(Users())) as client:
+    with connected(UserServiceClient, user_service(Users()), timeout=60) as client:
         client.ping()
         other = client.using(timeout=0.5)
         other.ping()
@@ -87,7 +87,7 @@ def test_clients_that_using_made_share_their_connections() -> None:
         assert client_stats(client).connections == 1
 
     async def main() -> None:
-        async with connected(AsyncUserServiceClient, user_service(Users())) as client:
+        async with connected(AsyncUserServiceClient, user_service(Users()), timeout=60) as client:
             await client.ping()
             other = client.using(timeout=0.5)
             await other.ping()
@@ -111,17 +111,17 @@ async def tell(call: Call, next: Endpoint) -> Any:
     return await next(call)
 
 
-SAID = "a-2-memory-{'timeout': 2}!"
+SAID = "a-200-memory-{'timeout': 200}!"
 
 
 def test_filters_of_a_blocking_client() -> None:
-    with connected(UserServiceClient, user_service(Users()), timeout=2, filters=[tell]) as client:
+    with connected(UserServiceClient, user_service(Users()), timeout=200, filters=[tell]) as client:
         assert client.join(["a"]) == SAID
 
 
 def test_filters_of_an_asyncio_client() -> None:
     async def main() -> None:
-        async with connected(AsyncUserServiceClient, user_service(Users()), timeout=2, filters=[tell]) as client:
+        async with connected(AsyncUserServiceClient, user_service(Users()), timeout=200, filters=[tell]) as client:
             assert await client.join(["a"]) == SAID
 
     asyncio.run(main())
@@ -144,7 +144,7 @@ def test_a_filter_that_retries_in_its_own_time() -> None:
             except ApplicationError:
                 await call.driver.sleep(0.001)
 
-    with connected(UserServiceClient, user_service(Flaky()), filters=[again]) as client:
+    with connected(UserServiceClient, user_service(Flaky()), filters=[again], timeout=60) as client:
         assert client.get(5) == User(id=5)
 
 
@@ -153,7 +153,7 @@ def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
         await asyncio.sleep(0)
 
     with (
-        connected(UserServiceClient, user_service(Users()), filters=[wrong]) as client,
+        connected(UserServiceClient, user_service(Users()), filters=[wrong], timeout=60) as client,
         pytest.raises(RuntimeError, match="use the call's driver"),
     ):
         client.ping()
@@ -167,7 +167,7 @@ def test_arguments_by_name_and_defaults() -> None:
             return self._call(JOIN, *arguments, **named)
 
     cases: list[tuple[tuple[Any, ...], dict[str, Any], str]]
-    with connected(AnyArguments, user_service(Users())) as client:
+    with connected(AnyArguments, user_service(Users()), timeout=60) as client:
         assert client.join(["a", "b"]) == "a-b"
         assert client.join(words=["a", "b"]) == "a-b"
         assert client.join(["a", "b"], by="+") == "a+b"
@@ -187,7 +187,7 @@ def test_an_asyncio_client_connects_without_a_loop() -> None:
 
 
 def test_async_handlers_behind_a_blocking_client() -> None:
-    with connected(UserServiceClient, user_service(AsyncUsers())) as client:
+    with connected(UserServiceClient, user_service(AsyncUsers()), timeout=60) as client:
         assert client.get(5).id == 5
 
 
@@ -199,7 +199,7 @@ def test_a_server_at_an_address_may_have_any_name(kind: Any, target: str) -> Non
 
 
 def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
-    client = UserServiceClient.connect("unix:/nowhere/at.all").using(fault="broadcast", idempotent=True)
+    client = UserServiceClient.connect("unix:/nowhere/at.all", timeout=60).using(fault="broadcast", idempotent=True)
     with pytest.raises(ConnectFailed) as raised:
         client.get(1)
     assert raised.value.__notes__ == ["1 of 1 instances failed: unix:/nowhere/at.all"]
@@ -229,7 +229,7 @@ def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:
         Deadline(BlockingDriver.now() + 20, 20),
         BlockingDriver(),
     )
-    with connected(UserServiceClient, user_service(Users()), filters=[note]) as client:
+    with connected(UserServiceClient, user_service(Users()), filters=[note], timeout=60) as client:
 
         def calls() -> None:
             enter_call(outer)

@@ -105,7 +105,7 @@ def test_endpoints_of_a_service_that_a_registry_knows() -> None:
         server.start()
         registry.register(Instance(service=SERVICE, host="127.0.0.1", port=server.port, id="b")).wait()
         registry.register(Instance(service=SERVICE, host="127.0.0.1", port=server.port, id="a")).wait()
-        with UserServiceClient.connect(f"memory://client-stats/{SERVICE}?balancer=round_robin") as client:
+        with UserServiceClient.connect(f"memory://client-stats/{SERVICE}?balancer=round_robin", timeout=60) as client:
             client.get(1), client.get(2)
             found = client_stats(client)
             assert [each.id for each in found.endpoints] == ["a", "b"]
@@ -123,7 +123,7 @@ def test_an_endpoint_that_cannot_be_reached_is_not_available(unused_port: int) -
         registry.register(Instance(service=SERVICE, host="127.0.0.1", port=server.port, id="alive")).wait()
         registry.register(Instance(service=SERVICE, host="127.0.0.1", port=unused_port, id="dead")).wait()
         target = f"memory://client-stats-dead/{SERVICE}?balancer=round_robin"
-        with UserServiceClient.connect(target, heartbeat=None) as client:
+        with UserServiceClient.connect(target, heartbeat=None, timeout=60) as client:
             for number in range(4):
                 client.get(number + 1)
             assert {each.id: each.is_available for each in client_stats(client).endpoints} == {
@@ -133,7 +133,7 @@ def test_an_endpoint_that_cannot_be_reached_is_not_available(unused_port: int) -
 
 
 def test_a_client_without_a_network() -> None:
-    with connected(UserServiceClient, user_service(Users())) as client:
+    with connected(UserServiceClient, user_service(Users()), timeout=60) as client:
         client.get(1)
         (endpoint,) = client_stats(client).endpoints
         assert (endpoint.address, endpoint.connections, endpoint.in_flight) == ("memory", 1, 0)

@@ -155,14 +155,14 @@ def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, regi
 def test_an_instance_that_nobody_can_talk_to_costs_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
     register(registry, serve(stack).port)
     register(registry, 9, "other", protocols=("dubbo",))
-    with UserServiceClient.connect(url) as client:
+    with UserServiceClient.connect(url, timeout=60) as client:
         for number in range(1, 20):
             assert client.get(number).id == number
 
 
 def test_an_instance_of_which_something_is_understood(stack: ExitStack, url: str, registry: Registry) -> None:
     register(registry, serve(stack).port, protocols=("ttheader", "unframed"))
-    with UserServiceClient.connect(url) as client:
+    with UserServiceClient.connect(url, timeout=60) as client:
         assert client.get(1).id == 1
 
 
@@ -170,12 +170,12 @@ def test_an_instance_of_which_something_is_understood(stack: ExitStack, url: str
 def test_a_host_that_is_none_costs_no_call(stack: ExitStack, url: str, registry: Registry, host: str) -> None:
     register(registry, serve(stack).port)
     registry.register(Instance(service=SERVICE, host=host, port=1, id="odd")).wait()
-    with UserServiceClient.connect(url) as client:
+    with UserServiceClient.connect(url, timeout=60) as client:
         for number in range(1, 20):
             assert client.get(number).id == number
 
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(url) as client:
+        async with AsyncUserServiceClient.connect(url, timeout=60) as client:
             for number in range(1, 20):
                 assert (await client.get(number)).id == number
 

@@ -425,7 +425,7 @@ def test_a_tag_travels_through_asyncio_servers(stack: ExitStack, memory: str) ->
     serve(stack, memory, "gray back", service="Back", tags=GRAY)
 
     async def main() -> None:
-        back = AsyncUserServiceClient.connect(f"{memory}/Back")
+        back = AsyncUserServiceClient.connect(f"{memory}/Back", timeout=60)
         servers = [
             AsyncServer(
                 user_service(AsyncFront(name, back)), registry=memory, instance={"service": "Front", "tags": tags}
@@ -434,7 +434,7 @@ def test_a_tag_travels_through_asyncio_servers(stack: ExitStack, memory: str) ->
         ]
         for each in servers:
             await each.start()
-        async with AsyncUserServiceClient.connect(f"{memory}/Front") as client:
+        async with AsyncUserServiceClient.connect(f"{memory}/Front", timeout=60) as client:
             gray = client.using(tag="gray")
             # At the same time: no call takes the tag of another one.
             calls = [(gray if number % 2 else client).get(number) for number in range(1, 41)]
@@ -478,7 +478,7 @@ def test_the_first_call_finds_the_groups_that_rules_ask_for(
     assert names(client, 10) == {"green": 10}
 
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(f"{url}?group=blue") as client:
+        async with AsyncUserServiceClient.connect(f"{url}?group=blue", timeout=60) as client:
             assert (await client.get(1)).name == "green"
 
     asyncio.run(main())
@@ -536,7 +536,7 @@ def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
         call.listeners += (mine.append,)
         return await next(call)
 
-    client = stack.enter_context(UserServiceClient.connect(memory, filters=[note]))
+    client = stack.enter_context(UserServiceClient.connect(memory, filters=[note], timeout=60))
     for number in (1, 2):
         client.get(number)
     for mine in heard:
@@ -578,7 +578,7 @@ def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, capl
 
     serve(stack, memory, "one")
     heard = Heard()
-    client = stack.enter_context(UserServiceClient.connect(memory, listeners=[broken, heard]))
+    client = stack.enter_context(UserServiceClient.connect(memory, listeners=[broken, heard], timeout=60))
     with caplog.at_level(logging.ERROR, "idlrt.client"):
         assert client.get(1).name == "one"
     assert heard.of(Attempted)

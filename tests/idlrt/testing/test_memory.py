@@ -26,7 +26,7 @@ from idlrt.testing import connected
 @pytest.mark.parametrize("kind", [Users, AsyncUsers])
 def test_a_blocking_client(framing: str, kind: type[Users]) -> None:
     users = kind()
-    with connected(UserServiceClient, user_service(users), framing=framing) as client:
+    with connected(UserServiceClient, user_service(users), framing=framing, timeout=60) as client:
         assert client.get(1) == User(id=1, name="user 1")
         assert client.join(["a", "b"]) == "a-b"
         client.ping()
@@ -46,7 +46,7 @@ def test_a_blocking_client(framing: str, kind: type[Users]) -> None:
 def test_an_asyncio_client(framing: str, kind: type[Users]) -> None:
     async def main() -> None:
         users = kind()
-        async with connected(AsyncUserServiceClient, user_service(users), framing=framing) as client:
+        async with connected(AsyncUserServiceClient, user_service(users), framing=framing, timeout=60) as client:
             found = await asyncio.gather(*[client.get(number) for number in range(1000, 1020)])
             assert [user.id for user in found] == list(range(1000, 1020))
             await client.poke(3)
@@ -67,7 +67,7 @@ def test_plain_handlers_run_on_the_thread_that_calls() -> None:
         def ping(self) -> None:
             seen.append(threading.get_ident())
 
-    with connected(UserServiceClient, user_service(Seeing())) as client:
+    with connected(UserServiceClient, user_service(Seeing()), timeout=60) as client:
         client.ping()
     assert seen == [threading.get_ident()]
 
@@ -91,7 +91,7 @@ def test_time_is_up_for_asyncio() -> None:
 
 
 def test_many_threads() -> None:
-    with connected(UserServiceClient, user_service(Users())) as client, ThreadPoolExecutor(8) as threads:
+    with connected(UserServiceClient, user_service(Users()), timeout=60) as client, ThreadPoolExecutor(8) as threads:
         assert [user.id for user in threads.map(client.get, range(1000, 1200))] == list(range(1000, 1200))
 
 
@@ -103,5 +103,5 @@ def test_handlers_see_the_context_of_the_caller() -> None:
             return variable.get("nothing")
 
     variable.set("set by the test")
-    with connected(UserServiceClient, user_service(Seeing())) as client:
+    with connected(UserServiceClient, user_service(Seeing()), timeout=60) as client:
         assert client.join([]) == "set by the test"
