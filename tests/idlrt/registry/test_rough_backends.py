@@ -8,14 +8,18 @@ import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
+from eventually import TIMEOUT, eventually
 from registry_heard import Heard
 
 from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry import Found, Registry, RegistryUrl
+from idlrt.registry import Found, Registration, Registry, RegistryUrl
+from idlrt.registry.engine import Engine, Entry
 from idlrt.registry.memory import MemoryBackend, memory_store
+from idlrt.registry.thread import LoopThread
 
 
 class Rough(MemoryBackend):
@@ -58,7 +62,7 @@ def name() -> str:
 
 
 def rough(name: str, trouble: dict[str, Exception]) -> Registry:
-    return Registry(lambda: Rough(name, trouble), name, empty_protection=False)
+    return Registry(lambda: Rough(name, trouble), name, empty_protection=False, timeout=TIMEOUT)
 
 
 def instance(port: int = 1001) -> Instance:
@@ -85,103 +89,146 @@ def test_errors_that_nobody_expected_do_not_end_anything(
     with rough(name, trouble) as registry:
         heard = Heard(registry.subscribe("demo"))
         registration = registry.register(instance())
-        heard.wait(lambda: "a bug" in caplog.text)
+        eventually(lambda: "a bug" in caplog.text)
         trouble.clear()
-        registration.wait(20)
+        registration.wait()
         heard.until_ports(1001)
         trouble[method] = ZeroDivisionError("a bug")
         if method == "watch":
             registration.update(weight=7)
             heard.until(lambda each: each.freshness is Freshness.STALE, "stale")
         if method == "keep":
-            heard.wait(lambda: registry.trouble is not None)
+            eventually(lambda: registry.trouble)
         trouble.clear()
         registration.update(weight=8)
-        heard.until(lambda each: each.instances[0].weight == 8, "a weight")
+        heard.until_weights(8)
         memory_store(name).expire_all()
         heard.until_ports(1001)
 
 
-def test_an_acknowledgement_is_of_what_was_said_last(name: str) -> None:
-    trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
+class Interrupting:
+    """An entry's owner who says something else just when the engine is about to say that it is done: before it has the
+    entry's lock, or while it holds it.
+    """
 
-    class Done(threading.Event):
-        """The owner says something else just when the engine says that it is done."""
+    def __init__(self, name: str, when: str) -> None:
+        self.trouble: dict[str, Exception] = {}
+        self.thread = LoopThread("test")
+        self.entry = Entry(instance())
+        self.registration = Registration(self.entry, self.thread.call, TIMEOUT)
+        self.owner = threading.Thread(target=lambda: self.registration.update(weight=7))
+        self.has_interrupted = threading.Event()
+        if when == "before":
+            self.entry.lock = cast(Any, InterruptingLock(self))
+        else:
+            self.entry.is_done = InterruptingEvent(self)
+        self.engine = Engine(Rough(name, self.trouble), None, name)
 
-        def set(self) -> None:
-            if not trouble:
-                trouble["register"] = RegistryUnavailable("the answer is lost")
-                owner.start()
-            super().set()
+    async def start(self) -> None:
+        self.engine.start()
+        self.engine.add(self.entry)
 
-    owner = threading.Thread(target=lambda: registration.update(weight=7))
-    with rough(name, trouble) as registry:
-        registration = registry.register(instance())
-        registration._entry.is_done = Done()
-        trouble.clear()
-        heard = Heard(registry.subscribe("demo"))
-        heard.wait(lambda: bool(trouble))
-        owner.join(20)
-        with pytest.raises(RegistryUnavailable):
-            registration.wait(0.5)
-        registration._entry.is_done = threading.Event()
-        trouble.clear()
-        assert registration.wait(20).weight == 7
+    def interrupt(self) -> None:
+        if self.thread.is_current and not self.has_interrupted.is_set():
+            self.trouble["register"] = RegistryUnavailable("the answer is lost")
+            self.owner.start()
+            # While the engine holds the lock he gets no further than that.
+            self.owner.join(0.2)
+            self.has_interrupted.set()
+
+
+class InterruptingLock:
+    def __init__(self, owner: Interrupting) -> None:
+        self.owner = owner
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.owner.interrupt()
+        self.lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+class InterruptingEvent(threading.Event):
+    def __init__(self, owner: Interrupting) -> None:
+        super().__init__()
+        self.owner = owner
+
+    def set(self) -> None:
+        self.owner.interrupt()
+        super().set()
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_an_acknowledgement_is_of_what_was_said_last(name: str, when: str) -> None:
+    owner = Interrupting(name, when)
+    owner.thread.run(owner.start()).result()
+    assert owner.has_interrupted.wait(TIMEOUT)
+    owner.owner.join()
+    with pytest.raises(RegistryUnavailable):
+        owner.registration.wait(0.2)
+    owner.trouble.clear()
+    assert owner.registration.wait().weight == 7
+    owner.thread.run(owner.engine.stop(TIMEOUT)).result()
+    owner.thread.stop()
 
 
 class Overtaking(MemoryBackend):
-    """What is asked for first is done last."""
+    """What is asked for first is done last: everything else that can go on does so before."""
 
     def __init__(self, url: RegistryUrl) -> None:
         super().__init__(url)
-        self.delays = {"register": [0.05, 0.0, 0.02], "deregister": [0.05, 0.02]}
+        self.steps = {"register": [50, 0, 20], "deregister": [50, 20]}
         self.deregistered = 0
 
+    async def wait(self, what: str) -> None:
+        for _ in range(self.steps[what].pop(0) if self.steps[what] else 0):
+            await asyncio.sleep(0)
+
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`."""
-        await asyncio.sleep(self.delays["register"].pop(0) if self.delays["register"] else 0)
+        await self.wait("register")
         await super().register(instance)
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`."""
         self.deregistered += 1
-        await asyncio.sleep(self.delays["deregister"].pop(0) if self.delays["deregister"] else 0)
+        await self.wait("deregister")
         await super().deregister(instance)
 
 
 @pytest.mark.parametrize("is_first_known", [True, False])
 def test_who_comes_back_under_an_id_is_not_taken_away_with_who_left(name: str, is_first_known: bool) -> None:
     backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
-    with Registry(lambda: backend, name, empty_protection=False) as registry:
+    with Registry(lambda: backend, name, empty_protection=False, timeout=TIMEOUT) as registry:
         first = registry.register(instance())
         if is_first_known:
-            first.wait(20)
+            first.wait(TIMEOUT)
         first.deregister(0)
         second = registry.register(instance())
         second.update(weight=7)
-        first.deregister(20)
-        second.wait(20)
+        first.deregister(TIMEOUT)
+        second.wait(TIMEOUT)
         assert [each.weight for each in registry.instances("demo").instances] == [7]
-        second.deregister(20)
+        second.deregister(TIMEOUT)
         assert registry.instances("demo").instances == ()
         third = registry.register(instance())
-        third.wait(20)
+        third.wait(TIMEOUT)
         third.deregister(0)
-        registry.register(instance()).deregister(20)
-        third.deregister(20)
+        registry.register(instance()).deregister(TIMEOUT)
+        third.deregister(TIMEOUT)
         assert registry.instances("demo").instances == ()
 
 
 def test_of_two_under_one_id_the_one_that_stays_is_there(name: str) -> None:
     backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
-    with Registry(lambda: backend, name, empty_protection=False) as registry:
+    with Registry(lambda: backend, name, empty_protection=False, timeout=TIMEOUT) as registry:
         first, second = registry.register(instance()), registry.register(instance())
         second.update(weight=7)
-        first.wait(20)
-        second.wait(20)
+        first.wait(TIMEOUT)
+        second.wait(TIMEOUT)
         first.update(weight=8)
-        first.wait(20)
-        first.deregister(20)
+        first.wait(TIMEOUT)
+        first.deregister(TIMEOUT)
         heard = Heard(registry.subscribe("demo"))
         heard.until(lambda each: [one.weight for one in each.instances] == [7], "the other's weight")
         assert backend.deregistered == 0, "it never was away"

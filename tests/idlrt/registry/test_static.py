@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from eventually import TIMEOUT
 from registry_heard import Heard
 
 from idlrt.core import Freshness, Instance, ServiceKey
@@ -34,12 +35,12 @@ def test_who_follows_is_told_once() -> None:
         heard = Heard(subscription)
         heard.until_ports(1, 2)
         assert len(heard.changes) == 1
-        assert [each.id for each in subscription.wait(5).instances] == ["a:1", "b:2"]
+        assert [each.id for each in subscription.wait(TIMEOUT).instances] == ["a:1", "b:2"]
 
 
 def test_nothing_of_it_is_kept_on_disk(tmp_path: Path) -> None:
     with Registry.connect("static://a:1", cache=tmp_path) as registry:
-        registry.subscribe("S").wait(5)
+        registry.subscribe("S").wait(TIMEOUT)
     assert list(tmp_path.iterdir()) == []
 
 
