@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from eventually import TIMEOUT
 from hand_written import User, scripted_server
 from thrift.protocol.TProtocol import TProtocolBase
 from thrift.Thrift import TApplicationException, TMessageType, TProcessor, TType
@@ -19,7 +20,7 @@ from idlrt.errors import ApplicationError
 def apache_socket(port: int) -> TSocket:
     """A connection to a server of this machine."""
     raw = TSocket("127.0.0.1", port)
-    raw.setTimeout(20_000)
+    raw.setTimeout(TIMEOUT * 1000)
     raw.open()
     return raw
 

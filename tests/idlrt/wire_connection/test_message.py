@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from hand_written import GET, JOIN, PING, NotFound, User
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.spec import DeclaredError
-from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, Limits, MessageKind
+from idlrt.wire import DEFAULT_LIMITS, BinaryProtocol, CompactProtocol, JsonProtocol, Limits, MessageKind
 from idlrt.wire._backend import native
 from idlrt.wire.dialect import Dialect
 from idlrt.wire.framing import NO_METADATA, Framed, Unframed
 from idlrt.wire.message import MethodCodec, decode_refusal, encode_refusal, method_codec
+from idlrt.wire.protocol import Backend
 
 PROTOCOL = BinaryProtocol()
 
+BACKENDS: tuple[Backend, ...] = ("pure",) if native is None else ("native", "pure")
+PROTOCOLS = (BinaryProtocol, CompactProtocol, JsonProtocol)
+
+
+class Made(NamedTuple):
+    """What a dialect is made of."""
+
+    protocol: type[BinaryProtocol | CompactProtocol | JsonProtocol]
+    framing: type[Framed | Unframed]
+    backend: Backend
+
+    def dialect(self, limits: Limits = DEFAULT_LIMITS) -> Dialect:
+        return Dialect(self.protocol(limits, backend=self.backend), self.framing(limits))
+
+    def __str__(self) -> str:
+        return f"{self.framing.name} {self.protocol.name} {self.backend}"
+
+
 # Whole messages in one go where there is a native backend, and step by step.
-DIALECTS = [
-    Dialect(make(backend=backend), framing())
-    for backend in ("native", "pure")[native is None :]
-    for make in (BinaryProtocol, CompactProtocol, JsonProtocol)
-    for framing in (Framed, Unframed)
+MADE = [
+    Made(protocol, framing, backend) for backend in BACKENDS for protocol in PROTOCOLS for framing in (Framed, Unframed)
 ]
-each_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: f"{each!r} {each.protocol.backend}")
+each_dialect = pytest.mark.parametrize("dialect", [each.dialect() for each in MADE], ids=list(map(str, MADE)))
 
 
 def codec_of(method, dialect: Dialect) -> MethodCodec:
@@ -41,10 +59,9 @@ def body_of(dialect: Dialect, data: bytes | None) -> tuple[bytes, int]:
 
 
 def test_binary_and_compact_in_frames_are_fused_with_the_native_backend() -> None:
-    fused = {repr(each) for each in DIALECTS if each.is_fused}
+    fused = {str(each) for each in MADE if each.dialect().is_fused}
 
-    assert fused == (set() if native is None else {"framed binary", "framed compact"})
-    assert {each.protocol.backend for each in DIALECTS if each.is_fused} <= {"native"}
+    assert fused == (set() if native is None else {"framed binary native", "framed compact native"})
 
 
 class Subclass(NotFound):
@@ -102,12 +119,11 @@ def test_bytes_after_the_message_are_refused(dialect: Dialect) -> None:
         codec.decode_arguments(message + b"xx", start)
 
 
-@each_dialect
-def test_a_message_over_a_limit_is_not_sent(dialect: Dialect) -> None:
-    limits = [Limits(max_message=40), Limits(max_frame=40)][: 1 + (dialect.framing.name == "framed")]
+@pytest.mark.parametrize("made", MADE, ids=str)
+def test_a_message_over_a_limit_is_not_sent(made: Made) -> None:
+    limits = [Limits(max_message=40), Limits(max_frame=40)][: 1 + (made.framing is Framed)]
     for limited in limits:
-        protocol = type(dialect.protocol)(limited, backend=dialect.protocol.backend)
-        small = Dialect(protocol, type(dialect.framing)(limited))
+        small = made.dialect(limited)
         with pytest.raises(LocalProtocolError, match=r"the limit is max_(message|frame)=40"):
             codec_of(JOIN, small).pack_call(small, "join", 1, (["x" * 40], ""), NO_METADATA)
 
