@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 HARNESS = str(HERE.parent / "harness")
 sys.path.insert(0, HARNESS)
 
+from eventually import TIMEOUT  # noqa: E402
 from fault_proxy import FaultProxy, proxied  # noqa: E402
 from hand_written import GET, AsyncUserServiceClient, UserServiceClient, requests  # noqa: E402
 
@@ -99,7 +100,7 @@ class _Server:
     def stop(self) -> None:
         """Stop it, as a deployment does."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(30) == 0
+        assert self.process.wait(TIMEOUT) == 0
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -111,9 +112,11 @@ class _Server:
 
 
 class _Soak:
-    def __init__(self, seconds: float, callers: int, seed: int) -> None:
+    def __init__(self, seconds: float, callers: int, seed: int, answers: int) -> None:
         self.report = Report()
+        self.restarts_left = 0
         self._end = time.monotonic() + seconds
+        self._answers = answers
         self._callers = callers
         self._dice = random.Random(seed)
         self._lock = threading.Lock()
@@ -121,7 +124,8 @@ class _Soak:
         self._ended: dict[str, list[int]] = {"answered": [], "not sent": [], "unknown": []}
 
     def is_over(self) -> bool:
-        return time.monotonic() >= self._end
+        is_enough = not self.restarts_left and self.report.outcomes["answered"] >= self._answers
+        return is_enough and time.monotonic() >= self._end
 
     def take(self) -> int:
         """The number of a call; nobody else has it."""
@@ -248,15 +252,27 @@ def _idle(port: int, count: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         call = requests((GET, (0x7FFFFFFF,)))
         for _ in range(count):
-            raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT))
             raw.sendall(call)
         yield
 
 
-def soak(seconds: float, *, callers: int = 200, idle: int = 0, restart_every: float = 5.0, seed: int = 0) -> Report:
+def soak(
+    seconds: float,
+    *,
+    callers: int = 200,
+    idle: int = 0,
+    restart_every: float = 5.0,
+    seed: int = 0,
+    restarts: int = 0,
+    answers: int = 0,
+) -> Report:
     """Do all of it.
 
     Args:
+        seconds: that it takes, longer where there were fewer restarts or answers by then.
+        restarts: of a server that there have to be.
+        answers: that callers have to get.
         callers: that call at the same time, in threads and tasks.
         idle: connections that are open beside them.
         restart_every: seconds between two servers.
@@ -267,7 +283,8 @@ def soak(seconds: float, *, callers: int = 200, idle: int = 0, restart_every: fl
         first = _Server(folder, 0, 0)
         servers = [first, _Server(folder, 1, first.port)]
         made = 2
-        run = _Soak(seconds, callers, seed)
+        run = _Soak(seconds, callers, seed, answers)
+        run.restarts_left = restarts
         proxy = stack.enter_context(proxied(first.port))
         direct = f"tcp://127.0.0.1:{first.port}"
         places = [(address, framing) for address in (direct, proxy.address) for framing in ("framed", "header")]
@@ -294,9 +311,10 @@ def soak(seconds: float, *, callers: int = 200, idle: int = 0, restart_every: fl
                 servers.append(_Server(folder, made, first.port))
                 made += 1
                 servers.pop(1).stop()
+                run.restarts_left = max(run.restarts_left - 1, 0)
                 restart_at = time.monotonic() + restart_every
         for thread in threads:
-            thread.join(60)
+            thread.join(TIMEOUT)
             if thread.is_alive():
                 run.wrong(f"{thread.name} does not end")
         for server in servers:

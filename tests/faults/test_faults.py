@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eventually import TIMEOUT, eventually
 from fault_proxy import FaultProxy, proxied
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
@@ -51,13 +52,6 @@ def framing(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end
-        threading.Event().wait(0.005)
-
-
 def test_latency_only_takes_time(proxy: FaultProxy, framing: str) -> None:
     proxy.latency = 0.02
     with UserServiceClient.connect(proxy.address, framing=framing) as client:
@@ -75,13 +69,13 @@ def test_latency_only_takes_time(proxy: FaultProxy, framing: str) -> None:
 
 def test_bytes_one_by_one(proxy: FaultProxy, framing: str) -> None:
     proxy.chunk = 1
-    with UserServiceClient.connect(proxy.address, framing=framing, timeout=20) as client:
+    with UserServiceClient.connect(proxy.address, framing=framing, timeout=TIMEOUT) as client:
         for number in range(1, 5):
             assert client.get(number).id == number
         assert client.join(["x" * 2000, "y"], "") == "x" * 2000 + "y"
 
     async def main() -> None:
-        async with AsyncUserServiceClient.connect(proxy.address, framing=framing, timeout=20) as client:
+        async with AsyncUserServiceClient.connect(proxy.address, framing=framing, timeout=TIMEOUT) as client:
             users = await asyncio.gather(*(client.get(number) for number in range(1, 20)))
             assert [user.id for user in users] == list(range(1, 20))
 
@@ -124,9 +118,9 @@ def test_a_cut_while_waiting_is_a_lost_connection(proxy: FaultProxy, users: Coun
 
         calling = threading.Thread(target=call)
         calling.start()
-        assert users.entered.wait(20)
+        assert users.entered.wait(TIMEOUT)
         proxy.cut()
-        calling.join(20)
+        calling.join(TIMEOUT)
         assert len(found) == 1
         users.gate.set()
         assert client.get(1).id == 1
@@ -163,7 +157,7 @@ def test_idle_connections_that_were_cut_are_not_used(proxy: FaultProxy, users: C
         for number in range(1, 10):
             assert client.get(number).id == number
             proxy.cut()
-            until(lambda: not proxy.connections)
+            eventually(lambda: not proxy.connections)
     assert users.done == list(range(1, 10))
 
 
@@ -197,7 +191,7 @@ def test_a_server_forgets_clients_that_were_cut_off(server: Server, proxy: Fault
         with UserServiceClient.connect(proxy.address) as client:
             client.get(1)
             proxy.cut()
-    until(lambda: not server._channels)
+    eventually(lambda: server.connections == 0)
 
 
 def test_async_handlers_of_cut_connections_end_in_nothing() -> None:
@@ -210,15 +204,15 @@ def test_async_handlers_of_cut_connections_end_in_nothing() -> None:
                 async with AsyncUserServiceClient.connect(proxy.address) as client:
                     calls = [asyncio.ensure_future(client.wait(number)) for number in range(5)]
                     for _ in range(5):
-                        await asyncio.to_thread(users.all_entered.acquire, timeout=20)
+                        await asyncio.to_thread(users.all_entered.acquire, timeout=TIMEOUT)
                     proxy.cut()
                     found = await asyncio.gather(*calls, return_exceptions=True)
                     assert [type(each) for each in found] == [ConnectionLost] * 5
 
             asyncio.run(main())
-        until(lambda: not server._channels)
+        eventually(lambda: server.connections == 0)
         for number in range(5):
             users.release(number)
         with UserServiceClient.connect(server.address) as client:
             assert client.get(1).id == 1
-        until(lambda: server._around.load.in_flight == 0)
+        eventually(lambda: server.in_flight == 0)

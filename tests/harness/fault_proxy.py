@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
+from eventually import TIMEOUT
+
 __all__ = ["FaultProxy", "proxied"]
 
 _CHUNK: Final = 65536
@@ -24,7 +26,6 @@ class FaultProxy:
 
     Attributes:
         latency: seconds that everything takes longer, each way.
-        is_silent: whether nothing passes.
         chunk: the most bytes that are passed on in one piece.
         cut_after: bytes from the server after which a connection is cut; `None` for never.
         is_refusing: whether new connections are cut at once.
@@ -32,12 +33,13 @@ class FaultProxy:
 
     def __init__(self, host: str, port: int) -> None:
         self.latency = 0.0
-        self.is_silent = False
         self.chunk = _CHUNK
         self.cut_after: int | None = None
         self.is_refusing = False
         self._target = host, port
         self._loop = asyncio.new_event_loop()
+        self._is_heard = asyncio.Event()
+        self._is_heard.set()
         self._links: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -48,6 +50,21 @@ class FaultProxy:
     def address(self) -> str:
         """Where clients connect."""
         return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing passes."""
+        return not self._is_heard.is_set()
+
+    @is_silent.setter
+    def is_silent(self, wanted: bool) -> None:
+        async def change() -> None:
+            if wanted:
+                self._is_heard.clear()
+            else:
+                self._is_heard.set()
+
+        self._ask(change())
 
     @property
     def connections(self) -> int:
@@ -79,11 +96,11 @@ class FaultProxy:
 
         self._ask(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(TIMEOUT)
         self._loop.close()
 
     def _ask(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT)
 
     async def _start(self) -> int:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
@@ -127,8 +144,7 @@ class FaultProxy:
         while data := await reader.read(_CHUNK):
             if self.latency:
                 await asyncio.sleep(self.latency)
-            while self.is_silent:
-                await asyncio.sleep(0.01)
+            await self._is_heard.wait()
             # Looked at once: somebody may set them while this goes on.
             chunk, cut_after = self.chunk, self.cut_after
             for start in range(0, len(data), chunk):
