@@ -1,47 +1,45 @@
-"""An asyncio event loop in virtual time: when nothing is ready, the clock jumps to the next timer."""
+"""An asyncio event loop in virtual time: its clock jumps to the next timer whenever there is nothing else to do.
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+For code that only waits for timers and for its own tasks: what comes from other threads and the network takes no time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
-__all__ = ["VirtualLoop", "run_virtual"]
-
-T = TypeVar("T")
+__all__ = ["VirtualLoop"]
 
 
-class _Selector(selectors.DefaultSelector):
-    """Advances the clock of its loop instead of waiting."""
+class _Clock(selectors.DefaultSelector):
+    """A selector that does not wait for timers; it moves the clock instead."""
 
-    loop: VirtualLoop
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
 
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout:
-            self.loop.virtual_time += timeout
-            timeout = 0
-        return super().select(timeout)
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(None if timeout is None else 0)
+        if not found and timeout is not None:
+            # At least its resolution, so that a timer that is due by rounding comes.
+            self.now += max(timeout, 1e-6)
+        return found
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """See the module. Not for coroutines that wait for another thread.
-
-    Attributes:
-        virtual_time: seconds on its clock.
-    """
+    """See the module."""
 
     def __init__(self) -> None:
-        self.virtual_time = 0.0
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
+        self._clock = _Clock()
+        super().__init__(self._clock)
 
     def time(self) -> float:
-        return self.virtual_time
+        """Seconds since it was made."""
+        return self._clock.now
 
-
-def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run `coroutine` on a virtual loop."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass in which nothing goes on, as in a process that stands still."""
+        self._clock.now += seconds

@@ -76,6 +76,7 @@ async def run(
     *,
     answers: tuple[type[BaseException], ...] = (),
     tick: Callable[[float, Outcome], None],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
     """Put the load on.
 
@@ -83,8 +84,9 @@ async def run(
         makes: each makes a call; callers share them out.
         answers: exceptions that are answers.
         tick: is told every now and then how much of it is done (0 to 1) and what has come of it so far.
+        clock: seconds, on a clock that never goes back.
     """
-    load = _Load(makes, plan, answers)
+    load = _Load(makes, plan, answers, clock)
     work = asyncio.ensure_future(load.open_loop() if plan.rate else load.closed_loop())
     try:
         while not work.done():
@@ -98,12 +100,19 @@ async def run(
 
 
 class _Load:
-    def __init__(self, makes: Sequence[Make], plan: Plan, answers: tuple[type[BaseException], ...]) -> None:
+    def __init__(
+        self,
+        makes: Sequence[Make],
+        plan: Plan,
+        answers: tuple[type[BaseException], ...],
+        clock: Callable[[], float],
+    ) -> None:
         self.outcome = Outcome()
+        self._clock = clock
         self._plan = plan
         self._answers = answers
         self._makes = itertools.cycle(makes)
-        now = time.perf_counter()
+        now = self._clock()
         self.measured_from = now + plan.warm_up
         self.ended_at = self._end = self.measured_from + plan.seconds
         self._left = plan.calls or None
@@ -111,20 +120,20 @@ class _Load:
     def share(self) -> float:
         """How much is done."""
         plan = self._plan
-        by_time = (time.perf_counter() - self.measured_from) / plan.seconds
+        by_time = (self._clock() - self.measured_from) / plan.seconds
         by_calls = self.outcome.latencies.count / plan.calls if plan.calls else 0.0
         return min(max(by_time, by_calls, 0.0), 1.0)
 
     async def closed_loop(self) -> None:
         await asyncio.gather(*(self._caller(next(self._makes)) for _ in range(self._plan.concurrency)))
-        self.ended_at = min(self.ended_at, time.perf_counter())
+        self.ended_at = min(self.ended_at, self._clock())
 
     async def _caller(self, make: Make) -> None:
-        while (started := time.perf_counter()) < self._end and self._take():
+        while (started := self._clock()) < self._end and self._take():
             await self._call(make, started)
 
     def _take(self) -> bool:
-        if self._left is not None and time.perf_counter() >= self.measured_from:
+        if self._left is not None and self._clock() >= self.measured_from:
             if not self._left:
                 return False
             self._left -= 1
@@ -132,13 +141,13 @@ class _Load:
 
     async def open_loop(self) -> None:
         under_way: set[asyncio.Task[None]] = set()
-        due, pause = time.perf_counter(), 1 / self._plan.rate
+        due, pause = self._clock(), 1 / self._plan.rate
         while due < self._end:
-            now = time.perf_counter()
+            now = self._clock()
             if due > now:
                 await asyncio.sleep(due - now)
             # What has become due by now, at once: sleeping is not exact.
-            now = time.perf_counter()
+            now = self._clock()
             while due <= now and due < self._end and self._take():
                 if len(under_way) < _MOST_UNDER_WAY:
                     task = asyncio.ensure_future(self._call(next(self._makes), due))
@@ -151,7 +160,7 @@ class _Load:
                 break
         if under_way:
             await asyncio.wait(under_way)
-        self.ended_at = min(self.ended_at, time.perf_counter())
+        self.ended_at = min(self.ended_at, self._clock())
 
     async def _call(self, make: Make, started: float) -> None:
         try:
@@ -163,4 +172,4 @@ class _Load:
                 self.outcome.errors[type(error).__name__] += 1
             return
         if started >= self.measured_from:
-            self.outcome.latencies.add(time.perf_counter() - started)
+            self.outcome.latencies.add(self._clock() - started)

@@ -5,10 +5,10 @@ of them at once is not asked for the next without end.
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Callable
 
 from eventually import TIMEOUT
+from virtual_loop import VirtualLoop
 
 from idlrt.core import Instance
 from idlrt.registry import Registry, RegistryUrl, SessionLost
@@ -68,29 +68,6 @@ class Fickle(MemoryBackend):
         self.opened += 1
         await super().open(lost)
         lost()
-
-
-class VirtualClock(selectors.DefaultSelector):
-    """The selector of an event loop whose time passes when it has nothing to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        found = super().select(None if timeout is None else 0)
-        if not found and timeout is not None:
-            self.now += max(timeout, 1e-6)
-        return found
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = VirtualClock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
 
 
 def test_a_registry_that_ends_all_sessions_is_not_asked_without_end() -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import TIMEOUT
 
 from idlrt.config.describe import describe
 from idlrt.config.store import change, history, text_of
-from idlrt.core import Instance
+from idlrt.core import Instance, Status
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
 
@@ -31,11 +32,13 @@ service Users {
 
 def idlrt(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDLRT_CONFIG", "IDLRT_REG"))}
+    command = [sys.executable, "-m", "idlrt", *arguments]
+    if arguments[1] in ("set", "explain", "history", "rollback"):
+        command += ["--timeout", f"{TIMEOUT:g}"]
     done = subprocess.run(
-        [sys.executable, "-m", "idlrt", *arguments],
+        command,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
         env={**clean, **environment},
     )
@@ -54,8 +57,10 @@ def rows(text: str) -> list[list[str]]:
 
 @pytest.fixture
 def own() -> Iterator[tuple[str, Registry]]:
-    with RegistryServer() as server, Registry.connect(server.url, cache=False) as owner:
-        yield server.url, owner
+    with RegistryServer() as server:
+        url = f"{server.url}?timeout=60"
+        with Registry.connect(url, cache=False, timeout=TIMEOUT) as owner:
+            yield url, owner
 
 
 @pytest.fixture
@@ -229,8 +234,9 @@ def test_wrong_usage_is_told_and_changes_nothing(
 @pytest.fixture
 def fleet(own: tuple[str, Registry]) -> str:
     url, owner = own
-    for number, more in enumerate([{"zone": "eu-1"}, {"zone": "us-1"}, {"tags": {"tag": "gray"}}], 1):
-        owner.register(Instance(service="Users", host=f"10.0.0.{number}", port=9090, **more)).wait()  # type: ignore[arg-type]
+    kinds: list[dict[str, Any]] = [{"zone": "eu-1"}, {"zone": "us-1"}, {"tags": {"tag": "gray"}}]
+    for number, more in enumerate(kinds, 1):
+        owner.register(Instance(service="Users", host=f"10.0.0.{number}", port=9090, **more)).wait()
     owner.register(Instance(service="Users", host="10.0.1.1", port=9090, group="green")).wait()
     return url
 
@@ -262,7 +268,7 @@ def test_rules_of_the_registry_are_explained(fleet: str, own: tuple[str, Registr
     assert 100 < put["instances"]["10.0.1.1:9090"] < 300
     assert list(found(*given, "--method", "get", "--argument", "id=7", "--idl", idl)["instances"]) == ["10.0.0.2:9090"]
     assert "10.0.0.2:9090" in found(*given, "--method", "get", "--argument", "id=8")["instances"]
-    owner.modify("Users", "10.0.0.2:9090", status="disabled")  # type: ignore[arg-type]
+    owner.modify("Users", "10.0.0.2:9090", status=Status.DISABLED)
     nobody = found(*given, "--method", "get", "--argument", "id=7", code=1)
     assert nobody["instances"] == {}
     assert "pinned" in nobody["why"]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_loop import VirtualLoop
 
 from idlrt.errors import ConnectionLost
 from idlrt.tools.histogram import Histogram
 from idlrt.tools.load import Outcome, Plan, run
+
+Make = Callable[[], Awaitable[Any]]
 
 
 @given(st.lists(st.floats(1e-6, 100), min_size=1, max_size=300), st.sampled_from([1, 50, 90, 99, 99.9, 100]))
@@ -28,11 +33,14 @@ def test_of_nothing() -> None:
     assert Histogram().percentile(99) == Histogram().mean == 0.0
 
 
-def load(make: object, **plan: float) -> Outcome:
-    return asyncio.run(run([make], Plan(**plan), tick=lambda share, outcome: None))  # type: ignore[arg-type,list-item]
+def load(make: Make, plan: Plan, loop: VirtualLoop | None = None) -> Outcome:
+    loop = loop or VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(run([make], plan, tick=lambda share, outcome: None, clock=loop.time))
 
 
 def test_a_stall_counts_for_all_that_were_due_in_it() -> None:
+    loop = VirtualLoop()
     calls = 0
 
     async def make() -> None:
@@ -40,14 +48,14 @@ def test_a_stall_counts_for_all_that_were_due_in_it() -> None:
         calls += 1
         if calls == 10:
             # The whole process stands still, as a server does that collects garbage.
-            import time
+            loop.pass_by(0.3)
 
-            time.sleep(0.3)
-
-    outcome = load(make, rate=200, seconds=0.6, warm_up=0)
-    # About 60 of 120 calls were due while nothing went on: their latency is what was left of the stall.
-    assert outcome.latencies.count >= 100
-    assert outcome.latencies.percentile(75) > 0.05
+    outcome = load(make, Plan(rate=200, seconds=0.6, warm_up=0), loop)
+    # 60 of 120 calls were due while nothing went on: their latency is what was left of the stall.
+    assert outcome.latencies.count in (120, 121)
+    assert abs(outcome.latencies.percentile(75) - 0.15) < 0.01
+    assert abs(outcome.latencies.percentile(100) - 0.3) < 0.01
+    assert outcome.latencies.percentile(45) < 0.01
 
 
 def test_errors_are_counted_by_kind() -> None:
@@ -60,6 +68,6 @@ def test_errors_are_counted_by_kind() -> None:
         if calls % 2:
             raise ConnectionLost("gone")
 
-    outcome = load(make, concurrency=2, seconds=5, calls=100, warm_up=0)
+    outcome = load(make, Plan(concurrency=2, seconds=5, calls=100, warm_up=0))
     assert outcome.errors["ConnectionLost"] + outcome.latencies.count == 100
     assert outcome.errors["ConnectionLost"] > 0
