@@ -1,16 +1,15 @@
-"""The commands `idlrt config ...` and `idlrt route ...`, as programs of their own, at the embedded registry."""
+"""The commands `idlrt config ...` and `idlrt route ...`, at the embedded registry."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
+from command_line import run_idlrt
 from eventually import TIMEOUT
 
 from idlrt.config.describe import describe
@@ -18,9 +17,6 @@ from idlrt.config.store import change, history, text_of
 from idlrt.core import Instance, Status
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
-
-# Each is a process.
-pytestmark = pytest.mark.slow
 
 IDL = """\
 service Users {
@@ -30,21 +26,9 @@ service Users {
 """
 
 
-def idlrt(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDLRT_CONFIG", "IDLRT_REG"))}
-    command = [sys.executable, "-m", "idlrt", *arguments]
-    if arguments[1] in ("set", "explain", "history", "rollback"):
-        command += ["--timeout", f"{TIMEOUT:g}"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**clean, **environment},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+def idlrt(*arguments: str, code: int = 0, **environment: str) -> Result:
+    timeout = ["--timeout", f"{TIMEOUT:g}"] if arguments[1] in ("set", "explain", "history", "rollback") else []
+    return run_idlrt([*arguments, *timeout], code=code, environment=environment)
 
 
 def found(*arguments: str, code: int = 0) -> Any:

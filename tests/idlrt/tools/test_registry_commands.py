@@ -1,4 +1,4 @@
-"""The commands `idlrt registry ...`, as programs of their own, at the embedded registry and others."""
+"""The commands `idlrt registry ...`, at the embedded registry and others; what goes on is a program of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import trustme
+from click.testing import Result
+from command_line import run_idlrt
 from etcd_server import etcd_cluster
 from eventually import TIMEOUT
 from registry_process import RegistryProcess, registry_process
@@ -35,14 +37,9 @@ EVE = Instance(service="Orders", host="10.0.0.9", port=9090, group="gray")
 SLOW = pytest.mark.slow
 
 
-def idlrt(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "idlrt", "registry", *arguments]
-    if arguments[0] not in ("serve", "watch") and "--timeout" not in arguments:
-        command += ["--timeout", f"{TIMEOUT:g}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+def idlrt(*arguments: str, code: int = 0) -> Result:
+    is_timed = arguments[0] not in ("serve", "watch") and "--timeout" not in arguments
+    return run_idlrt(["registry", *arguments, *(["--timeout", f"{TIMEOUT:g}"] if is_timed else [])], code=code)
 
 
 def found(*arguments: str) -> Any:
