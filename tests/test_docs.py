@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +13,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from test_readme import BLOCK
+from eventually import TIMEOUT
+from test_readme import BLOCK, moved, places
 
 from idlrt.balance import BALANCERS
 from idlrt.cli import main
@@ -33,7 +32,6 @@ from idlrt.route import ROUTERS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 REGISTRIES_PAGE = (DOCS / "registries.md").read_text(encoding="utf-8")
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:idl|py|thrift|toml))`")
-ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
 
 
 def steps(text: str) -> Iterator[tuple[str, str, str]]:
@@ -43,16 +41,6 @@ def steps(text: str) -> Iterator[tuple[str, str, str]]:
         names = FILE_NAME.findall(text[end : match.start()])
         yield match[1], names[-1] if names else "", match[2]
         end = match.end()
-
-
-def moved(text: str) -> str:
-    """The page with ports that are free here."""
-    with contextlib.ExitStack() as stack:
-        places = {}
-        for address in sorted(set(ADDRESS.findall(text))):
-            probe = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            places[address] = f"127.0.0.1:{probe.getsockname()[1]}"
-    return ADDRESS.sub(lambda match: places[match[0]], text)
 
 
 @pytest.mark.slow
@@ -67,7 +55,8 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
     commands = 0
     background: list[subprocess.Popen[str]] = []
     try:
-        for language, name, text in steps(moved((DOCS / page).read_text(encoding="utf-8"))):
+        whole = (DOCS / page).read_text(encoding="utf-8")
+        for language, name, text in steps(moved(whole, places(whole))):
             if language in ("thrift", "python", "toml"):
                 (tmp_path / name).write_text(text)
             elif language == "text":
@@ -96,7 +85,7 @@ def test_commands_run_as_printed(page: str, tmp_path: Path) -> None:
     finally:
         for process in reversed(background):
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=20)
+            process.communicate(timeout=TIMEOUT)
     assert commands, "a page shows what its commands print"
 
 

@@ -1,19 +1,21 @@
-"""The quick start of the README works exactly as printed."""
+"""The quick start of the README works as printed, on ports that are free here."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
-import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from eventually import TIMEOUT, eventually
 
+from idlrt.embedded import DEFAULT_PORT
 from idlrt.registry import Registry
 
 # More than a moment.
@@ -24,13 +26,32 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 # A named file, or a command, as the README has them: prose, then a fenced block.
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"`([a-z_]+\.(?:idl|py))`")
+ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
 
 
-def _steps() -> list[tuple[str, str, str]]:
-    """(language, file name in the prose before the block, text) of each block of the quick start."""
+def places(text: str) -> dict[str, str]:
+    """An address that is free here for each one in `text`."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for address in sorted(set(ADDRESS.findall(text))):
+            probe = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            found[address] = f"127.0.0.1:{probe.getsockname()[1]}"
+        return found
+
+
+def moved(text: str, places: dict[str, str]) -> str:
+    """The text with other addresses."""
+    return ADDRESS.sub(lambda match: places[match[0]], text)
+
+
+def _quick_start() -> str:
     text = README.read_text()
     start = text.index("## Quick start")
-    text = text[start : text.index("\n## ", start + 1)]
+    return text[start : text.index("\n## ", start + 1)]
+
+
+def _steps(text: str) -> list[tuple[str, str, str]]:
+    """(language, file name in the prose before the block, text) of each block of the quick start."""
     steps: list[tuple[str, str, str]] = []
     end = 0
     for match in BLOCK.finditer(text):
@@ -40,29 +61,22 @@ def _steps() -> list[tuple[str, str, str]]:
     return steps
 
 
-def _wait_until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
+def _is_listening(server: subprocess.Popen[bytes], address: str) -> bool:
     """The printed server says nothing when it is ready, so it is asked until it takes a connection."""
-    deadline = time.monotonic() + 30
-    while True:
-        assert server.poll() is None, "the server ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-            return
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, "the server does not listen"
-            threading.Event().wait(0.02)
+    assert server.poll() is None, "the server ended"
+    host, port = address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=TIMEOUT).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-def _wait_until_it_is_registered(server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    with Registry.connect("embedded://127.0.0.1:7400", cache=False) as registry:
-        while not registry.instances("UserService").instances:
-            assert server.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not register"
-            threading.Event().wait(0.02)
+def _is_registered(server: subprocess.Popen[bytes], registry: Registry) -> bool:
+    assert server.poll() is None, "the server ended"
+    return bool(registry.instances("UserService").instances)
 
 
-@pytest.mark.timeout(60)
 def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
     environment = {
         **os.environ,
@@ -70,25 +84,34 @@ def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
         "IDLC_CACHE_DIR": str(tmp_path / "cache"),
         "IDLRT_CACHE_DIR": str(tmp_path / "snapshots"),
     }
+    printed = _quick_start()
+    free = places(printed)
+    server, registry = free["127.0.0.1:9090"], free[f"127.0.0.1:{DEFAULT_PORT}"]
     output = ""
-    # What goes on in the background, and the port that it listens on; 0 for one that is found by its name.
-    background = {"python server.py": 9090, "idlrt registry serve": 7400, "python registered.py": 0}
+    # What goes on in the background, and where it listens; empty for one that is found by its name.
+    background = {"python server.py": server, "idlrt registry serve": registry, "python registered.py": ""}
     running: list[subprocess.Popen[bytes]] = []
     compared = 0
     try:
-        for language, name, text in _steps():
+        for language, name, text in _steps(moved(printed, free)):
+            command = text.strip()
             if language in ("thrift", "python"):
                 (tmp_path / name).write_text(text)
             elif language == "text":
                 assert output == text
                 compared += 1
-            elif text.strip() in background:
-                port = background.pop(text.strip())
-                running.append(subprocess.Popen(shlex.split(text), cwd=tmp_path, env=environment))
-                if port:
-                    _wait_until_it_listens(running[-1], port)
+            elif command in background:
+                address = background.pop(command)
+                if command == "idlrt registry serve":
+                    # Printed, it listens on the default port.
+                    command += f" --address {address}"
+                process = subprocess.Popen(shlex.split(command), cwd=tmp_path, env=environment)
+                running.append(process)
+                if address:
+                    eventually(partial(_is_listening, process, address))
                 else:
-                    _wait_until_it_is_registered(running[-1])
+                    with Registry.connect(f"embedded://{registry}", cache=False, timeout=TIMEOUT) as opened:
+                        eventually(partial(_is_registered, process, opened))
             else:
                 done = subprocess.run(
                     text, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -98,7 +121,7 @@ def test_the_quick_start_runs_as_printed(tmp_path: Path) -> None:
     finally:
         for each in reversed(running):
             each.terminate()
-            each.wait(timeout=20)
+            each.wait(timeout=TIMEOUT)
     assert not background
     assert [each.returncode for each in running] == [0, 0, 0]
     assert compared == 4

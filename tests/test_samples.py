@@ -15,7 +15,6 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_the_shop_is_compiled_served_and_called(tmp_path: Path) -> None:
     folder = shutil.copytree(SAMPLES / "shop", tmp_path / "shop", ignore=shutil.ignore_patterns("gen", "__pycache__"))
     done = subprocess.run(
