@@ -19,10 +19,12 @@ from benchmarks.stubs import ApacheEchoArgs, ApacheEchoResult, apache, ours, sma
 from benchmarks.workers import Threads
 
 Run = Callable[[int], None]
+# Seconds for a call: a machine that is busy is no reason to fail.
+TIMEOUT = 60.0
 
 
 def call_ours(folder: Path, port: int, connections: int) -> Run:
-    client = ours(folder).EchoClient.connect(f"127.0.0.1:{port}", max_connections=connections)
+    client = ours(folder).EchoClient.connect(f"127.0.0.1:{port}", max_connections=connections, timeout=TIMEOUT)
     value = small(ours(folder).Small)
 
     def calls(count: int) -> None:
@@ -35,7 +37,7 @@ def call_ours(folder: Path, port: int, connections: int) -> Run:
 def call_asyncio(folder: Path, port: int, connections: int) -> Run:
     """One connection, whatever is asked for: as many calls at once instead."""
     runner = asyncio.Runner()
-    client = ours(folder).AsyncEchoClient.connect(f"127.0.0.1:{port}")
+    client = ours(folder).AsyncEchoClient.connect(f"127.0.0.1:{port}", timeout=TIMEOUT)
     value = small(ours(folder).Small)
 
     async def calls(count: int) -> None:
@@ -60,7 +62,7 @@ def call_thriftpy2(folder: Path, port: int, connections: int) -> Run:
             port,
             proto_factory=TCyBinaryProtocolFactory(),
             trans_factory=TCyFramedTransportFactory(),
-            timeout=60_000,
+            timeout=int(TIMEOUT * 1000),
         )
 
         value = small(theirs().Small)

@@ -235,7 +235,7 @@ def _register_and_call(folder: Path, url: str) -> float:
     with (
         Server(stubs.echo(Echo())) as server,
         Registry.connect(url, cache=False) as registry,
-        stubs.EchoClient.connect(f"{url.partition('?')[0]}/{service}") as client,
+        stubs.EchoClient.connect(f"{url.partition('?')[0]}/{service}", timeout=_DISCOVERY_TIMEOUT) as client,
     ):
         server.start()
         registry.services()  # so that it is connected
