@@ -15,12 +15,15 @@ import msgspec
 
 from benchmarks.compare.cells import CELLS, PARTS, Cell, Cpus, Pair, measure_pairs
 from benchmarks.compare.intervals import Interval, median_interval
-from benchmarks.compare.trees import CACHE, check_out, new_tree
+from benchmarks.compare.trees import CACHE, check_out, make_tree
 from benchmarks.table import Table, middle, progress, unit
-from benchmarks.workers import WorkerError
+from benchmarks.workers import ROOT, WorkerError
 
 # Of the comparison of the new tree with itself: one in a hundred of such runs may say that a quiet machine is noisy.
 _FALSE_ALARMS = 0.01
+_CONFIDENCE = 0.95
+# Pairs from which on an interval has it.
+_LEAST_PAIRS = 6
 
 NOTE = """CPU time of one round or call, and the new one divided by the old one: the median of {pairs} pairs with its
 interval, which has the true median with a probability of {confidence:.0%}. `faster` and `slower`: 1 is outside.
@@ -47,6 +50,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What the interval says of the new version."""
+        if len(self.pairs) < _LEAST_PAIRS:
+            return "too few pairs"
         if self.interval.contains(1.0):
             return "same"
         return "faster" if self.interval.high < 1 else "slower"
@@ -76,7 +81,7 @@ class Comparison:
         }
 
 
-def compared(measured: Mapping[Cell, Sequence[Pair]], confidence: float = 0.95) -> list[Comparison]:
+def compared(measured: Mapping[Cell, Sequence[Pair]], confidence: float = _CONFIDENCE) -> list[Comparison]:
     """Return what the measurements come to."""
     return [
         Comparison(cell=cell, pairs=pairs, interval=median_interval([pair.ratio for pair in pairs], confidence))
@@ -137,6 +142,8 @@ def main(
     If that does not come out as 1, the machine is too noisy, and the exit status is 2.
     """
     cells = _chosen(parts, names)
+    if fail_above is not None and pairs < _LEAST_PAIRS:
+        raise click.UsageError(f"--fail-above needs at least {_LEAST_PAIRS} pairs, got {pairs}")
     if is_listing:
         click.echo("\n".join(cell.name for cell in cells))
         return
@@ -171,21 +178,21 @@ def _compare(
     cpus = Cpus.choose()
     where = f"CPU {cpus.worker}, load on CPU {cpus.load}" if cpus.worker >= 0 else "any CPU: there are no two to pin to"
     progress(f"measuring on {where}")
-    old = check_out(ref, folder / "old", cache)
-    new = new_tree(folder / "new")
-    for tree in (old, new):
-        progress(f"generating stubs: {tree.name}")
-        tree.prepare()
+    sha, sources = check_out(ref, cache)
+    # Names of the same length, so that paths are, too.
+    old = make_tree(sha[:10], sources, folder / "old", cache)
+    new = make_tree("new", ROOT, folder / "new", cache)
+    twin = make_tree("new again", ROOT, folder / "aux", cache)
     load = folder / "load"
     can_tell = _can_tell_noise(pairs, len(cells))
-    itself = compared(measure_pairs(new, new, cells, pairs, cpus, load), 1 - _FALSE_ALARMS / len(cells))
+    itself = compared(measure_pairs(twin, new, cells, pairs, cpus, load), 1 - _FALSE_ALARMS / len(cells))
     click.echo(
         str(_table("A/A: this tree against itself", itself, AA_NOTE.format(confidence=itself[0].interval.confidence)))
     )
     if not can_tell:
         progress("too few pairs to tell from A/A whether the machine is too noisy")
     elif noise(itself):
-        return itself, [], old.root.name
+        return itself, [], sha
     widest = max(max(each.interval.high - 1, 1 - each.interval.low) for each in itself)
     progress(f"differences below {widest:.1%} may not be visible")
     found = compared(measure_pairs(old, new, cells, pairs, cpus, load))
@@ -195,8 +202,8 @@ def _compare(
         f"Of {len(cells)} cells, {by_chance:.1f} are expected to be outside by chance alone." if len(cells) > 1 else ""
     )
     note = NOTE.format(pairs=pairs, confidence=confidence, chance=chance).strip()
-    click.echo(str(_table(f"{ref} ({old.name}) against this tree", found, note)))
-    return itself, found, old.root.name
+    click.echo(str(_table(f"{ref} ({sha[:10]}) against this tree", found, note)))
+    return itself, found, sha
 
 
 def _can_tell_noise(pairs: int, cells: int) -> bool:

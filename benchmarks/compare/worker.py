@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 Answer = Callable[[str], float]
+# Seconds for a call: a machine that is busy is no reason to fail.
+TIMEOUT = 60.0
 
 
 def small(cls: Any, number: int = 0) -> Any:
@@ -88,7 +90,7 @@ def server(handler: Any) -> int:
 
 
 def client(stubs: Any, port: str) -> Answer:
-    echo = stubs.EchoClient.connect(f"127.0.0.1:{port}", max_connections=1).echo
+    echo = stubs.EchoClient.connect(f"127.0.0.1:{port}", max_connections=1, timeout=TIMEOUT).echo
     value = small(stubs.Small)
 
     def answer(line: str) -> float:
@@ -103,7 +105,7 @@ def client(stubs: Any, port: str) -> Answer:
 
 def async_client(stubs: Any, port: str) -> Answer:
     runner = asyncio.Runner()
-    echo = stubs.AsyncEchoClient.connect(f"127.0.0.1:{port}").echo
+    echo = stubs.AsyncEchoClient.connect(f"127.0.0.1:{port}", timeout=TIMEOUT).echo
     value = small(stubs.Small)
 
     async def calls(count: int) -> float:
