@@ -1,8 +1,5 @@
 """An asyncio event loop in virtual time: its clock jumps to the next timer whenever there is nothing else to do.
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(main())
-
 For code that only waits for timers and for its own tasks: what comes from other threads and the network takes no time.
 """
 
@@ -10,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-__all__ = ["VirtualLoop"]
+__all__ = ["VirtualLoop", "run_virtual"]
+
+T = TypeVar("T")
 
 
 class _Clock(selectors.DefaultSelector):
@@ -23,9 +24,8 @@ class _Clock(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         found = super().select(None if timeout is None else 0)
-        if not found and timeout is not None:
-            # At least its resolution, so that a timer that is due by rounding comes.
-            self.now += max(timeout, 1e-6)
+        if not found and timeout:
+            self.now += timeout
         return found
 
 
@@ -43,3 +43,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def pass_by(self, seconds: float) -> None:
         """Let time pass in which nothing goes on, as in a process that stands still."""
         self._clock.now += seconds
+
+
+def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a loop of its own."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(coroutine)

@@ -106,7 +106,7 @@ MUTANTS = (
         path="runtime/idlrt/server/session.py",
         before="    if call.remaining() <= 0:\n        raise _NotStarted\n    return route.run(call)\n",
         after="    return route.run(call)\n",
-        tests=("tests/idlrt/server/test_deadlines.py",),
+        tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
     ),
     Mutant(
         name="server: idle connections stay open",
