@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -50,7 +51,7 @@ def main(names: tuple[str, ...], quick: bool, output: Path | None) -> None:
 
     If a part fails, the others still run; then the exit status is 1, and nothing is written.
     """
-    texts = [_heading(is_quick=quick)]
+    texts = [_heading(names, is_quick=quick)]
     click.echo(texts[0])
     failed: list[str] = []
     for name in names or PARTS:
@@ -73,9 +74,11 @@ def main(names: tuple[str, ...], quick: bool, output: Path | None) -> None:
         progress(f"written to {output}")
 
 
-def _heading(*, is_quick: bool) -> str:
+def _heading(names: Sequence[str], *, is_quick: bool) -> str:
     peers = ", ".join(f"{name} {version(name)}" for name in ("idlc", "thrift", "thriftpy2", "msgspec"))
-    run = "Measured with `--quick`: these numbers mean little." if is_quick else "All of it in one run of `make bench`."
+    run = f"Parts {', '.join(names)}, in one run." if names else "All of it in one run of `make bench`."
+    if is_quick:
+        run = "Measured with `--quick`: these numbers mean little."
     return (
         "# Benchmarks\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.system()} {platform.machine()}; "

@@ -58,6 +58,11 @@ class _Callers:
         self._call = call
         self._is_over = threading.Event()
 
+    @property
+    def succeeded(self) -> int:
+        """Calls that have not failed."""
+        return self.count - len(self.failed)
+
     def threads(self) -> list[Callable[[], None]]:
         """Return what the threads run."""
         return [self._run] * CALLERS
@@ -194,12 +199,12 @@ def _kill(stubs: Any, folder: Path, view: _View) -> _Death:
 
 
 def _wait_for_calls(threads: Threads, callers: Sequence[_Callers]) -> None:
-    """Wait until all callers have made some more calls."""
+    """Wait until some more calls of each caller have succeeded."""
     end = time.monotonic() + _CALLS_TIMEOUT
-    least = [each.count + 2 * CALLERS for each in callers]
-    while any(each.count < count for each, count in zip(callers, least, strict=True)):
+    least = [each.succeeded + 2 * CALLERS for each in callers]
+    while any(each.succeeded < count for each, count in zip(callers, least, strict=True)):
         if time.monotonic() > end:
-            raise WorkerError(f"no calls within {_CALLS_TIMEOUT:g} s")
+            raise WorkerError(f"no calls succeeded within {_CALLS_TIMEOUT:g} s")
         threads.sleep(0.01)
 
 
