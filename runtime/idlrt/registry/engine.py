@@ -1,5 +1,4 @@
-"""What goes on inside a `Registry`, on its thread: keep a session, keep registered what is to be registered, follow
-what is subscribed to. All of it for ever, through whatever happens to the registry.
+"""The work of a `Registry` on its thread: keep a session, registrations and subscriptions, whatever happens to it.
 
 One task each: the *session* is opened, kept by heartbeats and opened again when it is lost; each *registration* is
 written in each session anew, and again when it changes; each *feed* is read again when it cannot be followed any more.
@@ -34,8 +33,8 @@ _REFUSED_PAUSE: Final = 10.0
 _SAVE_EVERY: Final = 1.0
 # Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
 _SHORT: Final = 1.0
-# Instances that are written, and services that are listed, at once. After a session was lost thousands may be due, and
-# a heartbeat behind all of them would come too late: the next session would be lost as well, and so on.
+# Instances written, and services listed, at once. After a session was lost thousands may be due, and a heartbeat behind
+# all of them would come too late: the next session would be lost as well.
 _AT_ONCE: Final = 64
 
 
