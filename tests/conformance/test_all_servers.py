@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import TIMEOUT, eventually
 from hand_written import GET, AsyncUsers, NotFound, User, Users, connect_raw, read_to_end, requests
 from kinds import KINDS, Caller, Kind, Running, serving
 
@@ -95,7 +98,7 @@ def test_garbage_costs_one_connection(running: Running, connect: Make) -> None:
     assert client.call("get", 1).id == 1
     raw = _raw(running)
     with raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"\xff" * 100)
         read_to_end(raw)
     assert client.call("get", 2).id == 2
@@ -104,7 +107,7 @@ def test_garbage_costs_one_connection(running: Running, connect: Make) -> None:
 @pytest.mark.parametrize("kind", params([kind for kind in KINDS if kind.place != "tls"]))
 def test_who_stops_sending_still_gets_what_is_owed(running: Running) -> None:
     with _raw(running) as raw:
-        raw.settimeout(20)
+        raw.settimeout(TIMEOUT)
         raw.sendall(requests((GET, (1,)), (GET, (2,))))
         raw.shutdown(socket.SHUT_WR)
         data = read_to_end(raw)
@@ -114,7 +117,11 @@ def test_who_stops_sending_still_gets_what_is_owed(running: Running) -> None:
 def _raw(running: Running) -> socket.socket:
     if running.address.startswith("unix:"):
         raw = socket.socket(socket.AF_UNIX)
-        raw.connect(running.address.removeprefix("unix:"))
+        try:
+            raw.connect(running.address.removeprefix("unix:"))
+        except OSError:
+            raw.close()
+            raise
         return raw
     return connect_raw(int(running.address.rpartition(":")[2]))
 
@@ -125,7 +132,7 @@ class Told(Users):
     def join(self, words: list[str], by: str) -> str:
         call = current_call()
         assert call is not None
-        assert 0 < call.remaining() <= 7
+        assert 0 < call.remaining() <= 70
         return f"{call.metadata.get('tenant')} {call.peer.is_encrypted} {call.method.name}"
 
 
@@ -139,66 +146,109 @@ class AsyncTold(AsyncUsers):
 def test_handlers_know_their_call(kind: Kind, certificates: Path, connect: Make) -> None:
     handler = AsyncTold() if kind.has_coroutines else Told()
     with serving(kind, handler, certificates) as running:
-        client = connect(running, framing="header", timeout=7)
+        client = connect(running, framing="header", timeout=70)
         wanted = f"7 {kind.place == 'tls'} join"
         assert client.call("join", [], "", metadata={"tenant": "7"}) == wanted
 
 
-class Stuck(Users):
-    """`wait` takes long."""
+class Gate:
+    """Lets the test see when a handler begins, and say when it ends, even in another process."""
 
-    def wait(self, id: int) -> int:
-        threading.Event().wait(0.5)
+    def __init__(self) -> None:
+        self._begun, self._begin = os.pipe()
+        self._released, self._release = os.pipe()
+
+    def pass_through(self) -> None:
+        """Wait in a handler until the gate is opened."""
+        os.write(self._begin, b"x")
+        os.read(self._released, 1)
+
+    def wait(self) -> None:
+        """Wait until a handler is at the gate."""
+        assert os.read(self._begun, 1)
+
+    def open(self) -> None:
+        """Let one handler pass."""
+        os.write(self._release, b"x")
+
+    def close(self) -> None:
+        for each in (self._begun, self._begin, self._released, self._release):
+            os.close(each)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.close()
+
+
+class Gated(Users):
+    """`wait` waits at the gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def wait(self, id: int) -> Any:
+        self._gate.pass_through()
         return id
 
 
-@pytest.mark.slow
-def test_time_runs_out_and_the_client_goes_on(kind: Kind, certificates: Path, connect: Make) -> None:
-    handler = AsyncUsers() if kind.has_coroutines else Stuck()
-    with serving(kind, handler, certificates, grace_s=0.5) as running:
+class AsyncGated(AsyncUsers):
+    """The same."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self._gate = gate
+
+    async def wait(self, id: int) -> Any:
+        await asyncio.to_thread(self._gate.pass_through)
+        return id
+
+
+def gated(kind: Kind, gate: Gate) -> Users:
+    return AsyncGated(gate) if kind.has_coroutines else Gated(gate)
+
+
+def test_a_timeout_expires_and_the_client_goes_on(kind: Kind, certificates: Path, connect: Make, gate: Gate) -> None:
+    with serving(kind, gated(kind, gate), certificates) as running:
         client = connect(running)
         assert client.call("get", 2).id == 2  # so that making a connection is not what takes the time
+        # The call may expire before it is sent, or before its handler begins.
         with pytest.raises(DeadlineExceeded):
             client.call("wait", 1, timeout=0.2)
+        gate.open()
         assert client.call("get", 1).id == 1
 
 
-def test_a_stop_answers_what_is_under_way(kind: Kind, certificates: Path, connect: Make) -> None:
-    handler: Users = SlowAsync() if kind.has_coroutines else Slow()
-    with serving(kind, handler, certificates) as running:
+def test_a_stop_answers_what_is_under_way(kind: Kind, certificates: Path, connect: Make, gate: Gate) -> None:
+    with serving(kind, gated(kind, gate), certificates, grace_s=TIMEOUT) as running:
         client = connect(running)
         results: list[Any] = []
         calling = threading.Thread(target=lambda: results.append(client.call("wait", 7)))
         calling.start()
-        if kind.engine != "processes":
-            assert handler.entered.wait(20)
-        else:
-            threading.Event().wait(0.15)
-        running.stop()
-        calling.join(20)
+        gate.wait()
+        stopping = threading.Thread(target=running.stop)
+        stopping.start()
+        is_free = kind.workers > 0 or kind.has_coroutines
+        if is_free and kind.engine != "processes":
+            # A server whose thread is at the gate stops afterwards; a supervisor listens until all processes ended.
+            eventually(lambda: not _is_listening(running), "the server has begun to stop")
+        gate.open()
+        calling.join(TIMEOUT)
+        stopping.join(TIMEOUT)
         assert results == [7]
         with pytest.raises((NotSent, Unknown)):
             client.call("get", 1)
 
 
-class Slow(Users):
-    """`wait` takes a while."""
-
-    def wait(self, id: int) -> int:
-        self.entered.set()
-        threading.Event().wait(0.4)
-        return id
-
-
-class SlowAsync(AsyncUsers):
-    """The same."""
-
-    async def wait(self, id: int) -> int:
-        import asyncio
-
-        self.entered.set()
-        await asyncio.sleep(0.4)
-        return id
+def _is_listening(running: Running) -> bool:
+    try:
+        _raw(running).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_nobody_is_there_afterwards(running: Running, connect: Make) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from eventually import TIMEOUT
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
 from idlrt import AsyncServer, ProcessServer, Server, Tls
@@ -120,7 +121,7 @@ def _asyncio(
     thread.start()
 
     def wait_for(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(TIMEOUT)
 
     async def make() -> AsyncServer:
         return await AsyncServer(handlers, address, **options).start()
@@ -133,7 +134,7 @@ def _asyncio(
             wait_for(server.stop())
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
+        thread.join(TIMEOUT)
         loop.close()
 
 
@@ -145,7 +146,7 @@ class Caller:
 
     def __init__(self, kind: str, running: Running, **options: Any) -> None:
         self._runner = asyncio.Runner() if kind == "asyncio" else None
-        options = {"timeout": 20, "tls": running.tls, **options}
+        options = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, "tls": running.tls, **options}
         if kind == "shared":
             # Threads that share connections.
             options = {"max_connections": 2, "calls_per_connection": 64, **options}
@@ -187,7 +188,7 @@ class Caller:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(TIMEOUT)
         return results
 
     def close(self) -> None:

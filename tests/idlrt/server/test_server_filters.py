@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from by_hand import ANY_ORDER, HEADER, KINDS, Noting, Raw, serving
+from eventually import TIMEOUT
 from hand_written import GET, JOIN, PING, POKE, AsyncUsers, NotFound, User, Users, UserServiceClient
 
 import idlrt
@@ -269,10 +270,16 @@ def test_a_filter_sleeps_with_the_driver_of_the_call(kind: str) -> None:
 
 
 def test_a_filter_that_sleeps_holds_up_no_other_async_handler() -> None:
+    is_answered = False
+
     async def pause(call: ServerCall, next: ServerEndpoint) -> Any:
-        if call.arguments == (1,):
-            await call.driver.sleep(0.2)
-        return await next(call)
+        nonlocal is_answered
+        while call.arguments == (1,) and not is_answered:
+            await call.driver.sleep(0.01)
+        try:
+            return await next(call)
+        finally:
+            is_answered = True
 
     with serving(AsyncUsers(), filters=[pause]) as server, Raw(server, ANY_ORDER) as raw:
         raw.socket.sendall(raw.bytes_of(GET, 1) + raw.bytes_of(GET, 2))
@@ -285,7 +292,7 @@ def test_a_filter_that_is_not_async_costs_one_call(handler: type[Users]) -> None
         return 42 if call.arguments == (1,) else next(call)
 
     with serving(handler(), filters=[wrong]) as server, Raw(server, ANY_ORDER) as raw:
-        raw.socket.settimeout(5)
+        raw.socket.settimeout(TIMEOUT)
         raw.socket.sendall(raw.bytes_of(GET, 1) + raw.bytes_of(GET, 2))
         refused, found = raw.values(2)
         assert refused.code is ApplicationCode.INTERNAL_ERROR

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import serving, stopping
+from by_hand import FOREVER, serving, stopping
 from eventually import TIMEOUT, eventually
 from hand_written import GET, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, requests, user_service
 
@@ -197,7 +197,7 @@ def test_a_stop_under_load_leaves_no_blocking_caller_in_doubt(address: str, fram
                 errors.append(error)
 
     for _ in range(4):
-        with serving(Users(), address=address, drain_s=2.0) as server:
+        with serving(Users(), address=address, drain_s=FOREVER) as server:
             threads = [threading.Thread(target=call, args=(address,)) for _ in range(6)]
             for thread in threads:
                 thread.start()
