@@ -278,7 +278,11 @@ class AsyncioListener:
         while True:
             await self._has_room.wait()
             try:
-                connected, _ = await self._loop.sock_accept(self._socket)
+                # Not `sock_accept`: cancelled between its accept and its return, it loses the connection.
+                connected, _ = self._socket.accept()
+            except BlockingIOError:
+                await self._until_readable()
+                continue
             except OSError as error:
                 if error.errno in NO_ROOM:
                     _log.warning("cannot accept connections for the moment: %s", error)
@@ -286,13 +290,24 @@ class AsyncioListener:
                 continue  # this one has gone again
             self._take(connected)
 
+    async def _until_readable(self) -> None:
+        """Wait until there is something to accept."""
+        readable = asyncio.Event()
+        self._loop.add_reader(self._socket, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(self._socket)
+
     def _take(self, connected: socket.socket) -> None:
         task = self._loop.create_task(self._open(connected))
         self._coming.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, connected))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
         self._coming.discard(task)
+        if task.cancelled():
+            connected.close()  # it may have been cancelled before it began
         self._settled()
 
     async def _open(self, connected: socket.socket) -> None:
