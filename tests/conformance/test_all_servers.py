@@ -145,8 +145,10 @@ class AsyncTold(AsyncUsers):
 
 def test_handlers_know_their_call(kind: Kind, certificates: Path, connect: Make) -> None:
     handler = AsyncTold() if kind.has_coroutines else Told()
-    with serving(kind, handler, certificates) as running:
-        client = connect(running, framing="header", timeout=70)
+    with (
+        serving(kind, handler, certificates) as running,
+        contextlib.closing(connect(running, framing="header", timeout=70)) as client,
+    ):
         wanted = f"7 {kind.place == 'tls'} join"
         assert client.call("join", [], "", metadata={"tenant": "7"}) == wanted
 
@@ -212,8 +214,10 @@ def gated(kind: Kind, gate: Gate) -> Users:
 
 
 def test_a_timeout_expires_and_the_client_goes_on(kind: Kind, certificates: Path, connect: Make, gate: Gate) -> None:
-    with serving(kind, gated(kind, gate), certificates) as running:
-        client = connect(running)
+    with (
+        serving(kind, gated(kind, gate), certificates) as running,
+        contextlib.closing(connect(running)) as client,
+    ):
         assert client.call("get", 2).id == 2  # so that making a connection is not what takes the time
         # The call may expire before it is sent, or before its handler begins.
         with pytest.raises(DeadlineExceeded):
@@ -265,8 +269,10 @@ def test_filters_stand_in_the_way(kind: Kind, certificates: Path, connect: Make)
             call.arguments = (call.arguments[0] + 1,)
         return await next(call)
 
-    with serving(kind, None, certificates, filters=[guard]) as running:
-        client = connect(running)
+    with (
+        serving(kind, None, certificates, filters=[guard]) as running,
+        contextlib.closing(connect(running)) as client,
+    ):
         assert client.call("get", 1).id == 2
         with pytest.raises(ApplicationError, match="not for you") as refused:
             client.call("ping")

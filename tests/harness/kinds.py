@@ -146,6 +146,7 @@ class Caller:
 
     def __init__(self, kind: str, running: Running, **options: Any) -> None:
         self._runner = asyncio.Runner() if kind == "asyncio" else None
+        self._is_closed = False
         options = {"timeout": TIMEOUT, "connect_timeout": TIMEOUT, "tls": running.tls, **options}
         if kind == "shared":
             # Threads that share connections.
@@ -192,7 +193,10 @@ class Caller:
         return results
 
     def close(self) -> None:
-        """Close the client."""
+        """Close the client. Allowed twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._runner is None:
             self.client.close()
         else:
