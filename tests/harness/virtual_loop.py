@@ -10,7 +10,9 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["VirtualLoop", "run_virtual"]
+from idlrt.core import AsyncioDriver
+
+__all__ = ["VirtualDriver", "VirtualLoop", "run_virtual"]
 
 T = TypeVar("T")
 
@@ -43,6 +45,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def pass_by(self, seconds: float) -> None:
         """Let time pass in which nothing goes on, as in a process that stands still."""
         self._clock.now += seconds
+
+
+class VirtualDriver(AsyncioDriver):
+    """Its clock is that of the running event loop."""
+
+    @staticmethod
+    def now() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:

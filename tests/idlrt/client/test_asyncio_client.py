@@ -22,11 +22,11 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-from virtual_loop import run_virtual
+from virtual_loop import VirtualDriver, run_virtual
 
 from idlrt.client import client_stats
 from idlrt.client.aio import Lost, MultiplexedSender, Received
-from idlrt.core import AsyncioDriver, Call, Deadline
+from idlrt.core import Call, Deadline
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -171,14 +171,6 @@ def test_a_call_that_hangs_does_not_hold_up_later_ones(server: Server, users: As
 
 
 # In virtual time, with a server that the test plays.
-
-
-class VirtualDriver(AsyncioDriver):
-    """Its clock is that of the event loop."""
-
-    @staticmethod
-    def now() -> float:
-        return asyncio.get_running_loop().time()
 
 
 class Played:

@@ -81,7 +81,7 @@ def test_using_leaves_the_original_alone(kind: Any) -> None:
 def test_clients_that_using_made_share_their_connections() -> None:
     with connected(UserServiceClient, user_service(Users()), timeout=60) as client:
         client.ping()
-        other = client.using(timeout=0.5)
+        other = client.using(timeout=50)
         other.ping()
         assert client_stats(client) == client_stats(other)
         assert client_stats(client).connections == 1
@@ -89,7 +89,7 @@ def test_clients_that_using_made_share_their_connections() -> None:
     async def main() -> None:
         async with connected(AsyncUserServiceClient, user_service(Users()), timeout=60) as client:
             await client.ping()
-            other = client.using(timeout=0.5)
+            other = client.using(timeout=50)
             await other.ping()
             assert client_stats(client) == client_stats(other)
             assert client_stats(client).connections == 1

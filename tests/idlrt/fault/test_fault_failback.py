@@ -200,7 +200,7 @@ def test_an_async_callback() -> None:
 
     async def main() -> Any:
         reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed, 0.0)), ScriptedInstance(2, Reply(after=0.0))])
-        call = call_with(AsyncioDriver())
+        call = call_with(AsyncioDriver(), timeout=3600)
         call.options = {"on_failure": decide}
         return await Failback(FailbackSettings(), Chance()).call(call, reach)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 from eventually import eventually_async
 from trial import START, Trial, notes
+from virtual_loop import VirtualDriver, run_virtual
 
-from idlrt.core import AsyncioDriver, Chance, GaveUp, Kept
+from idlrt.core import Chance, GaveUp, Kept
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -25,7 +25,6 @@ from idlrt.errors import (
 )
 from idlrt.fault.failcache import Failcache, FailcacheSettings, Outcome
 from idlrt.spec import DeclaredError
-from idlrt.testing import FakeDriver
 from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
 
 
@@ -256,14 +255,11 @@ def test_a_caller_may_change_its_metadata_afterwards() -> None:
 
 def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
     """A program runs one loop after the other, with one client."""
-    mode = Failcache(FailcacheSettings(interval=0.001), Chance())
+    mode = Failcache(FailcacheSettings(), Chance())
     reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed), Reply(ConnectFailed), Reply(None))], math.inf)
-    driver = AsyncioDriver()
 
     def note() -> Any:
-        call = call_with(FakeDriver(driver.now()), NOTE)
-        call.driver = driver
-        return mode.call(call, reach)
+        return mode.call(call_with(VirtualDriver(), NOTE), reach)
 
     async def first() -> None:
         await note()
@@ -272,9 +268,9 @@ def test_an_event_loop_that_ends_takes_nothing_with_it() -> None:
         await note()
         await eventually_async(lambda: not mode.kept)
 
-    asyncio.run(first())
+    run_virtual(first())
     assert mode.kept == 1
-    asyncio.run(second())
+    run_virtual(second())
     assert len(reach.sent) == 4
 
 
