@@ -23,9 +23,10 @@ from shapes import shape
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import DEFAULT_LIMITS, Limits, MessageKind
 from idlrt.wire._backend import native
+from idlrt.wire.protocol import Backend
 
 SMALL = Limits(max_frame=4096, max_message=4096, max_string=64, max_container=16, max_depth=6)
-BACKENDS = ("pure", "native") if native is not None else ("pure",)
+BACKENDS: tuple[Backend, ...] = ("pure", "native") if native is not None else ("pure",)
 IS_LIMITED, IS_INSIDE, IS_RECORD = 16, 32, 64
 BEFORE = b"\xffab"
 
@@ -34,13 +35,13 @@ Outcome = tuple[Any, int] | str
 
 
 @cache
-def _protocol(name: str, backend: str, limits: Limits) -> Any:
+def _protocol(name: str, backend: Backend, limits: Limits) -> Any:
     [cls] = [each for each in PROTOCOLS if each.name == name]
     return cls(limits, backend=backend)
 
 
 @cache
-def _codec(name: str, backend: str, limits: Limits, cls: Any, is_record: bool) -> Any:
+def _codec(name: str, backend: Backend, limits: Limits, cls: Any, is_record: bool) -> Any:
     protocol = _protocol(name, backend, limits)
     if not is_record:
         return protocol.struct(cls)
@@ -130,6 +131,7 @@ def _check_written(name: str, cls: Any, is_record: bool, limits: Limits, values:
     # One value, two writers. Sets of nan that were read twice have two orders.
     assert written[: len(codecs)] == [written[0]] * len(codecs), f"backends write {written}"
     for value, data in zip(values, [written[0], written[-1]], strict=False):
+        assert isinstance(data, bytes)
         for backend in BACKENDS:
             # Defaults are written although they did not come, so there may be more than a limit allows.
             again = _decode(_codec(name, backend, DEFAULT_LIMITS, cls, is_record), data, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import wire_types as t
@@ -11,7 +11,6 @@ import wire_types as t
 from idlrt import spec as rpc
 from idlrt.spec import Method
 from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, Limits
-from idlrt.wire._tables import TableProtocol
 from idlrt.wire.dialect import Dialect, dialect
 from idlrt.wire.framing import Framed, Unframed
 
@@ -19,7 +18,7 @@ from idlrt.wire.framing import Framed, Unframed
 LIMITS = Limits(max_frame=4096, max_message=8192, max_string=1024, max_container=256, max_depth=16)
 SMALL = Limits(max_frame=200, max_message=150, max_string=24, max_container=6, max_depth=4)
 
-ECHO = Method(
+ECHO: Method[..., Any] = Method(
     "echo",
     rpc.required(1, "lists", rpc.struct(t.Lists)),
     rpc.optional(2, "maps", rpc.struct(t.Maps)),
@@ -28,7 +27,7 @@ ECHO = Method(
     result=rpc.struct(t.Lists),
     throws=(rpc.optional(1, "broke", rpc.struct(t.Broke)),),
 )
-COUNT = Method(
+COUNT: Method[..., Any] = Method(
     "count",
     rpc.optional(1, "many", rpc.set_of(rpc.STRING)),
     rpc.optional(-2, "scalars", rpc.struct(t.Scalars)),
@@ -36,8 +35,8 @@ COUNT = Method(
     result=rpc.map_of(rpc.STRING, rpc.I64),
     defaults=(7,),
 )
-PING = Method("ping", result=rpc.VOID)
-POKE = Method("poke", rpc.required(1, "at", rpc.struct(t.Point)), result=rpc.VOID, is_oneway=True)
+PING: Method[..., Any] = Method("ping", result=rpc.VOID)
+POKE: Method[..., Any] = Method("poke", rpc.required(1, "at", rpc.struct(t.Point)), result=rpc.VOID, is_oneway=True)
 SERVICE = rpc.service("Every", ECHO, COUNT, PING, POKE)
 
 _SCALARS = t.Scalars(
@@ -78,7 +77,9 @@ def dialects(*framings: str) -> list[Dialect]:
 
 
 @cache
-def _protocol(name: str, backend: Any, limits: Limits, is_strict: bool) -> TableProtocol:
+def _protocol(
+    name: str, backend: Any, limits: Limits, is_strict: bool
+) -> BinaryProtocol | CompactProtocol | JsonProtocol:
     if name == "binary":
         return BinaryProtocol(limits, strict=is_strict, backend=backend)
     return (CompactProtocol if name == "compact" else JsonProtocol)(limits, backend=backend)
@@ -86,6 +87,6 @@ def _protocol(name: str, backend: Any, limits: Limits, is_strict: bool) -> Table
 
 def with_backend(how: Dialect, backend: str) -> Dialect:
     """The same dialect, read and written by this backend."""
-    given = cast("TableProtocol", how.protocol)
+    given = how.protocol
     is_strict = getattr(given, "strict", True)
     return Dialect(_protocol(given.name, backend, given.limits, is_strict), how.framing)

@@ -242,7 +242,7 @@ def test_a_folder_that_happens_to_be_here_is_not_the_runtime(run: Run, site: Pat
     install(site)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/idlrt.py").write_text("raise ImportError('not me')")
-    command = [Path(sys.executable).with_name("idlc"), "doctor"]
+    command = [str(Path(sys.executable).with_name("idlc")), "doctor"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from eventually import TIMEOUT
 from peer_handler import PEERS_METADATA
 from peer_values import from_peer, to_peer
 from thrift.protocol.TBase import TBase
@@ -129,7 +130,8 @@ class ApacheClasses(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         ours = self._ours[name]
         if issubclass(ours, DeclaredError):
-            made = self[name] = type(name, (_Value, TBase, TException), {})
+            made: Any = type(name, (_Value, TBase, TException), {})
+            self[name] = made
             # An exception cannot have slots of its own, but `TBase` looks there for the fields.
             made.__slots__ = tuple(field.name for field in ours.__thrift_fields__)
         elif any(field.id < 0 for field in ours.__thrift_fields__):
@@ -201,13 +203,17 @@ class _Methods:
 
 
 class ApacheClient:
-    """What Apache's compiler writes for a client."""
+    """What Apache's compiler writes for a client.
 
-    def __init__(self, methods: _Methods, transport: Any, protocol: Any) -> None:
+    Args:
+        first_sequence_id: of the first call.
+    """
+
+    def __init__(self, methods: _Methods, transport: Any, protocol: Any, first_sequence_id: int = 1) -> None:
         self._methods = methods
         self._transport = transport
         self._protocol = protocol
-        self._sequence_id = 0
+        self._sequence_id = first_sequence_id - 1
         self.metadata: Mapping[str, str] = {}
 
     def send(self, name: str, *values: Any) -> None:
@@ -283,7 +289,7 @@ class _Processor(TProcessor):
             value = getattr(self._handler, method.attribute)(*values)
         except DeclaredError as error:
             for field in method.throws:
-                if isinstance(error, field.type.cls):
+                if isinstance(field.type, StructType) and isinstance(error, field.type.cls):
                     setattr(result, field.name, to_peer(error, field.type, self._methods.classes))
         except ValueError:
             return TMessageType.EXCEPTION, TApplicationException(TApplicationException.INTERNAL_ERROR, "Internal error")
@@ -305,8 +311,8 @@ class _ServerSocket(TServerSocket):
     def __init__(self) -> None:
         super().__init__("127.0.0.1", 0)
         super().listen()
-        self.port = self.handle.getsockname()[1]
-        self._listening = self.handle
+        self.socket = self.handle
+        self.port = self.socket.getsockname()[1]
         self._is_closed = False
 
     def listen(self) -> None:
@@ -321,7 +327,7 @@ class _ServerSocket(TServerSocket):
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Protocols(TProtocolFactory):
@@ -434,8 +440,8 @@ class ApachePeer:
             yield listening.port
         finally:
             listening.close()
-            thread.join(20)
-            listening._listening.close()
+            thread.join(TIMEOUT)
+            listening.socket.close()
             assert not thread.is_alive()
 
     def connect(self, framing: str, port: int, service: str = "") -> ApacheClient:
@@ -481,8 +487,7 @@ class ApachePeer:
         transports, protocols = self._stack(framing)
         transport = transports.getTransport(buffer)
         protocol = protocols.getProtocol(transport)
-        client = ApacheClient(self._newer, protocol.trans, protocol)
-        client._sequence_id = sequence_id - 1
+        client = ApacheClient(self._newer, protocol.trans, protocol, sequence_id)
         client.metadata = metadata or {}
         client.send(name, *values)
         return bytes(buffer.getvalue())

@@ -86,7 +86,11 @@ def make_client(caller: str, spoken: Spoken, stubs: Any, port: int, service: str
         service: the name of a multiplexed service.
     """
     if caller in OURS:
-        options = {"framing": spoken.framing, "protocol": spoken.protocol, "multiplexed": service or False}
+        options: dict[str, Any] = {
+            "framing": spoken.framing,
+            "protocol": spoken.protocol,
+            "multiplexed": service or False,
+        }
         return OURS[caller](stubs, port, **options)
     return Foreign(make_peer(spoken, stubs).connect(spoken.framing, port, service))
 

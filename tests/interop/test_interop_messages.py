@@ -12,6 +12,7 @@ from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.wire import BinaryProtocol
 from idlrt.wire.connection import ClientConnection, ServerConnection
 from idlrt.wire.dialect import Dialect, detector, dialect
+from idlrt.wire.events import CallReceived, ReplyReceived
 from idlrt.wire.framing import Framed, Unframed
 
 pytestmark = pytest.mark.slow
@@ -69,8 +70,16 @@ def spoken(request):
 
 def our_dialect(spoken):
     if spoken.head == "old":
-        return Dialect(BinaryProtocol(strict=False), {"framed": Framed, "unframed": Unframed}[spoken.framing]())
+        old = BinaryProtocol(strict=False)
+        return Dialect(old, Framed() if spoken.framing == "framed" else Unframed())
     return dialect(spoken.framing, spoken.protocol)
+
+
+def only_call(server, data):
+    """The call that `data` is."""
+    [received] = server.receive_data(data)
+    assert isinstance(received, CallReceived)
+    return received
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -84,7 +93,7 @@ def test_calls_and_answers(name, spoken, stubs, handler):
         assert call.hex() == peer.encode_call(method_name, arguments, number, spoken.framing).hex()
 
     server = ServerConnection(detector(), stubs.PeerClient.__thrift_service__.methods)
-    [received] = server.receive_data(call)
+    received = only_call(server, call)
     answering = Repeatable(handler, stubs)
     answer = peer.encode_answer(call, answering, spoken.framing)
     assert server.arguments(received) == arguments
@@ -94,9 +103,12 @@ def test_calls_and_answers(name, spoken, stubs, handler):
     try:
         answered = server.reply(received, getattr(answering, method_name)(*arguments))
     except (stubs.NotFound, stubs.Refused) as error:
-        answered = server.throw(received, error)
+        thrown = server.throw(received, error)
+        assert thrown is not None
+        answered = thrown
     assert answered.hex() == answer.hex()
     [event] = ours.receive_data(answer)
+    assert isinstance(event, ReplyReceived)
     assert event.sequence_id == 2
 
 
@@ -106,7 +118,7 @@ def test_refusals(spoken, stubs, handler):
     value = stubs.Everything(scalars=stubs.Scalars(text="a"), tree=peer_samples.trees(stubs)[1])
     _, call = ClientConnection(our_dialect(spoken)).call(newer.methods["unheard_of"], (1, value))
     server = ServerConnection(detector(), service.methods)
-    [received] = server.receive_data(call)
+    received = only_call(server, call)
     refusal = ApplicationError("Unknown function unheard_of", ApplicationCode.UNKNOWN_METHOD)
     answer = make_peer(spoken, stubs).encode_answer(call, handler, spoken.framing)
     assert server.refuse(received, refusal).hex() == answer.hex()
@@ -128,7 +140,7 @@ def test_numbers_of_our_answers(number, spoken, stubs, handler):
     peer = make_peer(spoken, stubs)
     call = peer.encode_call("ping", (), number, spoken.framing)
     server = ServerConnection(detector(), stubs.PeerClient.__thrift_service__.methods)
-    [received] = server.receive_data(call)
+    received = only_call(server, call)
     assert server.reply(received, None).hex() == peer.encode_answer(call, handler, spoken.framing).hex()
 
 

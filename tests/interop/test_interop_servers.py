@@ -20,8 +20,8 @@ def running(request, stubs, tmp_path_factory):
     from peer_handler import Handler
 
     class AsyncHandler(Handler):
-        async def add(self, *values):
-            return super().add(*values)
+        async def add(self, a, b):
+            return super().add(a, b)
 
     handler = (AsyncHandler if request.param.has_coroutines else Handler)(stubs)
     with serving(request.param, stubs.peer(handler), tmp_path_factory.mktemp("unused")) as made:

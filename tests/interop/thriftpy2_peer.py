@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import thriftpy2
+from eventually import TIMEOUT
 from peer_values import from_peer, to_peer
 from thriftpy2.protocol import TCyBinaryProtocolFactory
 from thriftpy2.protocol.apache_json import TApacheJSONProtocol
@@ -27,7 +28,7 @@ from thriftpy2.transport.framed import TFramedTransportFactory
 from thriftpy2.transport.memory import TCyMemoryBuffer, TMemoryBuffer
 
 from idlrt.errors import ApplicationError
-from idlrt.spec import DeclaredError, Service, struct
+from idlrt.spec import DeclaredError, Method, Service, StructType, struct
 
 _numbers = itertools.count()
 
@@ -55,8 +56,8 @@ class Thriftpy2Client:
             result = self._client._recv(name)
         except TApplicationException as error:
             raise ApplicationError(error.message or "", error.type) from None
-        except tuple(self._classes[field.type.cls.__name__] for field in method.throws) as error:
-            [thrown] = [field.type for field in method.throws if field.type.cls.__name__ == type(error).__name__]
+        except tuple(self._classes[thrown.cls.__name__] for thrown in thrown_by(method)) as error:
+            [thrown] = [each for each in thrown_by(method) if each.cls.__name__ == type(error).__name__]
             raise from_peer(error, thrown) from None
         return from_peer(result, method.result)
 
@@ -92,14 +93,21 @@ class _Handler:
         return call
 
 
+def thrown_by(method: Method[..., Any]) -> list[StructType[Any]]:
+    """The types of the exceptions that the IDL declares for it."""
+    return [field.type for field in method.throws if isinstance(field.type, StructType)]
+
+
 class _ServerSocket(TServerSocket):
     """Listens on a free port at once; `close` ends the server's loop."""
 
     def __init__(self) -> None:
-        super().__init__("127.0.0.1", 0, client_timeout=20_000)
+        super().__init__("127.0.0.1", 0, client_timeout=60_000)
         super().listen()
-        self.port = self.sock.getsockname()[1]
-        self._listening = self.sock
+        # `close` of the library forgets it.
+        assert self.sock is not None
+        self.socket = self.sock
+        self.port: int = self.socket.getsockname()[1]
 
     def listen(self) -> None:
         pass
@@ -113,7 +121,7 @@ class _ServerSocket(TServerSocket):
 
     def end(self) -> None:
         with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 class _JsonFactory:
@@ -197,8 +205,8 @@ class Thriftpy2Peer:
             yield listening.port
         finally:
             listening.end()
-            thread.join(20)
-            listening._listening.close()
+            thread.join(TIMEOUT)
+            listening.socket.close()
             assert not thread.is_alive()
 
     def _processor(self, handler: Any) -> TProcessor:

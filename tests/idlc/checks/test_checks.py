@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_a_check_of_ones_own_is_one_function(tmp_path: Path) -> None:
     module = ModuleType("mine")
 
     @check("mine.short", "warning")
-    def short_names(program):  # type: ignore[no-untyped-def]
+    def short_names(program: Any) -> Any:
         """Names should say something."""
         from idlc.checks import Finding
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import black
 import pytest
@@ -186,7 +187,7 @@ def test_whatever_compiles_is_stable_and_imports(texts: dict[str, str]) -> None:
                 del sys.modules[loaded]
 
 
-def check(module: object) -> None:
+def check(module: ModuleType) -> None:
     """Everything offered is there, and values made of defaults come back."""
     for name in module.__all__:
         value = getattr(module, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import wire_types as t
 from protocols import each_protocol, each_protocol_and_old
@@ -14,7 +16,7 @@ from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
 
 pytestmark = pytest.mark.slow
 
-ORDER = Method(
+ORDER: Method[..., Any] = Method(
     "order",
     rpc.required(1, "basket", rpc.struct(t.Lists)),
     rpc.optional(2, "note", rpc.STRING),
@@ -22,6 +24,7 @@ ORDER = Method(
     throws=(rpc.optional(1, "broke", rpc.struct(t.Broke)),),
 )
 SHOP = service("Shop", ORDER)
+unchecked: Any = t
 
 RESULT = (rpc.optional(0, "success", ORDER.result), *ORDER.throws)
 BASKET = t.Lists(texts=["ab", "c"], points=[t.Point(x=1), t.Point(x=2, y=3)], maps=[{"k": 7}])
@@ -90,7 +93,7 @@ def test_errors_start_with_the_method(how):
     with pytest.raises(LocalProtocolError, match=r"^cannot write Shop\.order\.basket is required, but it is None$"):
         body(how, ORDER.arguments, (None, "x"))
     with pytest.raises(LocalProtocolError, match=r"^cannot write Shop\.order\.basket\.points\[0\]\.x is required, but"):
-        body(how, ORDER.arguments, (t.Lists(points=[t.Point(x=None)]), "x"))
+        body(how, ORDER.arguments, (t.Lists(points=[unchecked.Point(x=None)]), "x"))
 
 
 @each_protocol
