@@ -20,7 +20,7 @@ from idlrt.errors import NotSent
 from idlrt.testing import FakeDriver
 
 # More than a moment.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # Instances, calls a second, seconds. Where the work of a call matters there are as many calls for an instance as in
 # the large one.

@@ -31,7 +31,7 @@ from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system has no signals of that kind"),
 ]
 

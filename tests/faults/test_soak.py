@@ -6,7 +6,7 @@ import pytest
 from soak import soak
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_call_ends_as_it_should(seed: int) -> None:
     report = soak(3, callers=60, idle=50, restart_every=1.0, seed=seed, restarts=1, answers=500)

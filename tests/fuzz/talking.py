@@ -124,7 +124,7 @@ def _call(server: ServerConnection, event: CallReceived, backend: str) -> tuple[
             answered = server.refuse(call, ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR))
     how = call.dialect
     return (
-        "call", call.kind, call.name, call.sequence_id, call.method, repr(how), getattr(how.framing, "_flags", 0),
+        "call", call.kind, call.name, call.sequence_id, call.method, repr(how), how.framing.is_unordered,
         dict(call.metadata), shape(call.fault), shape(arguments), answered,
     )  # fmt: skip
 

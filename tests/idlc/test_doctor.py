@@ -268,6 +268,7 @@ def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_compiler_is_the_one_that_a_build_would_use(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     tools = tmp_path / "tools"

@@ -59,12 +59,14 @@ def test_all_stubs_are_imported(stubs: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_mypy_finds_nothing(stubs: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--explicit-package-bases", "."]
     done = subprocess.run(command, cwd=stubs, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_pyright_finds_nothing(stubs: Path) -> None:
     (stubs / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]

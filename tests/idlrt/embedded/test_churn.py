@@ -9,7 +9,7 @@ from churn import TIMEOUT, churn, services
 from registry_process import registry_process
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with registry_process(tmp_path / "registry.db") as process:

@@ -23,7 +23,7 @@ from idlrt.registry.etcd import EtcdBackend
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
 # Real servers and processes.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # With three members, what may depend on which one answers.
 KEY_CHECKS = [

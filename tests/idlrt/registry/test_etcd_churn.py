@@ -9,7 +9,7 @@ from churn import TIMEOUT, churn, services
 from etcd_server import etcd_cluster
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with etcd_cluster(tmp_path) as cluster:

@@ -17,7 +17,7 @@ from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Found, Registry, RegistryUrl
 from idlrt.registry.etcd import EtcdBackend
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # Of leases that are not to end while a test runs, however busy the machine is.
 LONG = 60

@@ -19,7 +19,7 @@ from idlrt.registry import Registry
 from idlrt.testing.registry import REGISTRY_CHECKS
 
 # Real servers and processes.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PASSWORD = "a b/@:%"
 QUOTED = "a%20b%2F%40%3A%25"

@@ -20,7 +20,7 @@ from idlrt.registry.zookeeper.backend import ZooKeeperBackend
 from idlrt.testing.registry import REGISTRY_CHECKS, Make
 
 # Real servers and processes.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

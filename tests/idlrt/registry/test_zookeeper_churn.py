@@ -9,7 +9,7 @@ from churn import TIMEOUT, churn, services
 from zookeeper_server import running_zookeeper
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(TIMEOUT)
 def test_nothing_is_lost_and_nothing_stays(tmp_path: Path) -> None:
     with running_zookeeper(tmp_path / "server") as server:

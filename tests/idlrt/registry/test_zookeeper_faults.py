@@ -27,7 +27,7 @@ from idlrt.registry.zookeeper.motan import MotanLayout
 from idlrt.testing.registry import REGISTRY_CHECKS
 
 # Real servers and processes.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SERVICE = "demo.Users"
 LAYOUTS: dict[str, Layout] = {"dubbo": DubboLayout(), "idlrt": IdlrtLayout(), "motan": MotanLayout()}

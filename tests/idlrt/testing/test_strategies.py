@@ -296,6 +296,7 @@ VARIETY: dict[str, Callable[[Any], bool]] = {
 }
 
 
+@pytest.mark.long
 def test_classes_of_every_kind_come_up() -> None:
     missing = dict(VARIETY)
 

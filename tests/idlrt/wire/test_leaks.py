@@ -13,7 +13,7 @@ from protocols import each_protocol
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 # Blocks that may come and go by themselves: free lists, caches of the interpreter.
 NOISE = 300

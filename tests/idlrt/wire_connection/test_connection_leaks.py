@@ -14,7 +14,7 @@ from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
 from idlrt.wire.dialect import detector
 from idlrt.wire.events import StreamBroken
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def serve(data):
