@@ -206,6 +206,9 @@ class NotThreadSafe(Plain):
     ],
 )
 def test_the_suite_finds_modes_that_do_wrong(wrong: type[Plain], said: str) -> None:
-    check_fault_mode(Plain)
     with pytest.raises(AssertionError, match=said):
         check_fault_mode(wrong)
+
+
+def test_the_suite_finds_nothing_wrong_with_what_they_are_made_of() -> None:
+    check_fault_mode(Plain)
