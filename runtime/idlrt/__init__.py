@@ -35,7 +35,7 @@ from idlrt.version import __version__
 from idlrt.wire import Limits
 
 if TYPE_CHECKING:
-    from idlrt.client.stats import ClientStats, client_stats
+    from idlrt.client import ClientStats, client_stats
     from idlrt.server import AsyncServer, ProcessServer
 
 __all__ = [

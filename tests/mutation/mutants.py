@@ -134,6 +134,6 @@ MUTANTS = (
         path="benchmarks/workers.py",
         before="            self._errors.append(error)\n",
         after="            pass\n",
-        tests=("tests/benchmarks/test_workers.py",),
+        tests=("tests/benchmarks/test_benchmark_workers.py",),
     ),
 )

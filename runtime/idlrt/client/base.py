@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, Unpack
 
+from idlrt.client.arguments import arrange
 from idlrt.client.assemble import assemble
 from idlrt.client.connecting import Said, async_sender, blocking_sender
 from idlrt.client.governance import Governance, Plan
@@ -19,6 +20,7 @@ from idlrt.client.leaves import Settings
 from idlrt.client.options import CallOptions, layer_of, metadata_of, read_options
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.sender import AsyncSender, BlockingSender
+from idlrt.client.stats import ClientStats, PoolStats, endpoint_stats, total
 from idlrt.config import ClientConfig
 from idlrt.core import (
     ATTEMPT,
@@ -84,6 +86,12 @@ class _ClientBase:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target}>"
 
+    def _stats_of(self, found: PoolStats) -> ClientStats:
+        if isinstance(found, ClientStats):
+            return found
+        address = self._target.removeprefix("tcp://")
+        return total((endpoint_stats(address, address, found),))
+
     def using(self, **options: Unpack[CallOptions]) -> Self:
         """The same client, over the same connections, with other options for its calls.
 
@@ -102,7 +110,7 @@ class _ClientBase:
     def _start(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The coroutine of a call."""
         if named or len(arguments) != len(method.arguments):
-            arguments = _arrange(method, arguments, named)
+            arguments = arrange(method, arguments, named)
         plan = self._plans.get(method)
         if plan is None or plan.version != self._governance.version:
             plan = self._plans[method] = self._governance.plan(method, self._said)
@@ -144,6 +152,10 @@ class Client(_ClientBase):
         driver = driver if driver is not None else BlockingDriver()
         super().__init__(sender.send, driver, target, options, filters, governance)
         self._sender = sender
+
+    def __thrift_stats__(self) -> ClientStats:
+        """Return the statistics; see `client_stats`. No method of an IDL can have this name."""
+        return self._stats_of(self._sender.stats())
 
     @classmethod
     def connect(
@@ -258,6 +270,10 @@ class AsyncClient(_ClientBase):
         super().__init__(sender.send, driver, target, options, filters, governance)
         self._sender = sender
 
+    def __thrift_stats__(self) -> ClientStats:
+        """Return the statistics; see `client_stats`. No method of an IDL can have this name."""
+        return self._stats_of(self._sender.stats())
+
     @classmethod
     def connect(
         cls,
@@ -367,23 +383,3 @@ def service_name(client: type[_ClientBase], multiplexed: object) -> str:
     if not isinstance(name, str) or not name or ":" in name:
         raise ConfigurationError(f"multiplexed must be true, false or the name of a service, not {multiplexed!r}")
     return name
-
-
-def _arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """Arguments by position, as a method's signature would have them.
-
-    Raises:
-        TypeError: they do not fit the signature.
-    """
-    fields = method.arguments
-    if len(arguments) > len(fields):
-        raise TypeError(f"{method.full_name} takes {len(fields)} arguments, not {len(arguments)}")
-    values = list(arguments)
-    rest = dict(named)
-    for field, default in zip(fields[len(arguments) :], method.defaults[len(arguments) :], strict=True):
-        values.append(rest.pop(field.attribute, default))
-        if values[-1] is None and field.is_required:
-            raise TypeError(f"{method.full_name} is missing its argument {field.attribute!r}")
-    if rest:
-        raise TypeError(f"{method.full_name} has no argument {', '.join(map(repr, rest))}, or got it twice")
-    return tuple(values)

@@ -14,7 +14,7 @@ from idlrt.core.instance import Snapshot
 if TYPE_CHECKING:
     from idlrt.client.base import AsyncClient, Client
 
-__all__ = ["ClientStats", "EndpointStats", "PoolStats", "client_stats"]
+__all__ = ["ClientStats", "EndpointStats", "PoolStats", "client_stats", "endpoint_stats", "total"]
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +65,7 @@ def client_stats(client: Client | AsyncClient) -> ClientStats:
     It is a function, not a method, because the methods of a client are those of its IDL. Clients that `using` made
     share their connections, and so their statistics.
     """
-    found = client._sender.stats()
-    if isinstance(found, ClientStats):
-        return found
-    address = client._target.removeprefix("tcp://")
-    return total((endpoint_stats(address, address, found),))
+    return client.__thrift_stats__()
 
 
 def endpoint_stats(id: str, address: str, pool: PoolStats, *, is_available: bool = True) -> EndpointStats:
