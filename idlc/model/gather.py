@@ -78,7 +78,8 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
             help=f"searched in {searched}; add a folder with `-I`",
         )
     except SourceUnreadable as error:
-        report.error("file.unreadable", f"cannot read `{error.name}`: {error.reason}", error.span)
+        message = f"cannot include `{name}`: {error.reason}"
+        report.error("file.unreadable", message, error.span if error.span is not None else document.span(node.path))
     scope.program.is_complete = False
     scope.missing.add(node.alias.text if node.alias is not None else Path(name).stem)
     return None

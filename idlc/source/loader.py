@@ -4,6 +4,9 @@ An include is looked for as Apache Thrift does: beside the file that includes it
 folder in the order given, then in the working directory. A file is read once, whatever paths lead to it:
 its resolved path is its identity.
 
+IDL files may come from strangers, and diagnostics quote files. So only files that are called `.thrift` or `.idl` are
+included, by the name in the include and by the one that symbolic links lead to; others are not even opened.
+
 The loader also remembers which places it looked at in vain. A later run is up to date only if the files
 it read are unchanged *and* none of those places has come into being.
 """
@@ -17,6 +20,13 @@ from pathlib import Path
 from idlc.source.file import SourceFile, Span
 
 __all__ = ["Loader", "SourceNotFound", "SourceUnreadable"]
+
+_SUFFIXES = (".thrift", ".idl")
+_NOT_IDL = "its name must end in `.thrift` or `.idl`"
+
+
+def _is_idl(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES)
 
 
 class SourceNotFound(Exception):
@@ -85,13 +95,15 @@ class Loader:
 
         Raises:
             SourceNotFound: no folder of the search path has it.
-            SourceUnreadable: it cannot be read or is not UTF-8.
+            SourceUnreadable: it cannot be read, is not UTF-8, or is not called like an IDL file.
         """
         if "\0" in name or not name:
             raise SourceNotFound(name)
+        if not _is_idl(name):
+            raise SourceUnreadable(name, _NOT_IDL)
         folders = list(self._folders(includer))
         for folder in folders:
-            found = self._probe(folder / name)
+            found = self._probe(folder / name, is_included=True)
             if found is not None:
                 return found
         raise SourceNotFound(name, [self._display(folder) for folder in folders])
@@ -104,7 +116,7 @@ class Loader:
                 seen.add(resolved)
                 yield resolved
 
-    def _probe(self, path: Path) -> SourceFile | None:
+    def _probe(self, path: Path, *, is_included: bool = False) -> SourceFile | None:
         try:
             resolved = path.resolve()
             known = self.files.get(resolved)
@@ -116,6 +128,8 @@ class Loader:
                 return None
         except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of symbolic links
             return None
+        if is_included and not _is_idl(resolved.name):
+            raise SourceUnreadable(self._display(path), _NOT_IDL)
         file = SourceFile(resolved, text, name=self._display(resolved)) if text is not None else self._read(resolved)
         self.files[resolved] = file
         return file

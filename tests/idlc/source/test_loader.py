@@ -89,7 +89,14 @@ def test_an_overlay_stands_in_for_the_disk(tmp_path: Path) -> None:
     assert loader.include("b.thrift", loader.load(path)).text == "only in memory"
 
 
-@pytest.mark.parametrize("name", ["", "\0", ".", "/", "x" * 5000, "a/" * 2000, "\ud800"])
+@pytest.mark.parametrize("name", [".", "/", "a/" * 2000, "x.txt", "x.thrift/"])
+def test_what_is_not_called_like_an_idl_file_is_not_included(name: str, tmp_path: Path) -> None:
+    loader = Loader(overlay={tmp_path / "a.thrift": "", tmp_path / "x.txt": "never read"})
+    with pytest.raises(SourceUnreadable, match=r"must end in `\.thrift` or `\.idl`"):
+        loader.include(name, loader.load(tmp_path / "a.thrift"))
+
+
+@pytest.mark.parametrize("name", ["", "\0", ".thrift", "x" * 5000 + ".thrift", "a/" * 2000 + "b.idl", "\ud800.idl"])
 def test_strange_include_paths_are_not_found(name: str, tmp_path: Path) -> None:
     loader = Loader(overlay={tmp_path / "a.thrift": ""})
     with pytest.raises(SourceNotFound):
