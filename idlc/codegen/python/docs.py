@@ -1,10 +1,18 @@
-"""Docstrings from IDL comments, already as `black` leaves them."""
+"""Docstrings and comments from IDL text, already as `black` leaves them.
+
+All of it comes from outside, so nothing of it may end the comment or the docstring that it is written into.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["docstring"]
+__all__ = ["comment_text", "docstring"]
+
+
+def comment_text(text: str) -> str:
+    """Return `text` as it may stand in a comment: on one line, with everything that is not printable escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def docstring(text: str | None, indent: int, sections: Sequence[str] = ()) -> list[str]:

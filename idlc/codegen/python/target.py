@@ -11,7 +11,7 @@ import jinja2
 
 import idlc
 from idlc.codegen.environment import environment
-from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.docs import comment_text, docstring
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout, Module
 from idlc.codegen.python.services import service_views
@@ -66,7 +66,7 @@ class PythonTarget:
         view: dict[str, Any] = {
             "version": idlc.__version__,
             "runtime": RUNTIME,
-            "source": program.source.path.name,
+            "source": comment_text(program.source.path.name),
             "enums": [enum_view(enum, context) for enum in program.enums],
             "structs": structs,
             "typedefs": [typedef_view(typedef, context) for typedef in _typedefs_in_order(program)],
