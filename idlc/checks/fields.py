@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from idlc.checks.base import Finding, check
 from idlc.checks.walk import duplicates, field_lists, id_span, next_free_id, type_nodes
 from idlc.diagnostics import Fix, Label
-from idlc.model import BaseType, Enum, MapType, Program, Reference, Struct, Typedef, resolve
+from idlc.model import UNKNOWN, BaseType, Enum, MapType, Program, Reference, SetType, Struct, Type, Typedef, resolve
 from idlc.source import Span
 from idlc.syntax import nodes
 
@@ -108,6 +108,18 @@ def required_in_union(program: Program) -> Iterator[Finding]:
                 )
 
 
+@check("union.empty", "warning")
+def unions_without_fields(program: Program) -> Iterator[Finding]:
+    """A union has one of its fields set; one that has no fields has no values, and cannot be sent."""
+    for struct in program.structs:
+        if struct.kind == "union" and not struct.fields and not program.document.is_broken(struct.node):
+            yield Finding(
+                f"union `{struct.name}` has no fields, so it has no values",
+                struct.span,
+                help="give it a field, or make it a struct",
+            )
+
+
 @check("union.defaults", "error")
 def two_defaults_in_union(program: Program) -> Iterator[Finding]:
     """A union has one field set; two default values contradict each other."""
@@ -151,11 +163,25 @@ def _is_exception(type: object) -> bool:
 def difficult_keys(program: Program) -> Iterator[Finding]:
     """Structs and containers cannot be keys in many languages, and doubles are not reliably equal to themselves."""
     for type, node in type_nodes(program):
-        if isinstance(type, MapType) and isinstance(node, nodes.MapType):
-            wire = resolve(type.key)
-            is_enum = isinstance(wire, Reference) and isinstance(wire.target, Enum)
-            if not is_enum and not (isinstance(wire, BaseType) and wire.name != "double"):
-                yield Finding(f"`{type.key}` does not do well as the key of a map", program.document.span(node.key))
+        if isinstance(type, MapType) and isinstance(node, nodes.MapType) and not _is_simple(type.key):
+            yield Finding(f"`{type.key}` does not do well as the key of a map", program.document.span(node.key))
+
+
+@check("type.element", "warning")
+def difficult_elements(program: Program) -> Iterator[Finding]:
+    """Structs and containers cannot be elements of sets in many languages; doubles may not equal each other."""
+    for type, node in type_nodes(program):
+        if isinstance(type, SetType) and isinstance(node, nodes.SetType) and not _is_simple(type.element):
+            span = program.document.span(node.element)
+            help = f"write `list<{type.element}>` if it is to be read in other languages"
+            yield Finding(f"`{type.element}` does not do well as the element of a set", span, help=help)
+
+
+def _is_simple(type: Type) -> bool:
+    """Whether values of a type are hashable, and equal only to themselves, in all languages."""
+    wire = resolve(type)
+    is_enum = isinstance(wire, Reference) and isinstance(wire.target, Enum)
+    return wire == UNKNOWN or is_enum or (isinstance(wire, BaseType) and wire.name != "double")
 
 
 @check("type.byte", "warning")

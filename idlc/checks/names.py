@@ -81,6 +81,19 @@ def duplicate_namespaces(program: Program) -> Iterator[Finding]:
             )
 
 
+@check("namespace.scope", "warning")
+def namespaces_of_python(program: Program) -> Iterator[Finding]:
+    """Apache Thrift calls the language `py`, and ignores a namespace for `python`."""
+    for node in program.document.items:
+        if isinstance(node, nodes.Namespace) and node.scope.text == "python":
+            span = program.document.span(node)
+            yield Finding(
+                "Apache Thrift does not know the language `python` and ignores this namespace",
+                span,
+                help=f"write `namespace py {node.name.text}`",
+            )
+
+
 @check("namespace.hyphen", "warning")
 def hyphens_in_namespaces(program: Program) -> Iterator[Finding]:
     """Apache Thrift does not read a namespace with a hyphen."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from idlc.diagnostics import Report
 from idlc.model.cycles import walk
-from idlc.model.declarations import Const, Field
+from idlc.model.declarations import Const, Field, ListConstant, MapConstant, SetConstant, StructConstant
 from idlc.model.evaluation import Evaluator
 from idlc.model.scope import Found, Scope
 from idlc.syntax import nodes
@@ -49,6 +49,39 @@ def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
             if field.node.default is not None:
                 evaluator = evaluators[id(scope.program)]
                 field.default = evaluator.evaluate(field.node.default, field.type, f"{owner}.{field.name}", field)
+    _cut_endless_defaults([field for scope in scopes for _, field in _fields(scope)], report)
+
+
+def _cut_endless_defaults(fields: Sequence[Field], report: Report) -> None:
+    """Report defaults that contain themselves: `struct Node { 1: Node next = {} }` has no value that ends."""
+    _, circles = walk(fields, _defaults_in_default)
+    for circle in circles:
+        through = "" if len(circle) == 1 else f" through {', '.join(f'`{field.name}`' for field in circle[1:])}"
+        report.error(
+            "default.cycle",
+            f"the default value of `{circle[0].name}` contains itself{through}",
+            circle[0].span,
+            help="leave out the default, or give all fields of the value",
+        )
+        for field in circle:
+            field.default = None
+
+
+def _defaults_in_default(field: Field) -> Iterator[Field]:
+    """The fields whose defaults are part of the default of `field`, because it does not give them."""
+    pending = [field.default]
+    while pending:
+        match pending.pop():
+            case StructConstant(struct=struct, fields=given):
+                names = {each.name for each, _ in given}
+                pending += [value for _, value in given]
+                yield from (each for each in struct.fields if each.name not in names and each.default is not None)
+            case ListConstant(items=items) | SetConstant(items=items):
+                pending += items
+            case MapConstant(pairs=pairs):
+                pending += [part for pair in pairs for part in pair]
+            case _:
+                pass
 
 
 def _names(value: nodes.Value) -> Iterator[nodes.ConstantName]:

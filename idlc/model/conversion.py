@@ -5,6 +5,7 @@ Pure functions, no messages; `None` means that it does not go.
 
 from __future__ import annotations
 
+import math
 import re
 from uuid import UUID
 
@@ -65,6 +66,8 @@ def fits(value: Constant, type: BaseType) -> bool:
     """Whether a value read by `read_base` is in the range of its type."""
     if type.name == "bool":
         return isinstance(value, bool)
+    if type.name == "double":
+        return isinstance(value, float) and math.isfinite(value)
     bits = _BITS.get(type.name)
     return bits is None or (isinstance(value, int) and -(1 << bits) <= value < 1 << bits)
 

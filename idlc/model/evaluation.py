@@ -33,6 +33,19 @@ from idlc.syntax import nodes
 __all__ = ["Evaluator"]
 
 
+# Of an enum with more members a message lists the first ones.
+_SHOWN = 10
+
+
+def _members(enum: Enum) -> str:
+    """The members of an enum, for a message."""
+    names = [f"`{member.name}`" for member in enum.members]
+    if not names:
+        return f"`{enum.name}` has no members"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"its members are {', '.join(names[:_SHOWN])}{more}"
+
+
 class Evaluator:
     """Works out the values of one file. Every method returns `None` for what it has reported."""
 
@@ -74,7 +87,8 @@ class Evaluator:
                 help = f"ids come first in Thrift: `{node.value}: {type} {field.name}`"
             self._mismatch(node, type, path, help)
         elif not fits(value, wire):
-            self._out_of_range(self._document.span(node), value, type, path)
+            shown = self._source_text(node) if isinstance(value, float) else value
+            self._out_of_range(self._document.span(node), shown, type, path)
             return None
         return value
 
@@ -316,7 +330,7 @@ class Evaluator:
                 f"enum `{owner.name}` has no member `{member}`",
                 span,
                 labels=(Label(owner.span, "declared here"),),
-                help=f"did you mean `{replacement}`?" if near else "",
+                help=f"did you mean `{replacement}`?" if near else _members(owner),
             )
             return
         help, fixes = suggest(node.text, span, self._scope.constant_names())
@@ -339,6 +353,8 @@ class Evaluator:
         assert isinstance(wire, BaseType)
         if wire.name == "bool":
             limits = "a bool is `true`, `false`, 1 or 0"
+        elif wire.name == "double":
+            limits = "a double goes up to about 1.8e308"
         else:
             bits = int(wire.name[1:]) - 1
             limits = f"{with_article(wire)} goes from {-(2**bits)} to {2**bits - 1}"

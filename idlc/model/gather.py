@@ -65,6 +65,10 @@ def gather(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negat
 def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report) -> SourceFile | None:
     document = scope.program.document
     name = node.path.value
+    if not name:
+        report.error("include.empty", "an include needs the name of a file", document.span(node.path))
+        scope.program.is_complete = False
+        return None
     try:
         return loader.include(name, document.source)
     except SourceNotFound as error:

@@ -123,6 +123,8 @@ def protobuf_top(place: Place) -> Hint | None:
         return Hint(name="syntax.protobuf", message=message, shown=(0, 2), repair="skip", count=3)
     if word == "option" and place.is_word(1):
         return Hint(name="syntax.protobuf", message="`option` is protobuf's", help="remove this line")
+    if word == "package" and place.text(1) in (";", "{", ""):
+        return Hint(message="`package` has no name", help="write `namespace * NAME` instead of `package NAME;`")
     wanted = {"import": "include", "message": "struct", "record": "struct", "class": "struct", "interface": "service"}
     ours = wanted.get(word)
     if ours is not None and (place.is_word(1) or place.type(1) == "STRING"):

@@ -35,6 +35,7 @@ _MISTAKES: tuple[Callable[[Place], Hint | None], ...] = (
     mistakes.untyped_const,
     mistakes.map_of_one,
     mistakes.missing_symbol,
+    mistakes.optional_and_required,
     mistakes.missing_name_or_type,
     mistakes.separator_too_many,
     mistakes.stray_bracket,

@@ -11,6 +11,7 @@ thing that lets parsing go on: an unclosed string ends with its line, a stray ch
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 import msgspec
@@ -34,6 +35,11 @@ _MISTAKES = r"""(?P<OPEN_STRING>["'][^\n]*)|(?P<OPEN_COMMENT>/\*)|(?P<WORD>[^\W\
 _WORD = re.compile(r"\w+")
 _STRAY = re.compile(r"[^\w\s\"'/#@&*(){}\[\]<>=:;,.+-]+")
 _QUOTES = {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'"}
+
+
+def _described(character: str) -> str:
+    name = unicodedata.name(character, "").lower()
+    return f"U+{ord(character):04X}" + (f" ({name})" if name else "")
 
 
 # A string over at most fifty lines, after which an element can end: otherwise the quote opens the next string.
@@ -158,6 +164,7 @@ class Lexer:
         run = _STRAY.match(text, start)
         end = max(end, run.end()) if run is not None else end
         word = text[start:end]
+        span = Span(source, start, end)
         quote = _QUOTES.get(word[0])
         if quote is not None:
             report.error(
@@ -169,8 +176,19 @@ class Lexer:
             )
             line_end = text.find("\n", start)
             return line_end if line_end >= 0 else len(text)
-        shown = word if word.isprintable() else " ".join(f"U+{ord(character):04X}" for character in word[:8])
-        quoted = f"`{shown}`" if "`" not in shown else f"'{shown}'"
+        if not word.isprintable():
+            # Nobody can see it in the quoted line, so it is called by its name.
+            named = ", ".join(_described(character) for character in word[:8])
+            kind = "character" if len(word) == 1 else "characters"
+            report.error(
+                "syntax.character",
+                f"invisible {kind} {named}",
+                span,
+                help="remove it" if len(word) == 1 else "remove them",
+                fixes=(Fix(Span(source, start, end), ""),),
+            )
+            return end
+        quoted = f"`{word}`" if "`" not in word else f"'{word}'"
         report.error("syntax.character", f"unexpected {quoted}", Span(source, start, end))
         return end
 

@@ -21,6 +21,7 @@ __all__ = [
     "mistyped_clause",
     "mistyped_definition",
     "name_before_type",
+    "optional_and_required",
     "separator_too_many",
     "stray_bracket",
     "stray_symbol_before_body",
@@ -139,6 +140,19 @@ def name_before_type(place: Place) -> Hint | None:
             shown=(-1, 1),
             fix=fix,
             repair="",
+        )
+    return None
+
+
+def optional_and_required(place: Place) -> Hint | None:
+    """`optional required i32 a`: the second word is taken for the type, and the type for the name."""
+    words = ("optional", "required")
+    if place.list == "field" and place.is_word(-1) and place.text(-4) in words and place.text(-3) in words:
+        return Hint(
+            message="a field is either `required` or `optional`",
+            help=f"write `{place.text(-4)} {place.text(-2)} {place.text(-1)}`",
+            shown=(-4, -3),
+            drop=4,
         )
     return None
 

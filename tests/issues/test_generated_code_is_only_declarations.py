@@ -15,9 +15,9 @@ from idlc.driver import Request, compile_files
 
 # What breaks out of comments, docstrings and literals, in every language that the generator goes through.
 BREAKERS = [
-    "\nimport os", "\rimport os", "\x0cimport os", "\x0bimport os", "\x85import os", "\u2028import os", "\u2029import os",
-    '"""\nimport os\n"""', "'''\nimport os\n'''", '"', "'", "\\", '\\"""', "{{ 7 * 7 }}", "{% raw %}", "#}", "\ud800", "\u202e", "\0",
-    '\\N{BELL}', "\\x22\\x22\\x22", "# type: ignore", "%s{0}",
+    *(f"{end}import os" for end in ("\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")),
+    '"""\nimport os\n"""', "'''\nimport os\n'''", '"', "'", "\\", '\\"""', '\\N{BELL}', "\\x22\\x22\\x22",
+    "{{ 7 * 7 }}", "{% raw %}", "#}", "\ud800", "\u202e", "\0", "# type: ignore", "%s{0}",
 ]  # fmt: skip
 hostile = st.lists(st.sampled_from([*BREAKERS, "a", " ", "import os", "_", "9"]), max_size=6).map("".join)
 file_names = hostile.map(lambda text: text.translate({ord("/"): None, 0: None, 0xD800: None}))
@@ -56,10 +56,10 @@ def is_declaration(node: ast.stmt) -> bool:
 
 
 def is_foreign(node: ast.AST) -> bool:
-    """Whether a node is none that a generated declaration has."""
-    if isinstance(node, ast.Import | ast.Global | ast.Delete | ast.Lambda | ast.JoinedStr | ast.Await | ast.Yield):
-        return not isinstance(node, ast.Await)
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "print", "open")
+    """Whether a node is one that no generated declaration has."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in ("eval", "exec", "print", "open")
+    return isinstance(node, ast.Import | ast.Global | ast.Delete | ast.Lambda | ast.JoinedStr | ast.Yield)
 
 
 def compile_hostile(folder: Path, name: str, text: str, inner: str) -> None:

@@ -66,6 +66,7 @@ CASES: list[tuple[str, Severity, str]] = [
     ("name.dotted", "error", "service S { void a.b() }"),
     ("namespace.duplicate", "warning", "namespace py a namespace py b"),
     ("namespace.hyphen", "warning", "namespace py a-b"),
+    ("namespace.scope", "warning", "namespace python a"),
     ("policy.argument", "error", 'service S { void f(1: i32 a) (rpc.hash_by = "b") }'),
     ("policy.argument", "error", 'service S { void f(1: i32 a) (rpc.hash_by = "a.x") }'),
     ("policy.argument", "error", 'struct A { 1: i32 x } service S { void f(1: A a) (rpc.hash_by = "a.y") }'),
@@ -91,9 +92,11 @@ CASES: list[tuple[str, Severity, str]] = [
     ("policy.value", "error", 'service S { void f() (rpc.fault = "") }'),
     ("policy.value", "error", 'service S { void f(1: i32 a (rpc.hash_key = "maybe")) }'),
     ("type.byte", "warning", "struct A { 1: list<byte> a, 2: byte b }"),
+    ("type.element", "warning", "struct A { 1: set<double> a }"),
     ("type.key", "warning", "struct A { 1: list<map<list<i32>, i32>> a }"),
     ("type.key", "warning", "typedef map<double, i32> A"),
     ("union.defaults", "error", "union A { 1: i32 a = 1, 2: i32 b = 2 }"),
+    ("union.empty", "warning", "union A {}"),
     ("union.required", "warning", "union A { 1: required i32 a }"),
 ]
 
