@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from idlc.checks.base import Finding, check
 from idlc.checks.walk import duplicates
 from idlc.diagnostics import Fix, Label
-from idlc.model import UNKNOWN, Function, Program, Reference, Struct, resolve
+from idlc.model import UNKNOWN, Function, Program, Reference, Service, Struct, resolve
 from idlc.source import Span
 
 __all__: list[str] = []
@@ -36,21 +36,37 @@ def duplicate_functions(program: Program) -> Iterator[Finding]:
 @check("function.inherited", "error")
 def redefined_functions(program: Program) -> Iterator[Finding]:
     """A service has all functions of the one it extends and cannot replace them."""
+    declared_by = _names_declared_twice(program)
     for service in program.services:
-        inherited: dict[str, Function] = {}
-        base = service.extends
-        while base is not None:
-            for function in base.functions:
-                inherited.setdefault(function.name, function)
-            base = base.extends
         for function in service.functions:
-            known = inherited.get(function.name)
-            if known is not None:
+            others = declared_by.get(function.name, {})
+            base = service.extends if others else None
+            while base is not None and id(base) not in others:
+                base = base.extends
+            if base is not None:
+                known = others[id(base)]
                 yield Finding(
-                    f"service `{service.name}` already has a function `{function.name}` from `{known.service.name}`",
+                    f"service `{service.name}` already has a function `{function.name}` from `{base.name}`",
                     function.span,
                     labels=(Label(known.span, "inherited from here"),),
                 )
+
+
+def _names_declared_twice(program: Program) -> dict[str, dict[int, Function]]:
+    """Names of functions that several services of a file, or of what they extend, declare: name → service → function.
+
+    Looking at the others only keeps long chains of services linear.
+    """
+    declared: dict[str, dict[int, Function]] = {}
+    seen: set[int] = set()
+    for service in program.services:
+        base: Service | None = service
+        while base is not None and id(base) not in seen:
+            seen.add(id(base))
+            for function in base.functions:
+                declared.setdefault(function.name, {}).setdefault(id(base), function)
+            base = base.extends
+    return {name: functions for name, functions in declared.items() if len(functions) > 1}
 
 
 @check("function.throws", "error")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,12 +16,13 @@ from idlc.codegen.python.docs import comment_text, docstring
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout, Module
 from idlc.codegen.python.services import service_views
-from idlc.codegen.python.types import is_known, mentioned
+from idlc.codegen.python.types import is_known, mentioned, typedefs_within
 from idlc.codegen.python.views import Context, StructView, const_view, enum_view, struct_view, typedef_view
 from idlc.codegen.python.wrap import Pair, display, lines
 from idlc.codegen.target import GeneratedFile, TargetOptions
 from idlc.diagnostics import Report
-from idlc.model import Program, Type, Typedef
+from idlc.model import Function, Program, Type, Typedef
+from idlc.model.cycles import walk
 
 __all__ = ["PythonTarget"]
 
@@ -35,8 +37,9 @@ class PythonTarget:
 
     def generate(self, programs: Sequence[Program], report: Report, options: TargetOptions) -> list[GeneratedFile]:
         """See `Target.generate`."""
+        unknown = _unknown_typedefs(programs)
         for program in programs:
-            _leave_out_unknown(program)
+            _leave_out_unknown(program, unknown)
         layout = Layout(programs, report, package=options.package)
         templates = environment("python", options.templates)
         files: list[GeneratedFile] = []
@@ -116,21 +119,37 @@ class PythonTarget:
         return [GeneratedFile(folder / "__init__.py", text), GeneratedFile(folder / "py.typed", "")]
 
 
-def _leave_out_unknown(program: Program) -> None:
+def _leave_out_unknown(program: Program, unknown: AbstractSet[int]) -> None:
     """Drop what an included file says with names that were not found (the model warned of each).
 
     On the wire a field that is left out is an unknown field, which readers skip.
+
+    Args:
+        unknown: identities of the typedefs to drop.
     """
     for struct in program.structs:
-        struct.fields = [field for field in struct.fields if is_known(field.type)]
-    program.typedefs = [typedef for typedef in program.typedefs if is_known(typedef.type)]
-    program.consts = [const for const in program.consts if is_known(const.type)]
+        struct.fields = [field for field in struct.fields if is_known(field.type, unknown)]
+    program.typedefs = [typedef for typedef in program.typedefs if id(typedef) not in unknown]
+    program.consts = [const for const in program.consts if is_known(const.type, unknown)]
     for service in program.services:
-        service.functions = [
-            function
-            for function in service.functions
-            if all(map(is_known, [function.result, *[field.type for field in (*function.arguments, *function.throws)]]))
-        ]
+        service.functions = [each for each in service.functions if _is_signature_known(each, unknown)]
+
+
+def _is_signature_known(function: Function, unknown: AbstractSet[int]) -> bool:
+    types = [function.result, *(field.type for field in (*function.arguments, *function.throws))]
+    return all(is_known(type, unknown) for type in types)
+
+
+def _unknown_typedefs(programs: Sequence[Program]) -> set[int]:
+    """Identities of the typedefs in which something was not found."""
+    ordered, _ = walk(
+        (typedef for program in programs for typedef in program.typedefs), lambda typedef: typedefs_within(typedef.type)
+    )
+    unknown: set[int] = set()
+    for typedef in ordered:  # each after those that it is made of
+        if not is_known(typedef.type, unknown):
+            unknown.add(id(typedef))
+    return unknown
 
 
 def _table_line(name: str, exported: Sequence[str]) -> Pair:
@@ -143,20 +162,11 @@ def _exports(names: dict[str, Any]) -> list[str]:
 
 def _typedefs_in_order(program: Program) -> list[Typedef]:
     """Each typedef behind those of the same file that it is made of: aliases are evaluated at import."""
-    ordered: list[Typedef] = []
-    seen: set[int] = set()
 
-    def visit(typedef: Typedef) -> None:
-        if id(typedef) in seen:
-            return
-        seen.add(id(typedef))
-        for other in mentioned(typedef.type):
-            if isinstance(other, Typedef) and other.program is program:
-                visit(other)
-        ordered.append(typedef)
+    def successors(typedef: Typedef) -> Iterator[Typedef]:
+        return (other for other in typedefs_within(typedef.type) if other.program is program)
 
-    for typedef in program.typedefs:
-        visit(typedef)
+    ordered, _ = walk(program.typedefs, successors)
     return ordered
 
 
@@ -168,7 +178,7 @@ def _mentions_deprecated(program: Program) -> bool:
         for function in service.functions:
             types += [field.type for field in (*function.arguments, *function.throws)]
             types += [] if function.result is None else [function.result]
-    deprecated = any(declaration.deprecated is not None for type in types for declaration in mentioned(type))
+    deprecated = any(declaration.deprecated is not None for declaration in mentioned(*types))
     parents = any(
         service.extends is not None and service.extends.deprecated is not None for service in program.services
     )

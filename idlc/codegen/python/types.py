@@ -6,13 +6,14 @@ there are frozen ones (`idlrt.spec.frozen`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.wrap import Node, call
 from idlc.model import BaseType, Enum, ListType, MapType, Reference, SetType, Struct, Type, Typedef, resolve
 
-__all__ = ["annotation", "expression", "is_known", "mentioned"]
+__all__ = ["annotation", "expression", "is_known", "mentioned", "typedefs_within"]
 
 _ANNOTATIONS = {
     "bool": "bool",
@@ -34,6 +35,13 @@ def annotation(type: Type, imports: Imports, *, is_key: bool = False, expand: fr
         is_key: it stands in key position.
         expand: names of typedefs to write out, because something in the class hides them.
     """
+    # Typedefs say what is not frozen.
+    is_frozen = is_key and isinstance(resolve(type), (ListType, SetType, MapType))
+    while isinstance(type, Reference) and isinstance(type.target, Typedef):
+        name = imports.name(type.target)
+        if name not in expand and not is_frozen:
+            return name
+        type = type.target.type
     match type:
         case BaseType(name=name):
             return _ANNOTATIONS[name]
@@ -47,11 +55,6 @@ def annotation(type: Type, imports: Imports, *, is_key: bool = False, expand: fr
             key_text = annotation(key, imports, is_key=True, expand=expand)
             value_text = annotation(value, imports, is_key=is_key, expand=expand)
             return f"rpc.FrozenMap[{key_text}, {value_text}]" if is_key else f"dict[{key_text}, {value_text}]"
-        case Reference(target=Typedef() as typedef):
-            name = imports.name(typedef)
-            if name in expand or (is_key and isinstance(resolve(type), (ListType, SetType, MapType))):
-                return annotation(typedef.type, imports, is_key=is_key, expand=expand)
-            return name
         case Reference(target=target):
             return imports.name(target)
 
@@ -87,35 +90,58 @@ def expression(type: Type, imports: Imports, defined: frozenset[int], *, is_key:
             raise AssertionError("resolve leaves no reference to a typedef")
 
 
-def mentioned(type: Type) -> Iterator[Typedef | Enum | Struct]:
-    """The declarations that an annotation of `type` may mention."""
-    match type:
-        case BaseType():
-            return
-        case ListType(element=element) | SetType(element=element):
-            yield from mentioned(element)
-        case MapType(key=key, value=value):
-            yield from mentioned(key)
-            yield from mentioned(value)
-        case Reference(target=Typedef() as typedef):
-            yield typedef
-            yield from mentioned(typedef.type)
-        case Reference(target=target):
-            yield target
+def mentioned(*types: Type) -> Iterator[Typedef | Enum | Struct]:
+    """The declarations that annotations of `types` may mention, each typedef once."""
+    pending, seen = list(reversed(types)), set[int]()
+    while pending:
+        type = pending.pop()
+        match type:
+            case Reference(target=Typedef() as typedef):
+                if id(typedef) not in seen:
+                    seen.add(id(typedef))
+                    yield typedef
+                    pending.append(typedef.type)
+            case Reference(target=target):
+                yield target
+            case _:
+                pending += reversed(_parts(type))
 
 
-def is_known(type: Type | None) -> bool:
-    """Whether everything in a type was found. An included file may refer to files that are not there."""
+def typedefs_within(type: Type) -> Iterator[Typedef]:
+    """The typedefs that a type is made of, not those that they are made of in turn."""
+    pending = [type]
+    while pending:
+        type = pending.pop()
+        if isinstance(type, Reference):
+            if isinstance(type.target, Typedef):
+                yield type.target
+        else:
+            pending += reversed(_parts(type))
+
+
+def _parts(type: Type) -> Sequence[Type]:
+    """What a container is made of."""
     match type:
-        case None:
-            return True
-        case BaseType(name=name):
-            return name in _ANNOTATIONS
         case ListType(element=element) | SetType(element=element):
-            return is_known(element)
+            return (element,)
         case MapType(key=key, value=value):
-            return is_known(key) and is_known(value)
-        case Reference(target=Typedef() as typedef):
-            return is_known(typedef.type)
-        case Reference():
-            return True
+            return (key, value)
+        case _:
+            return ()
+
+
+def is_known(type: Type | None, unknown: AbstractSet[int]) -> bool:
+    """Whether everything in a type was found. An included file may refer to files that are not there.
+
+    Args:
+        unknown: identities of the typedefs that are not known themselves.
+    """
+    pending = [] if type is None else [type]
+    while pending:
+        type = pending.pop()
+        if isinstance(type, BaseType) and type.name not in _ANNOTATIONS:
+            return False
+        if isinstance(type, Reference) and id(type.target) in unknown:
+            return False
+        pending += _parts(type)
+    return True
