@@ -19,6 +19,8 @@ from kinds import KINDS, Caller, Kind, Running, serving
 from idlrt import current_call
 from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, DeadlineExceeded, NotSent, Unknown
 
+pytestmark = pytest.mark.slow
+
 # The inner loop has what differs most.
 FAST = ["selector inline tcp", "selector 4 workers tls", "asyncio async handlers unix", "processes inline tcp"]
 CLIENTS = ["blocking", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shared", "asyncio"))]

@@ -11,6 +11,8 @@ import pytest
 from idlc import uptodate
 from idlc.driver import Request, Result, compile_files
 
+pytestmark = pytest.mark.slow
+
 USER = "namespace py demo\nstruct User { 1: i64 id }\n"
 MAIN = "namespace py demo\ninclude 'user.thrift'\nstruct Main { 1: user.User user }\n"
 UNUSED = "namespace py demo\ninclude 'user.thrift'\nstruct Main {}\n"

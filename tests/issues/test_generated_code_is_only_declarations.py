@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from idlc.driver import Request, compile_files
 
+pytestmark = pytest.mark.slow
+
 # What breaks out of comments, docstrings and literals, in every language that the generator goes through.
 BREAKERS = [
     *(f"{end}import os" for end in ("\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")),

@@ -11,6 +11,8 @@ import pytest
 
 from idlc.driver import Request, compile_files
 
+pytestmark = pytest.mark.slow
+
 
 def typedefs(length: int) -> str:
     lines = [f"typedef T{number - 1} T{number}" for number in range(1, length)]

@@ -10,6 +10,8 @@ import pytest
 
 from idlc.driver import Request, compile_files
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_file_becomes_a_module_of_its_namespace(generate) -> None:
     generated = generate({"user.thrift": "namespace py demo.people\nstruct User { 1: i32 id }"})

@@ -41,6 +41,8 @@ from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector, dialect
 from idlrt.wire.events import CallReceived
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def users() -> AsyncUsers:

@@ -27,6 +27,8 @@ from idlrt.registry import Registry
 from idlrt.registry.memory import memory_store
 from idlrt.server import Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "UserService"
 
 

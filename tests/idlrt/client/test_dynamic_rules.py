@@ -48,6 +48,8 @@ from idlrt.errors import (
 from idlrt.registry import Registry
 from idlrt.server import AsyncServer, Server
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "UserService"
 D = TypeVar("D", bound=Decision)
 

@@ -17,6 +17,8 @@ from hand_written import AsyncUserServiceClient, UserServiceClient
 
 from idlrt.errors import NotSent
 
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import sys
 sys.path.insert(0, sys.argv[1])

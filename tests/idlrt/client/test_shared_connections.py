@@ -20,6 +20,8 @@ from idlrt.wire.connection import ServerConnection
 from idlrt.wire.dialect import detector
 from idlrt.wire.events import CallReceived
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def users() -> AsyncUsers:

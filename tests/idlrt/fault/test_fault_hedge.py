@@ -18,6 +18,8 @@ from idlrt.spec import DeclaredError
 from idlrt.testing import FakeDriver
 from idlrt.testing.scripted_reach import GET, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
 
+pytestmark = pytest.mark.slow
+
 
 class Declared(DeclaredError):
     pass

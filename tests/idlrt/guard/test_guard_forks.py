@@ -15,6 +15,8 @@ from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
 from idlrt.guard.retry_budget import RetryBudget, RetryBudgetSettings
 from idlrt.guard.window import Window
 
+pytestmark = pytest.mark.slow
+
 FORKS = 20
 
 

@@ -19,6 +19,8 @@ from idlrt.registry import Registry, RegistryUrl
 from idlrt.registry.dns import DnsBackend
 from idlrt.registry.dns.names import Settings
 
+pytestmark = pytest.mark.slow
+
 # Names are looked up again soon; a resolver that is busy is no trouble.
 QUICK = "min_refresh=0.02&max_refresh=0.05&timeout=30"
 

@@ -21,6 +21,8 @@ from idlrt.errors import ConfigurationError, RegistryUnavailable
 from idlrt.registry import Registration, Registry
 from idlrt.registry.thread import LoopThread
 
+pytestmark = pytest.mark.slow
+
 
 def instance(number: int = 1) -> Instance:
     return Instance(service="demo", host="127.0.0.1", port=1000 + number)

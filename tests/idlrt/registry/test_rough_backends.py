@@ -21,6 +21,8 @@ from idlrt.registry.engine import Engine, Entry
 from idlrt.registry.memory import MemoryBackend, memory_store
 from idlrt.registry.thread import LoopThread
 
+pytestmark = pytest.mark.slow
+
 
 class Rough(MemoryBackend):
     """In memory. Goes wrong where `trouble` says so.

@@ -20,6 +20,8 @@ from idlrt.registry.zookeeper.layouts import IdlrtLayout, Layout
 from idlrt.registry.zookeeper.motan import MotanLayout, java_string, text_of_java
 from idlrt.registry.zookeeper.tree import Node
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS: list[Layout] = [IdlrtLayout(), MotanLayout(), DubboLayout()]
 
 names = st.text(string.ascii_letters + string.digits + "_.$@+-", min_size=1, max_size=20).map(lambda each: f"a{each}")

@@ -18,6 +18,8 @@ from idlrt.core import Instance, Status
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
 
+pytestmark = pytest.mark.slow
+
 IDL = """\
 service Users {
   string get(1: i64 id)
