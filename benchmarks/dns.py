@@ -101,7 +101,7 @@ def _dns(ttl: int, services: int) -> tuple[list[float], list[float]]:
         followed = []
         for name in names:
             followed.append(_Followed(registry, name))
-            time.sleep(ttl / services)  # nobody asks at the same moment as the others
+            time.sleep(ttl / services)  # so that clients do not query at the same moment
         return (
             _until(followed, 2, set_all("127.0.0.1", "127.0.0.2"), ttl),
             _until(followed, 1, set_all("127.0.0.1"), ttl),

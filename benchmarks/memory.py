@@ -1,4 +1,4 @@
-"""Memory: what decoded structs take. Every library is in a process of its own."""
+"""Memory that decoded structs take. Each library runs in its own process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Threads and processes that do the work of a benchmark, and whose failures are raised.
 
-A part whose workers have failed has measured nothing, so it must fail: an error in a thread is raised by whoever joins
+A part whose workers have failed has measured nothing, so it must fail: an error in a thread is raised when it is joined
 it, and a process that ends early or with an exit status other than 0 raises `WorkerError` with what it wrote to stderr.
 """
 
@@ -212,7 +212,7 @@ class Process:
         """Kill it if it is still there.
 
         Raises:
-            WorkerError: it has ended before, and nobody has killed it.
+            WorkerError: it has ended by itself before.
         """
         try:
             if not self._is_killed:

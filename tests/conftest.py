@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of their own, how hypothesis runs, tiers of duration, and a summary of skips.
+"""Shared by all tests: a private cache folder, hypothesis profiles, tiers of duration, and a summary of skipped tests.
 
 `make test-fast` leaves out what is marked `slow` or `long`, `make test` what is marked `long`, `make test-all` nothing.
 """

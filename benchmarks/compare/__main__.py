@@ -35,7 +35,7 @@ AA_NOTE = "As below, with intervals that are wider: each has the true median wit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What two versions have come to in one cell.
+    """Result of two versions in one cell.
 
     Attributes:
         cell: what was measured.
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the interval says of the new version."""
+        """Return `same`, `faster`, `slower` or `too few pairs`, for the new version."""
         if len(self.pairs) < _LEAST_PAIRS:
             return "too few pairs"
         if self.interval.contains(1.0):

@@ -1,4 +1,4 @@
-"""What is compared: each cell is one figure, which two versions measure in turns."""
+"""Cells of the comparison: one figure each, measured by two versions in turns."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ PARTS: Final = tuple(dict.fromkeys(cell.part for cell in CELLS))
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What two versions have measured in turns.
+    """Measurements of two versions, taken in turns.
 
     Attributes:
         old: CPU seconds of one round or call.

@@ -6,9 +6,9 @@ TREE is the root of the version, STUBS a folder with stubs that its compiler has
 any. Prints the backend of its codecs, and its port if it serves. After that it answers each line with CPU seconds, and
 ends with its input:
 
-    codec                        `binary encode small 1000`: of so many rounds
+    codec                        `binary encode small 1000`: of 1000 rounds
     server, async-server         any line: of the process so far
-    client, async-client         `1000`: of so many calls, over one connection
+    client, async-client         `1000`: of 1000 calls over one connection
 
 It runs with old versions, too. So it imports nothing of `benchmarks`, and may use only what all of them offer.
 """

@@ -177,7 +177,7 @@ class Lexer:
             line_end = text.find("\n", start)
             return line_end if line_end >= 0 else len(text)
         if not word.isprintable():
-            # Nobody can see it in the quoted line, so it is called by its name.
+            # The quoted line does not show it, so the message has its name.
             named = ", ".join(_described(character) for character in word[:8])
             kind = "character" if len(word) == 1 else "characters"
             report.error(

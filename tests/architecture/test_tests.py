@@ -102,7 +102,7 @@ def timed_assertions(path: Path) -> Iterator[str]:
 
 
 def upper_bounded(test: ast.expr) -> Iterator[ast.expr]:
-    """What the comparisons of an assertion say is less than something."""
+    """Yield the operands that the comparisons of an assertion bound from above."""
     for compared in ast.walk(test):
         if isinstance(compared, ast.Compare):
             operands = [compared.left, *compared.comparators]

@@ -24,7 +24,7 @@ VALUES = [
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a table must hold.
+    """Expected contents of a table.
 
     Attributes:
         rows: their first cells, in order.

@@ -87,7 +87,7 @@ class Fleet:
         return proxy
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many are registered."""
+        """Wait until `count` instances are registered."""
         eventually(
             lambda: len(self._observer.instances(SERVICE).instances) == count, f"{count} instances are registered"
         )

@@ -120,7 +120,7 @@ def typedefs_within(type: Type) -> Iterator[Typedef]:
 
 
 def _parts(type: Type) -> Sequence[Type]:
-    """What a container is made of."""
+    """Return the types of the elements of a container."""
     match type:
         case ListType(element=element) | SetType(element=element):
             return (element,)
