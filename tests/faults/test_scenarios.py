@@ -136,7 +136,7 @@ class Load:
             self.decisions.append(decision)
 
     def until(self, count: int) -> None:
-        """Wait until so many further calls have ended."""
+        """Wait until `count` more calls have ended."""
         wanted = len(self.calls) + count
         eventually(lambda: len(self.calls) >= wanted or bool(self.failures), "calls end")
 

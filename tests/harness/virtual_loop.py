@@ -56,6 +56,6 @@ class VirtualDriver(AsyncioDriver):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a loop of its own."""
+    """Run a coroutine to completion on a new loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)

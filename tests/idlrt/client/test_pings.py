@@ -22,7 +22,7 @@ from idlrt.wire.events import CallReceived
 
 # Shorter than any connection has been idle.
 AT_ONCE = 1e-9
-# Seconds; long enough that whoever waits for it has failed.
+# Seconds; a test that waits this long has failed.
 NEVER = 3600.0
 
 

@@ -1,4 +1,4 @@
-"""What the kernel tells about a connection."""
+"""Socket options read from the kernel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_bytes_that_no_buffer_has_room_for_are_unacknowledged(pair: tuple[socket
 
 
 def test_nothing_is_unacknowledged_after_the_peer_hung_up(pair: tuple[socket.socket, socket.socket]) -> None:
-    # The kernel counts the bytes for ever, although nobody will acknowledge them.
+    # The kernel keeps counting bytes that will never be acknowledged.
     ours, peer = pair
     peer.close()
     ours.sendall(b"a reply")

@@ -56,7 +56,7 @@ def instance(port: int = 1001, **more: Any) -> Instance:
 
 
 def test_killed_and_restarted(one: Etcd) -> None:
-    # etcd gives leases their time anew when it comes back.
+    # etcd restarts the TTL of leases when it comes back.
     with near(one, 9) as server, near(one) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
