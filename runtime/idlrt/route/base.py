@@ -51,14 +51,16 @@ class Pool(Generic[N]):
 
     Attributes:
         nodes: all of them, those that are out too.
+        tag: of the call, if all of them were selected by it, else empty. Narrowed pools inherit it.
         kept: what routers and balancers have made for it, by keys of their own. What two threads make at once one of
             them loses.
     """
 
-    __slots__ = ("kept", "nodes")
+    __slots__ = ("kept", "nodes", "tag")
 
-    def __init__(self, nodes: Sequence[N]) -> None:
+    def __init__(self, nodes: Sequence[N], *, tag: str = "") -> None:
         self.nodes = tuple(nodes)
+        self.tag = tag
         self.kept: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
@@ -73,7 +75,7 @@ class Pool(Generic[N]):
         found: Pool[N] | None = self.kept.get(key)
         if found is None:
             nodes = [node for node in self.nodes if keep(node)]
-            found = self if len(nodes) == len(self.nodes) else Pool(nodes)
+            found = self if len(nodes) == len(self.nodes) else Pool(nodes, tag=self.tag)
             self.kept[key] = found
         return found
 

@@ -13,7 +13,8 @@ other: a user who is in one is no likelier to be in another. Where a call has no
 key, chance decides each time.
 
 All other calls go to the instances that are no canaries, those too that `when` does not fit. Where one side has nobody,
-or all are out, the calls go to the other; with `force`, they stay.
+or all are out, the calls go to the other; with `force`, they stay. A call that was routed by its tag stays with the
+instances of that tag: it takes no part.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class CanaryRouter(Following):
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
         """See `Router.route`."""
+        if pool.tag:
+            if steps is not None:
+                self._tell(steps, f"the tag {pool.tag} of the call takes precedence", pool, pool)
+            return pool
         fits = self._when.fits(call)
         key = self._read(call) if fits else ""
         is_in = fits and (self.point(key) if key else self._chance.dice() * 100) < self._percent

@@ -1,8 +1,9 @@
 """The routers of a service, one after the other, and why they have left whom.
 
-Rules for groups come first, then all others, those with more priority before those with less. At the end there are a
-`tag` and a `zone` router even if no rule asks for them; a rule for one of them, also one that is not enabled, takes the
-place of that.
+The order: rules for groups, `tag`, then all others, those with more priority before those with less, `zone` last. A
+call that asks for a tag must not lose the instances that have it to a rule that knows nothing of tags, so `priority`
+orders tag rules among themselves only. `tag` and `zone` are there even if no rule asks for them; a rule for one of
+them, also one that is not enabled, replaces that, and a rule for `zone` has its place by its priority.
 
 Most calls are narrowed by nobody. Which routers could narrow anything in a pool is kept with the pool, so such a call
 costs a look into a table. Who asks for the steps gets the same decisions by the same code, and all routers are asked.
@@ -11,18 +12,19 @@ costs a look into a table. Who asks for the steps gets the same decisions by the
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from idlrt.core import DEFAULT_GROUP, Call, Chance
 from idlrt.route.base import Here, N, Pool, Router, Rule, Step
 from idlrt.route.group import GroupRouter, HomeGroup
 from idlrt.route.rules import make_router, read_rule
+from idlrt.route.tag import TagRouter
 
 __all__ = ["Chain", "explain", "make_chain", "no_instance_reason"]
 
-# They are there without a rule.
-_ALWAYS: Final = ("tag", "zone")
 _NONE: Final = "none "
+
+K = TypeVar("K")
 
 
 class Chain:
@@ -87,19 +89,32 @@ def make_chain(
     made = [(rule, make_router(rule, here, chance, place)) for place, rule in read]
     made = sorted((each for each in made if each[0].enabled), key=_order)
     routers = [router for _, router in made]
-    choosers = sum(isinstance(router, GroupRouter) for router in routers)
-    if choosers:
-        routers.insert(choosers, HomeGroup(Rule(router="group", name=home), here, chance))
     named = {rule.router for _, rule in read}
-    for name in _ALWAYS:
-        if name not in named:
-            routers.append(make_router(read_rule({"router": name}, where), here, chance, where))
+    choosers = _of_kind(GroupRouter, routers)
+    at = len(choosers)
+    if "tag" not in named:
+        routers.insert(at, _without_rule("tag", here, chance, where))
+    if "zone" not in named:
+        routers.append(_without_rule("zone", here, chance, where))
+    if choosers:
+        routers.insert(at, HomeGroup(Rule(router="group", name=home), here, chance))
+        tagging = _of_kind(TagRouter, routers)
+        for chooser in choosers:
+            chooser.follow_tags(tagging)
     return Chain(routers)
 
 
-def _order(made: tuple[Rule, Router]) -> tuple[bool, int]:
+def _of_kind(kind: type[K], routers: Sequence[object]) -> list[K]:
+    return [router for router in routers if isinstance(router, kind)]
+
+
+def _without_rule(name: str, here: Here, chance: Chance, where: str) -> Router:
+    return make_router(read_rule({"router": name}, where), here, chance, where)
+
+
+def _order(made: tuple[Rule, Router]) -> tuple[int, int]:
     rule, router = made
-    return not isinstance(router, GroupRouter), -rule.priority
+    return 0 if isinstance(router, GroupRouter) else 1 if rule.router == "tag" else 2, -rule.priority
 
 
 def explain(chain: Chain, call: Call, pool: Pool[Any]) -> list[Step]:

@@ -6,22 +6,24 @@
 
 Chance takes a group for each call, as often as its weight says, among those that have somebody who is not out. Without
 weights, `mix = ["blue", "green"]`, all are one. The first rule that a call fits decides; calls that fit none go to the
-group that the client asked for. Rules for groups come before all others.
+group that the client asked for. Rules for groups come before all others. A call with a tag is drawn only among groups
+that have an instance with it, if there are any.
 
 Source: Motan's commands, `mergeGroups`
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance
-from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
+from idlrt.core import TAG, Call, Chance
+from idlrt.route.base import Here, N, Pool, Routable, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import call_condition
 from idlrt.route.following import Following, RuleError, at
+from idlrt.route.tag import TagRouter
 
 __all__ = ["GroupRouter", "GroupRule", "HomeGroup"]
 
@@ -57,6 +59,15 @@ class GroupRouter(Following):
         self._unfit = f"the call does not fit {self._when}"
         self._forbidden = f"none in {_named(rule.mix)}; `force` forbids others"
         self._unmet = f"nobody is in {_named(rule.mix)}, so the rule is left aside"
+        self._tagging: Sequence[TagRouter] = ()
+
+    def follow_tags(self, tagging: Sequence[TagRouter]) -> None:
+        """Draw calls with a tag among groups that have it.
+
+        Args:
+            tagging: the tag routers of the chain: they know the tags of an instance.
+        """
+        self._tagging = tagging
 
     def groups(self) -> Collection[str]:
         """See `Router.groups`."""
@@ -69,7 +80,8 @@ class GroupRouter(Following):
         elif not self._when.fits(call):
             found, why = pool, self._unfit
         else:
-            shares, texts = pool.kept.get(self) or self._prepare(pool)
+            by_tag = pool.kept.get(self) or self._prepare(pool)
+            shares, texts = by_tag.get(call.metadata.get(TAG, "")) or by_tag[""]
             if shares.parts:
                 number = shares.draw(self._chance)
                 found, why = shares.parts[number], texts[number]
@@ -81,7 +93,8 @@ class GroupRouter(Following):
             self._tell(steps, why, pool, found)
         return found
 
-    def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
+    def _prepare(self, pool: Pool[N]) -> dict[str, tuple[Shares[N], list[str]]]:
+        """Shares of groups, and why a call goes there: by the tags of instances, and by "" for all other calls."""
         mix: Mapping[str, int] | tuple[str, ...] = self.rule.mix
         lots: list[tuple[Collection[str], float]] = (
             [((group,), weight) for group, weight in mix.items()] if isinstance(mix, Mapping) else [(mix, 1)]
@@ -93,8 +106,17 @@ class GroupRouter(Following):
             part.kept[_IS_CHOSEN] = True
             if part.nodes:
                 parts.append((part, weight, f"in {_named(groups)}"))
-        made = pool.kept[self] = by_weight(parts)
+        made = {"": by_weight(parts)}
+        having: dict[str, list[tuple[Pool[N], float, str]]] = {}
+        for part, weight, why in parts:
+            for tag in {tag for node in part.nodes if not node.is_out for tag in self._tags(node)}:
+                having.setdefault(tag, []).append((part, weight, f"{why}, which has the tag {tag}"))
+        made.update((tag, by_weight(tagged)) for tag, tagged in having.items() if len(tagged) < len(parts))
+        pool.kept[self] = made
         return made
+
+    def _tags(self, node: Routable) -> Collection[str]:
+        return [tag for each in self._tagging for tag in each.tags_of(node.instance)]
 
 
 class HomeGroup(Following):

@@ -11,6 +11,9 @@ Where nobody has the tag of a call, or all who have it are out, the call goes to
 nobody. A call without a tag never goes to instances that have one, even if there are no others: that isolation is what
 tags are for.
 
+The explicit tag of a call takes precedence: the router runs before all others but `group`, which it tells where the tag
+is, and `canary` leaves calls alone whose tag was found.
+
 Source: Dubbo's `TagStateRouter`
 """
 
@@ -94,7 +97,7 @@ class TagRouter(Following):
             for tag in self.tags_of(node.instance) or [""]:
                 nodes.setdefault(tag, []).append(node)
         plain = nodes.pop("", [])
-        parts = {tag: Pool(found) for tag, found in nodes.items()}
+        parts = {tag: Pool(found, tag=tag) for tag, found in nodes.items()}
         parts[""] = pool if len(plain) == len(pool) else Pool(plain)
         pool.kept[self] = parts
         return parts

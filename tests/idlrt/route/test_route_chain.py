@@ -27,20 +27,21 @@ def routers(*rules: object) -> list[str]:
     return [step.router for step in explain(chain(*rules), call_of(), ANYBODY)]
 
 
-def test_there_are_tag_and_zone_at_the_end_without_a_rule() -> None:
+def test_tag_comes_first_and_zone_last_without_a_rule() -> None:
     assert routers() == ["tag", "zone"]
-    assert routers({}, {"router": "local"}) == ["condition", "local", "tag", "zone"]
+    assert routers({}, {"router": "local"}) == ["tag", "condition", "local", "zone"]
 
 
 def test_a_rule_takes_the_place_of_the_one_that_is_always_there() -> None:
-    assert routers({"router": "zone", "priority": 9}, {}) == ["zone", "condition", "tag"]
+    assert routers({"router": "zone", "priority": 9}, {}) == ["tag", "zone", "condition"]
+    assert routers({"priority": 9}, {"router": "tag"}) == ["tag", "condition", "zone"]
     assert routers({"router": "zone", "enabled": False}, {"router": "tag", "enabled": False}, {}) == ["condition"]
 
 
 def test_those_with_more_priority_come_first_and_equals_as_they_were_written() -> None:
     rules = [{"name": "a"}, {"name": "b", "priority": 1}, {"name": "c"}, {"name": "d", "priority": -1}, {"name": "e"}]
     found = explain(chain(*rules), call_of(), ANYBODY)
-    assert [step.rule for step in found] == ["b", "a", "c", "e", "d", "", ""]
+    assert [step.rule for step in found] == ["", "b", "a", "c", "e", "d", ""]
 
 
 def test_rules_that_are_not_enabled_do_nothing() -> None:
@@ -48,7 +49,7 @@ def test_rules_that_are_not_enabled_do_nothing() -> None:
 
 
 def test_a_rule_may_be_made_already() -> None:
-    assert routers(Rule(router="local")) == ["local", "tag", "zone"]
+    assert routers(Rule(router="local")) == ["tag", "local", "zone"]
 
 
 @pytest.mark.parametrize(

@@ -77,5 +77,5 @@ def test_calls_that_fit_no_rule_go_home() -> None:
 def test_rules_for_groups_come_first() -> None:
     rules = [{"to": "host = *", "priority": 99}, {"router": "group", "mix": ["green"]}]
     found = make_chain(rules, Here(), Chance())
-    assert [step.router for step in explain(found, call_of(), POOL)] == ["group", "group", "condition", "tag", "zone"]
+    assert [step.router for step in explain(found, call_of(), POOL)] == ["group", "group", "tag", "condition", "zone"]
     assert found.route(call_of(), POOL).nodes == (GREEN, GREENER)
