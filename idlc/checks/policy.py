@@ -48,15 +48,18 @@ class Setting(msgspec.Struct, frozen=True):
 
 _LARGEST: Final = 1e9
 """The largest number that means anything; the runtime has the same."""
+_SHORTEST: Final = 1e-9
+_LONGEST: Final = 2_000_000.0
+"""Bounds of durations in seconds; likewise."""
 
-_POSITIVE: Final[Any] = Annotated[float, msgspec.Meta(gt=0)]
-_SECONDS: Final = Setting(Annotated[float, msgspec.Meta(ge=0)], "seconds, 0 or more")
+_POSITIVE: Final[Any] = Annotated[float, msgspec.Meta(ge=_SHORTEST, le=_LONGEST)]
+_SECONDS: Final = Setting(Annotated[float, msgspec.Meta(ge=0, le=_LONGEST)], "seconds, from 0 to 2000000")
 _NAME: Final = Setting(Annotated[str, msgspec.Meta(min_length=1)], "a name")
 _YES_OR_NO: Final = '"true" or "false"'
 
 CALL_SETTINGS: Final[Mapping[str, Setting]] = {
-    "timeout": Setting(_POSITIVE, "seconds, more than 0"),
-    "attempt_timeout": Setting(_POSITIVE | None, "seconds, more than 0"),
+    "timeout": Setting(_POSITIVE, "seconds, from 1e-09 to 2000000"),
+    "attempt_timeout": Setting(_POSITIVE | None, "seconds, from 1e-09 to 2000000"),
     "balancer": _NAME,
     "fault": _NAME,
     "retries": Setting(Annotated[int, msgspec.Meta(ge=0, le=100)], "a number from 0 to 100"),

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict, cast
 from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
 from idlrt.config.schema import place, section
-from idlrt.core import TAG
+from idlrt.core import LONGEST, SHORTEST, TAG, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
 
@@ -150,5 +150,5 @@ def check_seconds(name: str, seconds: object) -> None:
     Raises:
         ConfigurationError: it is not.
     """
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {seconds!r}")
+    if not is_duration(seconds):
+        raise ConfigurationError(f"{name} must be between {SHORTEST:g} and {LONGEST:.0f} seconds, got {seconds!r}")

@@ -93,7 +93,9 @@ _BOUNDS: Final = (("ge", "from"), ("gt", "more than"), ("le", "to"), ("lt", "les
 
 def _type_text(type: Any) -> str:
     if isinstance(type, msgspec.inspect.Metadata):
-        return _type_text(type.type)
+        what: str = (type.extra_json_schema or {}).get("description", "")
+        # The bounds of clocks are of interest to error messages only.
+        return what if what.startswith("seconds") else _type_text(type.type)
     if isinstance(type, msgspec.inspect.UnionType):
         return " or ".join(_type_text(each) for each in type.types)
     if isinstance(type, msgspec.inspect.LiteralType):

@@ -45,7 +45,17 @@ from idlrt.core.instance import (
     Status,
     difference,
 )
-from idlrt.core.policy import CONFIG_VARIABLE, Backoff, CallPolicy, Fraction, Positive, Seconds
+from idlrt.core.policy import (
+    CONFIG_VARIABLE,
+    LONGEST,
+    SHORTEST,
+    Backoff,
+    CallPolicy,
+    Fraction,
+    Positive,
+    Seconds,
+    is_duration,
+)
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
@@ -56,8 +66,10 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_GROUP",
     "DRAIN",
+    "LONGEST",
     "NO_METADATA",
     "RETRY_AFTER",
+    "SHORTEST",
     "TAG",
     "TRUE",
     "AsyncioDriver",
@@ -106,6 +118,7 @@ __all__ = [
     "drive",
     "handler_context",
     "is_draining",
+    "is_duration",
     "milliseconds",
     "push_back_text",
     "request_metadata",

@@ -6,14 +6,34 @@ from typing import Annotated, Final
 
 import msgspec
 
-__all__ = ["CONFIG_VARIABLE", "Backoff", "CallPolicy", "Fraction", "Positive", "Seconds"]
+__all__ = [
+    "CONFIG_VARIABLE",
+    "LONGEST",
+    "SHORTEST",
+    "Backoff",
+    "CallPolicy",
+    "Fraction",
+    "Positive",
+    "Seconds",
+    "is_duration",
+]
 
 CONFIG_VARIABLE: Final = "IDLRT_CONFIG"
 """The environment variable that names a program's configuration."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, description="seconds")]
-Positive = Annotated[float, msgspec.Meta(gt=0, description="seconds, more than 0")]
+SHORTEST: Final = 1e-9
+"""The shortest timeout in seconds: clocks count nanoseconds, so less could only be a mistake."""
+LONGEST: Final = 2_000_000.0
+"""The longest time in seconds, 23 days: `poll` counts milliseconds in 32 bits."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST, description="seconds")]
+Positive = Annotated[float, msgspec.Meta(ge=SHORTEST, le=LONGEST, description="seconds, more than 0")]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1, description="from 0 to 1")]
+
+
+def is_duration(value: object) -> bool:
+    """Return whether `value` is a number of seconds that a timeout may have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and SHORTEST <= value <= LONGEST
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

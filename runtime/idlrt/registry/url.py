@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from idlrt.core import LONGEST, SHORTEST, is_duration
 from idlrt.errors import ConfigurationError
 
 __all__ = ["RegistryUrl"]
@@ -106,7 +107,7 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
                 raise self.refuse(f"there is no option {name!r}; known: {', '.join(sorted(known)) or 'none'}")
 
     def seconds(self, name: str, default: float) -> float:
-        """An option that is a time above 0.
+        """An option that is a duration.
 
         Raises:
             ConfigurationError: it is none.
@@ -118,8 +119,8 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
             value = float(text)
         except ValueError:
             value = 0.0
-        if not 0 < value < float("inf"):
-            raise self.refuse(f"{name} must be a number of seconds above 0, not {text!r}")
+        if not is_duration(value):
+            raise self.refuse(f"{name} must be between {SHORTEST:g} and {LONGEST:.0f} seconds, got {text!r}")
         return value
 
     def refuse(self, why: str) -> ConfigurationError:

@@ -51,7 +51,7 @@ class ConditionRule(Rule, frozen=True, kw_only=True):
 
     router: str = "condition"
     when: str = ""
-    to: str | tuple[Destination, ...] = ""
+    to: str | tuple[Destination, ...]
 
 
 class ConditionRouter(Following):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
-from idlrt.core import Listener
+from idlrt.core import LONGEST, SHORTEST, Listener, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
@@ -130,12 +130,8 @@ def _is_count_or_none(value: float) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def _is_time(value: float) -> bool:
-    return 0 < value < float("inf")
-
-
 def _is_time_or_none(value: float) -> bool:
-    return 0 <= value < float("inf")
+    return value == 0 or is_duration(value)
 
 
 def _is_backlog(value: float) -> bool:
@@ -144,8 +140,8 @@ def _is_backlog(value: float) -> bool:
 
 _COUNT = ("a whole number of 1 or more", _is_count)
 _COUNT_OR_NONE = ("a whole number of 0 or more", _is_count_or_none)
-_TIME = ("a number of seconds above 0", _is_time)
-_TIME_OR_NONE = ("a number of seconds, 0 for none", _is_time_or_none)
+_TIME = (f"between {SHORTEST:g} and {LONGEST:.0f} seconds", is_duration)
+_TIME_OR_NONE = (f"{_TIME[0]}, 0 for none", _is_time_or_none)
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),

@@ -23,7 +23,7 @@ KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserSer
     ("target", "settings", "said"),
     [
         ("localhost", {}, "no port"),
-        ("a:1", {"timeout": 0}, "timeout must be a number of seconds above 0, not 0"),
+        ("a:1", {"timeout": 0}, "timeout must be between 1e-09 and 2000000 seconds, got 0"),
         ("a:1", {"timeout": float("inf")}, "timeout"),
         ("a:1", {"timeout": float("nan")}, "timeout"),
         ("a:1", {"timeout": "5"}, "timeout"),

@@ -40,8 +40,8 @@ def test_a_key_is_documented(key: Key) -> None:
 
 def test_types_read_as_prose() -> None:
     types = {key.name: key.type for key in KEYS}
-    assert types["timeout"] == "number more than 0"
-    assert types["attempt_timeout"] == "number more than 0 or nothing"
+    assert types["timeout"] == "seconds, more than 0"
+    assert types["attempt_timeout"] == "seconds, more than 0 or nothing"
     assert types["retries"] == "whole number from 0 to 100"
     assert types["panic"] == "number from 0 to 1"
     assert types["breaker.per"] == "'method' or 'service'"

@@ -125,7 +125,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"services": {"A": 1}}, "config: services.A: it must be a table, not 1"),
     ({"services": {"A": {"retries": -1}}}, "config: services.A.retries: expected `int` >= 0, not -1"),
     ({"services": {"A": {"methods": {"get": 1}}}}, "config: services.A.methods.get: it must be methods.NAME.KEY"),
-    ({"services": {"A": {"routes": [{}, {"wen": 1}]}}}, "config: services.A.routes[1].wen: unknown key"),
+    ({"services": {"A": {"routes": [{"to": ""}, {"wen": 1}]}}}, "config: services.A.routes[1].wen: unknown key"),
     ({"server": {"timeout": 1}}, "config: server.timeout: servers have guards only"),
     ({"server": {"hedge": {"delay": 1}}}, "config: server.hedge.delay: servers have guards only"),
     ({"server": {"limitr": {"rate": 1}}}, "config: server.limitr.rate: there is no table 'limitr'; did you mean"),

@@ -147,7 +147,7 @@ def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
         ("zookeeper://h?acl=open:10.0.0.0/8", "acl=ip names networks"),
         ("zookeeper://h?acl=ip:nowhere", "acl=ip names no network: 'nowhere'"),
         ("zookeeper://h?acl=digest", "acl=digest needs a user and a password"),
-        ("zookeeper://h?timeout=soon", "timeout must be a number of seconds above 0, not 'soon'"),
+        ("zookeeper://h?timeout=soon", "timeout must be between 1e-09 and 2000000 seconds, got 'soon'"),
         ("zookeeper://h?session=6", "there is no option 'session'; known: acl, layout, timeout"),
         ("zookeeper:///chroot", "name a host"),
     ],

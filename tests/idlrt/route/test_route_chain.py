@@ -17,6 +17,7 @@ from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import Place
 
 ANYBODY = Pool([Place(1), Place(2)])
+ANY: dict[str, Any] = {"to": ""}
 
 
 def chain(*rules: object, here: Here | None = None, seed: int = 1) -> Chain:
@@ -29,17 +30,18 @@ def routers(*rules: object) -> list[str]:
 
 def test_tag_comes_first_and_zone_last_without_a_rule() -> None:
     assert routers() == ["tag", "zone"]
-    assert routers({}, {"router": "local"}) == ["tag", "condition", "local", "zone"]
+    assert routers(ANY, {"router": "local"}) == ["tag", "condition", "local", "zone"]
 
 
 def test_a_rule_takes_the_place_of_the_one_that_is_always_there() -> None:
-    assert routers({"router": "zone", "priority": 9}, {}) == ["tag", "zone", "condition"]
-    assert routers({"priority": 9}, {"router": "tag"}) == ["tag", "condition", "zone"]
-    assert routers({"router": "zone", "enabled": False}, {"router": "tag", "enabled": False}, {}) == ["condition"]
+    assert routers({"router": "zone", "priority": 9}, ANY) == ["tag", "zone", "condition"]
+    assert routers({"to": "", "priority": 9}, {"router": "tag"}) == ["tag", "condition", "zone"]
+    assert routers({"router": "zone", "enabled": False}, {"router": "tag", "enabled": False}, ANY) == ["condition"]
 
 
 def test_those_with_more_priority_come_first_and_equals_as_they_were_written() -> None:
-    rules = [{"name": "a"}, {"name": "b", "priority": 1}, {"name": "c"}, {"name": "d", "priority": -1}, {"name": "e"}]
+    priorities = {"a": 0, "b": 1, "c": 0, "d": -1, "e": 0}
+    rules = [{"to": "", "name": name, "priority": priority} for name, priority in priorities.items()]
     found = explain(chain(*rules), call_of(), ANYBODY)
     assert [step.rule for step in found] == ["", "b", "a", "c", "e", "d", ""]
 
@@ -59,7 +61,7 @@ def test_a_rule_may_be_made_already() -> None:
         ({"router": 5}, "routes[1].router: the name of a router is text, not 5"),
         ({"router": "zon"}, "routes[1].router: no idlrt.routers named 'zon'; known: canary, "),
         ({"wen": ""}, "routes[1].wen: unknown key; a rule for condition has enabled, force, name, priority, "),
-        ({"when": "metod = get"}, "routes[1].when: cannot read the condition 'metod = get' at offset 0: "),
+        ({"when": "metod = get", "to": ""}, "routes[1].when: cannot read the condition 'metod = get' at offset 0: "),
         ({"to": "zone = 1~x"}, "routes[1].to: cannot read the condition 'zone = 1~x' at offset 7: "),
         ({"to": [{"where": ""}, {"where": "x"}]}, "routes[1].to[1].where: cannot read the condition 'x' at offset 0: "),
         ({"to": [{"where": "", "weight": 0}]}, "routes[1].to[0].weight: expected `int` >= 1"),
@@ -80,13 +82,13 @@ def test_a_rule_may_be_made_already() -> None:
         ({"router": "group", "mix": {}}, "routes[1].mix: a group is needed, such as "),
         ({"router": "group", "mix": {"blue": 101}}, "routes[1].mix[...]: expected `int` <= 100"),
         # Also what does not count at the moment.
-        ({"enabled": False, "when": "x"}, "routes[1].when: cannot read the condition 'x' at offset 0: "),
+        ({"enabled": False, "when": "x", "to": ""}, "routes[1].when: cannot read the condition 'x' at offset 0: "),
     ],
     ids=str,
 )
 def test_errors_point_at_the_key(rule: object, said: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        chain({}, rule)
+        chain(ANY, rule)
     assert str(raised.value).startswith(said)
 
 
@@ -97,7 +99,7 @@ def test_unknown_keys_are_guessed() -> None:
 
 def test_the_place_of_the_rules_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"^services\.a\.routes\[0\]\.when: "):
-        make_chain([{"when": "x"}], Here(), Chance(), where="services.a.routes")
+        make_chain([{"when": "x", "to": ""}], Here(), Chance(), where="services.a.routes")
 
 
 def test_without_instances_there_is_a_step_too() -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 RULES: list[dict[str, Any]] = [
     {"router": "tag"},
     {"router": "tag", "force": True, "tags": {"gray": ["10.0.0.1:9090", "10.0.0.2", "10.0.0.4/30", "10.0.0.9:9090"]}},
-    {"router": "condition"},
+    {"router": "condition", "to": ""},
     {"when": "method = get", "to": "version = 2.*"},
     {"to": "version = 7", "force": True},
     {"to": [], "force": True},

@@ -83,7 +83,7 @@ def test_keys_that_begin_with_something() -> None:
     assert {each["name"].partition(".")[0] for each in found("config", "keys", "hedge")} == {"hedge"}
     table = idlrt("config", "keys", "backoff", "--markdown").stdout.splitlines()
     assert table[0] == "| key | type | default | what it is for |"
-    assert table[2].startswith("| `backoff.base` | number from 0 | `0.025` | seconds of the first pause.")
+    assert table[2].startswith("| `backoff.base` | seconds | `0.025` | seconds of the first pause.")
     done = idlrt("config", "keys", "nosuch", code=2)
     assert done.stderr.startswith("idlrt: no key begins with 'nosuch'; known: admission, ")
 
