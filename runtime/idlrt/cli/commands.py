@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from idlrt.cli.telling import Command, end, told
+from idlrt.cli.options import Rate, Seconds, client_options, idl_options, tls_of
+from idlrt.cli.telling import end, told
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
 from idlrt.version import __version__
@@ -41,67 +42,20 @@ def main() -> None:
     """
 
 
-def _idl_options(command: Command) -> Command:
-    command = click.option(
-        "-I",
-        "--include",
-        "include_dirs",
-        multiple=True,
-        type=click.Path(file_okay=False, path_type=Path),
-        metavar="DIR",
-        help="Search DIR for includes. May be given several times.",
-    )(command)
-    return click.option(
-        "--idl",
-        "idl",
-        multiple=True,
-        required=True,
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="The IDL file of the service. May be given several times.",
-    )(command)
-
-
-def _client_options(command: Command) -> Command:
-    options = [
-        click.option("--timeout", type=float, default=5.0, show_default=True, help="Seconds that a call may take."),
-        click.option(
-            "--framing",
-            default=None,
-            help="What the server understands: framed, unframed, header, header_zlib.  [default: framed, or what a "
-            "registry says]",
-        ),
-        click.option("--protocol", default="binary", show_default=True, help="Likewise: binary, compact, json."),
-        click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),
-        click.option("--tls", "use_tls", is_flag=True, help="Speak TLS, and trust what the system trusts."),
-        click.option("--tls-ca", default="", metavar="FILE", help="Speak TLS, and trust these certificates (PEM)."),
-        click.option("--tls-cert", default="", metavar="FILE", help="Show this certificate (PEM): mutual TLS."),
-        click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file."),
-        click.option("--tls-name", default="", metavar="NAME", help="What the server's certificate has to be for."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _tls(named: dict[str, Any]) -> Tls | None:
-    """The settings in the options for TLS, which are taken out."""
-    use, ca, cert, key, name = (named.pop(each) for each in ("use_tls", "tls_ca", "tls_cert", "tls_key", "tls_name"))
-    if not (use or ca or cert or name):
-        return None
-    return Tls(certificate=cert, key=key, authorities=ca, server_name=name)
-
-
 @main.command(short_help="Serve an object.")
 @click.argument("handler", metavar="MODULE:NAME")
-@_idl_options
+@idl_options
 @click.option("--service", default="", metavar="NAME", help="Which service of the IDL, if there are several.")
 @click.option("--address", default="127.0.0.1:9090", show_default=True, help="host:port, :port or unix:/path.")
 @click.option("--workers", type=int, default=0, show_default=True, help="Threads for plain handlers; 0: none.")
 @click.option("--processes", type=int, default=1, show_default=True, help="Processes that share the address.")
 @click.option("--asyncio", "use_asyncio", is_flag=True, help="Serve on asyncio (on uvloop, if that is installed).")
-@click.option("--grace", "grace_s", type=float, default=10.0, show_default=True, help="Seconds for calls at a stop.")
-@click.option("--drain", "drain_s", type=float, default=0.25, show_default=True, help="Seconds to send clients away.")
+@click.option(
+    "--grace", "grace_s", type=Seconds(zero=True), default=10.0, show_default=True, help="Seconds for calls at a stop."
+)
+@click.option(
+    "--drain", "drain_s", type=Seconds(zero=True), default=0.25, show_default=True, help="Seconds to send clients away."
+)
 @click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
 @click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
@@ -195,8 +149,8 @@ def _object(place: str) -> object:
 @click.argument("url", metavar="URL")
 @click.argument("method", metavar="SERVICE.METHOD")
 @click.argument("arguments", default="{}", metavar="[JSON]")
-@_idl_options
-@_client_options
+@idl_options
+@client_options
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along (framing header).")
 @click.option("--compact-output", is_flag=True, help="Print on one line.")
 @told
@@ -223,7 +177,7 @@ def call(
     values = arguments_from(found, sys.stdin.read() if arguments == "-" else arguments)
     pairs = dict(_pair(each) for each in metadata)
     indent = 0 if compact_output else 2
-    with stubs.clients[service.name].connect(url, tls=_tls(named), **named) as client:
+    with stubs.clients[service.name].connect(url, tls=tls_of(named), **named) as client:
         caller = client.using(metadata=pairs) if pairs else client
         try:
             result = getattr(caller, found.attribute)(*values)
@@ -259,21 +213,29 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
 
 @main.command(short_help="Ask whether a server is there.")
 @click.argument("url", metavar="URL")
-@click.option("--count", type=int, default=4, show_default=True, help="How often to ask.")
-@click.option("--interval", type=float, default=0.5, show_default=True, help="Seconds between two questions.")
-@_client_options
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How often to ask.")
+@click.option(
+    "--interval", type=Seconds(zero=True), default=0.5, show_default=True, help="Seconds between two questions."
+)
+@client_options
 @told
 def ping(url: str, count: int, interval: float, **named: Any) -> None:
     """Call a method that nobody has at URL, and see that a Thrift server answers.
 
     Needs no IDL. The exit code is 0 if all questions were answered.
     """
+    from idlrt.client.target import NamedTarget, parse_target
     from idlrt.tools.probe import ProbeClient, probe
 
-    if count < 1 or interval < 0:
-        raise ConfigurationError("count must be 1 or more, and interval 0 or more")
+    target = parse_target(url, "a")
+    is_without_service = target != parse_target(url, "b")
+    if is_without_service and isinstance(target, NamedTarget) and target.registry.scheme != "static":
+        raise ConfigurationError(
+            f"cannot ping {target.registry}: it is a registry; add the service to ping, as in "
+            f"{target.registry}/SERVICE (`idlrt registry services {target.registry}` lists services)"
+        )
     times: list[float] = []
-    with ProbeClient.connect(url, tls=_tls(named), **named) as client:
+    with ProbeClient.connect(url, tls=tls_of(named), **named) as client:
         for number in range(1, count + 1):
             try:
                 seconds, said = probe(client)
@@ -296,14 +258,18 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
 @click.argument("url", metavar="URL")
 @click.argument("method", metavar="SERVICE.METHOD")
 @click.argument("arguments", default="{}", metavar="[JSON]")
-@_idl_options
-@_client_options
-@click.option("-c", "--concurrency", type=int, default=16, show_default=True, help="Callers of a closed loop.")
-@click.option("--connections", type=int, default=4, show_default=True, help="That share them out.")
-@click.option("--rate", type=float, default=0.0, help="Calls a second: an open loop, without coordinated omission.")
-@click.option("--duration", type=float, default=10.0, show_default=True, help="Seconds.")
-@click.option("-n", "--calls", type=int, default=0, help="Stop after so many, if that comes first.")
-@click.option("--warm-up", type=float, default=1.0, show_default=True, help="Seconds before that, not counted.")
+@idl_options
+@client_options
+@click.option(
+    "-c", "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Callers of a closed loop."
+)
+@click.option("--connections", type=click.IntRange(min=1), default=4, show_default=True, help="That share them out.")
+@click.option("--rate", type=Rate(), default=0.0, help="Calls a second: an open loop, without coordinated omission.")
+@click.option("--duration", type=Seconds(), default=10.0, show_default=True, help="Seconds.")
+@click.option("-n", "--calls", type=click.IntRange(min=0), default=0, help="Stop after so many, if that comes first.")
+@click.option(
+    "--warm-up", type=Seconds(zero=True), default=1.0, show_default=True, help="Seconds before that, not counted."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @told
 def bench(
@@ -331,12 +297,10 @@ def bench(
     from idlrt.tools.json_values import arguments_from, to_json
     from idlrt.tools.stubs import stubs_of
 
-    if min(concurrency, connections) < 1 or duration <= 0 or min(rate, calls, warm_up) < 0:
-        raise ConfigurationError("concurrency and connections must be 1 or more, duration above 0, the rest 0 or more")
     stubs = stubs_of(idl, include_dirs)
     service, found = stubs.method(method)
     values = arguments_from(found, arguments)
-    tls = _tls(named)
+    tls = tls_of(named)
     client_class = stubs.async_clients[service.name]
     plan = load.Plan(concurrency=concurrency, rate=rate, seconds=duration, calls=calls, warm_up=warm_up)
 
@@ -370,6 +334,7 @@ def bench(
     if as_json:
         found_json = {
             "calls": latencies.count,
+            "exceptions": dict(outcome.exceptions),
             "errors": dict(outcome.errors),
             "missed": outcome.missed,
             "seconds": outcome.seconds,
@@ -383,6 +348,8 @@ def bench(
         click.echo(f"{latencies.count} answers, {outcome.rate:.0f} a second")
         cells = {"mean": latencies.mean, **table, "max": latencies.largest}
         click.echo("latency  " + "  ".join(f"{name} {_time(seconds)}" for name, seconds in cells.items()))
+        for name, count in outcome.exceptions.most_common():
+            click.echo(f"{count} of the answers {'is' if count == 1 else 'are'} the declared exception {name}")
         for name, count in outcome.errors.most_common():
             click.echo(f"{count} calls ended with {name}")
         if outcome.missed:

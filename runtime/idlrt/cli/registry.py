@@ -16,6 +16,7 @@ from typing import Any
 import click
 import msgspec
 
+from idlrt.cli.options import Seconds
 from idlrt.cli.telling import Command, end, told
 from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
@@ -85,7 +86,7 @@ def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: s
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=5.0,
     show_default=True,
     help="Seconds to wait for the registry.",
@@ -172,9 +173,7 @@ def instances(url: str, service: str, group: str, timeout: float, as_json: bool)
 @click.argument("url")
 @click.argument("service")
 @group_option
-@click.option(
-    "--for", "seconds", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="End after so long."
-)
+@click.option("--for", "seconds", type=Seconds(zero=True), default=None, metavar="SECONDS", help="End after so long.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each change.")
 @told
 def watch(url: str, service: str, group: str, seconds: float | None, as_json: bool) -> None:

@@ -53,13 +53,15 @@ class Outcome(msgspec.Struct, kw_only=True):
     """What came of it.
 
     Attributes:
-        latencies: of calls that were answered, exceptions that the IDL declares included.
-        errors: how many of each kind the others ended with.
+        latencies: of all calls that were answered, with a result or with an exception that the IDL declares.
+        exceptions: answers that are an exception that the IDL declares, by its name; included in `latencies`.
+        errors: failed calls by the name of the error; not included in `latencies`.
         seconds: that were measured.
         missed: calls of an open loop that could not be made because too many were under way.
     """
 
     latencies: Histogram = msgspec.field(default_factory=Histogram)
+    exceptions: Counter[str] = msgspec.field(default_factory=lambda: Counter[str]())
     errors: Counter[str] = msgspec.field(default_factory=lambda: Counter[str]())
     seconds: float = 0.0
     missed: int = 0
@@ -82,7 +84,7 @@ async def run(
 
     Args:
         makes: each makes a call; callers share them out.
-        answers: exceptions that are answers.
+        answers: exceptions that the IDL declares: they are answers, and counted apart.
         tick: is told every now and then how much of it is done (0 to 1) and what has come of it so far.
         clock: seconds, on a clock that never goes back.
     """
@@ -129,11 +131,12 @@ class _Load:
         self.ended_at = min(self.ended_at, self._clock())
 
     async def _caller(self, make: Make) -> None:
-        while (started := self._clock()) < self._end and self._take():
+        while (started := self._clock()) < self._end and self._take(started):
             await self._call(make, started)
 
-    def _take(self) -> bool:
-        if self._left is not None and self._clock() >= self.measured_from:
+    def _take(self, started: float) -> bool:
+        """Return whether a call that counts from `started` may be made."""
+        if self._left is not None and started >= self.measured_from:
             if not self._left:
                 return False
             self._left -= 1
@@ -148,7 +151,7 @@ class _Load:
                 await asyncio.sleep(due - now)
             # What has become due by now, at once: sleeping is not exact.
             now = self._clock()
-            while due <= now and due < self._end and self._take():
+            while due <= now and due < self._end and self._take(due):
                 if len(under_way) < _MOST_UNDER_WAY:
                     task = asyncio.ensure_future(self._call(next(self._makes), due))
                     under_way.add(task)
@@ -165,8 +168,9 @@ class _Load:
     async def _call(self, make: Make, started: float) -> None:
         try:
             await make()
-        except self._answers:
-            pass
+        except self._answers as error:
+            if started >= self.measured_from:
+                self.outcome.exceptions[type(error).__name__] += 1
         except RpcError as error:
             if started >= self.measured_from:
                 self.outcome.errors[type(error).__name__] += 1

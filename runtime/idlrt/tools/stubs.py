@@ -25,15 +25,21 @@ __all__ = ["Stubs", "stubs_of"]
 
 
 class Stubs:
-    """The modules of an IDL file and of what it includes.
+    """The modules of IDL files and of what they include.
 
     Args:
-        modules: those of the file itself first.
+        modules: of the files themselves.
+        included: of what they include.
     """
 
-    def __init__(self, modules: Sequence[ModuleType]) -> None:
+    def __init__(self, modules: Sequence[ModuleType], included: Sequence[ModuleType] = ()) -> None:
         self.clients: dict[str, type[Client]] = {}
         self.async_clients: dict[str, type[AsyncClient]] = {}
+        self._add(modules)
+        self._own = tuple(self.clients)
+        self._add(included)
+
+    def _add(self, modules: Sequence[ModuleType]) -> None:
         for module in modules:
             for value in vars(module).values():
                 if not isinstance(value, type) or "__thrift_service__" not in vars(value):
@@ -44,14 +50,17 @@ class Stubs:
                     self.async_clients.setdefault(value.__thrift_service__.name, value)
 
     def service(self, name: str) -> Service:
-        """The service of this name.
+        """The service of this name; without a name the only one of the files that no other service extends.
 
         Raises:
-            ConfigurationError: there is none, or, without a name, there is not just one.
+            ConfigurationError: there is none, or, without a name, there are several.
         """
-        if not name and len(self.clients) == 1:
-            [only] = self.clients.values()
-            return only.__thrift_service__
+        if not name:
+            services = [self.clients[each].__thrift_service__ for each in self._own or self.clients]
+            extended = {id(parent) for each in services for parent in _parents(each)}
+            leaves = [each for each in services if id(each) not in extended]
+            if len(leaves) == 1:
+                return leaves[0]
         if name not in self.clients:
             what = f"there is no service {name!r}" if name else "say which service is meant"
             raise ConfigurationError(f"{what}{_near(name, self.clients)}")
@@ -97,16 +106,24 @@ def stubs_of(files: Sequence[Path], include_dirs: Sequence[Path] = (), *, prefer
         if path.name != "__init__.py"
     )
     stems = {file.stem for file in files}
-    names.sort(key=lambda name: name.rpartition(".")[2].rstrip("_") not in stems)
-    modules: list[ModuleType] = []
+    modules: dict[bool, list[ModuleType]] = {True: [], False: []}
     for name in names:
         try:
-            modules.append(importlib.import_module(name))
+            module = importlib.import_module(name)
         except ImportError as error:
             raise ConfigurationError(
                 f"cannot import {name}: {error}; is there another package of that name in this folder?"
             ) from error
-    return Stubs(modules)
+        modules[name.rpartition(".")[2].rstrip("_") in stems].append(module)
+    return Stubs(modules[True], modules[False])
+
+
+def _parents(service: Service) -> list[Service]:
+    parents: list[Service] = []
+    while service.extends is not None:
+        service = service.extends
+        parents.append(service)
+    return parents
 
 
 def _near(name: str, known: Iterable[str]) -> str:

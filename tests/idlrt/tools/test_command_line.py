@@ -299,3 +299,70 @@ def test_registering_with_something_wrong(folder: Path, options: list[str], why:
     assert done.returncode == 2
     assert why in done.stderr
     assert "Traceback" not in done.stderr
+
+
+BASES = """
+namespace py demo.base
+service Health { i32 answer() }
+service Unrelated { void nothing() }
+"""
+
+LEAF = """
+include "base.thrift"
+namespace py demo.leaf
+service Reader extends base.Health { i32 read() }
+service Writer extends Reader { i32 write() }
+"""
+
+LEAF_HANDLERS = """
+class Numbers:
+    def answer(self):
+        return 1
+
+    def read(self):
+        return 2
+
+    def write(self):
+        return 3
+"""
+
+
+def test_the_service_that_no_other_extends_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "base.thrift").write_text(BASES)
+    (tmp_path / "user.thrift").write_text(LEAF)
+    (tmp_path / "handlers.py").write_text(LEAF_HANDLERS)
+    command = [sys.executable, "-m", "idlrt", "serve", "handlers:Numbers", "--idl", "user.thrift"]
+    process = subprocess.Popen([*command, "--address", "127.0.0.1:0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("serving Writer at ")
+        address = line.split()[-1]
+        for method, result in (("answer", "1\n"), ("read", "2\n"), ("write", "3\n")):
+            assert idlrt(tmp_path, "call", address, method, "--idl", "user.thrift").stdout == result
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=TIMEOUT)
+    # There are two in the other file, and none extends the other.
+    done = idlrt(tmp_path, "serve", "handlers:Numbers", "--idl", "base.thrift")
+    assert done.returncode == 2
+    assert "say which service is meant; there are Health, Unrelated" in done.stderr
+
+
+def test_bench_counts_declared_exceptions_apart(folder: Path, address: str) -> None:
+    common = ["bench", address, "get", "[-7]", "--idl", "user.thrift", "--warm-up", "0", "--calls", "50"]
+    found = json.loads(idlrt(folder, *common, "--json").stdout)
+    assert found["exceptions"] == {"NotFound": 50}
+    assert (found["calls"], found["errors"]) == (50, {})
+    done = idlrt(folder, *common)
+    assert done.returncode == 0
+    assert "50 of the answers are the declared exception NotFound" in done.stdout
+    assert json.loads(idlrt(folder, *common[:2], "add", "[1, 2]", *common[4:], "--json").stdout)["exceptions"] == {}
+
+
+def test_ping_of_a_registry_asks_for_a_service(tmp_path: Path) -> None:
+    with RegistryServer("127.0.0.1:0").start() as registry:
+        done = idlrt(tmp_path, "ping", registry.url, "--count", "1")
+        assert done.returncode == 2
+        assert f"{registry.url}: it is a registry; add the service to ping, as in {registry.url}/SERVICE" in done.stderr
+        assert f"`idlrt registry services {registry.url}` lists services" in done.stderr
