@@ -94,6 +94,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         found.filter()
         return found
 
+    @property
+    def unrestricted(self) -> tuple[str, ...]:
+        """What everybody may do who reaches the registry, and which changes what others see: `register`, `administer`
+        or both.
+        """
+        return tuple(role for role in ("register", "administer") if getattr(self, role) == Rule())
+
     def filter(self) -> ServerFilter:
         """The filter of the registry's server."""
         rules = {role: getattr(self, role).filters() for role in ("register", "subscribe", "administer")}

@@ -17,10 +17,12 @@ from idlrt.core import ServiceKey
 from idlrt.embedded.access import Access
 from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
+from idlrt.embedded.permissions import is_exposed
 from idlrt.embedded.state import Operation, State
 from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
+from idlrt.net import Address
 from idlrt.registry.thread import LoopThread
 from idlrt.server import AsyncServer
 
@@ -209,7 +211,8 @@ class RegistryServer:
     ) -> None:
         self._address = address
         self._data = Path(data) if data is not None else None
-        self._filter = (access if access is not None else Access()).filter()
+        self._access = access if access is not None else Access()
+        self._filter = self._access.filter()
         self._limits = limits if limits is not None else Limits()
         self._tls = tls
         self._connect_database = connect_database
@@ -278,7 +281,19 @@ class RegistryServer:
             await storage.close()
             raise
         self._server, self._storage, self._state = server, storage, state
+        self._warn_if_open_to_all()
         self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
+
+    def _warn_if_open_to_all(self) -> None:
+        if not is_exposed(Address.parse(self.address)) or (self._tls is not None and self._tls.authorities):
+            return
+        if roles := self._access.unrestricted:
+            _log.warning(
+                "listening on %s without an access list: every host that reaches it may %s; restrict that "
+                "(`--access FILE`, `access=Access(...)`), or listen on 127.0.0.1",
+                self.address,
+                " and ".join(roles),
+            )
 
     async def close(self) -> None:
         """Stop serving. What was registered is there again when it is started with the same file."""

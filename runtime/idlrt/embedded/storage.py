@@ -23,6 +23,7 @@ from idlrt.core import ServiceKey
 from idlrt.door import decode, encode
 from idlrt.embedded.api import Correction, Record
 from idlrt.embedded.limits import Limits
+from idlrt.embedded.permissions import make_private
 from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
 
@@ -31,6 +32,8 @@ __all__ = ["Storage"]
 _log = logging.getLogger("idlrt.registry")
 
 _FORMAT: Final = 1
+# Seconds that a registry which is just ending has for giving up the file.
+_LOCK_TIMEOUT: Final = 1.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS registry (format INTEGER NOT NULL, epoch INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS session (id INTEGER PRIMARY KEY, client TEXT NOT NULL, timeout REAL NOT NULL);
@@ -72,12 +75,10 @@ class Storage:
     def _open(self) -> sqlite3.Connection:
         try:
             if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            database = self._connect(self._path or ":memory:", isolation_level=None, timeout=1.0)
-            database.execute("PRAGMA journal_mode=WAL")
+                make_private(self._path)
+            database = self._connect(self._path or ":memory:", isolation_level=None, timeout=_LOCK_TIMEOUT)
+            _lock(database)
             database.execute("PRAGMA synchronous=FULL")
-            # Two registries at one file would each undo what the other writes.
-            database.execute("PRAGMA locking_mode=EXCLUSIVE")
             database.executescript(_SCHEMA)
             rows = database.execute("SELECT format FROM registry").fetchall()
             if not rows:
@@ -85,7 +86,11 @@ class Storage:
             elif rows[0][0] != _FORMAT:
                 raise ConfigurationError(f"{self._path} has the format {rows[0][0]}; this program knows {_FORMAT}")
         except (sqlite3.Error, OSError) as error:
-            hint = "; does another registry use it?" if "locked" in str(error) else ""
+            hint = (
+                "; is another registry using it? Stop that one, or choose another file"
+                if "locked" in str(error)
+                else ""
+            )
             raise ConfigurationError(f"cannot use {self._path} for a registry: {error}{hint}") from error
         return database
 
@@ -181,6 +186,17 @@ class Storage:
             await self._writing
         self._writer.submit(self._database.close).result()
         self._writer.shutdown()
+
+
+def _lock(database: sqlite3.Connection) -> None:
+    """Take the file for this process until it is closed: two registries with one file would each undo what the other
+    writes. SQLite takes the lock with the first access only, and for writing with the first write; a file that has all
+    its tables is not written to until something is registered.
+    """
+    database.execute("PRAGMA locking_mode=EXCLUSIVE")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("BEGIN EXCLUSIVE")
+    database.execute("COMMIT")
 
 
 def _nothing() -> None:

@@ -176,7 +176,7 @@ def test_an_address_that_is_taken_and_free_again(tmp_path: Path) -> None:
 def test_two_registries_do_not_share_a_file(tmp_path: Path) -> None:
     data = tmp_path / "registry.db"
     with RegistryServer(data=data) as first:
-        with pytest.raises(ConfigurationError, match="does another registry use it"):
+        with pytest.raises(ConfigurationError, match="is another registry using it"):
             RegistryServer(data=data).start()
         with Registry.connect(first.url, cache=False, timeout=TIMEOUT) as registry:
             registry.register(Instance(service="Users", host="127.0.0.1", port=1)).wait()
