@@ -17,7 +17,7 @@ from idlrt.core import Peer
 from idlrt.net.address import peer_name
 from idlrt.net.channel import Receiver
 from idlrt.net.listener import NO_ROOM
-from idlrt.net.socket_options import cork, prepare, unacknowledged
+from idlrt.net.socket_options import cork, forget_socket, prepare, unacknowledged
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
@@ -124,6 +124,11 @@ class AsyncioChannel(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001  # logged, and costs one connection
             _log.exception("closing the connection of %s: its receiver failed", self.peer)
             self.abort(error)
+
+    def forget(self) -> None:
+        """See `Channel.forget`."""
+        self._is_closing = True
+        forget_socket(self._socket)
 
     # What a session needs.
 
@@ -237,7 +242,7 @@ class AsyncioListener:
         self._has_room = asyncio.Event()
         self._has_room.set()
         # Connections that are not channels yet.
-        self._coming: set[asyncio.Task[None]] = set()
+        self._coming: dict[asyncio.Task[None], socket.socket] = {}
         self._task = self._loop.create_task(self._accept())
 
     @property
@@ -267,12 +272,17 @@ class AsyncioListener:
                 self._take(self._socket.accept()[0])
         self._socket.close()
         if self._coming and self._tls is None:
-            await asyncio.wait(self._coming)
+            await asyncio.wait(list(self._coming))
 
     def abort(self) -> None:
         """Give up connections that are not channels yet."""
-        for task in self._coming:
+        for task in list(self._coming):
             task.cancel()
+
+    def forget(self) -> None:
+        """In a child of the process: close the child's copies of the sockets."""
+        for each in (self._socket, *self._coming.values()):
+            forget_socket(each)
 
     async def _accept(self) -> None:
         while True:
@@ -301,11 +311,11 @@ class AsyncioListener:
 
     def _take(self, connected: socket.socket) -> None:
         task = self._loop.create_task(self._open(connected))
-        self._coming.add(task)
+        self._coming[task] = connected
         task.add_done_callback(partial(self._done, connected))
 
     def _done(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
-        self._coming.discard(task)
+        self._coming.pop(task, None)
         if task.cancelled():
             connected.close()  # it may have been cancelled before it began
         self._settled()

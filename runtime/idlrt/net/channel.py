@@ -238,6 +238,12 @@ class Channel:
         """Close now; what is pending is lost."""
         self._lose(error)
 
+    def forget(self) -> None:
+        """In a child of the process: close the child's copy of the socket. The parent and the peer notice nothing."""
+        self._is_closed = True
+        self._out.clear()
+        self._socket.close()
+
     def _watch(self) -> None:
         """Tell the selector what to wait for."""
         if self._is_closed:

@@ -154,6 +154,13 @@ class SelectorLoop:
         """Return from `run` after this round."""
         self._is_stopping = True
 
+    def forget(self) -> None:
+        """In a child of the process: close what the child has inherited. What the parent waits for stays as it is."""
+        self._is_stopping = True
+        self.readiness.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
     def close(self) -> None:
         """Give back what the loop holds. Its channels and listeners must have been closed."""
         for timer in list(self._soon):

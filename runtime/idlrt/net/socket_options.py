@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 import termios
 from typing import Final
 
-__all__ = ["cork", "keep_alive", "prepare", "unacknowledged"]
+__all__ = ["cork", "forget_socket", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 # The state of a connection that is no more, in Linux's `struct tcp_info`.
@@ -34,6 +35,14 @@ def keep_alive(connected: socket.socket) -> None:
     for name, seconds in _KEEPALIVE.items():
         if (option := getattr(socket, name, None)) is not None:
             connected.setsockopt(socket.IPPROTO_TCP, option, seconds)
+
+
+def forget_socket(found: socket.socket) -> None:
+    """In a child of the process: close the child's copy of a socket at once, whoever else refers to it there."""
+    descriptor = found.detach()  # -1 once it is closed
+    if descriptor >= 0:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def cork(connected: socket.socket) -> None:

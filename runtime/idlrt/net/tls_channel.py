@@ -123,6 +123,11 @@ class TlsChannel:
         """See `Channel.abort`."""
         self._channel.abort(error)
 
+    def forget(self) -> None:
+        """See `Channel.forget`."""
+        self._is_closing = True
+        self._channel.forget()
+
     # What the channel tells.
 
     def data_received(self, data: bytes) -> None:

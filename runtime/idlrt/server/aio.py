@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Generator, Sequence
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from idlrt.core import Handlers
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_server import AsyncioChannel, AsyncioListener
-from idlrt.server.base import ServerBase
 from idlrt.server.coroutines import caught, outcome_of
+from idlrt.server.engine import EngineBase
+from idlrt.server.forked import end_child
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
+from idlrt.server.signals import StopSignals
 from idlrt.server.surroundings import Done, Surroundings
 from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
@@ -32,7 +36,7 @@ __all__ = ["AsyncServer"]
 _log = logging.getLogger("idlrt.server")
 
 
-class AsyncServer(ServerBase):
+class AsyncServer(EngineBase[AsyncioChannel]):
     """Serves services on one address from within an event loop. Takes what `Server` takes.
 
     Use it in an `async with`, which starts and stops it.
@@ -47,7 +51,6 @@ class AsyncServer(ServerBase):
         **options: Unpack[ServerOptions],
     ) -> None:
         super().__init__(handlers, address, **options)
-        self._channels: dict[Session, AsyncioChannel] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listener: AsyncioListener | None = None
         self._one_less: asyncio.Event | None = None
@@ -55,8 +58,12 @@ class AsyncServer(ServerBase):
         self._looking: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
+        self._is_hurried = False
         self._is_started = False
-        self._is_draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serves_on = 0
+        self._forks = forks.count
+        forks.renew(self)
 
     # Life.
 
@@ -71,6 +78,7 @@ class AsyncServer(ServerBase):
         listening = self._listen()
         self._is_started = True
         loop, settings = asyncio.get_running_loop(), self._settings
+        self._loop, self._serves_on, self._forks = loop, threading.get_ident(), forks.count
         if settings.workers:
             self._workers = WorkerPool(settings.workers, settings.max_queued, loop.call_soon_threadsafe)
         self._around = self._surroundings(
@@ -96,12 +104,27 @@ class AsyncServer(ServerBase):
         await self.stop()
 
     async def serve(self) -> None:
-        """Serve until `stop` is called, this is cancelled, or, on the main thread, until Ctrl+C or SIGTERM.
+        """Serve until `stop` is called, this is cancelled, or, on the main thread, until Ctrl+C or SIGTERM. The second
+        signal stops at once, and raises `KeyboardInterrupt` or `SystemExit` in a handler that holds up the event loop;
+        the third one kills.
 
         Raises:
             ConfigurationError: the address cannot be had, or the server ran already.
         """
-        with self._signals():
+        loop = asyncio.get_running_loop()
+
+        def drain() -> None:
+            loop.call_soon_threadsafe(self._stop_soon)
+
+        def hurry(is_interrupted: bool) -> None:
+            if is_interrupted:
+                # A handler is interrupted, and no other one may begin.
+                self._cut_off()
+                for task in self._tasks - {asyncio.current_task(loop)}:
+                    task.cancel()
+            loop.call_soon_threadsafe(self._hurry)
+
+        with StopSignals((signal.SIGINT, signal.SIGTERM), drain=drain, hurry=hurry):
             if not self._is_started:
                 await self.start()
             try:
@@ -135,22 +158,32 @@ class AsyncServer(ServerBase):
         """Open connections; those whose TLS handshake is not over do not count."""
         return len(self._channels)
 
-    @property
-    def in_flight(self) -> int:
-        """Calls of workers and `async` handlers that are not answered yet. A plain handler without workers occupies the
-        server's thread, so its call is never seen here.
-        """
-        return self._load.in_flight
+    def renew(self) -> None:
+        """In a child of the process: see `Server.renew`."""
+        loop, listener = self._loop, self._listener
+        if loop is None or listener is None:
+            return  # bound only, or stopped: nothing is served
+        listener.forget()
+        self._file = 0
+        for channel in list(self._channels.values()):
+            channel.forget()
+        if self._serves_on == threading.get_ident():
+            # It waits with what the parent waits with: a child that came back to it would take the parent's events.
+            with suppress(RuntimeError):
+                loop.call_soon(end_child)
 
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes of answers that peers have not read yet and that the kernel does not hold either."""
-        return sum(channel.pending for channel in list(self._channels.values()))
+    def _stop_soon(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(self._settings.grace_s))
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the server has begun to stop: it accepts no connections and tells its peers to go elsewhere."""
-        return self._is_draining
+    def _hurry(self) -> None:
+        """Stop without waiting for anybody."""
+        self._is_hurried = True
+        self._stop_soon()
+        if self._listener is not None:
+            self._listener.abort()
+        self._cut_off()
+        self._settled()
 
     async def _stop(self, grace_s: float) -> None:
         if self._presence is not None:
@@ -186,7 +219,7 @@ class AsyncServer(ServerBase):
         """Wait until there is no connection, but not for longer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._channels or (self._listener is not None and self._listener.coming):
+                while not self._is_hurried and (self._channels or (self._listener and self._listener.coming)):
                     self._one_less = asyncio.Event()
                     await self._one_less.wait()
 
@@ -229,27 +262,3 @@ class AsyncServer(ServerBase):
         while True:
             await asyncio.sleep(self._patience.interval)
             self._patience.look(self._channels, loop.time())
-
-    # Signals.
-
-    @contextmanager
-    def _signals(self) -> Generator[None]:
-        """Ctrl+C and SIGTERM stop the server, where the event loop can take signals; the second time at once."""
-        loop = asyncio.get_running_loop()
-        taken: list[signal.Signals] = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._signalled)
-                taken.append(number)
-        try:
-            yield
-        finally:
-            for number in taken:
-                loop.remove_signal_handler(number)
-
-    def _signalled(self) -> None:
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._stop(self._settings.grace_s))
-        else:
-            for channel in list(self._channels.values()):
-                channel.abort()

@@ -15,6 +15,9 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from idlrt.core.forks import forks
+from idlrt.server.forked import end_child
+from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
 
 __all__ = ["CoroutineRunner", "caught", "outcome_of"]
@@ -24,14 +27,22 @@ _log = logging.getLogger("idlrt.server")
 _PATIENCE = 2.0
 
 
+@entry
 async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
     """The result of a handler, or what it raised. (`SystemExit` and `KeyboardInterrupt` would end the event loop.)"""
+    before = forks.count
+    result, error = None, None
     try:
-        return await work, None
-    except asyncio.CancelledError:
+        result = await work
+    except asyncio.CancelledError as cancelled:
+        if forks.count != before:
+            end_child(cancelled)
         raise
-    except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
-        return None, error
+    except BaseException as raised:  # noqa: BLE001  # becomes the answer, and is logged
+        error = raised
+    if forks.count != before:
+        end_child(error)
+    return result, error
 
 
 def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
@@ -56,6 +67,7 @@ class CoroutineRunner:
         self._going: deque[tuple[asyncio.Task[Any], Done]] = deque()
         self._is_start_due = False
         self._is_delivery_due = False
+        self._is_stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="idlrt async handlers", daemon=True)
         self._thread.start()
@@ -97,12 +109,20 @@ class CoroutineRunner:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            self._run_forever()
             self._loop.run_until_complete(self._cancel())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             asyncio.set_event_loop(None)
             self._loop.close()
+
+    def _run_forever(self) -> None:
+        """Run the loop until `stop`. Exceptions that would end it, of tasks that handlers have left running, do not."""
+        while not self._is_stopping:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                _log.error("a task that an async handler had left running failed", exc_info=error)
 
     async def _cancel(self) -> None:
         for task in self._tasks:
@@ -112,6 +132,7 @@ class CoroutineRunner:
 
     def stop(self) -> None:
         """Cancel what runs and end the thread. What refuses to be cancelled is left behind with a warning."""
+        self._is_stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():

@@ -21,17 +21,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Final, Self, Unpack
 
 from idlrt.core import Handlers
+from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
 from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
+from idlrt.server.signals import StopSignals
 
 __all__ = ["ProcessServer", "RestartDelay"]
 
@@ -108,12 +109,17 @@ class ProcessServer(ServerBase):
         self._seats: list[_Seat] = []
         self._is_stopping = False
         self._is_hurried = False
+        self._is_killing = False
         self._is_taken = False
         self._patience_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         # Processes end when they can read the end of this.
         self._life_in, self._life_out = -1, -1
+        self._forks = forks.count
+        # The thread that forks one of its processes at the moment.
+        self._forking = 0
+        forks.renew(self)
 
     # Life.
 
@@ -159,13 +165,15 @@ class ProcessServer(ServerBase):
         self.stop()
 
     def serve(self) -> None:
-        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM. The second signal stops at
+        once, and interrupts handlers as in `Server.serve`; the third one kills the processes.
 
         Raises:
             ConfigurationError: the address cannot be had, or the server runs or ran already.
         """
         self._take()
-        with self._signals():
+        numbers = signal.SIGINT, signal.SIGTERM
+        with StopSignals(numbers, drain=self._drain, hurry=self._hurry, kill=self._kill):
             self._fork_all()
             self._supervise()
 
@@ -182,11 +190,14 @@ class ProcessServer(ServerBase):
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Stop all processes as `Server.stop` does, and return when they have ended.
+        """Stop all processes as `Server.stop` does, and return when they have ended. Like that it does nothing in a
+        child of the process that made the server.
 
         Args:
             grace_s: seconds that they get, instead of what their own grace time makes of it; then they are killed.
         """
+        if self._forks != forks.count:
+            return  # it is the parent's
         with self._lock:
             self._patience_s = None if grace_s is None else self._grace(grace_s)
             self._is_stopping = True
@@ -206,6 +217,17 @@ class ProcessServer(ServerBase):
             if self._is_taken:
                 raise ConfigurationError("the server runs already; a server runs once")
             self._is_taken = True
+            self._forks = forks.count
+
+    def renew(self) -> None:
+        """In a child of the process that is none of its own: keep nothing open, see `Server.renew`. Not even what tells
+        its processes that the supervisor is gone.
+        """
+        if not self._is_taken or self._forking == threading.get_ident():
+            return
+        self._close_sockets()
+        self._close_lifeline()
+        self._file = 0
 
     # Processes.
 
@@ -219,9 +241,12 @@ class ProcessServer(ServerBase):
         seat.started_at = time.monotonic()
         # A signal for the process waits until that can take it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._forking = threading.get_ident()
         try:
             pid = os.fork()
+            self._forking = 0
         except OSError as error:
+            self._forking = 0
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             seat.start_at = seat.started_at + seat.delay.next(0.0)
             _log.error("cannot start a process, trying again: %s", error)
@@ -234,6 +259,7 @@ class ProcessServer(ServerBase):
         status = 1
         try:
             os.close(self._life_out)
+            self._life_out = -1
             self._serve_as_process(seat)
             status = 0
         except BaseException:  # noqa: BLE001  # the process ends here, whatever it was
@@ -290,6 +316,8 @@ class ProcessServer(ServerBase):
         self._send(signal.SIGTERM)
         is_hurried = False
         while self.pids:
+            if self._is_killing:
+                self._send(signal.SIGKILL)
             for seat in self._seats:
                 if seat.pid and _ended(seat.pid) is not None:
                     seat.pid = 0
@@ -313,32 +341,29 @@ class ProcessServer(ServerBase):
         for seat in self._seats:
             seat.listening.close()
 
-    def _end(self) -> None:
-        self._close_sockets()
+    def _close_lifeline(self) -> None:
         for descriptor in (self._life_in, self._life_out):
             if descriptor >= 0:
-                os.close(descriptor)
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
         self._life_in = self._life_out = -1
+
+    def _end(self) -> None:
+        self._close_sockets()
+        self._close_lifeline()
         self._unlink()
         self._stopped.set()
 
     # Signals.
 
-    @contextmanager
-    def _signals(self) -> Generator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._is_hurried = self._is_stopping
+    def _drain(self) -> None:
         self._is_stopping = True
+
+    def _hurry(self, is_interrupted: bool) -> None:
+        self._is_stopping = self._is_hurried = True
+
+    def _kill(self) -> None:
+        self._is_killing = True
 
 
 def _stop_with(lifeline: int, server: Server) -> None:

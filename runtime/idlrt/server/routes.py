@@ -16,6 +16,7 @@ import msgspec
 
 from idlrt.core import Handler, Served, ServerCall, drive
 from idlrt.core.request import enter_call
+from idlrt.server.signals import entry
 from idlrt.spec import Method
 
 __all__ = ["Route", "ServerEndpoint", "ServerFilter", "assemble", "routes"]
@@ -75,6 +76,7 @@ def assemble(
     if not order:
         set_current = enter_call
 
+        @entry
         def straight(call: ServerCall) -> Any:
             set_current(call)
             call.is_begun = True
@@ -91,6 +93,7 @@ def assemble(
     for each in reversed(order):
         endpoint = _behind(each, endpoint)
 
+    @entry
     def filtered(call: ServerCall) -> Any:
         enter_call(call)
         return endpoint(call) if handler.is_coroutine else drive(endpoint(call))

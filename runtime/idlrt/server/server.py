@@ -15,18 +15,18 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable, Coroutine, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
-from idlrt.server.base import ServerBase
+from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
+from idlrt.server.signals import StopSignals
 from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
@@ -42,7 +42,7 @@ _log = logging.getLogger("idlrt.server")
 _READS_AT_THE_END = 16
 
 
-class Server(ServerBase):
+class Server(EngineBase["Channel | TlsChannel"]):
     """Serves services on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
 
     Args:
@@ -67,18 +67,16 @@ class Server(ServerBase):
         self._loop: SelectorLoop | None = None
         self._is_taken = False
         self._is_stopping = False
-        self._is_hurried = False
         self._is_over = False
-        self._is_draining = False
         self._stopped = threading.Event()
         self._runs_on: int | None = None
         self._listener: Listener | None = None
         self._around: Surroundings
-        self._channels: dict[Session, Channel | TlsChannel] = {}
         # Connections on which the two sides have not agreed on TLS yet.
         self._agreeing: set[TlsChannel] = set()
         self._runner: CoroutineRunner | None = None
         self._workers: WorkerPool | None = None
+        forks.renew(self)
 
     # Life.
 
@@ -115,7 +113,8 @@ class Server(ServerBase):
         self._bound = address
 
     def serve(self, *, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
-        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM (twice: at once).
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM. The second signal stops at
+        once, and raises `KeyboardInterrupt` or `SystemExit` in a handler that runs here; the third one kills.
 
         Args:
             signals: those that stop it, if others than these do.
@@ -124,7 +123,7 @@ class Server(ServerBase):
             ConfigurationError: the address cannot be had, or the server runs or ran already.
         """
         self._take()
-        with self._signals(signals):
+        with StopSignals(signals, drain=self._drain_by_signal, hurry=self._hurry_by_signal):
             self._run()
 
     def start(self) -> Self:
@@ -172,23 +171,6 @@ class Server(ServerBase):
         """Open connections, including those whose TLS handshake is not over."""
         return len(self._channels) + len(self._agreeing)
 
-    @property
-    def in_flight(self) -> int:
-        """Calls of workers and `async` handlers that are not answered yet. A plain handler without workers occupies the
-        server's thread, so its call is never seen here.
-        """
-        return self._load.in_flight
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes of answers that peers have not read yet and that the kernel does not hold either."""
-        return sum(channel.pending for channel in list(self._channels.values()))
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the server has begun to stop: it accepts no connections and tells its peers to go elsewhere."""
-        return self._is_draining
-
     def _is_ours(self, thread: int) -> bool:
         """Whether `thread` runs this server's handlers, and must not wait for its end."""
         return (
@@ -203,6 +185,23 @@ class Server(ServerBase):
             if self._is_taken:
                 raise ConfigurationError("the server runs already; a server runs once")
             self._is_taken = True
+            self._forks = forks.count
+
+    def renew(self) -> None:
+        """In a child of the process: what serves is the parent's. So that its port is free when it has stopped, and its
+        peers hear that, the child keeps nothing open.
+        """
+        if self._loop is None:
+            return
+        self._loop.forget()
+        if not self._is_taken:
+            self._loop = SelectorLoop()  # bound only: the child may serve there
+            return
+        if self._listening is not None:
+            self._listening.close()
+        self._file = 0
+        for channel in [*self._channels.values(), *self._agreeing]:
+            channel.forget()
 
     def _discard(self) -> None:
         """Give back what `bind` took."""
@@ -337,6 +336,8 @@ class Server(ServerBase):
     def _begin_to_stop(self, grace_s: float) -> None:
         """Take no more connections; those that are open are told to go elsewhere."""
         assert self._loop is not None
+        if self._is_draining:
+            return
         if self._listener is not None:
             self._listener.close()
             self._unlink()
@@ -363,8 +364,9 @@ class Server(ServerBase):
     def _give_up(self) -> None:
         if self.connections:
             _log.warning("closing %d connections that were not done within the grace time", self.connections)
-        for channel in [*self._channels.values(), *self._agreeing]:
-            channel.abort()
+        self._cut_off()
+        for beginner in list(self._agreeing):
+            beginner.abort()
 
     def _stop_if_done(self) -> None:
         if not self.connections:
@@ -373,25 +375,18 @@ class Server(ServerBase):
 
     # Signals.
 
-    @contextmanager
-    def _signals(self, numbers: Sequence[signal.Signals]) -> Generator[None]:
-        """Signals stop the server, as far as this is the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._signalled) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                # `None` is a handler that was not set by Python, which cannot be put back.
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
+    def _drain_by_signal(self) -> None:
         # No lock here: the signal may have come while this thread holds it.
-        assert self._loop is not None
-        if self._is_hurried:
-            self._loop.call_threadsafe(self._give_up)
-        elif not self._is_stopping:
-            self._is_stopping = self._is_hurried = True
+        if not self._is_stopping:
+            self._is_stopping = True
             self._ask_to_stop(self._settings.grace_s)
+
+    def _hurry_by_signal(self, is_interrupted: bool) -> None:
+        assert self._loop is not None
+        if is_interrupted:
+            self._cut_off()  # a handler is interrupted, and no other one may begin
+        self._loop.call_threadsafe(self._hurry)
+
+    def _hurry(self) -> None:
+        self._begin_to_stop(0.0)
+        self._give_up()

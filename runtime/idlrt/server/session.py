@@ -20,8 +20,10 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from idlrt.core import DRAIN, NO_METADATA, TRUE, Deadline, Metadata, ServerCall, told_timeout
+from idlrt.core.forks import forks
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.server.answers import Answers
+from idlrt.server.forked import end_child
 from idlrt.server.routes import Route
 from idlrt.server.surroundings import Done, Outlet, Surroundings
 from idlrt.wire.connection import ServerConnection
@@ -56,9 +58,9 @@ class Session:
     """
 
     __slots__ = (
-        "_answers", "_arrived", "_closed", "_connection", "_held", "_in_flight", "_is_draining", "_is_flush_due",
-        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings", "_usual",
-        "_waiting", "received",
+        "_answers", "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_draining",
+        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings",
+        "_usual", "_waiting", "received",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,7 @@ class Session:
         self._surroundings = surroundings
         self._now = surroundings.driver.now
         self._closed = closed
+        self._forks = forks.count
         self._waiting: deque[ServerEvent] = deque()
         # When what waits has come: nothing is read while anything waits, so it all came together.
         self._arrived = 0.0
@@ -160,6 +163,10 @@ class Session:
         """Answer what has come, then close."""
         self._is_draining = self._is_last = True
         self._work()
+
+    def abandon(self) -> None:
+        """Begin no more calls, not even those that have come."""
+        self._waiting.clear()
 
     # Working.
 
@@ -257,7 +264,11 @@ class Session:
         try:
             result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+            if forks.count != self._forks:
+                end_child(error)
             return answers.fail(event, handler, error, call)
+        if forks.count != self._forks:
+            end_child()
         if is_coroutine or type(result) is CoroutineType:
             around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
             return None

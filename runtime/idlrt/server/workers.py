@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from idlrt.core.forks import forks
+from idlrt.server.forked import end_child
 from idlrt.server.surroundings import Done
 
 __all__ = ["WorkerPool"]
@@ -77,12 +79,15 @@ class WorkerPool:
 
     def _run(self) -> None:
         self._idents.add(threading.get_ident())
+        before = forks.count
         while (item := self._coming.get()) is not None:
             work, done = item
             try:
                 result, error = work(), None
             except BaseException as raised:  # noqa: BLE001  # handed to the server's thread
                 result, error = None, raised
+            if forks.count != before:
+                end_child(error)
             self._going.append((done, result, error))
             # Nothing of a call may live until the next one comes.
             del item, work, done, result, error

@@ -1,0 +1,147 @@
+"""Signals that stop a server: the first one drains it, the second one interrupts the handler, the third one kills.
+
+Python runs signal handlers on the main thread between two byte codes, so the second signal can raise in a handler that
+hangs there, whatever it does: the loop below it could not be told. Only what runs below an `entry` is interrupted,
+never the server's own code: there the server is told to hurry, and does so at once.
+
+A handler that hangs in C, and goes on when it is interrupted by a signal, keeps Python from running anything on the
+main thread. Its signals are counted by a thread (`signal.set_wakeup_fd`), which kills the process at the third.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from idlrt.core.forks import forks
+
+__all__ = ["StopSignals", "entry"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_entries: Final[set[CodeType]] = set()
+_KILLS: Final = 3
+
+
+def entry(function: F) -> F:
+    """Mark a function below which code of users runs, and which deals with whatever that raises."""
+    _entries.add(function.__code__)
+    return function
+
+
+def _is_interruptible(frame: FrameType | None) -> bool:
+    """Return whether `frame` was called, at whatever distance, by an `entry`."""
+    while frame is not None:
+        frame = frame.f_back
+        if frame is not None and frame.f_code in _entries:
+            return True
+    return False
+
+
+class StopSignals:
+    """Take signals within a `with`, on the main thread; on others it does nothing.
+
+    Children of the process get back what was there before: a signal for a child is not one for the server.
+
+    Args:
+        numbers: the signals; together they are counted.
+        drain: called by the first one.
+        hurry: called by the second one, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
+            `SystemExit` is raised there when this returns.
+        kill: called by the third one. `None`: it does what it does in programs that handle no signals.
+    """
+
+    def __init__(
+        self,
+        numbers: Sequence[signal.Signals],
+        *,
+        drain: Callable[[], object],
+        hurry: Callable[[bool], object],
+        kill: Callable[[], object] | None = None,
+    ) -> None:
+        self._numbers = tuple(numbers)
+        self._drain = drain
+        self._hurry = hurry
+        self._kill = kill
+        self._count = 0
+        self._before: dict[signal.Signals, Any] = {}
+        # A pipe into which the system writes the numbers of signals.
+        self._read_end = self._write_end = -1
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._before = {number: signal.signal(number, self._signalled) for number in self._numbers}
+        if self._kill is None and self._before:
+            self._watch()
+        forks.renew(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def renew(self) -> None:
+        """In a child: its signals are its own."""
+        read_end = self._read_end
+        self._restore()
+        if read_end >= 0:
+            os.close(read_end)  # the thread that does it is the parent's
+
+    def _restore(self) -> None:
+        before, self._before = self._before, {}
+        for number, handler in before.items():
+            # `None` is a handler that was not set by Python, which cannot be put back.
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        write_end, self._read_end, self._write_end = self._write_end, -1, -1
+        if write_end >= 0:
+            found = signal.set_wakeup_fd(-1)
+            if found not in (-1, write_end):
+                signal.set_wakeup_fd(found)  # somebody else's by now
+            os.close(write_end)  # ends the thread
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._drain()
+            return
+        is_last = self._count >= _KILLS
+        if is_last or self._kill is None:
+            # From now on the system takes them itself, which nothing can hold up.
+            for each in self._before:
+                signal.signal(each, signal.SIG_DFL)
+        if is_last:
+            if self._kill is not None:
+                self._kill()
+            return
+        is_interrupted = _is_interruptible(frame)
+        self._hurry(is_interrupted)
+        if is_interrupted:
+            name = signal.Signals(number).name
+            raise KeyboardInterrupt(name) if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _watch(self) -> None:
+        """Count signals on a thread too, unless somebody else listens for them."""
+        found = signal.set_wakeup_fd(-1)
+        if found != -1 or not hasattr(os, "set_blocking"):
+            signal.set_wakeup_fd(found)
+            return
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        arguments = self._read_end, self._numbers
+        threading.Thread(target=_kill_at_the_last, args=arguments, name="idlrt signals", daemon=True).start()
+
+
+def _kill_at_the_last(read_end: int, numbers: tuple[signal.Signals, ...]) -> None:
+    count = 0
+    while data := os.read(read_end, 64):
+        count += sum(byte in numbers for byte in data)
+        if count >= _KILLS:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(read_end)
