@@ -63,6 +63,8 @@ class _Async(AsyncClient):
 class _Leaf:
     """Answers at once."""
 
+    carries_metadata = True
+
     async def send(self, call: Call) -> Any:
         return call.arguments[0]
 

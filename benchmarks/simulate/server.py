@@ -77,6 +77,8 @@ class Server:
         busy: calls that are worked on now.
     """
 
+    carries_metadata = True
+
     __slots__ = (
         "_drops_expired", "_finish", "_heap", "_is_paused", "_numbers", "_queue", "_room", "_times", "_workers",
         "arrived", "busy", "done", "driver", "is_mute", "is_up", "refused", "scale",

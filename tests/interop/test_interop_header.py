@@ -10,6 +10,7 @@ from thrift.transport.THeaderTransport import THeaderClientType, THeaderSubproto
 from thrift.transport.TSocket import TSocket
 
 import idlrt
+from idlrt.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,9 @@ def test_each_call_has_its_own(client):
 def test_plain_framings_carry_none(spoken, stubs, handler):
     with serving("ours", spoken, stubs, handler) as port:
         made = make_client("blocking", spoken, stubs, port)
-        assert made.call("metadata", metadata=SOME) == {}
+        with pytest.raises(ConfigurationError, match="carries none"):
+            made.call("metadata", metadata=SOME)
+        assert made.call("metadata") == {}
         made.close()
 
 

@@ -151,7 +151,9 @@ def _object(place: str) -> object:
 @click.argument("arguments", default="{}", metavar="[JSON]")
 @idl_options
 @client_options
-@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along (framing header).")
+@click.option(
+    "--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along; needs --framing header, or a registry."
+)
 @click.option("--compact-output", is_flag=True, help="Print on one line.")
 @told
 def call(

@@ -14,13 +14,13 @@ from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
+from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.sender import client_closed, connect_failed, no_room
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed
 from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
 
 __all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
 
@@ -32,7 +32,7 @@ class MultiplexedSender:
 
     Args:
         open: makes a connection.
-        dialect: what to speak.
+        peer: what is known of the server, and what it is spoken to in.
         service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
         max_connections: that take calls at the same time.
@@ -44,7 +44,7 @@ class MultiplexedSender:
     def __init__(
         self,
         open: Open,
-        dialect: Dialect,
+        peer: PeerState,
         service: str = "",
         *,
         connect_timeout: float,
@@ -54,7 +54,7 @@ class MultiplexedSender:
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         self._open = open
-        self._dialect = dialect
+        self._peer = peer
         self._service = service
         self._connect_timeout = connect_timeout
         self._max = max_connections
@@ -73,8 +73,14 @@ class MultiplexedSender:
         # Of calls without a connection. Each is woken to look again, or is told why there will be none.
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def carries_metadata(self) -> bool:
+        """See `BlockingSender.carries_metadata`."""
+        return self._peer.carries_metadata
+
     async def send(self, call: Call) -> Any:
         """See `AsyncSender.send`."""
+        self._peer.check_metadata(call)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # What belongs to a loop that does not run cannot be closed, or waited for, from another one.
@@ -180,7 +186,7 @@ class MultiplexedSender:
 
     async def _make(self, call: Call) -> None:
         """Make a connection, for `call` and others."""
-        link = Link(ClientConnection(self._dialect, self._service))
+        link = Link(ClientConnection(self._peer.dialect, self._service), self._peer)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await link.open(self._open)
@@ -234,7 +240,7 @@ class MultiplexedSender:
     def stats(self) -> PoolStats:
         """See `AsyncSender.stats`."""
         in_flight = sum(link.claimed for link in self._links)
-        return PoolStats(connections=self.connections(), in_flight=in_flight, waiting=len(self._waiting))
+        return self._peer.stats(self.connections(), in_flight, len(self._waiting))
 
     def retire(self) -> None:
         """See `AsyncSender.retire`."""

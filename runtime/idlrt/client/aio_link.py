@@ -16,8 +16,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import ping_before
-from idlrt.client.sender import broken, deadline_exceeded, lost, metadata_of, result_of
+from idlrt.client.sender import broken, deadline_exceeded, lost, result_of
 from idlrt.core import Call, is_draining
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.aio import AsyncTransport
@@ -51,7 +52,7 @@ class Link:
         ended: is done when it is closed.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, peer: PeerState) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_lost = False
         self.is_stuck = self.is_asked = False
@@ -59,6 +60,7 @@ class Link:
         self.idle_since = 0.0
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._connection = connection
+        self._peer = peer
         self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call, int]] = {}
         # Calls in the order in which they were made: how many, and the last that was answered.
         self._made = 0
@@ -103,7 +105,7 @@ class Link:
         assert transport is not None
         if transport.is_blocked:
             await self._drain(transport, call)
-        metadata = metadata_of(call, self._connection.dialect)
+        metadata = self._peer.metadata_of(call, self._connection.dialect)
         number, data = self._connection.call(call.method, call.arguments, metadata)
         self._write(transport, data)
         if call.method.is_oneway:

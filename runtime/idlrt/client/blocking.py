@@ -21,7 +21,6 @@ from idlrt.client.sender import (
     client_closed,
     deadline_exceeded,
     lost,
-    metadata_of,
     no_room,
     not_needed,
     not_sent,
@@ -71,6 +70,7 @@ class PooledSender:
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         self._opening = opening
+        self._peer = opening.peer
         self._max = max_connections
         self._ping_after = ping_after
         self._ping_timeout = ping_timeout
@@ -86,8 +86,14 @@ class PooledSender:
         self._count = 0
         self._queue = 0
 
+    @property
+    def carries_metadata(self) -> bool:
+        """See `BlockingSender.carries_metadata`."""
+        return self._peer.carries_metadata
+
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
+        self._peer.check_metadata(call)
         until = call.deadline.at
         link = self._take(call, until)
         try:
@@ -105,7 +111,8 @@ class PooledSender:
 
     def _exchange(self, link: _Link, call: Call, until: float) -> Any:
         connection, transport = link.connection, link.transport
-        _, data = connection.call(call.method, call.arguments, metadata_of(call, self._opening.dialect))
+        metadata = self._peer.metadata_of(call, connection.dialect)
+        _, data = connection.call(call.method, call.arguments, metadata)
         # Until an answer has come the connection is of no use for others.
         link.is_good = False
         try:
@@ -214,7 +221,7 @@ class PooledSender:
 
     def stats(self) -> PoolStats:
         """See `BlockingSender.stats`."""
-        return PoolStats(connections=self._count, in_flight=self._count - len(self._idle), waiting=self._queue)
+        return self._peer.stats(self._count, self._count - len(self._idle), self._queue)
 
     def close(self) -> None:
         """See `BlockingSender.close`."""

@@ -65,9 +65,12 @@ class Choice(Generic[N]):
         chance: for balancers.
         panic: if fewer than this part are good, all are called.
         lasting: keeps balancers that do not depend on health, beyond this pool.
+
+    Attributes:
+        unable: those that carry no metadata; `None` until somebody asks.
     """
 
-    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready")
+    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready", "unable")
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Choice(Generic[N]):
         is_panic = not good or len(good) < len(pool.nodes) * panic
         self.ready = pool.nodes if is_panic else good
         self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
+        self.unable: frozenset[N] | None = None
         self._chance = chance
         self._balancers: dict[Hashable, Balancer[N]] = {}
         self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}

@@ -24,6 +24,7 @@ from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
+from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
 from idlrt.client.standing import Standing
 from idlrt.client.stats import ClientStats, endpoint_stats, total
 from idlrt.client.verdicts import Verdicts
@@ -173,6 +174,8 @@ class Cluster(Heard, Generic[S]):
         if self._members.is_behind:
             self._follow()
         choice = self._choice(call)
+        if call.metadata and has_explicit_metadata(call):
+            tried = self._or_unable(call, choice, tried)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
         if node is not None and node.breaker.state != CLOSED and not self._standing.is_panic:
@@ -188,7 +191,24 @@ class Cluster(Heard, Generic[S]):
         if self._members.is_behind:
             self._follow()
         choice = self._choice(call)
-        return [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
+        found = [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
+        if call.metadata and has_explicit_metadata(call):
+            unable = self._or_unable(call, choice, ())
+            found.sort(key=lambda node: node in unable)
+        return found
+
+    def _or_unable(self, call: Call, choice: Choice[Node[S]], tried: Collection[Node[S]]) -> Collection[Node[S]]:
+        """Return `tried` and the instances that the explicit metadata of `call` cannot travel to.
+
+        Raises:
+            ConfigurationError: it cannot travel to any.
+        """
+        unable = choice.unable
+        if unable is None:
+            unable = choice.unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
+        if len(unable) == len(choice.nodes):
+            raise metadata_refused(call, "no instance is spoken to in a framing that carries any")
+        return unable.union(tried) if unable else tried
 
     def _choice(self, call: Call) -> Choice[Node[S]]:
         pool = self._standing.pool

@@ -254,6 +254,8 @@ def _watch(
 class _BlockingCluster:
     """A `BlockingSender` of a cluster."""
 
+    carries_metadata = True  # the cluster looks at each instance
+
     def __init__(self, cluster: Cluster[BlockingSender], close: Callable[[], None]) -> None:
         self.cluster = cluster
         self.send = cluster.call
@@ -279,6 +281,8 @@ class _BlockingCluster:
 
 class _AsyncCluster:
     """An `AsyncSender` of a cluster."""
+
+    carries_metadata = True
 
     def __init__(self, cluster: Cluster[AsyncSender], close: Callable[[], Any]) -> None:
         self.cluster = cluster

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from idlrt.client.options import check_seconds
+from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.core import Instance
 from idlrt.errors import ConfigurationError
@@ -104,7 +105,9 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
         from idlrt.net.blocking_tls import BlockingTlsSocket
 
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
-    opening = Opening(open=opened, dialect=dialect, service=settings.service, connect_timeout=settings.connect_timeout)
+    opening = Opening(
+        open=opened, peer=PeerState(dialect), service=settings.service, connect_timeout=settings.connect_timeout
+    )
     if settings.calls_per_connection == 1:
         return PooledSender(
             opening,
@@ -133,7 +136,7 @@ def async_leaf(address: Address, dialect: Dialect, settings: Settings, context: 
 
     return MultiplexedSender(
         open,
-        dialect,
+        PeerState(dialect),
         settings.service,
         connect_timeout=settings.connect_timeout,
         max_connections=settings.max_connections,

@@ -19,6 +19,11 @@ __all__ = ["Node", "S", "Sender"]
 class Sender(Protocol):
     """What both kinds of leaf have in common."""
 
+    @property
+    def carries_metadata(self) -> bool:
+        """See `BlockingSender.carries_metadata`."""
+        ...
+
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
         ...

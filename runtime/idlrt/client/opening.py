@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 
 from idlrt.client.backoff import Backoff
+from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import connect_failed
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
 
 __all__ = ["Opening"]
 
@@ -23,14 +23,14 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         open: makes a connection within the seconds it is given; raises `OSError`.
-        dialect: what to speak.
+        peer: what is known of the server, and what it is spoken to in.
         service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
         backoff: when it may be tried.
     """
 
     open: Callable[[float], BlockingTransport]
-    dialect: Dialect
+    peer: PeerState
     service: str = ""
     connect_timeout: float
     backoff: Backoff = msgspec.field(default_factory=Backoff)
@@ -52,4 +52,4 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             self.backoff.failed(failure)
             raise failure from error
         self.backoff.succeeded()
-        return transport, ClientConnection(self.dialect, self.service)
+        return transport, ClientConnection(self.peer.dialect, self.service)

@@ -10,7 +10,7 @@ import os
 from typing import Any, Protocol
 
 from idlrt.client.stats import PoolStats
-from idlrt.core import CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds, told_push_back
+from idlrt.core import Call, told_push_back
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -22,7 +22,6 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.wire.connection import answer_of
-from idlrt.wire.dialect import Dialect
 from idlrt.wire.events import ReplyReceived
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "connect_failed",
     "deadline_exceeded",
     "lost",
-    "metadata_of",
     "no_room",
     "not_needed",
     "not_sent",
@@ -43,6 +41,11 @@ __all__ = [
 
 class BlockingSender(Protocol):
     """The leaf of blocking clients: its coroutine never suspends. Safe to share between threads."""
+
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether metadata travels with calls; else calls with explicit metadata are refused."""
+        ...
 
     async def send(self, call: Call) -> Any:
         """The result of `call`.
@@ -74,6 +77,11 @@ class BlockingSender(Protocol):
 class AsyncSender(Protocol):
     """The leaf of asyncio clients."""
 
+    @property
+    def carries_metadata(self) -> bool:
+        """See `BlockingSender.carries_metadata`."""
+        ...
+
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
         ...
@@ -97,13 +105,6 @@ class AsyncSender(Protocol):
     async def close(self) -> None:
         """Close connections. Calls under way fail; new ones are refused."""
         ...
-
-
-def metadata_of(call: Call, dialect: Dialect) -> Metadata:
-    """What travels with a call: its own metadata, and how long its caller goes on waiting."""
-    if not dialect.framing.has_metadata:
-        return NO_METADATA
-    return {**call.metadata, CLIENT_TIMEOUT: milliseconds(call.deadline.remaining(call.driver.now()))}
 
 
 def result_of(reply: ReplyReceived, call: Call) -> Any:

@@ -14,13 +14,13 @@ import time
 from typing import Any
 
 from idlrt.client.opening import Opening
+from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
     deadline_exceeded,
     lost,
-    metadata_of,
     no_room,
     not_sent,
     result_of,
@@ -73,8 +73,9 @@ class _Link:
         idle_since: when the last of them was over.
     """
 
-    def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
+    def __init__(self, transport: BlockingTransport, connection: ClientConnection, peer: PeerState) -> None:
         self.transport = transport
+        self._peer = peer
         self.is_used = self.is_stuck = self.is_lost = self.is_asked = False
         self.claimed = 0
         self.idle_since = 0.0
@@ -94,7 +95,7 @@ class _Link:
         with self._lock:
             if self.is_lost:
                 raise _StaleLink
-            metadata = metadata_of(call, self._connection.dialect)
+            metadata = self._peer.metadata_of(call, self._connection.dialect)
             number, data = self._connection.call(call.method, call.arguments, metadata)
             waiter = _Waiter(self._made)
             if not call.method.is_oneway:
@@ -252,6 +253,7 @@ class SharedSender:
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
         self._opening = opening
+        self._peer = opening.peer
         self._max = max_connections
         self._most = calls_per_connection
         self._ping_after = ping_after
@@ -267,8 +269,14 @@ class SharedSender:
         self._connecting = 0
         self._queue = 0
 
+    @property
+    def carries_metadata(self) -> bool:
+        """See `BlockingSender.carries_metadata`."""
+        return self._peer.carries_metadata
+
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
+        self._peer.check_metadata(call)
         until = call.deadline.at
         link = self._take(call, until)
         try:
@@ -344,7 +352,7 @@ class SharedSender:
     def _connect(self, call: Call, until: float) -> _Link:
         """A new connection, which has been counted already."""
         try:
-            link = _Link(*self._opening.connect(call, until))
+            link = _Link(*self._opening.connect(call, until), self._peer)
         except BaseException:
             with self._changed:
                 self._connecting -= 1
@@ -376,7 +384,7 @@ class SharedSender:
     def stats(self) -> PoolStats:
         """See `BlockingSender.stats`."""
         in_flight = sum(link.claimed for link in self._links) + self._connecting
-        return PoolStats(connections=self.connections(), in_flight=in_flight, waiting=self._queue)
+        return self._peer.stats(self.connections(), in_flight, self._queue)
 
     def close(self) -> None:
         """See `BlockingSender.close`."""

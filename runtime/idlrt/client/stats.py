@@ -5,6 +5,8 @@ Taken from what lives at that moment, without a lock: numbers that belong togeth
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,11 +26,14 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
         connections: open ones, and those being opened.
         in_flight: calls that hold a connection.
         waiting: calls that wait for one.
+        left_out: how often metadata that the runtime adds by itself was left out because the framing carries none, by
+            name: `client_timeout` (the deadline), `rpc_attempt`, `rpc_tag`, `traceparent` and the like.
     """
 
     connections: int = 0
     in_flight: int = 0
     waiting: int = 0
+    left_out: Mapping[str, int] = {}
 
 
 class EndpointStats(PoolStats, frozen=True, kw_only=True):
@@ -75,10 +80,14 @@ def endpoint_stats(id: str, address: str, pool: PoolStats, *, is_available: bool
 
 def total(endpoints: tuple[EndpointStats, ...], snapshot: Snapshot | None = None) -> ClientStats:
     """Sum up endpoints."""
+    left_out: Counter[str] = Counter()
+    for each in endpoints:
+        left_out.update(each.left_out)
     return ClientStats(
         connections=sum(each.connections for each in endpoints),
         in_flight=sum(each.in_flight for each in endpoints),
         waiting=sum(each.waiting for each in endpoints),
+        left_out=dict(left_out),
         endpoints=endpoints,
         snapshot=snapshot,
     )

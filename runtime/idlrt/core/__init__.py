@@ -22,6 +22,7 @@ from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, driv
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
 from idlrt.core.headers import (
+    AMBIENT,
     ATTEMPT,
     CLIENT_TIMEOUT,
     DRAIN,
@@ -61,6 +62,7 @@ from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
+    "AMBIENT",
     "ATTEMPT",
     "CLIENT_TIMEOUT",
     "CONFIG_VARIABLE",

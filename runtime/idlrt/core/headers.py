@@ -10,6 +10,9 @@
 
 Sources: fbthrift's `THeader.h` (`client_timeout`), Envoy's Thrift proxy (`drain`), gRFC A6 (`rpc_retry_after`, there
 `grpc-retry-pushback-ms`: what is negative or cannot be read is "never").
+
+Values in `AMBIENT` travel for the sake of servers that read them. Where a framing carries no metadata they are left
+out, and counted; whatever else is said of a call must not be (`idlrt.client.peer_state`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Final
 from idlrt.wire.framing import Metadata
 
 __all__ = [
+    "AMBIENT",
     "ATTEMPT",
     "CLIENT_TIMEOUT",
     "DRAIN",
@@ -39,6 +43,9 @@ DRAIN: Final = "drain"
 RETRY_AFTER: Final = "rpc_retry_after"
 TAG: Final = "rpc_tag"
 TRUE: Final = "true"
+
+AMBIENT: Final = frozenset({ATTEMPT, CLIENT_TIMEOUT, TAG, "traceparent", "tracestate", "baggage"})
+"""Best-effort metadata of calls: attempt, deadline, routing tag, trace context (W3C) and baggage."""
 
 _LONGEST_DIGITS: Final = 12
 # Over a year is never.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from idlrt.client import AsyncClient, Client
 from idlrt.client.base import service_name
+from idlrt.client.peer_state import PeerState
 from idlrt.core import Filter, Handlers, Peer, Served, handler_context, serve
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
@@ -51,14 +52,14 @@ def connected(
         framing: see `connect` of the client; likewise `protocol` and `multiplexed`.
         filters: what stands in a call's way, the outermost first.
     """
-    spoken = client_dialect(framing, protocol)
+    peer = PeerState(client_dialect(framing, protocol))
     served = serve(handlers)
     name = service_name(client, multiplexed)
     if issubclass(client, Client):
         from idlrt.client.blocking import PooledSender
         from idlrt.client.opening import Opening
 
-        opening = Opening(open=lambda _: _BlockingPair(served), dialect=spoken, service=name, connect_timeout=timeout)
+        opening = Opening(open=lambda _: _BlockingPair(served), peer=peer, service=name, connect_timeout=timeout)
         pooled = PooledSender(opening, max_connections=16)
         return cast("C", client(pooled, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
@@ -67,7 +68,7 @@ def connected(
     async def open(received: Received, lost: Lost) -> _AsyncioPair:
         return _AsyncioPair(served, received, lost)
 
-    shared = MultiplexedSender(open, spoken, name, connect_timeout=timeout)
+    shared = MultiplexedSender(open, peer, name, connect_timeout=timeout)
     asynchronous = cast("type[AsyncClient]", client)
     return cast("C", asynchronous(shared, target=_TARGET, options={"timeout": timeout}, filters=filters))
 

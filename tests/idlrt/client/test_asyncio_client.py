@@ -26,6 +26,7 @@ from virtual_loop import VirtualDriver, run_virtual
 
 from idlrt.client import client_stats
 from idlrt.client.aio import Lost, MultiplexedSender, Received
+from idlrt.client.peer_state import PeerState
 from idlrt.core import Call, Deadline
 from idlrt.errors import (
     ApplicationError,
@@ -215,7 +216,7 @@ class Stage:
     def __init__(self) -> None:
         self.driver = VirtualDriver()
         self.opened: list[Played] = []
-        self.sender = MultiplexedSender(self.open, dialect("framed"), connect_timeout=1.0)
+        self.sender = MultiplexedSender(self.open, PeerState(dialect("framed")), connect_timeout=1.0)
 
     async def open(self, received: Received, lost: Lost) -> Played:
         self.opened.append(Played(received, lost))

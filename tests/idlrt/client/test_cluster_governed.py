@@ -49,6 +49,8 @@ class View:
 class Leaf:
     """Answers with its address, or fails as `errors` has it."""
 
+    carries_metadata = True
+
     def __init__(self, instance: Instance, world: World) -> None:
         self.address = instance.address
         self.world = world

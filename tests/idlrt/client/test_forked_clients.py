@@ -12,6 +12,7 @@ from hand_written import SERVICE, User, Users, UserServiceClient, user_service
 
 from idlrt.client.blocking import PooledSender
 from idlrt.client.opening import Opening
+from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.client.shared import SharedSender
 from idlrt.errors import NotSent
@@ -63,7 +64,7 @@ class Slow:
 def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(calls: int) -> None:
     """The thread closes connections, with the lock of the pool, while the process forks."""
     transport = Slow()
-    opening = Opening(open=lambda seconds: transport, dialect=dialect("framed"), connect_timeout=60)
+    opening = Opening(open=lambda seconds: transport, peer=PeerState(dialect("framed")), connect_timeout=60)
     sender: BlockingSender = PooledSender(opening, max_connections=1)
     if calls > 1:
         sender = SharedSender(opening, max_connections=1, calls_per_connection=calls)

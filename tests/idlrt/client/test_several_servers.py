@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eventually import eventually
 from hand_written import AsyncUserServiceClient, UserServiceClient
 
-from idlrt.errors import NotSent
+from idlrt.errors import ConfigurationError, NotSent
 
 pytestmark = pytest.mark.slow
 
@@ -101,9 +100,12 @@ def test_a_server_that_comes_back_is_called_again(workers: list[Worker]) -> None
             again.kill()
 
 
-@pytest.mark.parametrize(("framing", "told"), [(None, set[str]()), ("header", {"7"})])
-def test_they_are_spoken_to_as_any_server_understands(framing: Any, told: set[str], workers: list[Worker]) -> None:
-    """Metadata travels in THeader only, which must be asked for, as with one address."""
-    with UserServiceClient.connect(target_of(workers), framing=framing, timeout=60) as users:
-        names = {users.using(metadata={"tenant": "7"}).get(number).name for number in range(20)}
-    assert names == (told or {each.address for each in workers})
+def test_metadata_needs_a_framing_that_is_asked_for(workers: list[Worker]) -> None:
+    """As with one address: nobody has said what they speak."""
+    tenant = {"tenant": "7"}
+    with UserServiceClient.connect(target_of(workers), timeout=60) as users:
+        assert {users.get(number).name for number in range(20)} == {each.address for each in workers}
+        with pytest.raises(ConfigurationError, match='framing="header"'):
+            users.using(metadata=tenant).get(1)
+    with UserServiceClient.connect(target_of(workers), framing="header", timeout=60) as users:
+        assert {users.using(metadata=tenant).get(number).name for number in range(20)} == {"7"}

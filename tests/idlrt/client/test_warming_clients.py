@@ -35,6 +35,8 @@ class Known:
 class Leaf:
     """Answers at once."""
 
+    carries_metadata = True
+
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
 

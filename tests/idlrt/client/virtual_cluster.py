@@ -53,6 +53,8 @@ class Subscription:
 class Leaf:
     """Of one instance: what a call comes to is what `behave` returns or raises, after `seconds`."""
 
+    carries_metadata = True
+
     def __init__(self, driver: FakeDriver, instance: Instance) -> None:
         self._driver = driver
         self.instance = instance

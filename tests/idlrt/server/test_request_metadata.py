@@ -11,7 +11,7 @@ from hand_written import PROTOCOLS, AsyncUserServiceClient, User, Users, UserSer
 
 import idlrt
 from idlrt.core import Call, Endpoint
-from idlrt.errors import LocalProtocolError
+from idlrt.errors import ConfigurationError, LocalProtocolError
 from idlrt.server import Server
 from idlrt.testing import connected
 from idlrt.wire import Limits
@@ -76,17 +76,18 @@ def test_a_handler_reads_what_an_asyncio_client_sends(server: Server, framing: s
 
 
 @pytest.mark.parametrize("framing", PLAIN)
-def test_plain_framings_leave_it_out(server: Server, framing: str) -> None:
+def test_plain_framings_refuse_a_call_with_it(server: Server, framing: str) -> None:
     with UserServiceClient.connect(server.address, framing=framing) as client:
-        assert client.using(metadata={"tenant": "7"}).get(1).name == ""
+        with pytest.raises(ConfigurationError, match="the framing '" + framing):
+            client.using(metadata={"tenant": "7"}).get(1)
+        assert client.get(1).name == ""
 
 
-@pytest.mark.parametrize("framing", ["framed", "header"])
+@pytest.mark.parametrize("framing", HEADERS)
 def test_in_memory(framing: str) -> None:
     client = connected(UserServiceClient, user_service(Telling()), framing=framing)
 
-    expected = "tenant=7" if framing == "header" else ""
-    assert client.using(metadata={"tenant": "7"}).get(1).name == expected
+    assert client.using(metadata={"tenant": "7"}).get(1).name == "tenant=7"
 
 
 def test_a_filter_sees_and_changes_it() -> None:
