@@ -170,9 +170,9 @@ class MultiplexedSender:
             # Of the call's time, or what `_made` says of the connection's.
             if waiter.cancelled() and any(link.is_usable for link in self._links):
                 raise no_room(call, self._max) from None
-            raise connect_failed(call, error, min(seconds, self._connect_timeout)) from error
+            raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
         except OSError as error:
-            raise connect_failed(call, error, min(seconds, self._connect_timeout)) from error
+            raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
         finally:
             if not is_woken:
                 self._leave(waiter)
@@ -191,7 +191,7 @@ class MultiplexedSender:
             async with asyncio.timeout(self._connect_timeout):
                 await link.open(self._open)
         except OSError as error:
-            self._backoff.failed(connect_failed(call, error, self._connect_timeout))
+            self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
             raise
         self._backoff.succeeded()
         if self._is_closed:

@@ -168,7 +168,7 @@ class Link:
                 self.is_stuck = True
             self._forget(number)
             if not answer.done():
-                answer.set_exception(deadline_exceeded(call))
+                answer.set_exception(deadline_exceeded(call, self._peer))
         if self._answers:
             self._set_timer(min((call for _, call, _ in self._answers.values()), key=lambda each: each.deadline.at))
 
@@ -194,6 +194,7 @@ class Link:
                 assert self._transport is not None
                 self._transport.abort()
                 return
+            self._peer.has_answered = True
             waiting = self._answers.pop(event.sequence_id, None)
             if waiting is not None:
                 answer, _, order = waiting
@@ -222,7 +223,7 @@ class Link:
                 if isinstance(error, RemoteProtocolError):
                     answer.set_exception(broken(call, error))
                 else:
-                    answer.set_exception(lost(call, error))
+                    answer.set_exception(lost(call, error, self._peer))
         self._answers.clear()
 
     def abandon(self) -> None:

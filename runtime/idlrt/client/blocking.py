@@ -135,17 +135,18 @@ class PooledSender:
             try:
                 data = link.transport.receive(until)
             except TimeoutError:
-                raise deadline_exceeded(call) from None
+                raise deadline_exceeded(call, self._peer) from None
             except OSError as error:
-                raise lost(call, error) from error
+                raise lost(call, error, self._peer) from error
             if not data:
-                raise lost(call, None)
+                raise lost(call, None, self._peer)
             for event in link.connection.receive_data(data):
                 if isinstance(event, StreamBroken):
                     raise broken(call, event.error)
+                self._peer.has_answered = True
                 return event
             if time.monotonic() >= until:
-                raise deadline_exceeded(call)
+                raise deadline_exceeded(call, self._peer)
 
     # The pool.
 

@@ -105,9 +105,8 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
         from idlrt.net.blocking_tls import BlockingTlsSocket
 
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
-    opening = Opening(
-        open=opened, peer=PeerState(dialect), service=settings.service, connect_timeout=settings.connect_timeout
-    )
+    peer = PeerState(dialect, is_encrypted=context is not None)
+    opening = Opening(open=opened, peer=peer, service=settings.service, connect_timeout=settings.connect_timeout)
     if settings.calls_per_connection == 1:
         return PooledSender(
             opening,
@@ -136,7 +135,7 @@ def async_leaf(address: Address, dialect: Dialect, settings: Settings, context: 
 
     return MultiplexedSender(
         open,
-        PeerState(dialect),
+        PeerState(dialect, is_encrypted=context is not None),
         settings.service,
         connect_timeout=settings.connect_timeout,
         max_connections=settings.max_connections,

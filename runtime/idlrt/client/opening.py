@@ -48,7 +48,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 raise TimeoutError
             transport = self.open(seconds)
         except OSError as error:
-            failure: ConnectFailed = connect_failed(call, error, max(seconds, 0.0))
+            failure: ConnectFailed = connect_failed(call, error, max(seconds, 0.0), self.peer)
             self.backoff.failed(failure)
             raise failure from error
         self.backoff.succeeded()

@@ -24,20 +24,31 @@ class PeerState:
 
     Args:
         dialect: what is spoken to the server.
+        is_encrypted: whether that is over TLS.
 
     Attributes:
         dialect: see above.
         carries_metadata: whether metadata travels with calls.
+        has_answered: whether it has ever answered a call, or a ping.
         left_out: how often each ambient value was left out, by name.
     """
 
-    __slots__ = ("__weakref__", "carries_metadata", "dialect", "left_out")
+    __slots__ = ("__weakref__", "carries_metadata", "dialect", "has_answered", "is_encrypted", "left_out")
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, *, is_encrypted: bool = False) -> None:
         self.dialect: Final = dialect
+        self.is_encrypted: Final = is_encrypted
+        self.has_answered = False
         self.carries_metadata: Final = dialect.framing.has_metadata
         # `counts[name] += 1` on a `defaultdict` is one step for other threads: no Python code runs within.
         self.left_out: Final[defaultdict[str, int]] = defaultdict(int)
+
+    def doubts(self) -> str:
+        """Say what may be wrong with a server that closes connections and has never answered."""
+        framing = self.dialect.framing.name
+        other = "unframed" if framing == "framed" else "framed"
+        doubts = f'if it reads {other} messages, connect with framing="{other}" (or "auto")'
+        return f"{doubts}; if it speaks TLS, with tls=Tls(...)" if not self.is_encrypted else doubts
 
     def check_metadata(self, call: Call) -> None:
         """Check that the explicit metadata of `call` can travel.

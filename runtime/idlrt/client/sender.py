@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
+from idlrt.client.peer_state import PeerState
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call, told_push_back
 from idlrt.errors import (
@@ -23,6 +24,7 @@ from idlrt.errors import (
 )
 from idlrt.wire.connection import answer_of
 from idlrt.wire.events import ReplyReceived
+from idlrt.wire.foreign import ForeignProtocol
 
 __all__ = [
     "AsyncSender",
@@ -137,6 +139,13 @@ def is_of_tls(error: BaseException | None) -> bool:
     return error is not None and any(each.__name__ == "SSLError" for each in type(error).__mro__)
 
 
+def is_end(error: BaseException | None) -> bool:
+    """Whether the other side has ended the connection, in whatever way."""
+    if error is None or isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return True
+    return any(each.__name__ == "SSLEOFError" for each in type(error).__mro__)
+
+
 def reason(error: BaseException | None) -> str:
     """What the operating system, or TLS, says."""
     if error is None:
@@ -152,11 +161,27 @@ def reason(error: BaseException | None) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def connect_failed(call: Call, error: BaseException, seconds: float) -> ConnectFailed:
-    """No connection could be made."""
-    why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
+def connect_failed(call: Call, error: BaseException, seconds: float, peer: PeerState) -> ConnectFailed:
+    """No connection could be made.
+
+    Args:
+        seconds: that it was tried for.
+        peer: the server.
+    """
     what = f"cannot connect to {call.target} for {call.method.full_name}"
-    return ConnectFailed(f"{what}: {why}; is the server running there?")
+    why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
+    advice = "is the server running there?"
+    if peer.is_encrypted:
+        if isinstance(error, TimeoutError):
+            advice = "is the server running there, and does it speak TLS?"
+        elif is_end(error):
+            why = "the server closed the connection during the TLS handshake"
+            advice = "does it speak TLS? If not, connect without tls="
+        elif is_of_tls(error):
+            from idlrt.net.tls_context import tls_advice
+
+            advice = tls_advice(error)
+    return ConnectFailed(f"{what}: {why}; {advice}")
 
 
 # What a server says about the certificate that a client showed, or did not.
@@ -168,13 +193,16 @@ def not_sent(call: Call, error: BaseException) -> NotSent:
     return NotSent(f"could not send {_what(call)}: {reason(error)}")
 
 
-def lost(call: Call, error: BaseException | None) -> ConnectionLost | ConnectFailed:
+def lost(call: Call, error: BaseException | None, peer: PeerState) -> ConnectionLost | ConnectFailed:
     """The connection ended before the answer came."""
     if is_of_tls(error) and any(word in str(error) for word in _NOT_ACCEPTED):
         # A client hears that it was not accepted only when it has sent something already.
         what = f"{call.target} did not accept this client for {call.method.full_name}"
         return ConnectFailed(f"{what}: {reason(error)}; which certificate does it want?")
     what = f"lost the connection while waiting for {_what(call)}"
+    if not peer.has_answered and is_end(error):
+        why = "the server closed the connection and has never answered anything"
+        return ConnectionLost(f"{what}: {why}; {peer.doubts()}; otherwise it may have worked on the call")
     return ConnectionLost(f"{what}: {reason(error)}; the server may have worked on it")
 
 
@@ -189,13 +217,22 @@ def not_needed(call: Call) -> NotSent:
     return NotSent(f"did not send {_what(call)}: another instance has answered")
 
 
-def deadline_exceeded(call: Call) -> DeadlineExceeded:
-    """Time is over."""
-    return DeadlineExceeded(f"no answer from {_what(call)} within {call.deadline.timeout:.3g} s")
+def deadline_exceeded(call: Call, peer: PeerState | None = None) -> DeadlineExceeded:
+    """Time is over.
+
+    Args:
+        peer: the server, if the whole call was handed over to it.
+    """
+    what = f"no answer from {_what(call)} within {call.deadline.timeout:.3g} s"
+    if peer is not None and not peer.has_answered:
+        what = f"{what}, and none ever before; {peer.doubts()}"
+    return DeadlineExceeded(what)
 
 
-def broken(call: Call, error: RemoteProtocolError) -> RemoteProtocolError:
-    """What came is no answer."""
+def broken(call: Call, error: RemoteProtocolError) -> RemoteProtocolError | ConnectFailed:
+    """What came is no answer. From a server that speaks another protocol there is no connection that calls can use."""
+    if isinstance(error, ForeignProtocol):
+        return ConnectFailed(f"cannot call {_what(call)}: {error}")
     return RemoteProtocolError(f"cannot read the answer of {_what(call)}: {error}")
 
 

@@ -116,16 +116,15 @@ class _Link:
             error = waiter.error
             if isinstance(error, RemoteProtocolError):
                 raise broken(call, error)
-            raise lost(call, None if isinstance(error, EOFError) else error)
+            raise lost(call, None if isinstance(error, EOFError) else error, self._peer)
         if waiter.reply is None:
-            raise deadline_exceeded(call)
+            raise deadline_exceeded(call, self._peer)
         return result_of(waiter.reply, call)
 
     def answers(self, call: Call, ping_timeout: float) -> bool:
         """Whether the server answers a ping, so that `call` may follow."""
-        ping = ping_before(call, ping_timeout)
         with contextlib.suppress(RpcError, _StaleLink):
-            self.exchange(ping, ping.deadline.at)
+            self.exchange(ping := ping_before(call, ping_timeout), ping.deadline.at)
         return not (self.is_lost or self.is_stuck)
 
     def _send(self, call: Call, waiter: _Waiter, data: bytes, until: float) -> None:
@@ -192,6 +191,7 @@ class _Link:
                 return
             if is_draining(event.metadata):
                 self.is_stuck = True
+            self._peer.has_answered = True
             waiter = self._waiting.pop(event.sequence_id, None)
             if waiter is not None:
                 self._answered = max(self._answered, waiter.order + 1)
@@ -383,8 +383,8 @@ class SharedSender:
 
     def stats(self) -> PoolStats:
         """See `BlockingSender.stats`."""
-        in_flight = sum(link.claimed for link in self._links) + self._connecting
-        return self._peer.stats(self.connections(), in_flight, self._queue)
+        claimed = sum(link.claimed for link in self._links)
+        return self._peer.stats(self.connections(), claimed + self._connecting, self._queue)
 
     def close(self) -> None:
         """See `BlockingSender.close`."""

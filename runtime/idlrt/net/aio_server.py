@@ -17,6 +17,7 @@ from idlrt.core import Peer
 from idlrt.net.address import peer_name
 from idlrt.net.channel import Receiver
 from idlrt.net.listener import NO_ROOM
+from idlrt.net.plain_peer import ENOUGH, NoTls, is_tls, no_tls
 from idlrt.net.socket_options import cork, forget_socket, prepare, unacknowledged
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _LINGER_STEP = 0.005
 # Seconds that a peer has to take the last bytes before its connection is closed regardless.
 _LINGER_MOST = 5.0
 _ACCEPT_PAUSE = 0.1
+_PRECISION = 0.001
+# Bytes of what a refused client still sends that are read, and thrown away, at once.
+_REST = 65536
 # Seconds in which a peer may answer that it has heard of the end of TLS.
 _SHUTDOWN_PATIENCE = 1.0
 
@@ -291,7 +295,7 @@ class AsyncioListener:
                 # Not `sock_accept`: cancelled between its accept and its return, it loses the connection.
                 connected, _ = self._socket.accept()
             except BlockingIOError:
-                await self._until_readable()
+                await self._until_readable(self._socket)
                 continue
             except OSError as error:
                 if error.errno in NO_ROOM:
@@ -300,14 +304,14 @@ class AsyncioListener:
                 continue  # this one has gone again
             self._take(connected)
 
-    async def _until_readable(self) -> None:
-        """Wait until there is something to accept."""
-        readable = asyncio.Event()
-        self._loop.add_reader(self._socket, readable.set)
+    async def _until_readable(self, readable: socket.socket) -> None:
+        """Wait until there is something to accept, or to receive."""
+        is_readable = asyncio.Event()
+        self._loop.add_reader(readable, is_readable.set)
         try:
-            await readable.wait()
+            await is_readable.wait()
         finally:
-            self._loop.remove_reader(self._socket)
+            self._loop.remove_reader(readable)
 
     def _take(self, connected: socket.socket) -> None:
         task = self._loop.create_task(self._open(connected))
@@ -327,19 +331,74 @@ class AsyncioListener:
             if self._tls is None:
                 await self._loop.connect_accepted_socket(make, connected)
                 return
+            begun_at = self._loop.time()
+            async with asyncio.timeout(self._patience):
+                await self._hear_tls(connected)
+            left = None if self._patience is None else max(self._patience - self._loop.time() + begun_at, _PRECISION)
             await self._loop.connect_accepted_socket(
                 make,
                 connected,
                 ssl=self._tls.current,
-                ssl_handshake_timeout=self._patience,
+                ssl_handshake_timeout=left,
                 ssl_shutdown_timeout=_SHUTDOWN_PATIENCE,
             )
         except asyncio.CancelledError:
             connected.close()
             raise
+        except NoTls as error:
+            _log.info("no TLS with %s: %s", _name(connected), error)
+            await self._refuse(connected, error)
         except OSError as error:
-            _log.info("no connection with a client: %s", error)
+            _log.info("no connection with %s: %s", _name(connected), _why(error))
             connected.close()
         except Exception:  # noqa: BLE001  # logged, and costs one connection
             _log.exception("cannot serve a connection")
             connected.close()
+
+    async def _hear_tls(self, connected: socket.socket) -> None:
+        """Wait for the first byte, which is left where it is if it is TLS's.
+
+        Raises:
+            NoTls: it is not.
+            OSError: the connection has ended.
+        """
+        first = b""
+        while True:
+            try:
+                if not first and is_tls(connected.recv(1, socket.MSG_PEEK)):
+                    return
+                data = connected.recv(ENOUGH)
+            except BlockingIOError:
+                await self._until_readable(connected)
+                continue
+            first += data
+            if not first:
+                raise ConnectionResetError("it ended before the two sides had agreed")
+            if len(first) >= ENOUGH or not data:
+                raise no_tls(first)
+
+    async def _refuse(self, connected: socket.socket, error: NoTls) -> None:
+        """Tell a client that does not speak TLS, and close when it has heard it, or soon."""
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_SHUTDOWN_PATIENCE):
+                    await self._loop.sock_sendall(connected, error.answer)
+                    connected.shutdown(socket.SHUT_WR)
+                    while await self._loop.sock_recv(connected, _REST):
+                        pass
+        finally:
+            connected.close()
+
+
+def _name(connected: socket.socket) -> str:
+    """The other side of a connection, for the log."""
+    try:
+        return peer_name(connected.getpeername())
+    except OSError:
+        return "a client that has gone"
+
+
+def _why(error: OSError) -> str:
+    from idlrt.net.tls_context import tls_reason
+
+    return tls_reason(error)

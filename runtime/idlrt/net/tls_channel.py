@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from idlrt.core import Peer
 from idlrt.net.channel import Channel, Receiver
+from idlrt.net.plain_peer import ENOUGH, is_tls, no_tls
 from idlrt.net.tls_context import certificate_names, tls_reason
 
 __all__ = ["TlsChannel"]
@@ -35,8 +36,8 @@ class TlsChannel:
     """
 
     __slots__ = (
-        "_agreed", "_channel", "_error", "_failed", "_incoming", "_is_closing", "_is_over", "_is_paused", "_outgoing",
-        "_receiver", "_tls", "began_at", "peer",
+        "_agreed", "_channel", "_error", "_failed", "_first", "_incoming", "_is_closing", "_is_over", "_is_paused",
+        "_outgoing", "_receiver", "_tls", "began_at", "peer",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,8 @@ class TlsChannel:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._receiver: Receiver | None = None
         self._error: Exception | None = None
+        # What a peer has sent that does not speak TLS; `None` once it does.
+        self._first: bytes | None = b""
         self._is_paused = False
         self._is_closing = False
         # The peer has said that it sends no more.
@@ -132,12 +135,30 @@ class TlsChannel:
 
     def data_received(self, data: bytes) -> None:
         """See `Receiver.data_received`."""
+        if self._first is not None:
+            self._first += data
+            if not is_tls(self._first):
+                if len(self._first) >= ENOUGH:
+                    self._refuse(self._first)
+                return
+            self._first = None
         self._incoming.write(data)
         self._pump()
 
+    def _refuse(self, first: bytes) -> None:
+        """The peer does not speak TLS: tell it, and close."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._error = error = no_tls(first)
+        self._channel.send(error.answer)
+        self._channel.close()
+
     def eof_received(self) -> None:
         """See `Receiver.eof_received`. A message that is cut off is noticed by who reads messages."""
-        if self._receiver is None:
+        if self._first:
+            self._refuse(self._first)
+        elif self._receiver is None:
             self._channel.abort(ConnectionResetError("it ended before the two sides had agreed"))
         elif not self._is_over:
             self._is_over = True

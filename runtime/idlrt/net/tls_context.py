@@ -17,7 +17,7 @@ from typing import Any
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 
-__all__ = ["TlsContext", "certificate_names", "tls_reason"]
+__all__ = ["TlsContext", "certificate_names", "tls_advice", "tls_reason"]
 
 _log = logging.getLogger("idlrt.net")
 
@@ -112,6 +112,19 @@ def certificate_names(found: Any) -> tuple[str, ...]:
     common = [value for group in found.get("subject", ()) for key, value in group if key == "commonName"]
     others = [value for _, value in found.get("subjectAltName", ())]
     return tuple(dict.fromkeys([*common, *others]))
+
+
+# What OpenSSL calls an answer that is none of TLS.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+
+
+def tls_advice(error: BaseException) -> str:
+    """Return what a client can do about a handshake that failed."""
+    if getattr(error, "verify_message", None):
+        return "whom does this side trust? See Tls(authorities=..., server_name=...)"
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return "the server does not speak TLS there: connect without tls=, or to its port with TLS"
+    return "do both sides speak the same versions of TLS, and accept each other's certificates?"
 
 
 def tls_reason(error: BaseException) -> str:

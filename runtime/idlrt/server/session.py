@@ -188,6 +188,8 @@ class Session:
             event = waiting.popleft()
             if isinstance(event, StreamBroken):
                 _log.info("closing the connection of %s: %s", outlet.peer, event.error)
+                if event.answer:
+                    ready.append(event.answer)
                 self._is_last = True
                 break
             answer = self._answer(event)

@@ -22,6 +22,7 @@ from idlrt.spec import DeclaredError, Method
 from idlrt.wire.calls import CallReader, call_reader
 from idlrt.wire.dialect import Detector, Dialect
 from idlrt.wire.events import CallReceived, ClientEvent, ReplyReceived, ServerEvent, StreamBroken
+from idlrt.wire.foreign import ForeignProtocol, foreign_server
 from idlrt.wire.framing import NO_METADATA, Metadata, SpoiledFrame
 from idlrt.wire.message import decode_refusal, encode_refusal, method_codec
 from idlrt.wire.types import MessageKind
@@ -78,6 +79,9 @@ class ServerConnection:
                 self._calls = call_reader(dialect, self._methods)
                 data, self._prefix = self._prefix, b""
             self._calls.receive(data, events)
+        except ForeignProtocol as error:
+            self.is_broken = True
+            events.append(StreamBroken(error, error.answer))
         except RemoteProtocolError as error:
             self.is_broken = True
             events.append(StreamBroken(error))
@@ -159,8 +163,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_calls", "_dialect", "_forgotten", "_highest", "_is_broken", "_max_sequence_id", "_most", "_open", "_prefix",
-        "_sequence_id", "_splitter",
+        "_calls", "_dialect", "_first", "_forgotten", "_highest", "_is_broken", "_max_sequence_id", "_most", "_open",
+        "_prefix", "_sequence_id", "_splitter",
     )  # fmt: skip
 
     def __init__(
@@ -180,6 +184,8 @@ class ClientConnection:
         self._calls: dict[int, Method[..., Any]] = {}
         self._forgotten: set[int] = set()
         self._is_broken = False
+        # What has come, until it is known that the server may speak Thrift; then `None`.
+        self._first: bytes | None = b""
         # What an answer may have at most that is read in one go; nothing where a frame is more than length and message.
         limits = dialect.protocol.limits
         self._most = min(limits.max_message, limits.max_frame) if dialect.is_fused else 0
@@ -197,7 +203,7 @@ class ClientConnection:
     @property
     def is_idle(self) -> bool:
         """Whether no call is under way, and nothing has come but answers."""
-        return not self._calls and not self._is_broken and self._splitter.is_empty
+        return not self._calls and not self._is_broken and not self._first and self._splitter.is_empty
 
     @property
     def forgotten(self) -> int:
@@ -244,10 +250,23 @@ class ClientConnection:
         if self._is_broken:
             return events
         try:
-            if 4 < len(data) <= self._most and int.from_bytes(data[:4]) == len(data) - 4 and self._splitter.is_empty:
+            if (
+                4 < len(data) <= self._most
+                and int.from_bytes(data[:4]) == len(data) - 4
+                and not self._first
+                and self._splitter.is_empty
+            ):
                 # The usual case: one whole answer. What is below would do the same with more steps.
                 event = self._find(self._dialect, data[4:], NO_METADATA, 0)
                 return [event] if event is not None else events
+            if self._first is not None:
+                data = self._first + data
+                told = foreign_server(data) if data else False
+                if isinstance(told, ForeignProtocol):
+                    raise told
+                self._first = None if told else data
+                if not told:
+                    return events
             self._splitter.add(data)
             while (frame := self._splitter.next()) is not None:
                 event = self._read(frame)
@@ -257,6 +276,10 @@ class ClientConnection:
             self._is_broken = True
             events.append(StreamBroken(error))
         return events
+
+    def _is_between(self) -> bool:
+        """Whether nothing of an unfinished message has arrived."""
+        return not self._first and self._splitter.is_empty
 
     def _read(self, frame: bytes) -> ReplyReceived | None:
         """The answer in a frame; `None` if nobody waits for it."""
@@ -293,7 +316,7 @@ class ClientConnection:
 
     def receive_eof(self) -> list[ClientEvent]:
         """The server sends no more. One event if that was within a message."""
-        if self._is_broken or self._splitter.is_empty:
+        if self._is_broken or self._is_between():
             return []
         self._is_broken = True
         return [StreamBroken(RemoteProtocolError("the server stopped sending within a message"))]

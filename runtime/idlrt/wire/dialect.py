@@ -14,6 +14,9 @@ What the first bytes of a connection say (of compact the low five bits are the v
 | below 0x80 | any       | below 0x20 | any       | framed, old binary: a length, then that of a name    |
 | below 0x80 | any       | below 0x7f | any       | unframed, old binary: the length of a name, the name |
 
+Where the first four bytes are, as a length, over every limit, other protocols are looked for first, to be named in the
+error (`idlrt.wire.foreign`): HTTP, TLS, SSH and others.
+
 The first row that fits counts: nobody frames 1.5 thousand million bytes of something else so that
 the length begins with `[`, and no name of a method begins with it.
 
@@ -33,6 +36,7 @@ from idlrt.errors import RemoteProtocolError
 from idlrt.plugins import Plugins
 from idlrt.wire._tables import TableProtocol
 from idlrt.wire.binary import BinaryProtocol
+from idlrt.wire.foreign import ENOUGH, foreign_binary_client, foreign_client
 from idlrt.wire.framing import FRAMINGS, NO_METADATA, Framed, Framing, Metadata, Unframed
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
 from idlrt.wire.types import MessageKind
@@ -148,11 +152,12 @@ class Detector:
         limits: of the dialects that it answers with.
     """
 
-    __slots__ = ("_framed_old", "_limits", "_unframed_old")
+    __slots__ = ("_framed_old", "_limits", "_most", "_unframed_old")
 
     def __init__(self, limits: Limits) -> None:
         old = BinaryProtocol(limits, strict=False)
         self._limits: Final = limits
+        self._most: Final = min(max(limits.max_frame, limits.max_message), _LONGEST)
         self._framed_old: Final = Dialect(old, _framing("framed", limits))
         self._unframed_old: Final = Dialect(old, _framing("unframed", limits))
 
@@ -160,7 +165,7 @@ class Detector:
         """The dialect of a connection that starts with `data`; `None` if that is not enough to tell.
 
         Raises:
-            RemoteProtocolError: it is none that is known here.
+            RemoteProtocolError: it is none that is known here; `ForeignProtocol` if it is known elsewhere.
         """
         if not data or _is_half(data):
             return None
@@ -168,7 +173,11 @@ class Detector:
         if name is not None:
             return dialect("unframed", name, self._limits)
         if data[0] > 0x7F:
-            raise _unknown(data, 2 if data[0] == _COMPACT else 1)
+            raise foreign_binary_client(data[:2]) or _unknown(data, 2 if data[0] == _COMPACT else 1)
+        if len(data) >= ENOUGH and int.from_bytes(data[:4]) > self._most:
+            foreign = foreign_client(data)
+            if foreign is not None:
+                raise foreign
         inner = data[4:6]
         if not inner or _is_half(inner):
             return None
@@ -178,6 +187,8 @@ class Detector:
         if inner == _HEADER:
             return dialect("header", "binary", self._limits)
         if inner[0] < 0x20:
+            if int.from_bytes(data[:4]) < int.from_bytes(inner) << 16 and (foreign := foreign_binary_client(data)):
+                raise foreign
             return self._framed_old
         if inner[0] < 0x7F:
             return self._unframed_old
@@ -185,11 +196,15 @@ class Detector:
 
 
 _BINARY, _COMPACT, _JSON, _HEADER = 0x80, 0x82, ord("["), b"\x0f\xff"
+# Bytes that begin a mark of two bytes: of Thrift, Kitex, Dubbo and Motan.
+_HALVES: Final = frozenset((_COMPACT, _HEADER[0], 0x10, 0xDA, 0xF1))
+# The longest frame that any implementation of Thrift reads.
+_LONGEST: Final = 0x3FFFFFFF
 
 
 def _is_half(data: bytes) -> bool:
     """Whether only the first byte of a mark of two bytes is there."""
-    return len(data) == 1 and data[0] in (_COMPACT, _HEADER[0])
+    return len(data) == 1 and data[0] in _HALVES
 
 
 def _begun(data: bytes) -> str | None:

@@ -70,9 +70,14 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class StreamBroken(msgspec.Struct, frozen=True):
-    """The other side sent what cannot be read, or stopped within a message. Close the connection."""
+    """The other side sent what cannot be read, or stopped within a message. Close the connection.
+
+    Attributes:
+        answer: bytes to send before that: the other side understands them, although it speaks something else.
+    """
 
     error: RemoteProtocolError
+    answer: bytes = b""
 
 
 ServerEvent = CallReceived | StreamBroken

@@ -212,7 +212,7 @@ def test_a_connection_that_is_lost_before_the_answer() -> None:
         scripted_server(read_one, answer) as address,
         UserServiceClient.connect(address, timeout=60) as client,
     ):
-        with pytest.raises(ConnectionLost, match=r"waiting for UserService\.get at tcp:.*may have worked on it"):
+        with pytest.raises(ConnectionLost, match=r"waiting for UserService\.get at tcp:.*it may have worked on"):
             client.get(1)
         assert client.get(2).id == 2
 
@@ -262,7 +262,7 @@ def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">I", 5) + b"\x80\x01\x00\x01\x00", b"\xff" * 20, b"\0" * 20],
+    [b"\x7f" * 20, struct.pack(">I", 5) + b"\x80\x01\x00\x01\x00", b"\xff" * 20, b"\0" * 20],
 )
 def test_an_answer_that_is_garbage(garbage: bytes) -> None:
     def talk(raw: socket.socket) -> None:
