@@ -179,7 +179,7 @@ def call(
     values = arguments_from(found, sys.stdin.read() if arguments == "-" else arguments)
     pairs = dict(_pair(each) for each in metadata)
     indent = 0 if compact_output else 2
-    with stubs.clients[service.name].connect(url, tls=tls_of(named), **named) as client:
+    with stubs.clients[service.name].connect(url, tls=tls_of(named), text_errors="surrogateescape", **named) as client:
         caller = client.using(metadata=pairs) if pairs else client
         try:
             result = getattr(caller, found.attribute)(*values)
@@ -307,7 +307,10 @@ def bench(
     plan = load.Plan(concurrency=concurrency, rate=rate, seconds=duration, calls=calls, warm_up=warm_up)
 
     async def run() -> load.Outcome:
-        clients = [client_class.connect(url, tls=tls, **named) for _ in range(min(connections, concurrency))]
+        clients = [
+            client_class.connect(url, tls=tls, text_errors="replace", **named)
+            for _ in range(min(connections, concurrency))
+        ]
         makes: list[load.Make] = [partial(getattr(client, found.attribute), *values) for client in clients]
         try:
             await makes[0]()

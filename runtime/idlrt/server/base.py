@@ -40,7 +40,7 @@ class ServerBase:
         self._settings = settings = Settings(**options)
         self._routes = routes(self._served, settings.filters, self._guards())
         self._load = Load(settings.max_in_flight)
-        self._detector = detector(settings.limits)
+        self._detector = detector(settings.reading)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None
         if settings.tls is not None:

@@ -11,6 +11,7 @@ from idlrt.core import LONGEST, SHORTEST, Listener, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
+from idlrt.wire.options import TextErrors, with_options
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class ServerOptions(TypedDict, total=False):
 
     Attributes:
         limits: what a client may send.
+        text_errors: what happens to a `string` in a call that is not UTF-8. `strict`: the call is refused. `replace`:
+            U+FFFD stands for what is wrong. `surrogateescape`: wrong bytes become lone surrogates (PEP 383), and are
+            sent as those bytes again in answers of this server, and by clients that are told the same.
         filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`.
         workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
             for handlers that never wait.
@@ -55,6 +59,7 @@ class ServerOptions(TypedDict, total=False):
     """
 
     limits: Limits
+    text_errors: TextErrors
     filters: Sequence[ServerFilter]
     workers: int
     max_queued: int
@@ -86,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     limits: Limits = DEFAULT_LIMITS
+    text_errors: TextErrors = "strict"
     filters: Sequence[ServerFilter] = ()
     workers: int = 0
     max_queued: int = 1024
@@ -108,6 +114,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     config: Any = None
     listeners: Sequence[Listener] = ()
 
+    @property
+    def reading(self) -> Limits:
+        """The limits, with the options of reading.
+
+        Raises:
+            ConfigurationError: an option is not of its kind.
+        """
+        return with_options(self.limits, self.text_errors)
+
     def __post_init__(self) -> None:
         for name, (kind, is_fine) in _RULES.items():
             value: object = getattr(self, name)
@@ -120,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for each in self.filters:
             if not callable(each):
                 raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
+        _ = self.reading
 
 
 def _is_count(value: float) -> bool:

@@ -1,9 +1,12 @@
 """Values of an IDL as JSON for people: structs are objects by the names of their fields, enums are numbers, binary is
-base64, sets are arrays. (Thrift's own JSON protocol, with its numbers for names, is `idlrt.wire.json`.)
+base64, sets are arrays. What is not UTF-8 in text is escaped: the byte 0xff is `\\udcff`. (Thrift's own JSON protocol,
+with its numbers for names, is `idlrt.wire.json`.)
 """
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
 from collections.abc import Mapping
 from types import GenericAlias
@@ -77,11 +80,37 @@ def to_json(value: Any, *, indent: int = 2) -> str:
         indent: spaces a level; 0 for one line.
     """
     try:
-        data = msgspec.json.encode(value, enc_hook=_encoded)
-    except TypeError:
+        return _text(value, indent)
+    except (TypeError, NotImplementedError):
         # Keys that JSON does not have.
-        data = msgspec.json.encode(_pairs(value), enc_hook=_encoded)
+        return _text(_pairs(value), indent)
+
+
+def _text(value: Any, indent: int) -> str:
+    try:
+        data = msgspec.json.encode(value, enc_hook=_encoded)
+    except UnicodeEncodeError:
+        return _escaped(value, indent)
     return msgspec.json.format(data, indent=indent).decode() if indent else data.decode()
+
+
+def _escaped(value: Any, indent: int) -> str:
+    """The JSON text of a value in which there is text that is not Unicode."""
+    plain = _finite(msgspec.to_builtins(value, str_keys=True, enc_hook=_encoded))
+    separators = None if indent else (",", ":")
+    text = json.dumps(plain, indent=indent or None, separators=separators, ensure_ascii=False)
+    # An escape of Python for half a character is one of JSON.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _finite(value: Any) -> Any:
+    """`value`, with nothing where numbers are not finite, as `msgspec` has it."""
+    if isinstance(value, dict):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {key: _finite(item) for key, item in items}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_finite(item) for item in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def error_to_json(error: BaseException, *, indent: int = 2) -> str:

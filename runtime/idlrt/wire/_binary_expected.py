@@ -93,7 +93,7 @@ class _Run:
         match type:
             case BaseType(name="string" | "binary"):
                 data = self._value(head + b"\0\0\0", "256p", variable)
-                self._after.append(f"{variable} = {text(type, data)}")
+                self._after.append(f"{variable} = {text(self._reader, type, data)}")
                 # The bytes of the string itself come on top of what the format has before them.
                 self._size -= 255
                 self.flush(f"{self._size} + len({data})")

@@ -14,6 +14,7 @@ from typing import Final
 from idlrt.wire._binary_layout import MINIMUM_SIZES
 from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import bad_text, over_limit, too_short
+from idlrt.wire.options import TextErrors, text_errors_of
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
@@ -36,11 +37,12 @@ class BinaryInput(Input):
     MINIMUM = MINIMUM_SIZES
     CLOSES_FIELDS = False
 
-    __slots__ = ("_data", "_max_string", "depth", "end", "offset")
+    __slots__ = ("_data", "_max_string", "_text_errors", "depth", "end", "offset")
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data
         self._max_string = limits.max_string
+        self._text_errors: TextErrors = text_errors_of(limits)
         self.offset = start
         self.end = len(data)
         self.depth = limits.max_depth + 1
@@ -126,6 +128,8 @@ class BinaryInput(Input):
         try:
             return data.decode()
         except UnicodeDecodeError as error:
+            if self._text_errors != "strict":
+                return data.decode(errors=self._text_errors)
             raise bad_text(self.offset - len(data), error) from None
 
     def skip(self, type: int, is_field: bool) -> None:

@@ -60,6 +60,7 @@ from idlrt.wire._binary_values import (
     read_list_head,
     read_value,
     string_start,
+    text,
 )
 from idlrt.wire._source import Source
 from idlrt.wire._walk_reader import empty_union
@@ -209,9 +210,9 @@ def _read_after_head(reader: Reader, type: Type[Any], target: str) -> None:
             number = source.local("n")
             source.line(f"{number} = x if x < 0x80000000 else x - 0x100000000; p += 7")
             source.line(f"{target} = {member(source, enum_type, number)}")
-        case BaseType(name="string" | "binary" as name):
+        case BaseType(name="string" | "binary"):
             start = string_start(reader, "x", "p+7")
-            source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
+            source.line(f"{target} = {text(reader, type, f'd[{start}:p]')}")
         case ListType() | SetType() as sequence:
             length, element = source.local("n"), type_id(sequence.element)
             # The usual case, the right type and fewer than 256 elements, is one comparison.

@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import msgspec
 
 from idlrt.spec import (
-    STRING,
     BaseType,
     EnumType,
     FrozenMap,
@@ -28,6 +27,7 @@ from idlrt.wire._binary_layout import MINIMUM_SIZES, format_of, type_id
 from idlrt.wire._binary_skip import skip
 from idlrt.wire._source import Source
 from idlrt.wire.faults import missing, over_limit, too_deep, too_short, wrong_elements
+from idlrt.wire.options import text_errors_of
 from idlrt.wire.protocol import Limits
 
 __all__ = [
@@ -79,6 +79,8 @@ class Reader:
     ) -> None:
         self.label = label
         self.limits = limits
+        errors = text_errors_of(limits)
+        self.decode = "decode()" if errors == "strict" else f"decode('utf-8', {errors!r})"
         self.nested = nested
         self.nested_many = nested_many
         self.source = Source(
@@ -125,11 +127,11 @@ def read_value(reader: Reader, type: Type[Any], target: str) -> None:
     match type:
         case BaseType(name="bool"):
             source.line(f"{target} = d[p] != 0; p += 1")
-        case BaseType(name="string" | "binary" as name):
+        case BaseType(name="string" | "binary"):
             length = source.local("n")
             source.line(f"({length},) = {reader.unpacker('>I')}(d, p)")
             start = string_start(reader, length, "p+4")
-            source.line(f"{target} = d[{start}:p]{'.decode()' if name == 'string' else ''}")
+            source.line(f"{target} = {text(reader, type, f'd[{start}:p]')}")
         case BaseType(name="uuid"):
             source.line(f"{target} = UUID(bytes=d[p:p+16]); p += 16")
         case EnumType() as enum_type:
@@ -203,7 +205,7 @@ def read_elements(
         # For a handful of them that is quicker than a range.
         with source.block(f"while {length}:"):
             data = _string_and_next(reader, ahead)
-            source.line(f"{items}.append({text(type.element, data)}); {length} -= 1")
+            source.line(f"{items}.append({text(reader, type.element, data)}); {length} -= 1")
         source.line("p -= 4")
         source.line(f"{target} = {items if make == 'list' else f'{make}({items})'}")
         return
@@ -217,9 +219,9 @@ def is_string(type: Type[Any]) -> bool:
     return isinstance(type, BaseType) and type.name in ("string", "binary")
 
 
-def text(type: Type[Any], data: str) -> str:
+def text(reader: Reader, type: Type[Any], data: str) -> str:
     """An expression for the value of a string of which `data` has the bytes."""
-    return f"{data}.decode()" if type == STRING else data
+    return f"{data}.{reader.decode}" if isinstance(type, BaseType) and type.name == "string" else data
 
 
 @cache
@@ -288,8 +290,8 @@ def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, ahe
                 data = _string_and_next(reader, ahead, value_format, value)
             else:
                 data = _string_and_next(reader, ahead)
-                value = text(type.value, _string_and_next(reader, ahead))
-            source.line(f"{items}[{text(type.key, data)}] = {value}; {length} -= 1")
+                value = text(reader, type.value, _string_and_next(reader, ahead))
+            source.line(f"{items}[{text(reader, type.key, data)}] = {value}; {length} -= 1")
         source.line("p -= 4")
     else:
         source.line(f"{items} = {{}}")

@@ -32,6 +32,7 @@ from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, Set
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
 from idlrt.wire._walk_primitives import bytes_of
+from idlrt.wire.options import WriteErrors
 
 __all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
@@ -102,9 +103,11 @@ class _Pending:
         self._source.line(f"out.append({yes} if {expression} else {no})")
 
 
-def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) -> Write:
+def compile_struct_writer(
+    cls: Any, nested: Nested, *, is_many: bool = False, text_errors: WriteErrors = "strict"
+) -> Write:
     """The writer of a generated class: of one value, or of many in a row."""
-    source = _source()
+    source = _WriterSource(text_errors)
     fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
     with source.block(f"def write({'many' if is_many else 'o'}, out, depth):"):
         source.line(f"if depth < 0{' and many' if is_many else ''}: raise ValueError('nested too deep')")
@@ -116,7 +119,7 @@ def compile_struct_writer(cls: Any, nested: Nested, *, is_many: bool = False) ->
     return _compiled(source, cls.__name__)
 
 
-def _write_class(source: Source, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
+def _write_class(source: _WriterSource, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
     if issubclass(cls, Union):
         # Fields can be assigned after the constructor looked, and a newer peer's field leaves none set:
         # nobody could read what was written then.
@@ -127,9 +130,11 @@ def _write_class(source: Source, cls: Any, fields: list[tuple[Field[Any], str]],
     _write_fields(source, fields, nested)
 
 
-def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write:
+def compile_record_writer(
+    fields: Sequence[Field[Any]], nested: Nested, *, text_errors: WriteErrors = "strict"
+) -> Write:
     """The writer of fields without a class: its first argument has a value for each."""
-    source = _source()
+    source = _WriterSource(text_errors)
     with source.block("def write(o, out, depth):"):
         if fields:
             source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
@@ -138,8 +143,23 @@ def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested) -> Write
     return _compiled(source, "record")
 
 
-def _source() -> Source:
-    return Source({"bytes_of": bytes_of})
+def _escaped(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+class _WriterSource(Source):
+    """The source of a writer.
+
+    Attributes:
+        encode: the call that encodes a text.
+        encode_each: what does so as a function.
+    """
+
+    def __init__(self, text_errors: WriteErrors) -> None:
+        super().__init__({"bytes_of": bytes_of})
+        is_strict = text_errors == "strict"
+        self.encode = "encode()" if is_strict else f"encode('utf-8', {text_errors!r})"
+        self.encode_each: Callable[[str], bytes] = str.encode if is_strict else _escaped
 
 
 def _compiled(source: Source, name: str) -> Write:
@@ -151,7 +171,7 @@ def _by_id(field: Field[Any]) -> int:
     return field.id
 
 
-def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
+def _write_fields(source: _WriterSource, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
     pending = _Pending(source)
     for field, expression in fields:
         head = struct.pack(">bh", type_id(field.type), field.id)
@@ -175,14 +195,14 @@ def _write_fields(source: Source, fields: list[tuple[Field[Any], str]], nested: 
     pending.flush()
 
 
-def _write_value(source: Source, pending: _Pending, type: Type[Any], expression: str, nested: Nested) -> None:
+def _write_value(source: _WriterSource, pending: _Pending, type: Type[Any], expression: str, nested: Nested) -> None:
     """Write one value. `expression` is evaluated once."""
     match type:
         case BaseType(name="bool"):
             pending.number("?", expression)
         case BaseType(name="string" | "binary" as name):
             data, length = source.local("b"), source.local("n")
-            source.line(f"{data} = {expression}.encode()" if name == "string" else f"{data} = {expression}")
+            source.line(f"{data} = {expression}.{source.encode}" if name == "string" else f"{data} = {expression}")
             if name == "binary":
                 source.line(f"if {data}.__class__ is not bytes: {data} = bytes_of({data})")
             source.line(f"{length} = len({data})")
@@ -236,10 +256,10 @@ def _pairs(after: str) -> tuple[Callable[..., bytes], ...]:
     return tuple(struct.Struct(f">I{length}s{after}").pack for length in range(256))
 
 
-def _write_pair(source: Source, key: str, value: str, value_format: str) -> None:
+def _write_pair(source: _WriterSource, key: str, value: str, value_format: str) -> None:
     """Write a string and a number: one call if the string is short."""
     data, length = source.local("b"), source.local("n")
-    source.line(f"{data} = {key}.encode(); {length} = len({data})")
+    source.line(f"{data} = {key}.{source.encode}; {length} = len({data})")
     short = source.constant("S", _pairs(value_format), key=("pairs", value_format))
     number = source.constant("P", struct.Struct(">" + value_format).pack, key=">" + value_format)
     source.line(f"if {length} < 256: out.append({short}[{length}]({length}, {data}, {value}))")
@@ -289,7 +309,7 @@ def _pack_length(source: Source) -> str:
 
 
 def _write_sequence(
-    source: Source, pending: _Pending, type: ListType[Any] | SetType[Any], expression: str, nested: Nested
+    source: _WriterSource, pending: _Pending, type: ListType[Any] | SetType[Any], expression: str, nested: Nested
 ) -> None:
     items = source.local("l")
     source.line(f"{items} = {expression}")
@@ -306,7 +326,7 @@ def _write_sequence(
     if type.element == STRING:
         # `map` encodes without looking the method up for each.
         data, length = source.local("b"), source.local("n")
-        with source.block(f"for {data} in map({source.constant('encode', str.encode)}, {items}):"):
+        with source.block(f"for {data} in map({source.constant('encode', source.encode_each)}, {items}):"):
             source.line(f"{length} = len({data})")
             _write_bytes(source, pending, data, length)
         return

@@ -16,6 +16,7 @@ from idlrt.wire import _compact_layout as layout
 from idlrt.wire._compact_layout import TRUE, TYPES, unzigzag
 from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import bad_text, out_of_range, over_limit, over_long, too_short
+from idlrt.wire.options import TextErrors, text_errors_of
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
@@ -34,11 +35,12 @@ class CompactInput(Input):
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = False
 
-    __slots__ = ("_bool", "_data", "_last", "_max_string", "depth", "end", "offset")
+    __slots__ = ("_bool", "_data", "_last", "_max_string", "_text_errors", "depth", "end", "offset")
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data
         self._max_string = limits.max_string
+        self._text_errors: TextErrors = text_errors_of(limits)
         self._last = 0  # the id of the last field of this struct: the next one is said by its distance
         self._bool = False  # the value of a boolean field, which its head has
         self.offset = start
@@ -208,6 +210,8 @@ class CompactInput(Input):
         try:
             return data.decode()
         except UnicodeDecodeError as error:
+            if self._text_errors != "strict":
+                return data.decode(errors=self._text_errors)
             raise bad_text(self.offset - len(data), error) from None
 
     def skip(self, type: int, is_field: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from idlrt.wire._compact_layout import CODES, TRUE, varint, zigzag
 from idlrt.wire._walk_primitives import Output, bytes_of
+from idlrt.wire.options import WriteErrors, write_errors_of
 from idlrt.wire.protocol import Limits
 
 __all__ = ["CompactOutput"]
@@ -24,10 +25,11 @@ class CompactOutput(Output):
 
     CLOSES_FIELDS = False
 
-    __slots__ = ("_data", "_last", "depth")
+    __slots__ = ("_data", "_last", "_text_errors", "depth")
 
     def __init__(self, limits: Limits) -> None:
         self._data = bytearray()
+        self._text_errors: WriteErrors = write_errors_of(limits)
         self._last = 0
         self.depth = limits.max_depth + 1
 
@@ -123,6 +125,10 @@ class CompactOutput(Output):
         self._data += data
 
     def write_string(self, value: Any) -> None:
-        data: bytes = value.encode()
+        data: bytes
+        try:
+            data = value.encode()
+        except UnicodeEncodeError:
+            data = value.encode("utf-8", self._text_errors)
         self._varint(len(data))
         self._data += data

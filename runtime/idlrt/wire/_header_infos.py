@@ -12,6 +12,7 @@ from typing import Final
 
 from idlrt.errors import ApplicationCode, LocalProtocolError
 from idlrt.wire.framing import Metadata
+from idlrt.wire.options import text_errors_of, write_errors_of
 from idlrt.wire.protocol import Limits
 
 __all__ = ["MAX_HEADER", "HeaderReader", "Unreadable", "pack_pairs", "pack_varint"]
@@ -101,7 +102,7 @@ class HeaderReader:
             )
         self._at = end
         try:
-            return self._data[begin:end].decode()
+            return self._data[begin:end].decode("utf-8", text_errors_of(limits))
         except UnicodeDecodeError as error:
             raise Unreadable(f"{what} in its metadata, at offset {begin}, is not utf-8: {error.reason}") from None
 
@@ -136,7 +137,7 @@ def _pack_text(text: object, limits: Limits, what: str, key: object) -> bytes:
     if not isinstance(text, str):
         raise LocalProtocolError(f"{of} must be a str, not {type(text).__name__}")
     try:
-        data = text.encode()
+        data = text.encode("utf-8", write_errors_of(limits))
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{of} cannot be written as utf-8: {error.reason}") from None
     if len(data) > limits.max_string:

@@ -17,6 +17,7 @@ from idlrt.wire._json_layout import AFTER, BEFORE, IS_KEY, TYPES, Context
 from idlrt.wire._json_text import MOST_OF_REAL, binary_of, double_of, string_end, text_of, uuid_of
 from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import out_of_range, too_short, unexpected
+from idlrt.wire.options import TextErrors, text_errors_of
 from idlrt.wire.protocol import Limits
 
 __all__ = ["JsonInput"]
@@ -38,11 +39,12 @@ class JsonInput(Input):
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = True
 
-    __slots__ = ("_around", "_context", "_data", "_is_first", "_max_string", "depth", "end", "offset")
+    __slots__ = ("_around", "_context", "_data", "_is_first", "_max_string", "_text_errors", "depth", "end", "offset")
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data
         self._max_string = limits.max_string
+        self._text_errors: TextErrors = text_errors_of(limits)
         self._context = Context.VALUE
         self._around: list[Context] = []  # what goes on after the containers that are being read
         self._is_first = True  # whether no field of this struct has come
@@ -235,7 +237,7 @@ class JsonInput(Input):
     def text(self) -> str:
         """Pass a string: what it stands for."""
         start, data, has_escapes = self._string()
-        return text_of(data, has_escapes, start, self._max_string)
+        return text_of(data, has_escapes, start, self._max_string, self._text_errors)
 
     def read_binary(self) -> bytes:
         self._begin()

@@ -19,6 +19,7 @@ import msgspec
 
 from idlrt.wire._json_layout import AFTER, BEFORE, IS_KEY, NAMES, Context
 from idlrt.wire._walk_primitives import Output, bytes_of
+from idlrt.wire.options import WriteErrors, write_errors_of
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
@@ -29,14 +30,25 @@ _BOOL = NAMES[TypeId.BOOL]
 _NOT_FINITE: Final = {math.inf: b'"Infinity"', -math.inf: b'"-Infinity"'}
 
 
-def quoted(text: str) -> bytes:
+def quoted(text: str, errors: WriteErrors = "strict") -> bytes:
     """A string of JSON.
+
+    Args:
+        errors: with `surrogateescape`, lone surrogates that stand for bytes (PEP 383) are written as those bytes.
 
     Raises:
         ValueError: it cannot be written as UTF-8.
         TypeError: it is no `str`.
     """
-    return msgspec.json.encode(text if text.__class__ is str else str.__str__(text))
+    plain = text if text.__class__ is str else str.__str__(text)
+    try:
+        return msgspec.json.encode(plain)
+    except UnicodeEncodeError:
+        if errors != "surrogateescape":
+            raise
+    # Latin-1 has a character for each byte, and what JSON escapes is ASCII.
+    as_bytes = plain.encode(errors="surrogateescape").decode("latin-1")
+    return msgspec.json.encode(as_bytes).decode().encode("latin-1")
 
 
 class JsonOutput(Output):
@@ -44,10 +56,11 @@ class JsonOutput(Output):
 
     CLOSES_FIELDS = True
 
-    __slots__ = ("_around", "_context", "_data", "_is_first", "depth")
+    __slots__ = ("_around", "_context", "_data", "_is_first", "_text_errors", "depth")
 
     def __init__(self, limits: Limits) -> None:
         self._data = bytearray()
+        self._text_errors: WriteErrors = write_errors_of(limits)
         self._context = Context.VALUE
         self._around: list[Context] = []
         self._is_first = True
@@ -146,7 +159,7 @@ class JsonOutput(Output):
             self._data += _NOT_FINITE.get(number, b'"NaN"')
 
     def write_string(self, value: Any) -> None:
-        text = quoted(value)
+        text = quoted(value, self._text_errors)
         self._begin()
         self._data += text
 

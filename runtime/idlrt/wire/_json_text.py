@@ -12,6 +12,7 @@ import uuid
 from typing import Final
 
 from idlrt.wire.faults import bad_text, out_of_range, over_limit, too_short, unexpected
+from idlrt.wire.options import TextErrors
 
 __all__ = ["MOST_OF_REAL", "binary_of", "double_of", "string_end", "text_of", "unescaped", "uuid_of"]
 
@@ -49,14 +50,17 @@ def string_end(data: bytes, offset: int) -> tuple[int, bool]:
     return found.end(), True
 
 
-def unescaped(data: bytes, offset: int) -> str:
+def unescaped(data: bytes, offset: int, errors: TextErrors = "strict") -> str:
     """The text for which `data` stands: what is between the quotes of a string, and begins at `offset`.
 
+    Where it is not UTF-8 and `errors` is not `strict`, wrong bytes are lone surrogates in it (PEP 383), and half a
+    character is the three bytes that would encode it.
+
     Raises:
-        Fault: it is not UTF-8, or an escape is none, or stands for half a character.
+        Fault: it is not UTF-8, or stands for half a character, and `errors` is `strict`; or an escape is none.
     """
     try:
-        text = data.decode()
+        text = data.decode(errors="strict" if errors == "strict" else "surrogateescape")
     except UnicodeDecodeError as error:
         raise bad_text(offset, error) from None
 
@@ -70,13 +74,20 @@ def unescaped(data: bytes, offset: int) -> str:
             return chr(0x10000 + ((high & 0x3FF) << 10 | low & 0x3FF))
         elif not 0xD800 <= (number := int(code[1:], 16)) <= 0xDFFF:
             return chr(number)
-        at = offset + len(text[: found.start()].encode())
+        elif errors != "strict":
+            return chr(number).encode(errors="surrogatepass").decode(errors="surrogateescape")
+        at = offset + len(_bytes_of(text[: found.start()]))
         raise unexpected(at, "an escape for a whole character", found[0])
 
     return _ESCAPE.sub(replace, text)
 
 
-def text_of(data: bytes, has_escapes: bool, offset: int, most: int) -> str:
+def _bytes_of(text: str) -> bytes:
+    """The bytes of `unescaped` text."""
+    return text.encode(errors="surrogateescape")
+
+
+def text_of(data: bytes, has_escapes: bool, offset: int, most: int, errors: TextErrors = "strict") -> str:
     """The text for which a string stands.
 
     Args:
@@ -84,16 +95,18 @@ def text_of(data: bytes, has_escapes: bool, offset: int, most: int) -> str:
         has_escapes: whether there are escapes in it.
         offset: where `data` begins.
         most: bytes that the text may have as UTF-8 (`Limits.max_string`).
+        errors: what happens if it is not UTF-8.
 
     Raises:
         Fault: it is over the limit, or no text.
     """
     size = len(data)
     if size > most and has_escapes and size <= most * _LONGEST_ESCAPE:
-        size = len(unescaped(data, offset).encode())
+        size = len(_bytes_of(unescaped(data, offset, errors)))
     if size > most:
         raise over_limit(offset, size, "max_string", most)
-    return unescaped(data, offset)
+    text = unescaped(data, offset, errors)
+    return _bytes_of(text).decode(errors="replace") if errors == "replace" else text
 
 
 def binary_of(data: bytes, has_escapes: bool, offset: int, most: int) -> bytes:

@@ -37,7 +37,7 @@ from idlrt.spec import (
     Union,
 )
 from idlrt.wire import _json_text as json_text
-from idlrt.wire import explain, faults
+from idlrt.wire import explain, faults, options
 from idlrt.wire._binary_reader import _class_defaults as class_defaults
 
 include "native/base.pxi"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from idlrt.errors import LocalProtocolError
 from idlrt.spec import Field
 from idlrt.wire._backend import backend as best
 from idlrt.wire._backend import choose, native
+from idlrt.wire.options import lenient, strict
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
 from idlrt.wire.types import MessageKind
 
@@ -41,6 +42,7 @@ class TableProtocol(ABC):
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, backend: Backend | None = None) -> None:
         self.limits = limits
+        self._head_limits = strict(limits)  # names of methods are compared
         self.backend: Backend = best if backend is None else choose(backend)
         if native is None or self.name not in native.PROTOCOLS:
             self.backend = "pure"
@@ -71,6 +73,11 @@ class TableProtocol(ABC):
             made: RecordCodec = native.RecordCodec(fields, defaults, label, self.name, self.limits)
             return made
         return self._make_record(fields, defaults, label)
+
+    def lenient(self) -> Self:
+        """This protocol, for texts that must not make anything unreadable: what is not UTF-8 in them is replaced."""
+        limits = lenient(self.limits)
+        return self if limits is self.limits else type(self)(limits, backend=self.backend)
 
     def _new_struct(self, cls: type[T]) -> StructCodec[T]:
         if self.backend == "native":

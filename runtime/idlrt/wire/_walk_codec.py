@@ -12,6 +12,7 @@ from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire._walk_writer import WalkWriter
 from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
 from idlrt.wire.faults import goes_on
+from idlrt.wire.options import WriteErrors, write_errors_of
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, RecordCodec, StructCodec
 
 __all__ = ["WalkProtocol"]
@@ -43,11 +44,12 @@ class WalkProtocol(TableProtocol):
 
 
 class _StructCodec(Generic[T]):
-    __slots__ = ("_label", "_max_depth", "_read", "_reader", "_write", "_writer")
+    __slots__ = ("_label", "_max_depth", "_read", "_reader", "_text_errors", "_write", "_writer")
 
     def __init__(self, cls: type[T], reader: WalkReader, writer: WalkWriter, limits: Limits) -> None:
         self._label = cls.__name__
         self._max_depth = limits.max_depth
+        self._text_errors: WriteErrors = write_errors_of(limits)
         self._reader = reader
         self._writer = writer
         self._read = reader.struct(cls)
@@ -58,7 +60,7 @@ class _StructCodec(Generic[T]):
         try:
             return self._writer.write(self._write, value)
         except WRITE_ERRORS as error:
-            raise LocalProtocolError(explain_struct(value, error, self._max_depth)) from error
+            raise LocalProtocolError(explain_struct(value, error, self._max_depth, self._text_errors)) from error
 
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
         """See `StructCodec.decode`."""
@@ -73,7 +75,7 @@ class _StructCodec(Generic[T]):
 
 
 class _RecordCodec:
-    __slots__ = ("_fields", "_label", "_max_depth", "_read", "_reader", "_write", "_writer")
+    __slots__ = ("_fields", "_label", "_max_depth", "_read", "_reader", "_text_errors", "_write", "_writer")
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class _RecordCodec:
         self._fields = fields
         self._label = label
         self._max_depth = limits.max_depth
+        self._text_errors: WriteErrors = write_errors_of(limits)
         self._reader = reader
         self._writer = writer
         self._read = reader.record(fields, defaults)
@@ -98,7 +101,7 @@ class _RecordCodec:
             return self._writer.write(self._write, values)
         except WRITE_ERRORS as error:
             raise LocalProtocolError(
-                explain_record(self._fields, values, error, self._max_depth, self._label)
+                explain_record(self._fields, values, error, self._max_depth, self._label, self._text_errors)
             ) from error
 
     def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:

@@ -24,6 +24,7 @@ from idlrt.wire._walk_reader import Read as Walk
 from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
 from idlrt.wire.faults import Fault, goes_on, whole
+from idlrt.wire.options import WriteErrors, write_errors_of
 from idlrt.wire.protocol import DEFAULT_LIMITS, Backend, Limits, MessageHead, RecordCodec
 from idlrt.wire.types import MessageKind
 
@@ -100,7 +101,7 @@ class BinaryProtocol(TableProtocol):
             raise whole(fault, "the message's head") from None
 
     def _read_head(self, data: bytes, start: int) -> tuple[MessageHead, int]:
-        source = BinaryInput(data, start, self.limits)
+        source = BinaryInput(data, start, self._head_limits)
         first = source.read_i32()
         is_strict = first < 0
         if is_strict:
@@ -152,7 +153,17 @@ class _Reading:
 class _Codec(Generic[T]):
     """The codec of one class: a `StructCodec`, and the functions that other codecs call."""
 
-    __slots__ = ("_cls", "_max_depth", "_protocol", "_read_many", "_reading", "_write_many", "read", "write")
+    __slots__ = (
+        "_cls",
+        "_max_depth",
+        "_protocol",
+        "_read_many",
+        "_reading",
+        "_text_errors",
+        "_write_many",
+        "read",
+        "write",
+    )
 
     def __init__(self, cls: type[T], protocol: BinaryProtocol, walk: WalkReader) -> None:
         self._cls = cls
@@ -160,7 +171,8 @@ class _Codec(Generic[T]):
         self._max_depth = protocol.limits.max_depth
         self._read_many: ReadMany | None = None
         self._write_many: Write | None = None
-        self.write = compile_struct_writer(cls, _nested_writers(protocol))
+        self._text_errors: WriteErrors = write_errors_of(protocol.limits)
+        self.write = compile_struct_writer(cls, _nested_writers(protocol), text_errors=self._text_errors)
         self.read = compile_struct_reader(cls, _reader(cls.__name__, protocol))
         self._reading = _Reading(self.read, lambda: walk.struct(cls), cls.__name__, walk, protocol.limits)
 
@@ -175,7 +187,9 @@ class _Codec(Generic[T]):
     def write_many(self) -> Write:
         """Writes values in a row; compiled when it is first needed."""
         if self._write_many is None:
-            self._write_many = compile_struct_writer(self._cls, _nested_writers(self._protocol), is_many=True)
+            self._write_many = compile_struct_writer(
+                self._cls, _nested_writers(self._protocol), is_many=True, text_errors=self._text_errors
+            )
         return self._write_many
 
     def encode(self, value: T) -> bytes:
@@ -185,7 +199,7 @@ class _Codec(Generic[T]):
             self.write(value, parts, self._max_depth)
             return _join(parts)
         except WRITE_ERRORS as error:
-            raise LocalProtocolError(explain_struct(value, error, self._max_depth)) from error
+            raise LocalProtocolError(explain_struct(value, error, self._max_depth, self._text_errors)) from error
 
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
         """See `StructCodec.decode`."""
@@ -202,7 +216,7 @@ class _Codec(Generic[T]):
 class _RecordCodec:
     """A `RecordCodec`."""
 
-    __slots__ = ("_fields", "_label", "_max_depth", "_reading", "_write")
+    __slots__ = ("_fields", "_label", "_max_depth", "_reading", "_text_errors", "_write")
 
     def __init__(
         self,
@@ -215,7 +229,8 @@ class _RecordCodec:
         self._fields = fields
         self._label = label
         self._max_depth = protocol.limits.max_depth
-        self._write = compile_record_writer(fields, _nested_writers(protocol))
+        self._text_errors: WriteErrors = write_errors_of(protocol.limits)
+        self._write = compile_record_writer(fields, _nested_writers(protocol), text_errors=self._text_errors)
         read = compile_record_reader(fields, defaults, _reader(label, protocol))
         self._reading = _Reading(read, lambda: walk.record(fields, defaults), label, walk, protocol.limits)
 
@@ -227,7 +242,7 @@ class _RecordCodec:
             return _join(parts)
         except WRITE_ERRORS as error:
             raise LocalProtocolError(
-                explain_record(self._fields, values, error, self._max_depth, self._label)
+                explain_record(self._fields, values, error, self._max_depth, self._label, self._text_errors)
             ) from error
 
     def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:

@@ -48,7 +48,7 @@ class CompactProtocol(WalkProtocol):
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
         """See `WireProtocol.unpack_head`."""
-        source = CompactInput(data, start, self.limits)
+        source = CompactInput(data, start, self._head_limits)
         try:
             protocol_id = source.read_byte()
             if protocol_id != PROTOCOL_ID:

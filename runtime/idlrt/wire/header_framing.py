@@ -45,6 +45,7 @@ from idlrt.wire.framing import (
     check_frame,
     check_message,
 )
+from idlrt.wire.options import lenient
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits, WireProtocol
 
 __all__ = ["HeaderFramed", "HeaderZlibFramed"]
@@ -100,7 +101,9 @@ class HeaderFramed:
 
     def opener(self, dialect: Dialect) -> Opener:
         """See `Framing.opener`. Each frame says itself how an answer has to look."""
-        return _HeaderOpener(self.limits).open
+        # Only clients ask for answers in any order. A text beside an answer must not cost the answer.
+        texts = lenient(self.limits) if self.is_unordered else self.limits
+        return _HeaderOpener(self.limits, texts).open
 
     def pack(
         self, protocol: WireProtocol, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
@@ -151,12 +154,17 @@ class _HeaderOpener:
     """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them.
 
     Most peers send the same header again and again, so what the last one said is kept too.
+
+    Args:
+        limits: of the dialects in which to answer.
+        texts: those for metadata.
     """
 
-    __slots__ = ("_kept", "_last", "_limits", "_said")
+    __slots__ = ("_kept", "_last", "_limits", "_said", "_texts")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, texts: Limits) -> None:
         self._limits = limits
+        self._texts = texts
         self._kept: dict[str, str] = {}
         self._last: tuple[int, int, bytes] | None = None
         self._said: tuple[Dialect, bool, Metadata]
@@ -212,9 +220,9 @@ class _HeaderOpener:
         while not reader.is_at_end:
             info = reader.varint()
             if info == _PAIRS:
-                reader.pairs(own, self._limits)
+                reader.pairs(own, self._texts)
             elif info == _KEPT_PAIRS:
-                reader.pairs(kept, self._limits)
+                reader.pairs(kept, self._texts)
             else:
                 break
         if kept:

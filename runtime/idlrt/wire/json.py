@@ -43,7 +43,7 @@ class JsonProtocol(WalkProtocol):
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
         """See `WireProtocol.unpack_head`."""
-        source = JsonInput(data, start, self.limits)
+        source = JsonInput(data, start, self._head_limits)
         try:
             source.expect(b"[")
             version = source.whole(32, "i32")

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
 from idlrt.spec import I32, STRING, DeclaredError, Field, Method, StructType, VoidType, optional
+from idlrt.wire._tables import TableProtocol
 from idlrt.wire.framing import Metadata, check_frame, check_message
 from idlrt.wire.protocol import RecordCodec, WireProtocol
 from idlrt.wire.types import MessageKind
 
 if TYPE_CHECKING:
-    from idlrt.wire._tables import TableProtocol
     from idlrt.wire.dialect import Dialect
 
 __all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "left_over", "method_codec"]
@@ -207,7 +207,9 @@ _refusal_codecs: Final[weakref.WeakKeyDictionary[WireProtocol, RecordCodec]] = w
 def _refusal_codec(protocol: WireProtocol) -> RecordCodec:
     codec = _refusal_codecs.get(protocol)
     if codec is None:
-        codec = _refusal_codecs[protocol] = protocol.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value), "refusal")
+        # Whoever was refused learns why, whatever the server's text is encoded in.
+        reading = protocol.lenient() if isinstance(protocol, TableProtocol) else protocol
+        codec = _refusal_codecs[protocol] = reading.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value), "refusal")
     return codec
 
 

@@ -55,6 +55,10 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject*) noexcept
     void* PyUnicode_DATA(PyObject*) noexcept
     const char* PyUnicode_AsUTF8AndSize(PyObject*, Py_ssize_t*) noexcept
+    PyObject* PyUnicode_AsEncodedString(PyObject*, const char*, const char*) noexcept
+    PyObject* PyUnicode_DecodeUTF8(const char*, Py_ssize_t, const char*) noexcept
+    int PyErr_ExceptionMatches(PyObject*) noexcept
+    PyObject* UNICODE_ENCODE_ERROR "PyExc_UnicodeEncodeError"
     int PyBytes_CheckExact(PyObject*) noexcept
     char* PyBytes_AS_STRING(PyObject*) noexcept
     Py_ssize_t PyBytes_GET_SIZE(PyObject*) noexcept

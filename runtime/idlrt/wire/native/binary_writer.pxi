@@ -16,7 +16,7 @@ cdef unsigned char* more_room(Output* out, unsigned char* p, Py_ssize_t size) no
 cdef inline unsigned char* put_text(Output* out, unsigned char* p, PyObject* value) noexcept:
     # Leaves ROOM behind it.
     cdef Py_ssize_t size
-    cdef const unsigned char* data = text_bytes(value, &size)
+    cdef const unsigned char* data = text_bytes(out, value, &size)
     if data == NULL:
         return NULL
     if out.end - p < size + 2 * ROOM:

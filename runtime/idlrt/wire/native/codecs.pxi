@@ -18,13 +18,28 @@ cdef class _Codec:
         self.bounds.max_string = min(limits.max_string, 1 << 60)
         self.bounds.max_container = min(limits.max_container, 1 << 60)
         self.bounds.max_message = min(limits.max_message, 1 << 60)
+        self.bounds.text_errors = handler_of(options.text_errors_of(limits))
+        self.bounds.escapes_text = options.write_errors_of(limits) != "strict"
         return 0
+
+
+cdef const char* handler_of(str text_errors) except? NULL:
+    # The handler of Python that a `TextErrors` names; NULL for `strict`.
+    if text_errors == "replace":
+        return "replace"
+    if text_errors == "surrogateescape":
+        return "surrogateescape"
+    return NULL
+
+
+cdef str text_errors_of(Bounds* bounds):
+    return "surrogateescape" if bounds.escapes_text else "strict"
 
 
 cdef PyObject* written(_Codec codec, PyObject* value) noexcept:
     cdef Output out
     cdef PyObject* data = NULL
-    if open_output(&out, codec.protocol, codec.bounds.max_depth) < 0:
+    if open_output(&out, codec.protocol, &codec.bounds) < 0:
         return NULL
     if write_fields(&out, &codec.plan.layout, value) == 0:
         data = bytes_of(&out)
@@ -93,7 +108,9 @@ cdef class StructCodec(_Codec):
             try:
                 reraise()
             except WRITE_ERRORS as error:
-                raise LocalProtocolError(explain.explain_struct(value, error, self.bounds.max_depth)) from error
+                text_errors = text_errors_of(&self.bounds)
+                what = explain.explain_struct(value, error, self.bounds.max_depth, text_errors)
+                raise LocalProtocolError(what) from error
         encoded = <object>data
         DECREF(data)
         return encoded
@@ -132,7 +149,8 @@ cdef class RecordCodec(_Codec):
         self.bind(protocol, limits)
 
     cdef str refused(self, tuple record, object error):
-        return explain.explain_record(self.fields, record, error, self.bounds.max_depth, self.plan.label)
+        text_errors = text_errors_of(&self.bounds)
+        return explain.explain_record(self.fields, record, error, self.bounds.max_depth, self.plan.label, text_errors)
 
     def encode(self, values, /):
         """See `RecordCodec.encode`."""
@@ -173,7 +191,7 @@ cdef class RecordCodec(_Codec):
         cdef tuple record = values if type(values) is tuple else tuple(values)
         if len(record) != len(self.fields):
             raise LocalProtocolError(self.refused(record, ValueError("wrong number of values")))
-        if open_output(&out, self.protocol, self.bounds.max_depth) == 0:
+        if open_output(&out, self.protocol, &self.bounds) == 0:
             if write_message(&out, self, record, before, sequence_id, after, is_framed) == 0:
                 data = bytes_of(&out)
             close_output(&out)

@@ -29,6 +29,8 @@ cdef struct Bounds:
     Py_ssize_t max_string
     Py_ssize_t max_container
     Py_ssize_t max_message
+    const char* text_errors  # what happens to text that is not UTF-8, as Python names it; NULL: `strict`
+    bint escapes_text        # whether lone surrogates are written as the bytes for which they stand
 
 cdef struct Input:
     const unsigned char* start

@@ -210,6 +210,8 @@ cdef PyObject* read_json_scalar(Input* s, Shape* shape) noexcept:
         if shape.kind == STRING and not has_escapes and size <= s.bounds.max_string:
             made = make_text(inside, size)
             if made == NULL:
+                made = other_text(s, inside, size)
+            if made == NULL:
                 s.wrong = TEXT
                 s.at = inside - s.start
             return made
@@ -242,7 +244,8 @@ cdef PyObject* read_json_rare(Input* s, Kind kind, const unsigned char* inside, 
     try:
         data, start = bytes_at(inside, size), inside - s.start
         if kind == STRING:
-            made = json_text.text_of(data, has_escapes, start, s.bounds.max_string)
+            errors = "strict" if s.bounds.text_errors == NULL else s.bounds.text_errors.decode()
+            made = json_text.text_of(data, has_escapes, start, s.bounds.max_string, errors)
         elif kind == BINARY:
             made = json_text.binary_of(data, has_escapes, start, s.bounds.max_string)
         else:

@@ -74,7 +74,7 @@ cdef int write_json_scalar(Output* out, Shape* shape, PyObject* value) noexcept:
     cdef const unsigned char* data
     cdef Held held
     if shape.kind == STRING:
-        data = text_bytes(value, &size)
+        data = text_bytes(out, value, &size)
         return -1 if data == NULL else write_json_text(out, data, size)
     elif shape.kind == DOUBLE:
         return write_json_double(out, value)

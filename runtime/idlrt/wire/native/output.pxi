@@ -17,16 +17,20 @@ cdef struct Output:
     int context         # JSON: what comes next
     int depth           # structs that may still nest
     bint is_guarded
+    bint escapes_text   # lone surrogates are written as the bytes for which they stand
+    PyObject* escaped   # the bytes of the last text that had some, or NULL
 
 cdef unsigned char* scratch = NULL
 cdef bint is_scratch_taken = False
 
-cdef int open_output(Output* out, Protocol protocol, int max_depth) noexcept:
+cdef int open_output(Output* out, Protocol protocol, const Bounds* bounds) noexcept:
     global scratch, is_scratch_taken
     out.protocol = protocol
     out.context = 0
-    out.depth = max_depth
-    out.is_guarded = max_depth > SAFE_DEPTH
+    out.depth = bounds.max_depth
+    out.is_guarded = bounds.max_depth > SAFE_DEPTH
+    out.escapes_text = bounds.escapes_text
+    out.escaped = NULL
     out.is_scratch = not is_scratch_taken
     if out.is_scratch:
         if scratch == NULL:
@@ -45,6 +49,7 @@ cdef int open_output(Output* out, Protocol protocol, int max_depth) noexcept:
 
 cdef void close_output(Output* out) noexcept:
     global is_scratch_taken
+    XDECREF(out.escaped)
     if out.start == scratch:
         is_scratch_taken = False
     else:
@@ -103,15 +108,29 @@ cdef inline int real_number(PyObject* value, double* number) noexcept:
     number[0] = PyFloat_AsDouble(value)
     return -1 if number[0] == -1.0 and PyErr_Occurred() != NULL else 0
 
-cdef inline const unsigned char* text_bytes(PyObject* value, Py_ssize_t* size) noexcept:
-    # Borrowed from `value`.
+cdef inline const unsigned char* text_bytes(Output* out, PyObject* value, Py_ssize_t* size) noexcept:
+    # Borrowed from `value`, or, until the next text, from `out`.
+    cdef const unsigned char* data
     if not PyUnicode_Check(value):
         PyErr_SetString(TYPE_ERROR, "a string must be a str")
         return NULL
     if PyUnicode_IS_COMPACT_ASCII(value):
         size[0] = PyUnicode_GET_LENGTH(value)
         return <const unsigned char*>PyUnicode_DATA(value)
-    return <const unsigned char*>PyUnicode_AsUTF8AndSize(value, size)
+    data = <const unsigned char*>PyUnicode_AsUTF8AndSize(value, size)
+    return escaped_bytes(out, value, size) if data == NULL and out.escapes_text else data
+
+cdef const unsigned char* escaped_bytes(Output* out, PyObject* value, Py_ssize_t* size) noexcept:
+    # Of a text that is not Unicode, which an exception says.
+    if not PyErr_ExceptionMatches(UNICODE_ENCODE_ERROR):
+        return NULL
+    PyErr_Clear()
+    XDECREF(out.escaped)
+    out.escaped = PyUnicode_AsEncodedString(value, "utf-8", "surrogateescape")
+    if out.escaped == NULL:
+        return NULL
+    size[0] = PyBytes_GET_SIZE(out.escaped)
+    return <const unsigned char*>PyBytes_AS_STRING(out.escaped)
 
 cdef struct Held:
     # The bytes of a binary value, held until `let_go`.

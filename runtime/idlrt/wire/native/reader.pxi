@@ -157,10 +157,19 @@ cdef inline PyObject* read_string(Input* s) noexcept:
 cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noexcept:
     # `text` was made of the next bytes, or they are no text.
     if text == NULL:
+        text = other_text(s, s.p, size)
+    if text == NULL:
         s.wrong = TEXT
         s.at = s.p - s.start
     s.p += size
     return text
+
+cdef PyObject* other_text(Input* s, const unsigned char* p, Py_ssize_t size) noexcept:
+    # What stands for bytes that are not UTF-8, which an exception says; NULL with it if nothing does.
+    if s.bounds.text_errors == NULL:
+        return NULL
+    PyErr_Clear()
+    return PyUnicode_DecodeUTF8(<const char*>p, size, s.bounds.text_errors)
 
 cdef inline Py_ssize_t check_left(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
     # So many elements of at least so many bytes are announced.

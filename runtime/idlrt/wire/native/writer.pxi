@@ -158,7 +158,7 @@ cdef inline int truth_of(PyObject* value) noexcept:
 
 cdef inline int write_text(Output* out, PyObject* value) noexcept:
     cdef Py_ssize_t size
-    cdef const unsigned char* data = text_bytes(value, &size)
+    cdef const unsigned char* data = text_bytes(out, value, &size)
     return -1 if data == NULL else write_bytes(out, data, size)
 
 cdef inline int write_bytes(Output* out, const unsigned char* data, Py_ssize_t size) noexcept:
