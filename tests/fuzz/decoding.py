@@ -5,7 +5,8 @@ read can be written, both write the same bytes, and what is read from those is t
 it end where reading does, no matter how the bytes come, and what follows it does not matter.
 
 The first byte of an input says what to do with the rest: the low four bits which class it is to be; 16, that limits
-are small; 32, that the value does not start at 0; 64, that there is no class but only its fields, as those of a call.
+are small; 32, that the value does not start at 0; 64, that there is no class but only its fields, as those of a call;
+128, that text may be something else than UTF-8, and unknown fields are kept.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from shapes import shape
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.wire import DEFAULT_LIMITS, Limits, MessageKind
 from idlrt.wire._backend import native
+from idlrt.wire.options import with_options
 from idlrt.wire.protocol import Backend
 
 SMALL = Limits(max_frame=4096, max_message=4096, max_string=64, max_container=16, max_depth=6)
 BACKENDS: tuple[Backend, ...] = ("pure", "native") if native is not None else ("pure",)
-IS_LIMITED, IS_INSIDE, IS_RECORD = 16, 32, 64
+TOLERANT = with_options(DEFAULT_LIMITS, "surrogateescape", "keep")
+IS_LIMITED, IS_INSIDE, IS_RECORD, IS_TOLERANT = 16, 32, 64, 128
 BEFORE = b"\xffab"
 
 Outcome = tuple[Any, int] | str
@@ -60,6 +63,7 @@ def checking(name: str) -> Callable[[bytes], bool]:
             t.CLASSES[how % 16 % len(t.CLASSES)],
             data[1:],
             limits=SMALL if how & IS_LIMITED else DEFAULT_LIMITS,
+            is_tolerant=bool(how & IS_TOLERANT),
             start=len(BEFORE) if how & IS_INSIDE else 0,
             is_record=bool(how & IS_RECORD),
         )
@@ -68,7 +72,14 @@ def checking(name: str) -> Callable[[bytes], bool]:
 
 
 def check_value(
-    name: str, cls: Any, data: bytes, *, limits: Limits = DEFAULT_LIMITS, start: int = 0, is_record: bool = False
+    name: str,
+    cls: Any,
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    start: int = 0,
+    is_record: bool = False,
+    is_tolerant: bool = False,
 ) -> bool:
     """Read `data` in every way; whether it is a value.
 
@@ -81,6 +92,9 @@ def check_value(
         Exception: likewise.
     """
     data = BEFORE[:start] + data
+    is_limited, roomy = limits is not DEFAULT_LIMITS, DEFAULT_LIMITS
+    if is_tolerant:
+        limits, roomy = with_options(limits, "surrogateescape", "keep"), TOLERANT
     outcomes = [_decode(_codec(name, backend, limits, cls, is_record), data, start) for backend in BACKENDS]
     first = outcomes[0]
     for other in outcomes[1:]:
@@ -90,8 +104,8 @@ def check_value(
         return False
     end = first[1]
     assert start <= end <= len(data), f"it ends at {end}"
-    if limits is not DEFAULT_LIMITS:
-        free = _decode(_codec(name, "pure", DEFAULT_LIMITS, cls, is_record), data, start)
+    if is_limited:
+        free = _decode(_codec(name, "pure", roomy, cls, is_record), data, start)
         assert _shown(free) == _shown(first), f"with limits it is {first}, without {free}"
     for backend in BACKENDS:
         alone = _decode(_codec(name, backend, limits, cls, is_record), data[start:end], 0)
@@ -99,7 +113,7 @@ def check_value(
         skipped = _decode(_codec(name, backend, limits, t.Empty, False), data, start)
         assert isinstance(skipped, tuple), f"{backend} reads it and cannot skip it: {skipped}"
         assert skipped[1] == end, f"{backend} reads to {end} and skips to {skipped[1]}"
-    _check_written(name, cls, is_record, limits, [each[0] for each in outcomes if isinstance(each, tuple)])
+    _check_written(name, cls, is_record, limits, roomy, [each[0] for each in outcomes if isinstance(each, tuple)])
     scanned = _scan(name, data[start:], end - start, limits)
     # The head and the tail of a message count too.
     assert scanned == end - start or len(data) > limits.max_message - 100, f"read to {end}, scanned to {scanned}"
@@ -120,7 +134,7 @@ def _shown(outcome: Outcome) -> Any:
     return outcome if isinstance(outcome, str) else (shape(outcome[0]), outcome[1])
 
 
-def _check_written(name: str, cls: Any, is_record: bool, limits: Limits, values: list[Any]) -> None:
+def _check_written(name: str, cls: Any, is_record: bool, limits: Limits, roomy: Limits, values: list[Any]) -> None:
     codecs = [_codec(name, backend, limits, cls, is_record) for backend in BACKENDS]
     written = [_encode(codec, value) for value in values for codec in codecs[: None if value is values[0] else 1]]
     if isinstance(written[0], str):
@@ -134,7 +148,7 @@ def _check_written(name: str, cls: Any, is_record: bool, limits: Limits, values:
         assert isinstance(data, bytes)
         for backend in BACKENDS:
             # Defaults are written although they did not come, so there may be more than a limit allows.
-            again = _decode(_codec(name, backend, DEFAULT_LIMITS, cls, is_record), data, 0)
+            again = _decode(_codec(name, backend, roomy, cls, is_record), data, 0)
             assert _shown(again) == _shown((value, len(data))), f"{backend}: {value!r} is read again as {again}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from idlrt.errors import ApplicationError
-from idlrt.spec import DeclaredError
+from idlrt.spec import DeclaredError, unknown_of
 
 
 def shape(value: Any) -> Any:
@@ -29,9 +29,10 @@ def shape(value: Any) -> Any:
     if isinstance(value, Mapping):
         return kind, *((shape(key), shape(each)) for key, each in value.items())
     if isinstance(value, msgspec.Struct):
-        return kind, *(shape(getattr(value, name)) for name in value.__struct_fields__)
+        return kind, unknown_of(value), *(shape(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, DeclaredError):
-        return kind, *(shape(getattr(value, field.attribute)) for field in value.__thrift_fields__)
+        fields = (shape(getattr(value, field.attribute)) for field in value.__thrift_fields__)
+        return kind, unknown_of(value), *fields
     if isinstance(value, ApplicationError):
         return kind, value.message, int(value.code)
     return kind, str(value)

@@ -38,7 +38,7 @@ from idlrt.core import (
 )
 from idlrt.errors import ConfigurationError, DeadlineExceeded
 from idlrt.spec import Method, Service
-from idlrt.wire.options import TextErrors, with_options
+from idlrt.wire.options import TextErrors, UnknownFields, with_options
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ class Client(_ClientBase):
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         text_errors: TextErrors = "strict",
+        unknown: UnknownFields = "drop",
         filters: Sequence[Filter] = (),
         max_connections: int = 16,
         calls_per_connection: int = 1,
@@ -197,8 +198,8 @@ class Client(_ClientBase):
                 text by that name.
             limits: what a server may answer.
             text_errors: what happens to a `string` in an answer that is not UTF-8. `strict`: the answer cannot be read.
-                `replace`: U+FFFD stands for what is wrong. `surrogateescape`: wrong bytes become lone surrogates
-                (PEP 383), and are sent as those bytes again by a client or server that is told the same.
+                `replace` and `surrogateescape`: see `idlrt.codec`.
+            unknown: `keep` keeps fields of structs that only a newer server knows. See `idlrt.codec`.
             filters: what stands in a call's way, the outermost first.
             max_connections: that may be open; further calls wait.
             calls_per_connection: that may be under way on each. Every server answers one at a time; with more threads
@@ -225,7 +226,7 @@ class Client(_ClientBase):
             framing=framing,
             protocol=protocol,
             service=service_name(cls, multiplexed),
-            limits=with_options(limits, text_errors),
+            limits=with_options(limits, text_errors, unknown),
             max_connections=max_connections,
             calls_per_connection=calls_per_connection,
             ping_after=ping_after,
@@ -291,6 +292,7 @@ class AsyncClient(_ClientBase):
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         text_errors: TextErrors = "strict",
+        unknown: UnknownFields = "drop",
         filters: Sequence[Filter] = (),
         max_connections: int = 1,
         calls_per_connection: int = 4096,
@@ -318,8 +320,8 @@ class AsyncClient(_ClientBase):
                 text by that name.
             limits: what a server may answer.
             text_errors: what happens to a `string` in an answer that is not UTF-8. `strict`: the answer cannot be read.
-                `replace`: U+FFFD stands for what is wrong. `surrogateescape`: wrong bytes become lone surrogates
-                (PEP 383), and are sent as those bytes again by a client or server that is told the same.
+                `replace` and `surrogateescape`: see `idlrt.codec`.
+            unknown: `keep` keeps fields of structs that only a newer server knows. See `idlrt.codec`.
             filters: what stands in a call's way, the outermost first.
             max_connections: that may be open; further calls wait when all are full.
             calls_per_connection: that may be under way on each. One connection for all calls suits servers that answer
@@ -348,7 +350,7 @@ class AsyncClient(_ClientBase):
             framing=framing,
             protocol=protocol,
             service=service_name(cls, multiplexed),
-            limits=with_options(limits, text_errors),
+            limits=with_options(limits, text_errors, unknown),
             max_connections=max_connections,
             calls_per_connection=calls_per_connection,
             ping_after=ping_after,

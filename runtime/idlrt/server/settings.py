@@ -11,7 +11,7 @@ from idlrt.core import LONGEST, SHORTEST, Listener, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 from idlrt.server.routes import ServerFilter
-from idlrt.wire.options import TextErrors, with_options
+from idlrt.wire.options import TextErrors, UnknownFields, with_options
 from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class ServerOptions(TypedDict, total=False):
         text_errors: what happens to a `string` in a call that is not UTF-8. `strict`: the call is refused. `replace`:
             U+FFFD stands for what is wrong. `surrogateescape`: wrong bytes become lone surrogates (PEP 383), and are
             sent as those bytes again in answers of this server, and by clients that are told the same.
+        unknown: what happens to fields of structs that only a newer client knows. `drop`: they are left out. `keep`:
+            they stay with the struct, and are sent with it again in answers of this server, and by clients that are
+            told the same. A relay says so to both. What a union does not know is kept in any case.
         filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`.
         workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
             for handlers that never wait.
@@ -60,6 +63,7 @@ class ServerOptions(TypedDict, total=False):
 
     limits: Limits
     text_errors: TextErrors
+    unknown: UnknownFields
     filters: Sequence[ServerFilter]
     workers: int
     max_queued: int
@@ -92,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     limits: Limits = DEFAULT_LIMITS
     text_errors: TextErrors = "strict"
+    unknown: UnknownFields = "drop"
     filters: Sequence[ServerFilter] = ()
     workers: int = 0
     max_queued: int = 1024
@@ -121,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigurationError: an option is not of its kind.
         """
-        return with_options(self.limits, self.text_errors)
+        return with_options(self.limits, self.text_errors, self.unknown)
 
     def __post_init__(self) -> None:
         for name, (kind, is_fine) in _RULES.items():

@@ -4,7 +4,7 @@ from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Field, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
 from idlrt.spec.methods import Method, Service, method, service
-from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, which
+from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, empty_union, which
 from idlrt.spec.types import (
     BINARY,
     BOOL,
@@ -33,6 +33,7 @@ from idlrt.spec.types import (
     set_of,
     struct,
 )
+from idlrt.spec.unknown import UNKNOWN, set_unknown, unknown_of, unknown_records
 
 __all__ = [
     "BINARY",
@@ -43,6 +44,7 @@ __all__ = [
     "I32",
     "I64",
     "STRING",
+    "UNKNOWN",
     "UUID",
     "VOID",
     "BaseType",
@@ -62,6 +64,7 @@ __all__ = [
     "Type",
     "Union",
     "VoidType",
+    "empty_union",
     "enum",
     "frozen_list_of",
     "frozen_map_of",
@@ -73,7 +76,10 @@ __all__ = [
     "required",
     "service",
     "set_of",
+    "set_unknown",
     "struct",
+    "unknown_of",
+    "unknown_records",
     "value_hash",
     "which",
 ]

@@ -12,6 +12,7 @@ import msgspec
 
 from idlrt.errors import RpcError
 from idlrt.spec.frozen import value_hash
+from idlrt.spec.unknown import UNKNOWN, set_unknown, unknown_of
 
 if TYPE_CHECKING:
     from idlrt.spec.fields import Field
@@ -33,7 +34,7 @@ class _DeclaredErrorType(type):
         attributes = {field.attribute for field in table}
         names = [key for key in namespace.get("__annotations__", {}) if key in attributes]
         namespace["__declared_defaults__"] = {key: namespace.pop(key, _REQUIRED) for key in names}
-        namespace["__slots__"] = tuple(names)
+        namespace["__slots__"] = (*namespace.get("__slots__", ()), *names)
         return super().__new__(mcs, name, bases, namespace)
 
 
@@ -43,6 +44,8 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
     __declared_defaults__: ClassVar[dict[str, Any]] = {}
+    if not TYPE_CHECKING:
+        __slots__ = (UNKNOWN,)
 
     if not TYPE_CHECKING:  # checkers make the constructor from the fields
 
@@ -77,7 +80,8 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
         return hash((type(self), *[value_hash(value) for value in self._values().values()]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._values())
+        kept = unknown_of(self)
+        return _rebuild, (type(self), self._values()) if kept is None else (type(self), self._values(), kept)
 
 
 def _default(default: Any) -> Any:
@@ -89,8 +93,11 @@ def _default(default: Any) -> Any:
     return default.default
 
 
-def _rebuild(cls: type[DeclaredError], values: dict[str, Any]) -> DeclaredError:
-    return cls(**values)
+def _rebuild(cls: type[DeclaredError], values: dict[str, Any], kept: bytes | None = None) -> DeclaredError:
+    made = cls(**values)
+    if kept is not None:
+        set_unknown(made, kept)
+    return made
 
 
 def _refuse(name: str, values: dict[str, Any]) -> NoReturn:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import msgspec
 
 # At run time too: msgspec evaluates these annotations when it reads or writes JSON.
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
+from idlrt.spec.unknown import KeepsUnknown, set_unknown, unknown_ids, unknown_of
 
-__all__ = ["Enum", "FrozenStruct", "Struct", "Union", "which"]
+__all__ = ["Enum", "FrozenStruct", "Struct", "Union", "empty_union", "which"]
 
 _I32_MIN, _I32_MAX = -(2**31), 2**31 - 1
 
@@ -46,7 +47,7 @@ class Enum(enum.IntEnum):
 
 # `eq_default=False` tells type checkers that the `__hash__` below is inherited; at run time msgspec compares by value.
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
-class Struct(msgspec.Struct):
+class Struct(KeepsUnknown, msgspec.Struct):
     """The base of generated structs. Compared and hashed by value."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
@@ -56,7 +57,7 @@ class Struct(msgspec.Struct):
 
 
 @dataclass_transform(eq_default=False, frozen_default=True, field_specifiers=(msgspec.field,))
-class FrozenStruct(msgspec.Struct, frozen=True):
+class FrozenStruct(KeepsUnknown, msgspec.Struct, frozen=True):
     """The base of generated structs that cannot change once they are made (`python.immutable` in the IDL)."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
@@ -66,11 +67,12 @@ class FrozenStruct(msgspec.Struct, frozen=True):
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
-class Union(msgspec.Struct):
+class Union(KeepsUnknown, msgspec.Struct):
     """The base of generated unions: exactly one field is set, the others are `None`.
 
     Made with another number of fields it raises `TypeError`. A value that a newer peer sent with a field
-    that this side does not know has no field set: `which` answers `None` for it, and it cannot be written.
+    that this side does not know has no field set: `which` answers `None` for it, and `repr` shows `<unknown field 7>`.
+    Where it is written, so is that field, until another one is set.
     Works with `match`:
     `case Payment(card=Card(number=number)): ...`.
     """
@@ -90,12 +92,49 @@ class Union(msgspec.Struct):
         raise TypeError(f"{type(self).__name__} is a union: exactly one field must be set, not {given}")
 
     def __hash__(self) -> int:
-        return _hash_of_fields(self)
+        of_fields = _hash_of_fields(self)
+        return of_fields if which(self) is not None else hash((of_fields, unknown_of(self)))
+
+    if not TYPE_CHECKING:
+
+        def __eq__(self, other: object) -> bool:
+            # Unlike a struct a union may be nothing but what it does not know: two of them are two keys of a map.
+            is_equal = super().__eq__(other)
+            if is_equal is not True or which(self) is not None:
+                return is_equal
+            return unknown_of(self) == unknown_of(other)
+
+        def __repr__(self) -> str:
+            ids = unknown_ids(self) if which(self) is None else ()
+            if not ids:
+                return super().__repr__()
+            return f"{type(self).__name__}({', '.join(f'<unknown field {id}>' for id in ids)})"
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            kept = unknown_of(self)
+            if kept is None or which(self) is not None:
+                return super().__reduce__()
+            return empty_union, (type(self), kept)
 
 
 def which(union: Union) -> str | None:
     """The name of the field that is set in a union; `None` if only a newer peer knows it."""
     return next((name for name in union.__struct_fields__ if getattr(union, name) is not None), None)
+
+
+def empty_union(cls: type[Any], kept: bytes = b"") -> Any:
+    """A union whose set field only a newer peer knows.
+
+    Args:
+        cls: has fields.
+        kept: what is to be written again, see `idlrt.spec.unknown`.
+    """
+    name = cls.__struct_fields__[0]
+    union = cls(**{name: msgspec.UNSET})
+    setattr(union, name, None)
+    if kept:
+        set_unknown(union, kept)
+    return union
 
 
 def _hash_of_fields(value: msgspec.Struct) -> int:

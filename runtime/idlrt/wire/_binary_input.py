@@ -34,6 +34,7 @@ _END = (0, 0)
 class BinaryInput(Input):
     """See `idlrt.wire._walk_primitives.Input`."""
 
+    PROTOCOL = "binary"
     MINIMUM = MINIMUM_SIZES
     CLOSES_FIELDS = False
 
@@ -140,3 +141,6 @@ class BinaryInput(Input):
             self._take(length)
         else:
             self._take(MINIMUM_SIZES[type])
+
+    def passed_field(self, start: int) -> bytes:
+        return bytes(self._data[start : self.offset])

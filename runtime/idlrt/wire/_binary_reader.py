@@ -45,7 +45,19 @@ from typing import Any
 
 import msgspec
 
-from idlrt.spec import BaseType, DeclaredError, EnumType, Field, ListType, SetType, Type, Union
+from idlrt.spec import (
+    UNKNOWN,
+    BaseType,
+    DeclaredError,
+    EnumType,
+    Field,
+    ListType,
+    SetType,
+    Type,
+    Union,
+    empty_union,
+    set_unknown,
+)
 from idlrt.wire._binary_expected import read_expected, read_many_expected
 from idlrt.wire._binary_layout import MINIMUM_SIZES, format_of, type_id
 from idlrt.wire._binary_values import (
@@ -63,7 +75,8 @@ from idlrt.wire._binary_values import (
     text,
 )
 from idlrt.wire._source import Source
-from idlrt.wire._walk_reader import empty_union
+from idlrt.wire._unknown import keep_binary
+from idlrt.wire.options import keeps_unknown
 
 __all__ = ["PADDING", "Read", "ReadMany", "compile_many_reader", "compile_record_reader", "compile_struct_reader"]
 
@@ -74,6 +87,7 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
     fields, variables, answer = _parts(cls, source)
     defaults = _class_defaults(cls)
     is_union = issubclass(cls, Union)
+    keeps = hasattr(cls, UNKNOWN) and (is_union or keeps_unknown(reader.limits))
     with source.block("def read(d, p, end, depth):"):
         source.line("if depth < 0: raise too_deep(p, max_depth)")
         initial: dict[str, list[str]] = {}
@@ -86,12 +100,12 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
             initial.setdefault(value, []).append(variable)
         for value, names in initial.items():
             source.line(f"{' = '.join(names)} = {value}")
-        if is_union:
-            source.line("unknown = False")
-        else:
+        if is_union or keeps:
+            source.line("unknown = None")
+        if not is_union:
             unset = {name: value for value, names in initial.items() for name in names}
             read_expected(reader, fields, variables, unset, answer)
-        _read_fields(reader, fields, variables, is_union=is_union)
+        _read_fields(reader, fields, variables, notes_unknown=is_union or keeps, keeps=keeps)
         for field, variable in zip(fields, variables, strict=True):
             default = defaults.get(field.attribute, MISSING)
             if field.is_required:
@@ -100,8 +114,12 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
             elif not is_union and callable(default):
                 source.line(f"if {variable} is MISSING: {variable} = {source.constant('D', default)}()")
         if is_union:
-            source.line(f"if unknown and {' and '.join([f'{v} is None' for v in variables] or ['True'])}:")
-            source.line(f" return {source.constant('empty', empty_union)}({source.constant('C', cls)}), p + 1")
+            nothing = " and ".join([f"{v} is None" for v in variables] or ["True"])
+            empty = f"{source.constant('empty', empty_union)}({source.constant('C', cls)}, bytes(unknown))"
+            source.line(f"if unknown is not None and {nothing}: return {empty}, p + 1")
+        elif keeps:
+            keep = source.constant("keep", set_unknown)
+            source.line(f"if unknown: value = {answer}; {keep}(value, bytes(unknown)); return value, p + 1")
         source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", f"<binary reader of {reader.label}>")
     return compiled
@@ -148,7 +166,7 @@ def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any],
             source.line(f"{variables[field.id]} = {initial}")
         if not (in_order and in_order[0].id == 0):  # of a result only one field is there
             read_expected(reader, in_order, [variables[field.id] for field in in_order], unset, answer)
-        _read_fields(reader, in_order, [variables[field.id] for field in in_order], is_union=False)
+        _read_fields(reader, in_order, [variables[field.id] for field in in_order])
         for field in fields:
             if field.is_required:
                 with source.block(f"if {variables[field.id]} is MISSING:"):
@@ -176,7 +194,20 @@ def _class_defaults(cls: Any) -> dict[str, Any]:
     return found
 
 
-def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], *, is_union: bool) -> None:
+def _read_fields(
+    reader: Reader,
+    fields: Sequence[Field[Any]],
+    variables: list[str],
+    *,
+    notes_unknown: bool = False,
+    keeps: bool = False,
+) -> None:
+    """Read fields to the end of a struct.
+
+    Args:
+        notes_unknown: the variable `unknown` becomes what `keep_binary` answers.
+        keeps: unknown fields are kept in it.
+    """
     source = reader.source
     head_and_word = reader.unpacker(">3sI")
     with source.block("while True:"):
@@ -192,9 +223,12 @@ def _read_fields(reader: Reader, fields: Sequence[Field[Any]], variables: list[s
                     source.line(f"h, x = {head_and_word}(d, p)")
         source.line("if not d[p]: break")
         with source.block("if p == q:"):
-            if is_union:
-                source.line("unknown = True")
             source.line("p = skip(d, p+3, end, d[p], depth, limits)")
+            if notes_unknown:
+                ids = frozenset(struct.pack(">h", field.id) for field in fields) if keeps else None
+                source.line(
+                    f"unknown = {source.constant('keep', keep_binary)}(unknown, d, q, p, {source.constant('I', ids)})"
+                )
     source.line("if p >= end: raise too_short(p, 1, end)")
 
 

@@ -28,11 +28,25 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
-from idlrt.spec import STRING, BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
+from idlrt.spec import (
+    STRING,
+    BaseType,
+    EnumType,
+    Field,
+    ListType,
+    MapType,
+    SetType,
+    StructType,
+    Type,
+    Union,
+    unknown_of,
+)
 from idlrt.wire._binary_layout import format_of, type_id
 from idlrt.wire._source import Source
+from idlrt.wire._unknown import kept_in_binary
 from idlrt.wire._walk_primitives import bytes_of
-from idlrt.wire.options import WriteErrors
+from idlrt.wire.options import keeps_unknown, write_errors_of
+from idlrt.wire.protocol import Limits
 
 __all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
@@ -103,38 +117,44 @@ class _Pending:
         self._source.line(f"out.append({yes} if {expression} else {no})")
 
 
-def compile_struct_writer(
-    cls: Any, nested: Nested, *, is_many: bool = False, text_errors: WriteErrors = "strict"
-) -> Write:
+def compile_struct_writer(cls: Any, nested: Nested, limits: Limits, *, is_many: bool = False) -> Write:
     """The writer of a generated class: of one value, or of many in a row."""
-    source = _WriterSource(text_errors)
+    source = _WriterSource(limits)
     fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
     with source.block(f"def write({'many' if is_many else 'o'}, out, depth):"):
         source.line(f"if depth < 0{' and many' if is_many else ''}: raise ValueError('nested too deep')")
         if is_many:
             with source.block("for o in many:"):
-                _write_class(source, cls, fields, nested)
+                _write_class(source, cls, fields, nested, limits)
         else:
-            _write_class(source, cls, fields, nested)
+            _write_class(source, cls, fields, nested, limits)
     return _compiled(source, cls.__name__)
 
 
-def _write_class(source: _WriterSource, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
+def _write_class(
+    source: _WriterSource, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested, limits: Limits
+) -> None:
     if issubclass(cls, Union):
-        # Fields can be assigned after the constructor looked, and a newer peer's field leaves none set:
-        # nobody could read what was written then.
+        # Fields can be assigned after the constructor looked: nobody could read what was written then. A newer peer's
+        # field leaves none set.
         count = " + ".join(f"({expression} is not None)" for _, expression in fields) or "0"
-        source.line(f"if {count} != 1: raise ValueError('a union must have exactly one field set')")
-    elif not fields:
+        source.line(f"n = {count}; u = None")
+        source.line("if n == 0: u = unknown_of(o)")
+        source.line("if n != 1 and u is None: raise ValueError('a union must have exactly one field set')")
+        _write_fields(source, fields, nested, kept="kept_in_binary(u, True)")
+        return
+    if keeps_unknown(limits):
+        source.line("u = unknown_of(o)")
+        _write_fields(source, fields, nested, kept="kept_in_binary(u, False)")
+        return
+    if not fields:
         source.line("if not hasattr(o, '__thrift_fields__'): raise TypeError('this is no struct')")
     _write_fields(source, fields, nested)
 
 
-def compile_record_writer(
-    fields: Sequence[Field[Any]], nested: Nested, *, text_errors: WriteErrors = "strict"
-) -> Write:
+def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested, limits: Limits) -> Write:
     """The writer of fields without a class: its first argument has a value for each."""
-    source = _WriterSource(text_errors)
+    source = _WriterSource(limits)
     with source.block("def write(o, out, depth):"):
         if fields:
             source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
@@ -155,8 +175,9 @@ class _WriterSource(Source):
         encode_each: what does so as a function.
     """
 
-    def __init__(self, text_errors: WriteErrors) -> None:
-        super().__init__({"bytes_of": bytes_of})
+    def __init__(self, limits: Limits) -> None:
+        text_errors = write_errors_of(limits)
+        super().__init__({"bytes_of": bytes_of, "kept_in_binary": kept_in_binary, "unknown_of": unknown_of})
         is_strict = text_errors == "strict"
         self.encode = "encode()" if is_strict else f"encode('utf-8', {text_errors!r})"
         self.encode_each: Callable[[str], bytes] = str.encode if is_strict else _escaped
@@ -171,7 +192,12 @@ def _by_id(field: Field[Any]) -> int:
     return field.id
 
 
-def _write_fields(source: _WriterSource, fields: list[tuple[Field[Any], str]], nested: Nested) -> None:
+def _write_fields(source: _WriterSource, fields: list[tuple[Field[Any], str]], nested: Nested, kept: str = "") -> None:
+    """Write a struct to its end.
+
+    Args:
+        kept: an expression for unknown fields, where the variable `u` is not None.
+    """
     pending = _Pending(source)
     for field, expression in fields:
         head = struct.pack(">bh", type_id(field.type), field.id)
@@ -191,6 +217,9 @@ def _write_fields(source: _WriterSource, fields: list[tuple[Field[Any], str]], n
             pending.constant(head)
             _write_value(source, pending, field.type, value, nested)
             pending.flush()
+    if kept:
+        pending.flush()
+        source.line(f"if u is not None: out.append({kept})")
     pending.constant(b"\0")
     pending.flush()
 

@@ -32,6 +32,7 @@ _BOOL, _STRING = TypeId.BOOL, TypeId.STRING
 class CompactInput(Input):
     """See `idlrt.wire._walk_primitives.Input`."""
 
+    PROTOCOL = "compact"
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = False
 
@@ -227,3 +228,7 @@ class CompactInput(Input):
             self._take(_FIXED[type])
         else:
             self.read_varint(10)
+
+    def passed_field(self, start: int) -> bytes:
+        # The value of a boolean is in the head.
+        return bytes(self._data[start : self.offset]) or (b"\1" if self._bool else b"\2")

@@ -23,6 +23,7 @@ _FALSE: Final = 2
 class CompactOutput(Output):
     """See `idlrt.wire._walk_primitives.Output`."""
 
+    PROTOCOL = "compact"
     CLOSES_FIELDS = False
 
     __slots__ = ("_data", "_last", "_text_errors", "depth")
@@ -131,4 +132,7 @@ class CompactOutput(Output):
         except UnicodeEncodeError:
             data = value.encode("utf-8", self._text_errors)
         self._varint(len(data))
+        self._data += data
+
+    def write_passed(self, data: bytes) -> None:
         self._data += data

@@ -36,6 +36,7 @@ _MOST_OF_WHOLE = 20
 class JsonInput(Input):
     """See `idlrt.wire._walk_primitives.Input`."""
 
+    PROTOCOL = "json"
     MINIMUM = layout.MINIMUM_SIZES
     CLOSES_FIELDS = True
 
@@ -254,3 +255,6 @@ class JsonInput(Input):
             self._string()
         else:
             self._number(MOST_OF_REAL, "a number")
+
+    def passed_field(self, start: int) -> bytes:
+        return bytes(self._data[start : self.offset])

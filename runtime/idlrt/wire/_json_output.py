@@ -54,6 +54,7 @@ def quoted(text: str, errors: WriteErrors = "strict") -> bytes:
 class JsonOutput(Output):
     """See `idlrt.wire._walk_primitives.Output`."""
 
+    PROTOCOL = "json"
     CLOSES_FIELDS = True
 
     __slots__ = ("_around", "_context", "_data", "_is_first", "_text_errors", "depth")
@@ -171,3 +172,6 @@ class JsonOutput(Output):
     def write_uuid(self, value: Any) -> None:
         self._begin()
         self._data += b'"%b"' % str(uuid.UUID(bytes=value.bytes)).encode()
+
+    def write_passed(self, data: bytes) -> None:
+        self._data += data

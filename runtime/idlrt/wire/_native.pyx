@@ -14,6 +14,7 @@ and fills their slots. The parts, in `native/`:
     objects.pxi        values, enums, uuids
     writer.pxi         writing a value by its plan, in any protocol
     reader.pxi         reading one
+    unknown.pxi        fields that only a newer peer knows
     binary_*, compact_*, json_*.pxi      what differs from protocol to protocol
     codecs.pxi         codecs, as Python sees them
     messages.pxi       frames, heads and arguments in one go
@@ -36,7 +37,9 @@ from idlrt.spec import (
     StructType,
     Union,
 )
+from idlrt.spec import UNKNOWN as UNKNOWN_SLOT
 from idlrt.wire import _json_text as json_text
+from idlrt.wire import _unknown as unknown
 from idlrt.wire import explain, faults, options
 from idlrt.wire._binary_reader import _class_defaults as class_defaults
 
@@ -45,6 +48,7 @@ include "native/base.pxi"
 cdef tuple NOTHING = ()
 cdef str NAME_BYTES = "bytes"
 cdef str NAME_FIELDS = "__thrift_fields__"
+cdef str NAME_UNKNOWN = UNKNOWN_SLOT
 cdef object SAFE_UNKNOWN = SafeUUID.unknown
 cdef Py_ssize_t uuid_int_offset = slot_offset(UUID.__dict__.get("int"))
 cdef Py_ssize_t uuid_safe_offset = slot_offset(UUID.__dict__.get("is_safe"))
@@ -57,6 +61,7 @@ include "native/compact_writer.pxi"
 include "native/json_writer.pxi"
 include "native/binary_writer.pxi"
 include "native/writer.pxi"
+include "native/unknown.pxi"
 include "native/reader.pxi"
 include "native/binary_reader.pxi"
 include "native/compact_reader.pxi"

@@ -22,6 +22,7 @@ class Input(Protocol):
         offset: what is read next.
         end: where the bytes end.
         depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
+        PROTOCOL: the name of the protocol.
         MINIMUM: type → bytes that a value of it takes at least, as an element; knows all types there are.
         CLOSES_FIELDS: whether `end_field` does anything.
     """
@@ -29,6 +30,7 @@ class Input(Protocol):
     offset: int
     end: int
     depth: int
+    PROTOCOL: ClassVar[str]
     MINIMUM: ClassVar[dict[int, int]]
     CLOSES_FIELDS: ClassVar[bool]
 
@@ -85,16 +87,22 @@ class Input(Protocol):
         """Pass a value of a type that is neither struct nor container."""
         ...
 
+    def passed_field(self, start: int) -> bytes:
+        """The bytes from `start` on of the value of a field that was passed; of a boolean, as an element has it."""
+        ...
+
 
 class Output(Protocol):
     """Bytes that are written one after the other. Types are numbers of `TypeId`.
 
     Attributes:
         depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
+        PROTOCOL: the name of the protocol.
         CLOSES_FIELDS: whether `end_field` does anything.
     """
 
     depth: int
+    PROTOCOL: ClassVar[str]
     CLOSES_FIELDS: ClassVar[bool]
 
     def begin_struct(self) -> int:
@@ -145,6 +153,10 @@ class Output(Protocol):
     def write_string(self, value: Any) -> None: ...
     def write_binary(self, value: Any) -> None: ...
     def write_uuid(self, value: Any) -> None: ...
+
+    def write_passed(self, data: bytes) -> None:
+        """The value of a field, as `Input.passed_field` gave it; of a boolean too."""
+        ...
 
     def taken(self) -> bytes:
         """Everything that was written."""

@@ -15,11 +15,24 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
-
 from idlrt.errors import RemoteProtocolError
-from idlrt.spec import BaseType, EnumType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union
+from idlrt.spec import (
+    UNKNOWN,
+    BaseType,
+    EnumType,
+    Field,
+    FrozenMap,
+    ListType,
+    MapType,
+    SetType,
+    StructType,
+    Type,
+    Union,
+    empty_union,
+    set_unknown,
+)
 from idlrt.wire._binary_layout import type_id
+from idlrt.wire._unknown import keep, mark_of
 from idlrt.wire._walk_primitives import Input
 from idlrt.wire.faults import (
     Fault,
@@ -36,10 +49,11 @@ from idlrt.wire.faults import (
     whole,
     wrong_elements,
 )
+from idlrt.wire.options import keeps_unknown
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
-__all__ = ["Read", "WalkReader", "empty_union"]
+__all__ = ["Read", "WalkReader"]
 
 _STRUCT, _MAP, _SET, _LIST = int(TypeId.STRUCT), int(TypeId.MAP), int(TypeId.SET), int(TypeId.LIST)
 
@@ -47,7 +61,8 @@ _STRUCT, _MAP, _SET, _LIST = int(TypeId.STRUCT), int(TypeId.MAP), int(TypeId.SET
 Read: TypeAlias = Callable[[Any], Any]
 """`(Input)` → value."""
 
-_ReadFields: TypeAlias = Callable[[Input, dict[str, Any]], bool]
+_ReadFields: TypeAlias = Callable[[Input, dict[str, Any]], bytearray | None]
+"""`(Input, values to fill)` → the unknown fields: `None` if there were none, empty if they are not kept."""
 
 
 class WalkReader:
@@ -114,7 +129,9 @@ class WalkReader:
 
     def _make_struct(self, cls: Any) -> Read:
         fields: tuple[Field[Any], ...] = cls.__thrift_fields__
-        read_fields = self._make_fields(fields, {field.id: field.attribute for field in fields})
+        keeps = issubclass(cls, Union) or keeps_unknown(self._limits)
+        mark = mark_of(self._primitives.PROTOCOL) if keeps and hasattr(cls, UNKNOWN) else None
+        read_fields = self._make_fields(fields, {field.id: field.attribute for field in fields}, mark)
         in_order = sorted(fields, key=lambda field: field.id)
         required = [(field.attribute, field.name) for field in in_order if field.is_required]
         is_union, most = issubclass(cls, Union), self._limits.max_depth
@@ -125,34 +142,42 @@ class WalkReader:
                 raise too_deep(source.offset, most)
             state = source.begin_struct()
             values: dict[str, Any] = {}
-            has_unknown = read_fields(source, values)
+            unknown = read_fields(source, values)
             for attribute, name in required:
                 if attribute not in values:
                     raise missing(source.offset, name)
             offset = source.offset
             source.end_struct(state)
             source.depth += 1
-            if is_union and has_unknown and not values and in_order:
-                return empty_union(cls)
+            if is_union and unknown is not None and not values and in_order:
+                return empty_union(cls, bytes(unknown))
             try:
-                return cls(**values)
+                value = cls(**values)
             except TypeError as error:
                 raise bad_union(offset, error) from None
+            if unknown and not is_union:
+                set_unknown(value, bytes(unknown))
+            return value
 
         return read
 
     def _make_fields(
-        self, fields: Sequence[Field[Any]], keys: dict[int, str]
-    ) -> Callable[[Input, dict[str, Any]], bool]:
-        """What reads all fields to the end of a struct, each under its key; answers whether some were unknown."""
+        self, fields: Sequence[Field[Any]], keys: dict[int, str], mark: bytes | None = None
+    ) -> _ReadFields:
+        """What reads all fields to the end of a struct, each under its key.
+
+        Args:
+            mark: of the protocol, if unknown fields are kept.
+        """
         known = {
             (type_id(field.type), field.id): (keys[field.id], self._field(field), at_field(field.name))
             for field in fields
         }
         find, limits, closes = known.get, self._limits, self._primitives.CLOSES_FIELDS
+        ids = frozenset(field.id for field in fields)
 
-        def read(source: Input, values: dict[str, Any]) -> bool:
-            has_unknown = False
+        def read(source: Input, values: dict[str, Any]) -> bytearray | None:
+            unknown: bytearray | None = None
             next_field = source.field
             found = None  # the field that is being read
             try:
@@ -165,10 +190,13 @@ class WalkReader:
                             source.end_field()
                         found = None
                     elif head[0]:
-                        has_unknown = True
-                        _skip_field(source, head, limits)
+                        if unknown is None:
+                            unknown = bytearray()
+                        value = _skip_field(source, head, limits)
+                        if mark is not None and head[1] not in ids:
+                            keep(unknown, mark, head[1], head[0], value)
                     else:
-                        return has_unknown
+                        return unknown
             except Fault as fault:
                 if found is not None:
                     fault.path.append(found[2])
@@ -282,18 +310,14 @@ def _enum(cls: Any, read_number: Read) -> Read:
     return read
 
 
-def empty_union(cls: Any) -> Any:
-    """A union whose set field only a newer peer knows."""
-    name = cls.__struct_fields__[0]
-    union = cls(**{name: msgspec.UNSET})
-    setattr(union, name, None)
-    return union
-
-
-def _skip_field(source: Input, head: tuple[int, int], limits: Limits) -> None:
+def _skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
+    """Pass an unknown field; answers the bytes of its value."""
+    start = source.offset
     try:
         _skip(source, head[0], source.depth, limits, is_field=True)
+        value = source.passed_field(start)
         source.end_field()
+        return value
     except Fault as fault:
         fault.path.append(at_field(f"field {head[1]}"))
         raise

@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union
+from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union, unknown_of
 from idlrt.wire._binary_layout import type_id
+from idlrt.wire._unknown import write_kept
 from idlrt.wire._walk_primitives import Output
+from idlrt.wire.options import keeps_unknown
 from idlrt.wire.protocol import Limits
 from idlrt.wire.types import TypeId
 
@@ -21,6 +23,9 @@ __all__ = ["WalkWriter", "Write"]
 
 Write: TypeAlias = Callable[[Any, Any], None]
 """`(Output, value)`"""
+
+_WriteFields: TypeAlias = Callable[[Output, list[Any], bytes | None, bool], None]
+"""`(Output, values, unknown fields that are kept, whether it is a union)`"""
 
 
 class WalkWriter:
@@ -66,7 +71,7 @@ class WalkWriter:
             if len(values) != width:
                 raise ValueError(f"there are {len(values)} values for {width} fields")
             out.depth -= 1
-            write_fields(out, [values[index] for index in order])
+            write_fields(out, [values[index] for index in order], None, False)
 
         return write
 
@@ -74,29 +79,32 @@ class WalkWriter:
         fields: list[Field[Any]] = sorted(cls.__thrift_fields__, key=lambda field: field.id)
         write_fields = self._make_fields(fields)
         attributes = [field.attribute for field in fields]
-        is_union = issubclass(cls, Union)
+        is_union, keeps = issubclass(cls, Union), keeps_unknown(self._limits)
 
         def write(out: Output, value: Any) -> None:
             out.depth -= 1
             if out.depth < 0:
                 raise ValueError("nested too deep")
             values = [getattr(value, attribute) for attribute in attributes]
+            kept = unknown_of(value) if keeps and not is_union else None
             if is_union:
-                if len(values) - values.count(None) != 1:
+                count = len(values) - values.count(None)
+                kept = unknown_of(value) if count == 0 else None
+                if count != 1 and kept is None:
                     raise ValueError("a union must have exactly one field set")
             elif not attributes and not hasattr(value, "__thrift_fields__"):
                 raise TypeError("this is no struct")
-            write_fields(out, values)
+            write_fields(out, values, kept, is_union)
             out.depth += 1
 
         return write
 
-    def _make_fields(self, fields: Sequence[Field[Any]]) -> Callable[[Output, list[Any]], None]:
+    def _make_fields(self, fields: Sequence[Field[Any]]) -> _WriteFields:
         """What writes a whole struct, of which it is given the values in the order of its ids."""
         heads = [(field.is_required, type_id(field.type), field.id, self._value(field.type)) for field in fields]
         closes, boolean = self._primitives.CLOSES_FIELDS, int(TypeId.BOOL)
 
-        def write(out: Output, values: list[Any]) -> None:
+        def write(out: Output, values: list[Any], kept: bytes | None, is_union: bool) -> None:
             state = out.begin_struct()
             for (is_required, kind, id, write_value), value in zip(heads, values, strict=True):
                 if value is None:
@@ -110,6 +118,8 @@ class WalkWriter:
                     write_value(out, value)
                 if closes:
                     out.end_field()
+            if kept is not None:
+                write_kept(out, kept, is_union=is_union)
             out.end_struct(state)
 
         return write

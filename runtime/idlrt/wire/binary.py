@@ -172,7 +172,7 @@ class _Codec(Generic[T]):
         self._read_many: ReadMany | None = None
         self._write_many: Write | None = None
         self._text_errors: WriteErrors = write_errors_of(protocol.limits)
-        self.write = compile_struct_writer(cls, _nested_writers(protocol), text_errors=self._text_errors)
+        self.write = compile_struct_writer(cls, _nested_writers(protocol), protocol.limits)
         self.read = compile_struct_reader(cls, _reader(cls.__name__, protocol))
         self._reading = _Reading(self.read, lambda: walk.struct(cls), cls.__name__, walk, protocol.limits)
 
@@ -188,7 +188,7 @@ class _Codec(Generic[T]):
         """Writes values in a row; compiled when it is first needed."""
         if self._write_many is None:
             self._write_many = compile_struct_writer(
-                self._cls, _nested_writers(self._protocol), is_many=True, text_errors=self._text_errors
+                self._cls, _nested_writers(self._protocol), self._protocol.limits, is_many=True
             )
         return self._write_many
 
@@ -230,7 +230,7 @@ class _RecordCodec:
         self._label = label
         self._max_depth = protocol.limits.max_depth
         self._text_errors: WriteErrors = write_errors_of(protocol.limits)
-        self._write = compile_record_writer(fields, _nested_writers(protocol), text_errors=self._text_errors)
+        self._write = compile_record_writer(fields, _nested_writers(protocol), protocol.limits)
         read = compile_record_reader(fields, defaults, _reader(label, protocol))
         self._reading = _Reading(read, lambda: walk.record(fields, defaults), label, walk, protocol.limits)
 

@@ -198,3 +198,4 @@ cdef struct Layout:
     bint is_exception
     PyObject* cls      # NULL of a record, whose values are a tuple
     PyObject* after    # `__post_init__`, or NULL
+    Py_ssize_t unknown # the slot of unknown fields that are kept; 0 if there is none

@@ -74,8 +74,21 @@ cdef inline unsigned char* put_simple(Output* out, unsigned char* p, Shape* shap
         return put_text(out, p, value)
     return put_number(p, shape, value) if is_tame(value) else put_wild(p, shape, value)
 
-cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value) noexcept:
-    # The fields of an object of the very class, or of a record.
+cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value, PyObject* kept) noexcept:
+    # The fields of an object of the very class, or of a record. Takes what it keeps, which may be NULL.
+    cdef int failed = put_binary_fields(out, layout, value)
+    if kept != NULL:
+        if failed < 0:
+            DECREF(kept)
+        else:
+            failed = write_kept(out, layout, kept, 0, False)
+    if failed < 0 or need(out, 1) < 0:
+        return -1
+    out.p[0] = CODE_STOP
+    out.p += 1
+    return 0
+
+cdef inline int put_binary_fields(Output* out, Layout* layout, PyObject* value) noexcept:
     cdef int i
     cdef Slot* slot
     cdef PyObject* found
@@ -108,10 +121,6 @@ cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value) noexc
         DECREF(found)
         p = out.p
     out.p = p
-    if need(out, 1) < 0:
-        return -1
-    out.p[0] = CODE_STOP
-    out.p += 1
     return 0
 
 cdef int write_binary_list(Output* out, Shape* element, PyObject* value) noexcept:

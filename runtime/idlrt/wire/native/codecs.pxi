@@ -1,6 +1,7 @@
 # What Python sees: codecs of classes and of records.
 
 PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
+cdef tuple PROTOCOL_NAMES = ("binary", "compact", "json")
 
 # What writing an unsuitable value can raise; everything else is not about the value.
 cdef tuple WRITE_ERRORS = (*explain.WRITE_ERRORS, BufferError, RuntimeError)
@@ -19,6 +20,7 @@ cdef class _Codec:
         self.bounds.max_container = min(limits.max_container, 1 << 60)
         self.bounds.max_message = min(limits.max_message, 1 << 60)
         self.bounds.text_errors = handler_of(options.text_errors_of(limits))
+        self.bounds.keeps_unknown = options.keeps_unknown(limits)
         self.bounds.escapes_text = options.write_errors_of(limits) != "strict"
         return 0
 

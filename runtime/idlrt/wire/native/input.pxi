@@ -30,6 +30,7 @@ cdef struct Bounds:
     Py_ssize_t max_container
     Py_ssize_t max_message
     const char* text_errors  # what happens to text that is not UTF-8, as Python names it; NULL: `strict`
+    bint keeps_unknown       # whether structs keep unknown fields
     bint escapes_text        # whether lone surrogates are written as the bytes for which they stand
 
 cdef struct Input:

@@ -17,6 +17,7 @@ cdef struct Output:
     int context         # JSON: what comes next
     int depth           # structs that may still nest
     bint is_guarded
+    bint keeps_unknown  # structs write unknown fields that they keep
     bint escapes_text   # lone surrogates are written as the bytes for which they stand
     PyObject* escaped   # the bytes of the last text that had some, or NULL
 
@@ -29,6 +30,7 @@ cdef int open_output(Output* out, Protocol protocol, const Bounds* bounds) noexc
     out.context = 0
     out.depth = bounds.max_depth
     out.is_guarded = bounds.max_depth > SAFE_DEPTH
+    out.keeps_unknown = bounds.keeps_unknown
     out.escapes_text = bounds.escapes_text
     out.escaped = NULL
     out.is_scratch = not is_scratch_taken
@@ -201,8 +203,9 @@ cdef int check_generated(PyObject* value) noexcept:
     XDECREF(table)
     return -1 if table == NULL else 0
 
-cdef int check_union(Layout* layout, PyObject* value) noexcept:
-    # Fields can be assigned after the constructor looked, and a newer peer's field leaves none set.
+cdef int check_union(Layout* layout, PyObject* value, bint is_plain, PyObject** kept) noexcept:
+    # Fields can be assigned after the constructor looked. A newer peer's field leaves none set: a new reference to what
+    # is to be written then goes to `kept`.
     cdef int i, count = 0
     cdef PyObject* found
     for i in range(layout.count):
@@ -211,7 +214,9 @@ cdef int check_union(Layout* layout, PyObject* value) noexcept:
             return -1
         count += found != NONE
         DECREF(found)
-    if count != 1:
+    if count == 0:
+        kept[0] = kept_in(layout, value, is_plain)
+    if count != 1 and kept[0] == NULL:
         PyErr_SetString(VALUE_ERROR, "a union must have exactly one field set")
         return -1
     return 0

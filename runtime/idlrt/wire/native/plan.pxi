@@ -137,6 +137,7 @@ cdef Plan plan_in(object cls, dict making):
     after = getattr(cls, "__post_init__", None)
     if after is not None and not plan.layout.is_exception:
         plan.layout.after = plan.keep(after)
+    plan.layout.unknown = max(slot_offset(getattr(cls, NAME_UNKNOWN, None)), 0)
     fields = cls.__thrift_fields__
     offsets = [offset_in(cls, field.attribute) for field in fields]
     known = {} if plan.layout.is_union else class_defaults(cls)

@@ -25,6 +25,9 @@ cdef struct Came:
     int count          # fields that came, each once
     bint has_unknown   # whether others came too
     bint is_tracked    # whether the garbage collector has to know it
+    unsigned char* kept  # unknown fields, to be written again; NULL if there are none
+    Py_ssize_t kept_size
+    Py_ssize_t kept_room
 
 cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     # A struct, or the tuple of a record.
@@ -38,6 +41,7 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
         return NULL
     s.depth -= 1
     came.count = came.has_unknown = came.is_tracked = 0
+    came.kept = NULL
     value = make_value(layout)
     if value != NULL:
         if s.protocol == IN_BINARY:
@@ -47,6 +51,11 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
         if failed or complete(s, layout, value, &came) < 0:
             DECREF(value)
             value = NULL
+        if came.kept != NULL:
+            if value != NULL and hand_over(layout, value, &came) < 0:
+                DECREF(value)
+                value = NULL
+            PyMem_Free(came.kept)
     s.depth += 1
     if s.is_guarded:
         Py_LeaveRecursiveCall()
@@ -58,6 +67,7 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
     cdef Slot* slot
     cdef Head head
     cdef Slot* expected = layout.slots
+    cdef const unsigned char* start
     cdef int context
     head.code = CODE_STOP
     head.id = 0
@@ -74,7 +84,13 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
         slot = find_slot(layout, head.id, expected)
         if slot == NULL or slot.shape.code != head.code:
             came.has_unknown = True
-            if skip(s, head.code, s.depth + 1, True) < 0 or close_field(s) < 0:
+            start = s.p
+            if skip(s, head.code, s.depth + 1, True) < 0:
+                add_step(s, IN_UNKNOWN, head.id, NULL)
+                return -1
+            if slot == NULL and keeps(s, layout) and keep_field(s, &head, start, came) < 0:
+                return -1
+            if close_field(s) < 0:
                 add_step(s, IN_UNKNOWN, head.id, NULL)
                 return -1
             continue

@@ -7,6 +7,7 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
     cdef Slot* slot
     cdef PyObject* found
     cdef bint is_first = True
+    cdef PyObject* kept = NULL
     cdef bint is_plain = <PyObject*>TYPE(value) == layout.cls or layout.cls == NULL
     if not is_plain and check_generated(value) < 0:
         return -1
@@ -14,10 +15,13 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
         begin_json(out)
         put_char(out, b"{")
     context = out.context
-    if layout.is_union and check_union(layout, value) < 0:
-        return -1
+    if layout.is_union:
+        if check_union(layout, value, is_plain, &kept) < 0:
+            return -1
+    elif out.keeps_unknown:
+        kept = kept_in(layout, value, is_plain)
     if is_plain and out.protocol == IN_BINARY:
-        return write_binary_fields(out, layout, value)
+        return write_binary_fields(out, layout, value, kept)
     for i in range(layout.count):
         slot = &layout.slots[i]
         found = get_slot(value, slot.offset) if is_plain else NULL
@@ -26,18 +30,23 @@ cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
         else:
             found = PyObject_GetAttr(value, slot.attribute)
             if found == NULL:
+                XDECREF(kept)
                 return -1
         if found == NONE:
             DECREF(found)
             if slot.is_required:
+                XDECREF(kept)
                 return no_value()
             continue
         failed = write_field(out, slot, found, last, is_first)
         DECREF(found)
         if failed < 0:
+            XDECREF(kept)
             return -1
         last = slot.id
         is_first = False
+    if kept != NULL and write_kept(out, layout, kept, last, is_first) < 0:
+        return -1
     if need(out, ROOM) < 0:
         return -1
     put_char(out, b"}" if out.protocol == IN_JSON else CODE_STOP)
