@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import idlc
-from idlc.diagnostics import Diagnostic, Label, Report
+from idlc.diagnostics import Diagnostic, Label, Report, Severity
 from idlc.resources import cache_dir, resource_dir
 from idlc.source import SourceFile, Span
 
@@ -46,7 +46,7 @@ class _Place(msgspec.Struct, frozen=True, array_like=True):
 
 class _Finding(msgspec.Struct, frozen=True):
     name: str
-    severity: str
+    severity: Severity
     message: str
     place: _Place | None
     note: str
@@ -186,7 +186,7 @@ def _thaw(finding: _Finding, sources: dict[str, SourceFile]) -> Diagnostic:
 
     return Diagnostic(
         name=finding.name,
-        severity="error" if finding.severity == "error" else "warning",
+        severity=finding.severity,
         message=finding.message,
         span=None if finding.place is None else span(finding.place),
         note=finding.note,

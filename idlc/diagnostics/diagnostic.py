@@ -16,7 +16,7 @@ from idlc.source import Span
 
 __all__ = ["Diagnostic", "Fix", "Label", "Severity"]
 
-Severity: TypeAlias = Literal["error", "warning"]
+Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -37,6 +37,8 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
     """A finding.
 
     Attributes:
+        severity: `error`: nothing is written; `warning`: the IDL is questionable; `note`: the IDL is fine, but
+            the output differs from what its reader may expect.
         name: stable dotted name of the kind of finding.
         span: the place that is wrong; `None` only when no file can be named (a missing input).
         note: what to write under the carets, may be empty.

@@ -34,6 +34,7 @@ _RESET = "\x1b[0m"
 _COLORS = {
     "error": "\x1b[1;31m",
     "warning": "\x1b[1;33m",
+    "note": "\x1b[1;32m",
     "frame": "\x1b[1;34m",
     "message": "\x1b[1m",
     "help": "\x1b[1;36m",
@@ -59,8 +60,8 @@ def render_short(diagnostics: Diagnostic | Iterable[Diagnostic]) -> str:
 
 
 def summary(report: Report) -> str:
-    """How many errors and warnings there are, in words; empty if there are none."""
-    counts = (("error", report.errors), ("warning", report.warnings))
+    """How many findings of each severity there are, in words; empty if there are none."""
+    counts = (("error", report.errors), ("warning", report.warnings), ("note", report.notes))
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts if count)
 
 

@@ -6,13 +6,16 @@ once, and readers get findings file by file, top to bottom.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from idlc.diagnostics.diagnostic import Diagnostic
+from idlc.diagnostics.diagnostic import Diagnostic, Severity
 from idlc.source import Span
 
 __all__ = ["Report"]
+
+_ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class Report:
@@ -23,7 +26,7 @@ class Report:
 
     def __init__(self) -> None:
         self._found: dict[tuple[object, ...], Diagnostic] = {}
-        self._errors = 0
+        self._counts: Counter[Severity] = Counter()
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Add a finding, unless the very same is already there."""
@@ -32,7 +35,7 @@ class Report:
         key = (diagnostic.name, place, diagnostic.message)
         if key not in self._found:
             self._found[key] = diagnostic
-            self._errors += diagnostic.severity == "error"
+            self._counts[diagnostic.severity] += 1
 
     def error(self, name: str, message: str, span: Span | None, **details: Any) -> None:
         """Add an error; `details` are the other attributes of `Diagnostic`."""
@@ -42,20 +45,29 @@ class Report:
         """Add a warning; `details` are the other attributes of `Diagnostic`."""
         self.add(Diagnostic(name=name, message=message, span=span, severity="warning", **details))
 
+    def note(self, name: str, message: str, span: Span | None, **details: Any) -> None:
+        """Add a note; `details` are the other attributes of `Diagnostic`."""
+        self.add(Diagnostic(name=name, message=message, span=span, severity="note", **details))
+
     @property
     def errors(self) -> int:
         """How many errors."""
-        return self._errors
+        return self._counts["error"]
 
     @property
     def warnings(self) -> int:
         """How many warnings."""
-        return len(self._found) - self._errors
+        return self._counts["warning"]
+
+    @property
+    def notes(self) -> int:
+        """How many notes."""
+        return self._counts["note"]
 
     @property
     def has_errors(self) -> bool:
         """Whether there is an error."""
-        return self._errors > 0
+        return self._counts["error"] > 0
 
     def __len__(self) -> int:
         return len(self._found)
@@ -70,6 +82,6 @@ class Report:
             span = diagnostic.span
             if span is None:
                 return (-1, 0, 0, 0)
-            return (files[span.file.path], span.start, span.end, diagnostic.severity == "warning")
+            return (files[span.file.path], span.start, span.end, _ORDER.index(diagnostic.severity))
 
         return iter(sorted(self._found.values(), key=place))

@@ -37,3 +37,14 @@ def test_errors_and_warnings_are_counted() -> None:
     report.error("f", "", None)
     assert (report.has_errors, report.errors, report.warnings) == (True, 2, 1)
     assert summary(report) == "2 errors, 1 warning"
+    report.note("n", "", None)
+    assert (report.errors, report.warnings, report.notes) == (2, 1, 1)
+    assert summary(report) == "2 errors, 1 warning, 1 note"
+
+
+def test_of_findings_at_one_place_errors_come_first_and_notes_last() -> None:
+    report = Report()
+    report.note("3", "", Span(A, 1, 2))
+    report.warning("2", "", Span(A, 1, 2))
+    report.error("1", "", Span(A, 1, 2))
+    assert [diagnostic.name for diagnostic in report] == ["1", "2", "3"]
