@@ -99,7 +99,7 @@ def test_outputs_are_ordinary_files(tmp_path: Path) -> None:
     assert (tmp_path / "gen/demo/user.py").stat().st_mode == (tmp_path / "user.thrift").stat().st_mode
 
 
-@pytest.mark.parametrize("broken", ["struct {", "struct S { 1: Nope x }", "struct S { 1: i32 from, 2: i32 from_ }"])
+@pytest.mark.parametrize("broken", ["struct {", "struct S { 1: Nope x }", "struct User {}"])
 def test_with_errors_nothing_is_written(tmp_path: Path, broken: str) -> None:
     write(tmp_path, {"user.thrift": USER, "broken.thrift": f"namespace py demo\n{broken}"})
     result = compile_files(request(tmp_path, "user.thrift", "broken.thrift"))

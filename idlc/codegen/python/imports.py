@@ -7,7 +7,9 @@ Python has no relative way from one top-level package to another: there the impo
 
 from __future__ import annotations
 
-from idlc.codegen.python.layout import Layout, Module
+from idlc.codegen.python.layout import Layout
+from idlc.codegen.python.members import Members
+from idlc.codegen.python.packages import Module
 from idlc.codegen.python.wrap import WIDTH
 from idlc.model import Declaration, Program, Service
 
@@ -26,6 +28,11 @@ class Imports:
         self._layout = layout
         self._taken = taken
         self._aliases: dict[int, tuple[str, Module]] = {}
+
+    @property
+    def members(self) -> Members:
+        """What members of all classes are called."""
+        return self._layout.members
 
     def prefix(self, program: Program) -> str:
         """What stands before a name of another file (`_shared.`); empty for the module's own."""

@@ -21,29 +21,33 @@ __all__ = [
     "ENUM_NAMES",
     "EXCEPTION_NAMES",
     "constant_name",
+    "is_taken",
+    "is_top_level_taken",
     "member_name",
     "module_file_name",
     "package_part",
     "snake_case",
     "top_level_name",
+    "words",
 ]
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as the lists of names here are written."""
     return frozenset(text.split())
 
 
-KEYWORDS = _words(
+KEYWORDS = words(
     "False None True and as assert async await break class continue def del elif else except finally for from "
     "global if import in is lambda nonlocal not or pass raise return try while with yield"
 )
-BUILTINS = _words("bool bytes dict float frozenset int list set str tuple")
-STUB_NAMES = _words("Final Protocol TYPE_CHECKING TypeAlias annotations rpc")
+BUILTINS = words("bool bytes dict float frozenset int list set str tuple")
+STUB_NAMES = words("Final Protocol TYPE_CHECKING TypeAlias annotations rpc")
 PACKAGE_NAMES = frozenset({"TYPE_CHECKING"})
 
 CLIENT_NAMES = frozenset({"close", "connect", "using"})
 EXCEPTION_NAMES = frozenset({"add_note", "args", "with_traceback"})
-ENUM_NAMES = _words(
+ENUM_NAMES = words(
     "as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag is_integer is_known mro name "
     "numerator real to_bytes value"
 )
@@ -57,9 +61,19 @@ def member_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:
     return _free(name, _MEMBER | taken)
 
 
+def is_taken(name: str, taken: AbstractSet[str] = frozenset()) -> bool:
+    """Whether no member can be called `name`. `taken` are names with a meaning in its class."""
+    return name in _MEMBER or name in taken
+
+
 def top_level_name(name: str) -> str:
     """The name of a type, constant or service."""
     return _free(name, _TOP_LEVEL)
+
+
+def is_top_level_taken(name: str) -> bool:
+    """Whether no type, constant or service can be called `name`."""
+    return name in _TOP_LEVEL
 
 
 def _free(name: str, taken: AbstractSet[str]) -> str:

@@ -9,11 +9,11 @@ import msgspec
 from idlc.codegen.python import names
 from idlc.codegen.python.docs import docstring
 from idlc.codegen.python.layout import ServiceNames
-from idlc.codegen.python.types import annotation, expression, mentioned
+from idlc.codegen.python.types import annotation, expression
 from idlc.codegen.python.values import is_immutable, quoted, value
-from idlc.codegen.python.views import Context, decorators, table_entry, unique
+from idlc.codegen.python.views import Context, decorators, table_entry
 from idlc.codegen.python.wrap import WIDTH, Node, Pair, annotated, call, class_head, definition, display, flat, lines
-from idlc.model import Field, Function, Program, Service, Typedef, policy_of
+from idlc.model import Field, Function, Program, Service, policy_of
 
 __all__ = ["MethodView", "ServiceView", "in_order", "service_views"]
 
@@ -79,17 +79,7 @@ def _private(name: str, taken: set[str]) -> str:
 def _service_view(service: Service, context: Context, taken: set[str], *, is_alone: bool) -> ServiceView:
     own = context.layout.service(service)
     front = "_" if is_alone else f"_{names.constant_name(service.name)}_"
-    hidden = {
-        names.top_level_name(declaration.name)
-        for function in service.functions
-        for type in (function.result, *[field.type for field in function.arguments])
-        if type is not None
-        for declaration in mentioned(type)
-        if declaration.program is service.program and not isinstance(declaration, Typedef)
-    }
-    given = unique(
-        [(f, names.member_name(f.name, names.CLIENT_NAMES | hidden)) for f in service.functions], context.report
-    )
+    given = context.layout.members.of_service(service)
     expand = frozenset(given.values())
     constants: list[str] = []
     methods: list[MethodView] = []
@@ -134,7 +124,7 @@ def _parameters(
 
     A parameter has a default only where all that follow have one.
     """
-    given = unique([(field, names.member_name(field.name)) for field in function.arguments], context.report)
+    given = context.layout.members.of_parameters(function)
     found: list[tuple[str, str, Node | None]] = []
     may_default = True
     for field in reversed(function.arguments):
@@ -184,9 +174,8 @@ def _method_view(
     result_node = "rpc.VOID" if function.result is None else _result(function, context)
     items.append(Pair("result=", result_node))
     if function.throws:
-        throws = [
-            table_entry(field, names.member_name(field.name), context, is_required=False) for field in function.throws
-        ]
+        given = context.layout.members.of_parameters(function)
+        throws = [table_entry(field, given[id(field)], context, is_required=False) for field in function.throws]
         items.append(Pair("throws=", display("()", *throws)))
     if function.is_oneway:
         items.append("oneway=True")
@@ -214,9 +203,8 @@ def _result(function: Function, context: Context) -> Node:
 
 def _sections(function: Function, context: Context) -> list[str]:
     sections: list[str] = []
-    described = [
-        f"    {names.member_name(field.name)}: {_one_line(field.doc)}" for field in function.arguments if field.doc
-    ]
+    given = context.layout.members.of_parameters(function)
+    described = [f"    {given[id(field)]}: {_one_line(field.doc)}" for field in function.arguments if field.doc]
     if described:
         sections.append("\n".join(["Args:", *described]))
     if function.throws:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
@@ -14,11 +13,12 @@ import idlc
 from idlc.codegen.environment import environment
 from idlc.codegen.python.docs import comment_text, docstring
 from idlc.codegen.python.imports import Imports
-from idlc.codegen.python.layout import Layout, Module
+from idlc.codegen.python.layout import Layout
+from idlc.codegen.python.packages import Module, Package
 from idlc.codegen.python.services import service_views
 from idlc.codegen.python.types import is_known, mentioned, typedefs_within
 from idlc.codegen.python.views import Context, StructView, const_view, enum_view, struct_view, typedef_view
-from idlc.codegen.python.wrap import Pair, display, lines
+from idlc.codegen.python.wrap import WIDTH, Pair, display, lines
 from idlc.codegen.target import GeneratedFile, TargetOptions
 from idlc.diagnostics import Report
 from idlc.model import Function, Program, Type, Typedef
@@ -40,7 +40,7 @@ class PythonTarget:
         unknown = _unknown_typedefs(programs)
         for program in programs:
             _leave_out_unknown(program, unknown)
-        layout = Layout(programs, report, package=options.package)
+        layout = Layout(programs, report, package=options.package, existing=options.existing)
         templates = environment("python", options.templates)
         files: list[GeneratedFile] = []
         wanted = [program for program in programs if program.is_requested or options.with_includes]
@@ -48,10 +48,9 @@ class PythonTarget:
             module = layout.module(program)
             text = self._module(module, layout, report, templates)
             files.append(GeneratedFile(PurePosixPath(*module.package, f"{module.name}.py"), text))
-        for package, modules in sorted(layout.packages.items()):
-            modules = [module for module in modules if module.program in wanted]
-            if modules:
-                files += self._package(package, modules, templates, options)
+        for _, package in sorted(layout.packages.items()):
+            if any(module.program in wanted for module in package.modules):
+                files += self._package(package, wanted, templates)
         if options.templates is not None and any(options.templates.rglob("*.j2")):
             # What strangers' templates print is not wrapped by the views.
             files = [_formatted(file) for file in files]
@@ -96,27 +95,37 @@ class PythonTarget:
         return templates.get_template("module.py.j2").render(view)
 
     def _package(
-        self, package: tuple[str, ...], modules: Sequence[Module], templates: jinja2.Environment, options: TargetOptions
+        self, package: Package, programs: Sequence[Program], templates: jinja2.Environment
     ) -> list[GeneratedFile]:
-        folder = PurePosixPath(*package)
-        exports = {module.name: sorted(module.exports) for module in modules}
-        for name, known in _existing_exports(options.existing(folder / "__init__.py")).items():
-            # Another compile put a file into this namespace; its module is still there.
-            if name not in exports and options.existing(folder / f"{name}.py") is not None:
-                exports[name] = known
+        exports = package.offers(programs)
         table = display(
             "{}",
-            *[_table_line(name, exported) for name, exported in sorted(exports.items())],
+            *[_table_line(name, exported) for name, exported in exports.items()],
             always_breaks=True,
         )
         text = templates.get_template("package.py.j2").render(
             version=idlc.__version__,
-            package=".".join(package),
-            modules=sorted(exports),
+            package=".".join(package.parts),
+            modules=list(exports),
+            imports=[
+                line
+                for name, exported in exports.items()
+                for line in _import(name, None if package.is_whole(name) else exported)
+            ],
             exports=_exports({name: None for exported in exports.values() for name in exported}),
             table=lines(table, 4, "_modules = "),
         )
-        return [GeneratedFile(folder / "__init__.py", text), GeneratedFile(folder / "py.typed", "")]
+        return [GeneratedFile(package.folder / "__init__.py", text), GeneratedFile(package.folder / "py.typed", "")]
+
+
+def _import(module: str, offered: Sequence[str] | None) -> list[str]:
+    """What a package imports of a module, for type checkers: `offered`, or everything."""
+    if offered is None:
+        return [f"    from .{module} import *"]
+    statement = f"    from .{module} import {', '.join(offered)}"
+    if len(statement) <= WIDTH:
+        return [statement] if offered else []
+    return [f"    from .{module} import (", *[f"        {name}," for name in offered], "    )"]
 
 
 def _leave_out_unknown(program: Program, unknown: AbstractSet[int]) -> None:
@@ -183,24 +192,6 @@ def _mentions_deprecated(program: Program) -> bool:
         service.extends is not None and service.extends.deprecated is not None for service in program.services
     )
     return deprecated or parents
-
-
-def _existing_exports(text: str | None) -> dict[str, list[str]]:
-    """Module → names, as an `__init__.py` that idlc wrote has them; empty for anything else."""
-    if text is None or not text.startswith("# Generated by idlc"):
-        return {}
-    try:
-        for node in ast.walk(ast.parse(text)):
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Name)
-                and node.targets[0].id == "_modules"
-            ):
-                found: dict[str, list[str]] = ast.literal_eval(node.value)
-                return found
-    except (SyntaxError, ValueError):
-        return {}
-    return {}
 
 
 def _formatted(file: GeneratedFile) -> GeneratedFile:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from idlc.codegen.python import names
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.wrap import Node, Pair, call, display
 from idlc.model import (
@@ -18,34 +17,17 @@ from idlc.model import (
     MapType,
     SetConstant,
     SetType,
-    Struct,
     StructConstant,
     Type,
-    Typedef,
     resolve,
 )
 
-__all__ = ["is_immutable", "member_names", "quoted", "value"]
+__all__ = ["is_immutable", "quoted", "value"]
 
 
 def is_immutable(constant: Constant) -> bool:
     """Whether all instances can share the value as a default."""
     return isinstance(constant, (bool, int, float, str, bytes, EnumConstant))
-
-
-def member_names(struct: Struct) -> dict[int, str]:
-    """Identity of each field → its Python name. Types that the struct's own annotations mention are taken."""
-    from idlc.codegen.python.types import mentioned
-
-    taken = {
-        names.top_level_name(declaration.name)
-        for field in struct.fields
-        for declaration in mentioned(field.type)
-        if declaration.program is struct.program and not isinstance(declaration, Typedef)
-    }
-    if struct.kind == "exception":
-        taken |= names.EXCEPTION_NAMES
-    return {id(field): names.member_name(field.name, taken) for field in struct.fields}
 
 
 def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = False) -> Node:
@@ -54,9 +36,7 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
     match constant:
         case EnumConstant(enum=enum, number=number, member=member):
             name = imports.name(enum)
-            return (
-                f"{name}({number})" if member is None else f"{name}.{names.member_name(member.name, names.ENUM_NAMES)}"
-            )
+            return f"{name}({number})" if member is None else f"{name}.{imports.members.of_enum(enum)[id(member)]}"
         case ListConstant(items=items):
             assert isinstance(type, ListType)
             inner = [value(item, type.element, imports, is_key=is_key) for item in items]
@@ -78,7 +58,7 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
             plain = display("{}", *inner)
             return call("rpc.FrozenMap", plain) if is_key else plain
         case StructConstant(struct=struct, fields=fields):
-            given = member_names(struct)
+            given = imports.members.of_struct(struct)
             inner = [_keyword(field, item, given, imports) for field, item in fields]
             return call(imports.name(struct), *inner)
         case str() if isinstance(type, BaseType) and type.name == "uuid":

@@ -5,18 +5,15 @@ A view is made for one module and one declaration. Templates only loop over view
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from idlc.codegen.python import names
 from idlc.codegen.python.docs import docstring
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
 from idlc.codegen.python.types import annotation, expression
-from idlc.codegen.python.values import is_immutable, member_names, quoted, value
+from idlc.codegen.python.values import is_immutable, quoted, value
 from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, display, lines, subscript
-from idlc.diagnostics import Diagnostic, Label, Report
+from idlc.diagnostics import Report
 from idlc.model import Const, Declaration, Enum, Field, Struct, Typedef
 
 __all__ = [
@@ -88,9 +85,7 @@ def decorators(declaration: Declaration, indent: int = 0) -> list[str]:
 
 def enum_view(enum: Enum, context: Context) -> EnumView:
     """The view of an enum."""
-    given = unique(
-        [(member, names.member_name(member.name, names.ENUM_NAMES)) for member in enum.members], context.report
-    )
+    given = context.layout.members.of_enum(enum)
     members = [
         MemberView([f"    {given[id(member)]} = {member.value}"], docstring(_doc(member), 4)) for member in enum.members
     ]
@@ -99,8 +94,7 @@ def enum_view(enum: Enum, context: Context) -> EnumView:
 
 def struct_view(struct: Struct, context: Context) -> StructView:
     """The view of a struct, union or exception."""
-    given = member_names(struct)
-    unique([(field, given[id(field)]) for field in struct.fields], context.report)
+    given = context.layout.members.of_struct(struct)
     hidden = frozenset(given.values())
     fields = [
         MemberView(_field_lines(struct, field, given[id(field)], hidden, context), docstring(_doc(field), 4))
@@ -140,24 +134,6 @@ def table_entry(field: Field, name: str, context: Context, *, is_required: bool)
     if name != field.name:
         items.append(f"attribute={quoted(name)}")
     return call("rpc.required" if is_required else "rpc.optional", *items)
-
-
-def unique(members: Sequence[tuple[Declaration, str]], report: Report) -> dict[int, str]:
-    """Identity of each member → its name; two that have the same one are reported."""
-    found: dict[str, Declaration] = {}
-    for member, name in members:
-        other = found.setdefault(name, member)
-        if other is not member and other.name != member.name:
-            report.add(
-                Diagnostic(
-                    name="python.name.collision",
-                    message=f"`{member.name}` and `{other.name}` are both called `{name}` in Python",
-                    span=member.span,
-                    labels=(Label(other.span, "the other one"),),
-                    help="rename one of them",
-                )
-            )
-    return {id(member): name for member, name in members}
 
 
 def _doc(declaration: Declaration) -> str | None:

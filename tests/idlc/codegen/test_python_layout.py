@@ -251,22 +251,12 @@ def test_a_name_declared_twice_in_a_namespace_names_both_places(refused) -> None
     assert str(error.labels[0].span).endswith("a.thrift:2:8")
 
 
-def test_two_files_that_become_one_module_are_both_named(refused) -> None:
-    (error,) = refused(
-        {
-            "a-b.thrift": "namespace py demo\nstruct A {}",
-            "a_b.thrift": "namespace py demo\nstruct B {}",
-        }
-    )
-    assert error.name == "python.module.collision"
-    assert "a-b.thrift" in error.message
-    assert "a_b.thrift" in error.message
-    assert error.message.endswith("module `demo.a_b`")
-
-
 def test_files_of_one_name_in_two_folders_need_two_namespaces(refused) -> None:
-    (error,) = refused({"one/types.thrift": "struct A {}", "two/types.thrift": "struct B {}"})
+    (error,) = refused({"one/shared.thrift": "struct A {}", "two/shared.thrift": "struct B {}"})
     assert error.name == "python.module.collision"
+    assert "one/shared.thrift" in error.message
+    assert "two/shared.thrift" in error.message
+    assert error.message.endswith("module `shared.shared`")
 
 
 def test_a_module_makes_way_for_a_subpackage(generate) -> None:
@@ -289,17 +279,6 @@ def test_a_module_makes_way_for_a_name_of_its_package(generate) -> None:
     )
     assert generated.module("demo").user(x=1).x == 1
     assert "demo/user_.py" in generated.files()
-
-
-def test_a_declaration_called_like_a_subpackage_is_refused(refused) -> None:
-    (error,) = refused(
-        {
-            "a.thrift": "namespace py demo\nstruct user {}",
-            "b.thrift": "namespace py demo.user\nstruct B {}",
-        }
-    )
-    assert error.message == "two declarations are called `user` in Python, as the package demo.user"
-    assert str(error.span).endswith("a.thrift:2:8")
 
 
 def test_a_namespace_that_only_holds_namespaces_is_an_ordinary_package(generate) -> None:

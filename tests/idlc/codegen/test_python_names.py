@@ -277,31 +277,3 @@ def test_private_names_of_several_services_stay_apart(compiled) -> None:
         assert client.Get() == "Get()"
     with connected(module.AClient, module.a(_Service())) as client:
         assert client.SERVICE() == "SERVICE()"
-
-
-def test_two_members_that_become_one_are_refused(refused) -> None:
-    (error,) = refused({"a.thrift": "struct S { 1: i32 from, 2: i32 from_ }"})
-    assert error.name == "python.name.collision"
-    assert "`from_` and `from` are both called `from_` in Python" in error.message
-    assert len(error.labels) == 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "enum E { name, name_ }",
-        "service S { void close(), void close_() }",
-        "service S { void f(1: i32 self, 2: i32 self_) }",
-        "struct int {} struct int_ {}",
-        "service User {} struct UserClient {}",
-        "service User {} const i32 user = 1",
-        "exception E { 1: i32 args, 2: i32 args_ }",
-        "union U { 1: i32 _a, 2: i32 a_ }",
-    ],
-)
-def test_a_collision_names_both_places(refused, text: str) -> None:
-    (error,) = refused({"a.thrift": text})
-    assert error.name == "python.name.collision"
-    assert error.span is not None
-    assert [label.text for label in error.labels] == ["the other one"]
-    assert error.labels[0].span != error.span

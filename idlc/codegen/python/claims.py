@@ -1,0 +1,105 @@
+"""Who gets a name that several want: names that only idlc makes give way to those that the IDL declares.
+
+Everything in one space of names (a module, a class, a parameter list) claims a name. Claims are settled in two rounds:
+
+1. Each gets the name it claims, if that is free; of several, the one of the lowest `Rank`, then the first in the file.
+2. Each of the others gets its name with as many underscores behind it as it takes to be free.
+
+So the result depends on nothing but the claims and their order, a declared name never changes because of a derived one,
+and a definition that is added changes other names only where it takes the very name that one of them had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+import msgspec
+
+from idlc.diagnostics import Label, Report
+from idlc.model import Declaration
+
+__all__ = ["Claim", "Grant", "Rank", "settle"]
+
+
+class Rank(IntEnum):
+    """How strong a claim is; lower ranks come first."""
+
+    DECLARED = 0
+    """The name is as the IDL has it."""
+    CONSTANT = 1
+    """So is this one; but a constant may have the name of a type in the IDL, and then the type keeps it."""
+    ESCAPED = 2
+    """The name in the IDL is not possible in Python."""
+    DERIVED = 3
+    """The IDL has no such name: the client of a service, for example."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A name that is wanted.
+
+    Attributes:
+        owner: the declaration that it is for.
+        name: what is wanted.
+        kind: what is called so, as messages say it before the owner's name (`client of service`).
+    """
+
+    owner: Declaration
+    name: str
+    rank: Rank
+    kind: str
+
+    @classmethod
+    def of(cls, owner: Declaration, name: str, kind: str) -> Claim:
+        """The claim of a declaration to its own name, or to what that becomes in Python."""
+        rank = Rank.ESCAPED if name != owner.name else Rank.CONSTANT if kind == "constant" else Rank.DECLARED
+        return cls(owner, name, rank, kind)
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The name that a claim got, and who has the one it wanted, if it is another."""
+
+    claim: Claim
+    name: str
+    holder: Claim | None = None
+
+    def tell(self, report: Report) -> None:
+        """Add a note if the name is not the one that was wanted."""
+        claim, holder = self.claim, self.holder
+        if self.name == claim.name or not claim.owner.program.is_requested:
+            return
+        labels: tuple[Label, ...] = ()
+        if holder is not None and holder.owner is not claim.owner:
+            is_plain = holder.owner.name == claim.name
+            what = "declared here" if is_plain else f"the name of the {holder.kind} `{holder.owner.name}`"
+            labels = (Label(holder.owner.span, f"`{claim.name}` is {what}"),)
+        report.note(
+            "python.name.yielded",
+            f"the {claim.kind} `{claim.owner.name}` is called `{self.name}` in Python, as `{claim.name}` is taken",
+            claim.owner.span,
+            labels=labels,
+        )
+
+
+def settle(claims: Sequence[Claim], is_taken: Callable[[str], bool] = lambda name: False) -> list[Grant]:
+    """Give each claim a name, no two of them the same; in the order of `claims`.
+
+    Args:
+        claims: in the order of the IDL.
+        is_taken: whether a name has a meaning already, so that no claim can have it.
+    """
+    holders: dict[str, Claim] = {}
+    granted: dict[int, Grant] = {}
+    for index in sorted(range(len(claims)), key=lambda index: claims[index].rank):
+        claim = claims[index]
+        if claim.name not in holders and not is_taken(claim.name):
+            holders[claim.name] = claim
+            granted[index] = Grant(claim, claim.name)
+    for index in sorted(set(range(len(claims))) - granted.keys(), key=lambda index: (claims[index].rank, index)):
+        claim = claims[index]
+        name = claim.name + "_"
+        while name in holders or is_taken(name):
+            name += "_"
+        granted[index] = Grant(claim, name, holders.get(claim.name))
+        holders[name] = claim
+    return [granted[index] for index in range(len(claims))]

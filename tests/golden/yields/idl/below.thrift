@@ -1,0 +1,3 @@
+namespace py acme.yields.kv_store
+
+struct Key { 1: string name }
