@@ -85,6 +85,7 @@ def compile_files(request: Request) -> Result:
     # Not at the top: an up-to-date compile needs none of it.
     from idlc.checks import run_checks
     from idlc.codegen import TargetOptions, find_target, write_outputs
+    from idlc.elsewhere import find_elsewhere
     from idlc.model import build
     from idlc.source import Loader
 
@@ -105,16 +106,23 @@ def compile_files(request: Request) -> Result:
         except (OSError, UnicodeDecodeError):
             return None
 
+    elsewhere: dict[str, str | None] = {}
+
+    def find(parts: tuple[str, ...]) -> str | None:
+        found = elsewhere[".".join(parts)] = find_elsewhere(parts, request.output)
+        return found
+
     options = TargetOptions(
         package=request.package,
         templates=request.templates,
         with_includes=request.with_includes,
         existing=existing,
+        elsewhere=find,
     )
     files = target.generate(programs, report, options)
     if report.has_errors:
         return Result(report=report)
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)
     if key is not None and not (request.only_compare and outcome.written):
-        uptodate.remember(key, loader, report, files, consulted)
+        uptodate.remember(key, loader, report, files, consulted, elsewhere)
     return Result(report=report, written=outcome.written, unchanged=outcome.unchanged)

@@ -20,6 +20,7 @@ import msgspec
 
 import idlc
 from idlc.diagnostics import Diagnostic, Label, Report, Severity
+from idlc.elsewhere import find_elsewhere
 from idlc.resources import cache_dir, resource_dir
 from idlc.source import SourceFile, Span
 
@@ -59,6 +60,7 @@ class _Record(msgspec.Struct, frozen=True):
     absent: list[str]
     outputs: dict[str, str]
     consulted: dict[str, bool]
+    elsewhere: dict[str, str | None]
     findings: list[_Finding]
 
 
@@ -100,6 +102,8 @@ def recall(key: str, output: Path) -> Known | None:
                 return None
         if any((output / path).exists() != was_there for path, was_there in record.consulted.items()):
             return None
+        if any(find_elsewhere(name.split("."), output) != found for name, found in record.elsewhere.items()):
+            return None
         report = Report()
         for finding in record.findings:
             report.add(_thaw(finding, sources))
@@ -109,13 +113,19 @@ def recall(key: str, output: Path) -> Known | None:
 
 
 def remember(
-    key: str, loader: Loader, report: Report, files: Sequence[GeneratedFile], consulted: Mapping[str, bool]
+    key: str,
+    loader: Loader,
+    report: Report,
+    files: Sequence[GeneratedFile],
+    consulted: Mapping[str, bool],
+    elsewhere: Mapping[str, str | None],
 ) -> None:
     """Keep a compile that went well.
 
     Args:
         files: what it wrote.
         consulted: files below the output folder that it looked at, and whether they were there.
+        elsewhere: packages that it looked for outside of the output, and where they were found.
     """
     written = {str(file.path): _hash(file.text.encode()) for file in files}
     with suppress(OSError):
@@ -125,6 +135,7 @@ def remember(
             sorted(map(str, loader.absent)),
             written,
             {path: was_there for path, was_there in consulted.items() if path not in written},
+            dict(elsewhere),
             [_freeze(diagnostic) for diagnostic in report],
         )
         if any(_changed_since_read(path, file) for path, file in loader.files.items()):

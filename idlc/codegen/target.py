@@ -44,12 +44,14 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
         with_includes: write the files that were included too; without, only those that were asked for.
         existing: the text of a file that is already below the output folder, or `None`; for files that
             several compiles contribute to.
+        elsewhere: the file of a module outside of the output that has the dotted name of a package, or `None`.
     """
 
     package: str = ""
     templates: Path | None = None
     with_includes: bool = True
     existing: Callable[[PurePosixPath], str | None] = lambda path: None
+    elsewhere: Callable[[tuple[str, ...]], str | None] = lambda parts: None
 
 
 class Target(Protocol):

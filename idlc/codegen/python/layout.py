@@ -16,8 +16,10 @@ from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, Rank, settle
 from idlc.codegen.python.members import Members
 from idlc.codegen.python.packages import Module, Package
+from idlc.codegen.python.reserved import reserved_by
 from idlc.diagnostics import Report
 from idlc.model import Const, Declaration, Enum, Program, Service, Struct
+from idlc.source import Span
 
 __all__ = ["Layout", "ServiceNames"]
 
@@ -60,7 +62,7 @@ class Layout:
         base = tuple(names.package_part(part) for part in package.split(".") if part)
         modules: dict[tuple[str, ...], list[Module]] = {}
         for program in programs:
-            module = Module(program=program, package=base + _namespace(program))
+            module = Module(program=program, package=base + _namespace(program, report, is_top=not base))
             self._modules[id(program)] = module
             self._declare(module)
             modules.setdefault(module.package, []).append(module)
@@ -132,7 +134,24 @@ def _kind(declaration: Declaration) -> str:
             return "typedef"
 
 
-def _namespace(program: Program) -> tuple[str, ...]:
-    """Apache's rule: `namespace py`, else `namespace *`, else the name of the file."""
-    name = program.namespace("py", "python", "*") or names.module_file_name(program.stem)
-    return tuple(names.package_part(part) for part in name.split(".") if part)
+def _namespace(program: Program, report: Report, *, is_top: bool) -> tuple[str, ...]:
+    """Apache's rule: `namespace py`, else `namespace *`, else the name of the file.
+
+    Args:
+        is_top: nothing is around it, so that it stands beside the modules and packages of everybody else.
+    """
+    name = program.namespace("py", "python", "*")
+    if name:
+        return tuple(names.package_part(part) for part in name.split(".") if part)
+    name = names.module_file_name(program.stem)
+    other = reserved_by(name) if is_top else ""
+    if other:
+        if program.is_requested:
+            report.note(
+                "python.package.yielded",
+                f"the package of this file is called `{name}_` in Python, as `{name}` is {other}",
+                Span(program.source, 0, 0),
+                help="choose another one with `namespace py NAME`",
+            )
+        name += "_"
+    return (name,)

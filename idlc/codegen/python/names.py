@@ -14,6 +14,7 @@ The lists are written out, so that the same IDL gives the same names with every 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Set as AbstractSet
 
 __all__ = [
@@ -87,18 +88,26 @@ def _free(name: str, taken: AbstractSet[str]) -> str:
 
 def package_part(name: str) -> str:
     """One part of a namespace as a package name."""
-    name = re.sub(r"\W", "_", name)
-    if not name or name[0].isdigit():
+    name = _identifier(name)
+    if not name.isidentifier() and name not in KEYWORDS:
         name = "_" + name
     return name + "_" if name in KEYWORDS else name
 
 
 def module_file_name(stem: str) -> str:
     """The name of the module of an IDL file: `a-b.thrift` → `a_b`, `class.thrift` → `class_`, `2fa.thrift` → `n2fa`."""
-    name = re.sub(r"\W", "_", stem)
-    if name[:1].isdigit():
-        name = "n" + name
+    name = _identifier(stem)
+    if name and not name.isidentifier():
+        name = _identifier("n" + name)
     return _free(name, KEYWORDS | PACKAGE_NAMES)
+
+
+def _identifier(text: str) -> str:
+    """Text of characters that identifiers may have, in the form that Python compares them in (NFKC).
+
+    `import` looks for a file with the name in that form, whatever the form in the source is.
+    """
+    return "".join(c if f"a{c}".isidentifier() else "_" for c in unicodedata.normalize("NFKC", text))
 
 
 def snake_case(name: str) -> str:

@@ -16,6 +16,7 @@ from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
 from idlc.codegen.python.packages import Module, Package
 from idlc.codegen.python.services import service_views
+from idlc.codegen.python.shadows import report_shadows
 from idlc.codegen.python.types import is_known, mentioned, typedefs_within
 from idlc.codegen.python.views import Context, StructView, const_view, enum_view, struct_view, typedef_view
 from idlc.codegen.python.wrap import WIDTH, Pair, display, lines
@@ -44,6 +45,7 @@ class PythonTarget:
         templates = environment("python", options.templates)
         files: list[GeneratedFile] = []
         wanted = [program for program in programs if program.is_requested or options.with_includes]
+        report_shadows(layout, wanted, report, options)
         for program in wanted:
             module = layout.module(program)
             text = self._module(module, layout, report, templates)
