@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -93,7 +93,7 @@ _BOUNDS: Final = (("ge", "from"), ("gt", "more than"), ("le", "to"), ("lt", "les
 
 def _type_text(type: Any) -> str:
     if isinstance(type, msgspec.inspect.Metadata):
-        what: str = (type.extra_json_schema or {}).get("description", "")
+        what: str = (cast("Any", type).extra_json_schema or {}).get("description", "")
         # The bounds of clocks are of interest to error messages only.
         return what if what.startswith("seconds") else _type_text(type.type)
     if isinstance(type, msgspec.inspect.UnionType):
