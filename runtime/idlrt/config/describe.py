@@ -93,7 +93,8 @@ _BOUNDS: Final = (("ge", "from"), ("gt", "more than"), ("le", "to"), ("lt", "les
 
 def _type_text(type: Any) -> str:
     if isinstance(type, msgspec.inspect.Metadata):
-        what: str = (cast("Any", type).extra_json_schema or {}).get("description", "")
+        schema: dict[str, Any] = cast("Any", type).extra_json_schema or {}
+        what: str = schema.get("description", "")
         # The bounds of clocks are of interest to error messages only.
         return what if what.startswith("seconds") else _type_text(type.type)
     if isinstance(type, msgspec.inspect.UnionType):
