@@ -33,7 +33,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.__main__"},
     ],
     "idlrt": [
-        {"idlrt.errors", "idlrt.plugins", "idlrt.version"},
+        {"idlrt.errors", "idlrt.plugins", "idlrt.printable", "idlrt.version"},
         {"idlrt.spec"},
         {"idlrt.wire"},
         {"idlrt.core"},

@@ -17,9 +17,10 @@ from typing import Any
 import click
 
 from idlrt.cli.options import Rate, Seconds, client_options, idl_options, tls_of
-from idlrt.cli.telling import end, told
+from idlrt.cli.telling import Group, echo, end, told
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
+from idlrt.printable import mask_passwords, printable
 from idlrt.version import __version__
 
 __all__ = ["main"]
@@ -27,7 +28,7 @@ __all__ = ["main"]
 _PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="idlrt")
 def main() -> None:
     """Serve, call, ask and load Thrift services, from their IDL files.
@@ -98,7 +99,7 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
         raise ConfigurationError("--asyncio and --processes do not go together")
 
     def say(where: str) -> None:
-        click.echo(f"serving {service.name} at {where}")
+        echo(f"serving {service.name} at {where}")
 
     if use_asyncio:
 
@@ -184,9 +185,9 @@ def call(
         try:
             result = getattr(caller, found.attribute)(*values)
         except RpcError as error:
-            click.echo(error_to_json(error, indent=indent))
+            echo(error_to_json(error, indent=indent))
             sys.exit(1)
-    click.echo(to_json(result, indent=indent))
+    echo(to_json(result, indent=indent))
 
 
 def _pair(text: str, what: str = "metadata") -> tuple[str, str]:
@@ -242,17 +243,17 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
             try:
                 seconds, said = probe(client)
             except RpcError as error:
-                click.echo(f"{number}: {error}", err=True)
+                echo(f"{number}: {printable(str(error))}", err=True)
             else:
                 times.append(seconds)
-                click.echo(f"{number}: {url} {said} in {_time(seconds)}")
+                echo(f"{number}: {mask_passwords(url)} {said} in {_time(seconds)}")
             if number < count:
                 time.sleep(interval)
     lost = count - len(times)
     summary = f"{count} asked, {len(times)} answered, {lost} lost"
     if times:
         summary += f"; least {_time(min(times))}, mean {_time(sum(times) / len(times))}, most {_time(max(times))}"
-    click.echo(summary)
+    echo(summary)
     sys.exit(1 if lost else 0)
 
 
@@ -346,19 +347,19 @@ def bench(
             "rate": outcome.rate,
             "latency_s": {"mean": latencies.mean, **table, "max": latencies.largest},
         }
-        click.echo(to_json(found_json))
+        echo(to_json(found_json))
     else:
         kind = f"open loop, {rate:g} calls a second wanted" if rate else f"closed loop, {concurrency} callers"
-        click.echo(f"{kind}, {min(connections, concurrency)} connections, {outcome.seconds:.1f} s")
-        click.echo(f"{latencies.count} answers, {outcome.rate:.0f} a second")
+        echo(f"{kind}, {min(connections, concurrency)} connections, {outcome.seconds:.1f} s")
+        echo(f"{latencies.count} answers, {outcome.rate:.0f} a second")
         cells = {"mean": latencies.mean, **table, "max": latencies.largest}
-        click.echo("latency  " + "  ".join(f"{name} {_time(seconds)}" for name, seconds in cells.items()))
+        echo("latency  " + "  ".join(f"{name} {_time(seconds)}" for name, seconds in cells.items()))
         for name, count in outcome.exceptions.most_common():
-            click.echo(f"{count} of the answers {'is' if count == 1 else 'are'} the declared exception {name}")
+            echo(f"{count} of the answers {'is' if count == 1 else 'are'} the declared exception {name}")
         for name, count in outcome.errors.most_common():
-            click.echo(f"{count} calls ended with {name}")
+            echo(f"{count} calls ended with {name}")
         if outcome.missed:
-            click.echo(f"{outcome.missed} calls were not made: too many were under way")
+            echo(f"{outcome.missed} calls were not made: too many were under way")
     sys.exit(1 if outcome.errors or outcome.missed or not latencies.count else 0)
 
 

@@ -12,10 +12,11 @@ import click
 import msgspec
 
 from idlrt.cli.registry import group_option, opened, print_json, print_table, timeout_option
-from idlrt.cli.telling import Command, end, told
+from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config import check, effective, flatten, read_config, wrong
 from idlrt.core import Snapshot
 from idlrt.errors import ConfigurationError
+from idlrt.printable import printable
 from idlrt.registry import RegistryUrl
 from idlrt.spec import Method
 
@@ -43,7 +44,7 @@ _idl = click.option(
 )
 
 
-@click.group(short_help="See what holds for calls, and change it.")
+@click.group(cls=Group, short_help="See what holds for calls, and change it.")
 def config() -> None:
     """See what holds for calls of a service, and who said so; change it in a registry, with a history.
 
@@ -75,12 +76,12 @@ def keys(prefix: str, markdown: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif markdown:
-        click.echo(table(found), nl=False)
+        echo(table(found), nl=False)
     else:
         for key in found:
             default = f", usually {key.default}" if key.default else ""
-            click.echo(f"{key.name}  ({key.type}{default})")
-            click.echo(click.wrap_text(key.about, 100, "    ", "    "))
+            echo(f"{key.name}  ({key.type}{default})")
+            echo(click.wrap_text(key.about, 100, "    ", "    "))
 
 
 @config.command("check", short_help="See whether a file holds.")
@@ -89,7 +90,7 @@ def keys(prefix: str, markdown: bool, as_json: bool) -> None:
 def check_(file: Path) -> None:
     """See whether the configuration FILE holds. All that is wrong is listed."""
     read = read_config(file)
-    click.echo(f"{file}: {len(read.services)} services, nothing wrong")
+    echo(f"{file}: {len(read.services)} services, nothing wrong")
 
 
 @config.command("explain", short_help="Print what holds, and who said so.")
@@ -207,7 +208,7 @@ def rollback(url: str, service: str, to: int | None, note: str, group: str, time
     _show(written, as_json)
 
 
-@click.group(short_help="See where calls go, and why.")
+@click.group(cls=Group, short_help="See where calls go, and why.")
 def route() -> None:
     """See where calls of a service go, and which rule decided what. Rules are set with `idlrt config set`.
 
@@ -278,12 +279,12 @@ def explain_route(
             (each.router or "-", each.rule or "-", f"{each.before} -> {each.after}", each.why) for each in where.steps
         ]
         print_table(("ROUTER", "RULE", "INSTANCES", "WHY"), rows)
-        click.echo()
+        echo()
         for address, count in where.instances.items():
             share = f"  in the choice of {count} of {calls} calls" if calls > 1 else ""
-            click.echo(f"  {address}{share}")
+            echo(f"  {printable(address)}{share}")
         if where.why:
-            click.echo(where.why)
+            echo(printable(where.why))
     if where.why:
         sys.exit(1)
 
@@ -356,7 +357,7 @@ def _shown(value: Any) -> str:
 
 
 def _pairs(settings: Mapping[str, str]) -> str:
-    return " ".join(f"{key}={value}" for key, value in sorted(settings.items())) or "none"
+    return " ".join(f"{printable(key)}={printable(value)}" for key, value in sorted(settings.items())) or "none"
 
 
 def _when(at: float) -> str:
@@ -367,4 +368,4 @@ def _show(version: Any, as_json: bool) -> None:
     if as_json:
         print_json(version)
     else:
-        click.echo(f"version {version.version}: {_pairs(version.settings)}")
+        echo(f"version {version.version}: {_pairs(version.settings)}")

@@ -17,16 +17,17 @@ import click
 import msgspec
 
 from idlrt.cli.options import Seconds
-from idlrt.cli.telling import Command, end, told
+from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
 from idlrt.errors import ConfigurationError
+from idlrt.printable import escape_json, get_logger, printable
 from idlrt.registry import Registry
 
 __all__ = ["group_option", "opened", "print_json", "print_table", "registry", "timeout_option"]
 
 
-@click.group(short_help="Run a registry, look at one, change it.")
+@click.group(cls=Group, short_help="Run a registry, look at one, change it.")
 def registry() -> None:
     """Run the embedded registry; look at any registry, and change what is in it.
 
@@ -78,7 +79,7 @@ def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: s
         await server.open()
         serving = asyncio.create_task(server.serve())
         await asyncio.sleep(0)  # who reads the next line may send a signal at once
-        click.echo(f"the registry is at {server.url}")
+        echo(f"the registry is at {server.url}")
         await serving
 
     asyncio.run(run())
@@ -103,7 +104,7 @@ group_option = click.option("--group", default=DEFAULT_GROUP, show_default=True,
 @contextlib.contextmanager
 def opened(url: str) -> Generator[Registry]:
     """The registry, for one question: what goes wrong ends the command, and need not be logged as well."""
-    logger = logging.getLogger("idlrt")
+    logger = get_logger("idlrt")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
@@ -115,7 +116,7 @@ def opened(url: str) -> Generator[Registry]:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    echo(escape_json(msgspec.json.format(msgspec.json.encode(value)).decode()))
 
 
 @registry.command(short_help="List services.")
@@ -217,7 +218,7 @@ def _ended_by_signals(heard: queue.SimpleQueue[Change | None]) -> Generator[None
 
 def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(change))
+        echo(escape_json(msgspec.json.encode(change).decode()))
         return
     snapshot = change.snapshot
     now = time.strftime("%H:%M:%S")
@@ -225,12 +226,12 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
         what = f"{len(snapshot.instances)} instances"
         if snapshot.freshness is not Freshness.LIVE:
             what += f", {snapshot.freshness.value}: the registry does not say more"
-        click.echo(f"{now}  {what}")
+        echo(f"{now}  {what}")
     if snapshot.settings != (last.settings if last is not None else {}):
-        click.echo(f"{now}  settings: {_settings(snapshot) or 'none'}")
+        echo(f"{now}  settings: {_settings(snapshot) or 'none'}")
     for sign, group in (("+", change.added), ("~", change.updated), ("-", change.removed)):
         for each in group:
-            click.echo(f"{now}  {sign} {'  '.join(cell for cell in _row(each) if cell)}")
+            echo(f"{now}  {sign} {'  '.join(printable(cell) for cell in _row(each) if cell)}")
 
 
 @registry.command("set", short_help="Change an instance, or settings of a service.")
@@ -296,7 +297,7 @@ def set_(
     if changed is not None:
         _show(changed, as_json)
     if merged is not None:
-        print_json(merged) if as_json else click.echo(f"{service}: {_pairs(merged) or 'no settings'}")
+        print_json(merged) if as_json else echo(f"{service}: {_pairs(merged) or 'no settings'}")
 
 
 @registry.command(short_help="Let an instance be called.")
@@ -352,7 +353,7 @@ def _settings(snapshot: Snapshot) -> str:
 
 
 def _pairs(pairs: Mapping[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in sorted(pairs.items()))
+    return " ".join(f"{printable(name)}={printable(value)}" for name, value in sorted(pairs.items()))
 
 
 def _parsed(given: Sequence[str]) -> dict[str, str | None]:
@@ -374,6 +375,7 @@ def _show(instance: Instance, as_json: bool) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows in columns."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
     for row in [head, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,19 +1,48 @@
-"""How commands tell what went wrong."""
+"""How commands print results, and tell what went wrong."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import update_wrapper
 from typing import Any, NoReturn
 
 import click
 
 from idlrt.errors import ConfigurationError, RegistryError
+from idlrt.printable import mask_passwords, printable
 
-__all__ = ["Command", "end", "told"]
+__all__ = ["Command", "Group", "echo", "end", "told"]
 
 Command = Callable[..., Any]
+
+
+class Group(click.Group):
+    """A group of commands whose usage errors show no passwords and no control characters of their arguments."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:
+        """Parse the arguments of the group itself."""
+        with _clean_usage_errors():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse the arguments of a command, and run it."""
+        with _clean_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _clean_usage_errors() -> Generator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        raise click.UsageError(printable(mask_passwords(error.format_message(), is_url=True)), error.ctx) from None
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text that may come from registries, servers or settings: what a terminal would act on is escaped."""
+    click.echo(printable(text, keep="\n"), err=err, nl=nl)
 
 
 def told(command: Command) -> Command:
@@ -30,5 +59,5 @@ def told(command: Command) -> Command:
 
 def end(what: str, code: int) -> NoReturn:
     """Say what is wrong, and end."""
-    click.echo(f"idlrt: {what}", err=True)
+    echo(f"idlrt: {mask_passwords(what)}", err=True)
     sys.exit(code)

@@ -12,7 +12,6 @@ there, and those that are out whether they are back.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
@@ -51,13 +50,14 @@ from idlrt.errors import (
 )
 from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
+from idlrt.printable import get_logger
 from idlrt.registry import Subscription
 from idlrt.route import Here, Step
 from idlrt.route.chain import make_chain
 
 __all__ = ["Cluster"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 
 class Cluster(Heard, Generic[S]):

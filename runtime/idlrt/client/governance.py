@@ -6,7 +6,6 @@ something new, so what is configurable costs a call a look into a table.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -23,11 +22,12 @@ from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.guard.base import nobody
+from idlrt.printable import get_logger
 from idlrt.spec import Method
 
 __all__ = ["Governance", "Plan"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 _NOTHING: Final = Layer("", {})
 _MOST_PLANS: Final = 1000

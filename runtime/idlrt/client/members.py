@@ -9,7 +9,6 @@ do.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, Generic
@@ -19,11 +18,12 @@ import msgspec
 from idlrt.client.node import Node, S
 from idlrt.core import Call, Deadline, Instance, Snapshot
 from idlrt.errors import ConfigurationError, NoInstance
+from idlrt.printable import get_logger
 from idlrt.registry import Subscription
 
 __all__ = ["Members"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 # Seconds that a call waits for what is in another group.
 _FOR_GROUPS: Final = 0.5

@@ -7,7 +7,6 @@ listeners are told.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,10 +17,11 @@ from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restor
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
+from idlrt.printable import get_logger
 
 __all__ = ["Verdicts"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 # So many instances are not looked at more often than in such a time, in seconds.
 _MANY: Final = 50

@@ -7,7 +7,6 @@ at its own pauses. See `idlrt.client.health` for what follows.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -18,10 +17,11 @@ from idlrt.client.node import Node
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
 from idlrt.errors import ApplicationError, NotSent, RpcError, Unknown
+from idlrt.printable import get_logger
 
 __all__ = ["watch"]
 
-_log = logging.getLogger("idlrt.client")
+_log = get_logger("idlrt.client")
 
 _TICK: Final = 0.05
 _PATIENCE: Final = 1.0

@@ -14,11 +14,12 @@ must be quick; what it raises is logged and left aside.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 import msgspec
+
+from idlrt.printable import get_logger
 
 __all__ = [
     "Attempted",
@@ -37,7 +38,7 @@ __all__ = [
     "tell",
 ]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -10,7 +10,6 @@ Source: `edgedb/blocking_client.py` of edgedb-python.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -20,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from idlrt.core.races import race
 from idlrt.core.threads import THREADS
+from idlrt.printable import get_logger
 
 if TYPE_CHECKING:
     import asyncio
 
 __all__ = ["AsyncioDriver", "BlockingDriver", "Driver", "Event", "IsFinal", "Start", "drive"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ context (`contextvars`) of who started it.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from contextvars import copy_context
 from typing import Final
 
 from idlrt.core.forks import forks
+from idlrt.printable import get_logger
 
 __all__ = ["THREADS", "Threads"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 _SPARE_SECONDS: Final = 10.0
 

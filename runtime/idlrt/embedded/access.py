@@ -6,7 +6,6 @@ registry that is started without rules listens on this machine only.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +14,12 @@ import msgspec
 from idlrt.core import ServerCall
 from idlrt.embedded.api import Refused
 from idlrt.errors import ApplicationError, ConfigurationError
+from idlrt.printable import get_logger
 from idlrt.server import ServerEndpoint, ServerFilter, allow_addresses, require_token
 
 __all__ = ["Access", "Rule"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _ROLES: Final = {
     "begin": "enter",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from idlrt.net import Address
+from idlrt.printable import get_logger
 
 __all__ = ["is_exposed", "make_private"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import sqlite3
 import time
@@ -23,6 +22,7 @@ from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
 from idlrt.net import Address
+from idlrt.printable import get_logger
 from idlrt.registry.thread import LoopThread
 from idlrt.server import AsyncServer
 
@@ -33,7 +33,7 @@ __all__ = ["DEFAULT_PORT", "RegistryServer"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 DEFAULT_PORT: Final = 7400
 

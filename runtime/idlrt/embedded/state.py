@@ -12,7 +12,6 @@ are kept, until heartbeats come again or a long time has passed (Eureka calls th
 from __future__ import annotations
 
 import heapq
-import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,10 +23,11 @@ from idlrt.core import ServiceKey
 from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused
 from idlrt.embedded.limits import Limits
 from idlrt.errors import ConfigurationError
+from idlrt.printable import get_logger
 
 __all__ = ["Lease", "Operation", "State"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 # Changes that a service remembers, so that who follows it gets what is new instead of all.
 _REMEMBERED: Final = 1000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -26,10 +25,11 @@ from idlrt.embedded.limits import Limits
 from idlrt.embedded.permissions import make_private
 from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
+from idlrt.printable import get_logger
 
 __all__ = ["Storage"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _FORMAT: Final = 1
 # Seconds that a registry which is just ending has for giving up the file.

@@ -8,7 +8,6 @@ calls `failback` what is `failcache` here.)
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar, Final
 
@@ -25,11 +24,12 @@ from idlrt.errors import (
     RpcError,
 )
 from idlrt.fault.base import Reach, may_repeat
+from idlrt.printable import get_logger
 from idlrt.spec import DeclaredError
 
 __all__ = ["Failback", "Failure", "OnFailure", "Retry", "Use"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import math
 import threading
 from collections.abc import Callable
@@ -27,11 +26,12 @@ from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
 from idlrt.errors import Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
+from idlrt.printable import get_logger
 from idlrt.spec import VOID, DeclaredError
 
 __all__ = ["Failcache", "OnDone", "Outcome"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 # How long a client that is closed may have to wait for the thread that sleeps until the next kept call is due.
 _LONGEST_SLEEP: Final = 0.5

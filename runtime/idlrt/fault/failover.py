@@ -16,7 +16,6 @@ Sources: Dubbo's `FailoverClusterInvoker`; Finagle's `RetryBudget`; Kitex' chain
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any, ClassVar, Final
 
@@ -25,10 +24,11 @@ import msgspec
 from idlrt.core import ATTEMPT, Call, Chance, GaveUp, Retrying
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
 from idlrt.fault.base import Reach, may_repeat
+from idlrt.printable import get_logger
 
 __all__ = ["Failover", "NoSettings"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 # Instances that could not be reached cost nobody anything; but somewhere it must end.
 _MOST_TRIED: Final = 10

@@ -5,7 +5,6 @@ Sources: Dubbo's `FailfastClusterInvoker`, `FailsafeClusterInvoker`, `AvailableC
 
 from __future__ import annotations
 
-import logging
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -14,10 +13,11 @@ from idlrt.core import Call, Chance, Replaced
 from idlrt.errors import ApplicationError, NoInstance, NotSent, RpcError, Unknown
 from idlrt.fault.base import Reach
 from idlrt.fault.failover import NoSettings
+from idlrt.printable import get_logger
 
 __all__ = ["Available", "Failfast", "Failsafe"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 
 class Failfast:

@@ -8,7 +8,6 @@ done which was not. Answers are kept as bytes, so nobody can change them by chan
 from __future__ import annotations
 
 import io
-import logging
 import pickle
 import threading
 from collections import OrderedDict
@@ -21,10 +20,11 @@ from idlrt.core.forks import forks
 from idlrt.errors import NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.fault.failover import Failover
+from idlrt.printable import get_logger
 
 __all__ = ["Stale"]
 
-_log: Final = logging.getLogger("idlrt.client")
+_log: Final = get_logger("idlrt.client")
 
 
 class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.errors import ConfigurationError
+from idlrt.printable import mask_passwords
 
 __all__ = ["Address"]
 
@@ -101,4 +102,4 @@ def peer_name(found: Any) -> str:
 
 
 def _refuse(text: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"cannot read the address {text!r}: {why}")
+    return ConfigurationError(f"cannot read the address {mask_passwords(text, is_url=True)!r}: {why}")

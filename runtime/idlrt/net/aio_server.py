@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -19,13 +18,14 @@ from idlrt.net.channel import Receiver
 from idlrt.net.listener import NO_ROOM
 from idlrt.net.plain_peer import ENOUGH, NoTls, is_tls, no_tls
 from idlrt.net.socket_options import cork, forget_socket, prepare, unacknowledged
+from idlrt.printable import get_logger
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
 
 __all__ = ["AsyncioChannel", "AsyncioListener"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 _LINGER_STEP = 0.005
 # Seconds that a peer has to take the last bytes before its connection is closed regardless.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import socket
 import time
 from collections import deque
@@ -19,10 +18,11 @@ from typing import Any, Protocol
 from idlrt.core import Peer
 from idlrt.net.readiness import READ, WRITE, Readiness
 from idlrt.net.socket_options import cork, unacknowledged
+from idlrt.printable import get_logger
 
 __all__ = ["Channel", "Receiver", "Rounds"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 _RECEIVE = 65536
 _BUFFERS_AT_ONCE = 64

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import socket
 import stat
@@ -15,10 +14,11 @@ from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
 from idlrt.net.readiness import READ
 from idlrt.net.socket_options import prepare
+from idlrt.printable import get_logger
 
 __all__ = ["NO_ROOM", "Listener", "file_of", "listen", "unlink"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 _ACCEPTS_AT_ONCE = 64
 _ACCEPT_PAUSE = 0.1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import logging
 import socket
 import time
 from collections import deque
@@ -19,10 +18,11 @@ from typing import Any, Final
 
 from idlrt.net.channel import Channel
 from idlrt.net.readiness import READ, readiness
+from idlrt.printable import get_logger
 
 __all__ = ["SelectorLoop", "Timer"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 # Seconds after which answers are not kept back any longer for the end of a round.
 _ROUND = 0.0005

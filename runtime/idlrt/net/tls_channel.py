@@ -7,7 +7,6 @@ Nobody is told of a connection before the two sides have agreed: then `peer` say
 from __future__ import annotations
 
 import contextlib
-import logging
 import ssl
 from collections.abc import Callable
 
@@ -15,10 +14,11 @@ from idlrt.core import Peer
 from idlrt.net.channel import Channel, Receiver
 from idlrt.net.plain_peer import ENOUGH, is_tls, no_tls
 from idlrt.net.tls_context import certificate_names, tls_reason
+from idlrt.printable import get_logger
 
 __all__ = ["TlsChannel"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 _READ = 65536
 

@@ -7,7 +7,6 @@ is logged, and what was loaded before is used on.
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 import threading
@@ -16,10 +15,11 @@ from typing import Any
 
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
+from idlrt.printable import get_logger
 
 __all__ = ["TlsContext", "certificate_names", "tls_advice", "tls_reason"]
 
-_log = logging.getLogger("idlrt.net")
+_log = get_logger("idlrt.net")
 
 
 class TlsContext:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import tempfile
 import time
@@ -19,10 +18,11 @@ from typing import Final
 import msgspec
 
 from idlrt.core import ServiceKey, Snapshot
+from idlrt.printable import get_logger
 
 __all__ = ["SnapshotCache", "default_folder"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _FORMAT: Final = 1
 

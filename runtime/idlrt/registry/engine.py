@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final
 
 from idlrt.core import Instance, ServiceKey, Snapshot
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
+from idlrt.printable import get_logger
 from idlrt.registry.backend import Backend, SessionLost
 from idlrt.registry.cache import SnapshotCache
 from idlrt.registry.pauses import Pauses
@@ -22,7 +22,7 @@ from idlrt.registry.subscription import Feed
 
 __all__ = ["Engine", "Entry"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 # Seconds that opening a session, and any one request, may take.
 PATIENCE: Final = 5.0

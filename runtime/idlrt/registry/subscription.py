@@ -6,7 +6,6 @@ immutable and replaced by one assignment, so reading one takes no lock.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,13 +15,14 @@ import msgspec
 from idlrt.core import Change, Freshness, ServiceKey, Snapshot, difference
 from idlrt.core.forks import forks
 from idlrt.errors import RegistryError
+from idlrt.printable import get_logger
 
 if TYPE_CHECKING:
     from idlrt.registry.backend import Found
 
 __all__ = ["Feed", "Listener", "Subscription"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 Listener = Callable[[Change], object]
 """Is told of each new snapshot, on the registry's thread; of what is known already by `listen` itself. It must be

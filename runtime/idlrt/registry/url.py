@@ -16,15 +16,13 @@ import msgspec
 
 from idlrt.core import LONGEST, SHORTEST, is_duration
 from idlrt.errors import ConfigurationError
+from idlrt.printable import mask_passwords
 
 __all__ = ["RegistryUrl"]
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^@/?#]*)@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?")
 _HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/?#\[\]@,]+))(?::([0-9]{1,5}))?")
 _SECRETS: Final = ("token", "password")
-# Also in what is no URL: a password with a slash ends at the last `@`.
-_SECRET: Final = re.compile(r"(://[^:@/]*):[^?]*@")
-_SECRET_OPTION: Final = re.compile(rf"([?&](?:{'|'.join(_SECRETS)})=)[^&]*")
 
 
 class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +48,12 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
         """The URL, with what is secret left out."""
         login = f"{quote(self.user)}:***@" if self.password else (f"{quote(self.user)}@" if self.user else "")
         hidden = {name: "***" if name in _SECRETS else value for name, value in self.options.items()}
-        return self._text(login, hidden)
+        shown = self._text(login, hidden)
+        # With a slash too many, the user and the password are a part of the path.
+        return shown if self.hosts else mask_passwords(shown, is_url=True)
+
+    def __repr__(self) -> str:
+        return f"<RegistryUrl {self}>"
 
     def _text(self, login: str, given: Mapping[str, str]) -> str:
         hosts = ",".join(_host_text(host, port) for host, port in self.hosts)
@@ -146,5 +149,5 @@ def _host_text(host: str, port: int) -> str:
 
 
 def _refuse(text: object, why: str) -> ConfigurationError:
-    shown = _SECRET_OPTION.sub(r"\1***", _SECRET.sub(r"\1:***@", text)) if isinstance(text, str) else text
+    shown = mask_passwords(text, is_url=True) if isinstance(text, str) else text
     return ConfigurationError(f"cannot read the registry's URL {shown!r}: {why}")

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
+from idlrt.printable import get_logger
 from idlrt.server.routes import ServerEndpoint, ServerFilter
 
 __all__ = ["TOKEN", "allow_addresses", "require_token"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 TOKEN: Final = "authorization"
 """The name of the metadata in which `require_token` looks, unless it is told another."""

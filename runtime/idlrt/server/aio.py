@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import Coroutine, Sequence
@@ -21,6 +20,7 @@ from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_server import AsyncioChannel, AsyncioListener
+from idlrt.printable import get_logger
 from idlrt.server.coroutines import caught, outcome_of
 from idlrt.server.engine import EngineBase
 from idlrt.server.forked import end_child
@@ -33,7 +33,7 @@ from idlrt.wire.connection import ServerConnection
 
 __all__ = ["AsyncServer"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 
 class AsyncServer(EngineBase[AsyncioChannel]):

@@ -10,7 +10,6 @@ failure like any other: the handler may have done half of its work.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from idlrt.core import NO_METADATA, RETRY_AFTER, Handler, Metadata, Peer, ServerCall, push_back_text
@@ -22,6 +21,7 @@ from idlrt.errors import (
     Overloaded,
     PushBack,
 )
+from idlrt.printable import get_logger
 from idlrt.spec import DeclaredError
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.events import CallReceived
@@ -29,7 +29,7 @@ from idlrt.wire.types import MessageKind
 
 __all__ = ["Answers"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _ONEWAY = MessageKind.ONEWAY
 

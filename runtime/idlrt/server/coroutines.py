@@ -7,7 +7,6 @@ loop, each side wakes the other once.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,13 +15,14 @@ from functools import partial
 from typing import Any
 
 from idlrt.core.forks import forks
+from idlrt.printable import get_logger
 from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
 
 __all__ = ["CoroutineRunner", "caught", "outcome_of"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _PATIENCE = 2.0
 

@@ -7,14 +7,15 @@ gone on, it would do and answer them a second time. What it inherits of a server
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from typing import NoReturn
 
+from idlrt.printable import get_logger
+
 __all__ = ["end_child"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 
 def end_child(error: BaseException | None = None) -> NoReturn:

@@ -7,17 +7,17 @@ one that does not take its answers (both are cut off).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Protocol
 
 from idlrt.core import Peer
+from idlrt.printable import get_logger
 from idlrt.server.session import Session
 from idlrt.server.settings import Settings
 
 __all__ = ["Patience", "Watched"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _SHORTEST, _LONGEST = 0.02, 5.0
 _LOOKS = 8

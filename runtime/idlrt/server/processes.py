@@ -29,6 +29,7 @@ from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
+from idlrt.printable import get_logger
 from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions
@@ -36,7 +37,7 @@ from idlrt.server.signals import StopSignals
 
 __all__ = ["ProcessServer", "RestartDelay"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 # Seconds after which a process that dies is started again at once.
 _LIVED: Final = 2.0

@@ -11,7 +11,6 @@ Plain handlers run on the loop's thread, one at a time: one that waits holds up 
 from __future__ import annotations
 
 import contextvars
-import logging
 import signal
 import socket
 import threading
@@ -23,6 +22,7 @@ from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
+from idlrt.printable import get_logger
 from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _READS_AT_THE_END = 16
 

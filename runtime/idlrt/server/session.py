@@ -12,7 +12,6 @@ go elsewhere), or its caller has stopped waiting.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -22,6 +21,7 @@ from typing import Any, Final, cast
 from idlrt.core import DRAIN, NO_METADATA, TRUE, Deadline, Metadata, ServerCall, told_timeout
 from idlrt.core.forks import forks
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import get_logger
 from idlrt.server.answers import Answers
 from idlrt.server.forked import end_child
 from idlrt.server.routes import Route
@@ -32,7 +32,7 @@ from idlrt.wire.types import MessageKind
 
 __all__ = ["Session"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _CALL, _ONEWAY = MessageKind.CALL, MessageKind.ONEWAY
 _DRAINING: Final[Metadata] = {DRAIN: TRUE}

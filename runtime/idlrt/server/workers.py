@@ -8,7 +8,6 @@ that end in one round of the server's loop wake it once.
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -17,12 +16,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from idlrt.core.forks import forks
+from idlrt.printable import get_logger
 from idlrt.server.forked import end_child
 from idlrt.server.surroundings import Done
 
 __all__ = ["WorkerPool"]
 
-_log = logging.getLogger("idlrt.server")
+_log = get_logger("idlrt.server")
 
 _STOP_TIMEOUT: Final = 2.0
 

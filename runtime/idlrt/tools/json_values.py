@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from idlrt.errors import ConfigurationError
+from idlrt.printable import escape_json
 from idlrt.spec import DeclaredError, FrozenMap, Method
 from idlrt.spec.types import BaseType, EnumType, ListType, MapType, SetType, StructType
 
@@ -74,16 +75,16 @@ def _takes(method: Method[..., Any]) -> str:
 
 
 def to_json(value: Any, *, indent: int = 2) -> str:
-    """A value as JSON text.
+    """A value as JSON text, in which what a terminal would act on is escaped.
 
     Args:
         indent: spaces a level; 0 for one line.
     """
     try:
-        return _text(value, indent)
+        return escape_json(_text(value, indent))
     except (TypeError, NotImplementedError):
         # Keys that JSON does not have.
-        return _text(_pairs(value), indent)
+        return escape_json(_text(_pairs(value), indent))
 
 
 def _text(value: Any, indent: int) -> str:

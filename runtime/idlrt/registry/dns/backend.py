@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from idlrt.core import Instance, ServiceKey
 from idlrt.errors import ConfigurationError, RegistryRefused
+from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, Update
 from idlrt.registry.dns.lookup import Lookup, need_dnspython, together
 from idlrt.registry.dns.names import Settings
@@ -18,7 +18,7 @@ from idlrt.registry.url import RegistryUrl
 
 __all__ = ["DnsBackend"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _USUAL_WEIGHT: Final = 100
 

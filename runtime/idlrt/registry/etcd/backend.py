@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryError, RegistryUnavailable
+from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update
 from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Interrupted, Listed, Nothing
 from idlrt.registry.etcd.gateway import Gateway, need_httpx
@@ -29,7 +29,7 @@ from idlrt.registry.url import RegistryUrl
 
 __all__ = ["EtcdBackend"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 # Seconds that an answer may take, that a heartbeat may (times the pause between two), and that a goodbye may.
 _PATIENCE: Final = 4.5

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.printable import get_logger
 from idlrt.registry.backend import Found
 from idlrt.registry.etcd.answers import Event, KeyValue
 from idlrt.registry.etcd.layout import Layout
 
 __all__ = ["View"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 
 class View:

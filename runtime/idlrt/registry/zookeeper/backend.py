@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
@@ -25,6 +24,7 @@ import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
+from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update
 from idlrt.registry.url import RegistryUrl
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, NoNode, check_kazoo, make_acl
@@ -46,7 +46,7 @@ __all__ = ["ZooKeeperBackend"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger("idlrt.registry.zookeeper")
+_log = get_logger("idlrt.registry.zookeeper")
 
 _PORT: Final = 2181
 _TIMEOUT: Final = 6.0

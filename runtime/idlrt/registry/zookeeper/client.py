@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any, Final, cast
 
 from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
+from idlrt.printable import get_logger
 
 __all__ = ["Conflict", "Disconnected", "NoNode", "check_kazoo", "make_acl", "make_client", "stop_client", "translated"]
 
@@ -109,7 +110,7 @@ def make_client(
         handler=handler,
         auth_data=[("digest", login)] if login else None,
         connection_retry={"max_tries": -1, "delay": 0.05, "backoff": 1.6, "max_delay": 1.0},
-        logger=_Quiet(logging.getLogger("idlrt.registry.zookeeper"), {}),
+        logger=_Quiet(get_logger("idlrt.registry.zookeeper"), {}),
     )
     _hear_of_timeout(client, negotiated)
 
@@ -145,7 +146,7 @@ def stop_client(client: Any, done: Callable[[], object]) -> None:
             client.stop()
             client.close()
         except Exception as error:  # noqa: BLE001  # nobody can do anything about it; the session ends by itself
-            logging.getLogger("idlrt.registry.zookeeper").debug("could not end a session: %s", error)
+            get_logger("idlrt.registry.zookeeper").debug("could not end a session: %s", error)
         finally:
             done()
 

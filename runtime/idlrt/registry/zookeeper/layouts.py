@@ -10,7 +10,6 @@ not see what our operators say.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
@@ -18,11 +17,12 @@ import msgspec
 
 from idlrt.core import Instance, ServiceKey
 from idlrt.errors import ConfigurationError
+from idlrt.printable import get_logger
 from idlrt.registry.zookeeper.tree import Node
 
 __all__ = ["Children", "IdlrtLayout", "Layout", "patches_path", "root_path", "settings_path"]
 
-_log = logging.getLogger("idlrt.registry.zookeeper")
+_log = get_logger("idlrt.registry.zookeeper")
 
 Children = Callable[[str], Awaitable[list[str]]]
 """The names of a node's children; none if it is not there."""
