@@ -1,7 +1,7 @@
 """A service bound to the object that does its work.
 
-Any object fits that has the methods, plain or `async`; there is no base class to inherit. What is missing is
-said when it is bound, not when it is first called.
+Any object fits that has the methods, plain or `async`, with parameters for their arguments; there is no base class
+to inherit. What is missing is said when it is bound, not when it is first called.
 
 A server looks a method up by its name on the wire; `idlrt.core.served` puts several services together.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from idlrt.core.signatures import mismatch
 from idlrt.errors import ConfigurationError
 from idlrt.spec import Method, Service
 
@@ -48,23 +49,30 @@ def bind(service: Service, handler: object) -> Handlers:
     """Make `handler` ready to be served.
 
     Raises:
-        ConfigurationError: it lacks methods of the service; the message names them all.
+        ConfigurationError: it lacks methods of the service, or they do not take their arguments; the message names
+            them all.
     """
     if isinstance(handler, type):
         name = handler.__qualname__
         raise ConfigurationError(f"cannot serve {service.name} with the class {name}: give an object, {name}()")
     table: dict[str, Handler] = {}
     missing: list[str] = []
+    unfit: list[str] = []
     for name, method in service.methods.items():
         function = getattr(handler, method.attribute, None)
-        if callable(function):
-            table[name] = Handler(method, function, _is_coroutine_function(function))
-        else:
+        if not callable(function):
             missing.append(method.attribute if function is None else f"{method.attribute} (is not callable)")
+            continue
+        reason = mismatch(method, function)
+        if reason is not None:
+            unfit.append(reason)
+            continue
+        table[name] = Handler(method, function, _is_coroutine_function(function))
+    cannot = f"cannot serve {service.name} with {type(handler).__qualname__}"
     if missing:
-        kind = type(handler).__qualname__
-        lacks = ", ".join(missing)
-        raise ConfigurationError(f"cannot serve {service.name} with {kind}: it has no {lacks}; add what is missing")
+        raise ConfigurationError(f"{cannot}: it has no {', '.join(missing)}; add what is missing")
+    if unfit:
+        raise ConfigurationError(f"{cannot}: {'; '.join(unfit)}")
     return Handlers(service, table)
 
 

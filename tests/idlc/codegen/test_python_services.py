@@ -55,7 +55,8 @@ def test_a_service_extends_one_of_another_file(generate) -> None:
         def more(self, x: int) -> str:
             return ""
 
-        top = more
+        def top(self) -> str:
+            return ""
 
     client = connected(top.TopClient, top.top(Down()))
     with client, pytest.raises(generated.module("base").Down, match="tired"):
