@@ -20,10 +20,18 @@ def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[st
         raise TypeError(f"{method.full_name} takes {len(fields)} arguments, not {len(arguments)}")
     values = list(arguments)
     rest = dict(named)
-    for field, default in zip(fields[len(arguments) :], method.defaults[len(arguments) :], strict=True):
-        values.append(rest.pop(field.attribute, default))
-        if values[-1] is None and field.is_required:
-            raise TypeError(f"{method.full_name} is missing its argument {field.attribute!r}")
+    for place in range(len(arguments), len(fields)):
+        name, default = fields[place].attribute, method.defaults[place]
+        if name in rest:
+            value = rest.pop(name)
+        elif method.has_to_be_given[place]:
+            raise TypeError(f"{method.full_name} is missing its argument {name!r}")
+        else:
+            # What no signature can show as a default (a list, say) is left out: the server has it too.
+            value = None if callable(default) else default
+        if value is None and fields[place].is_required:
+            raise TypeError(f"{method.full_name} is missing its argument {name!r}")
+        values.append(value)
     if rest:
         raise TypeError(f"{method.full_name} has no argument {', '.join(map(repr, rest))}, or got it twice")
     return tuple(values)

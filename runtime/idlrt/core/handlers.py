@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core.signatures import mismatch
+from idlrt.core.signatures import complete, mismatch, substitutes
 from idlrt.errors import ConfigurationError
 from idlrt.spec import Method, Service
 
@@ -27,11 +27,22 @@ class Handler(msgspec.Struct, frozen=True):
     Attributes:
         function: takes the method's arguments in their order.
         is_coroutine: whether `function` is `async`.
+        substitutes: for each argument what `function` gets where a caller left it out; empty if that is `None` for
+            all of them. See `idlrt.core.signatures`.
     """
 
     method: Method[..., Any]
     function: Callable[..., Any]
     is_coroutine: bool
+    substitutes: tuple[Any, ...] = ()
+
+    def complete(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """`arguments` as `function` takes them. Needed only where there are `substitutes` and one of them is `None`.
+
+        Raises:
+            RemoteProtocolError: a caller left out what `function` cannot be called without.
+        """
+        return complete(self.method, arguments, self.substitutes)
 
 
 class Handlers(msgspec.Struct, frozen=True):
@@ -58,6 +69,8 @@ def bind(service: Service, handler: object) -> Handlers:
     table: dict[str, Handler] = {}
     missing: list[str] = []
     unfit: list[str] = []
+    # A client as the handler relays calls.
+    is_relay = isinstance(getattr(handler, "__thrift_service__", None), Service)
     for name, method in service.methods.items():
         function = getattr(handler, method.attribute, None)
         if not callable(function):
@@ -67,7 +80,8 @@ def bind(service: Service, handler: object) -> Handlers:
         if reason is not None:
             unfit.append(reason)
             continue
-        table[name] = Handler(method, function, _is_coroutine_function(function))
+        instead = substitutes(method, function, is_relay=is_relay)
+        table[name] = Handler(method, function, _is_coroutine_function(function), instead)
     cannot = f"cannot serve {service.name} with {type(handler).__qualname__}"
     if missing:
         raise ConfigurationError(f"{cannot}: it has no {', '.join(missing)}; add what is missing")

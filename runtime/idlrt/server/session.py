@@ -240,8 +240,11 @@ class Session:
         if event.kind is not _CALL and event.kind is not _ONEWAY:
             what = f"{event.name!r} came as a {event.kind.name.lower()} message, which only servers send"
             return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what, notice)
+        handler = route.handler
         try:
             arguments = self._connection.arguments(event)
+            if handler.substitutes and None in arguments:
+                arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
             return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error), notice)
         deadline, metadata, told = self._usual, event.metadata, None
@@ -249,7 +252,6 @@ class Session:
             told, metadata = told_timeout(metadata)
             if told is not None:
                 deadline = Deadline(self._arrived + told, told)
-        handler = route.handler
         driver = around.async_driver if handler.is_coroutine else around.driver
         call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, driver)
         if notice:

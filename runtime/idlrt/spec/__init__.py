@@ -1,7 +1,7 @@
 """What generated code says about its types and methods: plain descriptions, no bytes, no sockets."""
 
 from idlrt.spec.declared import DeclaredError
-from idlrt.spec.fields import Field, optional, required
+from idlrt.spec.fields import Argument, Field, argument, optional, required
 from idlrt.spec.frozen import FrozenMap, value_hash
 from idlrt.spec.methods import Method, Service, method, service
 from idlrt.spec.structs import Enum, FrozenStruct, Struct, Union, empty_union, which
@@ -47,6 +47,7 @@ __all__ = [
     "UNKNOWN",
     "UUID",
     "VOID",
+    "Argument",
     "BaseType",
     "DeclaredError",
     "Enum",
@@ -64,6 +65,7 @@ __all__ = [
     "Type",
     "Union",
     "VoidType",
+    "argument",
     "empty_union",
     "enum",
     "frozen_list_of",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar
 
-from idlrt.spec.fields import Field
+from idlrt.spec.fields import NO_DEFAULT, Argument, Field
 from idlrt.spec.types import Type
 
 __all__ = ["Method", "Service", "method", "service"]
@@ -27,7 +27,10 @@ class Method(Generic[P, R]):
         name: its name on the wire.
         attribute: its name in Python (`name`, unless that is taken).
         arguments: in the order of the Python parameters.
-        defaults: for each argument what it is when a caller left it out, `None` for nothing.
+        defaults: for each argument its value when a caller leaves it out: a value, a function that makes one (values
+            of Thrift types are never callable), or `None` for nothing.
+        has_to_be_given: for each argument whether a Python caller has to give it. `None` may be given for those that
+            are not required on the wire, and is left out there.
         result: its result type, `VOID` for none.
         throws: the exceptions that the IDL declares for it.
         is_oneway: nothing comes back, not even an error.
@@ -38,8 +41,8 @@ class Method(Generic[P, R]):
     """
 
     __slots__ = (
-        "arguments", "attribute", "codecs", "defaults", "is_idempotent", "is_oneway", "name", "policy", "result",
-        "service", "throws",
+        "arguments", "attribute", "codecs", "defaults", "has_to_be_given", "is_idempotent", "is_oneway", "name",
+        "policy", "result", "service", "throws",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +60,10 @@ class Method(Generic[P, R]):
         self.name = name
         self.attribute = attribute if attribute is not None else name
         self.arguments = arguments
-        self.defaults = (None,) * (len(arguments) - len(defaults)) + defaults
+        said = (NO_DEFAULT,) * (len(arguments) - len(defaults)) + defaults
+        chosen = [_default(field, default) for field, default in zip(arguments, said, strict=True)]
+        self.defaults = tuple(None if default is NO_DEFAULT else default for default in chosen)
+        self.has_to_be_given = tuple(default is NO_DEFAULT for default in chosen)
         self.result = result
         self.throws = throws
         self.is_oneway = is_oneway
@@ -73,6 +79,15 @@ class Method(Generic[P, R]):
     def full_name(self) -> str:
         """`Service.method`, for messages and measurements."""
         return f"{self.service}.{self.name}" if self.service else self.name
+
+
+def _default(field: Field[Any], said: Any) -> Any:
+    """The default of an argument. `said` is that of the signature: stubs of idlc 0.1.0 have it nowhere else."""
+    if isinstance(field, Argument) and field.default is not NO_DEFAULT:
+        return field.default
+    if field.is_required or isinstance(field, Argument):
+        return said
+    return None if said is NO_DEFAULT else said
 
 
 def method(

@@ -37,16 +37,20 @@ _BASE: Final[dict[str, Any]] = {
 def arguments_from(method: Method[..., Any], text: str) -> tuple[Any, ...]:
     """The arguments of a method in a JSON object (by their names) or array (by their order).
 
+    `null` leaves an argument out on the wire, if the IDL does not mark it `required`.
+
     Raises:
         ConfigurationError: they are not what the method takes; the message says which and why.
     """
     fields: list[Any] = []
-    for field, default in zip(method.arguments, method.defaults, strict=True):
-        type = _python(field.type)
-        if field.is_required:
+    for field, default, has_to_be_given in zip(method.arguments, method.defaults, method.has_to_be_given, strict=True):
+        type = _python(field.type) if field.is_required else _python(field.type) | None
+        if has_to_be_given:
             fields.append((field.attribute, type))
+        elif callable(default):
+            fields.append((field.attribute, type, msgspec.field(default_factory=default)))
         else:
-            fields.append((field.attribute, type | None, default))
+            fields.append((field.attribute, type, default))
     # Required ones may come behind others.
     made = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True)
     names = [field.attribute for field in method.arguments]

@@ -159,11 +159,19 @@ def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any],
     answer = f"({''.join(variables[field.id] + ', ' for field in fields)})"
     with source.block("def read(d, p, end, depth):"):
         unset: dict[str, str] = {}
+        made: dict[str, str] = {}
         for index, field in enumerate(fields):
+            variable = variables[field.id]
             default = defaults[index] if index < len(defaults) else None
-            initial = "MISSING" if field.is_required else source.constant("D", default, key=("default", index))
-            unset[variables[field.id]] = initial
-            source.line(f"{variables[field.id]} = {initial}")
+            initial = "MISSING"
+            if not field.is_required:
+                constant = source.constant("D", default, key=("default", index))
+                if callable(default):
+                    made[variable] = constant
+                else:
+                    initial = constant
+            unset[variable] = initial
+            source.line(f"{variable} = {initial}")
         if not (in_order and in_order[0].id == 0):  # of a result only one field is there
             read_expected(reader, in_order, [variables[field.id] for field in in_order], unset, answer)
         _read_fields(reader, in_order, [variables[field.id] for field in in_order])
@@ -171,6 +179,8 @@ def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any],
             if field.is_required:
                 with source.block(f"if {variables[field.id]} is MISSING:"):
                     source.line(f"raise missing(p, {field.name!r})")
+        for variable, constant in made.items():
+            source.line(f"if {variable} is MISSING: {variable} = {constant}()")
         source.line(f"return {answer}, p + 1")
     compiled: Read = source.function("read", "<binary reader of record>")
     return compiled

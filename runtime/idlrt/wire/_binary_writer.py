@@ -30,6 +30,7 @@ from typing import Any, TypeAlias
 
 from idlrt.spec import (
     STRING,
+    Argument,
     BaseType,
     EnumType,
     Field,
@@ -159,7 +160,13 @@ def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested, limits: 
         if fields:
             source.line(f"{''.join(f'a{index}, ' for index in range(len(fields)))} = o")
         values = [(field, f"a{index}") for index, field in enumerate(fields)]
-        _write_fields(source, sorted(values, key=lambda value: value[0].id), nested)
+        values.sort(key=lambda value: value[0].id)
+        if len(fields) > 1 and any(isinstance(field, Argument) for field in fields):
+            # Most calls give all arguments: those are packed together.
+            with source.block("if None not in o:"):
+                _write_fields(source, values, nested, is_complete=True)
+                source.line("return")
+        _write_fields(source, values, nested)
     return _compiled(source, "record")
 
 
@@ -192,17 +199,27 @@ def _by_id(field: Field[Any]) -> int:
     return field.id
 
 
-def _write_fields(source: _WriterSource, fields: list[tuple[Field[Any], str]], nested: Nested, kept: str = "") -> None:
+def _write_fields(
+    source: _WriterSource,
+    fields: list[tuple[Field[Any], str]],
+    nested: Nested,
+    kept: str = "",
+    *,
+    is_complete: bool = False,
+) -> None:
     """Write a struct to its end.
 
     Args:
         kept: an expression for unknown fields, where the variable `u` is not None.
+        is_complete: none of the fields is `None`.
     """
     pending = _Pending(source)
     for field, expression in fields:
         head = struct.pack(">bh", type_id(field.type), field.id)
-        if field.is_required:
-            if isinstance(field.type, BaseType) and field.type.name == "bool":  # None would pass for false
+        if field.is_required or is_complete:
+            if (
+                isinstance(field.type, BaseType) and field.type.name == "bool" and not is_complete
+            ):  # None would pass for false
                 value = source.local("v")
                 source.line(f"{value} = {expression}")
                 source.line(f"if {value} is None: raise TypeError('a required field is None')")

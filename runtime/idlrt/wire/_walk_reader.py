@@ -111,6 +111,7 @@ class WalkReader:
         read_fields = self._make_fields(fields, {field.id: field.name for field in fields})
         required = [field.name for field in fields if field.is_required]
         absent = {field.name: defaults[i] if i < len(defaults) else None for i, field in enumerate(fields)}
+        made = {name: default for name, default in absent.items() if callable(default)}
 
         def read(source: Input) -> tuple[Any, ...]:
             values = absent.copy()
@@ -123,6 +124,9 @@ class WalkReader:
                     raise missing(source.offset, name)
             source.end_struct(state)
             values.update(came)
+            for name, make in made.items():
+                if name not in came:
+                    values[name] = make()
             return tuple(values.values())
 
         return read

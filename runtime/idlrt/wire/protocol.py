@@ -134,9 +134,9 @@ class WireProtocol(Protocol):
     def record(
         self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
     ) -> RecordCodec:
-        """A codec of fields without a class. `defaults` are for absent fields, `None` where it is shorter.
-        A required field that is absent is an error. Not kept: keep it where the fields are kept.
-        Paths in messages start with `label`."""
+        """A codec of fields without a class. `defaults` are for absent fields, each a value or a function that makes
+        one, `None` where it is shorter. A required field that is absent is an error. Not kept: keep it where the
+        fields are kept. Paths in messages start with `label`."""
         ...
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:

@@ -13,10 +13,11 @@ import pytest
 from hand_written import BLOB, GET, JOIN, PING, NotFound, User
 from hypothesis import HealthCheck, Phase, example, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 import idlrt
 from idlrt import codegen as rpc
-from idlrt.spec import EnumType, Field, ListType, MapType, SetType, StructType, Type
+from idlrt.spec import EnumType, Field, ListType, MapType, Method, SetType, StructType, Type
 from idlrt.testing.strategies import arguments, enums, of, structs, types, values
 from idlrt.wire.binary import BinaryProtocol
 
@@ -189,6 +190,19 @@ def test_arguments_survive_the_wire(method: Any, data: st.DataObject) -> None:
 def test_arguments_are_left_to_their_defaults_and_given() -> None:
     find(arguments(JOIN), lambda given: given[1] == "-" and given[0] != [], settings=SEARCH)
     find(arguments(JOIN), lambda given: given[1] == "", settings=SEARCH)
+
+
+def test_arguments_with_a_default_that_is_made() -> None:
+    made: Method[..., None] = Method(
+        "f",
+        rpc.argument(1, "ids", rpc.list_of(rpc.I32), default_factory=lambda: [7, 7, 7, 7]),
+        rpc.argument(2, "id", rpc.I32),
+        result=rpc.VOID,
+    )
+    find(arguments(made), lambda given: given[0] == [7, 7, 7, 7], settings=SEARCH)
+    find(arguments(made), lambda given: len(given[0]) == 1, settings=SEARCH)
+    with pytest.raises(NoSuchExample):  # a caller in Python has to give it
+        find(arguments(made), lambda given: given[1] is None, settings=QUICK)
 
 
 # Types and classes.

@@ -137,7 +137,7 @@ cdef class RecordCodec(_Codec):
 
     Args:
         fields: the table.
-        defaults: what an absent field is, `None` where it is shorter.
+        defaults: the value of an absent field, or a function that makes one; `None` where it is shorter.
         label: the root of paths in errors.
         protocol: `binary`, `compact` or `json`.
         limits: `idlrt.wire.Limits`.

@@ -179,11 +179,13 @@ cdef Plan plan_of_record(tuple fields, tuple defaults, str label):
     cdef Plan plan = Plan.__new__(Plan)
     plan.label = label
     plan.kept = []
-    absent = [
-        (ABSENT_FAULT, None) if field.is_required
-        else (ABSENT_CONSTANT, defaults[index] if index < len(defaults) else None)
-        for index, field in enumerate(fields)
-    ]
+    absent = []
+    for index, field in enumerate(fields):
+        default = defaults[index] if index < len(defaults) else None
+        if field.is_required:
+            absent.append((ABSENT_FAULT, None))
+        else:
+            absent.append((ABSENT_MADE if callable(default) else ABSENT_CONSTANT, default))
     with plans_lock:
         making = {}
         plan.fill(fields, [RECORD_OFFSET(index) for index in range(len(fields))], absent, making)
