@@ -80,6 +80,11 @@ def main() -> None:
     "--includes/--no-includes", "with_includes", default=True, show_default=True, help="Write included files too."
 )
 @click.option(
+    "--nullable-arguments",
+    is_flag=True,
+    help="Type arguments `T | None` that the IDL neither marks `required` nor gives a default.",
+)
+@click.option(
     "--allow-neg-keys",
     "allow_negative_ids",
     is_flag=True,

@@ -25,6 +25,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         target: the language to write.
         package: dotted name that everything is nested under, or empty.
         templates: folder with templates that take the place of built-in ones.
+        nullable_arguments: signatures allow `None` for arguments that are neither `required` nor have a default.
         allow_negative_ids: keep field ids that are zero or negative.
         only_compare: write nothing; tell what is not up to date.
         use_cache: skip the work where neither inputs, options nor outputs have changed.
@@ -37,6 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     target: str = "python"
     package: str = ""
     templates: Path | None = None
+    nullable_arguments: bool = False
     allow_negative_ids: bool = False
     only_compare: bool = False
     use_cache: bool = True
@@ -116,6 +118,7 @@ def compile_files(request: Request) -> Result:
         package=request.package,
         templates=request.templates,
         with_includes=request.with_includes,
+        nullable_arguments=request.nullable_arguments,
         existing=existing,
         elsewhere=find,
     )

@@ -73,7 +73,7 @@ def key_of(request: Request) -> str:
         str(request.output.resolve()),
         request.target,
         request.package,
-        repr((request.allow_negative_ids, request.with_includes)),
+        repr((request.allow_negative_ids, request.with_includes, request.nullable_arguments)),
         *[f"p{path.resolve()}={path}" for path in request.paths],
         *[f"i{path.resolve()}" for path in request.include_dirs],
     ]

@@ -72,6 +72,9 @@ HALF: Final = rpc.method(Base.version, result=rpc.BINARY)  # wrong
 NOTHING: Final = rpc.method(MidService.get, result=rpc.VOID)  # wrong
 rpc.list_of(int)  # wrong
 rpc.required("1", "id", rpc.I64)  # wrong
+rpc.argument("1", "id", rpc.I64)  # wrong
+rpc.argument(1, "id", rpc.I64, default="1")  # wrong
+rpc.argument(1, "ids", rpc.list_of(rpc.I64), default_factory=lambda: ["1"])  # wrong
 rpc.service("Empty", Empty)  # wrong
 
 

@@ -89,7 +89,24 @@ class AsyncUsers:
     async def import_(self, from_: str, self_: str) -> None: ...
 
 
+class NewerUsers(Users):
+    """Has defaults of its own for arguments that old callers leave out, and takes `None`."""
+
+    def find(
+        self,
+        name: str | None = None,
+        limit: int | None = 10,
+        order: Order | None = None,
+        of: list[int] | None = None,
+    ) -> list[User]:
+        return []
+
+    def exists(self, id: int = 0) -> bool:
+        return id > 0
+
+
 def serve() -> None:
+    user_service(NewerUsers())
     with idlrt.Server(user_service(Users()), "127.0.0.1:0") as server:
         server.serve()
     user_service(AsyncUsers())

@@ -122,7 +122,8 @@ def _parameters(
 ) -> tuple[list[tuple[str, str, Node | None]], list[str]]:
     """(name, annotation, default) of each parameter, and the text of each.
 
-    A parameter has a default only where all that follow have one.
+    A parameter has a default only where all that follow have one. Its annotation allows `None` where a caller may
+    leave it out without a default that the signature can show.
     """
     given = context.layout.members.of_parameters(function)
     found: list[tuple[str, str, Node | None]] = []
@@ -132,7 +133,7 @@ def _parameters(
         default: Node | None = None
         if field.default is not None and is_immutable(field.default):
             default = value(field.default, field.type, context.imports)
-        elif field.default is not None or field.requiredness == "optional":
+        elif field.default is not None or _may_be_none(field, context):
             text += " | None"
             default = "None"
         may_default = may_default and default is not None
@@ -144,8 +145,21 @@ def _parameters(
     return found, texts
 
 
-def _is_required(field: Field) -> bool:
-    return field.requiredness != "optional" and field.default is None
+def _may_be_none(field: Field, context: Context) -> bool:
+    return field.requiredness == "optional" or (context.nullable_arguments and field.requiredness != "required")
+
+
+def _argument(field: Field, name: str, context: Context) -> Node:
+    """An argument as the description of its method has it: `rpc.argument(1, "limit", rpc.I32, default=10)`."""
+    if field.default is None and (field.requiredness == "required" or _may_be_none(field, context)):
+        return table_entry(field, name, context, is_required=field.requiredness == "required")
+    items: list[Node] = [str(field.id), quoted(field.name), expression(field.type, context.imports, context.defined)]
+    if field.default is not None:
+        default = value(field.default, field.type, context.imports)
+        items.append(Pair("default=" if is_immutable(field.default) else "default_factory=lambda: ", default))
+    if name != field.name:
+        items.append(f"attribute={quoted(name)}")
+    return call("rpc.argument", *items)
 
 
 def _method_view(
@@ -170,7 +184,7 @@ def _method_view(
 
     items: list[Node] = [f"{own.protocol}.{name}"]
     for field, (parameter, _, _) in zip(function.arguments, parameters, strict=True):
-        items.append(table_entry(field, parameter, context, is_required=_is_required(field)))
+        items.append(_argument(field, parameter, context))
     result_node = "rpc.VOID" if function.result is None else _result(function, context)
     items.append(Pair("result=", result_node))
     if function.throws:

@@ -48,7 +48,7 @@ class PythonTarget:
         report_shadows(layout, wanted, report, options)
         for program in wanted:
             module = layout.module(program)
-            text = self._module(module, layout, report, templates)
+            text = self._module(module, layout, report, templates, options)
             files.append(GeneratedFile(PurePosixPath(*module.package, f"{module.name}.py"), text))
         for _, package in sorted(layout.packages.items()):
             if any(module.program in wanted for module in package.modules):
@@ -58,11 +58,13 @@ class PythonTarget:
             files = [_formatted(file) for file in files]
         return files
 
-    def _module(self, module: Module, layout: Layout, report: Report, templates: jinja2.Environment) -> str:
+    def _module(
+        self, module: Module, layout: Layout, report: Report, templates: jinja2.Environment, options: TargetOptions
+    ) -> str:
         program = module.program
         taken = set(module.exports)
         imports = Imports(module, layout, taken)
-        context = Context(layout, imports, report)
+        context = Context(layout, imports, report, nullable_arguments=options.nullable_arguments)
         structs: list[StructView] = []
         for struct in program.structs:
             structs.append(struct_view(struct, context))

@@ -34,12 +34,14 @@ class Context(msgspec.Struct, eq=False):
 
     Attributes:
         defined: identities of the structs that were already written.
+        nullable_arguments: whether arguments that are not marked may be `None` in signatures.
     """
 
     layout: Layout
     imports: Imports
     report: Report
     defined: frozenset[int] = frozenset()
+    nullable_arguments: bool = False
 
 
 class MemberView(msgspec.Struct, frozen=True):

@@ -344,14 +344,14 @@ class AsyncRegistry(Protocol):
 
 _BEGIN: Final = rpc.method(
     Registry.begin,
-    rpc.required(1, "client", rpc.STRING),
-    rpc.required(2, "timeout_ms", rpc.I32),
+    rpc.argument(1, "client", rpc.STRING),
+    rpc.argument(2, "timeout_ms", rpc.I32),
     result=rpc.struct(Session),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _KEEP: Final = rpc.method(
     Registry.keep,
-    rpc.required(1, "session", rpc.I64),
+    rpc.argument(1, "session", rpc.I64),
     result=rpc.VOID,
     throws=(
         rpc.optional(1, "gone", rpc.struct(NoSession)),
@@ -360,14 +360,14 @@ _KEEP: Final = rpc.method(
 )
 _END: Final = rpc.method(
     Registry.end,
-    rpc.required(1, "session", rpc.I64),
+    rpc.argument(1, "session", rpc.I64),
     result=rpc.VOID,
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _REGISTER: Final = rpc.method(
     Registry.register,
-    rpc.required(1, "session", rpc.I64),
-    rpc.required(2, "record", rpc.struct(Record)),
+    rpc.argument(1, "session", rpc.I64),
+    rpc.argument(2, "record", rpc.struct(Record)),
     result=rpc.I64,
     throws=(
         rpc.optional(1, "gone", rpc.struct(NoSession)),
@@ -376,10 +376,10 @@ _REGISTER: Final = rpc.method(
 )
 _DEREGISTER: Final = rpc.method(
     Registry.deregister,
-    rpc.required(1, "session", rpc.I64),
-    rpc.required(2, "group", rpc.STRING),
-    rpc.required(3, "service", rpc.STRING),
-    rpc.required(4, "id", rpc.STRING),
+    rpc.argument(1, "session", rpc.I64),
+    rpc.argument(2, "group", rpc.STRING),
+    rpc.argument(3, "service", rpc.STRING),
+    rpc.argument(4, "id", rpc.STRING),
     result=rpc.VOID,
     throws=(
         rpc.optional(1, "gone", rpc.struct(NoSession)),
@@ -388,11 +388,11 @@ _DEREGISTER: Final = rpc.method(
 )
 _CHANGES: Final = rpc.method(
     Registry.changes,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "service", rpc.STRING),
-    rpc.required(3, "epoch", rpc.I64),
-    rpc.required(4, "since", rpc.I64),
-    rpc.required(5, "wait_ms", rpc.I32),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "service", rpc.STRING),
+    rpc.argument(3, "epoch", rpc.I64),
+    rpc.argument(4, "since", rpc.I64),
+    rpc.argument(5, "wait_ms", rpc.I32),
     result=rpc.struct(Changes),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
@@ -403,24 +403,24 @@ _GROUPS: Final = rpc.method(
 )
 _SERVICES: Final = rpc.method(
     Registry.services,
-    rpc.required(1, "group", rpc.STRING),
+    rpc.argument(1, "group", rpc.STRING),
     result=rpc.list_of(rpc.STRING),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _CORRECT: Final = rpc.method(
     Registry.correct,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "service", rpc.STRING),
-    rpc.required(3, "id", rpc.STRING),
-    rpc.required(4, "correction", rpc.struct(Correction)),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "service", rpc.STRING),
+    rpc.argument(3, "id", rpc.STRING),
+    rpc.argument(4, "correction", rpc.struct(Correction)),
     result=rpc.VOID,
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _CONFIGURE: Final = rpc.method(
     Registry.configure,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "service", rpc.STRING),
-    rpc.required(3, "settings", rpc.map_of(rpc.STRING, rpc.STRING)),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "service", rpc.STRING),
+    rpc.argument(3, "settings", rpc.map_of(rpc.STRING, rpc.STRING)),
     result=rpc.VOID,
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )

@@ -28,6 +28,9 @@ service Empty {}
 service lower { i32 ping() }
 
 service Told extends UserService {
+  list<User> page(
+    1: i32 size = 20, 2: string after, 3: required i64 owner, 4: list<User> known = [{"id": 1}, {"id": 2, "name": "two"}],
+    5: set<string> of = [], 6: optional bool whole, 7: optional string from = "start")
   User found(1: i64 id (rpc.hash_key)) (
     idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.balancer = "consistent_hash"),
   User as_all(1: i64 id),

@@ -161,14 +161,14 @@ class AsyncSpeaker(Protocol):
 
 _SPEAKER_SAY: Final = rpc.method(
     Speaker.say,
-    rpc.required(1, "what", rpc.STRING),
-    rpc.required(2, "how", rpc.struct(Documented)),
-    rpc.optional(3, "times", rpc.I32),
+    rpc.argument(1, "what", rpc.STRING),
+    rpc.argument(2, "how", rpc.struct(Documented)),
+    rpc.argument(3, "times", rpc.I32, default=1),
     result=rpc.STRING,
     throws=(rpc.optional(1, "sorry", rpc.struct(Sorry)),),
 )
 _SPEAKER_SHOUT: Final = rpc.method(
-    Speaker.shout, rpc.required(1, "what", rpc.STRING), result=rpc.VOID, oneway=True
+    Speaker.shout, rpc.argument(1, "what", rpc.STRING), result=rpc.VOID, oneway=True
 )
 _SPEAKER_SERVICE: Final = rpc.service("Speaker", _SPEAKER_SAY, _SPEAKER_SHOUT)
 

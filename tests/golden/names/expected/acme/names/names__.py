@@ -160,19 +160,19 @@ class Asyncnames(Protocol):
 
 _NAMES_POINT: Final = rpc.method(
     names.Point_,
-    rpc.required(1, "Point", rpc.struct(Point)),
+    rpc.argument(1, "Point", rpc.struct(Point)),
     result=rpc.struct(Point),
     name="Point",
 )
 _NAMES_LIST: Final = rpc.method(
     names.list_,
-    rpc.required(1, "Points", rpc.list_of(rpc.struct(Point))),
+    rpc.argument(1, "Points", rpc.list_of(rpc.struct(Point))),
     result=rpc.list_of(rpc.struct(Point)),
     name="list",
 )
 _NAMES_GET: Final = rpc.method(
     names.get,
-    rpc.required(1, "_GET", rpc.struct(_GET.Got), attribute="GET_"),
+    rpc.argument(1, "_GET", rpc.struct(_GET.Got), attribute="GET_"),
     result=rpc.struct(_GET.Got),
 )
 _NAMES_SERVICE: Final = rpc.service("names", _NAMES_POINT, _NAMES_LIST, _NAMES_GET)
@@ -228,8 +228,8 @@ class AsyncWire(Protocol):
 _WIRE_USING: Final = rpc.method(Wire.using_, result=rpc.VOID, name="using")
 _WIRE_CONNECT: Final = rpc.method(
     Wire.connect_,
-    rpc.required(1, "self", rpc.I32, attribute="self_"),
-    rpc.required(2, "None", rpc.I32, attribute="None_"),
+    rpc.argument(1, "self", rpc.I32, attribute="self_"),
+    rpc.argument(2, "None", rpc.I32, attribute="None_"),
     result=rpc.VOID,
     name="connect",
 )

@@ -179,7 +179,7 @@ class AsyncUserService(_base_.AsyncBase, Protocol):
 
 _USER_SERVICE_GET: Final = rpc.method(
     UserService.get,
-    rpc.required(1, "id", rpc.I64),
+    rpc.argument(1, "id", rpc.I64),
     result=rpc.struct(User),
     throws=(
         rpc.optional(1, "e", rpc.struct(NotFound)),
@@ -188,40 +188,40 @@ _USER_SERVICE_GET: Final = rpc.method(
 )
 _USER_SERVICE_FIND: Final = rpc.method(
     UserService.find,
-    rpc.required(1, "name", rpc.STRING),
-    rpc.optional(2, "limit", rpc.I32),
-    rpc.optional(3, "order", rpc.enum(_base_.Order)),
+    rpc.argument(1, "name", rpc.STRING),
+    rpc.argument(2, "limit", rpc.I32, default=10),
+    rpc.argument(3, "order", rpc.enum(_base_.Order), default=_base_.Order.UP),
     rpc.optional(4, "of", rpc.list_of(rpc.I64)),
     result=rpc.list_of(rpc.struct(User)),
 )
 _USER_SERVICE_GROUP_BY_A_PROPERTY_OF_THE_USERS: Final = rpc.method(
     UserService.group_by_a_property_of_the_users,
-    rpc.required(1, "users", rpc.map_of(rpc.I64, rpc.struct(User))),
-    rpc.required(2, "properties_to_group_by", rpc.set_of(rpc.STRING)),
+    rpc.argument(1, "users", rpc.map_of(rpc.I64, rpc.struct(User))),
+    rpc.argument(2, "properties_to_group_by", rpc.set_of(rpc.STRING)),
     result=rpc.map_of(rpc.STRING, rpc.list_of(rpc.struct(User))),
 )
 _USER_SERVICE_SAVE: Final = rpc.method(
     UserService.save,
-    rpc.required(1, "user", rpc.struct(User)),
+    rpc.argument(1, "user", rpc.struct(User)),
     result=rpc.VOID,
     throws=(rpc.optional(1, "b", rpc.struct(Busy)),),
 )
 _USER_SERVICE_TOUCH: Final = rpc.method(
-    UserService.touch, rpc.required(1, "id", rpc.I64), result=rpc.VOID, oneway=True
+    UserService.touch, rpc.argument(1, "id", rpc.I64), result=rpc.VOID, oneway=True
 )
 _USER_SERVICE_EXISTS: Final = rpc.method(
-    UserService.exists, rpc.required(1, "id", rpc.I64), result=rpc.BOOL, idempotent=True
+    UserService.exists, rpc.argument(1, "id", rpc.I64), result=rpc.BOOL, idempotent=True
 )
 _USER_SERVICE_OLD: Final = rpc.method(
-    UserService.old, rpc.required(1, "id", rpc.I64), result=rpc.struct(User)
+    UserService.old, rpc.argument(1, "id", rpc.I64), result=rpc.struct(User)
 )
 _USER_SERVICE_CLOSE: Final = rpc.method(
     UserService.close_, result=rpc.VOID, name="close"
 )
 _USER_SERVICE_IMPORT: Final = rpc.method(
     UserService.import_,
-    rpc.required(1, "from", rpc.STRING, attribute="from_"),
-    rpc.required(2, "self", rpc.STRING, attribute="self_"),
+    rpc.argument(1, "from", rpc.STRING, attribute="from_"),
+    rpc.argument(2, "self", rpc.STRING, attribute="self_"),
     result=rpc.VOID,
     name="import",
 )
@@ -480,6 +480,22 @@ def lower_(handler: lower | Asynclower) -> rpc.Handlers:
 
 
 class Told(UserService, Protocol):
+    def page(
+        self,
+        size: int,
+        after: str,
+        owner: int,
+        known: list[User] | None = None,
+        of: set[str] | None = None,
+        whole: bool | None = None,
+        from_: str = "start",
+    ) -> list[User]:
+        """`page` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        ...
+
     def found(self, id: int) -> User:
         """`found` of `Told`.
 
@@ -506,6 +522,22 @@ class Told(UserService, Protocol):
 
 
 class AsyncTold(AsyncUserService, Protocol):
+    async def page(
+        self,
+        size: int,
+        after: str,
+        owner: int,
+        known: list[User] | None = None,
+        of: set[str] | None = None,
+        whole: bool | None = None,
+        from_: str = "start",
+    ) -> list[User]:
+        """`page` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        ...
+
     async def found(self, id: int) -> User:
         """`found` of `Told`.
 
@@ -531,9 +563,26 @@ class AsyncTold(AsyncUserService, Protocol):
         ...
 
 
+_TOLD_PAGE: Final = rpc.method(
+    Told.page,
+    rpc.argument(1, "size", rpc.I32, default=20),
+    rpc.argument(2, "after", rpc.STRING),
+    rpc.required(3, "owner", rpc.I64),
+    rpc.argument(
+        4,
+        "known",
+        rpc.list_of(rpc.struct(User)),
+        default_factory=lambda: [User(id=1), User(id=2, name="two")],
+    ),
+    rpc.argument(5, "of", rpc.set_of(rpc.STRING), default_factory=lambda: set()),
+    rpc.optional(6, "whole", rpc.BOOL),
+    rpc.argument(7, "from", rpc.STRING, default="start", attribute="from_"),
+    result=rpc.list_of(rpc.struct(User)),
+    policy={"timeout": "1.0"},
+)
 _TOLD_FOUND: Final = rpc.method(
     Told.found,
-    rpc.required(1, "id", rpc.I64),
+    rpc.argument(1, "id", rpc.I64),
     result=rpc.struct(User),
     idempotent=True,
     policy={
@@ -546,18 +595,23 @@ _TOLD_FOUND: Final = rpc.method(
 )
 _TOLD_AS_ALL: Final = rpc.method(
     Told.as_all,
-    rpc.required(1, "id", rpc.I64),
+    rpc.argument(1, "id", rpc.I64),
     result=rpc.struct(User),
     policy={"timeout": "1.0"},
 )
 _TOLD_FETCH: Final = rpc.method(
     Told.fetch,
-    rpc.required(1, "from", rpc.STRING, attribute="from_"),
+    rpc.argument(1, "from", rpc.STRING, attribute="from_"),
     result=rpc.I32,
     policy={"timeout": "0.5", "hash_by": "from"},
 )
 _TOLD_SERVICE: Final = rpc.service(
-    "Told", _TOLD_FOUND, _TOLD_AS_ALL, _TOLD_FETCH, extends=UserServiceClient
+    "Told",
+    _TOLD_PAGE,
+    _TOLD_FOUND,
+    _TOLD_AS_ALL,
+    _TOLD_FETCH,
+    extends=UserServiceClient,
 )
 
 
@@ -565,6 +619,22 @@ class ToldClient(UserServiceClient):
     """Blocking client of `Told`."""
 
     __thrift_service__ = _TOLD_SERVICE
+
+    def page(
+        self,
+        size: int,
+        after: str,
+        owner: int,
+        known: list[User] | None = None,
+        of: set[str] | None = None,
+        whole: bool | None = None,
+        from_: str = "start",
+    ) -> list[User]:
+        """`page` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        return self._call(_TOLD_PAGE, size, after, owner, known, of, whole, from_)
 
     def found(self, id: int) -> User:
         """`found` of `Told`.
@@ -595,6 +665,22 @@ class AsyncToldClient(AsyncUserServiceClient):
     """Asyncio client of `Told`."""
 
     __thrift_service__ = _TOLD_SERVICE
+
+    async def page(
+        self,
+        size: int,
+        after: str,
+        owner: int,
+        known: list[User] | None = None,
+        of: set[str] | None = None,
+        whole: bool | None = None,
+        from_: str = "start",
+    ) -> list[User]:
+        """`page` of `Told`.
+
+        Unless told otherwise: timeout=1.0.
+        """
+        return await self._call(_TOLD_PAGE, size, after, owner, known, of, whole, from_)
 
     async def found(self, id: int) -> User:
         """`found` of `Told`.

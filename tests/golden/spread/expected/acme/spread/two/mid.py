@@ -62,7 +62,7 @@ class AsyncMidService(Protocol):
 
 _GET: Final = rpc.method(
     MidService.get,
-    rpc.required(1, "level", rpc.enum(_low.Level)),
+    rpc.argument(1, "level", rpc.enum(_low.Level)),
     result=rpc.struct(_low.Low),
     throws=(rpc.optional(1, "lost", rpc.struct(Lost)),),
 )
