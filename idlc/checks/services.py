@@ -139,26 +139,23 @@ def async_is_deprecated(program: Program) -> Iterator[Finding]:
 
 @check("function.argument.requiredness", "warning")
 def requiredness_of_arguments(program: Program) -> Iterator[Finding]:
-    """A call passes all arguments; `optional` means nothing there."""
+    """Callers may leave out any argument that is not `required`; `optional` changes signatures, and only ours."""
     for function in _functions(program):
         for argument in function.arguments:
             at = argument.node.requiredness_span
-            if argument.node.requiredness == "optional" and at is not None:
+            if argument.node.requiredness != "optional" or at is None:
+                continue
+            span = Span(program.source, *at)
+            if argument.default is not None:
                 yield Finding(
-                    "`optional` means nothing for an argument",
-                    Span(program.source, *at),
+                    f"`optional` means nothing for argument `{argument.name}`, which has a default value",
+                    span,
                     help="remove it",
                     fixes=(Fix(Span(program.source, at[0], argument.node.type.start), ""),),
                 )
-
-
-@check("function.argument.default", "warning")
-def defaults_of_arguments(program: Program) -> Iterator[Finding]:
-    """Most implementations ignore default values of arguments."""
-    for function in _functions(program):
-        for argument in function.arguments:
-            if argument.node.default is not None:
+            else:
                 yield Finding(
-                    f"argument `{argument.name}` has a default value, which many implementations ignore",
-                    program.document.span(argument.node.default),
+                    f"argument `{argument.name}` is `optional`, which only signatures made by idlc show",
+                    span,
+                    help="every argument that is not `required` may be absent, with and without `optional`",
                 )

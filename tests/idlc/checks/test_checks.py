@@ -24,7 +24,7 @@ exception Oops { 1: string message }
 service Base { void ping() }
 service Good extends Base {
   Point move(1: Point point, 2: map<string, list<Point>> others) throws (1: Oops oops)
-  oneway void forget(1: i32 id)
+  oneway void forget(1: i32 id, 2: required bool all, 3: string why = "")
 }
 """
 
@@ -47,8 +47,8 @@ CASES: list[tuple[str, Severity, str]] = [
     ("field.type.exception", "warning", "exception X {} struct A { 1: X x }"),
     ("field.type.exception", "warning", "exception X {} typedef X Y service S { Y f() }"),
     ("field.type.exception", "warning", "exception X {} service S { void f(1: X x) }"),
-    ("function.argument.default", "warning", "service S { void f(1: i32 a = 1) }"),
     ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a) }"),
+    ("function.argument.requiredness", "warning", "service S { void f(1: optional i32 a = 1) }"),
     ("function.async", "warning", "service S { async void f() }"),
     ("function.idempotent", "error", 'service S { void f() (idempotent = "maybe") }'),
     ("function.duplicate", "error", "service S { void f() void f() }"),
