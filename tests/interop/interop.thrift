@@ -150,6 +150,8 @@ service Peer extends Base {
   map<string, i32> count(1: list<string> words)
   Shape shape(1: Shape shape)
   Everything echo(1: Everything value)
+  /** In the first version it was `page(1: string after)`. */
+  string page(1: string after, 2: i32 size, 3: i32 limit = 10, 4: list<string> fields = ["id"], 5: Color color)
   Point find(1: i64 id) throws (1: NotFound missing, 2: Refused refused)
   void check(1: i32 code) throws (1: Refused refused)
   void fail(1: string how)

@@ -76,6 +76,12 @@ class Handler:
     def echo(self, value: Any) -> Any:
         return value
 
+    def page(
+        self, after: str, size: int = 20, limit: int | None = None, fields: Any = None, color: int | None = None
+    ) -> str:
+        """What came. A peer's server gives `None` for what is absent, ours what stands above or in the IDL."""
+        return repr((after, size, limit, fields, color and int(color)))
+
     def find(self, id: int) -> Any:
         if id == 0:
             raise self._stubs.NotFound(id=id, reason="none has number 0")
