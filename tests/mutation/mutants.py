@@ -109,6 +109,13 @@ MUTANTS = (
         tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
     ),
     Mutant(
+        name="server: arguments that a caller left out reach the handler as they came",
+        path="runtime/idlrt/server/session.py",
+        before="            if handler.substitutes and None in arguments:\n",
+        after="            if False:\n",
+        tests=("tests/issues/test_unmarked_arguments_may_be_absent.py",),
+    ),
+    Mutant(
         name="server: idle connections stay open",
         path="runtime/idlrt/server/patience.py",
         before="            elif self._idle and now",
