@@ -30,8 +30,12 @@ _ROLES: Final = {
     "changes": "subscribe",
     "groups": "subscribe",
     "services": "subscribe",
+    "part": "subscribe",
+    "groups_after": "subscribe",
+    "services_after": "subscribe",
     "correct": "administer",
     "configure": "administer",
+    "remove": "administer",
 }
 
 

@@ -13,14 +13,22 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.embedded.api import AsyncRegistryClient, Changes, NoSession, Refused
+from idlrt.embedded.api import AsyncRegistryClient, NoSession, Refused
+from idlrt.embedded.known import Known
 from idlrt.embedded.server import DEFAULT_PORT
-from idlrt.embedded.values import correction_of, instance_of, patch_of, record_of
-from idlrt.errors import ApplicationError, RegistryRefused, RegistryUnavailable, RpcError
+from idlrt.embedded.values import correction_of, record_of
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    RegistryError,
+    RegistryRefused,
+    RegistryUnavailable,
+    RpcError,
+)
 from idlrt.registry import Found, RegistryUrl, SessionLost, Update
 from idlrt.server import TOKEN
 
@@ -55,6 +63,8 @@ class EmbeddedBackend:
         self.heartbeat = self._timeout / 3
         self._session = 0
         self._made: AsyncRegistryClient | None = None
+        # Whether it tells long answers in parts; those of before 0.2 do not.
+        self._has_parts = True
 
     @property
     def _client(self) -> AsyncRegistryClient:
@@ -79,6 +89,7 @@ class EmbeddedBackend:
         with _translated():
             session = await self._client.begin(_who(), int(self._timeout * 1000))
         self._session = session.id
+        self._has_parts = True
         self.heartbeat = session.timeout_ms / 3000
 
     async def close(self) -> None:
@@ -110,52 +121,89 @@ class EmbeddedBackend:
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`."""
-        known = _Known()
-        patient = self._client.using(timeout=_POLL + self._patience)
+        known = Known(key)
         while True:
-            with _translated():
-                changes = await patient.changes(key.group, key.service, known.epoch, known.revision, int(_POLL * 1000))
-            if known.take(changes):
+            if await self._learn(known, _POLL):
                 yield known.found()
 
     async def find(self, key: ServiceKey) -> Found:
         """See `Backend.find`."""
-        known = _Known()
-        with _translated():
-            known.take(await self._client.changes(key.group, key.service, 0, 0, 0))
+        known = Known(key)
+        await self._learn(known)
         return known.found()
+
+    async def _learn(self, known: Known, seconds: float = 0.0) -> bool:
+        """Learn what has changed in a service; whether anything has.
+
+        Args:
+            seconds: to wait for that.
+        """
+        key, wait_ms = known.key, int(seconds * 1000)
+        client = self._client.using(timeout=seconds + self._patience) if seconds else self._client
+        cursor = ""
+        with _translated():
+            while self._has_parts:
+                try:
+                    part = await client.part(key.group, key.service, known.epoch, known.revision, wait_ms, cursor)
+                except ApplicationError as error:
+                    if error.code != ApplicationCode.UNKNOWN_METHOD:
+                        raise
+                    self._has_parts = False
+                    break
+                if part.next is None:
+                    return known.take(part)
+                known.add(part)
+                cursor = part.next
+            return known.take_all(await client.changes(key.group, key.service, known.epoch, known.revision, wait_ms))
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
         """See `Backend.changes`."""
-        with _translated():
-            # Which registry it is has to be known, for `since` to mean something.
-            now = await self._client.changes(key.group, key.service, 0, 0, 0)
-            changes = await self._client.changes(key.group, key.service, now.epoch, since, 0)
-        patches = {id: patch_of(each) for id, each in (now.corrections or {}).items()}
-        instances = [instance_of(each) for each in changes.records]
-        if changes.corrections is not None:
-            # Whoever was corrected has changed too.
-            seen = {each.id for each in instances}
-            instances += [
-                instance_of(each) for each in now.records if each.id in changes.corrections and each.id not in seen
-            ]
-        return Update(
-            revision=changes.revision,
-            is_whole=changes.is_whole,
-            instances=tuple(patches[each.id].apply(each) if each.id in patches else each for each in instances),
-            removed=tuple(changes.removed),
-            settings=now.settings or {},
-        )
+        now = Known(key)
+        await self._learn(now)
+        # Which registry it is has to be known, for `since` to mean something.
+        then = Known(key, epoch=now.epoch, revision=since)
+        await self._learn(then)
+        return now.update(then)
 
     async def groups(self) -> list[str]:
         """See `Backend.groups`."""
-        with _translated():
-            return await self._client.groups()
+        return await self._names(lambda after: self._client.groups_after(after), lambda: self._client.groups())
 
     async def services(self, group: str) -> list[str]:
         """See `Backend.services`."""
+        return await self._names(
+            lambda after: self._client.services_after(group, after), lambda: self._client.services(group)
+        )
+
+    async def _names(
+        self, some: Callable[[str], Awaitable[list[str]]], all: Callable[[], Awaitable[list[str]]]
+    ) -> list[str]:
+        names: list[str] = []
         with _translated():
-            return await self._client.services(group)
+            while self._has_parts:
+                try:
+                    more = await some(names[-1] if names else "")
+                except ApplicationError as error:
+                    if error.code != ApplicationCode.UNKNOWN_METHOD:
+                        raise
+                    self._has_parts = False
+                    break
+                if not more:
+                    return names
+                names += more
+            return await all()
+
+    async def remove(self, key: ServiceKey) -> None:
+        """See `Backend.remove`."""
+        with _translated():
+            try:
+                await self._client.remove(key.group, key.service)
+            except ApplicationError as error:
+                if error.code != ApplicationCode.UNKNOWN_METHOD:
+                    raise
+                raise RegistryRefused(
+                    f"cannot remove {key}: the registry at {self._target} is of an earlier version; update it"
+                ) from None
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
         """See `Backend.patch`."""
@@ -168,48 +216,13 @@ class EmbeddedBackend:
             await self._client.configure(key.group, key.service, dict(settings))
 
 
-class _Known:
-    """What is known of a service, put together from what has changed."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.revision = 0
-        self._instances: dict[str, Instance] = {}
-        self._patches: dict[str, Patch] = {}
-        self._settings: Mapping[str, str] = {}
-
-    def take(self, changes: Changes) -> bool:
-        """Take in what has changed; whether anything has."""
-        if (changes.epoch, changes.revision) == (self.epoch, self.revision) and not changes.is_whole:
-            return False
-        self.epoch, self.revision = changes.epoch, changes.revision
-        if changes.is_whole:
-            self._instances.clear()
-        for id in changes.removed:
-            self._instances.pop(id, None)
-        for record in changes.records:
-            self._instances[record.id] = instance_of(record)
-        if changes.corrections is not None or changes.is_whole:
-            self._patches = {id: patch_of(each) for id, each in (changes.corrections or {}).items()}
-        if changes.settings is not None or changes.is_whole:
-            self._settings = changes.settings or {}
-        return True
-
-    def found(self) -> Found:
-        """All of it."""
-        return Found(
-            instances=list(self._instances.values()),
-            patches=self._patches,
-            settings=self._settings,
-            revision=self.revision,
-        )
-
-
 @contextlib.contextmanager
 def _translated() -> Generator[None]:
     """Errors of calls as errors of registries."""
     try:
         yield
+    except RegistryError:
+        raise
     except NoSession:
         raise SessionLost("the registry does not know this client any more") from None
     except Refused as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from idlrt.core import ServiceKey
 from idlrt.embedded.access import Access
-from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused, Session, registry
+from idlrt.embedded.api import Changes, Correction, NoSession, Part, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.permissions import is_exposed
 from idlrt.embedded.state import Operation, State
@@ -39,6 +39,7 @@ DEFAULT_PORT: Final = 7400
 
 _LONGEST_WAIT: Final = 60.0
 _TICK: Final = 0.25
+_CLEAN_UP_EVERY: Final = 30.0
 
 
 class _Handler:
@@ -75,11 +76,7 @@ class _Handler:
         if _check(lambda: instance_of(record)).id != record.id:
             raise Refused(message="the id of an instance cannot be empty")
         operation = self._state.prepare_record(session, record)
-        try:
-            await self._change(operation)
-        except ApplicationError:
-            self._state.give_up(operation)
-            raise
+        await self._change(operation)
         if session not in self._state.leases:
             # It has ended meanwhile, and did not know of this.
             await self._change(self._state.removal(operation.key, record.id, session))
@@ -96,6 +93,12 @@ class _Handler:
         if wait_ms > 0 and not self._state.is_news(key, epoch, since):
             await self._news(key, min(wait_ms / 1000, _LONGEST_WAIT))
         return self._state.changes(key, epoch, since)
+
+    async def part(self, group: str, service: str, epoch: int, since: int, wait_ms: int, cursor: str) -> Part:
+        key = _check(lambda: ServiceKey(service, group))
+        if wait_ms > 0 and not cursor and not self._state.is_news(key, epoch, since):
+            await self._news(key, min(wait_ms / 1000, _LONGEST_WAIT))
+        return self._state.part(key, epoch, since, cursor)
 
     async def _news(self, key: ServiceKey, seconds: float) -> None:
         """Wait until a service changes, for so long at most."""
@@ -124,6 +127,12 @@ class _Handler:
     async def services(self, group: str) -> list[str]:
         return self._state.services(group)
 
+    async def groups_after(self, name: str) -> list[str]:
+        return self._state.some(self._state.groups(), name)
+
+    async def services_after(self, group: str, name: str) -> list[str]:
+        return self._state.some(self._state.services(group), name)
+
     async def correct(self, group: str, service: str, id: str, correction: Correction) -> None:
         _check(lambda: patch_of(correction))
         await self._change(self._state.prepare_correction(group, service, id, correction))
@@ -131,9 +140,18 @@ class _Handler:
     async def configure(self, group: str, service: str, settings: dict[str, str]) -> None:
         await self._change(self._state.prepare_settings(group, service, settings))
 
-    async def _change(self, operation: Operation) -> None:
-        """Make a change, and tell those who wait for it."""
-        await self._stored(self._storage.keep(operation, lambda: self._apply([operation])))
+    async def remove(self, group: str, service: str) -> None:
+        await self._change(*self._state.prepare_end_of(group, service))
+
+    async def _change(self, *operations: Operation) -> None:
+        """Make changes, all or none, and tell those who wait for them."""
+        made = list(operations)
+        if made:
+            await self._stored(self._storage.keep(made, lambda: self._apply(made), lambda: self._give_up(made)))
+
+    def _give_up(self, operations: list[Operation]) -> None:
+        for operation in operations:
+            self._state.give_up(operation)
 
     async def _end(self, session: int) -> None:
         lease = self._state.leases.get(session)
@@ -158,10 +176,17 @@ class _Handler:
             raise ApplicationError(f"the registry cannot write: {error}") from None
 
     async def expire(self) -> None:
-        """End the sessions whose time is over, for ever."""
+        """End the sessions whose time is over, and clean up, for ever."""
         loop = asyncio.get_running_loop()
+        limits = self._state.limits
+        pause = min(_CLEAN_UP_EVERY, limits.unused_service, limits.unused_patch)
+        clean_up_at = loop.time() + pause
         while True:
             began = loop.time()
+            if began >= clean_up_at:
+                clean_up_at = began + pause
+                with contextlib.suppress(ApplicationError):  # tried again; it has been logged
+                    await self._change(*self._state.clean_up(time.time()))
             await asyncio.sleep(_TICK)
             for session in self._state.expire(late=loop.time() - began - _TICK):
                 lease = self._state.leases[session]

@@ -13,24 +13,24 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from idlrt.core import ServiceKey
-from idlrt.embedded.api import Changes, Correction, NoSession, Record, Refused
+from idlrt.door import encode
+from idlrt.embedded.api import Correction, NoSession, Record, Refused
+from idlrt.embedded.catalog import Catalog
 from idlrt.embedded.limits import Limits
-from idlrt.errors import ConfigurationError
+from idlrt.embedded.room import check_correction, check_record, check_text, plural
+from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
 from idlrt.printable import get_logger
 
 __all__ = ["Lease", "Operation", "State"]
 
 _log = get_logger("idlrt.registry")
 
-# Changes that a service remembers, so that who follows it gets what is new instead of all.
-_REMEMBERED: Final = 1000
 _SHORTEST: Final = 0.5
 _LONGEST: Final = 300.0
 _WARN_EVERY: Final = 30.0
@@ -43,9 +43,10 @@ class Lease:
         timeout: seconds for which it lives without a heartbeat.
         deadline: when it ends.
         owned: what was registered in it, or is being written: it may be taken away before it is on disk.
+        usage: of what it registered, and is registering.
     """
 
-    __slots__ = ("client", "deadline", "id", "owned", "timeout")
+    __slots__ = ("client", "deadline", "id", "owned", "timeout", "usage")
 
     def __init__(self, id: int, client: str, timeout: float, deadline: float) -> None:
         self.id = id
@@ -53,6 +54,7 @@ class Lease:
         self.timeout = timeout
         self.deadline = deadline
         self.owned: set[tuple[ServiceKey, str]] = set()
+        self.usage = Usage()
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +66,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         id: of the instance; empty if it is about the service.
         record: to be written; `None` with an `id`: to be taken away.
         session: whose it is.
+        size: bytes of the record or the correction.
         correction: to be written; an empty one is taken away.
         settings: to be written.
+        is_farewell: whether the service is to be forgotten, if it has nothing and this is the revision of its last
+            change.
     """
 
     revision: int
@@ -73,28 +78,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     record: Record | None = None
     session: int = 0
+    size: int = 0
     correction: Correction | None = None
     settings: Mapping[str, str] | None = None
+    is_farewell: bool = False
 
 
-class _Service:
-    __slots__ = (
-        "corrected_at", "corrections", "log", "records", "remembers_from", "revision", "settings", "settings_at",
-        "waiting",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.records: dict[str, tuple[Record, int]] = {}
-        self.corrections: dict[str, Correction] = {}
-        self.settings: Mapping[str, str] = {}
-        self.revision = self.corrected_at = self.settings_at = 0
-        # What has changed at revisions after `remembers_from`.
-        self.log: deque[tuple[int, str]] = deque()
-        self.remembers_from = 0
-        self.waiting: set[Callable[[], object]] = set()
-
-
-class State:
+class State(Catalog):
     """See the module.
 
     Args:
@@ -104,13 +94,11 @@ class State:
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float], *, epoch: int, revision: int = 0) -> None:
-        self.limits = limits
-        self.epoch = epoch
+        super().__init__(limits, epoch, now)
         self.leases: dict[int, Lease] = {}
         self.instances = 0
-        self._now = now
+        self._usage = Usage()
         self._revision = revision
-        self._services: dict[ServiceKey, _Service] = {}
         self._due: list[tuple[float, int]] = []
         self._warned_at = float("-inf")
 
@@ -125,7 +113,7 @@ class State:
         if len(self.leases) >= self.limits.sessions:
             raise Refused(message=f"there are {len(self.leases)} sessions, the most that may be")
         timeout = min(max(timeout, _SHORTEST), _LONGEST)
-        lease = Lease(id or secrets.randbits(62) + 1, client[:200], timeout, self._now() + timeout)
+        lease = Lease(id or secrets.randbits(62) + 1, client[:200], timeout, self.now() + timeout)
         self.leases[lease.id] = lease
         heapq.heappush(self._due, (lease.deadline, lease.id))
         return lease
@@ -139,7 +127,7 @@ class State:
         lease = self.leases.get(session)
         if lease is None:
             raise NoSession
-        lease.deadline = self._now() + lease.timeout
+        lease.deadline = self.now() + lease.timeout
         return lease
 
     def forget(self, lease: Lease) -> None:
@@ -156,7 +144,7 @@ class State:
     def revive(self, lease: Lease) -> None:
         """It could not be ended, and is to be ended later."""
         self.leases[lease.id] = lease
-        heapq.heappush(self._due, (self._now() + 1.0, lease.id))
+        heapq.heappush(self._due, (self.now() + 1.0, lease.id))
 
     def expire(self, late: float = 0.0) -> list[int]:
         """The sessions whose time is over, to be ended.
@@ -165,7 +153,7 @@ class State:
             late: seconds by which this is called too late, because the registry stood still: so long it took no
                 heartbeats either, and those that have come must be looked at first (Eureka's compensation time).
         """
-        now, over, ended = self._now() - late, list[Lease](), list[int]()
+        now, over, ended = self.now() - late, list[Lease](), list[int]()
         while self._due and self._due[0][0] <= now:
             _, id = heapq.heappop(self._due)
             lease = self.leases.get(id)
@@ -214,23 +202,37 @@ class State:
             Refused: it may not.
         """
         lease = self.keep(session)
-        key = self._key(record.group, record.service)
+        key = self.key(record.group, record.service)
         texts = [record.host, record.version, record.zone, *(record.protocols or ())]
-        self._check_size(texts, [record.tags, record.routing, record.metadata])
-        service = self._services.get(key)
-        if service is None or record.id not in service.records:
-            if self.instances >= self.limits.instances:
-                raise Refused(message=f"there are {self.instances} instances, the most that may be")
-            self._check_services(service)
+        check_text(self.limits, texts, [record.tags, record.routing, record.metadata])
+        size = len(encode(record))
+        check_record(self.limits, self._usage, self.found.get(key), lease.usage, key, record.id, size, session)
+        if key not in self.found:
+            self.check_place(key)
+            self.found[key] = Service(self._revision)
+        operation = Operation(revision=self._next(), key=key, id=record.id, record=record, session=session, size=size)
         lease.owned.add((key, record.id))
-        return Operation(revision=self._next(), key=key, id=record.id, record=record, session=session)
+        self._count(key, session, 1, size)
+        return operation
 
     def give_up(self, operation: Operation) -> None:
-        """A record could not be written."""
-        lease, service = self.leases.get(operation.session), self._services.get(operation.key)
-        _, owner = service.records.get(operation.id, (None, 0)) if service is not None else (None, 0)
-        if lease is not None and owner != lease.id:
+        """A change could not be written."""
+        if operation.record is None:
+            return
+        self._count(operation.key, operation.session, -1, -operation.size)
+        lease, service = self.leases.get(operation.session), self.found[operation.key]
+        entry = service.entry(operation.id)
+        if lease is not None and (entry is None or entry.owner != lease.id):
             lease.owned.discard((operation.key, operation.id))
+        if service.is_empty and not service.is_listed:
+            del self.found[operation.key]
+
+    def _count(self, key: ServiceKey, session: int, count: int, size: int) -> None:
+        """Have an instance count from the moment at which it may be written, or no longer."""
+        self._usage.add(count, size)
+        self.found[key].usage.add(count, size)
+        if (lease := self.leases.get(session)) is not None:
+            lease.usage.add(count, size)
 
     def prepare_removal(self, session: int, group: str, service: str, id: str) -> Operation | None:
         """What is to be done to take a record away; `None` if it is not the session's.
@@ -239,7 +241,7 @@ class State:
             NoSession: the session is over.
         """
         lease = self.keep(session)
-        key = self._key(group, service)
+        key = self.key(group, service)
         return self.removal(key, id, session) if (key, id) in lease.owned else None
 
     def removal(self, key: ServiceKey, id: str, session: int) -> Operation:
@@ -248,139 +250,118 @@ class State:
 
     def prepare_correction(self, group: str, service: str, id: str, correction: Correction) -> Operation:
         """Check that a correction may be written. Raises `Refused`."""
-        key = self._key(group, service)
-        self._check_services(self._services.get(key))
-        self._check_size([id], [correction.tags])
-        return Operation(revision=self._next(), key=key, id=id, correction=correction)
+        key = self.key(group, service)
+        self.check_place(key)
+        correction = msgspec.structs.replace(correction, unused_until=None)
+        check_text(self.limits, [id], [correction.tags])
+        size = len(encode(correction))
+        if correction != NO_CORRECTION:
+            check_correction(self.limits, self.found.get(key), key, id, size)
+        return Operation(revision=self._next(), key=key, id=id, correction=correction, size=size)
 
     def prepare_settings(self, group: str, service: str, settings: Mapping[str, str]) -> Operation:
         """Check that settings may be written. Raises `Refused`."""
-        key = self._key(group, service)
-        self._check_services(self._services.get(key))
-        self._check_size([], [settings])
+        key = self.key(group, service)
+        self.check_place(key)
+        check_text(self.limits, [], [settings])
         return Operation(revision=self._next(), key=key, settings=settings)
+
+    def prepare_end_of(self, group: str, service: str) -> list[Operation]:
+        """What is to be done to remove a service with its settings and corrections.
+
+        Raises:
+            Refused: there is none, or it has instances.
+        """
+        key = self.key(group, service)
+        known = self.found.get(key)
+        if known is None or not known.is_listed:
+            raise Refused(message=f"there is no service {key}")
+        if known.usage.count:
+            count = plural(known.usage.count, "instance")
+            raise Refused(message=f"cannot remove {key}: it has {count}; stop the servers first")
+        made = [Operation(revision=self._next(), key=key, id=id, correction=NO_CORRECTION) for id in known.corrections]
+        made.append(Operation(revision=self._next(), key=key, settings={}))
+        return [*made, Operation(revision=self._revision, key=key, is_farewell=True)]
+
+    def clean_up(self, wall: float) -> list[Operation]:
+        """What is to be done, from time to time, so that nothing stays for ever that nobody uses.
+
+        Args:
+            wall: seconds since 1970.
+        """
+        made = [Operation(revision=last, key=key, is_farewell=True) for key, last in self.unused()]
+        for key, service in self.found.items():
+            for id, correction in service.unused_patches(wall, self.limits.unused_patch):
+                size = len(encode(correction))
+                made.append(Operation(revision=self._next(), key=key, id=id, correction=correction, size=size))
+        return made
 
     def _next(self) -> int:
         self._revision += 1
         return self._revision
 
-    def _key(self, group: str, service: str) -> ServiceKey:
-        try:
-            return ServiceKey(service, group)
-        except ConfigurationError as error:
-            raise Refused(message=str(error)) from None
-
-    def _check_services(self, service: _Service | None) -> None:
-        if service is None and len(self._services) >= self.limits.services:
-            raise Refused(message=f"there are {len(self._services)} services, the most that may be")
-
-    def _check_size(self, texts: Iterable[str | None], maps: Iterable[Mapping[str, str] | None]) -> None:
-        size = sum(len(each or "") for each in texts)
-        size += sum(len(name) + len(value) for each in maps if each for name, value in each.items())
-        if size > self.limits.text:
-            raise Refused(message=f"there are {size} characters of text, {self.limits.text} may be")
-
     def apply(self, operation: Operation) -> list[Callable[[], object]]:
         """Make a change happen; who is to be told."""
-        service = self._services.setdefault(operation.key, _Service())
-        revision, id = operation.revision, operation.id
+        revision, id, key = operation.revision, operation.id, operation.key
+        if operation.is_farewell:
+            known = self.found.get(key)
+            if known is not None and known.is_empty and known.revision == revision:
+                self.give_back(key)
+            return []
+        service = self.found.setdefault(key, Service(revision - 1))
         if operation.settings is not None:
-            service.settings = operation.settings
-            service.settings_at = revision
+            service.configure(operation.settings, revision)
         elif operation.correction is not None:
-            if operation.correction == _NO_CORRECTION:
-                service.corrections.pop(id, None)
-            else:
-                service.corrections[id] = operation.correction
-            service.corrected_at = revision
+            service.correct(id, operation.correction, operation.size, revision)
         else:
             self._apply_record(service, operation)
-            service.log.append((revision, id))
-            if len(service.log) > _REMEMBERED:
-                service.remembers_from, _ = service.log.popleft()
-        service.revision = revision
-        waiting = list(service.waiting)
-        service.waiting.clear()
-        return waiting
+        service.is_listed = True
+        self.note(key)
+        return self.take_waiting(key)
 
-    def _apply_record(self, service: _Service, operation: Operation) -> None:
-        if operation.record is not None and operation.session not in self.leases:
-            return  # its session has ended meanwhile
-        known, owner = service.records.get(operation.id, (None, 0))
-        if operation.record is None:
-            if known is None or owner != operation.session:
-                return  # somebody else has registered it by now
-            del service.records[operation.id]
+    def _apply_record(self, service: Service, operation: Operation) -> None:
+        id, key, record = operation.id, operation.key, operation.record
+        known = service.entry(id)
+        if record is None:
+            if known is None or known.owner != operation.session:
+                service.touch(operation.revision)  # somebody else has registered it by now
+                return
+            service.drop(id, operation.revision)
             self.instances -= 1
+        elif operation.session not in self.leases:
+            service.touch(operation.revision)  # its session has ended meanwhile
+            self._count(key, operation.session, -1, -operation.size)
+            return
         else:
-            service.records[operation.id] = operation.record, operation.session
+            service.put(id, Entry(record, operation.session, operation.size, operation.revision))
             self.instances += known is None
-        what = operation.key, operation.id
-        if owner in self.leases:
-            self.leases[owner].owned.discard(what)
-        if operation.record is not None:
-            self.leases[operation.session].owned.add(what)
+        if known is not None:
+            self._count(key, known.owner, -1, -known.size)
+            if known.owner in self.leases:
+                self.leases[known.owner].owned.discard((key, id))
+        if record is not None:
+            self.leases[operation.session].owned.add((key, id))
 
-    def restore(self, key: ServiceKey, revision: int) -> None:
-        """After a restart: how far a service had come. What has changed until then is not known any more."""
-        service = self._services.setdefault(key, _Service())
-        service.log.clear()
-        service.revision = service.remembers_from = revision
-        service.settings_at = service.corrected_at = revision
+    def restore_record(self, key: ServiceKey, id: str, session: int, record: Record) -> None:
+        """After a restart: an instance. Its session has been begun."""
+        service = self.found.setdefault(key, Service(0))
+        size = len(encode(record))
+        service.put(id, Entry(record, session, size, 0))
+        self._count(key, session, 1, size)
+        self.leases[session].owned.add((key, id))
+        self.instances += 1
 
-    # Questions.
+    def restore_correction(self, key: ServiceKey, id: str, correction: Correction) -> None:
+        """After a restart: a correction."""
+        self.found.setdefault(key, Service(0)).correct(id, correction, len(encode(correction)), 0)
 
-    def changes(self, key: ServiceKey, epoch: int, since: int) -> Changes:
-        """What has changed in a service since a revision."""
-        service = self._services.get(key)
-        if service is None:
-            return Changes(epoch=self.epoch, revision=0, is_whole=since > 0, records=[], removed=[])
-        if epoch != self.epoch or since > service.revision or since < service.remembers_from:
-            since = 0
-        is_whole = since == 0
-        ids: Sequence[str]
-        if is_whole:
-            ids = list(service.records)
-        else:
-            ids = list({id: None for revision, id in service.log if revision > since})
-        return Changes(
-            epoch=self.epoch,
-            revision=service.revision,
-            is_whole=is_whole,
-            records=[service.records[id][0] for id in ids if id in service.records],
-            removed=[id for id in ids if id not in service.records],
-            corrections=service.corrections if is_whole or service.corrected_at > since else None,
-            settings=dict(service.settings) if is_whole or service.settings_at > since else None,
-        )
-
-    def is_news(self, key: ServiceKey, epoch: int, since: int) -> bool:
-        """Whether `changes` has something to tell."""
-        service = self._services.get(key)
-        return (service.revision if service is not None else 0) != since or (epoch != self.epoch)
-
-    def wait(self, key: ServiceKey, tell: Callable[[], object]) -> Callable[[], None]:
-        """Have `tell` called once when the service changes; what takes that back."""
-        service = self._services.get(key)
-        if service is None:
-            if len(self._services) >= self.limits.services:
-                raise Refused(message=f"there are {len(self._services)} services, the most that may be")
-            service = self._services[key] = _Service()
-        service.waiting.add(tell)
-
-        def forget() -> None:
-            service.waiting.discard(tell)
-            if not (service.revision or service.waiting) and self._services.get(key) is service:
-                del self._services[key]
-
-        return forget
-
-    def groups(self) -> list[str]:
-        """The groups that there are."""
-        return sorted({key.group for key, service in self._services.items() if service.revision})
-
-    def services(self, group: str) -> list[str]:
-        """The services of a group."""
-        return sorted(key.service for key, service in self._services.items() if service.revision and key.group == group)
-
-
-_NO_CORRECTION: Final = Correction()
+    def restore(self, key: ServiceKey, revision: int, settings: Mapping[str, str]) -> None:
+        """After a restart, and after all that belongs to it: how far a service had come. What has changed until then
+        is not known any more.
+        """
+        service = self.found.setdefault(key, Service(0))
+        service.configure(settings, 0)
+        service.restore(revision)
+        service.is_listed = True
+        self.note(key)
+        self._revision = max(self._revision, service.revision)

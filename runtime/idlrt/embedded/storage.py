@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS correction (
 """
 
 Statement = tuple[str, tuple[Any, ...]]
-_Write = tuple[list[Statement], Callable[[], object], "asyncio.Future[None]"]
+_Write = tuple[list[Statement], Callable[[], object], Callable[[], object], "asyncio.Future[None]"]
 
 
 class Storage:
@@ -104,17 +104,12 @@ class Storage:
         services = self._read("SELECT grp, name, revision, settings FROM service")
         for group, name, id, session, data in self._read("SELECT grp, name, id, session, data FROM record"):
             if session in state.leases:
-                record = decode(Record, data)
-                state.apply(Operation(revision=1, key=ServiceKey(name, group), id=id, record=record, session=session))
+                state.restore_record(ServiceKey(name, group), id, session, decode(Record, data))
         for group, name, id, data in self._read("SELECT grp, name, id, data FROM correction"):
-            correction = decode(Correction, data)
-            state.apply(Operation(revision=1, key=ServiceKey(name, group), id=id, correction=correction))
+            state.restore_correction(ServiceKey(name, group), id, decode(Correction, data))
         for group, name, revision, settings in services:
-            key = ServiceKey(name, group)
-            if settings is not None:
-                decoded = msgspec.json.decode(settings, type=dict[str, str])
-                state.apply(Operation(revision=1, key=key, settings=decoded))
-            state.restore(key, revision)
+            decoded = msgspec.json.decode(settings, type=dict[str, str]) if settings is not None else {}
+            state.restore(ServiceKey(name, group), revision, decoded)
         if services:
             _log.info("%s has %d services with %d instances", self._path, len(services), state.instances)
 
@@ -134,17 +129,22 @@ class Storage:
             statements += _statements(operation)
         await self._write(statements, then)
 
-    async def keep(self, operation: Operation, then: Callable[[], object]) -> None:
-        """Make a change. It is on disk when this returns.
+    async def keep(
+        self, operations: list[Operation], then: Callable[[], object], otherwise: Callable[[], object]
+    ) -> None:
+        """Make changes, all or none. They are on disk when this returns.
 
         Args:
-            then: is called when it is on disk, in the order of the changes, also if nobody waits for it any more.
+            then: is called when they are on disk, in the order of the changes, also if nobody waits for it any more.
+            otherwise: is called if they cannot be written, likewise.
         """
-        await self._write(_statements(operation), then)
+        await self._write([each for operation in operations for each in _statements(operation)], then, otherwise)
 
-    async def _write(self, statements: list[Statement], then: Callable[[], object]) -> None:
+    async def _write(
+        self, statements: list[Statement], then: Callable[[], object], otherwise: Callable[[], object] | None = None
+    ) -> None:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append((statements, then, written))
+        self._pending.append((statements, then, otherwise or _nothing, written))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write_pending())
         await asyncio.shield(written)
@@ -155,15 +155,16 @@ class Storage:
             batch, self._pending = self._pending, []
             error: Exception | None = None
             try:
-                await loop.run_in_executor(self._writer, self._transact, [each for each, _, _ in batch])
+                await loop.run_in_executor(self._writer, self._transact, [each for each, *_ in batch])
             except Exception as failed:  # noqa: BLE001  # whoever waits is told, and the next ones are written
                 _log.error("cannot write to %s: %s", self._path, failed)
                 error = failed
-            for _, then, written in batch:
+            for _, then, otherwise, written in batch:
                 if error is None:
                     then()
                     written.set_result(None)
                 else:
+                    otherwise()
                     written.set_exception(error)
                     written.exception()  # whoever waited may have gone
 
@@ -208,6 +209,8 @@ INSERT INTO service VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, settings = excluded.settings"""
 _SET_REVISION: Final = """
 INSERT INTO service VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET revision = excluded.revision"""
+# What was changed since it was decided stays.
+_DROP_SERVICE: Final = "DELETE FROM service WHERE grp = ? AND name = ? AND revision = ?"
 _SET_CORRECTION: Final = "INSERT OR REPLACE INTO correction VALUES (?, ?, ?, ?)"
 _DROP_CORRECTION: Final = "DELETE FROM correction WHERE grp = ? AND name = ? AND id = ?"
 _SET_RECORD: Final = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)"
@@ -218,6 +221,8 @@ def _statements(operation: Operation) -> list[Statement]:
     """A change as SQL."""
     service = operation.key.group, operation.key.service
     instance = *service, operation.id
+    if operation.is_farewell:
+        return [(_DROP_SERVICE, (*service, operation.revision))]
     if operation.settings is not None:
         return [(_SET_SETTINGS, (*service, operation.revision, msgspec.json.encode(operation.settings)))]
     made: list[Statement] = [(_SET_REVISION, (*service, operation.revision))]

@@ -187,7 +187,7 @@ def test_a_record_without_an_id_is_refused() -> None:
         session = (await client.begin("test", 60_000)).id
         with pytest.raises(Refused, match="id"):
             await client.register(session, Record(service="Users", group="default", id="", host="h", port=1))
-        with pytest.raises(Refused, match="characters of text"):
+        with pytest.raises(Refused, match="bytes of text"):
             await client.register(session, record(1, protocols=["x" * 1000] * 100))
 
     run(work)

@@ -120,6 +120,10 @@ def calls(client: RegistryClient) -> dict[str, Callable[[], object]]:
         "services": lambda: client.services("default"),
         "correct": lambda: client.correct("default", "Users", "x", Correction(weight=1)),
         "configure": lambda: client.configure("default", "Users", {}),
+        "part": lambda: client.part("default", "Users", 0, 0, 0, ""),
+        "groups_after": lambda: client.groups_after(""),
+        "services_after": lambda: client.services_after("default", ""),
+        "remove": lambda: client.remove("default", "Users"),
     }
 
 

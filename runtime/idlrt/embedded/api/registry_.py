@@ -16,6 +16,7 @@ __all__ = [
     "Changes",
     "Correction",
     "NoSession",
+    "Part",
     "Record",
     "Refused",
     "Registry",
@@ -86,11 +87,14 @@ class Correction(rpc.Struct, kw_only=True):
     weight: int | None = None
     state: State | None = None
     tags: dict[str, str] | None = None
+    unused_until: float | None = None
+    """When it is removed, in seconds since 1970, UTC; set by the registry while there is no such instance."""
 
     __thrift_fields__ = (
         rpc.optional(1, "weight", rpc.I32),
         rpc.optional(2, "state", rpc.enum(State)),
         rpc.optional(3, "tags", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.optional(4, "unused_until", rpc.DOUBLE),
     )
 
 
@@ -139,6 +143,43 @@ class Changes(rpc.Struct, kw_only=True):
         rpc.required(5, "removed", rpc.list_of(rpc.STRING)),
         rpc.optional(6, "corrections", rpc.map_of(rpc.STRING, rpc.struct(Correction))),
         rpc.optional(7, "settings", rpc.map_of(rpc.STRING, rpc.STRING)),
+    )
+
+
+class Part(rpc.Struct, kw_only=True):
+    """One part of what has changed in a service: an answer of bounded size."""
+
+    epoch: int
+    """Which registry this is: revisions of another one mean nothing here."""
+
+    revision: int
+    """Of the service; after the last part everything up to it is known."""
+
+    is_whole: bool
+    """Whether this is the first part of everything there is: drop what was known before."""
+
+    records: list[Record]
+    removed: list[str]
+    """The ids of instances that are gone."""
+
+    corrections: dict[str, Correction]
+    """Corrections that have changed, by id; an empty one was taken back."""
+
+    settings: dict[str, str] | None = None
+    """Not set if they have not changed, or come in another part."""
+
+    next: str | None = None
+    """Where the next part begins; not set in the last one."""
+
+    __thrift_fields__ = (
+        rpc.required(1, "epoch", rpc.I64),
+        rpc.required(2, "revision", rpc.I64),
+        rpc.required(3, "is_whole", rpc.BOOL),
+        rpc.required(4, "records", rpc.list_of(rpc.struct(Record))),
+        rpc.required(5, "removed", rpc.list_of(rpc.STRING)),
+        rpc.required(6, "corrections", rpc.map_of(rpc.STRING, rpc.struct(Correction))),
+        rpc.optional(7, "settings", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.optional(8, "next", rpc.STRING),
     )
 
 
@@ -205,7 +246,8 @@ class Registry(Protocol):
     ) -> Changes:
         """What has changed since a revision; with a time to wait, as soon as something has (a long poll).
 
-        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer.
+        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer. Refused if the answer
+        would be longer than a message may be: ask with `part`.
 
         Raises:
             Refused: declared by the IDL.
@@ -240,6 +282,50 @@ class Registry(Protocol):
 
     def configure(self, group: str, service: str, settings: dict[str, str]) -> None:
         """Write the settings of a service, instead of those that were there.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    def part(
+        self,
+        group: str,
+        service: str,
+        epoch: int,
+        since: int,
+        wait_ms: int,
+        cursor: str,
+    ) -> Part:
+        """What `changes` returns, in parts of bounded size: repeat the call with the `next` of each part as `cursor`, until
+        there is none. A part with `is_whole` in the middle means that the registry has forgotten where the caller was and
+        begins again.
+
+        The first part is waited for like the answer of `changes`; `cursor` is empty for it.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    def groups_after(self, name: str) -> list[str]:
+        """The first groups whose names sort after a name, as many as fit an answer; empty at the end.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    def services_after(self, group: str, name: str) -> list[str]:
+        """Likewise for the services of a group.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    def remove(self, group: str, service: str) -> None:
+        """Remove a service that has no instances: its settings, corrections and name.
 
         Raises:
             Refused: declared by the IDL.
@@ -298,7 +384,8 @@ class AsyncRegistry(Protocol):
     ) -> Changes:
         """What has changed since a revision; with a time to wait, as soon as something has (a long poll).
 
-        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer.
+        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer. Refused if the answer
+        would be longer than a message may be: ask with `part`.
 
         Raises:
             Refused: declared by the IDL.
@@ -335,6 +422,50 @@ class AsyncRegistry(Protocol):
         self, group: str, service: str, settings: dict[str, str]
     ) -> None:
         """Write the settings of a service, instead of those that were there.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    async def part(
+        self,
+        group: str,
+        service: str,
+        epoch: int,
+        since: int,
+        wait_ms: int,
+        cursor: str,
+    ) -> Part:
+        """What `changes` returns, in parts of bounded size: repeat the call with the `next` of each part as `cursor`, until
+        there is none. A part with `is_whole` in the middle means that the registry has forgotten where the caller was and
+        begins again.
+
+        The first part is waited for like the answer of `changes`; `cursor` is empty for it.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    async def groups_after(self, name: str) -> list[str]:
+        """The first groups whose names sort after a name, as many as fit an answer; empty at the end.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    async def services_after(self, group: str, name: str) -> list[str]:
+        """Likewise for the services of a group.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        ...
+
+    async def remove(self, group: str, service: str) -> None:
+        """Remove a service that has no instances: its settings, corrections and name.
 
         Raises:
             Refused: declared by the IDL.
@@ -424,6 +555,37 @@ _CONFIGURE: Final = rpc.method(
     result=rpc.VOID,
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
+_PART: Final = rpc.method(
+    Registry.part,
+    rpc.required(1, "group", rpc.STRING),
+    rpc.required(2, "service", rpc.STRING),
+    rpc.required(3, "epoch", rpc.I64),
+    rpc.required(4, "since", rpc.I64),
+    rpc.required(5, "wait_ms", rpc.I32),
+    rpc.required(6, "cursor", rpc.STRING),
+    result=rpc.struct(Part),
+    throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
+)
+_GROUPS_AFTER: Final = rpc.method(
+    Registry.groups_after,
+    rpc.required(1, "name", rpc.STRING),
+    result=rpc.list_of(rpc.STRING),
+    throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
+)
+_SERVICES_AFTER: Final = rpc.method(
+    Registry.services_after,
+    rpc.required(1, "group", rpc.STRING),
+    rpc.required(2, "name", rpc.STRING),
+    result=rpc.list_of(rpc.STRING),
+    throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
+)
+_REMOVE: Final = rpc.method(
+    Registry.remove,
+    rpc.required(1, "group", rpc.STRING),
+    rpc.required(2, "service", rpc.STRING),
+    result=rpc.VOID,
+    throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
+)
 _SERVICE: Final = rpc.service(
     "Registry",
     _BEGIN,
@@ -436,6 +598,10 @@ _SERVICE: Final = rpc.service(
     _SERVICES,
     _CORRECT,
     _CONFIGURE,
+    _PART,
+    _GROUPS_AFTER,
+    _SERVICES_AFTER,
+    _REMOVE,
 )
 
 
@@ -492,7 +658,8 @@ class RegistryClient(rpc.Client):
     ) -> Changes:
         """What has changed since a revision; with a time to wait, as soon as something has (a long poll).
 
-        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer.
+        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer. Refused if the answer
+        would be longer than a message may be: ask with `part`.
 
         Raises:
             Refused: declared by the IDL.
@@ -532,6 +699,50 @@ class RegistryClient(rpc.Client):
             Refused: declared by the IDL.
         """
         return self._call(_CONFIGURE, group, service, settings)
+
+    def part(
+        self,
+        group: str,
+        service: str,
+        epoch: int,
+        since: int,
+        wait_ms: int,
+        cursor: str,
+    ) -> Part:
+        """What `changes` returns, in parts of bounded size: repeat the call with the `next` of each part as `cursor`, until
+        there is none. A part with `is_whole` in the middle means that the registry has forgotten where the caller was and
+        begins again.
+
+        The first part is waited for like the answer of `changes`; `cursor` is empty for it.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return self._call(_PART, group, service, epoch, since, wait_ms, cursor)
+
+    def groups_after(self, name: str) -> list[str]:
+        """The first groups whose names sort after a name, as many as fit an answer; empty at the end.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return self._call(_GROUPS_AFTER, name)
+
+    def services_after(self, group: str, name: str) -> list[str]:
+        """Likewise for the services of a group.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return self._call(_SERVICES_AFTER, group, name)
+
+    def remove(self, group: str, service: str) -> None:
+        """Remove a service that has no instances: its settings, corrections and name.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return self._call(_REMOVE, group, service)
 
 
 class AsyncRegistryClient(rpc.AsyncClient):
@@ -587,7 +798,8 @@ class AsyncRegistryClient(rpc.AsyncClient):
     ) -> Changes:
         """What has changed since a revision; with a time to wait, as soon as something has (a long poll).
 
-        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer.
+        `since` 0 asks for everything. Nothing has changed within `wait_ms`: nothing is in the answer. Refused if the answer
+        would be longer than a message may be: ask with `part`.
 
         Raises:
             Refused: declared by the IDL.
@@ -629,6 +841,50 @@ class AsyncRegistryClient(rpc.AsyncClient):
             Refused: declared by the IDL.
         """
         return await self._call(_CONFIGURE, group, service, settings)
+
+    async def part(
+        self,
+        group: str,
+        service: str,
+        epoch: int,
+        since: int,
+        wait_ms: int,
+        cursor: str,
+    ) -> Part:
+        """What `changes` returns, in parts of bounded size: repeat the call with the `next` of each part as `cursor`, until
+        there is none. A part with `is_whole` in the middle means that the registry has forgotten where the caller was and
+        begins again.
+
+        The first part is waited for like the answer of `changes`; `cursor` is empty for it.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return await self._call(_PART, group, service, epoch, since, wait_ms, cursor)
+
+    async def groups_after(self, name: str) -> list[str]:
+        """The first groups whose names sort after a name, as many as fit an answer; empty at the end.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return await self._call(_GROUPS_AFTER, name)
+
+    async def services_after(self, group: str, name: str) -> list[str]:
+        """Likewise for the services of a group.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return await self._call(_SERVICES_AFTER, group, name)
+
+    async def remove(self, group: str, service: str) -> None:
+        """Remove a service that has no instances: its settings, corrections and name.
+
+        Raises:
+            Refused: declared by the IDL.
+        """
+        return await self._call(_REMOVE, group, service)
 
 
 def registry(handler: Registry | AsyncRegistry) -> rpc.Handlers:
