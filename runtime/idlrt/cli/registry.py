@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import queue
 import signal
-import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from idlrt.cli.options import Seconds
+from idlrt.cli.registry_server import serve
 from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
-from idlrt.errors import ConfigurationError
-from idlrt.printable import escape_json, get_logger, printable
+from idlrt.printable import escape_json, printable
 from idlrt.registry import Registry
 
 __all__ = ["group_option", "opened", "print_json", "print_table", "registry", "timeout_option"]
@@ -40,49 +37,7 @@ def registry() -> None:
     """
 
 
-@registry.command(short_help="Run the embedded registry.")
-@click.option("--address", default="", metavar="HOST:PORT", help="Where it listens.  [default: 127.0.0.1:7400]")
-@click.option(
-    "--data",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Keep what is registered in FILE, so that a restart loses nothing. Without it nothing is kept.",
-)
-@click.option(
-    "--access",
-    "access_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The white list (TOML): who may register, subscribe, administer.",
-)
-@click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
-@click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
-@click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
-@told
-def serve(address: str, data: Path | None, access_file: Path | None, tls_cert: str, tls_key: str, tls_ca: str) -> None:
-    """Run the embedded registry until Ctrl+C or SIGTERM.
-
-    It is for one machine: one process, one file. The white list is a TOML file with the tables `register`, `subscribe`
-    and `administer`, each with `networks`, `tokens` or both.
-    """
-    from idlrt.embedded import DEFAULT_PORT, Access, RegistryServer
-    from idlrt.net.tls import Tls
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    tls = Tls(certificate=tls_cert, key=tls_key, authorities=tls_ca) if tls_cert else None
-    if tls is None and (tls_key or tls_ca):
-        raise ConfigurationError("--tls-key and --tls-ca need --tls-cert")
-    access = Access.load(access_file) if access_file is not None else None
-    server = RegistryServer(address or f"127.0.0.1:{DEFAULT_PORT}", data=data, access=access, tls=tls)
-
-    async def run() -> None:
-        await server.open()
-        serving = asyncio.create_task(server.serve())
-        await asyncio.sleep(0)  # who reads the next line may send a signal at once
-        echo(f"the registry is at {server.url}")
-        await serving
-
-    asyncio.run(run())
+registry.add_command(serve)
 
 
 timeout_option = click.option(
@@ -324,6 +279,22 @@ def disable(url: str, service: str, instance: str, group: str, timeout: float, a
     """Let INSTANCE of SERVICE not be called, until it is enabled, whatever it says of itself."""
     with opened(url) as at:
         _show(at.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
+
+
+@registry.command(short_help="Remove a service, or a patch.")
+@click.argument("url")
+@click.argument("service")
+@click.argument("instance", required=False)
+@group_option
+@timeout_option
+@told
+def remove(url: str, service: str, instance: str | None, group: str, timeout: float) -> None:
+    """Remove SERVICE, which must have no instances: its settings, what was set of its instances, and its name. With
+    INSTANCE, remove only what was set of that instance, which must not be registered.
+    """
+    with opened(url) as at:
+        at.remove(service, group, id=instance, timeout=timeout)
+    click.echo(f"removed {service if instance is None else f'the patch of {instance} of {service}'}")
 
 
 @registry.command(short_help="Print all that a registry has, as JSON.")

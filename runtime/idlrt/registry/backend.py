@@ -16,11 +16,11 @@ from typing import Final, Protocol
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.errors import RegistryUnavailable
+from idlrt.errors import RegistryRefused, RegistryUnavailable
 from idlrt.plugins import Plugins
 from idlrt.registry.url import RegistryUrl
 
-__all__ = ["REGISTRIES", "Backend", "Found", "SessionLost", "Update"]
+__all__ = ["REGISTRIES", "Backend", "Found", "SessionLost", "Update", "has_instances"]
 
 
 class SessionLost(RegistryUnavailable):
@@ -128,7 +128,7 @@ class Backend(Protocol):
         ...
 
     async def services(self, group: str) -> list[str]:
-        """The services of a group that have instances, or had some."""
+        """The services of a group that have instances, settings or patches, or had some and were not removed."""
         ...
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
@@ -138,6 +138,21 @@ class Backend(Protocol):
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
         """Write the settings of a service, instead of those that were there."""
         ...
+
+    async def remove(self, key: ServiceKey) -> None:
+        """Remove a service that has no instances: its settings, its patches, and its name from `services`, unless
+        another framework has put it there.
+
+        Raises:
+            RegistryRefused: it has instances, or this client may not.
+        """
+        ...
+
+
+def has_instances(key: ServiceKey, count: int) -> RegistryRefused:
+    """The error of `Backend.remove` for a service that is in use."""
+    what = "1 instance" if count == 1 else f"{count} instances"
+    return RegistryRefused(f"cannot remove {key}: it has {what}; stop the servers first")
 
 
 REGISTRIES: Final[Plugins[Backend]] = Plugins("idlrt.registries")

@@ -14,12 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from idlrt.core import DEFAULT_GROUP, Freshness, Instance, Patch, ServiceKey, Snapshot, Status
+from idlrt.core import DEFAULT_GROUP, Instance, Patch, ServiceKey, Snapshot, Status
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, RegistryError, RegistryRefused, RegistryUnavailable
-from idlrt.registry.backend import Backend, Found, Update, make_backend
+from idlrt.registry.backend import Backend, Update, make_backend
 from idlrt.registry.cache import SnapshotCache, default_folder
 from idlrt.registry.engine import Engine, Entry
+from idlrt.registry.questions import remove_from, snapshot_of, update_since
 from idlrt.registry.registration import GOODBYE, TIMEOUT, Registration
 from idlrt.registry.subscription import Feed, Subscription
 from idlrt.registry.thread import LoopThread
@@ -257,20 +258,7 @@ class Registry:
         has.
         """
         key = ServiceKey(service, group)
-
-        async def ask(backend: Backend) -> Update:
-            update = await backend.changes(key, since)
-            if update is not None:
-                return update
-            snapshot = snapshot_of(key, await backend.find(key))
-            return Update(
-                revision=snapshot.revision,
-                is_whole=snapshot.revision != since,
-                instances=snapshot.instances if snapshot.revision != since else (),
-                settings=snapshot.settings,
-            )
-
-        return self._ask(ask, timeout)
+        return self._ask(lambda backend: update_since(backend, key, since), timeout)
 
     def groups(self, *, timeout: float | None = None) -> list[str]:
         """The groups that there are, sorted."""
@@ -345,6 +333,21 @@ class Registry:
 
         return self._ask(ask, timeout)
 
+    def remove(
+        self, service: str, group: str = DEFAULT_GROUP, *, id: str | None = None, timeout: float | None = None
+    ) -> None:
+        """Remove a service that has no instances: its settings, its patches and its name.
+
+        Args:
+            id: remove only the patch of this instance, which is not there any more.
+
+        Raises:
+            RegistryRefused: the service has instances, or the instance is there; there is nothing to remove; or this
+                client may not.
+        """
+        key = ServiceKey(service, group)
+        self._ask(lambda backend: remove_from(backend, key, id, self._name), timeout)
+
     def _ask(self, ask: Callable[[Backend], Coroutine[Any, Any, T]], seconds: float | None) -> T:
         timeout = self._timeout if seconds is None else seconds
         thread, engine = self._running()
@@ -371,15 +374,3 @@ class Registry:
 def _end(thread: LoopThread, engine: Engine, timeout: float) -> None:
     thread.run(engine.stop(timeout)).result()
     thread.stop()
-
-
-def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:
-    """What clients are to see of what a registry has."""
-    instances = (found.patches.get(each.id, Patch()).apply(each) for each in found.instances)
-    return Snapshot(
-        key=key,
-        instances=tuple(sorted(instances, key=lambda each: each.id)),
-        settings=found.settings,
-        revision=found.revision,
-        freshness=Freshness.LIVE,
-    )

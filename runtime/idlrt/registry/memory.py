@@ -12,7 +12,7 @@ from typing import Final
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
-from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["MemoryBackend", "MemoryStore"]
@@ -126,6 +126,19 @@ class MemoryStore:
             self.check()
             return list(self._services)
 
+    def remove(self, key: ServiceKey) -> None:
+        """Forget a service. Raises `RegistryRefused` if it has instances."""
+        with self._lock:
+            self.check()
+            service = self._services.get(key)
+            if service is None:
+                return
+            if service.instances:
+                raise has_instances(key, len(service.instances))
+            service.patches, service.settings = {}, {}
+            self._note(key, "")
+            del self._services[key]
+
     def watch(self, watcher: object, key: ServiceKey, notify: Callable[[], object]) -> None:
         """Call `notify` when a service changes."""
         with self._lock:
@@ -227,3 +240,7 @@ class MemoryBackend:
             service.settings = dict(settings)
 
         self._store.change(key, "", change)
+
+    async def remove(self, key: ServiceKey) -> None:
+        """See `Backend.remove`."""
+        self._store.remove(key)

@@ -38,6 +38,10 @@ class ReadOnly:
         """See `Backend.configure`. Refused."""
         raise self._refuse("configure a service")
 
+    async def remove(self, key: ServiceKey) -> None:
+        """See `Backend.remove`. Refused."""
+        raise self._refuse("remove a service")
+
     async def groups(self) -> list[str]:
         """See `Backend.groups`. Refused."""
         raise self._refuse("list groups")

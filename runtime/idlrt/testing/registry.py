@@ -246,6 +246,35 @@ def _settings_of_a_service(make: Make) -> None:
         assert client.instances(service, timeout=PATIENCE).settings == {"balancer": "p2c", "ü": "ö"}
 
 
+def _services_are_removed(make: Make) -> None:
+    service, id = _service("removed"), "127.0.0.1:20001"
+    with _clients(make) as (server, operator):
+        seen = _Seen(operator.subscribe(service))
+        first = server.register(_instance(service))
+        seen.until_ids(id)
+        operator.modify(service, id, weight=7, timeout=PATIENCE)
+        operator.configure(service, {"timeout": "0.5"}, timeout=PATIENCE)
+        for wrong in (None, id):
+            try:
+                operator.remove(service, id=wrong, timeout=PATIENCE)
+                raise AssertionError("what is in use was removed")
+            except RegistryRefused:
+                pass
+        first.deregister(PATIENCE)
+        seen.until_ids()
+        operator.remove(service, timeout=PATIENCE)
+        seen.until(lambda each: not each.settings, "settings are gone")
+        server.register(_instance(service))
+        assert seen.until_ids(id).instances[0].weight == 100, "what operators said is gone"
+        operator.modify(service, id, weight=7, timeout=PATIENCE)
+        server.close(PATIENCE)
+        seen.until_ids()
+        operator.remove(service, id=id, timeout=PATIENCE)
+        with _clients(make, 1) as (again,):
+            again.register(_instance(service))
+            assert seen.until_ids(id).instances[0].weight == 100, "the patch is gone"
+
+
 def _groups_are_apart(make: Make) -> None:
     service = _service("groups")
     with _clients(make) as (server, client):
@@ -318,6 +347,7 @@ REGISTRY_CHECKS: Final[dict[str, Callable[[Make], None]]] = {
         _operators_change_instances,
         _what_operators_said_outlives_the_instance,
         _settings_of_a_service,
+        _services_are_removed,
         _groups_are_apart,
         _changes_since_a_revision,
         _many_at_once,

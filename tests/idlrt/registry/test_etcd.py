@@ -185,6 +185,24 @@ def test_what_changes_together_comes_together(one: Cluster, prefix: str) -> None
         say(f"1000 instances in 10 writes: {len(heard.changes) - 1} snapshots, the last {took:.2f} s after")
 
 
+def test_a_service_is_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
+    """One answer with everything would be as large as those who register like."""
+    url = RegistryUrl.parse(f"{one.url}/{prefix}?ttl=60")
+    with (
+        Registry(lambda: EtcdBackend(url, page_size=1), str(url), timeout=TIMEOUT) as registry,
+        Registry(lambda: EtcdBackend(url, page_size=3), str(url), timeout=TIMEOUT) as other,
+    ):
+        for each in [registry.register(instance(port)) for port in range(1001, 1008)]:
+            each.wait()
+        registry.configure("demo", {"timeout": "0.5"})
+        before = registry.instances("demo")
+        assert [each.port for each in before.instances] == list(range(1001, 1008))
+        assert before.settings == {"timeout": "0.5"}
+        registry.register(instance(1008)).wait()
+        assert [each.port for each in registry.changes("demo", before.revision).instances] == [1008]
+        assert [each.port for each in other.instances("demo").instances] == list(range(1001, 1009))
+
+
 def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
     url = RegistryUrl.parse(f"{one.url}/{prefix}?ttl=60")
     with Registry(lambda: EtcdBackend(url, page_size=2), str(url), timeout=TIMEOUT) as registry:

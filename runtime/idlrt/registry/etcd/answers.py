@@ -96,6 +96,7 @@ class Listed(msgspec.Struct, frozen=True):
     header: Header
     kvs: list[KeyValue] = []
     more: bool = False
+    count: int = 0
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ import msgspec
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryError, RegistryUnavailable
 from idlrt.printable import get_logger
-from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Interrupted, Listed, Nothing
 from idlrt.registry.etcd.gateway import Gateway, need_httpx
 from idlrt.registry.etcd.layout import Layout, end_of
@@ -43,7 +43,7 @@ _LONGEST_SILENCE: Final = 20.0
 _LASTED: Final = 1.0
 # Seconds between two snapshots while much changes. The first one is never late.
 _PACE: Final = 0.02
-# Keys that are listed at once in a search for names.
+# Keys that are listed at once.
 _PAGE: Final = 500
 
 
@@ -52,7 +52,7 @@ class EtcdBackend:
 
     Args:
         url: of the registry.
-        page_size: keys per request when groups and services are listed.
+        page_size: keys per request when services, or their names, are listed.
         min_watch: seconds that a watch has to last to be resumed at once when it breaks; else the service is listed
             again after a pause.
     """
@@ -126,6 +126,18 @@ class EtcdBackend:
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
         """See `Backend.configure`."""
         await self._put(self._layout.settings(key), dict(settings) or None)
+
+    async def remove(self, key: ServiceKey) -> None:
+        """See `Backend.remove`. In one transaction; what is registered meanwhile stays."""
+        instances, patches = self._layout.folders(key)
+        body = {"key": instances.encode(), "range_end": end_of(instances), "count_only": True}
+        if count := (await self._gateway.ask("kv/range", body, Listed)).count:
+            raise has_instances(key, count)
+        gone = [
+            {"request_delete_range": {"key": patches.encode(), "range_end": end_of(patches)}},
+            {"request_delete_range": {"key": self._layout.settings(key)}},
+        ]
+        await self._gateway.ask("kv/txn", {"success": gone}, Nothing)
 
     async def _put(self, key: bytes, value: object | None, lease: int = 0) -> None:
         if value is None:
@@ -226,13 +238,29 @@ class EtcdBackend:
                 raise error
 
     async def _view(self, key: ServiceKey) -> View:
-        listed = await self._list(self._layout.service(key))
+        try:
+            listed = await self._list(self._layout.service(key))
+        except HistoryLost:
+            # Compacted between two pages.
+            listed = await self._list(self._layout.service(key))
         return View(self._layout, key, listed.kvs, listed.header.revision)
 
     async def _list(self, start: str, revision: int = 0) -> Listed:
-        """All keys that begin with `start`, and what they hold; without that, if it is of the past."""
-        body = {"key": start.encode(), "range_end": end_of(start), "revision": revision, "keys_only": revision > 0}
-        return await self._gateway.ask("kv/range", body, Listed)
+        """All keys that begin with `start`, and what they hold; without that, if it is of the past.
+
+        A page at a time, all of one revision, so that no answer is larger than a page.
+
+        Raises:
+            HistoryLost: that revision is compacted.
+        """
+        body = {"range_end": end_of(start), "limit": self._page_size, "keys_only": revision > 0}
+        first = await self._gateway.ask("kv/range", {**body, "key": start.encode(), "revision": revision}, Listed)
+        kvs, page, pinned = list(first.kvs), first, revision or first.header.revision
+        while page.more and page.kvs:
+            place = page.kvs[-1].key + b"\0"
+            page = await self._gateway.ask("kv/range", {**body, "key": place, "revision": pinned}, Listed)
+            kvs += page.kvs
+        return Listed(header=first.header, kvs=kvs)
 
     def _found(self, view: View, *, is_event: bool = False) -> Found:
         """What a view tells, under the revision by which the same was called before."""

@@ -32,6 +32,10 @@ class Layout:
         """What all keys of a service begin with."""
         return f"{self.root}{key.group}/{key.service}/"
 
+    def folders(self, key: ServiceKey) -> tuple[str, str]:
+        """What all keys of a service's instances, and of its patches, begin with."""
+        return f"{self.service(key)}instances/", f"{self.service(key)}patches/"
+
     def instance(self, key: ServiceKey, id: str) -> bytes:
         """The key of an instance."""
         return f"{self.service(key)}instances/{id}".encode()

@@ -25,7 +25,7 @@ import msgspec
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
 from idlrt.printable import get_logger
-from idlrt.registry.backend import Found, SessionLost, Update
+from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.url import RegistryUrl
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, NoNode, check_kazoo, make_acl
 from idlrt.registry.zookeeper.dubbo import DubboLayout
@@ -39,6 +39,7 @@ from idlrt.registry.zookeeper.layouts import (
     unreadable,
 )
 from idlrt.registry.zookeeper.motan import MotanLayout
+from idlrt.registry.zookeeper.removal import remove_service
 from idlrt.registry.zookeeper.session import Change, Session
 from idlrt.registry.zookeeper.tree import Node, Tree
 
@@ -318,6 +319,17 @@ class ZooKeeperBackend:
         """See `Backend.configure`."""
         data = msgspec.json.encode(dict(settings))
         await self._write(f"{self._chroot}{root_path(key)}", "settings", data, f"configure {key}")
+
+    async def remove(self, key: ServiceKey) -> None:
+        """See `Backend.remove`. Nodes of other frameworks stay."""
+        session = await self._caught_up()
+
+        async def attempt() -> None:
+            if count := len((await self.find(key)).instances):
+                raise has_instances(key, count)
+            await remove_service(session, f"{self._chroot}{root_path(key)}")
+
+        await self._settled(session, attempt, f"remove {key}")
 
     async def _write(self, folder: str, name: str, data: bytes | None, what: str) -> None:
         session = self._session()

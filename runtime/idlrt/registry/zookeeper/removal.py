@@ -1,0 +1,46 @@
+"""Removing a service from ZooKeeper: its settings and patches, and the folders that are ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from idlrt.registry.zookeeper.client import Conflict, NoNode
+from idlrt.registry.zookeeper.session import Change, Session
+
+__all__ = ["remove_service"]
+
+# Nodes that one transaction removes: a request is refused from a megabyte on.
+_AT_ONCE: Final = 500
+
+
+async def remove_service(session: Session, root: str) -> None:
+    """Remove the nodes under `root`, then those above it that have become empty, except the first.
+
+    Args:
+        root: `/GROUP/SERVICE` under the folder of this runtime.
+
+    Raises:
+        Conflict: something has been written there meanwhile.
+        RegistryError: it cannot be done.
+    """
+    for folder in (f"{root}/patches", root):
+        names = await _names(session, folder)
+        paths = [f"{folder}/{name}" for name in sorted(names)]
+        for some in _chunks([*paths, folder] if await session.exists(folder) is not None else paths):
+            await session.commit(*[Change("delete", path) for path in some])
+    with contextlib.suppress(Conflict, NoNode):
+        await session.commit(Change("delete", root.rpartition("/")[0]))  # the group, if that was its last service
+
+
+async def _names(session: Session, folder: str) -> list[str]:
+    try:
+        return (await session.children(folder))[0]
+    except NoNode:
+        return []
+
+
+def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(paths), _AT_ONCE):
+        yield paths[first : first + _AT_ONCE]
