@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import calls, codec, compiler, connections, dns, governance, memory, registry, servers
+from benchmarks.registry_crowd import run_crowd
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table
 
@@ -55,6 +56,7 @@ _ALL: Final = (
     Part(name="death", description="how long a killed instance is called", measure=registry.run_death),
     Part(name="discovery", description="how soon a new instance is called", measure=registry.run_discovery),
     Part(name="capacity", description="a full embedded registry, and its pushes", measure=registry.run_capacity),
+    Part(name="crowd", description="one service with very many or very large instances", measure=run_crowd),
     Part(name="dns", description="how soon DNS and registries report changes", measure=dns.run),
     Part(name="governance", description="cost of routing, balancing and guards per call", measure=governance.run_calls),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),

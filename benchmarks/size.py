@@ -36,6 +36,8 @@ class Size:
         capacity_instances: how many instances the registry holds, for each row; multiples of 100.
         capacity_subscribers: clients that follow one service.
         capacity_pushes: changes of that service.
+        crowd_instances: ordinary instances of one service.
+        crowd_large: instances with 65 kB of metadata.
         dns_services: services that are followed.
         dns_ttls: TTLs of records, in seconds.
         dns_kills: kills of an instance.
@@ -70,6 +72,8 @@ class Size:
     capacity_instances: tuple[int, ...] = (1000, 100_000)
     capacity_subscribers: int = 1000
     capacity_pushes: int = 20
+    crowd_instances: int = 50_000
+    crowd_large: int = 260
     dns_services: int = 20
     dns_ttls: tuple[int, ...] = (1, 30)
     dns_kills: int = 5
@@ -106,6 +110,8 @@ QUICK: Final = Size(
     capacity_instances=(100, 300),
     capacity_subscribers=10,
     capacity_pushes=2,
+    crowd_instances=300,
+    crowd_large=5,
     dns_services=3,
     dns_ttls=(1,),
     dns_kills=1,
