@@ -40,6 +40,9 @@ __all__ = ["serve"]
 @click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
 @click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
 @click.option(
+    "--recover", is_flag=True, help="Serve what can be read of a damaged FILE, read-only, and log what cannot be read."
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -54,6 +57,7 @@ def serve(
     tls_cert: str,
     tls_key: str,
     tls_ca: str,
+    recover: bool,
     limits: Sequence[str],
 ) -> None:
     """Run the embedded registry until Ctrl+C or SIGTERM.
@@ -70,7 +74,12 @@ def serve(
         raise ConfigurationError("--tls-key and --tls-ca need --tls-cert")
     access = Access.load(access_file) if access_file is not None else None
     server = RegistryServer(
-        address or f"127.0.0.1:{DEFAULT_PORT}", data=data, access=access, limits=_limits(limits), tls=tls
+        address or f"127.0.0.1:{DEFAULT_PORT}",
+        data=data,
+        access=access,
+        limits=_limits(limits),
+        tls=tls,
+        recover=recover,
     )
 
     async def run() -> None:

@@ -50,6 +50,8 @@ class _Handler:
         self._storage = storage
         self._waiting: set[Callable[[], object]] = set()
         self._is_stopping = False
+        # Why nothing can be changed; empty if it can.
+        self._locked = f"{storage.path} was recovered and is served read-only" if storage.is_read_only else ""
 
     def stop(self) -> None:
         """Let those who wait go."""
@@ -70,9 +72,12 @@ class _Handler:
         self._state.keep(session)
 
     async def end(self, session: int) -> None:
-        await self._end(session)
+        lease = self._state.leases.get(session)
+        if lease is not None and not (self._locked and lease.owned):
+            await self._end(session)
 
     async def register(self, session: int, record: Record) -> int:
+        self._check_writable()
         if _check(lambda: instance_of(record)).id != record.id:
             raise Refused(message="the id of an instance cannot be empty")
         operation = self._state.prepare_record(session, record)
@@ -145,9 +150,14 @@ class _Handler:
 
     async def _change(self, *operations: Operation) -> None:
         """Make changes, all or none, and tell those who wait for them."""
+        self._check_writable()
         made = list(operations)
         if made:
             await self._stored(self._storage.keep(made, lambda: self._apply(made), lambda: self._give_up(made)))
+
+    def _check_writable(self) -> None:
+        if self._locked:
+            raise Refused(message=f"the registry takes no changes: {self._locked}")
 
     def _give_up(self, operations: list[Operation]) -> None:
         for operation in operations:
@@ -183,13 +193,15 @@ class _Handler:
         clean_up_at = loop.time() + pause
         while True:
             began = loop.time()
-            if began >= clean_up_at:
+            if began >= clean_up_at and not self._locked:
                 clean_up_at = began + pause
                 with contextlib.suppress(ApplicationError):  # tried again; it has been logged
                     await self._change(*self._state.clean_up(time.time()))
             await asyncio.sleep(_TICK)
             for session in self._state.expire(late=loop.time() - began - _TICK):
                 lease = self._state.leases[session]
+                if self._locked and lease.owned:
+                    continue  # nobody can tell any more
                 _log.info(
                     "no heartbeat of %s within %.3g s; removing %d instances",
                     lease.client,
@@ -217,6 +229,8 @@ class RegistryServer:
         access: who may do what.
         limits: how much it takes.
         tls: as for `Server`.
+        recover: whether to serve, read-only, what can be read of a file that is damaged, or that cannot be written to.
+            What cannot be read is logged. The file stays as it is.
         connect_database: opens the file, with the arguments of `sqlite3.connect`; for other builds of SQLite, as those
             that encrypt.
 
@@ -232,6 +246,7 @@ class RegistryServer:
         access: Access | None = None,
         limits: Limits | None = None,
         tls: Tls | None = None,
+        recover: bool = False,
         connect_database: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self._address = address
@@ -240,6 +255,7 @@ class RegistryServer:
         self._filter = self._access.filter()
         self._limits = limits if limits is not None else Limits()
         self._tls = tls
+        self._recover = recover
         self._connect_database = connect_database
         self._thread: LoopThread | None = None
         self._server: AsyncServer | None = None
@@ -284,9 +300,9 @@ class RegistryServer:
         """Serve on this event loop.
 
         Raises:
-            ConfigurationError: the file or the address cannot be had.
+            ConfigurationError: the address cannot be had, or the file is damaged or cannot be used.
         """
-        storage = Storage(self._data, self._connect_database)
+        storage = Storage(self._data, self._connect_database, recover=self._recover)
         try:
             state = new_state(storage, self._limits, time.monotonic)
             self._handler = _Handler(state, storage)

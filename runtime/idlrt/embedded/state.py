@@ -110,7 +110,7 @@ class State(Catalog):
         Raises:
             Refused: there are too many.
         """
-        if len(self.leases) >= self.limits.sessions:
+        if id is None and len(self.leases) >= self.limits.sessions:
             raise Refused(message=f"there are {len(self.leases)} sessions, the most that may be")
         timeout = min(max(timeout, _SHORTEST), _LONGEST)
         lease = Lease(id or secrets.randbits(62) + 1, client[:200], timeout, self.now() + timeout)

@@ -18,11 +18,12 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.core import ServiceKey
-from idlrt.door import decode, encode
-from idlrt.embedded.api import Correction, Record
+from idlrt.door import encode
+from idlrt.embedded.api import Correction
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.permissions import make_private
+from idlrt.embedded.recovery import check_rows, recover_rows, report, unusable
+from idlrt.embedded.rows import FORMAT, SCHEMA, Rows, is_registry, read_rows, tables
 from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
 from idlrt.printable import get_logger
@@ -31,22 +32,12 @@ __all__ = ["Storage"]
 
 _log = get_logger("idlrt.registry")
 
-_FORMAT: Final = 1
 # Seconds that a registry which is just ending has for giving up the file.
 _LOCK_TIMEOUT: Final = 1.0
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS registry (format INTEGER NOT NULL, epoch INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS session (id INTEGER PRIMARY KEY, client TEXT NOT NULL, timeout REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS service (
-    grp TEXT NOT NULL, name TEXT NOT NULL, revision INTEGER NOT NULL, settings BLOB,
-    PRIMARY KEY (grp, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS record (
-    grp TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, session INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (grp, name, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS correction (
-    grp TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (grp, name, id)) WITHOUT ROWID;
-"""
+# Seconds that a recovered session lives of which nothing else is known.
+_UNKNOWN_SESSION: Final = 60.0
+# Revisions of services that were forgotten count, too: followers may know them.
+_MARK: Final = "CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL)"
 
 Statement = tuple[str, tuple[Any, ...]]
 _Write = tuple[list[Statement], Callable[[], object], Callable[[], object], "asyncio.Future[None]"]
@@ -58,65 +49,99 @@ class Storage:
     Args:
         path: of the file; `None`: nothing is kept.
         connect: opens the database.
+        recover: whether to read what can be read, and to leave the file as it is: nothing is kept.
+
+    Attributes:
+        epoch: which registry this is.
+        revision: the last one that was used.
+        is_read_only: whether it was recovered.
 
     Raises:
-        ConfigurationError: it cannot be opened, or is something else.
+        ConfigurationError: it cannot be opened, is damaged, or is something else; the message says what can be done.
     """
 
-    def __init__(self, path: Path | None, connect: Callable[..., sqlite3.Connection] = sqlite3.connect) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path | None,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        *,
+        recover: bool = False,
+    ) -> None:
+        self.path = path
+        self.is_read_only = recover
         self._connect = connect
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="idlrt registry file")
         self._pending: list[_Write] = []
         self._writing: asyncio.Task[None] | None = None
-        self._database = self._writer.submit(self._open).result()
-        self.epoch: int = self._read("SELECT epoch FROM registry")[0][0]
-
-    def _open(self) -> sqlite3.Connection:
         try:
-            if self._path is not None:
-                make_private(self._path)
-            database = self._connect(self._path or ":memory:", isolation_level=None, timeout=_LOCK_TIMEOUT)
+            self._database, self._rows = self._writer.submit(self._open).result()
+        except BaseException:
+            self._writer.shutdown()
+            raise
+        self.epoch = self._rows.epoch or secrets.randbits(62) + 1
+        self.revision = self._rows.revision
+
+    def _open(self) -> tuple[sqlite3.Connection, Rows]:
+        if self.is_read_only:
+            rows = recover_rows(self.path, self._connect)
+            return self._prepared(":memory:", sqlite3.connect)[0], rows
+        try:
+            if self.path is not None:
+                make_private(self.path)
+            database, rows = self._prepared(self.path or ":memory:", self._connect)
+        except (sqlite3.Error, OSError) as error:
+            raise unusable(self.path, error) from error
+        return database, rows
+
+    def _prepared(
+        self, path: Path | str, connect: Callable[..., sqlite3.Connection]
+    ) -> tuple[sqlite3.Connection, Rows]:
+        """The database, with its tables, and what is in them."""
+        database = connect(path, isolation_level=None, timeout=_LOCK_TIMEOUT)
+        try:
             _lock(database)
             database.execute("PRAGMA synchronous=FULL")
-            database.executescript(_SCHEMA)
-            rows = database.execute("SELECT format FROM registry").fetchall()
-            if not rows:
-                database.execute("INSERT INTO registry VALUES (?, ?)", (_FORMAT, secrets.randbits(62) + 1))
-            elif rows[0][0] != _FORMAT:
-                raise ConfigurationError(f"{self._path} has the format {rows[0][0]}; this program knows {_FORMAT}")
-        except (sqlite3.Error, OSError) as error:
-            hint = (
-                "; is another registry using it? Stop that one, or choose another file"
-                if "locked" in str(error)
-                else ""
-            )
-            raise ConfigurationError(f"cannot use {self._path} for a registry: {error}{hint}") from error
-        return database
-
-    def _read(self, query: str) -> list[Any]:
-        return self._writer.submit(lambda: self._database.execute(query).fetchall()).result()
+            known = tables(database)
+            if not known:
+                database.executescript(SCHEMA.format(format=FORMAT, epoch=secrets.randbits(62) + 1))
+            elif not is_registry(known):
+                raise ConfigurationError(
+                    f"cannot use {self.path} for a registry: it is a database of something else, with the table "
+                    f"{min(known)!r}; name another file"
+                )
+            rows = read_rows(database)
+            check_rows(self.path, rows)
+            database.execute(_MARK)
+        except BaseException:
+            database.close()
+            raise
+        return database, rows
 
     def load(self, state: State) -> None:
         """Put into `state` what was kept. Every session gets its whole time again: nobody could send heartbeats."""
-        for id, client, timeout in self._read("SELECT id, client, timeout FROM session"):
-            state.begin(client, timeout, id)
-        services = self._read("SELECT grp, name, revision, settings FROM service")
-        for group, name, id, session, data in self._read("SELECT grp, name, id, session, data FROM record"):
-            if session in state.leases:
-                state.restore_record(ServiceKey(name, group), id, session, decode(Record, data))
-        for group, name, id, data in self._read("SELECT grp, name, id, data FROM correction"):
-            state.restore_correction(ServiceKey(name, group), id, decode(Correction, data))
-        for group, name, revision, settings in services:
-            decoded = msgspec.json.decode(settings, type=dict[str, str]) if settings is not None else {}
-            state.restore(ServiceKey(name, group), revision, decoded)
-        if services:
-            _log.info("%s has %d services with %d instances", self._path, len(services), state.instances)
-
-    @property
-    def revision(self) -> int:
-        """The last one that was used."""
-        return int(self._read("SELECT coalesce(max(revision), 0) FROM service")[0][0])
+        rows, self._rows = self._rows, Rows()
+        for number, client, timeout in rows.sessions:
+            state.begin(client, timeout, number)
+        left_out = 0
+        for key, id, session, record in rows.records:
+            if session not in state.leases:
+                if not self.is_read_only:
+                    left_out += 1
+                    continue
+                state.begin("unknown", _UNKNOWN_SESSION, session)
+            state.restore_record(key, id, session, record)
+        if left_out:
+            _log.warning("left out %d instances that no session keeps; their servers register again", left_out)
+        for key, id, correction in rows.corrections:
+            state.restore_correction(key, id, correction)
+        revisions = {key: (revision, settings) for key, revision, settings in rows.services}
+        for key in [*revisions, *(each for each in state.found if each not in revisions)]:
+            revision, settings = revisions.get(key, (self.revision, {}))
+            state.restore(key, revision, settings)
+        if self.is_read_only:
+            report(self.path, rows.damage, len(state.found), state.instances)
+        elif rows.services:
+            _log.info("%s has %d services with %d instances", self.path, len(rows.services), state.instances)
 
     async def keep_session(self, lease: Lease) -> None:
         """Keep a session."""
@@ -157,7 +182,7 @@ class Storage:
             try:
                 await loop.run_in_executor(self._writer, self._transact, [each for each, *_ in batch])
             except Exception as failed:  # noqa: BLE001  # whoever waits is told, and the next ones are written
-                _log.error("cannot write to %s: %s", self._path, failed)
+                _log.error("cannot write to %s: %s", self.path, failed)
                 error = failed
             for _, then, otherwise, written in batch:
                 if error is None:
@@ -209,6 +234,8 @@ INSERT INTO service VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET revision = excluded.revision, settings = excluded.settings"""
 _SET_REVISION: Final = """
 INSERT INTO service VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET revision = excluded.revision"""
+_SET_MARK: Final = """
+INSERT INTO mark VALUES (1, ?) ON CONFLICT DO UPDATE SET revision = max(revision, excluded.revision)"""
 # What was changed since it was decided stays.
 _DROP_SERVICE: Final = "DELETE FROM service WHERE grp = ? AND name = ? AND revision = ?"
 _SET_CORRECTION: Final = "INSERT OR REPLACE INTO correction VALUES (?, ?, ?, ?)"
@@ -222,7 +249,7 @@ def _statements(operation: Operation) -> list[Statement]:
     service = operation.key.group, operation.key.service
     instance = *service, operation.id
     if operation.is_farewell:
-        return [(_DROP_SERVICE, (*service, operation.revision))]
+        return [(_SET_MARK, (operation.revision,)), (_DROP_SERVICE, (*service, operation.revision))]
     if operation.settings is not None:
         return [(_SET_SETTINGS, (*service, operation.revision, msgspec.json.encode(operation.settings)))]
     made: list[Statement] = [(_SET_REVISION, (*service, operation.revision))]
