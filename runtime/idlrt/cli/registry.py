@@ -59,7 +59,7 @@ group_option = click.option("--group", default=DEFAULT_GROUP, show_default=True,
 @contextlib.contextmanager
 def opened(url: str) -> Generator[Registry]:
     """The registry, for one question: what goes wrong ends the command, and need not be logged as well."""
-    logger = get_logger("idlrt")
+    logger = logging.getLogger("idlrt")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
@@ -294,7 +294,7 @@ def remove(url: str, service: str, instance: str | None, group: str, timeout: fl
     """
     with opened(url) as at:
         at.remove(service, group, id=instance, timeout=timeout)
-    click.echo(f"removed {service if instance is None else f'the patch of {instance} of {service}'}")
+    echo(f"removed {service if instance is None else f'the patch of {instance} of {service}'}")
 
 
 @registry.command(short_help="Print all that a registry has, as JSON.")

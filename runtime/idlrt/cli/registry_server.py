@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from idlrt.cli.telling import end, told
+from idlrt.cli.telling import echo, end, told
 from idlrt.errors import ConfigurationError
 
 if TYPE_CHECKING:

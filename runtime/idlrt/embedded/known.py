@@ -6,7 +6,6 @@ hide all the others.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ from idlrt.embedded.api import Changes, Correction, Part, Record
 from idlrt.embedded.service import NO_CORRECTION
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import RegistryRefused
+from idlrt.printable import get_logger
 from idlrt.registry import Found, Update
 
 __all__ = ["Known"]
@@ -22,7 +22,7 @@ __all__ = ["Known"]
 T = TypeVar("T")
 V = TypeVar("V")
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 
 class Known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import shutil
 import sqlite3
@@ -15,10 +14,11 @@ from typing import Final
 
 from idlrt.embedded.rows import FORMAT, Rows, read_rows
 from idlrt.errors import ConfigurationError
+from idlrt.printable import get_logger
 
 __all__ = ["check_rows", "recover_rows", "report", "unusable"]
 
-_log = logging.getLogger("idlrt.registry")
+_log = get_logger("idlrt.registry")
 
 _RECOVER: Final = "start with `--recover` to serve, read-only, what can be read"
 _ANEW: Final = f"{_RECOVER}, or move the file away to begin anew: servers register again, settings and patches are lost"
