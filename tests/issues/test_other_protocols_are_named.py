@@ -229,7 +229,7 @@ def test_a_first_close_says_what_it_may_be(ask: Ask) -> None:
         assert isinstance(error, ConnectionLost)
         assert "closed the connection and has never answered anything" in str(error)
         assert f'framing="{other}"' in str(error)
-        assert "if it speaks TLS, with tls=Tls(...)" in str(error)
+        assert "if it speaks TLS, connect with tls=Tls(...)" in str(error)
 
 
 def test_a_first_silence_says_so_too(ask: Ask) -> None:
@@ -368,7 +368,7 @@ def test_openssl_as_a_server(ask: Ask, certificates: Path) -> None:
         finally:
             server.kill()
     assert isinstance(error, ConnectionLost)
-    assert "if it speaks TLS, with tls=Tls(...)" in str(error)
+    assert "if it speaks TLS, connect with tls=Tls(...)" in str(error)
 
 
 def is_listening(port: int) -> bool:

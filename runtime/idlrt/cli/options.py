@@ -100,8 +100,8 @@ def client_options(command: Command) -> Command:
         click.option(
             "--framing",
             default=None,
-            help="What the server understands: framed, unframed, header, header_zlib.  [default: framed, or what a "
-            "registry says]",
+            help="What the server understands: framed, unframed, header, header_zlib, or auto to find out.  [default: "
+            "framed, or what a registry says]",
         ),
         click.option("--protocol", default="binary", show_default=True, help="Likewise: binary, compact, json."),
         click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),

@@ -14,13 +14,15 @@ from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
+from idlrt.client.framing_probe import FramingUnknown, find_dialect
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT
-from idlrt.client.sender import client_closed, connect_failed, no_room
+from idlrt.client.sender import client_closed, connect_failed, no_room, reason
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
-from idlrt.errors import ConnectFailed
+from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
 from idlrt.wire.connection import ClientConnection
+from idlrt.wire.dialect import Dialect
 
 __all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
 
@@ -70,6 +72,8 @@ class MultiplexedSender:
         # All that are not lost, also those that take no further calls.
         self._links: list[Link] = []
         self._connecting: set[Connecting] = set()
+        # Held by whoever finds out what the server reads.
+        self._probing = asyncio.Lock()
         # Of calls without a connection. Each is woken to look again, or is told why there will be none.
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -186,10 +190,8 @@ class MultiplexedSender:
 
     async def _make(self, call: Call) -> None:
         """Make a connection, for `call` and others."""
-        link = Link(ClientConnection(self._peer.dialect, self._service), self._peer)
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                await link.open(self._open)
+            link = await self._connect(self._peer.dialect or await self._find_dialect(call))
         except OSError as error:
             self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
             raise
@@ -199,6 +201,35 @@ class MultiplexedSender:
             return
         link.idle_since = call.driver.now()
         self._links.append(link)
+
+    async def _connect(self, dialect: Dialect) -> Link:
+        link = Link(ClientConnection(dialect, self._service), self._peer)
+        async with asyncio.timeout(self._connect_timeout):
+            await link.open(self._open)
+        return link
+
+    async def _find_dialect(self, call: Call) -> Dialect:
+        async with self._probing:
+            return self._peer.dialect or await find_dialect(self._peer, call, self._ask)
+
+    async def _ask(self, dialect: Dialect, ping: Call) -> str:
+        """See `Ask`."""
+        link = await self._connect(dialect)
+        try:
+            await link.exchange(ping)
+        except ApplicationError:
+            return ""
+        except ConnectFailed as error:
+            raise FramingUnknown(str(error.__cause__)) from error
+        except DeadlineExceeded:
+            return f"no answer within {ping.deadline.timeout:.3g} s"
+        except ConnectionLost:
+            return reason(None)
+        except RpcError as error:
+            return str(error)
+        finally:
+            await link.close()
+        return ""
 
     def _made(self, task: Connecting) -> None:
         """A connection has been made, or has not."""

@@ -218,6 +218,8 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._answers and not self._answered:
+            self._peer.reconsider()
         for answer, call, _ in self._answers.values():
             if not answer.done():
                 if isinstance(error, RemoteProtocolError):

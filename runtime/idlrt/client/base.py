@@ -192,7 +192,8 @@ class Client(_ClientBase):
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
-                registry says of an instance, preferably `header`; `framed` for servers at addresses.
+                registry says of an instance, preferably `header`; `framed` for servers at addresses. `auto`: find out,
+                by pings before the first call.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
@@ -207,7 +208,8 @@ class Client(_ClientBase):
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
                 whether it is still there; another one is made if it does not say so within
                 `ping_timeout`. `None`: never.
-            ping_timeout: seconds to wait for the response to such a ping; at most half of the remaining time of a call.
+            ping_timeout: seconds to wait for the response to such a ping, and to each of `framing="auto"`; at most half
+                of the remaining time of a call.
             heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the
@@ -314,7 +316,8 @@ class AsyncClient(_ClientBase):
             connect_timeout: seconds of it that making a connection may take.
             framing: `framed`, `unframed`, `header` (which carries metadata) or `header_zlib` (which also
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
-                registry says of an instance, preferably `header`; `framed` for servers at addresses.
+                registry says of an instance, preferably `header`; `framed` for servers at addresses. `auto`: find out,
+                by pings before the first call.
             protocol: `binary`, `compact` or `json`, likewise.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
@@ -331,7 +334,8 @@ class AsyncClient(_ClientBase):
             ping_after: seconds for which a connection may have been idle before the server is asked, with a ping,
                 whether it is still there; another one is made if it does not say so within
                 `ping_timeout`. `None`: never.
-            ping_timeout: seconds to wait for the response to such a ping; at most half of the remaining time of a call.
+            ping_timeout: seconds to wait for the response to such a ping, and to each of `framing="auto"`; at most half
+                of the remaining time of a call.
             heartbeat: seconds of silence after which an instance of a service that is found by name is asked with a
                 ping; one that does not answer gets no calls until it does. `None`: never.
             tls: for a server that speaks TLS: whom to trust, and how to identify this side. `Tls()` trusts what the

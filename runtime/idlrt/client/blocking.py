@@ -137,8 +137,10 @@ class PooledSender:
             except TimeoutError:
                 raise deadline_exceeded(call, self._peer) from None
             except OSError as error:
+                self._lost(link)
                 raise lost(call, error, self._peer) from error
             if not data:
+                self._lost(link)
                 raise lost(call, None, self._peer)
             for event in link.connection.receive_data(data):
                 if isinstance(event, StreamBroken):
@@ -147,6 +149,10 @@ class PooledSender:
                 return event
             if time.monotonic() >= until:
                 raise deadline_exceeded(call, self._peer)
+
+    def _lost(self, link: _Link) -> None:
+        if not link.is_used:
+            self._peer.reconsider()
 
     # The pool.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from idlrt.client.alone import Alone
 from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.options import check_seconds, values_of
+from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
@@ -82,13 +84,13 @@ def blocking_sender(
     governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        leaf = blocking_leaf(parsed, settings.dialect(), settings, context)
+        leaf = blocking_leaf(parsed, settings.peer(), settings, context)
         Alone(leaf, governance, parsed)
         return leaf, str(parsed), governance
-    settings.dialect()  # what is wrong with it is said now
+    peers = _Peers(settings)
 
     def make(instance: Instance) -> BlockingSender:
-        return blocking_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return blocking_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
 
     def retire(sender: BlockingSender) -> None:
         sender.close()
@@ -102,7 +104,7 @@ def blocking_sender(
         except RegistryError as error:
             raise no_snapshot(error, call) from error
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, peers, governance, here)
 
     def close() -> None:
         for sender in cluster.close():
@@ -118,13 +120,13 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
     governance, here = governance_of(said, service, parsed)
     context = settings.tls_context()
     if isinstance(parsed, Address):
-        leaf = async_leaf(parsed, settings.dialect(), settings, context)
+        leaf = async_leaf(parsed, settings.peer(), settings, context)
         Alone(leaf, governance, parsed)
         return leaf, str(parsed), governance
-    settings.dialect()
+    peers = _Peers(settings)
 
     def make(instance: Instance) -> AsyncSender:
-        return async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return async_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
 
     def retire(sender: AsyncSender) -> None:
         sender.retire()
@@ -166,7 +168,7 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
             ends.discard(give_up)
             subscription.leave(heard)
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context, governance, here)
+    cluster, end = _cluster(parsed, make, retire, first, settings, context, peers, governance, here)
 
     async def close() -> None:
         import asyncio
@@ -205,6 +207,7 @@ def _cluster(
     first: Any,
     settings: Settings,
     context: TlsContext | None,
+    peers: _Peers,
     governance: Governance,
     here: Here,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
@@ -225,7 +228,7 @@ def _cluster(
             lambda group: registry.subscribe(target.key.service, group),
             is_watched=settings.heartbeat is not None,
         )
-        end_watch = _watch(registry, cluster, settings, context)
+        end_watch = _watch(registry, cluster, settings, context, peers)
     except BaseException:
         shared_registries.give_back(target.registry)
         raise
@@ -238,7 +241,7 @@ def _cluster(
 
 
 def _watch(
-    registry: Registry, cluster: Cluster[Any], settings: Settings, context: TlsContext | None
+    registry: Registry, cluster: Cluster[Any], settings: Settings, context: TlsContext | None, peers: _Peers
 ) -> Callable[[], None]:
     idle = settings.heartbeat
     if idle is None:
@@ -246,9 +249,30 @@ def _watch(
     from idlrt.client.watch import watch
 
     def make(instance: Instance) -> MultiplexedSender:
-        return async_leaf(_address(instance), settings.dialect(instance), settings.of(instance), context)
+        return async_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
 
     return registry.run_beside(lambda: watch(cluster, make, idle))
+
+
+class _Peers:
+    """What is known of the instances of a cluster, for calls and for pings.
+
+    Raises:
+        ConfigurationError: what is to be spoken makes no sense.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.dialects()
+        self._settings = settings
+        self._known: weakref.WeakValueDictionary[Any, PeerState] = weakref.WeakValueDictionary()
+
+    def of(self, instance: Instance) -> PeerState:
+        """Return the state of one, which is shared as long as somebody has it."""
+        key = instance.group, instance.id, instance.address, instance.protocols, instance.started_at
+        found = self._known.get(key)
+        if found is None:
+            found = self._known.setdefault(key, self._settings.peer(instance))
+        return found
 
 
 class _BlockingCluster:

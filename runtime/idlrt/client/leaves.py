@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from idlrt.client.framing_probe import AUTO, CANDIDATES
 from idlrt.client.options import check_seconds
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
@@ -66,9 +67,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """`ping_after`, or for ever."""
         return math.inf if self.ping_after is None else self.ping_after
 
-    def dialect(self, instance: Instance | None = None) -> Dialect:
-        """What is spoken to a server: what was asked for, else what it says that it understands best."""
+    def dialects(self, instance: Instance | None = None) -> tuple[Dialect, ...]:
+        """What may be spoken to a server: what was asked for, else what it says that it understands best. For
+        `framing="auto"` all that comes into question, in the order to try it.
+        """
         framing = self.framing
+        if framing == AUTO:
+            said = instance.protocols if instance is not None else ()
+            order = dict.fromkeys((*(each for each in said if each in CANDIDATES), *CANDIDATES))
+            return tuple(made for each in order if (made := self._candidate(each)) is not None)
         if framing is None:
             framing = _FRAMING
             if instance is not None and (_HEADER in instance.protocols or not instance.protocols):
@@ -76,7 +83,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             elif instance is not None and _FRAMING not in instance.protocols:
                 known = [each for each in instance.protocols if each in FRAMINGS.names()]
                 framing = known[0] if known else instance.protocols[0]
-        return client_dialect(framing, self.protocol, self.limits)
+        return (client_dialect(framing, self.protocol, self.limits),)
+
+    def _candidate(self, framing: str) -> Dialect | None:
+        try:
+            return client_dialect(framing, self.protocol, self.limits)
+        except ConfigurationError:
+            if framing == _HEADER:
+                return None  # it cannot carry the protocol
+            raise
+
+    def peer(self, instance: Instance | None = None) -> PeerState:
+        """Return the state of a server that nothing is known of yet."""
+        return PeerState(*self.dialects(instance), is_encrypted=self.tls is not None, probe_timeout=self.ping_timeout)
 
     def of(self, instance: Instance) -> Settings:
         """These, for an instance, which may say that its server has several services."""
@@ -92,7 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return TlsContext(self.tls, is_server=False)
 
 
-def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None) -> BlockingSender:
+def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> BlockingSender:
     """The leaf of a blocking client for one server."""
     from idlrt.client.blocking import PooledSender
     from idlrt.client.opening import Opening
@@ -105,7 +124,6 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
         from idlrt.net.blocking_tls import BlockingTlsSocket
 
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
-    peer = PeerState(dialect, is_encrypted=context is not None)
     opening = Opening(open=opened, peer=peer, service=settings.service, connect_timeout=settings.connect_timeout)
     if settings.calls_per_connection == 1:
         return PooledSender(
@@ -125,7 +143,7 @@ def blocking_leaf(address: Address, dialect: Dialect, settings: Settings, contex
     )
 
 
-def async_leaf(address: Address, dialect: Dialect, settings: Settings, context: TlsContext | None) -> MultiplexedSender:
+def async_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> MultiplexedSender:
     """The leaf of an asyncio client for one server."""
     from idlrt.client.aio import Lost, MultiplexedSender, Received
     from idlrt.net import aio
@@ -135,7 +153,7 @@ def async_leaf(address: Address, dialect: Dialect, settings: Settings, context: 
 
     return MultiplexedSender(
         open,
-        PeerState(dialect, is_encrypted=context is not None),
+        peer,
         settings.service,
         connect_timeout=settings.connect_timeout,
         max_connections=settings.max_connections,

@@ -8,12 +8,16 @@ from collections.abc import Callable
 import msgspec
 
 from idlrt.client.backoff import Backoff
+from idlrt.client.framing_probe import FramingUnknown, find_dialect
 from idlrt.client.peer_state import PeerState
-from idlrt.client.sender import connect_failed
-from idlrt.core import Call
+from idlrt.client.sender import connect_failed, reason
+from idlrt.core import Call, drive
 from idlrt.errors import ConnectFailed
 from idlrt.net.blocking import BlockingTransport
 from idlrt.wire.connection import ClientConnection
+from idlrt.wire.dialect import Dialect
+from idlrt.wire.events import StreamBroken
+from idlrt.wire.foreign import ForeignProtocol
 
 __all__ = ["Opening"]
 
@@ -44,12 +48,47 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         self.backoff.check(call)
         seconds = min(self.connect_timeout, until - time.monotonic())
         try:
-            if seconds <= 0:
-                raise TimeoutError
-            transport = self.open(seconds)
+            dialect = self.peer.dialect or self._find_dialect(call, until)
+            transport = self._open(until)
         except OSError as error:
             failure: ConnectFailed = connect_failed(call, error, max(seconds, 0.0), self.peer)
             self.backoff.failed(failure)
             raise failure from error
         self.backoff.succeeded()
-        return transport, ClientConnection(self.peer.dialect, self.service)
+        return transport, ClientConnection(dialect, self.service)
+
+    def _open(self, until: float) -> BlockingTransport:
+        seconds = min(self.connect_timeout, until - time.monotonic())
+        if seconds <= 0:
+            raise TimeoutError
+        return self.open(seconds)
+
+    def _find_dialect(self, call: Call, until: float) -> Dialect:
+        with self.peer.probing(until):
+            found: Dialect = self.peer.dialect or drive(find_dialect(self.peer, call, self._ask))
+        return found
+
+    async def _ask(self, dialect: Dialect, ping: Call) -> str:
+        """See `Ask`. Never suspends."""
+        until = ping.deadline.at
+        transport = self._open(until)
+        try:
+            connection = ClientConnection(dialect, self.service)
+            transport.send(connection.call(ping.method, ())[1], until)
+            while data := transport.receive(until):
+                for event in connection.receive_data(data):
+                    if not isinstance(event, StreamBroken):
+                        self.peer.has_answered = True
+                        return ""
+                    if isinstance(event.error, ForeignProtocol):
+                        raise FramingUnknown(str(event.error))
+                    return str(event.error)
+        except FramingUnknown:
+            raise
+        except TimeoutError:
+            return f"no answer within {ping.deadline.timeout:.3g} s"
+        except OSError as error:
+            return reason(error)
+        finally:
+            transport.close()
+        return reason(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
+from idlrt.client.framing_probe import FramingUnknown
 from idlrt.client.peer_state import PeerState
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call, told_push_back
@@ -168,6 +169,9 @@ def connect_failed(call: Call, error: BaseException, seconds: float, peer: PeerS
         seconds: that it was tried for.
         peer: the server.
     """
+    if isinstance(error, FramingUnknown):
+        what = f"cannot tell what framing {call.target} reads, for {call.method.full_name}"
+        return ConnectFailed(f"{what}: {error}; is it a Thrift server?")
     what = f"cannot connect to {call.target} for {call.method.full_name}"
     why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
     advice = "is the server running there?"
@@ -202,7 +206,7 @@ def lost(call: Call, error: BaseException | None, peer: PeerState) -> Connection
     what = f"lost the connection while waiting for {_what(call)}"
     if not peer.has_answered and is_end(error):
         why = "the server closed the connection and has never answered anything"
-        return ConnectionLost(f"{what}: {why}; {peer.doubts()}; otherwise it may have worked on the call")
+        return ConnectionLost(f"{what}: {why}; {peer.doubts()}")
     return ConnectionLost(f"{what}: {reason(error)}; the server may have worked on it")
 
 
@@ -232,7 +236,9 @@ def deadline_exceeded(call: Call, peer: PeerState | None = None) -> DeadlineExce
 def broken(call: Call, error: RemoteProtocolError) -> RemoteProtocolError | ConnectFailed:
     """What came is no answer. From a server that speaks another protocol there is no connection that calls can use."""
     if isinstance(error, ForeignProtocol):
-        return ConnectFailed(f"cannot call {_what(call)}: {error}")
+        failure = ConnectFailed(f"cannot call {_what(call)}: {error}")
+        failure.__cause__ = error
+        return failure
     return RemoteProtocolError(f"cannot read the answer of {_what(call)}: {error}")
 
 

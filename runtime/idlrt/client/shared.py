@@ -77,8 +77,7 @@ class _Link:
         self.transport = transport
         self._peer = peer
         self.is_used = self.is_stuck = self.is_lost = self.is_asked = False
-        self.claimed = 0
-        self.idle_since = 0.0
+        self.claimed, self.idle_since = 0, 0.0
         self._connection = connection
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -112,8 +111,7 @@ class _Link:
             self._wait(waiter, until)
         finally:
             self._leave(number, waiter)
-        if waiter.error is not None:
-            error = waiter.error
+        if (error := waiter.error) is not None:
             if isinstance(error, RemoteProtocolError):
                 raise broken(call, error)
             raise lost(call, None if isinstance(error, EOFError) else error, self._peer)
@@ -226,6 +224,8 @@ class _Link:
     def _fail(self, error: Exception) -> None:
         """With the lock: no answer will come any more."""
         self.is_lost = True
+        if self._waiting and not self._answered:
+            self._peer.reconsider()
         for waiter in self._waiting.values():
             waiter.error = error
             waiter.signal.set()
@@ -353,6 +353,7 @@ class SharedSender:
         """A new connection, which has been counted already."""
         try:
             link = _Link(*self._opening.connect(call, until), self._peer)
+            link.claimed = 1
         except BaseException:
             with self._changed:
                 self._connecting -= 1
@@ -360,7 +361,6 @@ class SharedSender:
             raise
         with self._changed:
             self._connecting -= 1
-            link.claimed = 1
             self._links.append(link)
             self._changed.notify_all()
         return link

@@ -1,8 +1,8 @@
 """Servers that are written down: `static://h1:9090,h2:9090`. For services that no registry knows.
 
-Nobody says what they are, so they are equals, in no zone, and spoken to as any Thrift server understands: framed. Which
-of them live their clients find out, as with every registry. What a client is to call is its own business, so every
-service is there, in every group.
+Nobody says what they are, so they are equals, in no zone, and spoken to in frames unless the client says otherwise.
+Which of them live their clients find out, as with every registry. What a client is to call is its own business, so
+every service is there, in every group.
 """
 
 from __future__ import annotations
