@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, cast
 
 from idlrt.core import Peer
 from idlrt.net.address import peer_name
+from idlrt.net.aio_plain_peer import hear_tls, refuse, until_readable
 from idlrt.net.channel import Receiver
 from idlrt.net.listener import NO_ROOM
-from idlrt.net.plain_peer import ENOUGH, NoTls, is_tls, no_tls
+from idlrt.net.plain_peer import NoTls
 from idlrt.net.socket_options import cork, forget_socket, prepare, unacknowledged
 from idlrt.printable import get_logger
 
@@ -32,8 +33,6 @@ _LINGER_STEP = 0.005
 _LINGER_MOST = 5.0
 _ACCEPT_PAUSE = 0.1
 _PRECISION = 0.001
-# Bytes of what a refused client still sends that are read, and thrown away, at once.
-_REST = 65536
 # Seconds in which a peer may answer that it has heard of the end of TLS.
 _SHUTDOWN_PATIENCE = 1.0
 
@@ -295,7 +294,7 @@ class AsyncioListener:
                 # Not `sock_accept`: cancelled between its accept and its return, it loses the connection.
                 connected, _ = self._socket.accept()
             except BlockingIOError:
-                await self._until_readable(self._socket)
+                await until_readable(self._socket)
                 continue
             except OSError as error:
                 if error.errno in NO_ROOM:
@@ -303,15 +302,6 @@ class AsyncioListener:
                     await asyncio.sleep(_ACCEPT_PAUSE)
                 continue  # this one has gone again
             self._take(connected)
-
-    async def _until_readable(self, readable: socket.socket) -> None:
-        """Wait until there is something to accept, or to receive."""
-        is_readable = asyncio.Event()
-        self._loop.add_reader(readable, is_readable.set)
-        try:
-            await is_readable.wait()
-        finally:
-            self._loop.remove_reader(readable)
 
     def _take(self, connected: socket.socket) -> None:
         task = self._loop.create_task(self._open(connected))
@@ -333,7 +323,7 @@ class AsyncioListener:
                 return
             begun_at = self._loop.time()
             async with asyncio.timeout(self._patience):
-                await self._hear_tls(connected)
+                await hear_tls(connected)
             left = None if self._patience is None else max(self._patience - self._loop.time() + begun_at, _PRECISION)
             await self._loop.connect_accepted_socket(
                 make,
@@ -347,46 +337,12 @@ class AsyncioListener:
             raise
         except NoTls as error:
             _log.info("no TLS with %s: %s", _name(connected), error)
-            await self._refuse(connected, error)
+            await refuse(connected, error)
         except OSError as error:
             _log.info("no connection with %s: %s", _name(connected), _why(error))
             connected.close()
         except Exception:  # noqa: BLE001  # logged, and costs one connection
             _log.exception("cannot serve a connection")
-            connected.close()
-
-    async def _hear_tls(self, connected: socket.socket) -> None:
-        """Wait for the first byte, which is left where it is if it is TLS's.
-
-        Raises:
-            NoTls: it is not.
-            OSError: the connection has ended.
-        """
-        first = b""
-        while True:
-            try:
-                if not first and is_tls(connected.recv(1, socket.MSG_PEEK)):
-                    return
-                data = connected.recv(ENOUGH)
-            except BlockingIOError:
-                await self._until_readable(connected)
-                continue
-            first += data
-            if not first:
-                raise ConnectionResetError("it ended before the two sides had agreed")
-            if len(first) >= ENOUGH or not data:
-                raise no_tls(first)
-
-    async def _refuse(self, connected: socket.socket, error: NoTls) -> None:
-        """Tell a client that does not speak TLS, and close when it has heard it, or soon."""
-        try:
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(_SHUTDOWN_PATIENCE):
-                    await self._loop.sock_sendall(connected, error.answer)
-                    connected.shutdown(socket.SHUT_WR)
-                    while await self._loop.sock_recv(connected, _REST):
-                        pass
-        finally:
             connected.close()
 
 
