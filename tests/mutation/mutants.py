@@ -46,6 +46,27 @@ MUTANTS = (
         tests=("tests/idlrt/wire/test_compact.py", "tests/idlrt/wire/test_reading.py"),
     ),
     Mutant(
+        name="relay: takes values of one protocol for those of another",
+        path="runtime/idlrt/wire/_unknown.py",
+        before="    if origin == protocol:\n",
+        after="    if origin == protocol or is_union:\n",
+        tests=("tests/issues/test_unknown_members_survive_a_relay.py",),
+    ),
+    Mutant(
+        name="relay: copies lose what is kept in a value",
+        path="runtime/idlrt/spec/unknown.py",
+        before="            return (make, arguments) if kept is None else (rebuilt, (make, arguments, kept))\n",
+        after="            return make, arguments\n",
+        tests=("tests/issues/test_unknown_members_survive_a_relay.py",),
+    ),
+    Mutant(
+        name="refusals: their text is read as strictly as values are",
+        path="runtime/idlrt/wire/message.py",
+        before="        reading = protocol.lenient() if isinstance(protocol, TableProtocol) else protocol\n",
+        after="        reading = protocol\n",
+        tests=("tests/issues/test_text_that_is_not_utf8.py",),
+    ),
+    Mutant(
         name="races: asks the next at once instead of after the delay",
         path="runtime/idlrt/core/races.py",
         before="finished.get(timeout=delay if is_more else None)",
