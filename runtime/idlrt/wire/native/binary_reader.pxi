@@ -29,7 +29,6 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
     cdef Slot* expected = layout.slots
     cdef int code
     cdef int16_t id
-    cdef Head head
     while True:
         if end - p < 1:
             return wrong_short(s, p, 1)
@@ -43,15 +42,9 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
         p += 3
         slot = find_slot(layout, id, expected)
         if slot == NULL or slot.shape.code != code:
-            came.has_unknown = True
             s.p = p
-            if skip(s, code, s.depth + 1, True) < 0:
-                add_step(s, IN_UNKNOWN, id, NULL)
+            if pass_unknown(s, layout, slot == NULL, code, id, came) < 0:
                 return -1
-            if slot == NULL and keeps(s, layout):
-                head.code, head.id = code, id
-                if keep_field(s, &head, p, came) < 0:
-                    return -1
             p = s.p
             continue
         expected = slot + 1

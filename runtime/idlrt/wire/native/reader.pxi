@@ -67,7 +67,6 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
     cdef Slot* slot
     cdef Head head
     cdef Slot* expected = layout.slots
-    cdef const unsigned char* start
     cdef int context
     head.code = CODE_STOP
     head.id = 0
@@ -83,15 +82,7 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
             return 0
         slot = find_slot(layout, head.id, expected)
         if slot == NULL or slot.shape.code != head.code:
-            came.has_unknown = True
-            start = s.p
-            if skip(s, head.code, s.depth + 1, True) < 0:
-                add_step(s, IN_UNKNOWN, head.id, NULL)
-                return -1
-            if slot == NULL and keeps(s, layout) and keep_field(s, &head, start, came) < 0:
-                return -1
-            if close_field(s) < 0:
-                add_step(s, IN_UNKNOWN, head.id, NULL)
+            if pass_unknown(s, layout, slot == NULL, head.code, head.id, came) < 0:
                 return -1
             continue
         expected = slot + 1

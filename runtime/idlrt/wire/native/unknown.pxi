@@ -7,7 +7,21 @@ cdef enum KeptHead:
 cdef inline bint keeps(Input* s, Layout* layout) noexcept:
     return layout.unknown > 0 and (layout.is_union or s.bounds.keeps_unknown)
 
-cdef int keep_field(Input* s, Head* head, const unsigned char* value, Came* came) noexcept:
+cdef int pass_unknown(Input* s, Layout* layout, bint is_new, int code, int16_t id, Came* came) noexcept:
+    # Pass a field to its end, and keep it if its id is new here. Not inline: readers of known fields stay small.
+    cdef const unsigned char* start = s.p
+    came.has_unknown = True
+    if skip(s, code, s.depth + 1, True) < 0:
+        add_step(s, IN_UNKNOWN, id, NULL)
+        return -1
+    if is_new and keeps(s, layout) and keep_field(s, code, id, start, came) < 0:
+        return -1
+    if close_field(s) < 0:
+        add_step(s, IN_UNKNOWN, id, NULL)
+        return -1
+    return 0
+
+cdef int keep_field(Input* s, int code, int16_t id, const unsigned char* value, Came* came) noexcept:
     # A field whose value lies between `value` and the place in the input. -1 with an exception.
     cdef Py_ssize_t size = s.p - value, wanted
     cdef unsigned char truth = 1 if s.truth else 2
@@ -31,8 +45,8 @@ cdef int keep_field(Input* s, Head* head, const unsigned char* value, Came* came
     if came.kept_size == 0:
         p[0] = <unsigned char>s.protocol
         p += 1
-    put_16(p, <uint16_t>head.id)
-    p[2] = <unsigned char>head.code
+    put_16(p, <uint16_t>id)
+    p[2] = <unsigned char>code
     put_32(p + 3, <uint32_t>size)
     memcpy(p + KEPT_HEAD, value, size)
     came.kept_size = wanted
