@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from idlc import __version__
+from idlc.files import readable
 
 if TYPE_CHECKING:
     from idlc.diagnostics import Report
@@ -125,21 +126,23 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
 
     for path in paths:
         if not path.exists():
-            raise click.UsageError(f"there is no file or folder {path}")
+            raise click.UsageError(f"there is no file or folder {readable(path)}")
     sources = find_sources(paths)
     if not sources:
-        raise click.UsageError(f"there are no .idl or .thrift files in {', '.join(map(str, paths))}")
+        raise click.UsageError(f"there are no .idl or .thrift files in {', '.join(map(readable, paths))}")
     if output.exists() and not output.is_dir():
-        raise click.UsageError(f"the output {output} is a file; give a folder with -o")
+        raise click.UsageError(f"the output {readable(output)} is a file; give a folder with -o")
     package: str = options["package"]
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
-        raise click.UsageError(f"--package {package}: it must be a dotted Python name")
+        raise click.UsageError(f"--package {readable(package)}: it must be a dotted Python name")
     try:
         result = compile_files(Request(paths=tuple(sources), output=output, **options))
     except UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
-        raise click.ClickException(f"cannot write {error.filename or output}: {error.strerror or error}") from None
+        raise click.ClickException(
+            f"cannot write {readable(error.filename or output)}: {error.strerror or error}"
+        ) from None
     _print_findings(result.report, style, is_colored=_is_colored(color))
     if result.report.has_errors:
         sys.exit(1)
@@ -157,7 +160,8 @@ def doctor_command(is_json: bool) -> None:
     from idlc.doctor import examine, render, to_json
 
     condition = examine()
-    click.echo(to_json(condition) if is_json else render(condition))
+    # Names of folders may have bytes in them that cannot be printed.
+    click.echo(to_json(condition) if is_json else "\n".join(map(readable, render(condition).split("\n"))))
     sys.exit(0 if condition.is_fine else 1)
 
 
@@ -165,11 +169,15 @@ def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) 
     count = len(result.written) + len(result.unchanged)
     if only_compare and result.written:
         for path in result.written:
-            click.echo(f"not up to date: {path}", err=True)
-        click.echo(f"{len(result.written)} of {count} files in {output} are not up to date; compile again", err=True)
+            click.echo(f"not up to date: {readable(path)}", err=True)
+        click.echo(
+            f"{len(result.written)} of {count} files in {readable(output)} are not up to date; compile again", err=True
+        )
         return 1
     if not quiet:
-        click.echo(f"{output}: {count} files, {len(result.written)} written, {len(result.unchanged)} unchanged")
+        click.echo(
+            f"{readable(output)}: {count} files, {len(result.written)} written, {len(result.unchanged)} unchanged"
+        )
     return 0
 
 

@@ -9,8 +9,8 @@ cache folder, never in the output. A broken or missing entry only means that the
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +21,7 @@ import msgspec
 import idlc
 from idlc.diagnostics import Diagnostic, Label, Report, Severity
 from idlc.elsewhere import find_elsewhere
+from idlc.files import replace_file, sweep
 from idlc.resources import cache_dir, resource_dir
 from idlc.source import SourceFile, Span
 
@@ -81,13 +82,13 @@ def key_of(request: Request) -> str:
         parts += [
             f"t{file}{_hash(file.read_bytes())}" for file in sorted(request.templates.rglob("*")) if file.is_file()
         ]
-    return _hash("\0".join(parts).encode())
+    return _hash(os.fsencode("\0".join(parts)))
 
 
 def recall(key: str, output: Path) -> Known | None:
     """The earlier compile of this key, if inputs and outputs are still as it left them."""
     try:
-        record = msgspec.json.decode(_entry(key).read_bytes(), type=_Record)
+        record = msgspec.convert(json.loads(_entry(key).read_bytes()), type=_Record)
         sources: dict[str, SourceFile] = {}
         for path, (name, digest) in record.inputs.items():
             data = Path(path).read_bytes()
@@ -141,15 +142,9 @@ def remember(
         if any(_changed_since_read(path, file) for path, file in loader.files.items()):
             return
         entry = _entry(key)
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=entry.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(msgspec.json.encode(record))
-            os.replace(name, entry)
-        except OSError:
-            os.unlink(name)
-            raise
+        sweep(entry.parent)
+        # Not msgspec's JSON: names of files may have surrogates in them, which stand for bytes that are not UTF-8.
+        replace_file(entry, json.dumps(msgspec.to_builtins(record)).encode("ascii"), mode=0o600)
 
 
 def _changed_since_read(path: Path, file: SourceFile) -> bool:
@@ -172,7 +167,7 @@ def _fingerprint() -> str:
             if file.suffix in (".py", ".j2", ".lark"):
                 status = file.stat()
                 stamps.append(f"{file}:{status.st_mtime_ns}:{status.st_size}")
-    return _hash("\n".join(stamps).encode())
+    return _hash(os.fsencode("\n".join(stamps)))
 
 
 def _place(span: Span) -> _Place:

@@ -1,19 +1,18 @@
 """Files on disk: written only where their text changed, and then all at once.
 
 A file that is already as it should be keeps its time stamp, so build tools that look at it do not run
-again. A changed one is written beside its place and moved over it, so nobody ever reads half a file.
+again. What compiles that were killed have left in the folders is removed.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from idlc.codegen.target import GeneratedFile
+from idlc.files import replace_file, sweep
 
 __all__ = ["Outcome", "write_outputs"]
 
@@ -41,6 +40,9 @@ def write_outputs(folder: Path, files: Sequence[GeneratedFile], *, only_compare:
     """
     written: list[Path] = []
     unchanged: list[Path] = []
+    if not only_compare:
+        for place in {(folder / file.path).parent for file in files}:
+            sweep(place)
     for file in files:
         path = folder / file.path
         data = file.text.encode()
@@ -49,7 +51,7 @@ def write_outputs(folder: Path, files: Sequence[GeneratedFile], *, only_compare:
             continue
         written.append(path)
         if not only_compare:
-            _replace(path, data)
+            replace_file(path, data)
     return Outcome(written, unchanged)
 
 
@@ -58,18 +60,3 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes private files; these are ordinary ones
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from idlc.files import readable
 from idlc.source.file import SourceFile, Span
 
 __all__ = ["Loader", "SourceNotFound", "SourceUnreadable"]
@@ -87,7 +88,7 @@ class Loader:
         """
         found = self._probe(path)
         if found is None:
-            raise SourceNotFound(str(path))
+            raise SourceNotFound(readable(path))
         return found
 
     def include(self, name: str, includer: SourceFile) -> SourceFile:
@@ -155,5 +156,5 @@ class Loader:
         try:
             relative = os.path.relpath(path, self._cwd)
         except ValueError:  # another drive
-            return str(path)
-        return str(path) if relative.startswith(os.pardir) else relative
+            return readable(path)
+        return readable(path if relative.startswith(os.pardir) else relative)

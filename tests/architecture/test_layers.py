@@ -22,7 +22,8 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc"},  # the version
-        {"idlc.elsewhere", "idlc.resources", "idlc.source"},
+        {"idlc.elsewhere", "idlc.files", "idlc.resources"},
+        {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},
         {"idlc.model"},

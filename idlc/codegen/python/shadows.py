@@ -14,6 +14,7 @@ from idlc.codegen.python.packages import Package
 from idlc.codegen.python.reserved import reserved_by
 from idlc.codegen.target import TargetOptions
 from idlc.diagnostics import Report
+from idlc.files import readable
 from idlc.model import Program
 from idlc.source import Span
 
@@ -57,7 +58,7 @@ def _shadow(prefix: tuple[str, ...], package: Package | None, options: TargetOpt
     if package is None and options.existing(PurePosixPath(*prefix, "__init__.py")) is not None:
         return ""  # the stubs are put into a package that the user has made
     found = options.elsewhere(prefix)
-    return f"at {found}" if found else ""
+    return f"at {readable(found)}" if found else ""
 
 
 def _namespace(program: Program) -> Span:
