@@ -229,6 +229,48 @@ def test_files_whose_names_become_one(tmp_path: Path, name: str) -> None:
     assert "B" in top_level(tmp_path / f"gen/demo/{name}.py")
 
 
+SAME = {"one/shared.thrift": "struct A { 1: i32 x }", "two/shared.thrift": "struct A { 1: i64 y }"}
+MAIN = "include 'one/shared.thrift'\ninclude 'inner.thrift'\nstruct M { 1: inner.I i }"
+INNER = "include 'two/shared.thrift'\nstruct I { 1: shared.A a }"
+
+
+def test_files_of_one_name_without_a_namespace(tmp_path: Path) -> None:
+    files = {**SAME, "main.thrift": MAIN, "inner.thrift": INNER}
+    outputs: list[dict[str, str]] = []
+    for asked in (list(files), list(reversed(files)), ["main.thrift"]):
+        folder = tmp_path / str(len(outputs))
+        notes = [each for each in compile_texts(folder, files, asked).report if each.severity == "note"]
+        assert [each.message for each in notes] == [
+            "the package of file `shared` is called `shared_` in Python, as `shared` is taken"
+        ]
+        assert str(notes[0].span).endswith("two/shared.thrift:1:1")
+        assert str(notes[0].labels[0].span).endswith("one/shared.thrift:1:1")
+        gen = folder / "gen"
+        outputs.append({str(path.relative_to(gen)): path.read_text() for path in sorted(gen.rglob("*.py"))})
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert "x: int" in outputs[0]["shared/shared.py"]
+    assert "y: int" in outputs[0]["shared_/shared.py"]
+    assert "from shared_ import shared as _shared\n" in outputs[0]["inner/inner.py"]
+
+
+def test_files_of_one_name_in_one_namespace(tmp_path: Path) -> None:
+    files = {
+        "one/shared.thrift": "namespace py demo\nstruct A {}",
+        "two/shared.thrift": "namespace py demo\nstruct B {}",
+    }
+    (note,) = compile_texts(tmp_path, files).report
+    assert note.message == "the module of file `shared` is called `shared_` in Python, as `shared` is taken"
+    assert "A" in top_level(tmp_path / "gen/demo/shared.py")
+    assert "B" in top_level(tmp_path / "gen/demo/shared_.py")
+
+
+def test_what_they_declare_twice_stays_refused(tmp_path: Path) -> None:
+    files = {name: f"namespace py demo\n{text}" for name, text in SAME.items()}
+    (error,) = (each for each in compile_texts(tmp_path, files).report if each.severity == "error")
+    assert error.message == "two declarations are called `A` in Python in package demo"
+    assert not (tmp_path / "gen").exists()
+
+
 def test_what_an_earlier_compile_declared_is_told(tmp_path: Path) -> None:
     compile_texts(tmp_path, {"a.thrift": "namespace py demo\nstruct User {}"})
     (warning,) = compile_texts(tmp_path, {"b.thrift": "namespace py demo\nstruct User {}"}).report

@@ -63,10 +63,14 @@ class Grant(msgspec.Struct, frozen=True):
     name: str
     holder: Claim | None = None
 
-    def tell(self, report: Report) -> None:
-        """Add a note if the name is not the one that was wanted."""
+    def tell(self, report: Report, *, is_always: bool = False) -> None:
+        """Add a note if the name is not the one that was wanted.
+
+        Args:
+            is_always: also for files that are only included.
+        """
         claim, holder = self.claim, self.holder
-        if self.name == claim.name or not claim.owner.program.is_requested:
+        if self.name == claim.name or not (is_always or claim.owner.program.is_requested):
             return
         labels: tuple[Label, ...] = ()
         if holder is not None and holder.owner is not claim.owner:

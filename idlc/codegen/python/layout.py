@@ -15,11 +15,10 @@ import msgspec
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, Rank, settle
 from idlc.codegen.python.members import Members
-from idlc.codegen.python.packages import Module, Package
+from idlc.codegen.python.packages import Module, Package, file_claim, place
 from idlc.codegen.python.reserved import reserved_by
 from idlc.diagnostics import Report
 from idlc.model import Const, Declaration, Enum, Program, Service, Struct
-from idlc.source import Span
 
 __all__ = ["Layout", "ServiceNames"]
 
@@ -61,8 +60,10 @@ class Layout:
         self.members = Members(report, self.name)
         base = tuple(names.package_part(part) for part in package.split(".") if part)
         modules: dict[tuple[str, ...], list[Module]] = {}
+        programs = sorted(programs, key=place)
+        packages = _packages(programs, report, is_top=not base)
         for program in programs:
-            module = Module(program=program, package=base + _namespace(program, report, is_top=not base))
+            module = Module(program=program, package=base + packages[id(program)])
             self._modules[id(program)] = module
             self._declare(module)
             modules.setdefault(module.package, []).append(module)
@@ -134,24 +135,34 @@ def _kind(declaration: Declaration) -> str:
             return "typedef"
 
 
-def _namespace(program: Program, report: Report, *, is_top: bool) -> tuple[str, ...]:
-    """Apache's rule: `namespace py`, else `namespace *`, else the name of the file.
+def _packages(programs: Sequence[Program], report: Report, *, is_top: bool) -> dict[int, tuple[str, ...]]:
+    """Identity of each program → its package.
+
+    Apache's rule: `namespace py`, else `namespace *`, else the name of the file.
+    Packages that are called like files make way for each other, and for names that are taken.
 
     Args:
-        is_top: nothing is around it, so that it stands beside the modules and packages of everybody else.
+        is_top: nothing is around them, so that they stand beside the modules and packages of everybody else.
     """
-    name = program.namespace("py", "python", "*")
-    if name:
-        return tuple(names.package_part(part) for part in name.split(".") if part)
-    name = names.module_file_name(program.stem)
-    other = reserved_by(name) if is_top else ""
-    if other:
-        if program.is_requested:
+    found: dict[int, tuple[str, ...]] = {}
+    claims: list[Claim] = []
+    for program in programs:
+        name = program.namespace("py", "python", "*")
+        if name:
+            found[id(program)] = tuple(names.package_part(part) for part in name.split(".") if part)
+        else:
+            claims.append(file_claim(program, "package"))
+    for grant in settle(claims, lambda name: is_top and bool(reserved_by(name))):
+        program, wanted = grant.claim.owner.program, grant.claim.name
+        found[id(program)] = (grant.name,)
+        other = reserved_by(wanted) if is_top else ""
+        if not other:
+            grant.tell(report, is_always=True)
+        elif program.is_requested:
             report.note(
                 "python.package.yielded",
-                f"the package of this file is called `{name}_` in Python, as `{name}` is {other}",
-                Span(program.source, 0, 0),
+                f"the package of this file is called `{grant.name}` in Python, as `{wanted}` is {other}",
+                grant.claim.owner.span,
                 help="choose another one with `namespace py NAME`",
             )
-        name += "_"
-    return (name,)
+    return found

@@ -24,7 +24,7 @@ from idlc.elsewhere import GENERATED
 from idlc.model import Declaration, Program
 from idlc.source import Span
 
-__all__ = ["Module", "Package"]
+__all__ = ["Module", "Package", "file_claim", "place"]
 
 _EXPORTS = re.compile(r"^__all__ = (\[[^\]]*\])", re.MULTILINE)
 
@@ -80,7 +80,7 @@ class Package:
         report: Report,
     ) -> None:
         self.parts = parts
-        self.modules = sorted(modules, key=lambda module: (module.program.stem, str(module.program.source.path)))
+        self.modules = sorted(modules, key=lambda module: place(module.program))
         self._below = below
         self._existing = existing
         self._report = report
@@ -125,24 +125,15 @@ class Package:
     def _name_modules(self) -> None:
         exported = {name for module in self.modules for name in module.exports}
         exported |= {name for known in self._earlier.values() for name in known}
-        claims: list[Claim] = []
-        for module in self.modules:
-            name = names.module_file_name(module.program.stem)
-            rank = Rank.DECLARED if name == module.program.stem else Rank.ESCAPED
-            file = Declaration(name=module.program.stem, span=_start(module.program), program=module.program)
-            claims.append(Claim(file, name, rank, "module of file"))
 
         def is_taken(name: str) -> bool:
             return name in exported or name in self._below or name in self._earlier or self._is_package(name)
 
-        first: dict[str, Module] = {}
+        claims = [file_claim(module.program, "module") for module in self.modules]
         for module, grant in zip(self.modules, settle(claims, is_taken), strict=True):
             module.name = grant.name
-            known = first.setdefault(module.program.stem, module)
-            if known is not module:
-                self._file_collision(module, known)
-            elif grant.holder is not None:
-                grant.tell(self._report)
+            if grant.holder is not None:
+                grant.tell(self._report, is_always=True)
 
     def _is_package(self, name: str) -> bool:
         return self._existing(self.folder / name / "__init__.py") is not None
@@ -207,19 +198,19 @@ class Package:
                 help=f"rename one of them, or delete {self.folder / old.module}.py if its IDL file is gone",
             )
 
-    def _file_collision(self, module: Module, other: Module) -> None:
-        place = ".".join((*self.parts, names.module_file_name(module.program.stem)))
-        self._report.error(
-            "python.module.collision",
-            f"{module.program.source.name} and {other.program.source.name} both become module `{place}`",
-            _start(module.program),
-            labels=(Label(_start(other.program), "the other file"),),
-            help="rename one of the files, or give them different namespaces (`namespace py ...`)",
-        )
+
+def place(program: Program) -> tuple[str, ...]:
+    """What files are sorted by: their names, then those of their folders, the nearest first.
+
+    So the order does not depend on the order on the command line, nor on the folder that all of them are in.
+    """
+    return tuple(reversed(program.source.path.parts))
 
 
-def _start(program: Program) -> Span:
-    return Span(program.source, 0, 0)
+def file_claim(program: Program, kind: str) -> Claim:
+    """The claim of a file to a module or package of its name."""
+    file = Declaration(name=program.stem, span=Span(program.source, 0, 0), program=program)
+    return Claim.of(file, names.module_file_name(program.stem), f"{kind} of file")
 
 
 def _table(text: str | None) -> dict[str, list[str]]:

@@ -251,14 +251,6 @@ def test_a_name_declared_twice_in_a_namespace_names_both_places(refused) -> None
     assert str(error.labels[0].span).endswith("a.thrift:2:8")
 
 
-def test_files_of_one_name_in_two_folders_need_two_namespaces(refused) -> None:
-    (error,) = refused({"one/shared.thrift": "struct A {}", "two/shared.thrift": "struct B {}"})
-    assert error.name == "python.module.collision"
-    assert "one/shared.thrift" in error.message
-    assert "two/shared.thrift" in error.message
-    assert error.message.endswith("module `shared.shared`")
-
-
 def test_a_module_makes_way_for_a_subpackage(generate) -> None:
     generated = generate(
         {
