@@ -32,6 +32,8 @@ def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negati
     scopes = gather(paths, loader, report, allow_negative_ids=allow_negative_ids)
     link(scopes, report)
     evaluate_constants(scopes, report)
+    for scope in scopes:
+        scope.report_unfound(report)
     programs = [scope.program for scope in scopes]
     order: dict[Path, int] = {}
     for path in paths:

@@ -86,6 +86,8 @@ class Evaluator:
             elif field is not None and field.node.id is None and isinstance(node, nodes.IntLiteral):
                 help = f"ids come first in Thrift: `{node.value}: {type} {field.name}`"
             self._mismatch(node, type, path, help)
+        elif wire.name == "bool" and isinstance(value, int) and not isinstance(value, bool):
+            return self._bool_of_number(self._document.span(node), value, path)
         elif not fits(value, wire):
             shown = self._source_text(node) if isinstance(value, float) else value
             self._out_of_range(self._document.span(node), shown, type, path)
@@ -278,7 +280,13 @@ class Evaluator:
             span = self._document.span(node)
             wire = resolve(type)
             if isinstance(wire, BaseType) and isinstance(value, int) and not fits(value, wire) and wire.name[0] in "ib":
+                if wire.name == "bool":
+                    return self._bool_of_number(span, value, path)
                 self._out_of_range(span, value, type, path)
+            elif (
+                isinstance(value, EnumConstant) and isinstance(wire, Reference) and wire.target.name == value.enum.name
+            ):
+                return self._number_of_namesake(span, value, wire, path)
             else:
                 self._report.error(
                     "constant.type",
@@ -287,6 +295,28 @@ class Evaluator:
                     labels=(Label(thing.span, "declared here"),),
                 )
         return converted
+
+    def _bool_of_number(self, span: Span, value: int, path: str) -> bool:
+        """Take a number for a bool by Apache's rule (t_py_generator.cc, `render_const_value`): above zero is true."""
+        self._report.warning(
+            "constant.bool.number",
+            f"`{path}` is a bool, {value} is read as {'true' if value > 0 else 'false'}",
+            span,
+            help="write `true` or `false`",
+        )
+        return value > 0
+
+    def _number_of_namesake(self, span: Span, value: EnumConstant, type: Reference, path: str) -> Constant | None:
+        """Take the number of a member of another file's enum of the same name, as Apache Thrift does."""
+        enum = value.enum
+        self._report.warning(
+            "constant.enum.other",
+            f"`{path}` is a `{enum.name}` of this file, but the member is of `{enum.qualified_name}`",
+            span,
+            labels=(Label(enum.span, "declared here"),),
+            help=f"write a member of the other `{enum.name}`; until then the number {value.number} is taken",
+        )
+        return convert(value.number, type)
 
     def _unqualified(self, node: nodes.ConstantName, member: EnumMember) -> Constant:
         include = next((i for i in self._scope.program.includes if i.program is member.program), None)
@@ -351,9 +381,7 @@ class Evaluator:
     def _out_of_range(self, span: Span, value: object, type: Type, path: str) -> None:
         wire = resolve(type)
         assert isinstance(wire, BaseType)
-        if wire.name == "bool":
-            limits = "a bool is `true`, `false`, 1 or 0"
-        elif wire.name == "double":
+        if wire.name == "double":
             limits = "a double goes up to about 1.8e308"
         else:
             bits = int(wire.name[1:]) - 1

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from idlc.diagnostics import Fix, Report
+from idlc.diagnostics import Diagnostic, Fix, Report
 from idlc.model.cycles import walk
 from idlc.model.declarations import Annotations, Const, Enum, EnumMember, Field, Function, Service, Struct, Typedef
 from idlc.model.program import Include, Namespace, Program
@@ -73,19 +73,18 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
         return loader.include(name, document.source)
     except SourceNotFound as error:
         searched = ", ".join(f"`{folder}`" for folder in error.searched) or "nowhere"
-        # As in Apache Thrift, a file that is only included may lack what nobody asks of it.
-        complain = report.error if scope.program.is_requested else report.warning
-        complain(
-            "include.missing",
-            f"included file `{name}` does not exist",
-            document.span(node.path),
+        diagnostic = Diagnostic(
+            name="include.missing",
+            message=f"included file `{name}` does not exist",
+            span=document.span(node.path),
             help=f"searched in {searched}; add a folder with `-I`",
         )
+        scope.unfound.append((_qualifier(node), diagnostic))
     except SourceUnreadable as error:
         message = f"cannot include `{name}`: {error.reason}"
         report.error("file.unreadable", message, error.span if error.span is not None else document.span(node.path))
     scope.program.is_complete = False
-    scope.missing.add(node.alias.text if node.alias is not None else Path(name).stem)
+    scope.missing.add(_qualifier(node))
     return None
 
 

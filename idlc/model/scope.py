@@ -14,7 +14,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from idlc.diagnostics import Fix, Label, Report
+from idlc.diagnostics import Diagnostic, Fix, Label, Report
 from idlc.model.declarations import Const, Enum, EnumMember, Service, Struct, Typedef
 from idlc.model.program import Include, Program
 from idlc.model.types import BASE_TYPES
@@ -46,6 +46,8 @@ class Scope:
         program: the file.
         includes: qualifier → the includes reached by it.
         missing: qualifiers of includes that could not be read; nothing is known about names under them.
+        sought: those of them that a name was looked for under.
+        unfound: qualifiers of files that do not exist, and what to report of each.
     """
 
     def __init__(self, program: Program) -> None:
@@ -54,6 +56,8 @@ class Scope:
         self.consts: dict[str, Const] = {}
         self.includes: dict[str, list[Include]] = {}
         self.missing: set[str] = set()
+        self.sought: set[str] = set()
+        self.unfound: list[tuple[str, Diagnostic]] = []
         self._scopes: dict[int, Scope] = {}
 
     def connect(self, include: Include, scope: Scope) -> None:
@@ -81,6 +85,16 @@ class Scope:
                 else "declared again here",
                 labels=(Label(first.span, "first declared here"),),
             )
+
+    def report_unfound(self, report: Report) -> None:
+        """Report included files that do not exist, when all names have been looked up.
+
+        As in Apache Thrift, a file may include what is not there if it needs nothing of it; one that is only included
+        may even need what nobody asks of it.
+        """
+        for qualifier, diagnostic in self.unfound:
+            is_needed = qualifier in self.sought and self.program.is_requested
+            report.add(msgspec.structs.replace(diagnostic, severity="error" if is_needed else "warning"))
 
     # Looking up
 
@@ -129,6 +143,7 @@ class Scope:
             return True  # a definition or an include without a name: it could be this one
         for split, qualifier in enumerate(_prefixes(parts), 1):
             if qualifier in self.missing or qualifier in lost:
+                self.sought.add(qualifier)
                 return True
             for include in self.includes.get(qualifier, ()):
                 if not include.program.document.lost.isdisjoint((parts[split], "")):

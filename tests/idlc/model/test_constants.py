@@ -121,7 +121,6 @@ def test_structs_and_unions_are_written_as_maps(build_files: Build) -> None:
 @pytest.mark.parametrize(
     ("type", "value", "name"),
     [
-        ("bool", "2", "constant.range"),
         ("i8", "128", "constant.range"),
         ("i16", "-32769", "constant.range"),
         ("i32", "2147483648", "constant.range"),
