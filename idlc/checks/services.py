@@ -87,14 +87,14 @@ def thrown_types(program: Program) -> Iterator[Finding]:
                 )
 
 
-@check("function.oneway.result", "error")
+@check("function.oneway.result", "warning")
 def oneway_results(program: Program) -> Iterator[Finding]:
-    """Nobody answers a oneway call, so it cannot return anything."""
+    """Nobody answers a oneway call, so what it is said to return is ignored."""
     for function in _functions(program):
         if function.is_oneway and function.node.result is not None:
             span = program.document.span(function.node.result)
             yield Finding(
-                f"oneway function `{function.name}` cannot return anything",
+                f"oneway function `{function.name}` cannot return anything; its result is ignored",
                 span,
                 help="return `void`, or remove `oneway`",
                 fixes=(Fix(span, "void"),),

@@ -70,7 +70,9 @@ class _Linker:
                 service.extends = self._service(service.node.extends)
             for function in service.functions:
                 if function.node.result is not None:
-                    function.result = self._type(function.node.result)
+                    result = self._type(function.node.result)
+                    # As in Apache Thrift, nothing comes back from a oneway function, whatever it is said to return.
+                    function.result = None if function.is_oneway else result
                 self._fields(function.arguments)
                 self._fields(function.throws)
 

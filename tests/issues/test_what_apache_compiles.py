@@ -60,6 +60,15 @@ def test_a_number_that_only_the_other_enum_has_is_kept(tmp_path: Path) -> None:
     assert "\nX: Final[Color] = Color(7)\n" in module
 
 
+def test_what_a_oneway_function_is_said_to_return(tmp_path: Path) -> None:
+    found, module = compiled(tmp_path, "service S { oneway i32 f() }")
+    assert found == [
+        "warning function.oneway.result: oneway function `f` cannot return anything; its result is ignored",
+    ]
+    assert "def f(self) -> None:" in module
+    assert "result=rpc.VOID, oneway=True" in module
+
+
 @pytest.mark.parametrize("name", ["nowhere", "a/nowhere"])
 def test_an_include_of_what_is_not_there_and_not_needed(tmp_path: Path, name: str) -> None:
     found, module = compiled(tmp_path, f'include "{name}.thrift"\nstruct S {{ 1: i32 x }}')

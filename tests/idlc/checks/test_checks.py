@@ -54,7 +54,7 @@ CASES: list[tuple[str, Severity, str]] = [
     ("function.duplicate", "error", "service S { void f() void f() }"),
     ("function.inherited", "error", "service A { void f() } service B extends A {} service C extends B { i32 f() }"),
     ("function.inherited", "error", 'include "shared.thrift" service S extends shared.Base { void f() }'),
-    ("function.oneway.result", "error", "service S { oneway i32 f() }"),
+    ("function.oneway.result", "warning", "service S { oneway i32 f() }"),
     ("function.oneway.throws", "error", "exception X {} service S { oneway void f() throws (1: X x) }"),
     ("function.throws", "error", "struct A {} service S { void f() throws (1: A a) }"),
     ("function.throws", "error", "service S { void f() throws (1: string a) }"),

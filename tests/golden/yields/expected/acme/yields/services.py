@@ -76,8 +76,8 @@ class AsyncKVStore(Protocol):
 
 _KV_STORE_CLOSE: Final = rpc.method(
     KVStore.close__,
-    rpc.required(1, "self", rpc.I32, attribute="self__"),
-    rpc.required(2, "self_", rpc.I32),
+    rpc.argument(1, "self", rpc.I32, attribute="self__"),
+    rpc.argument(2, "self_", rpc.I32),
     result=rpc.VOID,
     name="close",
 )
@@ -198,7 +198,7 @@ class AsyncRepositoryClient_(AsyncRepository, Protocol):
 
 _REPOSITORY_CLIENT_GET: Final = rpc.method(
     RepositoryClient.get,
-    rpc.required(1, "key", rpc.struct(int_)),
+    rpc.argument(1, "key", rpc.struct(int_)),
     result=rpc.struct(int__),
 )
 _REPOSITORY_CLIENT_SERVICE: Final = rpc.service(
