@@ -8,7 +8,6 @@ it: the file is locked as long as its writer lives, and the kernel releases the 
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def _readable(character: str) -> str:
 
 
 def _try_replace(path: Path, data: bytes, mode: int) -> bool:
-    temporary = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    temporary = path.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
         with os.fdopen(handle, "wb") as stream:
