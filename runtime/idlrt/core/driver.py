@@ -105,12 +105,34 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+    except RuntimeError as error:
+        if str(error) != _NO_LOOP:
+            raise
+        raise RuntimeError(f"{_NO_LOOP}: {_place_of(error)} {_WHERE} needs one: {_INSTEAD}") from error
     who = _innermost(coroutine)
     coroutine.close()
-    raise RuntimeError(
-        f"{who}, in a filter of a blocking client or of a plain handler, suspended: it awaited something of asyncio; "
-        "use the call's driver to sleep or to race"
-    )
+    raise RuntimeError(f"{who}, {_WHERE}, suspended: it awaited something of asyncio; {_INSTEAD}")
+
+
+# What Python says where something of asyncio is used outside of it.
+_NO_LOOP: Final = "no running event loop"
+_WHERE: Final = "in a filter of a blocking client or of a plain handler"
+_INSTEAD: Final = (
+    "use the call's driver to sleep or to race, or an asyncio client; a filter of a server gets an event loop if it "
+    "awaits anything itself but `next(call)`"
+)
+
+
+def _place_of(error: BaseException) -> str:
+    """The last function on the way to an error that is not asyncio's own, and its line."""
+    place = "something"
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] != "asyncio":
+            place = f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
 
 
 def _innermost(coroutine: Any) -> str:

@@ -49,7 +49,7 @@ class ServerCall(msgspec.Struct, eq=False):
         peer: who calls.
         metadata: what the client sent with the call, as text by name; empty with framings that carry none.
         deadline: when the caller stops waiting, or, if it did not say, when the server stops caring.
-        driver: the clock of the deadline, and what a filter of `async` handlers sleeps with.
+        driver: the clock of the deadline, and what a filter sleeps with.
         is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
         is_begun: whether its handler has been called. What is refused before that, nobody has worked on.
         answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.

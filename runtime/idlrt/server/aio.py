@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
@@ -54,7 +54,6 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listener: AsyncioListener | None = None
         self._one_less: asyncio.Event | None = None
-        self._workers: WorkerPool | None = None
         self._looking: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -251,6 +250,9 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         task = asyncio.get_running_loop().create_task(caught(coroutine), context=context)
         self._tasks.add(task)
         task.add_done_callback(partial(self._finished, done))
+
+    def _call_on_thread(self, function: Callable[..., object]) -> None:
+        function()  # the event loop is the server's
 
     def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

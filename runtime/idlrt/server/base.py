@@ -38,7 +38,7 @@ class ServerBase:
         self._served = serve(handlers)
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)
-        self._routes = routes(self._served, settings.filters, self._guards())
+        self._routes = routes(self._served, settings.filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight)
         self._detector = detector(settings.reading)
         self._patience = Patience(settings)
@@ -62,6 +62,10 @@ class ServerBase:
         self._listening: socket.socket | None = None
         # The file of a unix socket.
         self._file = 0
+
+    async def _run_plain(self, work: Callable[[], Any]) -> Any:
+        """Do something where plain handlers run, at the request of the event loop."""
+        raise NotImplementedError
 
     def _guards(self) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
         """What gives the guards of a method."""

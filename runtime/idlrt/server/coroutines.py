@@ -7,6 +7,7 @@ loop, each side wakes the other once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -20,7 +21,7 @@ from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
 
-__all__ = ["CoroutineRunner", "caught", "outcome_of"]
+__all__ = ["CoroutineRunner", "asked", "caught", "outcome_of"]
 
 _log = get_logger("idlrt.server")
 
@@ -51,6 +52,33 @@ def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[An
         return None, asyncio.CancelledError()
     error = task.exception()
     return (None, error) if error is not None else task.result()
+
+
+async def asked(
+    begin: Callable[[Callable[[], bool], Done], object], call_on_thread: Callable[[Callable[[], object]], object]
+) -> Any:
+    """What a piece of work of the server's thread, or of one of its workers, comes to.
+
+    Args:
+        begin: called on the server's thread, with what says whether nobody waits any more, and with what is to be told
+            the result or the error; that may be called by any thread.
+    """
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if not waiting.done():
+            waiting.set_result((result, error))
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, error)
+
+    call_on_thread(partial(begin, waiting.cancelled, tell))
+    result, error = await waiting
+    if error is not None:
+        raise error
+    return result
 
 
 class CoroutineRunner:

@@ -75,7 +75,6 @@ class Server(EngineBase["Channel | TlsChannel"]):
         # Connections on which the two sides have not agreed on TLS yet.
         self._agreeing: set[TlsChannel] = set()
         self._runner: CoroutineRunner | None = None
-        self._workers: WorkerPool | None = None
         forks.renew(self)
 
     # Life.
@@ -314,6 +313,10 @@ class Server(EngineBase["Channel | TlsChannel"]):
             assert self._loop is not None
             self._runner = CoroutineRunner(self._loop.call_threadsafe)
         self._runner.run(coroutine, context, done)
+
+    def _call_on_thread(self, function: Callable[..., object]) -> None:
+        assert self._loop is not None
+        self._loop.call_threadsafe(function)
 
     def _forget(self, session: Session) -> None:
         self._channels.pop(session, None)

@@ -252,18 +252,18 @@ class Session:
             told, metadata = told_timeout(metadata)
             if told is not None:
                 deadline = Deadline(self._arrived + told, told)
-        driver = around.async_driver if handler.is_coroutine else around.driver
+        is_awaited = route.is_awaited
+        driver = around.async_driver if is_awaited else around.driver
         call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, driver)
         if notice:
             call.answer_metadata.update(notice)
         if told is not None and deadline.at <= self._now():
             return self._expired(event, route)
         context = around.context.copy()
-        is_coroutine = handler.is_coroutine
-        if is_coroutine or around.run_worker is not None:
+        if is_awaited or around.run_worker is not None:
             if around.load.in_flight >= around.load.max_in_flight:
                 return self._overloaded(event, f"{around.load.in_flight} calls are under way, the most that may be")
-            if not is_coroutine:
+            if not is_awaited:
                 return self._hand_over(event, route, call, context)
         try:
             result = context.run(route.run, call)
@@ -273,7 +273,7 @@ class Session:
             return answers.fail(event, handler, error, call)
         if forks.count != self._forks:
             end_child()
-        if is_coroutine or type(result) is CoroutineType:
+        if is_awaited or type(result) is CoroutineType:
             around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
             return None
         if event.kind is _ONEWAY or handler.method.is_oneway:

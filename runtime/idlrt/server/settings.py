@@ -33,7 +33,8 @@ class ServerOptions(TypedDict, total=False):
         unknown: what happens to fields of structs that only a newer client knows. `drop`: they are left out. `keep`:
             they stay with the struct, and are sent with it again in answers of this server, and by clients that are
             told the same. A relay says so to both. What a union does not know is kept in any case.
-        filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`.
+        filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`. With
+            one that awaits anything but `next(call)` all of them run on the server's event loop.
         workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
             for handlers that never wait.
         max_queued: calls that may wait for a worker; more are refused as `Overloaded`.

@@ -18,13 +18,27 @@ from typing import Any, Final
 from idlrt.core.forks import forks
 from idlrt.printable import get_logger
 from idlrt.server.forked import end_child
+from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
 
-__all__ = ["WorkerPool"]
+__all__ = ["WorkerPool", "outcome"]
 
 _log = get_logger("idlrt.server")
 
 _STOP_TIMEOUT: Final = 2.0
+
+
+@entry
+def outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Do a piece of work of a user; what has become of it."""
+    before = forks.count
+    try:
+        result, error = work(), None
+    except BaseException as raised:  # noqa: BLE001  # handed on
+        result, error = None, raised
+    if forks.count != before:
+        end_child(error)
+    return result, error
 
 
 class WorkerPool:
@@ -79,15 +93,9 @@ class WorkerPool:
 
     def _run(self) -> None:
         self._idents.add(threading.get_ident())
-        before = forks.count
         while (item := self._coming.get()) is not None:
             work, done = item
-            try:
-                result, error = work(), None
-            except BaseException as raised:  # noqa: BLE001  # handed to the server's thread
-                result, error = None, raised
-            if forks.count != before:
-                end_child(error)
+            result, error = outcome(work)
             self._going.append((done, result, error))
             # Nothing of a call may live until the next one comes.
             del item, work, done, result, error
