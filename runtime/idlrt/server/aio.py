@@ -19,7 +19,8 @@ from typing import Any, Self, Unpack
 from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
-from idlrt.net.aio_server import AsyncioChannel, AsyncioListener
+from idlrt.net.aio_listener import AsyncioListener
+from idlrt.net.aio_server import AsyncioChannel
 from idlrt.printable import get_logger
 from idlrt.server.coroutines import caught, outcome_of
 from idlrt.server.engine import EngineBase

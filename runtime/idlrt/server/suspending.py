@@ -63,7 +63,7 @@ def _is_call_of(next: str, steps: list[dis.Instruction]) -> bool:
     """Whether the last instructions load `next` and one local variable, and call the one with the other."""
     if len(steps) < 2 or steps[-1].opname != "CALL" or steps[-1].arg != 1:
         return False
-    loads: list[Any] = [step.argval for step in steps[:-1] if step.opname.startswith(_LOADS)]
+    loads: list[object] = [step.argval for step in steps[:-1] if step.opname.startswith(_LOADS)]
     if loads and isinstance(loads[-1], tuple):  # two variables loaded by one instruction
-        return bool(loads[-1][0] == next)
+        return next in loads[-1][:1]
     return len(loads) == 2 and bool(loads[0] == next)
