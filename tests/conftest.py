@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # The marker expressions of the Makefile, and the marks of modules that need not even be imported under them.
 _LEFT_OUT = {"not slow and not long": ("slow", "long"), "not long": ("long",)}
+
+
+@pytest.fixture(autouse=True)
+def _whole_logs() -> None:
+    """Let no test lose log records because of those that ran before it."""
+    logs = sys.modules.get("idlrt.core.logs")
+    if logs is not None:
+        logs.LOG_LIMIT.renew()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

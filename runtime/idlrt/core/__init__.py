@@ -46,6 +46,7 @@ from idlrt.core.instance import (
     Status,
     difference,
 )
+from idlrt.core.logs import ALWAYS
 from idlrt.core.policy import (
     CONFIG_VARIABLE,
     LONGEST,
@@ -62,6 +63,7 @@ from idlrt.core.served import Served, serve
 from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
+    "ALWAYS",
     "AMBIENT",
     "ATTEMPT",
     "CLIENT_TIMEOUT",

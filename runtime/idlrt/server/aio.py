@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from idlrt.core import Handlers
+from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
@@ -89,7 +89,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._listener = AsyncioListener(listening, self._session, self._tls, settings.message_timeout, self._settled)
         if self._patience.interval:
             self._looking = loop.create_task(self._look())
-        _log.info("serving %s on %s", self._served, self._bound)
+        _log.info("serving %s on %s", str(self._served), str(self._bound), extra=ALWAYS)
         self._announce()
         if self._presence is not None:
             await asyncio.to_thread(self._settle)

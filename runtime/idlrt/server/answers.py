@@ -10,7 +10,7 @@ failure like any other: the handler may have done half of its work.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from idlrt.core import NO_METADATA, RETRY_AFTER, Handler, Metadata, Peer, ServerCall, push_back_text
 from idlrt.errors import (
@@ -32,6 +32,8 @@ __all__ = ["Answers"]
 _log = get_logger("idlrt.server")
 
 _ONEWAY = MessageKind.ONEWAY
+# A kind of its own for each, so that many of one do not hide another.
+_REFUSED: Final = {code: {"kind": code.name} for code in ApplicationCode}
 
 
 class Answers:
@@ -67,7 +69,7 @@ class Answers:
     ) -> bytes | None:
         """What the handler has returned cannot be sent, for the reason in `error`."""
         if isinstance(error, ApplicationError):
-            _log.error("%s", error.message)
+            _log.error("cannot answer a call of %s: %s", self._peer, error.message)
             return self._connection.refuse(call, error, metadata)
         _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
         return self.refuse(call, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
@@ -102,6 +104,8 @@ class Answers:
         if call.kind is _ONEWAY:
             _log.info("dropped a oneway call of %s: %s", self._peer, message)
             return None
+        if code is not ApplicationCode.INTERNAL_ERROR:  # that has been logged, with what is wrong
+            _log.info("refused a call of %s: %s", self._peer, message, extra=_REFUSED[code])
         return self._connection.refuse(call, ApplicationError(message, code), metadata)
 
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from idlrt.core import Handlers
+from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
@@ -255,7 +255,7 @@ class ProcessServer(ServerBase):
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             seat.pid = pid
-            _log.info("process %d serves %s on %s", pid, self._served, self._bound)
+            _log.info("process %d serves %s on %s", pid, str(self._served), str(self._bound), extra=ALWAYS)
             return
         status = 1
         try:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from idlrt.core import Handlers
+from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
@@ -246,7 +246,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener = Listener(loop, listening, self._accepted)
             if self._patience.interval:
                 loop.call_later(self._patience.interval, self._look)
-            _log.info("serving %s on %s", self._served, self._bound)
+            _log.info("serving %s on %s", str(self._served), str(self._bound), extra=ALWAYS)
             self._announce()
             loop.run()
         finally:
