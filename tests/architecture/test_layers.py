@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
     ],
     "idlrt": [
         {"idlrt.errors", "idlrt.plugins", "idlrt.printable", "idlrt.version"},
-        {"idlrt.spec"},
+        {"idlrt.named", "idlrt.spec"},
         {"idlrt.wire"},
         {"idlrt.core"},
         {"idlrt.net"},

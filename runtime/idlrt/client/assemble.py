@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from idlrt.core import Call, Filter, stack
+from idlrt.errors import ConfigurationError
 
 __all__ = ["assemble"]
 
@@ -18,5 +19,15 @@ __all__ = ["assemble"]
 def assemble(
     filters: Sequence[Filter], leaf: Callable[[Call], Coroutine[Any, Any, Any]]
 ) -> Callable[[Call], Coroutine[Any, Any, Any]]:
-    """What a client's call goes through."""
+    """What a client's call goes through.
+
+    Raises:
+        ConfigurationError: something among the filters is none.
+    """
+    given: object = filters
+    if not isinstance(given, list | tuple):
+        raise ConfigurationError(f"filters of a client must be a list, not {given!r}")
+    for each in filters:
+        if not callable(each):
+            raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
     return stack(filters, leaf)

@@ -16,13 +16,13 @@ from idlrt.client.sender import BlockingSender
 from idlrt.core import Instance
 from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
+from idlrt.net.tls import Tls
 from idlrt.wire.dialect import Dialect, client_dialect
 from idlrt.wire.framing import FRAMINGS
 from idlrt.wire.protocol import Limits
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
-    from idlrt.net.tls import Tls
     from idlrt.net.tls_context import TlsContext
 
 __all__ = ["Settings", "async_leaf", "blocking_leaf"]
@@ -52,9 +52,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None
 
     def __post_init__(self) -> None:
+        given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits", "framing", "protocol")}
+        if not isinstance(given["tls"], Tls | None):
+            raise ConfigurationError(f"tls of a client must be idlrt.Tls, not {given['tls']!r}; Tls() is often enough")
+        if not isinstance(given["limits"], Limits):
+            raise ConfigurationError(f"limits of a client must be idlrt.Limits, not {given['limits']!r}")
+        for name, known in (("framing", str | None), ("protocol", str)):
+            if not isinstance(given[name], known):
+                raise ConfigurationError(f"{name} of a client must be a name, not {given[name]!r}")
         for name in ("max_connections", "calls_per_connection"):
             value: object = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
         for name in ("connect_timeout", "ping_timeout"):
             check_seconds(name, getattr(self, name))

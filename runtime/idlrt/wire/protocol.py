@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from idlrt.errors import ConfigurationError
+from idlrt.named import NamedMeta
 from idlrt.spec import Field
 from idlrt.wire.types import MessageKind
 
@@ -27,7 +29,7 @@ Backend: TypeAlias = Literal["native", "pure"]
 """Who reads and writes: compiled code, or Python."""
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
     """What a reader accepts. Checked before anything is allocated for the value that is announced.
 
     Attributes:
@@ -36,6 +38,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         max_string: bytes of one string or binary value.
         max_container: elements of one list or set, pairs of one map.
         max_depth: structs within structs. Holds for writing too: a value that contains itself ends there.
+
+    Raises:
+        ConfigurationError: a limit is not a whole number of 0 or more.
     """
 
     max_frame: int = 16_384_000
@@ -43,6 +48,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_string: int = 16_384_000
     max_container: int = 16_384_000
     max_depth: int = 64
+
+    def __post_init__(self) -> None:
+        for name in Limits.__struct_fields__:
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ConfigurationError(f"{name} of Limits must be a whole number of 0 or more, not {value!r}")
 
 
 DEFAULT_LIMITS = Limits()

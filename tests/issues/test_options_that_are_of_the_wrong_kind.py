@@ -1,0 +1,80 @@
+"""Options of the wrong kind are refused where they are given, with a sentence that says what they should be."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hand_written import AsyncUserServiceClient, Users, UserServiceClient, user_service
+
+from idlrt import Limits, Server, Tls
+from idlrt.errors import ConfigurationError
+
+ADDRESS = "tcp://127.0.0.1:9090"
+
+tls: Any = Tls
+limits: Any = Limits
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: tls(True), r"Tls\(True\) does not say what that is: write Tls\(certificate=\.\.\., key="),
+        (lambda: tls("a.pem", "b.pem"), r"Tls\('a.pem', 'b.pem'\) does not say"),
+        (lambda: tls(certficate="a.pem"), "Tls has no 'certficate': .*; did you mean 'certificate'"),
+        (lambda: tls(certificate=True), "certificate of Tls must be the path of a file in PEM, not True"),
+        (lambda: tls(authorities=["a.pem"]), "authorities of Tls must be the path"),
+        (lambda: tls(server_name=None), "server_name of Tls must be the name of a host, not None"),
+        (lambda: tls(refresh_interval=-1), "refresh_interval of Tls must be seconds, 0 or more, not -1"),
+        (lambda: limits(5), r"Limits\(5\) does not say what that is"),
+        (lambda: limits(max_mesage=5), "Limits has no 'max_mesage': .*; did you mean 'max_message'"),
+        (lambda: limits(max_message="5"), "max_message of Limits must be a whole number of 0 or more, not '5'"),
+        (lambda: limits(max_depth=True), "max_depth of Limits must be a whole number"),
+        (lambda: limits(max_string=-1), "max_string of Limits must be a whole number"),
+    ],
+)
+def test_descriptions(make: Callable[[], object], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("client", [UserServiceClient, AsyncUserServiceClient])
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("tls", True, "tls of a client must be idlrt.Tls, not True"),
+        ("limits", 5, "limits of a client must be idlrt.Limits, not 5"),
+        ("framing", True, "framing of a client must be a name, not True"),
+        ("protocol", 5, "protocol of a client must be a name, not 5"),
+        ("max_connections", True, "max_connections must be 1 or more, not True"),
+        ("filters", 5, "filters of a client must be a list, not 5"),
+        ("filters", [5], "a filter is an `async .call, next. -> result`, not 5"),
+    ],
+)
+def test_options_of_clients(client: Any, option: str, value: object, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        client.connect(ADDRESS, **{option: value})
+
+
+def test_options_of_servers() -> None:
+    options: dict[str, Any] = {"tls": True}
+    with pytest.raises(ConfigurationError, match=r"tls of a server must be idlrt\.Tls, not True"):
+        Server(user_service(Users()), **options)
+
+
+def test_paths_may_be_paths() -> None:
+    given: Any = Path("certificates") / "server.pem"
+    assert Tls(certificate=given) == Tls(certificate="certificates/server.pem")
+    assert Tls(certificate=given).paths() == ["certificates/server.pem"]
+
+
+@pytest.mark.parametrize("made", [Tls(key="a.pem"), Limits(max_depth=7)], ids=["tls", "limits"])
+def test_descriptions_are_copied_and_replaced_as_others(made: Any) -> None:
+    assert copy.copy(made) == copy.deepcopy(made) == pickle.loads(pickle.dumps(made)) == made
+    assert msgspec.structs.replace(made) == made
+    assert msgspec.convert(msgspec.to_builtins(made), type(made)) == made
