@@ -81,7 +81,8 @@ def _compile(folder: Path) -> Path:
         MODULE,
         [str(SOURCE)],
         include_dirs=[str(ROOT / SOURCE.parent / "native")],
-        extra_compile_args=[] if os.name == "nt" else ["-O3"],
+        # Without alignment the same code is up to 10 % faster or slower, depending on what stands before it.
+        extra_compile_args=[] if os.name == "nt" else ["-O3", "-falign-functions=64", "-falign-loops=32"],
     )
     before = Path.cwd()
     os.chdir(ROOT)  # so that no path of this machine gets into the extension

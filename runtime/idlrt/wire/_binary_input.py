@@ -36,9 +36,19 @@ class BinaryInput(Input):
 
     PROTOCOL = "binary"
     MINIMUM = MINIMUM_SIZES
+    FIELD_HEAD = 3
     CLOSES_FIELDS = False
 
-    __slots__ = ("_data", "_max_string", "_text_errors", "depth", "end", "offset")
+    __slots__ = (
+        "_data",
+        "_max_string",
+        "_text_errors",
+        "budget",
+        "depth",
+        "end",
+        "offset",
+        "received",
+    )
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data

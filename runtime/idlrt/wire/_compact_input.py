@@ -34,9 +34,21 @@ class CompactInput(Input):
 
     PROTOCOL = "compact"
     MINIMUM = layout.MINIMUM_SIZES
+    FIELD_HEAD = 1
     CLOSES_FIELDS = False
 
-    __slots__ = ("_bool", "_data", "_last", "_max_string", "_text_errors", "depth", "end", "offset")
+    __slots__ = (
+        "_bool",
+        "_data",
+        "_last",
+        "_max_string",
+        "_text_errors",
+        "budget",
+        "depth",
+        "end",
+        "offset",
+        "received",
+    )
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data

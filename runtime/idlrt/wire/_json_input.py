@@ -38,9 +38,22 @@ class JsonInput(Input):
 
     PROTOCOL = "json"
     MINIMUM = layout.MINIMUM_SIZES
+    FIELD_HEAD = 8
     CLOSES_FIELDS = True
 
-    __slots__ = ("_around", "_context", "_data", "_is_first", "_max_string", "_text_errors", "depth", "end", "offset")
+    __slots__ = (
+        "_around",
+        "_context",
+        "_data",
+        "_is_first",
+        "_max_string",
+        "_text_errors",
+        "budget",
+        "depth",
+        "end",
+        "offset",
+        "received",
+    )
 
     def __init__(self, data: bytes, start: int, limits: Limits) -> None:
         self._data = data

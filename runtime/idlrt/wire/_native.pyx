@@ -39,9 +39,14 @@ from idlrt.spec import (
 )
 from idlrt.spec import UNKNOWN as UNKNOWN_SLOT
 from idlrt.wire import _json_text as json_text
+from idlrt.wire import _decoded_size as decoded_size
 from idlrt.wire import _unknown as unknown
 from idlrt.wire import explain, faults, options
+from idlrt.wire._binary_input import BinaryInput
 from idlrt.wire._binary_reader import _class_defaults as class_defaults
+from idlrt.wire._compact_input import CompactInput
+from idlrt.wire._json_input import JsonInput
+from idlrt.wire.protocol import Limits
 
 include "native/base.pxi"
 
@@ -49,6 +54,9 @@ cdef tuple NOTHING = ()
 cdef str NAME_BYTES = "bytes"
 cdef str NAME_FIELDS = "__thrift_fields__"
 cdef str NAME_UNKNOWN = UNKNOWN_SLOT
+cdef int64_t FIELD_COST = decoded_size.FIELD
+cdef int64_t UNKNOWN_MEMBER = decoded_size.UNKNOWN_MEMBER
+cdef int64_t EXPANSION_FLOOR = faults.EXPANSION_FLOOR
 cdef object SAFE_UNKNOWN = SafeUUID.unknown
 cdef Py_ssize_t uuid_int_offset = slot_offset(UUID.__dict__.get("int"))
 cdef Py_ssize_t uuid_safe_offset = slot_offset(UUID.__dict__.get("is_safe"))

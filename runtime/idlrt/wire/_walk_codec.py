@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from idlrt.errors import LocalProtocolError
 from idlrt.spec import Field
+from idlrt.wire._decoded_size import costs_of_class, costs_of_record
+from idlrt.wire._reading import Reading
 from idlrt.wire._tables import TableProtocol
 from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire._walk_writer import WalkWriter
@@ -33,26 +35,45 @@ class WalkProtocol(TableProtocol):
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, *, backend: Backend | None = None) -> None:
         super().__init__(limits, backend=backend)
-        self._reader = WalkReader(self.INPUT, limits)
+        self._readers = WalkReader(self.INPUT, limits, counts=False), WalkReader(self.INPUT, limits)
         self._writer = WalkWriter(self.OUTPUT, limits)
 
     def _make_struct(self, cls: type[T]) -> StructCodec[T]:
-        return _StructCodec(cls, self._reader, self._writer, self.limits)
+        fast, careful = self._readers
+        minimum, head = self.INPUT.MINIMUM, self.INPUT.FIELD_HEAD
+        reading = Reading(
+            fast.fast(fast.struct(cls)),
+            lambda: careful.struct(cls),
+            lambda: costs_of_class(cls, minimum, head),
+            cls.__name__,
+            careful,
+            self.limits,
+        )
+        return _StructCodec(cls, reading, self._writer, self.limits)
 
     def _make_record(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...], label: str) -> RecordCodec:
-        return _RecordCodec(fields, defaults, label, self._reader, self._writer, self.limits)
+        fast, careful = self._readers
+        minimum, head = self.INPUT.MINIMUM, self.INPUT.FIELD_HEAD
+        reading = Reading(
+            fast.fast(fast.record(fields, defaults)),
+            lambda: careful.record(fields, defaults),
+            lambda: costs_of_record(fields, minimum, head),
+            label,
+            careful,
+            self.limits,
+        )
+        return _RecordCodec(fields, label, reading, self._writer, self.limits)
 
 
 class _StructCodec(Generic[T]):
-    __slots__ = ("_label", "_max_depth", "_read", "_reader", "_text_errors", "_write", "_writer")
+    __slots__ = ("_label", "_max_depth", "_reading", "_text_errors", "_write", "_writer")
 
-    def __init__(self, cls: type[T], reader: WalkReader, writer: WalkWriter, limits: Limits) -> None:
+    def __init__(self, cls: type[T], reading: Reading, writer: WalkWriter, limits: Limits) -> None:
         self._label = cls.__name__
         self._max_depth = limits.max_depth
         self._text_errors: WriteErrors = write_errors_of(limits)
-        self._reader = reader
+        self._reading = reading
         self._writer = writer
-        self._read = reader.struct(cls)
         self._write = writer.struct(cls)
 
     def encode(self, value: T) -> bytes:
@@ -64,7 +85,7 @@ class _StructCodec(Generic[T]):
 
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
         """See `StructCodec.decode`."""
-        return self._reader.read(self._read, self._label, data, start)
+        return self._reading.decode(data, start)
 
     def decode_whole(self, data: bytes, /) -> T:
         """See `StructCodec.decode_whole`."""
@@ -75,24 +96,17 @@ class _StructCodec(Generic[T]):
 
 
 class _RecordCodec:
-    __slots__ = ("_fields", "_label", "_max_depth", "_read", "_reader", "_text_errors", "_write", "_writer")
+    __slots__ = ("_fields", "_label", "_max_depth", "_reading", "_text_errors", "_write", "_writer")
 
     def __init__(
-        self,
-        fields: tuple[Field[Any], ...],
-        defaults: tuple[Any, ...],
-        label: str,
-        reader: WalkReader,
-        writer: WalkWriter,
-        limits: Limits,
+        self, fields: tuple[Field[Any], ...], label: str, reading: Reading, writer: WalkWriter, limits: Limits
     ) -> None:
         self._fields = fields
         self._label = label
         self._max_depth = limits.max_depth
         self._text_errors: WriteErrors = write_errors_of(limits)
-        self._reader = reader
+        self._reading = reading
         self._writer = writer
-        self._read = reader.record(fields, defaults)
         self._write = writer.record(fields)
 
     def encode(self, values: Sequence[Any]) -> bytes:
@@ -104,6 +118,10 @@ class _RecordCodec:
                 explain_record(self._fields, values, error, self._max_depth, self._label, self._text_errors)
             ) from error
 
-    def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
+    def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
         """See `RecordCodec.decode`."""
-        return self._reader.read(self._read, self._label, data, start)
+        return self._reading.decode(data, start, received)
+
+    def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
+        """See `RecordCodec.decode_measured`."""
+        return self._reading.decode_measured(data, start, received)

@@ -23,7 +23,10 @@ class Input(Protocol):
         end: where the bytes end.
         depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
         PROTOCOL: the name of the protocol.
+        budget: bytes of memory that values may still take, set by the reader that counts (`_decoded_size`).
+        received: bytes of the message as they arrived, likewise.
         MINIMUM: type → bytes that a value of it takes at least, as an element; knows all types there are.
+        FIELD_HEAD: bytes that the head of a field takes at least.
         CLOSES_FIELDS: whether `end_field` does anything.
     """
 
@@ -31,7 +34,10 @@ class Input(Protocol):
     end: int
     depth: int
     PROTOCOL: ClassVar[str]
+    budget: int = 0
+    received: int = 0
     MINIMUM: ClassVar[dict[int, int]]
+    FIELD_HEAD: ClassVar[int]
     CLOSES_FIELDS: ClassVar[bool]
 
     def begin_struct(self) -> int:

@@ -32,8 +32,18 @@ from idlrt.spec import (
     set_unknown,
 )
 from idlrt.wire._binary_layout import type_id
+from idlrt.wire._decoded_size import (
+    FIELD,
+    UNKNOWN_MEMBER,
+    budget_of,
+    container_cost,
+    member_cost,
+    record_cost,
+    struct_cost,
+)
 from idlrt.wire._unknown import keep, mark_of
 from idlrt.wire._walk_primitives import Input
+from idlrt.wire._walk_skip import skip_field
 from idlrt.wire.faults import (
     Fault,
     at_element,
@@ -42,21 +52,17 @@ from idlrt.wire.faults import (
     at_value,
     bad_union,
     missing,
+    over_decoded,
     over_limit,
     too_deep,
     too_short,
-    unknown_type,
     whole,
     wrong_elements,
 )
 from idlrt.wire.options import keeps_unknown
 from idlrt.wire.protocol import Limits
-from idlrt.wire.types import TypeId
 
 __all__ = ["Read", "WalkReader"]
-
-_STRUCT, _MAP, _SET, _LIST = int(TypeId.STRUCT), int(TypeId.MAP), int(TypeId.SET), int(TypeId.LIST)
-
 
 Read: TypeAlias = Callable[[Any], Any]
 """`(Input)` → value."""
@@ -71,26 +77,46 @@ class WalkReader:
     Args:
         primitives: the class of `Input`.
         limits: what is accepted.
+        counts: whether values are charged to the budget of their message (see `_decoded_size`).
     """
 
-    def __init__(self, primitives: type[Any], limits: Limits) -> None:
+    def __init__(self, primitives: type[Any], limits: Limits, *, counts: bool = True) -> None:
         self._primitives = primitives
         self._limits = limits
+        self._counts = counts
         self._lock = threading.Lock()
         self._structs: dict[type, Read] = {}
 
-    def read(self, read: Read, label: str, data: bytes, start: int) -> tuple[Any, int]:
-        """A value that starts at `start`, and the offset after it.
+    def fast(self, read: Read) -> Callable[[bytes, int], tuple[Any, int]]:
+        """What reads without counting, and leaves it to others to say what is wrong."""
+        primitives, limits = self._primitives, self._limits
+
+        def fast(data: bytes, start: int) -> tuple[Any, int]:
+            source = primitives(data, start, limits)
+            return read(source), source.offset
+
+        return fast
+
+    def read(self, read: Read, label: str, data: bytes, start: int, received: int = 0) -> tuple[Any, int, int]:
+        """A value that starts at `start`, the offset after it, and the bytes of memory that were charged for it.
+
+        Args:
+            received: bytes of the message as they arrived, if that is not what `data` has from `start` on.
 
         Raises:
             RemoteProtocolError: there is none; the path starts with `label`.
         """
         end, most = len(data), self._limits.max_message
         source = self._primitives(data, start, self._limits)
+        source.received = received or end - start
+        budget = budget_of(self._limits, source.received)
+        source.budget = budget - (end - start)
         try:
             if end - start > most:
                 raise over_limit(start, end - start, "max_message", most)
-            return read(source), source.offset
+            if source.budget < 0:
+                raise over_decoded(start, source.received, self._limits)
+            return read(source), source.offset, budget - source.budget
         except Fault as fault:
             raise whole(fault, label) from None
         except RecursionError:
@@ -112,6 +138,7 @@ class WalkReader:
         required = [field.name for field in fields if field.is_required]
         absent = {field.name: defaults[i] if i < len(defaults) else None for i, field in enumerate(fields)}
         made = {name: default for name, default in absent.items() if callable(default)}
+        counts, charge, cost = self._counts, self._charge, record_cost(fields)
 
         def read(source: Input) -> tuple[Any, ...]:
             values = absent.copy()
@@ -119,6 +146,8 @@ class WalkReader:
             source.depth -= 1
             state = source.begin_struct()
             read_fields(source, came)
+            if counts:
+                charge(source, cost + FIELD * len(came))
             for name in required:
                 if name not in came:
                     raise missing(source.offset, name)
@@ -139,6 +168,7 @@ class WalkReader:
         in_order = sorted(fields, key=lambda field: field.id)
         required = [(field.attribute, field.name) for field in in_order if field.is_required]
         is_union, most = issubclass(cls, Union), self._limits.max_depth
+        counts, charge, cost = self._counts, self._charge, struct_cost(cls)
 
         def read(source: Input) -> Any:
             source.depth -= 1
@@ -147,6 +177,8 @@ class WalkReader:
             state = source.begin_struct()
             values: dict[str, Any] = {}
             unknown = read_fields(source, values)
+            if counts:
+                charge(source, cost + FIELD * len(values))
             for attribute, name in required:
                 if attribute not in values:
                     raise missing(source.offset, name)
@@ -164,6 +196,12 @@ class WalkReader:
             return value
 
         return read
+
+    def _charge(self, source: Input, cost: int) -> None:
+        """Values that cost this are about to be made."""
+        source.budget -= cost
+        if source.budget < 0:
+            raise over_decoded(source.offset, source.received, self._limits)
 
     def _make_fields(
         self, fields: Sequence[Field[Any]], keys: dict[int, str], mark: bytes | None = None
@@ -196,7 +234,7 @@ class WalkReader:
                     elif head[0]:
                         if unknown is None:
                             unknown = bytearray()
-                        value = _skip_field(source, head, limits)
+                        value = skip_field(source, head, limits)
                         if mark is not None and head[1] not in ids:
                             keep(unknown, mark, head[1], head[0], value)
                     else:
@@ -220,7 +258,7 @@ class WalkReader:
                 read: Read = getattr(self._primitives, f"read_{type.name}")
                 return read
             case EnumType():
-                return _enum(type.cls, self._primitives.read_i32)
+                return _enum(type.cls, self._primitives.read_i32, self._charge if self._counts else None)
             case StructType() as referred:
                 return self._later(referred)
             case ListType() | SetType() as sequence:
@@ -249,6 +287,7 @@ class WalkReader:
             make = tuple if type.is_frozen else None
         else:
             make = frozenset if type.is_frozen else set
+        counts, charge, base, each = self._counts, self._charge, container_cost(type), member_cost(type)
 
         def read(source: Input) -> Any:
             kind, length = source.list_head()
@@ -259,6 +298,8 @@ class WalkReader:
                 raise over_limit(offset, length, "max_container", most)
             if kind != wanted and length:
                 raise wrong_elements(offset, kind, wanted)
+            if counts:
+                charge(source, base + each * length)
             items: list[Any] = []
             append = items.append
             try:
@@ -277,6 +318,7 @@ class WalkReader:
         wanted_key, wanted_value = type_id(type.key), type_id(type.value)
         minimum = self._primitives.MINIMUM[wanted_key] + self._primitives.MINIMUM[wanted_value]
         most, is_frozen = self._limits.max_container, type.is_frozen
+        counts, charge, base, each = self._counts, self._charge, container_cost(type), member_cost(type)
 
         def read(source: Input) -> Any:
             key_kind, value_kind, length = source.map_head()
@@ -287,6 +329,8 @@ class WalkReader:
                 raise over_limit(offset, length, "max_container", most)
             if length and (key_kind != wanted_key or value_kind != wanted_value):
                 raise wrong_elements(offset, key_kind, wanted_key, value_kind, wanted_value)
+            if counts:
+                charge(source, base + each * length)
             items: dict[Any, Any] = {}
             key, index, has_key = None, 0, False
             try:
@@ -304,68 +348,15 @@ class WalkReader:
         return read
 
 
-def _enum(cls: Any, read_number: Read) -> Read:
+def _enum(cls: Any, read_number: Read, charge: Callable[[Input, int], None] | None) -> Read:
     members = cls._value2member_map_
 
     def read(source: Input) -> Any:
         number = read_number(source)
-        return members[number] if number in members else cls(number)
+        if number in members:
+            return members[number]
+        if charge is not None:
+            charge(source, UNKNOWN_MEMBER)
+        return cls(number)
 
     return read
-
-
-def _skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
-    """Pass an unknown field; answers the bytes of its value."""
-    start = source.offset
-    try:
-        _skip(source, head[0], source.depth, limits, is_field=True)
-        value = source.passed_field(start)
-        source.end_field()
-        return value
-    except Fault as fault:
-        fault.path.append(at_field(f"field {head[1]}"))
-        raise
-
-
-def _skip(source: Any, type: int, depth: int, limits: Limits, *, is_field: bool) -> None:
-    """Pass a value. `depth` is how many structs may still nest; containers count too, nothing else bounds them.
-
-    Limits hold as if the value was wanted, so that whoever scans a message sees the same.
-    """
-    minimum = source.MINIMUM
-    if type not in (_STRUCT, _MAP, _SET, _LIST):
-        if type not in minimum:
-            raise unknown_type(source.offset, type)
-        source.skip(type, is_field)
-        return
-    if depth < (1 if type == _STRUCT else 0):
-        raise too_deep(source.offset, limits.max_depth)
-    if type == _STRUCT:
-        state = source.begin_struct()
-        while (head := source.field())[0]:
-            _skip(source, head[0], depth - 1, limits, is_field=True)
-            source.end_field()
-        source.end_struct(state)
-        return
-    if type == _MAP:
-        key_kind, value_kind, length = source.map_head()
-        types: tuple[int, ...] = (key_kind, value_kind)
-    else:
-        kind, length = source.list_head()
-        types = (kind,)
-    if length:
-        for each in types:
-            if each not in minimum:
-                raise unknown_type(source.offset, each)
-        wanted = length * sum(minimum[each] for each in types)
-        if wanted > source.end - source.offset:
-            raise too_short(source.offset, wanted, source.end)
-        if length > limits.max_container:
-            raise over_limit(source.offset, length, "max_container", limits.max_container)
-        for _ in range(length):
-            for each in types:
-                _skip(source, each, depth - 1, limits, is_field=False)
-    if type == _MAP:
-        source.end_map()
-    else:
-        source.end_list()

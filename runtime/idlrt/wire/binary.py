@@ -9,18 +9,20 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-pro
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.errors import LocalProtocolError
 from idlrt.spec import Field
 from idlrt.wire._binary_input import BinaryInput
+from idlrt.wire._binary_layout import MINIMUM_SIZES
 from idlrt.wire._binary_reader import compile_many_reader, compile_record_reader, compile_struct_reader
 from idlrt.wire._binary_scanner import BinaryScanner
 from idlrt.wire._binary_values import PADDING, Read, Reader, ReadMany
 from idlrt.wire._binary_writer import Nested, Write, compile_record_writer, compile_struct_writer
+from idlrt.wire._decoded_size import costs_of_class, costs_of_record
+from idlrt.wire._reading import Fast, Reading
 from idlrt.wire._tables import TableProtocol
-from idlrt.wire._walk_reader import Read as Walk
 from idlrt.wire._walk_reader import WalkReader
 from idlrt.wire.explain import WRITE_ERRORS, explain_record, explain_struct
 from idlrt.wire.faults import Fault, goes_on, whole
@@ -42,9 +44,6 @@ _unpack_i32 = struct.Struct(">i").unpack_from
 _HEADS_KEPT = 1024
 _KEPT_NAME = 128
 _KINDS: dict[int, MessageKind] = {kind.value: kind for kind in MessageKind}
-
-# What reading unsuitable bytes can raise inside compiled functions.
-_READ_ERRORS = (Fault, struct.error, IndexError, ValueError, TypeError, RecursionError)
 
 
 class BinaryProtocol(TableProtocol):
@@ -124,30 +123,13 @@ class BinaryProtocol(TableProtocol):
         return BinaryScanner(self.limits)
 
 
-class _Reading:
-    """A fast reader, and the walker that explains what the fast one stumbled over."""
+def _padded(read: Read, max_depth: int) -> Fast:
+    """What reads from bytes that have no padding yet."""
 
-    __slots__ = ("_label", "_limits", "_make_slow", "_slow", "_walk", "read")
+    def fast(data: bytes, start: int) -> tuple[Any, int]:
+        return read(data + PADDING, start, len(data), max_depth)
 
-    def __init__(self, read: Read, make_slow: Callable[[], Walk], label: str, walk: WalkReader, limits: Limits) -> None:
-        self.read = read
-        self._make_slow = make_slow
-        self._slow: Walk | None = None
-        self._label = label
-        self._walk = walk
-        self._limits = limits
-
-    def decode(self, data: bytes, start: int) -> tuple[Any, int]:
-        end = len(data)
-        if end - start <= self._limits.max_message:
-            try:
-                return self.read(data + PADDING, start, end, self._limits.max_depth)
-            except _READ_ERRORS:
-                pass  # said better by what follows
-        if self._slow is None:
-            self._slow = self._make_slow()
-        self._walk.read(self._slow, self._label, data, start)
-        raise RemoteProtocolError(f"cannot read {self._label}: the two readers of it do not agree; please report this")
+    return fast
 
 
 class _Codec(Generic[T]):
@@ -174,7 +156,14 @@ class _Codec(Generic[T]):
         self._text_errors: WriteErrors = write_errors_of(protocol.limits)
         self.write = compile_struct_writer(cls, _nested_writers(protocol), protocol.limits)
         self.read = compile_struct_reader(cls, _reader(cls.__name__, protocol))
-        self._reading = _Reading(self.read, lambda: walk.struct(cls), cls.__name__, walk, protocol.limits)
+        self._reading = Reading(
+            _padded(self.read, self._max_depth),
+            lambda: walk.struct(cls),
+            lambda: costs_of_class(cls, MINIMUM_SIZES, BinaryInput.FIELD_HEAD),
+            cls.__name__,
+            walk,
+            protocol.limits,
+        )
 
     @property
     def read_many(self) -> ReadMany:
@@ -232,7 +221,14 @@ class _RecordCodec:
         self._text_errors: WriteErrors = write_errors_of(protocol.limits)
         self._write = compile_record_writer(fields, _nested_writers(protocol), protocol.limits)
         read = compile_record_reader(fields, defaults, _reader(label, protocol))
-        self._reading = _Reading(read, lambda: walk.record(fields, defaults), label, walk, protocol.limits)
+        self._reading = Reading(
+            _padded(read, self._max_depth),
+            lambda: walk.record(fields, defaults),
+            lambda: costs_of_record(fields, MINIMUM_SIZES, BinaryInput.FIELD_HEAD),
+            label,
+            walk,
+            protocol.limits,
+        )
 
     def encode(self, values: Sequence[Any]) -> bytes:
         """See `RecordCodec.encode`."""
@@ -245,9 +241,13 @@ class _RecordCodec:
                 explain_record(self._fields, values, error, self._max_depth, self._label, self._text_errors)
             ) from error
 
-    def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
+    def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
         """See `RecordCodec.decode`."""
-        return self._reading.decode(data, start)
+        return self._reading.decode(data, start, received)
+
+    def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
+        """See `RecordCodec.decode_measured`."""
+        return self._reading.decode_measured(data, start, received)
 
 
 def _reader(label: str, protocol: BinaryProtocol) -> Reader:

@@ -93,4 +93,7 @@ class Calls:
             )
         head, start = dialect.protocol.unpack_head(message)
         method = self._methods.get(head.name)
-        return CallReceived(head.kind, head.name, number or head.sequence_id, method, dialect, message, start, metadata)
+        return CallReceived(
+            head.kind, head.name, number or head.sequence_id, method, dialect, message, start, metadata,
+            received=len(frame),
+        )  # fmt: skip

@@ -96,18 +96,22 @@ class ServerConnection:
         return [StreamBroken(RemoteProtocolError("the client stopped sending within a message"))]
 
     def arguments(self, call: CallReceived) -> tuple[Any, ...]:
-        """The arguments of a call whose method is served.
+        """The arguments of a call whose method is served. Raises as `measured_arguments`."""
+        return self.measured_arguments(call)[0]
+
+    def measured_arguments(self, call: CallReceived) -> tuple[tuple[Any, ...], int]:
+        """The arguments of a call whose method is served, and the bytes of memory that they take at most.
 
         Raises:
             RemoteProtocolError: they cannot be read; `refuse` the call, the connection is still good.
         """
         if call.arguments is not None:
-            return call.arguments
+            return call.arguments, call.decoded
         if call.trouble is not None:
             raise RemoteProtocolError(call.trouble)
         method = call.method
         assert method is not None
-        return method_codec(method, call.dialect.protocol).decode_arguments(call.message, call.start)
+        return method_codec(method, call.dialect.protocol).measure_arguments(call.message, call.start, call.received)
 
     def reply(self, call: CallReceived, result: Any, metadata: Metadata = NO_METADATA) -> bytes:
         """The bytes of a reply with `result`, to a call whose method is served.
@@ -257,7 +261,7 @@ class ClientConnection:
                 and self._splitter.is_empty
             ):
                 # The usual case: one whole answer. What is below would do the same with more steps.
-                event = self._find(self._dialect, data[4:], NO_METADATA, 0)
+                event = self._find(self._dialect, data[4:], NO_METADATA, 0, len(data) - 4)
                 return [event] if event is not None else events
             if self._first is not None:
                 data = self._first + data
@@ -290,9 +294,11 @@ class ClientConnection:
             if method is None:
                 return None
             return ReplyReceived(_EXCEPTION, method, error.sequence_id, error.dialect, b"", 0, NO_METADATA, str(error))
-        return self._find(dialect, message, metadata, number)
+        return self._find(dialect, message, metadata, number, len(frame))
 
-    def _find(self, dialect: Dialect, message: bytes, metadata: Metadata, number: int) -> ReplyReceived | None:
+    def _find(
+        self, dialect: Dialect, message: bytes, metadata: Metadata, number: int, received: int
+    ) -> ReplyReceived | None:
         """The answer in a message; `None` if nobody waits for it."""
         head, start = dialect.protocol.unpack_head(message)
         kind, sequence_id = head.kind, number or head.sequence_id
@@ -301,7 +307,7 @@ class ClientConnection:
         method = self._waiting_for(sequence_id, head.name)
         if method is None:
             return None
-        return ReplyReceived(kind, method, sequence_id, dialect, message, start, metadata)
+        return ReplyReceived(kind, method, sequence_id, dialect, message, start, metadata, None, received)
 
     def _waiting_for(self, sequence_id: int, name: str) -> Method[..., Any] | None:
         """The method of a call that is answered; `None` if nobody waits for the answer."""
@@ -334,5 +340,5 @@ def answer_of(reply: ReplyReceived) -> Any:
         raise RemoteProtocolError(reply.fault)
     protocol = reply.dialect.protocol
     if reply.kind is _EXCEPTION:
-        raise decode_refusal(protocol, reply.message, reply.start)
-    return method_codec(reply.method, protocol).decode_result(reply.message, reply.start)
+        raise decode_refusal(protocol, reply.message, reply.start, reply.received)
+    return method_codec(reply.method, protocol).decode_result(reply.message, reply.start, reply.received)

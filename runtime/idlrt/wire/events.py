@@ -34,6 +34,8 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
         fault: why nothing of the message can be read, not even its name (to be refused); `None` if it can.
         arguments: those that have been read; `None` if they have not, or cannot be read.
         trouble: why they cannot be read, as text; `None` if they can, or if it has not been tried.
+        received: bytes of the message as they arrived; 0 if they are those of `message`.
+        decoded: bytes of memory that `arguments` take at most.
     """
 
     kind: MessageKind
@@ -47,6 +49,8 @@ class CallReceived(msgspec.Struct, frozen=True, gc=False):
     fault: ApplicationError | None = None
     arguments: tuple[Any, ...] | None = None
     trouble: str | None = None
+    received: int = 0
+    decoded: int = 0
 
 
 class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +61,7 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
         method: the one that was called.
         dialect: what the answer came in.
         fault: why nothing of the message can be read, as text; `None` if it can.
+        received: bytes of the message as they arrived; 0 if they are those of `message`.
     """
 
     kind: MessageKind
@@ -67,6 +72,7 @@ class ReplyReceived(msgspec.Struct, frozen=True, gc=False):
     start: int
     metadata: Metadata = NO_METADATA
     fault: str | None = None
+    received: int = 0
 
 
 class StreamBroken(msgspec.Struct, frozen=True):

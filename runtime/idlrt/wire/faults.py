@@ -8,13 +8,15 @@ while nothing goes wrong.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from idlrt.errors import RemoteProtocolError
 from idlrt.wire.types import TypeId
 
 __all__ = [
+    "EXPANSION_FLOOR",
     "Fault",
+    "NotFast",
     "at_element",
     "at_field",
     "at_key",
@@ -24,6 +26,7 @@ __all__ = [
     "goes_on",
     "missing",
     "out_of_range",
+    "over_decoded",
     "over_limit",
     "over_long",
     "too_deep",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 _BRIEF = 40
+
+EXPANSION_FLOOR: Final = 4 << 20
+"""Bytes of memory that the values of any message may take, however short it is."""
 
 
 class Fault(Exception):
@@ -50,6 +56,10 @@ class Fault(Exception):
         super().__init__(what)
         self.what = what
         self.path: list[str] = []
+
+
+class NotFast(Exception):
+    """A fast reader met what only a careful one reads. Never leaves `idlrt.wire`."""
 
 
 def whole(fault: Fault, root: str) -> RemoteProtocolError:
@@ -100,6 +110,20 @@ def too_short(offset: int, wanted: int, end: int) -> Fault:
 def over_limit(offset: int, value: int, limit: str, most: int) -> Fault:
     """A length is more than this side accepts."""
     return Fault(f"{value} at offset {offset} is over the limit {limit}={most}")
+
+
+def over_decoded(offset: int, received: int, limits: Any) -> Fault:
+    """The values of a message need more memory than this side accepts.
+
+    Args:
+        offset: up to which the message was read.
+        received: its bytes, as they arrived.
+        limits: `Limits`, or what has its `max_decoded` and `max_expansion`.
+    """
+    if limits.max_decoded <= EXPANSION_FLOOR + limits.max_expansion * received:
+        return Fault(f"its values at offset {offset} need more memory than the limit max_decoded={limits.max_decoded}")
+    most = f"{EXPANSION_FLOOR} bytes and max_expansion={limits.max_expansion} for each of {received} bytes received"
+    return Fault(f"its values at offset {offset} need more memory than {most}")
 
 
 def too_long(most: int) -> Fault:

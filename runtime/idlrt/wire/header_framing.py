@@ -18,7 +18,7 @@ not the one within the message: who finds calls by headers may leave the other a
 
 What is wrong inside a frame costs one call, since the number of the call is known before it. Nothing is
 allocated that is not checked first: sizes against the bytes that are there and against the limits, and
-unpacking stops at `Limits.max_message`.
+unpacking stops at `Limits.max_message`, and at the memory that a message of this size may take.
 
 Sources: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md, `THeaderTransport.py` beside
 it, and fbthrift's `THeader.cpp` for info 2 and the flag; numbers of protocols are those of `TProtocolTypes.h`.
@@ -33,8 +33,10 @@ from types import MappingProxyType
 from typing import Final
 
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
+from idlrt.wire._decoded_size import budget_of
 from idlrt.wire._header_infos import MAX_HEADER, HeaderReader, Unreadable, pack_pairs, pack_varint
 from idlrt.wire.dialect import Dialect, dialect, wire_protocol
+from idlrt.wire.faults import over_decoded
 from idlrt.wire.framing import (
     NO_METADATA,
     FrameSplitter,
@@ -250,13 +252,18 @@ class _HeaderOpener:
         return frame[start:]
 
     def _unpack(self, frame: bytes, start: int) -> bytes:
-        most = self._limits.max_message
+        limits = self._limits
+        # A message counts among what its values need, so more than their budget is not unpacked.
+        budget = budget_of(limits, len(frame))
+        most = min(limits.max_message, budget)
         unpacking = zlib.decompressobj()
         try:
             with memoryview(frame) as view:
                 message = unpacking.decompress(view[start:], most + 1)
         except zlib.error as error:
             raise Unreadable(f"its zlib data cannot be unpacked: {error}") from None
+        if len(message) > most and budget < limits.max_message:
+            raise Unreadable(over_decoded(most, len(frame), limits).what)
         if len(message) > most:
             raise Unreadable(f"its message has more than {most} bytes once unpacked: the limit is max_message={most}")
         if not unpacking.eof:

@@ -143,24 +143,34 @@ class MethodCodec:
         check_frame(size, limits)
 
     def decode_arguments(self, message: bytes, start: int) -> tuple[Any, ...]:
-        """The arguments of a call whose body is `message[start:]`.
+        """The arguments of a call whose body is `message[start:]`. Raises as `measure_arguments`."""
+        return self.measure_arguments(message, start)[0]
+
+    def measure_arguments(self, message: bytes, start: int, received: int = 0) -> tuple[tuple[Any, ...], int]:
+        """The arguments of a call whose body is `message[start:]`, and the bytes of memory that they take at most.
+
+        Args:
+            received: bytes of the message as they arrived; 0 if they are those of `message`.
 
         Raises:
             RemoteProtocolError: they cannot be read, or bytes are left over.
         """
-        arguments, end = self.arguments.decode(message, start)
+        arguments, end, decoded = self.arguments.decode_measured(message, start, received)
         self._check_end(message, end)
-        return arguments
+        return arguments, decoded
 
-    def decode_result(self, message: bytes, start: int) -> Any:
+    def decode_result(self, message: bytes, start: int, received: int = 0) -> Any:
         """The result in a reply whose body is `message[start:]`.
+
+        Args:
+            received: as of `measure_arguments`.
 
         Raises:
             DeclaredError: the one that the server threw.
             ApplicationError: nothing is set, and the method has a result.
             RemoteProtocolError: the reply cannot be read.
         """
-        values, end = self._result.decode(message, start)
+        values, end = self._result.decode(message, start, received)
         self._check_end(message, end)
         if self._has_value and values[0] is not None:
             return values[0]
@@ -220,11 +230,11 @@ def encode_refusal(protocol: WireProtocol, error: ApplicationError) -> bytes:
     return _refusal_codec(protocol).encode((text, int(error.code))) + protocol.tail
 
 
-def decode_refusal(protocol: WireProtocol, message: bytes, start: int) -> ApplicationError:
+def decode_refusal(protocol: WireProtocol, message: bytes, start: int, received: int = 0) -> ApplicationError:
     """The error in an exception message whose body is `message[start:]`.
 
     Raises:
         RemoteProtocolError: it cannot be read.
     """
-    (text, code), _ = _refusal_codec(protocol).decode(message, start)
+    (text, code), _ = _refusal_codec(protocol).decode(message, start, received)
     return ApplicationError(text, code)

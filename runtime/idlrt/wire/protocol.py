@@ -38,6 +38,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
         max_string: bytes of one string or binary value.
         max_container: elements of one list or set, pairs of one map.
         max_depth: structs within structs. Holds for writing too: a value that contains itself ends there.
+        max_decoded: bytes of memory that the values of one message may take, its own bytes included.
+        max_expansion: bytes of memory that they may take for each byte of the message as it arrived (compressed, where
+            it was), beside 4 MiB that any message may take. Honest messages need 5 to 50, one of wide structs without
+            values 200; highly compressed ones more. The smaller of the two bounds holds.
 
     Raises:
         ConfigurationError: a limit is not a whole number of 0 or more.
@@ -48,6 +52,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
     max_string: int = 16_384_000
     max_container: int = 16_384_000
     max_depth: int = 64
+    max_decoded: int = 512 << 20
+    max_expansion: int = 256
 
     def __post_init__(self) -> None:
         for name in Limits.__struct_fields__:
@@ -102,8 +108,16 @@ class RecordCodec(Protocol):
         """The bytes of `values`, one for each field in the order of the table; `None` is left out."""
         ...
 
-    def decode(self, data: bytes, start: int = 0) -> tuple[tuple[Any, ...], int]:
-        """One value for each field in the order of the table, its default where it was absent; and the offset after."""
+    def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
+        """One value for each field in the order of the table, its default where it was absent; and the offset after.
+
+        Args:
+            received: bytes of the message as they arrived, if that is not what `data` has from `start` on.
+        """
+        ...
+
+    def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
+        """As `decode`, and how many bytes of memory the values take at most (see `idlrt.wire._decoded_size`)."""
         ...
 
 

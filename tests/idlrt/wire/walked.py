@@ -18,4 +18,4 @@ def walked(cls: Any, data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
         RemoteProtocolError: there is none.
     """
     walk = _WALKS.setdefault(limits, WalkReader(BinaryInput, limits))
-    return walk.read(walk.struct(cls), cls.__name__, data, 0)
+    return walk.read(walk.struct(cls), cls.__name__, data, 0)[:2]

@@ -134,6 +134,7 @@ cdef extern from "bytes.h":
     const unsigned char JSON_ESCAPES[128]
     const char HEX[17]
     const char BASE64[65]
+    bint UNLIKELY(bint) noexcept
     void copy_bytes(void*, const void*, Py_ssize_t) noexcept
     int64_t number_of(PyObject*) noexcept
     PyObject* make_text(const unsigned char*, Py_ssize_t) noexcept
@@ -170,6 +171,8 @@ cdef struct Shape:
     unsigned char compact
     unsigned char width  # bytes of a value in the binary protocol, if it has a fixed size, else 0
     bint is_frozen
+    int64_t base       # what an empty container costs (`_decoded_size.py`)
+    int64_t each       # and a member of it
     Shape* key         # the key of a map
     Shape* element     # the element of a list or set, the value of a map
     Layout* layout     # of a struct
@@ -196,6 +199,7 @@ cdef struct Layout:
     int count
     bint is_union
     bint is_exception
+    int64_t base       # what an object costs without its values (`_decoded_size.py`)
     PyObject* cls      # NULL of a record, whose values are a tuple
     PyObject* after    # `__post_init__`, or NULL
     Py_ssize_t unknown # the slot of unknown fields that are kept; 0 if there is none

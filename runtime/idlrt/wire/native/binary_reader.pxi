@@ -50,8 +50,10 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
         expected = slot + 1
         shape = slot.shape
         if shape.width and end - p >= shape.width:
-            found = make_binary_scalar(p, shape)
+            found = make_binary_scalar(s, p, shape)
             p += shape.width
+            if found == NULL:
+                s.at = p - s.start  # an unknown member may be refused
         else:
             s.p = p
             if shape.kind == STRING:
@@ -84,9 +86,8 @@ cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
     if left(s) < shape.width:
         wrong_short(s, s.p, shape.width)
         return NULL
-    made = make_binary_scalar(s.p, shape)
     s.p += shape.width
-    return made
+    return make_binary_scalar(s, s.p - shape.width, shape)
 
 # The next two are for the elements that most containers have, numbers and text. They answer how many they have read:
 # all of them, or those before the first with which something is wrong; `reader.pxi` goes on there and says what.
@@ -98,7 +99,7 @@ cdef Py_ssize_t read_binary_items(Input* s, Shape* element, PyObject* items, Py_
     cdef Py_ssize_t i = 0, length
     if element.width:  # all of them are there: `check_count` looked
         while i < size:
-            item = make_binary_scalar(p, element)
+            item = make_binary_scalar(s, p, element)
             if item == NULL:
                 break
             p += element.width
@@ -136,7 +137,7 @@ cdef Py_ssize_t read_binary_pairs(Input* s, Shape* shape, PyObject* items, Py_ss
             if s.end - after < element.width:
                 DECREF(key)
                 break
-            item = make_binary_scalar(after, element)
+            item = make_binary_scalar(s, after, element)
             after += element.width
         else:
             length = text_length(s, after)
@@ -168,7 +169,7 @@ cdef inline Py_ssize_t stopped(Input* s, const unsigned char* p, Py_ssize_t done
         PyErr_Clear()
     return done
 
-cdef inline PyObject* make_binary_scalar(const unsigned char* p, Shape* shape) noexcept:
+cdef inline PyObject* make_binary_scalar(Input* s, const unsigned char* p, Shape* shape) noexcept:
     # A value of fixed size that is all there.
     cdef PyObject* made
     if shape.kind == I64:
@@ -182,7 +183,7 @@ cdef inline PyObject* make_binary_scalar(const unsigned char* p, Shape* shape) n
         INCREF(made)
         return made
     elif shape.kind == ENUM:
-        return make_member(shape, signed_32(get_32(p)))
+        return make_member(s, shape, signed_32(get_32(p)))
     elif shape.kind == I16:
         return PyLong_FromLong(signed_16(get_16(p)))
     elif shape.kind == I8:

@@ -15,9 +15,12 @@
 #endif
 
 #define IDLRT_LIKELY(x) (x)
+#define UNLIKELY(x) (x)
 #if defined(__GNUC__)
 #undef IDLRT_LIKELY
 #define IDLRT_LIKELY(x) __builtin_expect(!!(x), 1)
+#undef UNLIKELY
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #endif
 
 /* Big-endian, as the binary protocol has them. */

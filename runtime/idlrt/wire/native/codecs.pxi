@@ -1,5 +1,11 @@
 # What Python sees: codecs of classes and of records.
 
+# Of each protocol what a value of each type takes at least, and the head of a field.
+cdef dict SMALLEST_OF = {
+    name: (each.MINIMUM, each.FIELD_HEAD)
+    for name, each in (("binary", BinaryInput), ("compact", CompactInput), ("json", JsonInput))
+}
+
 PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
 cdef tuple PROTOCOL_NAMES = ("binary", "compact", "json")
 
@@ -22,6 +28,8 @@ cdef class _Codec:
         self.bounds.text_errors = handler_of(options.text_errors_of(limits))
         self.bounds.keeps_unknown = options.keeps_unknown(limits)
         self.bounds.escapes_text = options.write_errors_of(limits) != "strict"
+        self.bounds.max_decoded = min(limits.max_decoded, 1 << 60)
+        self.bounds.max_expansion = min(limits.max_expansion, (1 << 30) - 1)
         return 0
 
 
@@ -49,20 +57,31 @@ cdef PyObject* written(_Codec codec, PyObject* value) noexcept:
     return data
 
 
+cdef struct Reading:
+    # What is known of a value beside it.
+    Py_ssize_t received  # bytes of the message as they arrived; 0: those that are read
+    Py_ssize_t after     # the offset after it
+    Py_ssize_t size      # of the data
+    int64_t budget       # bytes of memory that it might have taken beside
+
+
 cdef inline object read_from(
-    _Codec codec, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t* after
+    _Codec codec, const unsigned char* data, Py_ssize_t size, Py_ssize_t start, Reading* reading
 ):
     cdef Input s
     cdef PyObject* made
+    cdef Py_ssize_t received = reading.received or size - start
     if not 0 <= start <= size or size - start > codec.bounds.max_message:
         raise refused(codec, start, size)
-    open_input(&s, data, start, size, codec.protocol, &codec.bounds)
-    made = read_struct(&s, &codec.plan.layout)
+    open_input(&s, data, start, size, codec.protocol, &codec.bounds, received)
+    made = read_opened(&s, &codec.plan.layout)
     if made == NULL:
         raise error_of(&s, codec.plan.label)
     value = <object>made
     DECREF(made)
-    after[0] = s.p - s.start
+    reading.after = s.p - s.start
+    reading.size = size
+    reading.budget = s.budget
     return value
 
 
@@ -75,17 +94,17 @@ cdef object refused(_Codec codec, Py_ssize_t start, Py_ssize_t size):
     return faults.whole(fault, codec.plan.label)
 
 
-cdef object read(_Codec codec, object data, Py_ssize_t start, Py_ssize_t* after, Py_ssize_t* size):
-    # The value that starts at `start`; the offset after it, and the size of `data`, go to the pointers.
+cdef object read(_Codec codec, object data, Py_ssize_t start, Reading* reading):
+    # The value that starts at `start`.
     cdef Py_buffer view
+    cdef Py_ssize_t size
     if PyBytes_CheckExact(<PyObject*>data):
-        size[0] = PyBytes_GET_SIZE(<PyObject*>data)
-        return read_from(codec, <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data), size[0], start, after)
+        size = PyBytes_GET_SIZE(<PyObject*>data)
+        return read_from(codec, <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data), size, start, reading)
     if PyObject_GetBuffer(<PyObject*>data, &view, PyBUF_SIMPLE) < 0:
         reraise()
     try:
-        size[0] = view.len
-        return read_from(codec, <const unsigned char*>view.buf, view.len, start, after)
+        return read_from(codec, <const unsigned char*>view.buf, view.len, start, reading)
     finally:
         PyBuffer_Release(&view)
 
@@ -119,16 +138,18 @@ cdef class StructCodec(_Codec):
 
     def decode(self, data, Py_ssize_t start=0):
         """See `StructCodec.decode`."""
-        cdef Py_ssize_t after = 0, size = 0
-        value = read(self, data, start, &after, &size)
-        return value, after
+        cdef Reading reading
+        reading.received = 0
+        value = read(self, data, start, &reading)
+        return value, reading.after
 
     def decode_whole(self, data, /):
         """See `StructCodec.decode_whole`."""
-        cdef Py_ssize_t after = 0, size = 0
-        value = read(self, data, 0, &after, &size)
-        if after != size:
-            raise faults.goes_on(self.plan.label, after, size)
+        cdef Reading reading
+        reading.received = 0
+        value = read(self, data, 0, &reading)
+        if reading.after != reading.size:
+            raise faults.goes_on(self.plan.label, reading.after, reading.size)
         return value
 
 
@@ -144,11 +165,14 @@ cdef class RecordCodec(_Codec):
     """
 
     cdef tuple fields
+    cdef int64_t root, per_byte  # see `_decoded_size.Costs`
 
     def __init__(self, tuple fields, tuple defaults, str label, str protocol, object limits):
         self.fields = fields
         self.plan = plan_of_record(fields, defaults, label)
         self.bind(protocol, limits)
+        costs = decoded_size.costs_of_record(fields, *SMALLEST_OF[protocol])
+        self.root, self.per_byte = costs.root, costs.per_byte
 
     cdef str refused(self, tuple record, object error):
         text_errors = text_errors_of(&self.bounds)
@@ -170,11 +194,19 @@ cdef class RecordCodec(_Codec):
         DECREF(data)
         return encoded
 
-    def decode(self, data, Py_ssize_t start=0):
+    def decode(self, data, Py_ssize_t start=0, Py_ssize_t received=0):
         """See `RecordCodec.decode`."""
-        cdef Py_ssize_t after = 0, size = 0
-        value = read(self, data, start, &after, &size)
-        return value, after
+        cdef Reading reading
+        reading.received = received
+        value = read(self, data, start, &reading)
+        return value, reading.after
+
+    def decode_measured(self, data, Py_ssize_t start=0, Py_ssize_t received=0):
+        """See `RecordCodec.decode_measured`."""
+        cdef Reading reading
+        reading.received = received
+        value = read(self, data, start, &reading)
+        return value, reading.after, budget_of(&self.bounds, received or reading.size - start) - reading.budget
 
     def message(self, values, bytes before not None, int32_t sequence_id, bytes after not None, bint is_framed):
         """A whole message: its length (if it is framed), its head and `values`.

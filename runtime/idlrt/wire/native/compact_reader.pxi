@@ -83,7 +83,7 @@ cdef PyObject* read_compact_scalar(Input* s, Shape* shape) noexcept:
     if shape.kind == I32 or shape.kind == I64 or shape.kind == I16 or shape.kind == ENUM:
         if read_zigzag(s, shape.kind, &number) < 0:
             return NULL
-        return make_member(shape, <int32_t>number) if shape.kind == ENUM else PyLong_FromLongLong(number)
+        return make_member(s, shape, <int32_t>number) if shape.kind == ENUM else PyLong_FromLongLong(number)
     if left(s) < COMPACT_SMALLEST[shape.compact]:
         wrong_short(s, s.p, COMPACT_SMALLEST[shape.compact])
         return NULL

@@ -9,6 +9,7 @@ cdef enum Wrong:
     OVER_STRING   # a length of `number`
     OVER_CONTAINER
     DEEP
+    DECODED       # the values need too much memory
     MISSING       # the required field `thing`
     ELEMENTS      # types `number` and `second`, wanted `third` and `fourth`
     UNKNOWN       # type `number`
@@ -32,6 +33,8 @@ cdef struct Bounds:
     const char* text_errors  # what happens to text that is not UTF-8, as Python names it; NULL: `strict`
     bint keeps_unknown       # whether structs keep unknown fields
     bint escapes_text        # whether lone surrogates are written as the bytes for which they stand
+    int64_t max_decoded
+    int64_t max_expansion
 
 cdef struct Input:
     const unsigned char* start
@@ -39,6 +42,8 @@ cdef struct Input:
     const unsigned char* end
     Protocol protocol
     const Bounds* bounds
+    int64_t budget      # bytes of memory that values may still take
+    Py_ssize_t received # bytes of the message, as they arrived
     int depth           # structs that may still nest
     bint is_guarded     # whether nesting may go so deep that the stack has to be watched
     int context         # JSON: what comes next
@@ -57,8 +62,12 @@ cdef struct Input:
 # Up to here every thread's stack is deep enough.
 cdef int SAFE_DEPTH = 200
 
-cdef void open_input(Input* s, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, Protocol protocol, Bounds* bounds) noexcept:
+cdef void open_input(
+    Input* s, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, Protocol protocol, Bounds* bounds, Py_ssize_t received
+) noexcept:
     # Field by field: most of it is for the case that something is wrong.
+    s.received = received
+    s.budget = budget_of(bounds, received) - (end - start)
     s.protocol = protocol
     s.context = 0
     s.wrong = FINE
@@ -71,6 +80,17 @@ cdef void open_input(Input* s, const unsigned char* data, Py_ssize_t start, Py_s
     s.bounds = bounds
     s.depth = bounds.max_depth
     s.is_guarded = bounds.max_depth > SAFE_DEPTH
+
+cdef inline int64_t budget_of(const Bounds* bounds, Py_ssize_t received) noexcept:
+    # See `_decoded_size.budget_of`; `max_expansion` has at most 30 bits.
+    if received >> 32:
+        return bounds.max_decoded
+    return min(bounds.max_decoded, EXPANSION_FLOOR + bounds.max_expansion * received)
+
+cdef inline int charge(Input* s, const unsigned char* at, int64_t cost) noexcept:
+    # Values that cost this are about to be made.
+    s.budget -= cost
+    return wrong_limit(s, DECODED, at, 0) if UNLIKELY(s.budget < 0) else 0
 
 cdef void close_input(Input* s) noexcept:
     cdef int i
@@ -152,6 +172,8 @@ cdef object fault_of(Input* s):
         return faults.over_limit(s.at, s.number, "max_string", s.bounds.max_string)
     if s.wrong == OVER_CONTAINER:
         return faults.over_limit(s.at, s.number, "max_container", s.bounds.max_container)
+    if s.wrong == DECODED:
+        return faults.over_decoded(s.at, s.received, limits_of(s.bounds))
     if s.wrong == DEEP:
         return faults.too_deep(s.at, s.bounds.max_depth)
     if s.wrong == MISSING:
@@ -170,6 +192,9 @@ cdef object fault_of(Input* s):
         return faults.bad_text(s.at, error)
     except (TypeError, ValueError, RecursionError) as error:
         return faults.bad_union(s.at, error) if s.wrong == REFUSED else faults.Fault(str(error))
+
+cdef object limits_of(const Bounds* bounds):
+    return Limits(max_decoded=bounds.max_decoded, max_expansion=bounds.max_expansion)
 
 cdef object error_of(Input* s, str root):
     # What a reader raises. The input is closed.

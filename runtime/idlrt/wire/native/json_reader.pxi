@@ -221,7 +221,7 @@ cdef PyObject* read_json_scalar(Input* s, Shape* shape) noexcept:
     if read_json_whole(s, 0x7FFFFFFFFFFFFFFF if shape.kind == I64 or shape.kind == BOOL else most_of(shape.kind), json_type(shape.kind), &number) < 0:
         return NULL
     if shape.kind == ENUM:
-        return make_member(shape, <int32_t>number)
+        return make_member(s, shape, <int32_t>number)
     if shape.kind == BOOL:
         made = TRUE if number else FALSE
         INCREF(made)

@@ -31,7 +31,7 @@ cdef bint find_head(Protocol protocol, const unsigned char* p, Py_ssize_t size, 
         if size < 4 or p[0] != 0x82 or p[1] & 0x1F != 1:
             return False
         memset(&bounds, 0, sizeof(Bounds))
-        open_input(&s, p, 2, size, protocol, &bounds)
+        open_input(&s, p, 2, size, protocol, &bounds, 0)
         if read_varint(&s, 5, &number, &rest) < 0 or number >> 32:
             close_input(&s)
             return False
@@ -44,6 +44,10 @@ cdef bint find_head(Protocol protocol, const unsigned char* p, Py_ssize_t size, 
         head.sequence_id = signed_32(<uint32_t>number)
         head.start = s.p + head.name_size - p
     return head.kind == CALL or head.kind == ONEWAY
+
+# Calls that have arrived with others may wait for those. The first is done at once; of the others only the arguments are
+# read ahead that do not take more than this together. The rest stays as it came until its turn.
+cdef int64_t READ_AHEAD = 256 << 10
 
 cdef enum MessageKinds:
     CALL = 1, ONEWAY = 4
@@ -70,6 +74,7 @@ cdef class FramedCalls:
     cdef unsigned char* kept  # the beginning of a frame that is not complete
     cdef Py_ssize_t size
     cdef Py_ssize_t room
+    cdef int64_t ahead  # bytes of memory that arguments may take which are read before they are asked for
     cdef bint is_busy
 
     def __init__(self, dialect, methods, arguments_of, event, left_over, dict kinds):
@@ -101,6 +106,7 @@ cdef class FramedCalls:
         if self.is_busy:
             raise RuntimeError("a connection was given bytes while it read others")
         self.is_busy = True
+        self.ahead = READ_AHEAD
         try:
             if self.size == 0:
                 used = self.cut(p, size, events)
@@ -140,11 +146,11 @@ cdef class FramedCalls:
                 raise RemoteProtocolError(f"cannot read a frame of {length} bytes: {what}")
             if size - used - 4 < length:
                 break
-            events.append(self.call(p + used + 4, length))
+            events.append(self.call(p + used + 4, length, not events))
             used += 4 + length
         return used
 
-    cdef object call(self, const unsigned char* p, Py_ssize_t size):
+    cdef object call(self, const unsigned char* p, Py_ssize_t size, bint is_first):
         cdef MessageHead head
         cdef PyObject* name
         cdef tuple entry
@@ -162,27 +168,34 @@ cdef class FramedCalls:
             if method is None:
                 return self.unusual(bytes_at(p, size))
             entry = self.known[key] = (key, method, <RecordCodec?>self.arguments_of(method))
+        if not is_first and (<RecordCodec>entry[2]).root + (<RecordCodec>entry[2]).per_byte * size > self.ahead:
+            return self.event(
+                self.kinds[head.kind], key, head.sequence_id, entry[1], self.dialect, bytes_at(p, size), head.start, received=size
+            )
         return self.made(entry, p, size, &head)
 
     cdef object made(self, tuple entry, const unsigned char* p, Py_ssize_t size, MessageHead* head):
         cdef RecordCodec codec = <RecordCodec>entry[2]
         cdef Input s
         cdef PyObject* values
-        arguments, trouble = None, None
-        open_input(&s, p, head.start, size, self.protocol, &codec.bounds)
-        values = read_struct(&s, &codec.plan.layout)
+        arguments, trouble, decoded = None, None, 0
+        open_input(&s, p, head.start, size, self.protocol, &codec.bounds, size)
+        values = read_opened(&s, &codec.plan.layout)
         if values == NULL:
             trouble = str(error_of(&s, codec.plan.label))
         else:
             arguments = <object>values
             DECREF(values)
+            decoded = budget_of(&codec.bounds, size) - s.budget
+            self.ahead -= <int64_t>decoded
             if s.p != s.end:
                 arguments, trouble = None, str(self.left_over(entry[1], s.p - s.start, size))
         return self.event(
-            self.kinds[head.kind], entry[0], head.sequence_id, entry[1], self.dialect, b"", 0, arguments=arguments, trouble=trouble
+            self.kinds[head.kind], entry[0], head.sequence_id, entry[1], self.dialect, b"", 0,
+            arguments=arguments, trouble=trouble, decoded=decoded
         )
 
     cdef object unusual(self, bytes message):
         head, start = self.dialect.protocol.unpack_head(message)
         method = self.methods.get(head.name)
-        return self.event(head.kind, head.name, head.sequence_id, method, self.dialect, message, start)
+        return self.event(head.kind, head.name, head.sequence_id, method, self.dialect, message, start, received=len(message))

@@ -15,6 +15,8 @@ cdef PyObject* make_value(Layout* layout) noexcept:
 
 cdef int complete(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
     # What did not come gets its default; the class may have the last word.
+    if charge(s, s.p - 1, layout.base + came.count * FIELD_COST) < 0:  # offset: where the end of the struct stands
+        return -1
     if came.count != layout.count and fill_absent(s, layout, value, came) < 0:
         return -1
     if came.is_tracked and not layout.is_exception:
@@ -74,7 +76,7 @@ cdef Slot* search_slot(Layout* layout, int16_t id) noexcept:
             high = middle
     return &layout.slots[low] if low < layout.count and layout.slots[low].id == id else NULL
 
-cdef PyObject* make_member(Shape* shape, int32_t number) noexcept:
+cdef PyObject* make_member(Input* s, Shape* shape, int32_t number) noexcept:
     # The member of an enum; one of an unknown number is made by the class.
     cdef int64_t place = number - shape.first
     cdef PyObject* found
@@ -89,7 +91,7 @@ cdef PyObject* make_member(Shape* shape, int32_t number) noexcept:
     found = PyDict_GetItemWithError(shape.members, key) if shape.dense == NULL else NULL
     if found != NULL:
         INCREF(found)
-    elif PyErr_Occurred() == NULL:
+    elif PyErr_Occurred() == NULL and charge(s, s.p, UNKNOWN_MEMBER) == 0:
         found = PyObject_CallOneArg(shape.cls, key)
     DECREF(key)
     return found

@@ -79,6 +79,8 @@ cdef class Plan:
             shape.element = self.shape_of(type.value, making)
         else:
             raise TypeError(f"{type!r} has no place on the wire")
+        if shape.kind == LIST or shape.kind == SET or shape.kind == MAP:
+            shape.base, shape.each = decoded_size.container_cost(type), decoded_size.member_cost(type)
         shape.width = SMALLEST[shape.code] if shape.kind < STRING else 0
         return shape
 
@@ -132,6 +134,7 @@ cdef Plan plan_in(object cls, dict making):
     plan.kept = []
     plan.label = cls.__name__
     plan.layout.cls = plan.keep(cls)
+    plan.layout.base = decoded_size.struct_cost(cls)
     plan.layout.is_union = issubclass(cls, Union)
     plan.layout.is_exception = issubclass(cls, DeclaredError)
     after = getattr(cls, "__post_init__", None)
@@ -179,6 +182,7 @@ cdef Plan plan_of_record(tuple fields, tuple defaults, str label):
     cdef Plan plan = Plan.__new__(Plan)
     plan.label = label
     plan.kept = []
+    plan.layout.base = decoded_size.record_cost(fields)
     absent = []
     for index, field in enumerate(fields):
         default = defaults[index] if index < len(defaults) else None

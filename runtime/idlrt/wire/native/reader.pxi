@@ -61,6 +61,13 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
         Py_LeaveRecursiveCall()
     return value
 
+cdef inline PyObject* read_opened(Input* s, Layout* layout) noexcept:
+    # The outermost value. The message's own bytes have been charged.
+    if s.budget < 0:
+        wrong_limit(s, DECODED, s.p, 0)
+        return NULL
+    return read_struct(s, layout)
+
 cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
     # Fill the slots of `value`, to the end of the struct.
     cdef PyObject* found
@@ -209,6 +216,8 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
     if size and code != element.code:
         wrong_elements(s, s.p, code, element.code, 0, 0)
         return NULL
+    if charge(s, s.p, shape.base + size * shape.each) < 0:
+        return NULL
     places = min(size, PLACES)
     items = PyList_New(places)
     if items == NULL:
@@ -264,6 +273,8 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
         return NULL
     if size and (key_code != shape.key.code or code != shape.element.code):
         wrong_elements(s, s.p, key_code, shape.key.code, code, shape.element.code)
+        return NULL
+    if charge(s, s.p, shape.base + size * shape.each) < 0:
         return NULL
     is_text_key = shape.key.kind == STRING and s.protocol != IN_JSON
     items = make_dict(size)
