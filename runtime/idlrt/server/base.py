@@ -39,7 +39,7 @@ class ServerBase:
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)
         self._routes = routes(self._served, settings.filters, self._guards(), self._run_plain)
-        self._load = Load(settings.max_in_flight)
+        self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
         self._detector = detector(settings.reading)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None

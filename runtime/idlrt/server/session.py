@@ -242,7 +242,7 @@ class Session:
             return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what, notice)
         handler = route.handler
         try:
-            arguments = self._connection.arguments(event)
+            arguments, decoded = self._connection.measured_arguments(event)
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
@@ -263,8 +263,12 @@ class Session:
         if is_awaited or around.run_worker is not None:
             if around.load.in_flight >= around.load.max_in_flight:
                 return self._overloaded(event, f"{around.load.in_flight} calls are under way, the most that may be")
+            if around.load.decoded and around.load.decoded + decoded > around.load.max_decoded:
+                what = f"{around.load.decoded} bytes of memory, {decoded} more would be over"
+                most = f"max_decoded_queued={around.load.max_decoded}"
+                return self._overloaded(event, f"the arguments of the calls under way take {what} {most}")
             if not is_awaited:
-                return self._hand_over(event, route, call, context)
+                return self._hand_over(event, route, call, context, decoded)
         try:
             result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
@@ -274,7 +278,9 @@ class Session:
         if forks.count != self._forks:
             end_child()
         if is_awaited or type(result) is CoroutineType:
-            around.run_async(cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call))
+            around.run_async(
+                cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call, decoded)
+            )
             return None
         if event.kind is _ONEWAY or handler.method.is_oneway:
             return None
@@ -300,11 +306,13 @@ class Session:
         what = f"the server is overloaded: {why}"
         return self._answers.refuse(event, ApplicationCode.LOADSHEDDING, what, self._notice(event))
 
-    def _hand_over(self, event: CallReceived, route: Route, call: ServerCall, context: Context) -> bytes | None:
+    def _hand_over(
+        self, event: CallReceived, route: Route, call: ServerCall, context: Context, decoded: int
+    ) -> bytes | None:
         """Let a worker do it."""
         run_worker = self._surroundings.run_worker
         assert run_worker is not None
-        done = self._start(event, route, call)
+        done = self._start(event, route, call, decoded)
 
         def finished(result: Any, error: BaseException | None) -> None:
             if type(result) is CoroutineType:
@@ -320,18 +328,24 @@ class Session:
         done(None, _NotStarted("all workers are busy and their queue is full"))
         return None
 
-    def _start(self, event: CallReceived, route: Route, call: ServerCall) -> Done:
-        """Make room for an answer that comes later; what is given its result."""
+    def _start(self, event: CallReceived, route: Route, call: ServerCall, decoded: int) -> Done:
+        """Make room for an answer that comes later; what is given its result.
+
+        Args:
+            decoded: bytes of memory that the arguments take until then.
+        """
         place = None
         if not event.dialect.framing.is_unordered:
             place = _Place()
             self._places.append(place)
         load = self._surroundings.load
         load.in_flight += 1
+        load.decoded += decoded
         self._in_flight += 1
 
         def done(result: Any, error: BaseException | None) -> None:
             load.in_flight -= 1
+            load.decoded -= decoded
             self._in_flight -= 1
             call.is_answered = True
             call.answer_metadata.update(self._notice(event))

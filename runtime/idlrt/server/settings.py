@@ -38,6 +38,8 @@ class ServerOptions(TypedDict, total=False):
         workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
             for handlers that never wait.
         max_queued: calls that may wait for a worker; more are refused as `Overloaded`.
+        max_decoded_queued: bytes of memory that the arguments of such calls may take together, waiting ones included;
+            more are refused. One call is taken whatever it takes: what it may take is bounded by `limits`.
         max_in_flight: calls of workers and `async` handlers that may be unanswered at the same time; more are refused.
         max_in_flight_per_connection: calls of one connection that may be unanswered; more are not read.
         max_connections: that may be open; more wait until one is closed.
@@ -68,6 +70,7 @@ class ServerOptions(TypedDict, total=False):
     filters: Sequence[ServerFilter]
     workers: int
     max_queued: int
+    max_decoded_queued: int
     max_in_flight: int
     max_in_flight_per_connection: int
     max_connections: int
@@ -101,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     filters: Sequence[ServerFilter] = ()
     workers: int = 0
     max_queued: int = 1024
+    max_decoded_queued: int = 512 << 20
     max_in_flight: int = 8192
     max_in_flight_per_connection: int = 256
     max_connections: int = 65536
@@ -178,6 +182,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
 _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "workers": _COUNT_OR_NONE,
     "max_queued": _COUNT_OR_NONE,
+    "max_decoded_queued": _COUNT,
     "max_in_flight": _COUNT,
     "max_in_flight_per_connection": _COUNT,
     "max_connections": _COUNT,

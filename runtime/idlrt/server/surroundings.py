@@ -50,15 +50,22 @@ class Outlet(Protocol):
 class Load:
     """What all sessions of a server have under way, and how much that may be.
 
+    Args:
+        max_in_flight: calls that may be unanswered.
+        max_decoded: bytes of memory that their arguments may take together.
+
     Attributes:
         in_flight: calls that are unanswered.
+        decoded: bytes of memory that their arguments take.
     """
 
-    __slots__ = ("in_flight", "max_in_flight")
+    __slots__ = ("decoded", "in_flight", "max_decoded", "max_in_flight")
 
-    def __init__(self, max_in_flight: int = 8192) -> None:
+    def __init__(self, max_in_flight: int = 8192, max_decoded: int = 512 << 20) -> None:
         self.in_flight = 0
         self.max_in_flight = max_in_flight
+        self.decoded = 0
+        self.max_decoded = max_decoded
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -61,6 +62,28 @@ def test_an_asyncio_client_is_told_too(server: Server, users: AsyncUsers) -> Non
             assert (await client.get(7)).id == 7
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["worker", "async"])
+def test_arguments_of_calls_under_way_are_bounded_together(kind: str) -> None:
+    """By the memory that they take; one call is taken whatever it takes."""
+    users = AsyncUsers() if kind == "async" else Users()
+    workers = 4 if kind == "worker" else 0
+    with serving(users, max_decoded_queued=1, workers=workers) as server, Raw(server) as one, Raw(server) as two:
+        one.call(WAIT, 1)
+        assert users.entered.wait(TIMEOUT)
+        two.call(WAIT, 2)
+        (refused,) = two.values()
+        assert refused.code is ApplicationCode.LOADSHEDDING
+        assert re.search(r"take \d+ bytes of memory, \d+ more would be over max_decoded_queued=1$", str(refused))
+
+        users.gate.set()
+        if isinstance(users, AsyncUsers):
+            users.release(1)
+            users.release(3)
+        assert one.values() == [1]
+        two.call(WAIT, 3)
+        assert two.values() == [3]
 
 
 def test_the_limit_counts_the_calls_of_all_connections(server: Server, users: AsyncUsers) -> None:
