@@ -18,7 +18,9 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("kind", HELD_UP)
-def test_the_second_signal_raises_in_a_handler_that_hangs(kind: str, number: signal.Signals) -> None:
+def test_the_second_signal_raises_in_a_handler_that_hangs(
+    kind: str, number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
     raised = "SystemExit" if number == signal.SIGTERM or kind == "processes" else "KeyboardInterrupt"
     with program(kind) as server, connect_raw(server.port) as raw:
         raw.sendall(requests((WAIT, (HANG,)), (WAIT, (HANG,))))
@@ -30,6 +32,7 @@ def test_the_second_signal_raises_in_a_handler_that_hangs(kind: str, number: sig
         # The second call, which has come too, is not begun.
         assert [server.word() for _ in range(3)] == ["signal", raised, "ended"]
         assert server.process.wait(TIMEOUT) == 0
+    assert "never awaited" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", NUMBERS)

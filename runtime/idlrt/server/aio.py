@@ -22,7 +22,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
 from idlrt.net.aio_server import AsyncioChannel
 from idlrt.printable import get_logger
-from idlrt.server.coroutines import caught, outcome_of
+from idlrt.server.coroutines import caught, close_unbegun, outcome_of
 from idlrt.server.engine import EngineBase
 from idlrt.server.forked import end_child
 from idlrt.server.session import Session
@@ -250,12 +250,13 @@ class AsyncServer(EngineBase[AsyncioChannel]):
     def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
         task = asyncio.get_running_loop().create_task(caught(coroutine), context=context)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._finished, done))
+        task.add_done_callback(partial(self._finished, coroutine, done))
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
         function()  # the event loop is the server's
 
-    def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
+    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
+        close_unbegun(task, coroutine)
         self._tasks.discard(task)
         done(*outcome_of(task))
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import partial
+from types import CoroutineType
 from typing import Any
 
 from idlrt.core.forks import forks
@@ -21,7 +22,7 @@ from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
 
-__all__ = ["CoroutineRunner", "asked", "caught", "outcome_of"]
+__all__ = ["CoroutineRunner", "asked", "caught", "close_unbegun", "outcome_of"]
 
 _log = get_logger("idlrt.server")
 
@@ -44,6 +45,12 @@ async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
     if forks.count != before:
         end_child(error)
     return result, error
+
+
+def close_unbegun(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
+    """Close the coroutine of a handler that was cancelled before it began: Python warns of those that nobody awaits."""
+    if task.cancelled() and isinstance(work, CoroutineType):
+        work.close()
 
 
 def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
@@ -119,9 +126,10 @@ class CoroutineRunner:
             coroutine, context, done = self._coming.popleft()
             task = self._loop.create_task(caught(coroutine), context=context)
             self._tasks.add(task)
-            task.add_done_callback(partial(self._finished, done))
+            task.add_done_callback(partial(self._finished, coroutine, done))
 
-    def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
+    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
+        close_unbegun(task, coroutine)
         self._tasks.discard(task)
         self._going.append((task, done))
         if not self._is_delivery_due:
