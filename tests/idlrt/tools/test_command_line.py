@@ -165,7 +165,7 @@ def test_exceptions_are_json_too(folder: Path, address: str) -> None:
     [
         (["get", '{"idd": 1}'], "unknown field `idd`; it takes id: i64, prefix: string"),
         (["get", "{}"], "missing required field `id`"),
-        (["get", '{"id": "x"}'], "Expected `int`, got `str` - at `$.id`"),
+        (["get", '{"id": "x"}'], "Expected `int | null`, got `str` - at `$.id`"),
         (["get", "[1, 2, 3]"], "UserService.get it takes id: i64, prefix: string, not 3"),
         (["get", "{"], "cannot read the arguments of UserService.get"),
         (["gett"], "did you mean 'get'?"),
