@@ -557,32 +557,32 @@ _CONFIGURE: Final = rpc.method(
 )
 _PART: Final = rpc.method(
     Registry.part,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "service", rpc.STRING),
-    rpc.required(3, "epoch", rpc.I64),
-    rpc.required(4, "since", rpc.I64),
-    rpc.required(5, "wait_ms", rpc.I32),
-    rpc.required(6, "cursor", rpc.STRING),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "service", rpc.STRING),
+    rpc.argument(3, "epoch", rpc.I64),
+    rpc.argument(4, "since", rpc.I64),
+    rpc.argument(5, "wait_ms", rpc.I32),
+    rpc.argument(6, "cursor", rpc.STRING),
     result=rpc.struct(Part),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _GROUPS_AFTER: Final = rpc.method(
     Registry.groups_after,
-    rpc.required(1, "name", rpc.STRING),
+    rpc.argument(1, "name", rpc.STRING),
     result=rpc.list_of(rpc.STRING),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _SERVICES_AFTER: Final = rpc.method(
     Registry.services_after,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "name", rpc.STRING),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "name", rpc.STRING),
     result=rpc.list_of(rpc.STRING),
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
 _REMOVE: Final = rpc.method(
     Registry.remove,
-    rpc.required(1, "group", rpc.STRING),
-    rpc.required(2, "service", rpc.STRING),
+    rpc.argument(1, "group", rpc.STRING),
+    rpc.argument(2, "service", rpc.STRING),
     result=rpc.VOID,
     throws=(rpc.optional(1, "refused", rpc.struct(Refused)),),
 )
