@@ -208,6 +208,30 @@ def test_files_of_a_namespace_may_be_compiled_one_by_one(tmp_path: Path) -> None
         assert (folder / "gen/demo/__init__.py").read_text() == expected
 
 
+@pytest.mark.parametrize("order", [("user.thrift", "user_.thrift"), ("user_.thrift", "user.thrift")])
+def test_files_that_differ_in_an_underscore_may_be_compiled_one_by_one(tmp_path: Path, order: tuple[str, str]) -> None:
+    files = {
+        "user.thrift": "namespace py demo\nstruct A {}",
+        "user_.thrift": "namespace py demo\nstruct B {}",
+    }
+    for name in (*order, *order):
+        assert list(compile_texts(tmp_path, files, [name]).report) == []
+    package = (tmp_path / "gen/demo/__init__.py").read_text()
+    assert '"user": ["A"]' in package
+    assert '"user_": ["B"]' in package
+
+
+def test_a_module_that_had_to_make_way_is_written_where_it_was(tmp_path: Path) -> None:
+    files = {
+        "user.thrift": "namespace py demo\nstruct A {}",
+        "more.thrift": "namespace py demo\nstruct user {}",
+    }
+    compile_texts(tmp_path, files)
+    for name in files:
+        assert list(compile_texts(tmp_path, files, [name]).report) == []
+    assert sorted(path.name for path in (tmp_path / "gen/demo").glob("*.py")) == ["__init__.py", "more.py", "user_.py"]
+
+
 def test_a_subpackage_keeps_its_name(tmp_path: Path) -> None:
     files = {
         "a.thrift": "namespace py demo\nservice User {}",

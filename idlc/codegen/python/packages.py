@@ -19,6 +19,7 @@ import msgspec
 
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, Rank, settle
+from idlc.codegen.python.docs import comment_text
 from idlc.diagnostics import Label, Report
 from idlc.elsewhere import GENERATED
 from idlc.model import Declaration, Program
@@ -26,6 +27,7 @@ from idlc.source import Span
 
 __all__ = ["Module", "Package", "file_claim", "place"]
 
+_SOURCE = re.compile(rf"{GENERATED} \S+ from (.*)\. Do not edit\.\n")
 _EXPORTS = re.compile(r"^__all__ = (\[[^\]]*\])", re.MULTILINE)
 
 
@@ -84,8 +86,7 @@ class Package:
         self._below = below
         self._existing = existing
         self._report = report
-        own = {names.module_file_name(module.program.stem).rstrip("_") for module in modules}
-        self._earlier = {name: exports for name, exports in self._read_earlier().items() if name.rstrip("_") not in own}
+        self._earlier = self._read_earlier()
         self._name_modules()
         self._hidden = self._hide()
 
@@ -113,13 +114,23 @@ class Package:
         return not self._hidden.get(module)
 
     def _read_earlier(self) -> dict[str, list[str]]:
-        """Module → names, of the modules that earlier compiles wrote into this package and that are still there."""
+        """Module → names, of the modules that earlier compiles wrote into this package from other files."""
+        wanted = {names.module_file_name(module.program.stem) for module in self.modules}
+        sources = {comment_text(module.program.source.path.name) for module in self.modules}
         found: dict[str, list[str]] = {}
         for module, known in _table(self._existing(self.folder / "__init__.py")).items():
             text = self._existing(self.folder / f"{module}.py")
-            if text is not None:
-                exports = _EXPORTS.search(text)
-                found[module] = known if exports is None else ast.literal_eval(exports[1])
+            if text is None or module in wanted:
+                continue
+            source = _SOURCE.match(text)
+            if (
+                source is not None
+                and source[1] in sources
+                and module.rstrip("_") in {each.rstrip("_") for each in wanted}
+            ):
+                continue  # one of this compile, which had to make way then
+            exports = _EXPORTS.search(text)
+            found[module] = known if exports is None else ast.literal_eval(exports[1])
         return found
 
     def _name_modules(self) -> None:
