@@ -42,7 +42,7 @@ class FrozenMap(Mapping[K, V]):
 
     def __hash__(self) -> int:
         if self._hash is None:
-            self._hash = hash(frozenset((key, value_hash(value)) for key, value in self._items.items()))
+            self._hash = _hash_of_items(self._items)
         return self._hash
 
     def __repr__(self) -> str:
@@ -59,5 +59,10 @@ def value_hash(value: Any) -> int:
     if isinstance(value, _SETS):
         return hash(frozenset(value))
     if isinstance(value, _MAPS):
-        return hash(frozenset([(key, value_hash(item)) for key, item in value.items()]))
+        return _hash_of_items(value)
     return hash(value)
+
+
+def _hash_of_items(items: Mapping[Any, Any]) -> int:
+    # In no order, and without a set of the pairs: whoever chooses the values could make their hashes collide in it.
+    return hash(sum([hash((key, value_hash(value))) for key, value in items.items()]))

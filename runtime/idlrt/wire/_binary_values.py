@@ -25,8 +25,9 @@ from idlrt.spec import (
 )
 from idlrt.wire._binary_layout import MINIMUM_SIZES, format_of, type_id
 from idlrt.wire._binary_skip import skip
+from idlrt.wire._hash_probes import watched_from
 from idlrt.wire._source import Source
-from idlrt.wire.faults import missing, over_limit, too_deep, too_short, wrong_elements
+from idlrt.wire.faults import NotFast, missing, over_limit, too_deep, too_short, wrong_elements
 from idlrt.wire.options import text_errors_of
 from idlrt.wire.protocol import Limits
 
@@ -88,6 +89,7 @@ class Reader:
                 "MISSING": MISSING,
                 "UUID": uuid.UUID,
                 "FrozenMap": FrozenMap,
+                "NotFast": NotFast,
                 "missing": missing,
                 "over_limit": over_limit,
                 "skip": skip,
@@ -168,6 +170,13 @@ def check_container(reader: Reader, length: str) -> None:
         source.line(f"if {length} > {limit}: raise over_limit(p, {length}, 'max_container', {limit})")
 
 
+def _check_watched(reader: Reader, length: str, key: Type[Any]) -> None:
+    """Leave sets and maps to the careful reader whose keys have to be watched."""
+    watched = watched_from(key)
+    if watched:
+        reader.source.line(f"if {length} >= {watched}: raise NotFast")
+
+
 def read_list_head(reader: Reader, length: str, element: int) -> None:
     source = reader.source
     kind = source.local("t")
@@ -184,6 +193,8 @@ def read_elements(
         make = "tuple" if type.is_frozen else "list"
     else:
         make = "frozenset" if type.is_frozen else "set"
+    if isinstance(type, SetType):
+        _check_watched(reader, length, type.element)
     format = format_of(type.element)
     if format is not None:  # numbers in a row are one `struct` call
         size = struct.calcsize(">" + format)
@@ -276,6 +287,7 @@ def _read_map(reader: Reader, type: MapType[Any], target: str) -> None:
 def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, ahead: str = "") -> None:
     """Read the pairs at `p`; `ahead` has the length of the first key already if that is a string."""
     source = reader.source
+    _check_watched(reader, length, type.key)
     items, key, value = source.local("m"), source.local("k"), source.local("w")
     key_format, value_format = format_of(type.key), format_of(type.value)
     if key_format is not None and value_format is not None:

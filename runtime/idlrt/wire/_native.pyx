@@ -40,6 +40,7 @@ from idlrt.spec import (
 from idlrt.spec import UNKNOWN as UNKNOWN_SLOT
 from idlrt.wire import _json_text as json_text
 from idlrt.wire import _decoded_size as decoded_size
+from idlrt.wire import _hash_probes as hash_probes
 from idlrt.wire import _unknown as unknown
 from idlrt.wire import explain, faults, options
 from idlrt.wire._binary_input import BinaryInput

@@ -41,6 +41,7 @@ from idlrt.wire._decoded_size import (
     record_cost,
     struct_cost,
 )
+from idlrt.wire._hash_probes import HashProbes, watched_from
 from idlrt.wire._unknown import keep, mark_of
 from idlrt.wire._walk_primitives import Input
 from idlrt.wire._walk_skip import skip_field
@@ -288,6 +289,7 @@ class WalkReader:
         else:
             make = frozenset if type.is_frozen else set
         counts, charge, base, each = self._counts, self._charge, container_cost(type), member_cost(type)
+        watched = watched_from(type.element) if isinstance(type, SetType) else 0
 
         def read(source: Input) -> Any:
             kind, length = source.list_head()
@@ -309,6 +311,8 @@ class WalkReader:
                 fault.path.append(at_element(len(items)))
                 raise
             source.end_list()
+            if watched and length >= watched:
+                return make(_watched(items, source.offset))
             return items if make is None else make(items)
 
         return read
@@ -319,6 +323,7 @@ class WalkReader:
         minimum = self._primitives.MINIMUM[wanted_key] + self._primitives.MINIMUM[wanted_value]
         most, is_frozen = self._limits.max_container, type.is_frozen
         counts, charge, base, each = self._counts, self._charge, container_cost(type), member_cost(type)
+        watched = watched_from(type.key)
 
         def read(source: Input) -> Any:
             key_kind, value_kind, length = source.map_head()
@@ -332,20 +337,46 @@ class WalkReader:
             if counts:
                 charge(source, base + each * length)
             items: dict[Any, Any] = {}
-            key, index, has_key = None, 0, False
+            key, index, has_key, is_whole = None, 0, False, False
+            probes = HashProbes(length) if watched and length >= watched else None
             try:
                 for index in range(length):  # noqa: B007
                     has_key = False
                     key = read_key(source)
                     has_key = True
-                    items[key] = read_value(source)
+                    value = read_value(source)
+                    if probes is None:
+                        items[key] = value
+                    else:
+                        is_whole = True
+                        _put_watched(probes, items, key, value, source.offset)
+                        is_whole = False
             except Fault as fault:
+                if is_whole:  # a fault of the map, not of one of its keys
+                    raise
                 fault.path.append(at_value(key) if has_key else at_key(index))
                 raise
             source.end_map()
             return FrozenMap(items) if is_frozen else items
 
         return read
+
+
+def _watched(keys: list[Any], offset: int) -> dict[Any, None]:
+    """Keys of a set, each once."""
+    probes, made = HashProbes(len(keys)), dict[Any, None]()
+    for key in keys:
+        _put_watched(probes, made, key, None, offset)
+    return made
+
+
+def _put_watched(probes: HashProbes, items: dict[Any, Any], key: Any, value: Any, offset: int) -> None:
+    """Put a pair into a dict, unless too many keys collide."""
+    probes.look(key, offset)
+    before = len(items)
+    items[key] = value
+    if len(items) > before:
+        probes.added(key)
 
 
 def _enum(cls: Any, read_number: Read, charge: Callable[[Input, int], None] | None) -> Read:

@@ -23,6 +23,7 @@ __all__ = [
     "at_value",
     "bad_text",
     "bad_union",
+    "colliding",
     "goes_on",
     "missing",
     "out_of_range",
@@ -124,6 +125,11 @@ def over_decoded(offset: int, received: int, limits: Any) -> Fault:
         return Fault(f"its values at offset {offset} need more memory than the limit max_decoded={limits.max_decoded}")
     most = f"{EXPANSION_FLOOR} bytes and max_expansion={limits.max_expansion} for each of {received} bytes received"
     return Fault(f"its values at offset {offset} need more memory than {most}")
+
+
+def colliding(offset: int) -> Fault:
+    """Keys of a set or map were made to collide (see `_hash_probes`)."""
+    return Fault(f"its keys collide, as only keys do that were made for it (at offset {offset})")
 
 
 def too_long(most: int) -> Fault:

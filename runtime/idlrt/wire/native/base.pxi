@@ -108,6 +108,19 @@ cdef extern from "Python.h":
     void* PyMem_Realloc(void*, size_t) noexcept
     void PyMem_Free(void*) noexcept
 
+    ctypedef Py_ssize_t Py_hash_t
+    Py_hash_t PyObject_Hash(PyObject*) noexcept
+    Py_ssize_t PySet_Size(PyObject*) noexcept
+
+cdef extern from "probes.h":
+    ctypedef struct Probes:
+        uint64_t* bits
+        int64_t left
+    int probes_open(Probes*, Py_ssize_t, Py_ssize_t) noexcept
+    void probes_find(Probes*, Py_hash_t) noexcept
+    int probes_added(Probes*, Py_hash_t) noexcept
+    void probes_close(Probes*) noexcept
+
 cdef extern from "bytes.h":
     uint16_t get_16(const unsigned char*) noexcept
     uint32_t get_32(const unsigned char*) noexcept
@@ -173,6 +186,7 @@ cdef struct Shape:
     bint is_frozen
     int64_t base       # what an empty container costs (`_decoded_size.py`)
     int64_t each       # and a member of it
+    Py_ssize_t watched # length from which on its keys are watched; 0: never (`_hash_probes.py`)
     Shape* key         # the key of a map
     Shape* element     # the element of a list or set, the value of a map
     Layout* layout     # of a struct

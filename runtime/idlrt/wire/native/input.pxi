@@ -9,6 +9,7 @@ cdef enum Wrong:
     OVER_STRING   # a length of `number`
     OVER_CONTAINER
     DEEP
+    COLLIDING     # keys were made to collide
     DECODED       # the values need too much memory
     MISSING       # the required field `thing`
     ELEMENTS      # types `number` and `second`, wanted `third` and `fourth`
@@ -172,6 +173,8 @@ cdef object fault_of(Input* s):
         return faults.over_limit(s.at, s.number, "max_string", s.bounds.max_string)
     if s.wrong == OVER_CONTAINER:
         return faults.over_limit(s.at, s.number, "max_container", s.bounds.max_container)
+    if s.wrong == COLLIDING:
+        return faults.colliding(s.at)
     if s.wrong == DECODED:
         return faults.over_decoded(s.at, s.received, limits_of(s.bounds))
     if s.wrong == DEEP:

@@ -132,19 +132,58 @@ cdef PyObject* made_uuid(const unsigned char* data) noexcept:
     INCREF(<PyObject*>made)
     return <PyObject*>made
 
-cdef PyObject* finish_list(Shape* shape, PyObject* items) noexcept:
+cdef PyObject* finish_list(Input* s, Shape* shape, PyObject* items) noexcept:
     # What a list's or set's Python type is, of a whole list of its elements, which is taken.
     cdef PyObject* made
     if shape.kind == LIST and not shape.is_frozen:
         return items
     if shape.kind == LIST:
         made = PyList_AsTuple(items)
+    elif shape.watched and PyList_GET_SIZE(items) >= shape.watched:
+        made = watched_set(s, shape, items)
     elif shape.is_frozen:
         made = PyFrozenSet_New(items)
     else:
         made = PySet_New(items)
     DECREF(items)
     return made
+
+cdef PyObject* watched_set(Input* s, Shape* shape, PyObject* items) noexcept:
+    cdef Probes probes
+    cdef Py_ssize_t i
+    cdef PyObject* made = PyFrozenSet_New(NULL) if shape.is_frozen else PySet_New(NULL)
+    if made == NULL:
+        return NULL
+    if probes_open(&probes, PyList_GET_SIZE(items), shape.watched) == 0:
+        for i in range(PyList_GET_SIZE(items)):
+            if put_watched(s, &probes, shape.element, made, PyList_GET_ITEM(items, i), NULL) < 0:
+                break
+        else:
+            probes_close(&probes)
+            return made
+    probes_close(&probes)
+    DECREF(made)
+    return NULL
+
+cdef int put_watched(Input* s, Probes* probes, Shape* shape, PyObject* made, PyObject* key, PyObject* item) noexcept:
+    # Put a key (of `shape`) into a set, or a pair into a dict, unless too many collide.
+    cdef Py_ssize_t before
+    cdef Py_hash_t number
+    if shape.kind == UID and uuid_int_offset > 0:
+        number = PyObject_Hash(get_slot(key, uuid_int_offset))  # what its `__hash__` does, in Python
+    else:
+        number = PyObject_Hash(key)
+    if number == -1:
+        return -1
+    probes_find(probes, number)
+    if probes.left < 0:
+        return wrong_limit(s, COLLIDING, s.p, 0)
+    before = PySet_Size(made) if item == NULL else PyDict_GET_SIZE(made)
+    if (PySet_Add(made, key) if item == NULL else PyDict_SetItem(made, key, item)) != 0:
+        return -1
+    if before == (PySet_Size(made) if item == NULL else PyDict_GET_SIZE(made)):
+        return 0
+    return probes_added(probes, number)
 
 cdef PyObject* finish_map(Shape* shape, PyObject* items) noexcept:
     # Likewise of a map.

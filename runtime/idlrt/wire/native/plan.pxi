@@ -81,6 +81,8 @@ cdef class Plan:
             raise TypeError(f"{type!r} has no place on the wire")
         if shape.kind == LIST or shape.kind == SET or shape.kind == MAP:
             shape.base, shape.each = decoded_size.container_cost(type), decoded_size.member_cost(type)
+        if shape.kind == SET or shape.kind == MAP:
+            shape.watched = hash_probes.watched_from(type.key if shape.kind == MAP else type.element)
         shape.width = SMALLEST[shape.code] if shape.kind < STRING else 0
         return shape
 

@@ -239,7 +239,7 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
         DECREF(items)
         return NULL
     s.context = context
-    return finish_list(shape, items)
+    return finish_list(s, shape, items)
 
 cdef inline bint is_quiet(Shape* shape) noexcept:
     return shape.kind <= DOUBLE or shape.kind == STRING or shape.kind == BINARY
@@ -258,6 +258,7 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     cdef Py_ssize_t i, size, done = 0
     cdef int context, key_code = 0, code = 0, failed
     cdef bint is_text_key
+    cdef Probes probes
     cdef PyObject* items
     cdef PyObject* key
     cdef PyObject* item
@@ -280,6 +281,9 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     items = make_dict(size)
     if items == NULL:
         return NULL
+    if probes_open(&probes, size, shape.watched) < 0:
+        DECREF(items)
+        return NULL
     if s.protocol == IN_BINARY:
         done = read_binary_pairs(s, shape, items, size)
     for i in range(done, size):
@@ -292,8 +296,11 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
             add_step(s, IN_VALUE, i, key)
             DECREF(key)
             break
-        failed = PyDict_SetItem(items, key, item)
-        if failed:
+        if probes.bits == NULL:
+            failed = PyDict_SetItem(items, key, item)
+        else:
+            failed = put_watched(s, &probes, shape.key, items, key, item)
+        if failed and s.wrong != COLLIDING:
             add_step(s, IN_KEY, i, NULL)
         DECREF(key)
         DECREF(item)
@@ -302,7 +309,9 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
     else:
         if s.protocol != IN_JSON or (expect_json(s, b"}") == 0 and expect_json(s, b"]") == 0):
             s.context = context
+            probes_close(&probes)
             return finish_map(shape, items)
+    probes_close(&probes)
     DECREF(items)
     return NULL
 
