@@ -11,6 +11,7 @@ import pytest
 from command_line import run_idlrt
 from eventually import TIMEOUT, eventually
 from registry_process import registry_process
+from zookeeper_server import running_zookeeper
 
 from idlrt.core import Instance, Patch, ServerCall, Snapshot
 from idlrt.embedded import Access, Limits, RegistryServer
@@ -196,6 +197,19 @@ def test_fifty_thousand_instances_of_one_service(tmp_path: Path) -> None:
         process.kill()
         process.start()
         assert len(reader.instances("Users").instances) == 50_000
+
+
+@pytest.mark.slow
+def test_an_instance_that_is_too_large_for_zookeeper_is_refused(tmp_path: Path) -> None:
+    """The server closes the connection without a word."""
+    with (
+        running_zookeeper(tmp_path) as zookeeper,
+        Registry.connect(f"zookeeper://{zookeeper.address}?timeout=60", cache=False, timeout=TIMEOUT) as owner,
+    ):
+        owner.register(instance(1)).wait()
+        with pytest.raises(RegistryRefused, match=r"closed the connection .* of 11\d+ bytes.*jute\.maxbuffer"):
+            owner.register(instance(2, metadata={"x": "y" * 1_100_000})).wait()
+        assert [each.id for each in owner.instances("Users").instances] == ["i00001"]
 
 
 def test_patches_of_a_service_are_told_one_by_one() -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from idlrt.errors import RegistryRefused
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, translated
 from idlrt.registry.zookeeper.connection import Connection
 
@@ -17,6 +18,8 @@ __all__ = ["Change", "Session", "Stat", "Watch"]
 
 # Seconds between a request that failed and another look.
 _MOMENT: Final = 0.05
+# Bytes of a request from which on a server closes the connection (`jute.maxbuffer`, 0xfffff by default, less its own).
+_LARGE: Final = 1_000_000
 
 Watch = Callable[[str | None], object]
 """Is called on the loop with the path of a node that has changed; `None`: the connection broke."""
@@ -112,12 +115,23 @@ class Session(Connection):
             raise next(each for each in results if isinstance(each, BaseException) and not isinstance(each, Conflict))
 
     async def commit(self, *changes: Change) -> None:
-        """Make changes, all or none. Raises `NoNode`, `Conflict`."""
+        """Make changes, all or none. Raises `NoNode`, `Conflict`; `RegistryRefused` if they are too large: the server
+        says nothing to that, and closes the connection.
+        """
         transaction = self._client.transaction()
         for each in changes:
             each.add(transaction, self._acl)
         what = f"write {changes[-1].path}"
-        results = await self._call(what, transaction.commit_async)
+        try:
+            results = await self._call(what, transaction.commit_async)
+        except Disconnected as error:
+            size = sum(len(each.path.encode()) + len(each.data) for each in changes)
+            if size < _LARGE:
+                raise
+            raise RegistryRefused(
+                f"cannot {what}: ZooKeeper closed the connection on a request of {size} bytes; it takes about "
+                f"{_LARGE} unless jute.maxbuffer says otherwise: register less metadata"
+            ) from error
         errors = [translated(each, what) for each in results if isinstance(each, Exception)]
         if errors:
             # Those that were only rolled back tell nothing.
