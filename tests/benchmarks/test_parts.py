@@ -63,7 +63,7 @@ EXPECTED: dict[str, list[Expected]] = {
     "death": [Expected(rows=["registry only", "client only", "both"], empty={"registry only": (3,)}, zeros=(0, 2, 3))],
     "discovery": [Expected(rows=REGISTRIES, optional=REGISTRIES[1:])],
     "capacity": [Expected(rows=["100", "300"], zeros=(2,))],
-    "crowd": [Expected(rows=["300 ordinary", "5 of 65 kB"], zeros=(2, 4))],
+    "crowd": [Expected(rows=["300 ordinary", "5 of 65 kB"], zeros=(1, 3))],
     "dns": [
         Expected(
             rows=["`dns://`, TTL 1 s", *(f"`{name}://`" for name in REGISTRIES)],

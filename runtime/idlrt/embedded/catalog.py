@@ -20,6 +20,9 @@ __all__ = ["Catalog"]
 # Bytes of instances in one answer to a client that does not ask for parts; a message may have a little more.
 _LONGEST_ANSWER: Final = 15 << 20
 
+# Characters of a cursor: what follows comes from nobody who has got it here.
+_LONGEST_CURSOR: Final = 64
+
 
 class Catalog:
     """See the module.
@@ -128,7 +131,7 @@ class Catalog:
 
     def _place(self, cursor: str) -> Cursor | None:
         """Where a cursor points to; `None` if it does not come from this run."""
-        run, *numbers = cursor.split(".")
+        run, *numbers = cursor[:_LONGEST_CURSOR].split(".")
         if run != self._run or len(numbers) != 2 or not all(each.isascii() and each.isdigit() for each in numbers):
             return None
         return Cursor(int(numbers[0]), int(numbers[1]))

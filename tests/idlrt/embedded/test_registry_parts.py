@@ -92,7 +92,9 @@ def test_who_knows_the_registry_gets_what_is_new_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "..", "0.1.2", "{run}.1", "{run}.-1.2", "{run}.99.0", "{run}.1.99", "{run}.²._"]
+    "cursor",
+    ["x", "0.1.2", "{run}.1", "{run}.-1.2", "{run}.99.0", "{run}.1.99", "{run}.².3", "{run}.1." + "9" * 10_000],
+    ids=["text", "no run", "one number", "negative", "since", "position", "no digit", "endless"],
 )
 def test_a_cursor_that_is_none_begins_again(cursor: str) -> None:
     state = make(answer=1)
