@@ -203,11 +203,11 @@ class Service:
         known = self._patches.pop(id, None)
         if known is not None:
             self.patched.add(-1, -known.size)
-        self._unpatched.pop(id, None)
+        gone = self._unpatched.pop(id, None)
         if correction != NO_CORRECTION:
             self._patches[id] = _Patched(correction, size, revision)
             self.patched.add(1, size)
-        elif known is not None:
+        elif known is not None or gone is not None:
             self._forget(self._unpatched, id, revision)
         self._patched_at = self.revision = revision
 

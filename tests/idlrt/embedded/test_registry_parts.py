@@ -91,6 +91,16 @@ def test_who_knows_the_registry_gets_what_is_new_only() -> None:
     assert parts(state, since, epoch=8)[0].is_whole
 
 
+def test_a_patch_that_is_taken_back_twice_is_told_as_gone() -> None:
+    state = make()
+    apply(state, state.prepare_correction("default", "Users", "a", Correction(weight=1)))
+    since = parts(state)[-1].revision
+    for _ in range(2):
+        apply(state, state.prepare_correction("default", "Users", "a", Correction()))
+    (part,) = parts(state, since)
+    assert part.corrections == {"a": Correction()}
+
+
 @pytest.mark.parametrize(
     "cursor",
     ["x", "0.1.2", "{run}.1", "{run}.-1.2", "{run}.99.0", "{run}.1.99", "{run}.².3", "{run}.1." + "9" * 10_000],
