@@ -24,8 +24,10 @@ _log = get_logger("idlrt.registry")
 _ROLES: Final = {
     "begin": "enter",
     "keep": "register",
+    "renew": "register",
     "end": "register",
     "register": "register",
+    "reclaim": "register",
     "deregister": "register",
     "changes": "subscribe",
     "groups": "subscribe",

@@ -13,11 +13,11 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.embedded.api import AsyncRegistryClient, NoSession, Refused
+from idlrt.embedded.api import AsyncRegistryClient, Conflict, InstanceName, NoSession, Refused
 from idlrt.embedded.known import Known
 from idlrt.embedded.server import DEFAULT_PORT
 from idlrt.embedded.values import correction_of, record_of
@@ -29,7 +29,7 @@ from idlrt.errors import (
     RegistryUnavailable,
     RpcError,
 )
-from idlrt.registry import Found, RegistryUrl, SessionLost, Update
+from idlrt.registry import AlreadyRegistered, Found, RegistryUrl, SessionLost, Update
 from idlrt.server import TOKEN
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _POLL: Final = 20.0
 # Seconds that a call may take, if half the session timeout is not more.
 _LATE: Final = 3.0
 _TIMEOUT: Final = 6.0
+# Instances that one heartbeat asks for.
+_NAMES: Final = 1000
 
 
 class EmbeddedBackend:
@@ -104,15 +106,43 @@ class EmbeddedBackend:
             finally:
                 await made.close()
 
-    async def keep(self) -> None:
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         """See `Backend.keep`."""
         with _translated():
+            if not registered:
+                await self._client.keep(self._session)
+            names = [InstanceName(group=each.group, service=each.service, id=each.id) for each in registered]
+            missing: set[tuple[str, str, str]] = set()
+            for start in range(0, len(names), _NAMES):
+                for each in await self._renew(names[start : start + _NAMES]):
+                    missing.add((each.group, each.service, each.id))
+        return [each for each in registered if (each.group, each.service, each.id) in missing]
+
+    async def _renew(self, names: list[InstanceName]) -> list[InstanceName]:
+        try:
+            return await self._client.renew(self._session, names)
+        except ApplicationError as error:
+            if error.code != ApplicationCode.UNKNOWN_METHOD:
+                raise
+            # A registry of an earlier version, which cannot tell.
             await self._client.keep(self._session)
+            return []
 
     async def register(self, instance: Instance) -> None:
         """See `Backend.register`."""
         with _translated():
             await self._client.register(self._session, record_of(instance))
+
+    async def reclaim(self, instance: Instance) -> None:
+        """See `Backend.reclaim`."""
+        with _translated():
+            record = record_of(instance)
+            try:
+                await self._client.reclaim(self._session, record)
+            except ApplicationError as error:
+                if error.code != ApplicationCode.UNKNOWN_METHOD:
+                    raise
+                await self._client.register(self._session, record)
 
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`."""
@@ -225,6 +255,8 @@ def _translated() -> Generator[None]:
         raise
     except NoSession:
         raise SessionLost("the registry does not know this client any more") from None
+    except Conflict as error:
+        raise AlreadyRegistered(error.message) from None
     except Refused as error:
         raise RegistryRefused(error.message) from None
     except ApplicationError as error:

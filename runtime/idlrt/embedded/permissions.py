@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from idlrt.net import Address
+from idlrt.net import Address, Tls
 from idlrt.printable import get_logger
 
-__all__ = ["is_exposed", "make_private"]
+__all__ = ["make_private", "warn_if_exposed"]
 
 _log = get_logger("idlrt.registry")
 
@@ -89,7 +89,24 @@ def _octal(mode: int) -> str:
     return f"{stat.S_IMODE(mode):04o}"
 
 
-def is_exposed(address: Address) -> bool:
+def warn_if_exposed(where: str, unrestricted: Sequence[str], tls: Tls | None) -> None:
+    """Log a warning if a registry listens for other machines and has no access list for what changes it.
+
+    Args:
+        where: it listens.
+        unrestricted: what everybody may do who reaches it.
+        tls: that it speaks. With `authorities` its clients are known.
+    """
+    if unrestricted and not (tls is not None and tls.authorities) and _is_exposed(Address.parse(where)):
+        _log.warning(
+            "listening on %s without an access list: every host that reaches it may %s; restrict that "
+            "(`--access FILE`, `access=Access(...)`), or listen on 127.0.0.1",
+            where,
+            " and ".join(unrestricted),
+        )
+
+
+def _is_exposed(address: Address) -> bool:
     """Whether other machines may connect to a server at `address`. A name other than `localhost` counts as such."""
     if address.path:
         return False

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from idlrt.core import ServiceKey
 from idlrt.embedded.access import Access
-from idlrt.embedded.api import Changes, Correction, NoSession, Part, Record, Refused, Session, registry
+from idlrt.embedded.api import Changes, Correction, InstanceName, NoSession, Part, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
-from idlrt.embedded.permissions import is_exposed
+from idlrt.embedded.permissions import warn_if_exposed
 from idlrt.embedded.state import Operation, State
 from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
-from idlrt.net import Address
 from idlrt.printable import get_logger
 from idlrt.registry.thread import LoopThread
 from idlrt.server import AsyncServer
@@ -71,16 +70,27 @@ class _Handler:
     async def keep(self, session: int) -> None:
         self._state.keep(session)
 
+    async def renew(self, session: int, instances: list[InstanceName]) -> list[InstanceName]:
+        names = _check(lambda: [(ServiceKey(each.service, each.group), each.id) for each in instances])
+        missing = self._state.missing(session, names)
+        return [InstanceName(group=key.group, service=key.service, id=id) for key, id in missing]
+
     async def end(self, session: int) -> None:
         lease = self._state.leases.get(session)
         if lease is not None and not (self._locked and lease.owned):
             await self._end(session)
 
     async def register(self, session: int, record: Record) -> int:
+        return await self._register(session, record, reclaims=False)
+
+    async def reclaim(self, session: int, record: Record) -> int:
+        return await self._register(session, record, reclaims=True)
+
+    async def _register(self, session: int, record: Record, *, reclaims: bool) -> int:
         self._check_writable()
         if _check(lambda: instance_of(record)).id != record.id:
             raise Refused(message="the id of an instance cannot be empty")
-        operation = self._state.prepare_record(session, record)
+        operation = self._state.prepare_record(session, record, reclaims=reclaims)
         await self._change(operation)
         if session not in self._state.leases:
             # It has ended meanwhile, and did not know of this.
@@ -322,19 +332,8 @@ class RegistryServer:
             await storage.close()
             raise
         self._server, self._storage, self._state = server, storage, state
-        self._warn_if_open_to_all()
+        warn_if_exposed(self.address, self._access.unrestricted, self._tls)
         self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
-
-    def _warn_if_open_to_all(self) -> None:
-        if not is_exposed(Address.parse(self.address)) or (self._tls is not None and self._tls.authorities):
-            return
-        if roles := self._access.unrestricted:
-            _log.warning(
-                "listening on %s without an access list: every host that reaches it may %s; restrict that "
-                "(`--access FILE`, `access=Access(...)`), or listen on 127.0.0.1",
-                self.address,
-                " and ".join(roles),
-            )
 
     async def close(self) -> None:
         """Stop serving. What was registered is there again when it is started with the same file."""

@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from idlrt.core import ServiceKey
 from idlrt.door import encode
-from idlrt.embedded.api import Correction, NoSession, Record, Refused
+from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
 from idlrt.embedded.limits import Limits
+from idlrt.embedded.operations import Lease, Operation
 from idlrt.embedded.room import check_correction, check_record, check_text, plural
 from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
+from idlrt.embedded.values import instance_of
 from idlrt.printable import get_logger
+from idlrt.registry.ownership import AlreadyRegistered, check_replaceable
 
 __all__ = ["Lease", "Operation", "State"]
 
@@ -34,54 +37,6 @@ _log = get_logger("idlrt.registry")
 _SHORTEST: Final = 0.5
 _LONGEST: Final = 300.0
 _WARN_EVERY: Final = 30.0
-
-
-class Lease:
-    """A session.
-
-    Attributes:
-        timeout: seconds for which it lives without a heartbeat.
-        deadline: when it ends.
-        owned: what was registered in it, or is being written: it may be taken away before it is on disk.
-        usage: of what it registered, and is registering.
-    """
-
-    __slots__ = ("client", "deadline", "id", "owned", "timeout", "usage")
-
-    def __init__(self, id: int, client: str, timeout: float, deadline: float) -> None:
-        self.id = id
-        self.client = client
-        self.timeout = timeout
-        self.deadline = deadline
-        self.owned: set[tuple[ServiceKey, str]] = set()
-        self.usage = Usage()
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One change. What is set says what it is.
-
-    Attributes:
-        revision: its place.
-        key: the service.
-        id: of the instance; empty if it is about the service.
-        record: to be written; `None` with an `id`: to be taken away.
-        session: whose it is.
-        size: bytes of the record or the correction.
-        correction: to be written; an empty one is taken away.
-        settings: to be written.
-        is_farewell: whether the service is to be forgotten, if it has nothing and this is the revision of its last
-            change.
-    """
-
-    revision: int
-    key: ServiceKey
-    id: str = ""
-    record: Record | None = None
-    session: int = 0
-    size: int = 0
-    correction: Correction | None = None
-    settings: Mapping[str, str] | None = None
-    is_farewell: bool = False
 
 
 class State(Catalog):
@@ -100,6 +55,8 @@ class State(Catalog):
         self._usage = Usage()
         self._revision = revision
         self._due: list[tuple[float, int]] = []
+        # Records that are being written, the last one of each id: who comes next has to reckon with them.
+        self._writing: dict[tuple[ServiceKey, str], Operation] = {}
         self._warned_at = float("-inf")
 
     # Sessions.
@@ -194,15 +151,29 @@ class State(Catalog):
 
     # Changes.
 
-    def prepare_record(self, session: int, record: Record) -> Operation:
+    def missing(self, session: int, instances: Iterable[tuple[ServiceKey, str]]) -> list[tuple[ServiceKey, str]]:
+        """Those of `instances` that are not registered in a session. A heartbeat, too.
+
+        Raises:
+            NoSession: the session is over.
+        """
+        owned = self.keep(session).owned
+        return [each for each in instances if each not in owned]
+
+    def prepare_record(self, session: int, record: Record, *, reclaims: bool = False) -> Operation:
         """Check that a record may be written.
+
+        Args:
+            reclaims: only if no other live session has registered the id, even for the same instance.
 
         Raises:
             NoSession: the session is over.
             Refused: it may not.
+            Conflict: another session has registered the id.
         """
         lease = self.keep(session)
         key = self.key(record.group, record.service)
+        self._check_owner(key, record, lease, reclaims=reclaims)
         texts = [record.host, record.version, record.zone, *(record.protocols or ())]
         check_text(self.limits, texts, [record.tags, record.routing, record.metadata])
         size = len(encode(record))
@@ -212,13 +183,37 @@ class State(Catalog):
             self.found[key] = Service(self._revision)
         operation = Operation(revision=self._next(), key=key, id=record.id, record=record, session=session, size=size)
         lease.owned.add((key, record.id))
+        self._writing[key, record.id] = operation
         self._count(key, session, 1, size)
         return operation
+
+    def _check_owner(self, key: ServiceKey, record: Record, lease: Lease, *, reclaims: bool) -> None:
+        """See that no other live session has registered an id. Raises `Conflict`."""
+        writing = self._writing.get((key, record.id))
+        service = self.found.get(key)
+        known, owner = (writing.record, writing.session) if writing is not None else (None, 0)
+        if writing is None and service is not None and (entry := service.entry(record.id)) is not None:
+            known, owner = entry.record, entry.owner
+        holder = self.leases.get(owner)
+        # One that is kept only because so many are silent may be replaced.
+        if known is None or holder is None or holder is lease or holder.deadline <= self.now():
+            return
+        try:
+            check_replaceable(instance_of(record), instance_of(known), is_live=True, reclaims=reclaims)
+        except AlreadyRegistered as error:
+            raise Conflict(message=f"{error} (registered by {holder.client})") from None
+
+    def _written(self, operation: Operation) -> None:
+        """A record has been written, or could not be."""
+        what = operation.key, operation.id
+        if self._writing.get(what) is operation:
+            del self._writing[what]
 
     def give_up(self, operation: Operation) -> None:
         """A change could not be written."""
         if operation.record is None:
             return
+        self._written(operation)
         self._count(operation.key, operation.session, -1, -operation.size)
         lease, service = self.leases.get(operation.session), self.found[operation.key]
         entry = service.entry(operation.id)
@@ -320,6 +315,7 @@ class State(Catalog):
         return self.take_waiting(key)
 
     def _apply_record(self, service: Service, operation: Operation) -> None:
+        self._written(operation)
         id, key, record = operation.id, operation.key, operation.record
         known = service.entry(id)
         if record is None:

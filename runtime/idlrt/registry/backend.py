@@ -88,8 +88,15 @@ class Backend(Protocol):
         """End the session; what was registered is gone, as far as the registry can still be told."""
         ...
 
-    async def keep(self) -> None:
-        """Say that this client is alive.
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
+        """Say that this client is alive, and ask whether its instances are still there.
+
+        Args:
+            registered: instances that were registered in this session before this was called.
+
+        Returns:
+            Those of them that the registry does not have in this session any more: they were deleted, or another
+            session has registered their ids.
 
         Raises:
             SessionLost: the registry thought it was not.
@@ -98,11 +105,25 @@ class Backend(Protocol):
         ...
 
     async def register(self, instance: Instance) -> None:
-        """Write `instance`, or write it anew; it stays as long as the session does. Acknowledged when this returns."""
+        """Write `instance`, or write it anew; it stays as long as the session does. Acknowledged when this returns.
+        What another session has registered under the id is replaced, in one step, if it is the same instance
+        (`is_same_instance`).
+
+        Raises:
+            AlreadyRegistered: another live session has registered the id, for another instance.
+        """
+        ...
+
+    async def reclaim(self, instance: Instance) -> None:
+        """Write an instance that `keep` has missed, or write it anew, if no other session has registered its id.
+
+        Raises:
+            AlreadyRegistered: another one has, even if for the same instance.
+        """
         ...
 
     async def deregister(self, instance: Instance) -> None:
-        """Take it away. Nothing happens if it is not there."""
+        """Take it away. Nothing happens if it is not there, or another session has registered it."""
         ...
 
     def watch(self, key: ServiceKey) -> AsyncIterator[Found]:

@@ -19,8 +19,9 @@ from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import Backend, Update, make_backend
 from idlrt.registry.cache import SnapshotCache, default_folder
-from idlrt.registry.engine import Engine, Entry
+from idlrt.registry.engine import Engine
 from idlrt.registry.questions import remove_from, snapshot_of, update_since
+from idlrt.registry.registrar import Entry
 from idlrt.registry.registration import GOODBYE, TIMEOUT, Registration
 from idlrt.registry.subscription import Feed, Subscription
 from idlrt.registry.thread import LoopThread
@@ -188,7 +189,8 @@ class Registry:
     def register(self, instance: Instance) -> Registration:
         """Register `instance` and keep it registered until it is deregistered or the registry closed.
 
-        Returns at once; `Registration.wait` waits for the registry's acknowledgement.
+        Returns at once; `Registration.wait` waits for the registry's acknowledgement. Another live instance with the
+        same id is not replaced: `wait` and `Registration.error` say so, and it is tried again with each heartbeat.
         """
         thread, engine = self._running()
         if engine.backend.is_read_only:

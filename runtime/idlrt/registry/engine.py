@@ -1,76 +1,35 @@
 """The work of a `Registry` on its thread: keep a session, registrations and subscriptions, whatever happens to it.
 
-One task each: the *session* is opened, kept by heartbeats and opened again when it is lost; each *registration* is
-written in each session anew, and again when it changes; each *feed* is read again when it cannot be followed any more.
+One task each: the *session* is opened, kept by heartbeats and opened again when it is lost; each *feed* is read again
+when it cannot be followed any more. What is registered is kept by the `Registrar`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
-from idlrt.core import Instance, ServiceKey, Snapshot
+from idlrt.core import ServiceKey, Snapshot
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.printable import get_logger
 from idlrt.registry.backend import Backend, SessionLost
 from idlrt.registry.cache import SnapshotCache
 from idlrt.registry.pauses import Pauses
+from idlrt.registry.registrar import PATIENCE, REFUSED_PAUSE, Entry, Registrar, named
 from idlrt.registry.subscription import Feed
 
 __all__ = ["Engine", "Entry"]
 
 _log = get_logger("idlrt.registry")
 
-# Seconds that opening a session, and any one request, may take.
-PATIENCE: Final = 5.0
 # Seconds after which a program that starts uses what an earlier one saved.
 _SAVED_AFTER: Final = 0.5
-# What is refused is tried again all the same, in case an operator changes his mind.
-_REFUSED_PAUSE: Final = 10.0
 _SAVE_EVERY: Final = 1.0
 # Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
 _SHORT: Final = 1.0
-# Instances written, and services listed, at once. After a session was lost thousands may be due, and a heartbeat behind
-# all of them would come too late: the next session would be lost as well.
+# Services listed at once, so that a heartbeat is not behind thousands of them when a session was lost.
 _AT_ONCE: Final = 64
-
-
-class Entry:
-    """An instance that is to be registered. `wanted` is replaced by its owner's threads, all else belongs to the
-    engine's.
-
-    Attributes:
-        lock: is held while `wanted` is replaced, and while it is said to be done.
-        wanted: what is to be registered; `None` if it is to be taken away.
-        error: why that has not been done; `None` if it has, or has not been tried.
-        is_done: set when what is wanted has been acknowledged.
-    """
-
-    def __init__(self, instance: Instance) -> None:
-        self.lock = threading.Lock()
-        self.first = instance
-        self.wanted: Instance | None = instance
-        self.error: RegistryError | None = None
-        self.is_done = threading.Event()
-        self.written: tuple[int, Instance] | None = None
-        # The session in which it was tried last: it may be there although no answer came.
-        self.tried: int | None = None
-        self.changed = asyncio.Event()
-
-
-class _Claims:
-    """The entries of one id. They are written one after the other: a program may register again what it takes away."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.turn = asyncio.Lock()
-
-    def heir(self) -> Entry | None:
-        """The last one that is to be there."""
-        return next((each for each in reversed(self.entries) if each.wanted is not None), None)
 
 
 class Engine:
@@ -80,20 +39,16 @@ class Engine:
         self.backend = backend
         self.name = name
         self.trouble: RegistryError | None = None
-        # Grows with each session, so that what was written in an earlier one is known not to be there.
-        self._epoch = 0
         self._is_open = asyncio.Event()
         self._is_lost = asyncio.Event()
+        self._registrar = Registrar(backend, name, self._is_lost.set)
         # Set, and made anew by who waits, when a try to open a session has come to something.
         self._news = asyncio.Event()
         self._cache = cache
         self._unsaved: dict[ServiceKey, Snapshot] = {}
-        self._entries: dict[Entry, asyncio.Task[None]] = {}
-        self._claims: dict[tuple[ServiceKey, str], _Claims] = {}
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._watching: dict[Feed, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._writing = asyncio.Semaphore(_AT_ONCE)
         self._listing = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -138,24 +93,23 @@ class Engine:
                     await self.backend.open(self._is_lost.set)
             except RegistryRefused as error:
                 self._failed(error)
-                await asyncio.sleep(_REFUSED_PAUSE)
+                await asyncio.sleep(REFUSED_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
-                self._failed(_named(error, self.name))
+                self._failed(named(error, self.name))
                 await asyncio.sleep(pauses.next())
                 continue
             pauses.reset()
             if self.trouble is not None:
                 _log.info("%s is there again", self.name)
             self.trouble = None
-            self._epoch += 1
             self._is_open.set()
             self._news.set()
-            for entry in self._entries:
-                entry.changed.set()
+            self._registrar.session_began()
             began = loop.time()
             await self._beat()
             self._is_open.clear()
+            self._registrar.session_ended()
             _log.warning("lost the session at %s; registering again", self.name)
             if loop.time() - began < _SHORT:
                 await asyncio.sleep(after_short_ones.next())
@@ -172,8 +126,10 @@ class Engine:
                     await self._is_lost.wait()
                 return
             try:
+                registered = self._registrar.registered()
                 async with asyncio.timeout(max(self.backend.heartbeat, 1.0)):
-                    await self.backend.keep()
+                    missing = await self.backend.keep([instance for _, (_, instance) in registered])
+                self._registrar.missed(registered, missing)
             except SessionLost:
                 return
             except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
@@ -181,7 +137,7 @@ class Engine:
                     # Whoever follows something may not have noticed.
                     for task in self._watching.values():
                         task.cancel()
-                self._failed(_named(error, self.name))
+                self._failed(named(error, self.name))
                 pause = pauses.next()
             else:
                 self.trouble = None
@@ -202,77 +158,7 @@ class Engine:
 
     def add(self, entry: Entry) -> None:
         """Register what `entry` wants, and keep it registered."""
-        claims = self._claims.setdefault((entry.first.key, entry.first.id), _Claims())
-        claims.entries.append(entry)
-        self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry, claims))
-
-    async def _keep_registered(self, entry: Entry, claims: _Claims) -> None:
-        pauses = Pauses()
-        while True:
-            entry.changed.clear()
-            wanted, epoch = entry.wanted, self._epoch
-            if not self._is_open.is_set():
-                if wanted is None:
-                    break  # it went with its session
-                await entry.changed.wait()  # also set by a session that begins
-                continue
-            if wanted is not None and entry.written == (epoch, wanted):
-                with entry.lock:
-                    if entry.wanted is wanted:  # else its owner was quicker: this is not what he waits for
-                        entry.is_done.set()
-                await entry.changed.wait()
-                continue
-            async with claims.turn, self._writing:
-                if not self._is_open.is_set():
-                    continue
-                wanted, epoch = entry.wanted, self._epoch  # both may have changed while others were written
-                if wanted is None:
-                    if entry.tried != epoch:
-                        break  # it went with its session
-                    if (heir := claims.heir()) is not None:
-                        # What this one wrote may be what is there: it is the heir's to write anew, or to take away.
-                        heir.written, heir.tried = None, epoch
-                        heir.changed.set()
-                        break
-                    pause = await self._try(entry, self.backend.deregister(entry.first), pauses)
-                    if pause is None:
-                        break
-                else:
-                    entry.tried = epoch
-                    pause = await self._try(entry, self.backend.register(wanted), pauses)
-                    if pause is None:
-                        entry.written = epoch, wanted
-                        continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await entry.changed.wait()
-        self._entries.pop(entry, None)
-        claims.entries.remove(entry)
-        if not claims.entries:
-            del self._claims[entry.first.key, entry.first.id]
-        entry.is_done.set()
-
-    async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> float | None:
-        """Seconds after which to try again, unless something changes sooner; `None` if it worked."""
-        epoch = self._epoch
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await work
-        except SessionLost:
-            if self._is_open.is_set() and epoch == self._epoch:  # else it is known, and another may have begun
-                self._is_lost.set()
-            return pauses.next()
-        except RegistryRefused as error:
-            if entry.error is None or str(entry.error) != str(error):
-                _log.error("%s does not take %s of %s: %s", self.name, entry.first.id, entry.first.key, error)
-            entry.error = error
-            return _REFUSED_PAUSE
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
-            entry.error = _named(error, self.name)
-            return pauses.next()
-        entry.error = None
-        pauses.reset()
-        return None
+        self._registrar.add(entry)
 
     # What is followed.
 
@@ -302,10 +188,10 @@ class Engine:
                     await watching
                 except RegistryRefused as error:
                     feed.failed(error)
-                    await asyncio.sleep(_REFUSED_PAUSE)
+                    await asyncio.sleep(REFUSED_PAUSE)
                     continue
                 except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
-                    feed.failed(_named(error, self.name))
+                    feed.failed(named(error, self.name))
                 except asyncio.CancelledError:
                     if not watching.done():
                         raise  # it is this one who is to end
@@ -361,25 +247,15 @@ class Engine:
         self._feeds.clear()
         for task in feeds:
             task.cancel()
-        entries = list(self._entries)
-        for entry in entries:
-            with entry.lock:
-                entry.wanted = None
-            entry.changed.set()
-        if self._entries and self._is_open.is_set():
-            await asyncio.wait(list(self._entries.values()), timeout=seconds)
-        tasks = [*self._tasks, *self._entries.values()]
-        for task in tasks:
+        await self._registrar.stop(seconds)
+        for task in self._tasks:
             task.cancel()
-        tasks += feeds
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for entry in entries:
-            entry.is_done.set()  # nobody is to wait for more
+        await asyncio.gather(*self._tasks, *feeds, return_exceptions=True)
         try:
             async with asyncio.timeout(seconds):
                 await self.backend.close()
         except Exception as error:  # noqa: BLE001  # the end comes anyway
-            _log.info("no goodbye to %s: %s", self.name, _named(error, self.name))
+            _log.info("no goodbye to %s: %s", self.name, named(error, self.name))
 
 
 def _save_all(cache: SnapshotCache, snapshots: list[Snapshot]) -> None:
@@ -388,13 +264,3 @@ def _save_all(cache: SnapshotCache, snapshots: list[Snapshot]) -> None:
             cache.save(each)
         except Exception:  # noqa: BLE001  # whatever it is, it must not be the end
             _log.exception("cannot keep the instances of %s", each.key)
-
-
-def _named(error: Exception, name: str) -> RegistryError:
-    """What went wrong, with the name of the registry. What a backend has not translated is a bug, and is logged."""
-    if isinstance(error, RegistryError):
-        return error
-    if isinstance(error, TimeoutError):
-        return RegistryUnavailable(f"{name} does not answer")
-    _log.error("an error that was not expected, at %s", name, exc_info=error)
-    return RegistryUnavailable(f"{name} failed with {type(error).__name__}: {error}")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
+from idlrt.registry.ownership import check_replaceable
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["MemoryBackend", "MemoryStore"]
@@ -74,6 +75,37 @@ class MemoryStore:
         """Whether a session has not ended."""
         self.check()
         return session in self._sessions
+
+    def write(self, session: object, instance: Instance, *, reclaims: bool) -> None:
+        """Register an instance in a session. Raises `AlreadyRegistered`."""
+
+        def change(service: _Service) -> None:
+            holder, owner = service.instances.get(instance.id, (None, session))
+            if owner is not session:
+                check_replaceable(instance, holder, is_live=True, reclaims=reclaims)
+            service.instances[instance.id] = instance, session
+
+        self.change(instance.key, instance.id, change)
+
+    def withdraw(self, session: object, instance: Instance) -> None:
+        """Take away an instance that was registered in a session."""
+
+        def change(service: _Service) -> None:
+            _, owner = service.instances.get(instance.id, (None, None))
+            if owner is session:
+                del service.instances[instance.id]
+
+        self.change(instance.key, instance.id, change)
+
+    def delete(self, key: ServiceKey, id: str) -> None:
+        """Delete an instance, whoever has registered it, as an operator may do in other registries: for tests."""
+        self.change(key, id, lambda service: service.instances.pop(id, None))
+
+    def has(self, session: object, instance: Instance) -> bool:
+        """Whether an instance is registered in a session."""
+        with self._lock:
+            service = self._services.get(instance.key)
+            return service is not None and service.instances.get(instance.id, (None, None))[1] is session
 
     def change(self, key: ServiceKey, id: str, change: Callable[[_Service], object]) -> None:
         """Change a service, and tell those who watch it."""
@@ -181,22 +213,28 @@ class MemoryBackend:
         """See `Backend.close`."""
         self._store.end(self._session)
 
-    async def keep(self) -> None:
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         """See `Backend.keep`."""
         if not self._store.is_alive(self._session):
             raise SessionLost("the session was ended")
+        return [each for each in registered if not self._store.has(self._session, each)]
 
     async def register(self, instance: Instance) -> None:
         """See `Backend.register`."""
-        session = self._session
-        await self.keep()
-        self._store.change(
-            instance.key, instance.id, lambda service: service.instances.update({instance.id: (instance, session)})
-        )
+        await self._write(instance, reclaims=False)
+
+    async def reclaim(self, instance: Instance) -> None:
+        """See `Backend.reclaim`."""
+        await self._write(instance, reclaims=True)
+
+    async def _write(self, instance: Instance, *, reclaims: bool) -> None:
+        if not self._store.is_alive(self._session):
+            raise SessionLost("the session was ended")
+        self._store.write(self._session, instance, reclaims=reclaims)
 
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`."""
-        self._store.change(instance.key, instance.id, lambda service: service.instances.pop(instance.id, None))
+        self._store.withdraw(self._session, instance)
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`."""

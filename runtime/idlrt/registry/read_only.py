@@ -26,6 +26,10 @@ class ReadOnly:
         """See `Backend.register`. Refused."""
         raise self._refuse("register")
 
+    async def reclaim(self, instance: Instance) -> None:
+        """See `Backend.reclaim`. Refused."""
+        raise self._refuse("register")
+
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`. Refused."""
         raise self._refuse("deregister")

@@ -10,7 +10,7 @@ import msgspec
 from idlrt.core import Instance, Status
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError, RegistryError, RegistryUnavailable
-from idlrt.registry.engine import Entry
+from idlrt.registry.registrar import Entry, RegistrationEvent, RegistrationState
 
 __all__ = ["Registration"]
 
@@ -40,6 +40,18 @@ class Registration:
     def error(self) -> RegistryError | None:
         """Why it is not registered yet, or what was changed last is not known yet; `None` if there is no trouble."""
         return self._entry.error
+
+    @property
+    def state(self) -> RegistrationState:
+        """How it stands in the registry, as was known with the last heartbeat."""
+        return self._entry.state
+
+    def listen(self, listener: Callable[[RegistrationEvent], object]) -> None:
+        """Have `listener` told of each new state, and of the one that it has now, on the registry's thread. It must be
+        quick, and must not ask the registry. Nothing happens in a child of the process that registered it.
+        """
+        if self._forks == forks.count:
+            self._call(self._entry.listen, listener)
 
     def wait(self, timeout: float | None = None) -> Instance:
         """Wait until the registry has acknowledged what was said last.

@@ -8,7 +8,7 @@ every service is there, in every group.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -53,8 +53,9 @@ class StaticBackend(ReadOnly):
     async def close(self) -> None:
         """See `Backend.close`."""
 
-    async def keep(self) -> None:
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         """See `Backend.keep`."""
+        return ()
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`. Nothing ever changes."""

@@ -34,7 +34,11 @@ class InstanceOptions(TypedDict, total=False):
             behind a forwarded port). A server that listens on every interface gives the address that leads to the
             registry.
         service: the name to register, if not the one of the IDL. For servers of one service.
+        id: of which there is one at a time. Another live instance that has it, at another address, is not replaced:
+            this one is registered when that has gone.
         status: `disabled` to be registered without being called yet, until `enable()`.
+        metadata: whatever else is known, as text by name. With the same `instance_token` an instance that is started
+            again has its id at once, even at another address and before its old session has ended.
     """
 
     advertise: str

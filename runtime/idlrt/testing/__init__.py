@@ -10,11 +10,12 @@ from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.fault_modes import check_fault_mode
 from idlrt.testing.guards import check_guard
 from idlrt.testing.memory import connected
-from idlrt.testing.registry import REGISTRY_CHECKS, check_registry
+from idlrt.testing.registry import HEARTBEAT_CHECKS, REGISTRY_CHECKS, check_registry
 from idlrt.testing.routers import check_router
 from idlrt.testing.scripted_reach import ScriptedReach
 
 __all__ = [
+    "HEARTBEAT_CHECKS",
     "REGISTRY_CHECKS",
     "FakeDriver",
     "ScriptedReach",

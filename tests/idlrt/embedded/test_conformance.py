@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
-from idlrt.testing import REGISTRY_CHECKS
+from idlrt.testing import HEARTBEAT_CHECKS, REGISTRY_CHECKS
 
 
 @pytest.fixture(scope="module", params=["memory", "disk"])
@@ -19,6 +19,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield made
 
 
-@pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
-def test_conformance(server: RegistryServer, check: Callable[[Callable[[], Registry]], None]) -> None:
-    check(lambda: Registry.connect(f"{server.url}?timeout=60", cache=False, empty_protection=False))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=pytest.mark.slow if each in HEARTBEAT_CHECKS else ()) for each in REGISTRY_CHECKS],
+)
+def test_conformance(server: RegistryServer, name: str) -> None:
+    url = f"{server.url}?timeout={3 if name in HEARTBEAT_CHECKS else 60}"
+    REGISTRY_CHECKS[name](lambda: Registry.connect(url, cache=False, empty_protection=False))

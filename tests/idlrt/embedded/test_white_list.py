@@ -112,8 +112,10 @@ def calls(client: RegistryClient) -> dict[str, Callable[[], object]]:
     return {
         "begin": lambda: client.begin("x", 6000),
         "keep": lambda: client.keep(1),
+        "renew": lambda: client.renew(1, []),
         "end": lambda: client.end(1),
         "register": lambda: client.register(1, Record(service="Users", group="default", id="x", host="h", port=1)),
+        "reclaim": lambda: client.reclaim(1, Record(service="Users", group="default", id="x", host="h", port=1)),
         "deregister": lambda: client.deregister(1, "default", "Users", "x"),
         "changes": lambda: client.changes("default", "Users", 0, 0, 0),
         "groups": client.groups,

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from idlrt.core import Instance, Status
 from idlrt.errors import ConfigurationError, RegistryUnavailable
 from idlrt.registry import Registry, RegistryUrl
 from idlrt.registry.etcd import EtcdBackend
-from idlrt.testing.registry import REGISTRY_CHECKS, Make
+from idlrt.testing.registry import HEARTBEAT_CHECKS, REGISTRY_CHECKS
 
 # Real servers and processes.
 pytestmark = pytest.mark.long
@@ -48,14 +48,14 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def connect(cluster: Cluster, prefix: str = "") -> Registry:
-    return Registry.connect(f"{cluster.url}/{prefix}?ttl=60", cache=False, empty_protection=False, timeout=TIMEOUT)
+def connect(cluster: Cluster, prefix: str = "", ttl: int = 60) -> Registry:
+    return Registry.connect(f"{cluster.url}/{prefix}?ttl={ttl}", cache=False, empty_protection=False, timeout=TIMEOUT)
 
 
-@pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
-def test_conformance(one: Cluster, check: Callable[[Make], None]) -> None:
-    prefix = uuid.uuid4().hex
-    check(lambda: connect(one, prefix))
+@pytest.mark.parametrize("name", REGISTRY_CHECKS)
+def test_conformance(one: Cluster, name: str) -> None:
+    prefix, ttl = uuid.uuid4().hex, 3 if name in HEARTBEAT_CHECKS else 60
+    REGISTRY_CHECKS[name](lambda: connect(one, prefix, ttl))
 
 
 @pytest.mark.parametrize("name", KEY_CHECKS)

@@ -62,7 +62,15 @@ def etcd(cluster: Cluster) -> Etcd:
     return cluster.members[0]
 
 
-@pytest.mark.parametrize("name", ["registered_is_found", "subscribers_hear_of_changes", "groups_are_apart"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "registered_is_found",
+        "subscribers_hear_of_changes",
+        "groups_are_apart",
+        "a_registration_that_another_took_away_comes_back",
+    ],
+)
 def test_with_user_and_password(etcd: Etcd, name: str) -> None:
     REGISTRY_CHECKS[name](lambda: connect(etcd, f"server:{QUOTED}@"))
 

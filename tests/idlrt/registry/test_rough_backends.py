@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -17,8 +17,9 @@ from registry_heard import Heard
 from idlrt.core import Freshness, Instance, ServiceKey
 from idlrt.errors import RegistryUnavailable
 from idlrt.registry import Found, Registration, Registry, RegistryUrl
-from idlrt.registry.engine import Engine, Entry
+from idlrt.registry.engine import Engine
 from idlrt.registry.memory import MemoryBackend, memory_store
+from idlrt.registry.registrar import Entry
 from idlrt.registry.thread import LoopThread
 
 pytestmark = pytest.mark.slow
@@ -44,13 +45,17 @@ class Rough(MemoryBackend):
         self.check("open")
         await super().open(lost)
 
-    async def keep(self) -> None:
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         self.check("keep")
-        await super().keep()
+        return await super().keep(registered)
 
     async def register(self, instance: Instance) -> None:
         await super().register(instance)
         self.check("register")  # it is done, and the answer is lost
+
+    async def reclaim(self, instance: Instance) -> None:
+        await super().reclaim(instance)
+        self.check("register")
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         async for found in super().watch(key):
@@ -191,6 +196,10 @@ class Overtaking(MemoryBackend):
     async def register(self, instance: Instance) -> None:
         await self.wait("register")
         await super().register(instance)
+
+    async def reclaim(self, instance: Instance) -> None:
+        await self.wait("register")
+        await super().reclaim(instance)
 
     async def deregister(self, instance: Instance) -> None:
         self.deregistered += 1

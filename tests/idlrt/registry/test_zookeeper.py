@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import Callable
 
 import pytest
 from eventually import TIMEOUT, eventually
@@ -17,7 +16,7 @@ from idlrt.core import Instance
 from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
 from idlrt.registry import Registry, RegistryUrl
 from idlrt.registry.zookeeper.backend import ZooKeeperBackend
-from idlrt.testing.registry import REGISTRY_CHECKS, Make
+from idlrt.testing.registry import HEARTBEAT_CHECKS, REGISTRY_CHECKS
 
 # Real servers and processes.
 pytestmark = pytest.mark.long
@@ -29,21 +28,23 @@ def chroot(zookeeper: ZooKeeper) -> str:
     return f"zookeeper://{zookeeper.address}/{uuid.uuid4().hex}"
 
 
-def connect(url: str) -> Registry:
+def connect(url: str, timeout: int = 60) -> Registry:
     """With a session that does not end while a test runs, however busy the machine is."""
-    long = f"{url}{'&' if '?' in url else '?'}timeout=60"
+    long = f"{url}{'&' if '?' in url else '?'}timeout={timeout}"
     return Registry.connect(long, cache=False, empty_protection=False, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("layout", ["idlrt", "motan", "dubbo"])
-@pytest.mark.parametrize("check", REGISTRY_CHECKS.values(), ids=REGISTRY_CHECKS.keys())
-def test_conformance(chroot: str, check: Callable[[Make], None], layout: str) -> None:
-    check(lambda: connect(f"{chroot}?layout={layout}"))
+@pytest.mark.parametrize("name", REGISTRY_CHECKS)
+def test_conformance(chroot: str, name: str, layout: str) -> None:
+    timeout = 3 if name in HEARTBEAT_CHECKS else 60
+    REGISTRY_CHECKS[name](lambda: connect(f"{chroot}?layout={layout}", timeout))
 
 
 def test_conformance_without_a_chroot(zookeeper: ZooKeeper) -> None:
-    for check in REGISTRY_CHECKS.values():
-        check(lambda: connect(f"zookeeper://{zookeeper.address}"))
+    for name, check in REGISTRY_CHECKS.items():
+        if name not in HEARTBEAT_CHECKS:
+            check(lambda: connect(f"zookeeper://{zookeeper.address}"))
 
 
 def test_hundreds_of_instances_are_seen(chroot: str) -> None:

@@ -20,7 +20,7 @@ from registry_heard import Heard, say
 from zookeeper_server import Ensemble, ZooKeeper, plain_client, running_ensemble, running_zookeeper
 
 from idlrt.core import Freshness, Instance, Snapshot, Status
-from idlrt.registry import Registry, RegistryUrl
+from idlrt.registry import AlreadyRegistered, Registry, RegistryUrl
 from idlrt.registry.zookeeper.backend import ZooKeeperBackend
 from idlrt.registry.zookeeper.dubbo import DubboLayout
 from idlrt.registry.zookeeper.layouts import IdlrtLayout, Layout
@@ -217,18 +217,19 @@ def test_a_session_that_the_server_ended_comes_back(tmp_path: Path, chroot: str)
         eventually(lambda: zookeeper.sessions() == [])
 
 
-def test_an_instance_that_somebody_took_away_comes_back(zookeeper: ZooKeeper, chroot: str) -> None:
+def test_an_instance_that_somebody_took_away_is_missed(zookeeper: ZooKeeper, chroot: str) -> None:
     async def main(hand: Any) -> None:
         backend = ZooKeeperBackend(RegistryUrl.parse(url(zookeeper.address, chroot)))
         await backend.open(lambda: None)
         await backend.register(instance(1))
+        await backend.register(instance(2))
+        both = [instance(1), instance(2)]
+        assert await backend.keep(both) == []
         hand.delete(path_of(chroot, instance(1)))
-        assert (await backend.find(instance(1).key)).instances == []
-        await backend.keep()
-        assert (await backend.find(instance(1).key)).instances == [instance(1)]
-        await backend.deregister(instance(1))
-        await backend.keep()
-        assert (await backend.find(instance(1).key)).instances == []
+        assert await backend.keep(both) == [instance(1)]
+        await backend.reclaim(instance(1))
+        assert await backend.keep(both) == []
+        assert (await backend.find(instance(1).key)).instances == both
         await backend.close()
 
     with plain_client(zookeeper.address) as hand:
@@ -252,11 +253,17 @@ def test_of_two_under_one_id_one_goes_on(zookeeper: ZooKeeper, chroot: str, layo
         assert await seen() == ["1"]
         await second.register(instance(1, version="2", status=Status.DISABLED))
         assert await seen() == ["2"]
-        for each in (first, second, first):
-            await each.keep()
+        old, new = instance(1, version="1"), instance(1, version="2", status=Status.DISABLED)
+        for _ in range(2):
+            assert await second.keep([new]) == []
+            assert await first.keep([old]) == [old]
+            with pytest.raises(AlreadyRegistered, match="by another process now"):
+                await first.reclaim(old)
             assert await seen() == ["2"], "they fight"
+        await first.deregister(old)
+        assert await seen() == ["2"]
         await second.close()
-        await first.keep()
+        await first.reclaim(old)
         assert await seen() == ["1"]
         for each in (first, observer):
             await each.close()

@@ -14,7 +14,9 @@ __all__ = [
     "AsyncRegistry",
     "AsyncRegistryClient",
     "Changes",
+    "Conflict",
     "Correction",
+    "InstanceName",
     "NoSession",
     "Part",
     "Record",
@@ -195,6 +197,28 @@ class NoSession(rpc.DeclaredError):
     """The registry does not know the session any more: what was registered in it is gone."""
 
 
+class Conflict(rpc.DeclaredError):
+    """Another live session has registered an instance under this id."""
+
+    message: str
+
+    __thrift_fields__ = (rpc.required(1, "message", rpc.STRING),)
+
+
+class InstanceName(rpc.Struct, kw_only=True):
+    """An instance, by what it is found by."""
+
+    group: str
+    service: str
+    id: str
+
+    __thrift_fields__ = (
+        rpc.required(1, "group", rpc.STRING),
+        rpc.required(2, "service", rpc.STRING),
+        rpc.required(3, "id", rpc.STRING),
+    )
+
+
 class Registry(Protocol):
     """Sessions, what is registered in them, and what others are told of it."""
 
@@ -215,6 +239,15 @@ class Registry(Protocol):
         """
         ...
 
+    def renew(self, session: int, instances: list[InstanceName]) -> list[InstanceName]:
+        """The client is alive, and has registered `instances`; which of them are not registered in the session any more.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+        """
+        ...
+
     def end(self, session: int) -> None:
         """End a session, and take away what was registered in it.
 
@@ -226,9 +259,23 @@ class Registry(Protocol):
     def register(self, session: int, record: Record) -> int:
         """Write a record, or write it anew. Acknowledged when it is on disk.
 
+        What another session has registered under the id is replaced only if it is the same instance, started again: with
+        the same address, or the same `instance_token` in its metadata.
+
         Raises:
             NoSession: declared by the IDL.
             Refused: declared by the IDL.
+            Conflict: declared by the IDL.
+        """
+        ...
+
+    def reclaim(self, session: int, record: Record) -> int:
+        """Write a record that `renew` has missed, if no other live session has registered its id.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+            Conflict: declared by the IDL.
         """
         ...
 
@@ -353,6 +400,17 @@ class AsyncRegistry(Protocol):
         """
         ...
 
+    async def renew(
+        self, session: int, instances: list[InstanceName]
+    ) -> list[InstanceName]:
+        """The client is alive, and has registered `instances`; which of them are not registered in the session any more.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+        """
+        ...
+
     async def end(self, session: int) -> None:
         """End a session, and take away what was registered in it.
 
@@ -364,9 +422,23 @@ class AsyncRegistry(Protocol):
     async def register(self, session: int, record: Record) -> int:
         """Write a record, or write it anew. Acknowledged when it is on disk.
 
+        What another session has registered under the id is replaced only if it is the same instance, started again: with
+        the same address, or the same `instance_token` in its metadata.
+
         Raises:
             NoSession: declared by the IDL.
             Refused: declared by the IDL.
+            Conflict: declared by the IDL.
+        """
+        ...
+
+    async def reclaim(self, session: int, record: Record) -> int:
+        """Write a record that `renew` has missed, if no other live session has registered its id.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+            Conflict: declared by the IDL.
         """
         ...
 
@@ -489,6 +561,16 @@ _KEEP: Final = rpc.method(
         rpc.optional(2, "refused", rpc.struct(Refused)),
     ),
 )
+_RENEW: Final = rpc.method(
+    Registry.renew,
+    rpc.argument(1, "session", rpc.I64),
+    rpc.argument(2, "instances", rpc.list_of(rpc.struct(InstanceName))),
+    result=rpc.list_of(rpc.struct(InstanceName)),
+    throws=(
+        rpc.optional(1, "gone", rpc.struct(NoSession)),
+        rpc.optional(2, "refused", rpc.struct(Refused)),
+    ),
+)
 _END: Final = rpc.method(
     Registry.end,
     rpc.argument(1, "session", rpc.I64),
@@ -503,6 +585,18 @@ _REGISTER: Final = rpc.method(
     throws=(
         rpc.optional(1, "gone", rpc.struct(NoSession)),
         rpc.optional(2, "refused", rpc.struct(Refused)),
+        rpc.optional(3, "conflict", rpc.struct(Conflict)),
+    ),
+)
+_RECLAIM: Final = rpc.method(
+    Registry.reclaim,
+    rpc.argument(1, "session", rpc.I64),
+    rpc.argument(2, "record", rpc.struct(Record)),
+    result=rpc.I64,
+    throws=(
+        rpc.optional(1, "gone", rpc.struct(NoSession)),
+        rpc.optional(2, "refused", rpc.struct(Refused)),
+        rpc.optional(3, "conflict", rpc.struct(Conflict)),
     ),
 )
 _DEREGISTER: Final = rpc.method(
@@ -590,8 +684,10 @@ _SERVICE: Final = rpc.service(
     "Registry",
     _BEGIN,
     _KEEP,
+    _RENEW,
     _END,
     _REGISTER,
+    _RECLAIM,
     _DEREGISTER,
     _CHANGES,
     _GROUPS,
@@ -627,6 +723,15 @@ class RegistryClient(rpc.Client):
         """
         return self._call(_KEEP, session)
 
+    def renew(self, session: int, instances: list[InstanceName]) -> list[InstanceName]:
+        """The client is alive, and has registered `instances`; which of them are not registered in the session any more.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+        """
+        return self._call(_RENEW, session, instances)
+
     def end(self, session: int) -> None:
         """End a session, and take away what was registered in it.
 
@@ -638,11 +743,25 @@ class RegistryClient(rpc.Client):
     def register(self, session: int, record: Record) -> int:
         """Write a record, or write it anew. Acknowledged when it is on disk.
 
+        What another session has registered under the id is replaced only if it is the same instance, started again: with
+        the same address, or the same `instance_token` in its metadata.
+
         Raises:
             NoSession: declared by the IDL.
             Refused: declared by the IDL.
+            Conflict: declared by the IDL.
         """
         return self._call(_REGISTER, session, record)
+
+    def reclaim(self, session: int, record: Record) -> int:
+        """Write a record that `renew` has missed, if no other live session has registered its id.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+            Conflict: declared by the IDL.
+        """
+        return self._call(_RECLAIM, session, record)
 
     def deregister(self, session: int, group: str, service: str, id: str) -> None:
         """Take a record away, if it belongs to the session.
@@ -767,6 +886,17 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """
         return await self._call(_KEEP, session)
 
+    async def renew(
+        self, session: int, instances: list[InstanceName]
+    ) -> list[InstanceName]:
+        """The client is alive, and has registered `instances`; which of them are not registered in the session any more.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+        """
+        return await self._call(_RENEW, session, instances)
+
     async def end(self, session: int) -> None:
         """End a session, and take away what was registered in it.
 
@@ -778,11 +908,25 @@ class AsyncRegistryClient(rpc.AsyncClient):
     async def register(self, session: int, record: Record) -> int:
         """Write a record, or write it anew. Acknowledged when it is on disk.
 
+        What another session has registered under the id is replaced only if it is the same instance, started again: with
+        the same address, or the same `instance_token` in its metadata.
+
         Raises:
             NoSession: declared by the IDL.
             Refused: declared by the IDL.
+            Conflict: declared by the IDL.
         """
         return await self._call(_REGISTER, session, record)
+
+    async def reclaim(self, session: int, record: Record) -> int:
+        """Write a record that `renew` has missed, if no other live session has registered its id.
+
+        Raises:
+            NoSession: declared by the IDL.
+            Refused: declared by the IDL.
+            Conflict: declared by the IDL.
+        """
+        return await self._call(_RECLAIM, session, record)
 
     async def deregister(self, session: int, group: str, service: str, id: str) -> None:
         """Take a record away, if it belongs to the session.

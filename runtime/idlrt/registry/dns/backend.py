@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from idlrt.core import Instance, ServiceKey
@@ -59,8 +59,9 @@ class DnsBackend(ReadOnly):
         """See `Backend.close`."""
         self._lookup = None
 
-    async def keep(self) -> None:
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
         """See `Backend.keep`."""
+        return ()
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
         """See `Backend.watch`."""

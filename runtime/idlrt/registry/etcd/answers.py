@@ -16,7 +16,9 @@ from idlrt.registry.backend import SessionLost
 
 __all__ = [
     "Alive",
+    "Attached",
     "AuthOff",
+    "Done",
     "Event",
     "Granted",
     "Header",
@@ -65,6 +67,7 @@ class KeyValue(msgspec.Struct, frozen=True):
     key: bytes
     value: bytes = b""
     mod_revision: int = 0
+    lease: int = 0
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -90,13 +93,37 @@ class Alive(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
     ttl: int = 0
 
 
+class Attached(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
+    """Of `lease/timetolive`: the keys that hang on a lease. No seconds are left if there is no such lease."""
+
+    ttl: int = 0
+    keys: list[bytes] = []
+
+
 class Listed(msgspec.Struct, frozen=True):
     """Of `kv/range`."""
 
-    header: Header
+    header: Header = Header()
     kvs: list[KeyValue] = []
     more: bool = False
     count: int = 0
+
+
+class _Response(msgspec.Struct, frozen=True):
+    response_range: Listed | None = None
+
+
+class Done(msgspec.Struct, frozen=True):
+    """Of `kv/txn`."""
+
+    succeeded: bool = False
+    responses: list[_Response] = []
+
+    @property
+    def found(self) -> KeyValue | None:
+        """What the first range in it has found."""
+        listed = next((each.response_range for each in self.responses if each.response_range is not None), None)
+        return listed.kvs[0] if listed is not None and listed.kvs else None
 
 
 class Event(msgspec.Struct, frozen=True):

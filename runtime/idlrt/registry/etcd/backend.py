@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -20,11 +20,22 @@ from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryError, RegistryUnavailable
 from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
-from idlrt.registry.etcd.answers import Alive, Granted, HistoryLost, Interrupted, Listed, Nothing
+from idlrt.registry.etcd.answers import (
+    Alive,
+    Attached,
+    Done,
+    Granted,
+    HistoryLost,
+    Interrupted,
+    KeyValue,
+    Listed,
+    Nothing,
+)
 from idlrt.registry.etcd.gateway import Gateway, need_httpx
 from idlrt.registry.etcd.layout import Layout, end_of
 from idlrt.registry.etcd.settings import Settings
 from idlrt.registry.etcd.view import View
+from idlrt.registry.ownership import check_replaceable
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["EtcdBackend"]
@@ -45,6 +56,9 @@ _LASTED: Final = 1.0
 _PACE: Final = 0.02
 # Keys that are listed at once.
 _PAGE: Final = 500
+# How often a key is looked at again that others keep changing.
+_ATTEMPTS: Final = 10
+_ENDED: Final = "etcd has ended the lease: no heartbeat came for too long, or somebody revoked it"
 
 
 class EtcdBackend:
@@ -97,20 +111,55 @@ class EtcdBackend:
         finally:
             await self._gateway.close()
 
-    async def keep(self) -> None:
-        """See `Backend.keep`."""
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
+        """See `Backend.keep`. A key that was deleted, or written by somebody else, does not hang on the lease."""
         patience = max(self.heartbeat, 1.0) * _BEAT_PATIENCE
         alive = await self._gateway.ask(
             "lease/keepalive", {"ID": self._lease}, Alive, patience=patience, is_stream=True
         )
         if alive.ttl <= 0:
-            raise SessionLost("etcd has ended the lease: no heartbeat came for too long, or somebody revoked it")
+            raise SessionLost(_ENDED)
+        if not registered:
+            return ()
+        body = {"ID": self._lease, "keys": True}
+        attached = await self._gateway.ask("lease/timetolive", body, Attached, patience=patience)
+        if attached.ttl <= 0:
+            raise SessionLost(_ENDED)
+        keys = set(attached.keys)
+        return [each for each in registered if self._layout.instance(each.key, each.id) not in keys]
 
     # What is registered.
 
     async def register(self, instance: Instance) -> None:
         """See `Backend.register`."""
-        await self._put(self._layout.instance(instance.key, instance.id), instance, self._lease)
+        await self._register(instance, reclaims=False)
+
+    async def reclaim(self, instance: Instance) -> None:
+        """See `Backend.reclaim`."""
+        await self._register(instance, reclaims=True)
+
+    async def _register(self, instance: Instance, *, reclaims: bool) -> None:
+        """Write the key if it is free, or as it was when it was found to be ours or replaceable."""
+        key = self._layout.instance(instance.key, instance.id)
+        put = {"request_put": {"key": key, "value": msgspec.json.encode(instance), "lease": self._lease}}
+        look = {"request_range": {"key": key}}
+        as_expected: dict[str, Any] = {"key": key, "target": "VERSION", "result": "EQUAL", "version": 0}
+        for _ in range(_ATTEMPTS):
+            body = {"compare": [as_expected], "success": [put], "failure": [look]}
+            done = await self._gateway.ask("kv/txn", body, Done)
+            if done.succeeded:
+                return
+            found = done.found
+            if found is None:  # deleted meanwhile
+                as_expected = {"key": key, "target": "VERSION", "result": "EQUAL", "version": 0}
+                continue
+            if found.lease != self._lease:
+                # A key without a lease was written by hand: nobody keeps it alive.
+                holder = _instance_in(found)
+                check_replaceable(instance, holder, is_live=found.lease != 0, reclaims=reclaims)
+                _log.info("replacing %s of %s, which another session has registered", instance.id, instance.key)
+            as_expected = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": found.mod_revision}
+        raise RegistryUnavailable(f"cannot register {instance.id} of {instance.key}: others change it all the time")
 
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`. What another program has registered under the same id meanwhile stays."""
@@ -139,11 +188,11 @@ class EtcdBackend:
         ]
         await self._gateway.ask("kv/txn", {"success": gone}, Nothing)
 
-    async def _put(self, key: bytes, value: object | None, lease: int = 0) -> None:
+    async def _put(self, key: bytes, value: object | None) -> None:
         if value is None:
             await self._gateway.ask("kv/deleterange", {"key": key}, Nothing)
         else:
-            body = {"key": key, "value": msgspec.json.encode(value), "lease": lease}
+            body = {"key": key, "value": msgspec.json.encode(value)}
             await self._gateway.ask("kv/put", body, Nothing)
 
     # What is there.
@@ -300,3 +349,11 @@ class EtcdBackend:
             last = listed.kvs[-1].key
             cut = last.find(b"/", len(start.encode()))
             place = last[:cut] + b"0" if cut >= 0 else last + b"\0"
+
+
+def _instance_in(found: KeyValue) -> Instance | None:
+    """The instance under a key; `None` if it cannot be read."""
+    try:
+        return msgspec.json.decode(found.value, type=Instance)
+    except (msgspec.MsgspecError, ValueError):
+        return None

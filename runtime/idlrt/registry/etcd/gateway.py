@@ -45,10 +45,11 @@ _WHAT: Final = {
     "kv/deleterange": "delete",
     "kv/put": "write",
     "kv/range": "read",
-    "kv/txn": "delete",
+    "kv/txn": "write",
     "lease/grant": "begin a session",
     "lease/keepalive": "keep the session",
     "lease/revoke": "end the session",
+    "lease/timetolive": "look at the session",
     "watch": "watch",
 }
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.errors import RegistryUnavailable
 from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
+from idlrt.registry.ownership import check_replaceable
 from idlrt.registry.url import RegistryUrl
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, NoNode, check_kazoo, make_acl
 from idlrt.registry.zookeeper.dubbo import DubboLayout
@@ -40,7 +41,7 @@ from idlrt.registry.zookeeper.layouts import (
 )
 from idlrt.registry.zookeeper.motan import MotanLayout
 from idlrt.registry.zookeeper.removal import remove_service
-from idlrt.registry.zookeeper.session import Change, Session
+from idlrt.registry.zookeeper.session import Change, Session, Stat
 from idlrt.registry.zookeeper.tree import Node, Tree
 
 __all__ = ["ZooKeeperBackend"]
@@ -90,7 +91,6 @@ class ZooKeeperBackend:
         self._chroot = f"/{url.path}" if url.path else ""
         self._layout: Layout = _LAYOUTS[layout]()
         self._current: Session | None = None
-        self._held: dict[tuple[ServiceKey, str], _Held] = {}
         self.heartbeat = self._timeout / _BEATS
 
     # The session.
@@ -103,7 +103,6 @@ class ZooKeeperBackend:
         if session is None or session.is_lost:
             acl = make_acl(self._acl, self._networks)
             session = self._current = Session(self._hosts, self._timeout, self._login, acl)
-            self._held = {}
         await session.connected(_PATIENCE)
         await session.sync()
         session.lost = lost
@@ -116,24 +115,19 @@ class ZooKeeperBackend:
         if session is not None:
             await session.close()
 
-    async def keep(self) -> None:
-        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is. An instance that somebody has
-        taken away is registered again: another under its id that has gone, or a hand that slipped.
-        """
+    async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
+        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is, and at the nodes."""
         session = self._session()
         self.heartbeat = session.timeout / _BEATS
         await session.check(self._chroot or "/", self.heartbeat * 0.8)
-        await asyncio.gather(*(self._restore(session, each) for each in list(self._held.values())))
-
-    async def _restore(self, session: Session, held: _Held) -> None:
-        async with held.lock:
-            instance = held.instance
-            if instance is None or await session.exists(self._path(self._layout.write(instance))) is not None:
-                return
-            if await self._removal(session, instance, is_whose=None):
-                return  # another has registered it, elsewhere
-            _log.warning("somebody has taken %s of %s away; registering it again", instance.id, instance.key)
-            await self._register(session, instance)
+        stats = await asyncio.gather(
+            *(session.exists(self._path(self._layout.write(instance))) for instance in registered)
+        )
+        return [
+            instance
+            for instance, stat in zip(registered, stats, strict=True)
+            if stat is None or stat.owner != session.id
+        ]
 
     def _session(self) -> Session:
         session = self._current
@@ -147,22 +141,29 @@ class ZooKeeperBackend:
         return f"{self._chroot}{node.folder}/{node.name}"
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`. A node that another session has left behind is replaced, in one step: it would go
-        when that session ends.
+        """See `Backend.register`. A node that another session has left behind is replaced: it would go when that
+        session ends.
         """
-        session = self._session()
-        held = self._held.setdefault((instance.key, instance.id), _Held())
-        async with held.lock:
-            await self._register(session, instance)
-            held.instance = instance
+        await self._register(instance, reclaims=False)
 
-    async def _register(self, session: Session, instance: Instance) -> None:
+    async def reclaim(self, instance: Instance) -> None:
+        """See `Backend.reclaim`."""
+        await self._register(instance, reclaims=True)
+
+    async def _register(self, instance: Instance, *, reclaims: bool) -> None:
+        session = self._session()
         node = self._layout.write(instance)
         path = self._path(node)
 
         async def attempt() -> None:
-            changes = await self._removal(session, instance, is_whose=None)
-            stat = await session.exists(path)
+            found = await self._standing(session, instance)
+            for each in found:
+                # What no session owns was left there by hand.
+                if each.stat.owner != session.id:
+                    is_live = each.stat.owner != 0
+                    check_replaceable(instance, each.instance, is_live=is_live, reclaims=reclaims)
+            changes = [Change("delete", each.path, b"", each.stat.version) for each in found if each.path != path]
+            stat = next((each.stat for each in found if each.path == path), None)
             if stat is None:
                 changes.append(Change("create", path, node.data))
             elif stat.owner == session.id:
@@ -173,20 +174,38 @@ class ZooKeeperBackend:
 
         await self._settled(session, attempt, f"register {instance.id} of {instance.key}")
 
+    async def _standing(self, session: Session, instance: Instance) -> list[_Standing]:
+        """What stands where `instance` is written to, and wherever else its id does."""
+        children = self._children(session)
+        own, others, rivals = (
+            self._layout.write(instance),
+            await self._layout.others(instance, children),
+            await self._layout.rivals(instance, children),
+        )
+
+        async def look(place: str) -> _Standing | None:
+            path = f"{self._chroot}{place}"
+            try:
+                data, stat = await session.get(path)
+            except NoNode:
+                return None
+            folder, _, name = place.rpartition("/")
+            read = self._layout.read(instance.key, [Node(folder, name, data, stat.created)])
+            if place in rivals and (not read or read[0].id != instance.id):
+                return None
+            unread = instance if self._layout.is_by_address else None
+            return _Standing(path, stat, read[0] if read else unread)
+
+        places = dict.fromkeys((f"{own.folder}/{own.name}", *others, *rivals))
+        return [each for each in await asyncio.gather(*map(look, places)) if each is not None]
+
     async def deregister(self, instance: Instance) -> None:
         """See `Backend.deregister`. What another session has registered in its place stays."""
         session = self._session()
-        held = self._held.setdefault((instance.key, instance.id), _Held())
-        async with held.lock:
-            held.instance = None
-            await self._deregister(session, instance)
-        self._held.pop((instance.key, instance.id), None)
-
-    async def _deregister(self, session: Session, instance: Instance) -> None:
         path = self._path(self._layout.write(instance))
 
         async def attempt() -> None:
-            changes = await self._removal(session, instance, is_whose=session.id)
+            changes = await self._removal(session, instance)
             stat = await session.exists(path)
             if stat is not None and stat.owner == session.id:
                 changes.append(Change("delete", path, b"", stat.version))
@@ -195,14 +214,14 @@ class ZooKeeperBackend:
 
         await self._settled(session, attempt, f"deregister {instance.id} of {instance.key}")
 
-    async def _removal(self, session: Session, instance: Instance, is_whose: int | None) -> list[Change]:
-        """What takes an instance away from where else it stands, whoever put it there or only one session."""
+    async def _removal(self, session: Session, instance: Instance) -> list[Change]:
+        """What takes an instance of this session away from where else it stands."""
         paths = [f"{self._chroot}{each}" for each in await self._layout.others(instance, self._children(session))]
         stats = await asyncio.gather(*map(session.exists, paths))
         return [
             Change("delete", path, b"", stat.version)
             for path, stat in zip(paths, stats, strict=True)
-            if stat is not None and is_whose in (None, stat.owner)
+            if stat is not None and stat.owner == session.id
         ]
 
     async def _commit(self, session: Session, folder: str, *changes: Change) -> None:
@@ -348,12 +367,12 @@ class ZooKeeperBackend:
         await self._settled(session, attempt, what)
 
 
-class _Held:
-    """What is registered under an id; `None` if it is not, or not yet. One change at a time."""
+class _Standing(NamedTuple):
+    """A node, and the instance in it; `None` if it cannot be read."""
 
-    def __init__(self) -> None:
-        self.instance: Instance | None = None
-        self.lock = asyncio.Lock()
+    path: str
+    stat: Stat
+    instance: Instance | None
 
 
 def _decoded(node: Node, kind: type[T]) -> T | None:

@@ -45,6 +45,7 @@ class DubboLayout:
     """See the module. A `Layout`."""
 
     has_data = False
+    is_by_address = False
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
         """See `Layout.folders`."""
@@ -104,6 +105,10 @@ class DubboLayout:
             if name != own.name and found and found[0].id == instance.id:
                 same.append(f"{own.folder}/{name}")
         return same
+
+    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+        """See `Layout.rivals`. Ids stand in the names, so `others` has found them all."""
+        return []
 
     async def groups(self, children: Children) -> list[str]:
         """See `Backend.groups`. Those that have instances: Dubbo has no place for the others."""

@@ -37,9 +37,12 @@ class Layout(Protocol):
 
     Attributes:
         has_data: whether instances stand in the data of their nodes, not in the names.
+        is_by_address: whether nodes are called by address, so that whatever stands at the path of an instance has its
+            address, even if it cannot be read.
     """
 
     has_data: bool
+    is_by_address: bool
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
         """The paths whose children are the instances of a service."""
@@ -55,6 +58,10 @@ class Layout(Protocol):
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
         """Paths at which the same instance stands, or may stand, beside the one that it is written to."""
+        ...
+
+    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+        """Further paths, at which another instance may stand that says to have the same id."""
         ...
 
     async def groups(self, children: Children) -> list[str]:
@@ -85,6 +92,7 @@ class IdlrtLayout:
     """See the module. A `Layout`."""
 
     has_data = True
+    is_by_address = False
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
         """See `Layout.folders`."""
@@ -107,6 +115,10 @@ class IdlrtLayout:
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
         """See `Layout.others`."""
+        return []
+
+    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+        """See `Layout.rivals`."""
         return []
 
     async def groups(self, children: Children) -> list[str]:

@@ -51,6 +51,7 @@ class MotanLayout:
     """See the module. A `Layout`."""
 
     has_data = True
+    is_by_address = True
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
         """See `Layout.folders`."""
@@ -93,6 +94,20 @@ class MotanLayout:
         """See `Layout.others`."""
         own = self.write(instance)
         return [f"{each}/{own.name}" for each in self.folders(instance.key) if each != own.folder]
+
+    async def rivals(self, instance: Instance, children: Children) -> list[str]:
+        """See `Layout.rivals`. Nodes are called by address, and ids stand in the data: all have to be looked at,
+        unless the id is the address.
+        """
+        own = self.write(instance).name
+        if instance.id == own:
+            return []
+        return [
+            f"{folder}/{name}"
+            for folder in self.folders(instance.key)
+            for name in await children(folder)
+            if name != own
+        ]
 
     async def groups(self, children: Children) -> list[str]:
         """See `Backend.groups`."""

@@ -1,0 +1,68 @@
+"""What the checks of registries have in common: clients of one, and a subscription with all that it has told."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from idlrt.core import Change, Instance, Snapshot
+from idlrt.registry import Registry, Subscription
+
+__all__ = ["PATIENCE", "Make", "Seen", "clients", "make_instance", "new_service"]
+
+Make = Callable[[], Registry]
+
+# Seconds that anything may take, on a busy machine. What is expected of a registry's speed is measured, not checked.
+PATIENCE: Final = 60.0
+
+_numbers = itertools.count(1)
+
+
+def new_service(what: str) -> str:
+    """A name that nobody has used."""
+    return f"check.{what}.{os.getpid()}.{next(_numbers)}.{time.time_ns() % 1_000_000_000}"
+
+
+def make_instance(service: str, number: int = 1, **more: Any) -> Instance:
+    return Instance(service=service, host="127.0.0.1", port=20000 + number, **more)
+
+
+class Seen:
+    """A subscription and all that it has told."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        self.changes: list[Change] = []
+        self._condition = threading.Condition()
+        subscription.listen(self._heard)
+
+    def _heard(self, change: Change) -> None:
+        with self._condition:
+            self.changes.append(change)
+            self._condition.notify_all()
+
+    def until(self, is_there: Callable[[Snapshot], bool], what: str) -> Snapshot:
+        """Wait until a snapshot is as wanted."""
+        with self._condition:
+            found = self._condition.wait_for(
+                lambda: bool(self.changes) and is_there(self.changes[-1].snapshot), PATIENCE
+            )
+            last = self.changes[-1].snapshot if self.changes else self.subscription.trouble
+        assert found, f"{what}: not within {PATIENCE:.0f} s; last known: {last}"
+        assert isinstance(last, Snapshot)
+        return last
+
+    def until_ids(self, *ids: str) -> Snapshot:
+        """Wait until just these are there."""
+        return self.until(lambda each: [one.id for one in each.instances] == sorted(ids), f"instances {sorted(ids)}")
+
+
+@contextmanager
+def clients(make: Make, count: int = 2) -> Generator[list[Registry]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(make()) for _ in range(count)]
