@@ -158,6 +158,20 @@ MUTANTS = (
         tests=("tests/idlrt/embedded/test_state.py", "tests/idlrt/embedded/test_registry_faults.py"),
     ),
     Mutant(
+        name="registry: what a heartbeat finds missing is not registered again",
+        path="runtime/idlrt/registry/engine.py",
+        before="                self._registrar.missed(registered, missing)\n",
+        after="                del missing\n",
+        tests=("tests/issues/test_registrations_come_back.py",),
+    ),
+    Mutant(
+        name="registry: whoever registers an id last has it",
+        path="runtime/idlrt/registry/ownership.py",
+        before="        may = is_same and not reclaims\n",
+        after="        may = True\n",
+        tests=("tests/issues/test_registrations_come_back.py",),
+    ),
+    Mutant(
         name="benchmarks: an error of a worker is swallowed",
         path="benchmarks/workers.py",
         before="            self._errors.append(error)\n",
