@@ -80,7 +80,8 @@ def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str,
         known.wait(60)
 
     old = int(stack.enter_context(scripted_server(die)).rpartition(":")[2])
-    register(registry, old, "one")
+    # Its successor has another port: a token says that it is the same instance.
+    register(registry, old, "one", metadata={"instance_token": "token"})
     with UserServiceClient.connect(url, timeout=60, heartbeat=None) as client:
         found: list[object] = []
 
@@ -94,7 +95,7 @@ def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str,
         thread.start()
         assert is_called.wait(60)
         with Registry.connect(url) as other:
-            register(other, port, "one")
+            register(other, port, "one", metadata={"instance_token": "token"})
             snapshot_shows(client, lambda instances: instances[0].port == port)
             assert client.get(2).id == 2, "the new one"
             known.set()
