@@ -13,7 +13,8 @@ typedef struct {
     int64_t left; /* steps that may still be made */
 } Probes;
 
-static void probes_close(Probes *p) {
+static inline void probes_close(Probes *p) {
+    if (p->bits == NULL) return; /* nothing was watched, as in almost all containers */
     PyMem_Free(p->bits);
     PyMem_Free(p->hashes);
     p->bits = NULL;
