@@ -33,18 +33,19 @@ _PATIENCE = 2.0
 async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
     """The result of a handler, or what it raised. (`SystemExit` and `KeyboardInterrupt` would end the event loop.)"""
     before = forks.count
-    result, error = None, None
     try:
         result = await work
     except asyncio.CancelledError as cancelled:
         if forks.count != before:
             end_child(cancelled)
         raise
-    except BaseException as raised:  # noqa: BLE001  # becomes the answer, and is logged
-        error = raised
+    except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+        if forks.count != before:
+            end_child(error)
+        return None, error
     if forks.count != before:
-        end_child(error)
-    return result, error
+        end_child()
+    return result, None
 
 
 def close_unbegun(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
@@ -129,7 +130,8 @@ class CoroutineRunner:
             task.add_done_callback(partial(self._finished, coroutine, done))
 
     def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
-        close_unbegun(task, coroutine)
+        if task.cancelled():
+            close_unbegun(task, coroutine)
         self._tasks.discard(task)
         self._going.append((task, done))
         if not self._is_delivery_due:

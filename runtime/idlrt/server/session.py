@@ -242,7 +242,10 @@ class Session:
             return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what, notice)
         handler = route.handler
         try:
-            arguments, decoded = self._connection.measured_arguments(event)
+            if (arguments := event.arguments) is not None:  # the usual case: read with the frame
+                decoded = event.decoded
+            else:
+                arguments, decoded = self._connection.measured_arguments(event)
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
@@ -261,11 +264,12 @@ class Session:
             return self._expired(event, route)
         context = around.context.copy()
         if is_awaited or around.run_worker is not None:
-            if around.load.in_flight >= around.load.max_in_flight:
-                return self._overloaded(event, f"{around.load.in_flight} calls are under way, the most that may be")
-            if around.load.decoded and around.load.decoded + decoded > around.load.max_decoded:
-                what = f"{around.load.decoded} bytes of memory, {decoded} more would be over"
-                most = f"max_decoded_queued={around.load.max_decoded}"
+            load = around.load
+            if load.in_flight >= load.max_in_flight:
+                return self._overloaded(event, f"{load.in_flight} calls are under way, the most that may be")
+            if load.decoded and load.decoded + decoded > load.max_decoded:
+                what = f"{load.decoded} bytes of memory, {decoded} more would be over"
+                most = f"max_decoded_queued={load.max_decoded}"
                 return self._overloaded(event, f"the arguments of the calls under way take {what} {most}")
             if not is_awaited:
                 return self._hand_over(event, route, call, context, decoded)
