@@ -7,12 +7,11 @@ names look alike, and a line break would forge a line of a log.
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
 from typing import Final
 
-__all__ = ["escape_json", "get_logger", "mask_passwords", "printable"]
+__all__ = ["escape_json", "mask_passwords", "printable"]
 
 # Controls, formats (bidirectional and zero-width ones), halves of characters, private ones, separators of lines.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -82,33 +81,3 @@ def mask_passwords(text: str, *, is_url: bool = False) -> str:
     if "@" in text:
         text = (_LOGIN_OF_URL if is_url else _LOGIN).sub(r"\1:***@", text)
     return _OPTION.sub(r"\1***", text) if "=" in text else text
-
-
-class _Printable(logging.Filter):
-    """Escapes the arguments of records, before any handler formats them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return True: no record is left out."""
-        if isinstance(record.args, tuple):
-            record.args = tuple(_argument(each) for each in record.args)
-        return True
-
-
-def _argument(value: object) -> object:
-    if value is None or isinstance(value, int | float):
-        return value
-    text = str(value)
-    return value if text.isascii() and text.isprintable() else printable(text)
-
-
-_PRINTABLE: Final = _Printable()
-
-
-def get_logger(name: str) -> logging.Logger:
-    """Return the logger `name`, whose records escape what comes from outside.
-
-    Use it instead of `logging.getLogger`, and pass such text as arguments (`"lost %s"`), not in the format.
-    """
-    found = logging.getLogger(name)
-    found.addFilter(_PRINTABLE)
-    return found

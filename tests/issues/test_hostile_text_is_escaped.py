@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from idlrt import Server
 from idlrt.config.store import change
 from idlrt.core import Instance
+from idlrt.core.logs import get_logger
 from idlrt.embedded import RegistryServer
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.printable import escape_json, get_logger, printable
+from idlrt.printable import escape_json, printable
 from idlrt.registry import Registry
 
 # A real registry, and commands in this process.
@@ -157,6 +158,17 @@ def test_logs_show_escapes(caplog: pytest.LogCaptureFixture) -> None:
         log.info("lost %s after %d of %.1f s: %s", HOSTILE, 5, 2.5, ValueError(HOSTILE))
         log.info("nothing %s", "usual")
     assert caplog.messages == [f"lost {SHOWN} after 5 of 2.5 s: {SHOWN}", "nothing usual"]
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_a_value_without_text_costs_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "idlrt.test"):
+        get_logger("idlrt.test").info("lost %s", Unprintable())
+    assert caplog.messages == ["lost <Unprintable: RuntimeError>"]
 
 
 def test_what_a_server_says_is_escaped_in_logs_of_clients(caplog: pytest.LogCaptureFixture) -> None:

@@ -37,6 +37,7 @@ from idlrt.core import (
     Snapshot,
 )
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -50,7 +51,6 @@ from idlrt.errors import (
 )
 from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
-from idlrt.printable import get_logger
 from idlrt.registry import Subscription
 from idlrt.route import Here, Step
 from idlrt.route.chain import make_chain

@@ -20,9 +20,9 @@ from idlrt.config.schema import METHODS, section
 from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, current_call, stack, tell
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.guard.base import nobody
-from idlrt.printable import get_logger
 from idlrt.spec import Method
 
 __all__ = ["Governance", "Plan"]

@@ -17,8 +17,8 @@ import msgspec
 
 from idlrt.client.node import Node, S
 from idlrt.core import Call, Deadline, Instance, Snapshot
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, NoInstance
-from idlrt.printable import get_logger
 from idlrt.registry import Subscription
 
 __all__ = ["Members"]

@@ -14,10 +14,10 @@ from typing import Any, Final
 from idlrt.client.health import Health
 from idlrt.client.node import Node
 from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
+from idlrt.core.logs import get_logger
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
-from idlrt.printable import get_logger
 
 __all__ = ["Verdicts"]
 

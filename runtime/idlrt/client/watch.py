@@ -16,8 +16,8 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.node import Node
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
+from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationError, NotSent, RpcError, Unknown
-from idlrt.printable import get_logger
 
 __all__ = ["watch"]
 

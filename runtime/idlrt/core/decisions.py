@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import msgspec
 
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 
 __all__ = [
     "Attempted",

@@ -17,9 +17,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from idlrt.core.logs import get_logger
 from idlrt.core.races import race
 from idlrt.core.threads import THREADS
-from idlrt.printable import get_logger
 
 if TYPE_CHECKING:
     import asyncio

@@ -24,18 +24,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from idlrt.core.forks import forks
-from idlrt.printable import get_logger, printable
+from idlrt.printable import printable
 
-__all__ = ["ALWAYS", "BURST", "LOG_LIMIT", "LONGEST", "WINDOW", "LogLimit", "cleaned"]
+__all__ = ["ALWAYS", "BURST", "LOG_LIMIT", "LONGEST", "WINDOW", "LogLimit", "cleaned", "get_logger"]
 
 BURST: Final = 10
 WINDOW: Final = 10.0
 LONGEST: Final = 1000
 ALWAYS: Final = {"is_always_logged": True}
 
-_NAMES: Final = (
-    "idlrt", "idlrt.client", "idlrt.net", "idlrt.registry", "idlrt.registry.zookeeper", "idlrt.server",
-)  # fmt: skip
 _MOST_KINDS: Final = 1024
 _MOST_LINES: Final = 400
 
@@ -182,7 +179,16 @@ def _value(value: object) -> Any:
 
 
 LOG_LIMIT: Final = LogLimit()
-"""Of the process."""
-for _name in _NAMES:
-    get_logger(_name).addFilter(LOG_LIMIT)
+"""The filter on all loggers of the runtime."""
 atexit.register(LOG_LIMIT.report)
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger `name`, with the filter on it.
+
+    Use it instead of `logging.getLogger`, and pass what comes from outside as arguments (`"lost %s"`), never in the
+    format.
+    """
+    found = logging.getLogger(name)
+    found.addFilter(LOG_LIMIT)
+    return found

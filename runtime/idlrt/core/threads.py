@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Final
 
 from idlrt.core.forks import forks
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 
 __all__ = ["THREADS", "Threads"]
 

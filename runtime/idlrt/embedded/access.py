@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core import ServerCall
+from idlrt.core.logs import get_logger
 from idlrt.embedded.api import Refused
 from idlrt.errors import ApplicationError, ConfigurationError
-from idlrt.printable import get_logger
 from idlrt.server import ServerEndpoint, ServerFilter, allow_addresses, require_token
 
 __all__ = ["Access", "Rule"]

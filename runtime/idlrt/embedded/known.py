@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.embedded.api import Changes, Correction, Part, Record
 from idlrt.embedded.service import NO_CORRECTION
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import RegistryRefused
-from idlrt.printable import get_logger
 from idlrt.registry import Found, Update
 
 __all__ = ["Known"]

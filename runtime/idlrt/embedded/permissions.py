@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from idlrt.core.logs import get_logger
 from idlrt.net import Address, Tls
-from idlrt.printable import get_logger
 
 __all__ = ["make_private", "warn_if_exposed"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from idlrt.core.logs import get_logger
 from idlrt.embedded.rows import FORMAT, Rows, read_rows
 from idlrt.errors import ConfigurationError
-from idlrt.printable import get_logger
 
 __all__ = ["check_rows", "recover_rows", "report", "unusable"]
 

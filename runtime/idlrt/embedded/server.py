@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from idlrt.core import ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.embedded.access import Access
 from idlrt.embedded.api import Changes, Correction, InstanceName, NoSession, Part, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
@@ -21,7 +22,6 @@ from idlrt.embedded.state import Operation, State
 from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
-from idlrt.printable import get_logger
 from idlrt.registry.thread import LoopThread
 from idlrt.server import AsyncServer
 

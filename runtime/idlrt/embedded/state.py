@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from idlrt.core import ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.door import encode
 from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
@@ -27,7 +28,6 @@ from idlrt.embedded.operations import Lease, Operation
 from idlrt.embedded.room import check_correction, check_record, check_text, plural
 from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
 from idlrt.embedded.values import instance_of
-from idlrt.printable import get_logger
 from idlrt.registry.ownership import AlreadyRegistered, check_replaceable
 
 __all__ = ["Lease", "Operation", "State"]

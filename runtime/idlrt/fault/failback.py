@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
+from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -24,7 +25,6 @@ from idlrt.errors import (
     RpcError,
 )
 from idlrt.fault.base import Reach, may_repeat
-from idlrt.printable import get_logger
 from idlrt.spec import DeclaredError
 
 __all__ = ["Failback", "Failure", "OnFailure", "Retry", "Use"]

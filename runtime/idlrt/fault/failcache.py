@@ -24,9 +24,9 @@ import msgspec
 
 from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
-from idlrt.printable import get_logger
 from idlrt.spec import VOID, DeclaredError
 
 __all__ = ["Failcache", "OnDone", "Outcome"]

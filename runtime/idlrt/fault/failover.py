@@ -22,9 +22,9 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import ATTEMPT, Call, Chance, GaveUp, Retrying
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
 from idlrt.fault.base import Reach, may_repeat
-from idlrt.printable import get_logger
 
 __all__ = ["Failover", "NoSettings"]
 

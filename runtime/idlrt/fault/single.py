@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from idlrt.core import Call, Chance, Replaced
+from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationError, NoInstance, NotSent, RpcError, Unknown
 from idlrt.fault.base import Reach
 from idlrt.fault.failover import NoSettings
-from idlrt.printable import get_logger
 
 __all__ = ["Available", "Failfast", "Failsafe"]
 

@@ -17,10 +17,10 @@ import msgspec
 
 from idlrt.core import TAG, Call, Chance, Positive, Replaced
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
 from idlrt.fault.failover import Failover
-from idlrt.printable import get_logger
 
 __all__ = ["Stale"]
 

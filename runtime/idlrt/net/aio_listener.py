@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from idlrt.core.logs import get_logger
 from idlrt.net.address import peer_name
 from idlrt.net.aio_plain_peer import hear_tls, refuse, until_readable
 from idlrt.net.aio_server import AsyncioChannel
@@ -16,7 +17,6 @@ from idlrt.net.channel import Receiver
 from idlrt.net.listener import NO_ROOM
 from idlrt.net.plain_peer import NoTls
 from idlrt.net.socket_options import forget_socket, prepare
-from idlrt.printable import get_logger
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext

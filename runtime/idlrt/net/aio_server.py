@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import cast
 
 from idlrt.core import Peer
+from idlrt.core.logs import get_logger
 from idlrt.net.address import peer_name
 from idlrt.net.channel import Receiver
 from idlrt.net.socket_options import cork, forget_socket, unacknowledged
-from idlrt.printable import get_logger
 
 __all__ = ["AsyncioChannel"]
 

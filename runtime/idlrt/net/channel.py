@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from idlrt.core import Peer
+from idlrt.core.logs import get_logger
 from idlrt.net.readiness import READ, WRITE, Readiness
 from idlrt.net.socket_options import cork, unacknowledged
-from idlrt.printable import get_logger
 
 __all__ = ["Channel", "Receiver", "Rounds"]
 

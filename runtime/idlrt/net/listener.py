@@ -10,11 +10,11 @@ import stat
 from collections.abc import Callable
 
 from idlrt.core import Peer
+from idlrt.core.logs import get_logger
 from idlrt.net.address import Address, peer_name
 from idlrt.net.channel import Channel, Rounds
 from idlrt.net.readiness import READ
 from idlrt.net.socket_options import prepare
-from idlrt.printable import get_logger
 
 __all__ = ["NO_ROOM", "Listener", "file_of", "listen", "unlink"]
 

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from idlrt.core.logs import get_logger
 from idlrt.net.channel import Channel
 from idlrt.net.readiness import READ, readiness
-from idlrt.printable import get_logger
 
 __all__ = ["SelectorLoop", "Timer"]
 

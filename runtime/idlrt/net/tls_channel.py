@@ -11,10 +11,10 @@ import ssl
 from collections.abc import Callable
 
 from idlrt.core import Peer
+from idlrt.core.logs import get_logger
 from idlrt.net.channel import Channel, Receiver
 from idlrt.net.plain_peer import ENOUGH, is_tls, no_tls
 from idlrt.net.tls_context import certificate_names, tls_reason
-from idlrt.printable import get_logger
 
 __all__ = ["TlsChannel"]
 

@@ -13,9 +13,9 @@ import threading
 import time
 from typing import Any
 
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
-from idlrt.printable import get_logger
 
 __all__ = ["TlsContext", "certificate_names", "tls_advice", "tls_reason"]
 

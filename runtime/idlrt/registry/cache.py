@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from idlrt.core import ServiceKey, Snapshot
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 
 __all__ = ["SnapshotCache", "default_folder"]
 

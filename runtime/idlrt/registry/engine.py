@@ -11,8 +11,8 @@ import contextlib
 from typing import Final
 
 from idlrt.core import ServiceKey, Snapshot
+from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
-from idlrt.printable import get_logger
 from idlrt.registry.backend import Backend, SessionLost
 from idlrt.registry.cache import SnapshotCache
 from idlrt.registry.pauses import Pauses

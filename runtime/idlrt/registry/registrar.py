@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core import Instance, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
-from idlrt.printable import get_logger
 from idlrt.registry.backend import Backend, SessionLost
 from idlrt.registry.ownership import AlreadyRegistered, already_registered, is_same_instance
 from idlrt.registry.pauses import Pauses

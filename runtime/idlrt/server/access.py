@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from idlrt.core import ServerCall
+from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
-from idlrt.printable import get_logger
 from idlrt.server.routes import ServerEndpoint, ServerFilter
 
 __all__ = ["TOKEN", "allow_addresses", "require_token"]

@@ -18,10 +18,10 @@ from typing import Any, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
 from idlrt.net.aio_server import AsyncioChannel
-from idlrt.printable import get_logger
 from idlrt.server.coroutines import caught, close_unbegun, outcome_of
 from idlrt.server.engine import EngineBase
 from idlrt.server.forked import end_child

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from idlrt.core import NO_METADATA, RETRY_AFTER, Handler, Metadata, Peer, ServerCall, push_back_text
+from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -21,7 +22,6 @@ from idlrt.errors import (
     Overloaded,
     PushBack,
 )
-from idlrt.printable import get_logger
 from idlrt.spec import DeclaredError
 from idlrt.wire.connection import ServerConnection
 from idlrt.wire.events import CallReceived

@@ -17,7 +17,7 @@ from types import CoroutineType
 from typing import Any
 
 from idlrt.core.forks import forks
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done

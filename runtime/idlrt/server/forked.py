@@ -11,7 +11,7 @@ import os
 import sys
 from typing import NoReturn
 
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 
 __all__ = ["end_child"]
 

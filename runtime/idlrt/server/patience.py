@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from idlrt.core import Peer
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 from idlrt.server.session import Session
 from idlrt.server.settings import Settings
 

@@ -27,9 +27,9 @@ from typing import Final, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
-from idlrt.printable import get_logger
 from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
 from idlrt.server.settings import ServerOptions

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
-from idlrt.printable import get_logger
 from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions

@@ -20,8 +20,8 @@ from typing import Any, Final, cast
 
 from idlrt.core import DRAIN, NO_METADATA, TRUE, Deadline, Metadata, ServerCall, told_timeout
 from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.printable import get_logger
 from idlrt.server.answers import Answers
 from idlrt.server.forked import end_child
 from idlrt.server.routes import Route

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from idlrt.core.forks import forks
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from idlrt.core import Instance, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, RegistryRefused
-from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, Update
 from idlrt.registry.dns.lookup import Lookup, need_dnspython, together
 from idlrt.registry.dns.names import Settings

@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryError, RegistryUnavailable
-from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.etcd.answers import (
     Alive,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.printable import get_logger
+from idlrt.core.logs import get_logger
 from idlrt.registry.backend import Found
 from idlrt.registry.etcd.answers import Event, KeyValue
 from idlrt.registry.etcd.layout import Layout

@@ -23,8 +23,8 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.errors import RegistryUnavailable
-from idlrt.printable import get_logger
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.ownership import check_replaceable
 from idlrt.registry.url import RegistryUrl

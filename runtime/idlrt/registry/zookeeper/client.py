@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
-from idlrt.printable import get_logger
 
 __all__ = ["Conflict", "Disconnected", "NoNode", "check_kazoo", "make_acl", "make_client", "stop_client", "translated"]
 

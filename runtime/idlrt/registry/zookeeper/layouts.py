@@ -16,8 +16,8 @@ from typing import Final, Protocol
 import msgspec
 
 from idlrt.core import Instance, ServiceKey
+from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
-from idlrt.printable import get_logger
 from idlrt.registry.zookeeper.tree import Node
 
 __all__ = ["Children", "IdlrtLayout", "Layout", "patches_path", "root_path", "settings_path"]
