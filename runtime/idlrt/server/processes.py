@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import mmap
 import os
 import select
 import signal
@@ -117,6 +118,8 @@ class ProcessServer(ServerBase):
         self._stopped = threading.Event()
         # Processes end when they can read the end of this.
         self._life_in, self._life_out = -1, -1
+        # Shared with the processes: 1 once they are to hurry.
+        self._told_to_hurry = mmap.mmap(-1, 1)
         self._forks = forks.count
         # The thread that forks one of its processes at the moment.
         self._forking = 0
@@ -241,7 +244,7 @@ class ProcessServer(ServerBase):
         sys.stderr.flush()
         seat.started_at = time.monotonic()
         # A signal for the process waits until that can take it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._forking = threading.get_ident()
         try:
             pid = os.fork()
@@ -283,9 +286,10 @@ class ProcessServer(ServerBase):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Until it serves there is nothing to be ended in good order.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         threading.Thread(target=_stop_with, args=(self._life_in, server), name="idlrt lifeline", daemon=True).start()
-        server.serve(signals=(signal.SIGTERM,))
+        # Service managers signal every process of the group, and then the supervisor does: that is one request to stop.
+        server.serve(signals=(signal.SIGTERM,), is_meant=lambda: self._told_to_hurry[0] == 1)
 
     def _supervise(self) -> None:
         try:
@@ -331,6 +335,7 @@ class ProcessServer(ServerBase):
             if self._is_hurried and not is_hurried:
                 # After the first one was taken: two that wait are one.
                 is_hurried = True
+                self._told_to_hurry[0] = 1
                 self._send(signal.SIGTERM)
 
     def _send(self, number: signal.Signals) -> None:

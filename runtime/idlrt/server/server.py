@@ -26,7 +26,7 @@ from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
-from idlrt.server.signals import StopSignals
+from idlrt.server.signals import STOP_SIGNALS, StopSignals
 from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
 from idlrt.wire.connection import ServerConnection
@@ -111,18 +111,21 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._listening = listening
         self._bound = address
 
-    def serve(self, *, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+    def serve(
+        self, *, signals: Sequence[signal.Signals] = STOP_SIGNALS, is_meant: Callable[[], bool] | None = None
+    ) -> None:
         """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM. The second signal stops at
         once, and raises `KeyboardInterrupt` or `SystemExit` in a handler that runs here; the third one kills.
 
         Args:
             signals: those that stop it, if others than these do.
+            is_meant: says whether a signal after the first one counts. `None`: each counts.
 
         Raises:
             ConfigurationError: the address cannot be had, or the server runs or ran already.
         """
         self._take()
-        with StopSignals(signals, drain=self._drain_by_signal, hurry=self._hurry_by_signal):
+        with StopSignals(signals, drain=self._drain_by_signal, hurry=self._hurry_by_signal, is_meant=is_meant):
             self._run()
 
     def start(self) -> Self:

@@ -19,12 +19,14 @@ from typing import Any, Final, Self, TypeVar
 
 from idlrt.core.forks import forks
 
-__all__ = ["StopSignals", "entry"]
+__all__ = ["STOP_SIGNALS", "StopSignals", "entry"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _entries: Final[set[CodeType]] = set()
 _KILLS: Final = 3
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+"""The signals that stop a server."""
 
 
 def entry(function: F) -> F:
@@ -53,6 +55,8 @@ class StopSignals:
         hurry: called by the second one, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
             `SystemExit` is raised there when this returns.
         kill: called by the third one. `None`: it does what it does in programs that handle no signals.
+        is_meant: says whether a signal after the first one counts. Supervisors of a machine may signal a whole group of
+            processes, and so may ours: a process that gets both must not take that for two requests.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class StopSignals:
         drain: Callable[[], object],
         hurry: Callable[[bool], object],
         kill: Callable[[], object] | None = None,
+        is_meant: Callable[[], bool] | None = None,
     ) -> None:
         self._numbers = tuple(numbers)
         self._drain = drain
         self._hurry = hurry
         self._kill = kill
+        self._is_meant = is_meant
         self._count = 0
         self._before: dict[signal.Signals, Any] = {}
         # A pipe into which the system writes the numbers of signals.
@@ -76,7 +82,7 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             return self
         self._before = {number: signal.signal(number, self._signalled) for number in self._numbers}
-        if self._kill is None and self._before:
+        if self._kill is None and self._is_meant is None and self._before:
             self._watch()
         forks.renew(self)
         return self
@@ -106,6 +112,8 @@ class StopSignals:
             os.close(write_end)  # ends the thread
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self._count and self._is_meant is not None and not self._is_meant():
+            return
         self._count += 1
         if self._count == 1:
             self._drain()
