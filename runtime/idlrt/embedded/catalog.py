@@ -60,10 +60,11 @@ class Catalog:
         """
         if key in self.found or len(self.found) < self.limits.services:
             return
-        if not self._unused:
+        # Not those for which something is being written.
+        oldest = next((each for each in self._unused if self.found[each].is_empty), None)
+        if oldest is None:
             count = plural(len(self.found), "service")
             raise Refused(message=f"the registry has {count}, and the limit is {self.limits.services} (services)")
-        oldest = next(iter(self._unused))
         self._given_back.append((oldest, self.found[oldest].revision))
         self.give_back(oldest)
 

@@ -185,12 +185,16 @@ class Storage:
                 _log.error("cannot write to %s: %s", self.path, failed)
                 error = failed
             for _, then, otherwise, written in batch:
-                if error is None:
-                    then()
+                failure = error
+                try:
+                    then() if error is None else otherwise()
+                except Exception as failed:  # noqa: BLE001  # costs one change; the others of the batch are told
+                    _log.exception("cannot apply a change that was written to %s", self.path)
+                    failure = failed
+                if failure is None:
                     written.set_result(None)
                 else:
-                    otherwise()
-                    written.set_exception(error)
+                    written.set_exception(failure)
                     written.exception()  # whoever waited may have gone
 
     def _transact(self, batch: list[list[Statement]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from idlrt.core import ServiceKey
-from idlrt.embedded.api import Conflict, Record
+from idlrt.embedded.api import Conflict, Record, Refused
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.state import Lease, State
 
@@ -108,3 +108,17 @@ def test_what_a_session_takes_away_late_is_not_the_next_ones() -> None:
         known.apply(operation)
     assert ports(known) == [1001]
     assert known.missing(second.id, [(KEY, "users-0")]) == []
+
+
+def test_a_service_whose_instance_is_being_written_is_not_given_back() -> None:
+    known = State(Limits(services=1), Clock(), epoch=1)
+    lease = known.begin("first", 6.0)
+    register(known, lease, record())
+    known.apply(known.removal(KEY, "users-0", lease.id))
+    operation = known.prepare_record(lease.id, record())
+    other = Record(service="Orders", group="default", id="orders-0", host="127.0.0.1", port=1)
+    with pytest.raises(Refused, match="the limit is 1"):
+        known.prepare_record(lease.id, other)
+    known.give_up(operation)
+    known.apply(known.prepare_record(lease.id, other))
+    assert known.changes(KEY, 1, 0).records == []
