@@ -37,6 +37,8 @@ def _clean_usage_errors() -> Generator[None]:
     try:
         yield
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2; its text is our own help
+            raise
         raise click.UsageError(printable(mask_passwords(error.format_message(), is_url=True)), error.ctx) from None
 
 
