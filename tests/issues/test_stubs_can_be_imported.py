@@ -167,3 +167,9 @@ def test_a_module_is_called_as_python_looks_for_it(tmp_path: Path, name: str, fo
     (module,) = (path for path in (tmp_path / "gen").rglob("*.py") if path.name != "__init__.py")
     assert module.stem.isidentifier()
     run(f"import {module.stem}.{module.stem} as m\nassert m.A(x=1).x == 1", first=True, folder=tmp_path)
+
+
+def test_a_package_that_offers_nothing_can_be_imported(tmp_path: Path) -> None:
+    files = {"a.thrift": "namespace py foo\nstruct bar {}", "b.thrift": "namespace py foo.bar\nstruct Below {}"}
+    compile_texts(tmp_path, files)
+    run("import foo, foo.a, foo.bar\nassert foo.a.bar() == foo.a.bar()\nfoo.bar.Below()", first=True, folder=tmp_path)

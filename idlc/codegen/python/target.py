@@ -115,7 +115,8 @@ class PythonTarget:
                 line
                 for name, exported in exports.items()
                 for line in _import(name, None if package.is_whole(name) else exported)
-            ],
+            ]
+            or ["    pass"],
             exports=_exports({name: None for exported in exports.values() for name in exported}),
             table=lines(table, 4, "_modules = "),
         )
