@@ -220,7 +220,7 @@ class MultiplexedSender:
         except ApplicationError:
             return ""
         except ConnectFailed as error:
-            raise FramingUnknown(str(error.__cause__)) from error
+            raise FramingUnknown(str(error.__cause__ or error)) from error
         except DeadlineExceeded:
             return f"no answer within {ping.deadline.timeout:.3g} s"
         except ConnectionLost:

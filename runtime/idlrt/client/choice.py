@@ -67,10 +67,9 @@ class Choice(Generic[N]):
         lasting: keeps balancers that do not depend on health, beyond this pool.
 
     Attributes:
-        unable: those that carry no metadata; `None` until somebody asks.
     """
 
-    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready", "unable")
+    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready")
 
     def __init__(
         self,
@@ -84,7 +83,6 @@ class Choice(Generic[N]):
         is_panic = not good or len(good) < len(pool.nodes) * panic
         self.ready = pool.nodes if is_panic else good
         self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
-        self.unable: frozenset[N] | None = None
         self._chance = chance
         self._balancers: dict[Hashable, Balancer[N]] = {}
         self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}

@@ -203,9 +203,8 @@ class Cluster(Heard, Generic[S]):
         Raises:
             ConfigurationError: it cannot travel to any.
         """
-        unable = choice.unable
-        if unable is None:
-            unable = choice.unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
+        # Not cached: with framing="auto" it is found out instance by instance.
+        unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
         if len(unable) == len(choice.nodes):
             raise metadata_refused(call, "no instance is spoken to in a framing that carries any")
         return unable.union(tried) if unable else tried
