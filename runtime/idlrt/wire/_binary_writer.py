@@ -144,12 +144,12 @@ def _write_class(
         source.line("if n != 1 and u is None: raise ValueError('a union must have exactly one field set')")
         _write_fields(source, fields, nested, kept="kept_in_binary(u, True)")
         return
+    if not fields:
+        source.line("if not hasattr(o, '__thrift_fields__'): raise TypeError('this is no struct')")
     if keeps_unknown(limits):
         source.line("u = unknown_of(o)")
         _write_fields(source, fields, nested, kept="kept_in_binary(u, False)")
         return
-    if not fields:
-        source.line("if not hasattr(o, '__thrift_fields__'): raise TypeError('this is no struct')")
     _write_fields(source, fields, nested)
 
 
@@ -163,7 +163,9 @@ def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested, limits: 
         values.sort(key=lambda value: value[0].id)
         if len(fields) > 1 and any(isinstance(field, Argument) for field in fields):
             # Most calls give all arguments: those are packed together.
-            with source.block("if None not in o:"):
+            # By identity: values may have an `==` of their own.
+            given = " and ".join(f"{expression} is not None" for _, expression in values)
+            with source.block(f"if {given}:"):
                 _write_fields(source, values, nested, is_complete=True)
                 source.line("return")
         _write_fields(source, values, nested)
