@@ -26,6 +26,9 @@ __all__ = ["Fast", "Reading"]
 Fast = Callable[[bytes, int], tuple[Any, int]]
 """`(data, start)` → value, offset after it. Raises one of `READ_ERRORS` where it cannot read."""
 
+_ROUGH: Final = 1 << 20
+"""Bytes up to which the bound of a message is good enough as its measure."""
+
 READ_ERRORS: Final = (Fault, struct.error, IndexError, ValueError, TypeError, RecursionError)
 """What unsuitable bytes can raise inside fast readers."""
 
@@ -63,11 +66,16 @@ class Reading:
 
     def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[Any, int]:
         """See `RecordCodec.decode`."""
-        value, end, _ = self.decode_measured(data, start, received)
+        value, end, _ = self._decode(data, start, received, None)
         return value, end
 
     def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[Any, int, int]:
         """See `RecordCodec.decode_measured`."""
+        # A bound can be a hundred times what a large message takes; then it is counted.
+        return self._decode(data, start, received, max(_ROUGH, 2 * (len(data) - start)))
+
+    def _decode(self, data: bytes, start: int, received: int, rough: int | None) -> tuple[Any, int, int]:
+        """Decode; a bound over `rough` bytes is replaced by the exact count."""
         costs = self._costs
         if costs is None:
             costs = self._costs = self._make_costs()
@@ -75,7 +83,7 @@ class Reading:
         received = received or size
         most = costs.bound(size)
         is_refused = False
-        if size <= limits.max_message and most <= budget_of(limits, received):
+        if size <= limits.max_message and most <= budget_of(limits, received) and (rough is None or most <= rough):
             try:
                 value, end = self._fast(data, start)
             except NotFast:
