@@ -107,6 +107,13 @@ class CoroutineRunner:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._run, name="idlrt async handlers", daemon=True)
         self._thread.start()
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child that a coroutine has forked: end it when it comes back to the loop, which is the parent's."""
+        if threading.get_ident() == self._thread.ident:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon(end_child)
 
     @property
     def thread(self) -> int | None:
