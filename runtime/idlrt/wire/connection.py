@@ -257,7 +257,7 @@ class ClientConnection:
             if (
                 4 < len(data) <= self._most
                 and int.from_bytes(data[:4]) == len(data) - 4
-                and not self._first
+                and self._first is None
                 and self._splitter.is_empty
             ):
                 # The usual case: one whole answer. What is below would do the same with more steps.
