@@ -84,7 +84,8 @@ class MultiplexedSender:
 
     async def send(self, call: Call) -> Any:
         """See `AsyncSender.send`."""
-        self._peer.check_metadata(call)
+        if call.metadata:
+            self._peer.check_metadata(call)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # What belongs to a loop that does not run cannot be closed, or waited for, from another one.

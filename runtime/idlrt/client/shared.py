@@ -276,7 +276,8 @@ class SharedSender:
 
     async def send(self, call: Call) -> Any:
         """See `BlockingSender.send`."""
-        self._peer.check_metadata(call)
+        if call.metadata:
+            self._peer.check_metadata(call)
         until = call.deadline.at
         link = self._take(call, until)
         try:

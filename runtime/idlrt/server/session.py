@@ -352,7 +352,8 @@ class Session:
             load.decoded -= decoded
             self._in_flight -= 1
             call.is_answered = True
-            call.answer_metadata.update(self._notice(event))
+            if self._is_draining:
+                call.answer_metadata.update(self._notice(event))
             if error is None:
                 answer = self._answers.reply(event, route.handler, result, call.answer_metadata)
             elif isinstance(error, _NotStarted):

@@ -164,11 +164,14 @@ class ClientConnection:
         service: the name of the service among several that the server has; empty for a server that has one.
         first_sequence_id: number of the first call. Several connections that share a stream use distinct ranges.
         max_sequence_id: number after which counting goes on with 1; above the calls that are in flight at a time.
+
+    Attributes:
+        dialect: what is spoken.
     """
 
     __slots__ = (
-        "_calls", "_dialect", "_first", "_forgotten", "_highest", "_is_broken", "_max_sequence_id", "_most", "_open",
-        "_prefix", "_sequence_id", "_splitter",
+        "_calls", "_first", "_forgotten", "_highest", "_is_broken", "_max_sequence_id", "_most", "_open", "_prefix",
+        "_sequence_id", "_splitter", "dialect",
     )  # fmt: skip
 
     def __init__(
@@ -179,7 +182,7 @@ class ClientConnection:
         first_sequence_id: int = 1,
         max_sequence_id: int = 0x7FFFFFFF,
     ) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._prefix = f"{service}:" if service else ""
         self._splitter = dialect.framing.splitter(dialect.protocol)
         self._open = dialect.framing.opener(dialect)
@@ -193,11 +196,6 @@ class ClientConnection:
         # What an answer may have at most that is read in one go; nothing where a frame is more than length and message.
         limits = dialect.protocol.limits
         self._most = min(limits.max_message, limits.max_frame) if dialect.is_fused else 0
-
-    @property
-    def dialect(self) -> Dialect:
-        """What is spoken."""
-        return self._dialect
 
     @property
     def waiting(self) -> int:
@@ -225,7 +223,7 @@ class ClientConnection:
         Raises:
             LocalProtocolError: the arguments or the metadata cannot be written; nothing has started.
         """
-        dialect = self._dialect
+        dialect = self.dialect
         sequence_id = self._next_sequence_id()
         name = self._prefix + method.name if self._prefix else method.name
         data = method_codec(method, dialect.protocol).pack_call(dialect, name, sequence_id, arguments, metadata)
@@ -261,7 +259,7 @@ class ClientConnection:
                 and self._splitter.is_empty
             ):
                 # The usual case: one whole answer. What is below would do the same with more steps.
-                event = self._find(self._dialect, data[4:], NO_METADATA, 0, len(data) - 4)
+                event = self._find(self.dialect, data[4:], NO_METADATA, 0, len(data) - 4)
                 return [event] if event is not None else events
             if self._first is not None:
                 data = self._first + data
