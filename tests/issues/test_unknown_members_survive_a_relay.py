@@ -48,6 +48,12 @@ class Payment(rpc.Union):
     __thrift_fields__ = (rpc.optional(1, "card", rpc.STRING), rpc.optional(5, "cash", rpc.I64))
 
 
+class Nothing(rpc.Union):
+    """Of a version of the IDL that has no member yet."""
+
+    __thrift_fields__ = ()
+
+
 class NewPayment(rpc.Union):
     card: str | None = None
     wallet: Wallet | None = None
@@ -141,6 +147,12 @@ def test_a_union_keeps_a_member_of_every_type(how: How, name: str) -> None:
     assert {unknown_of(codec(each, Payment).decode_whole(data)) for each in HOWS if each.name == how.name} == {
         unknown_of(union)
     }
+
+
+@each_protocol
+def test_a_union_without_fields_keeps_what_newer_peers_set(how: How) -> None:
+    union = codec(how, Nothing).decode_whole(codec(how, NewPayment).encode(NewPayment(free=True)))
+    assert codec(how, NewPayment).decode_whole(codec(how, Nothing).encode(union)) == NewPayment(free=True)
 
 
 @each_protocol

@@ -126,12 +126,11 @@ def empty_union(cls: type[Any], kept: bytes = b"") -> Any:
     """A union whose set field only a newer peer knows.
 
     Args:
-        cls: has fields.
         kept: what is to be written again, see `idlrt.spec.unknown`.
     """
-    name = cls.__struct_fields__[0]
-    union = cls(**{name: msgspec.UNSET})
-    setattr(union, name, None)
+    union = cls.__new__(cls)
+    for name in cls.__struct_fields__:
+        setattr(union, name, None)
     if kept:
         set_unknown(union, kept)
     return union

@@ -186,7 +186,7 @@ class WalkReader:
             offset = source.offset
             source.end_struct(state)
             source.depth += 1
-            if is_union and unknown is not None and not values and in_order:
+            if is_union and unknown is not None and not values:
                 return empty_union(cls, bytes(unknown))
             try:
                 value = cls(**values)

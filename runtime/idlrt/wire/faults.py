@@ -122,14 +122,14 @@ def over_decoded(offset: int, received: int, limits: Any) -> Fault:
         limits: `Limits`, or what has its `max_decoded` and `max_expansion`.
     """
     if limits.max_decoded <= EXPANSION_FLOOR + limits.max_expansion * received:
-        return Fault(f"its values at offset {offset} need more memory than the limit max_decoded={limits.max_decoded}")
-    most = f"{EXPANSION_FLOOR} bytes and max_expansion={limits.max_expansion} for each of {received} bytes received"
-    return Fault(f"its values at offset {offset} need more memory than {most}")
+        return Fault(f"decoded values at offset {offset} exceed the limit max_decoded={limits.max_decoded}")
+    most = f"{EXPANSION_FLOOR} bytes plus max_expansion={limits.max_expansion} times the {received} bytes received"
+    return Fault(f"decoded values at offset {offset} exceed {most}")
 
 
 def colliding(offset: int) -> Fault:
     """Keys of a set or map were made to collide (see `_hash_probes`)."""
-    return Fault(f"its keys collide, as only keys do that were made for it (at offset {offset})")
+    return Fault(f"too many hash collisions between keys at offset {offset}")
 
 
 def too_long(most: int) -> Fault:
