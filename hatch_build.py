@@ -17,8 +17,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-SOURCE = Path("runtime/idlrt/wire/_native.pyx")
-MODULE = "idlrt.wire._native"
+SOURCE = Path("runtime/idlrt/serialization/_native.pyx")
+MODULE = "idlrt.serialization._native"
 WANTED = ("auto", "require", "off")
 
 
@@ -39,7 +39,7 @@ class NativeHook(BuildHookInterface):
         if version == "editable":
             _put(built)
         else:
-            build_data["force_include"][str(built)] = f"idlrt/wire/{built.name}"
+            build_data["force_include"][str(built)] = f"idlrt/serialization/{built.name}"
 
 
 def build() -> Path | None:

@@ -21,7 +21,7 @@ from thriftpy2.transport.memory import TMemoryBuffer as Thriftpy2Buffer
 from benchmarks.size import FULL, Size
 from benchmarks.stubs import apache, ours, theirs
 from benchmarks.table import Table, measure, middle, progress, unit
-from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, backend
+from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization, backend
 
 __all__ = ["run"]
 
@@ -117,7 +117,7 @@ def _cases() -> list[tuple[str, str, Make]]:
 
 def _binary(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     value = make(partial(getattr, stubs))
-    codec = BinaryProtocol().struct(type(value))
+    codec = BinarySerialization().struct(type(value))
     data = codec.encode(value)
     writing, reading = TCyMemoryBuffer(), TCyMemoryBuffer()
     write_struct = TCyBinaryProtocol(writing).write_struct
@@ -150,13 +150,13 @@ def _binary(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
 
 def _pure(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     value = make(partial(getattr, stubs))
-    codec = BinaryProtocol(backend="pure").struct(type(value))
+    codec = BinarySerialization(backend="pure").struct(type(value))
     return _plain(PURE, THRIFTPY2_PURE, codec, value, Thriftpy2Binary, make)
 
 
 def _compact(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     value = make(partial(getattr, stubs))
-    codec = CompactProtocol().struct(type(value))
+    codec = CompactSerialization().struct(type(value))
     encoders, decoders = _plain(OURS, THRIFTPY2, codec, value, Thriftpy2Compact, make)
     data = codec.encode(value)
     encoders[APACHE], decoders[APACHE] = _apache(partial(TCompactProtocolAccelerated, fallback=False), make, data)
@@ -166,7 +166,7 @@ def _compact(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]
 
 def _json(stubs: Any, name: str, make: Make) -> tuple[Candidates, Candidates]:
     value = make(partial(getattr, stubs))
-    codec = JsonProtocol().struct(type(value))
+    codec = JsonSerialization().struct(type(value))
     data = codec.encode(value)
     apache_encode, apache_decode = _apache(TJSONProtocol, make, data)
     encoders: Candidates = {OURS: partial(codec.encode, value), APACHE: apache_encode}

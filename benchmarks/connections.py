@@ -9,13 +9,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from idlrt.protocol.thrift.dialect import dialect
+
 from benchmarks.servers import Load, pipelined
 from benchmarks.size import FULL, Size
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, progress, unit
 from benchmarks.workers import Process, process
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import dialect
+from idlrt.protocol.thrift.connection import ClientConnection
 
 __all__ = ["run"]
 

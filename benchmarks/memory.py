@@ -48,7 +48,7 @@ def run(folder: Path, size: Size = FULL) -> Table:
 def _write(folder: Path, count: int) -> None:
     import msgspec
 
-    from idlrt.wire import BinaryProtocol
+    from idlrt.serialization import BinarySerialization
 
     stubs = ours(folder)
     items = [
@@ -63,7 +63,7 @@ def _write(folder: Path, count: int) -> None:
         for number in range(count)
     ]
     value = stubs.Many(items=items)
-    (folder / "values.binary").write_bytes(BinaryProtocol().struct(stubs.Many).encode(value))
+    (folder / "values.binary").write_bytes(BinarySerialization().struct(stubs.Many).encode(value))
     (folder / "values.msgpack").write_bytes(msgspec.msgpack.encode(value))
 
 
@@ -105,9 +105,9 @@ def _decoder(kind: str, folder: Path) -> Callable[[bytes], Any]:
             return made
 
         return decode_apache
-    from idlrt.wire import BinaryProtocol
+    from idlrt.serialization import BinarySerialization
 
-    protocol = BinaryProtocol(backend="pure") if kind.endswith("pure") else BinaryProtocol()
+    protocol = BinarySerialization(backend="pure") if kind.endswith("pure") else BinarySerialization()
     decode: Callable[[bytes], Any] = protocol.struct(ours(folder).Many).decode_whole
     return decode
 

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from idlrt.protocol.thrift.dialect import client_dialect
+from idlrt.protocol.thrift.events import ReplyReceived
+
 from benchmarks.native_peers import CPP, GO, NativePeer, Unavailable, build, thrift_version
 from benchmarks.size import FULL
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, middle, progress, unit
 from benchmarks.workers import Process, running
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import client_dialect
-from idlrt.wire.events import ReplyReceived
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
 
 __all__ = ["ROWS", "Row", "pipelined", "run"]
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from idlrt.protocol.thrift.dialect import client_dialect
+
 from benchmarks.compare.trees import Tree
 from benchmarks.servers import pipelined
 from benchmarks.stubs import ours, small
 from benchmarks.table import progress
 from benchmarks.workers import Process, WorkerError
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import client_dialect
+from idlrt.protocol.thrift.connection import ClientConnection
 
 __all__ = ["CELLS", "PARTS", "Cell", "Cpus", "Pair", "measure_pairs"]
 

@@ -57,7 +57,7 @@ class AsyncEcho:
 
 
 def codec(stubs: Any) -> Answer:
-    from idlrt.wire import BinaryProtocol, CompactProtocol
+    from idlrt.serialization import BinaryProtocol, CompactProtocol
 
     protocols: dict[str, Any] = {"binary": BinaryProtocol, "compact": CompactProtocol}
 
@@ -122,7 +122,7 @@ def main(tree: str, folder: str, cpu: int, role: str, *more: str) -> None:
     import bench_stubs as stubs
 
     import idlrt
-    from idlrt.wire import backend
+    from idlrt.serialization import backend
 
     if not Path(idlrt.__file__).is_relative_to(tree):
         sys.exit(f"idlrt is that of {idlrt.__file__}, not of {tree}")

@@ -16,7 +16,7 @@ __all__ = ["GROUPS", "ask"]
 GROUPS = (
     "idlc.targets",
     "idlc.checks",
-    "idlrt.wire_protocols",
+    "idlrt.serializations",
     "idlrt.framings",
     "idlrt.registries",
     "idlrt.balancers",
@@ -46,11 +46,11 @@ try:
     answer["version"] = idlrt.__version__
     answer["folder"] = os.path.dirname(idlrt.__file__)
     answer["backend"] = idlrt.wire.backend
-    if importlib.util.find_spec("idlrt.wire._native") is None:
+    if importlib.util.find_spec("idlrt.serialization._native") is None:
         answer["native"] = "missing"
     else:
         try:
-            import idlrt.wire._native
+            import idlrt.serialization._native
         except Exception as error:
             answer["native"] = said(error)
     try:

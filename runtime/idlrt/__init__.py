@@ -29,10 +29,10 @@ from idlrt.errors import (
     Unknown,
 )
 from idlrt.net.tls import Tls
+from idlrt.serialization import Limits
 from idlrt.server import Server
 from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
-from idlrt.wire import Limits
 
 if TYPE_CHECKING:
     from idlrt.client import ClientStats, client_stats

@@ -28,7 +28,7 @@ def test_every_entry_loads(group: str, name: str, place: str) -> None:
     assert load(place) is not None
 
 
-@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.wire_protocols", "idlrt.framings", "idlrt.routers"])
+@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.serializations", "idlrt.framings", "idlrt.routers"])
 def test_a_plugin_is_called_as_it_is_registered(group: str) -> None:
     for name, place in ENTRIES[group].items():
         assert load(place).name == name
@@ -73,7 +73,7 @@ def _classes(folder: str, suffix: str) -> set[str]:
 
 
 def test_every_wire_protocol_is_registered() -> None:
-    assert _classes("wire", "Protocol") == set(ENTRIES["idlrt.wire_protocols"].values())
+    assert _classes("wire", "Protocol") == set(ENTRIES["idlrt.serializations"].values())
 
 
 def test_every_balancer_is_registered() -> None:

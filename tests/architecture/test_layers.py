@@ -36,13 +36,13 @@ LAYERS: dict[str, list[set[str]]] = {
     "idlrt": [
         {"idlrt.errors", "idlrt.plugins", "idlrt.printable", "idlrt.version"},
         {"idlrt.named", "idlrt.spec"},
-        {"idlrt.wire"},
-        {"idlrt.core"},
+        {"idlrt.core", "idlrt.serialization"},
+        {"idlrt.protocol"},
         {"idlrt.net"},
         {"idlrt.balance", "idlrt.fault", "idlrt.guard", "idlrt.observe", "idlrt.registry", "idlrt.route"},
         {"idlrt.config"},
         {"idlrt.client", "idlrt.server"},
-        {"idlrt.codegen", "idlrt.door", "idlrt.testing"},
+        {"idlrt.codegen", "idlrt.door", "idlrt.testing", "idlrt.wire"},
         {"idlrt"},  # the door of the whole
         {"idlrt.embedded"},  # a registry, as a service of our own
         {"idlrt.tools"},

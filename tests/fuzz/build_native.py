@@ -49,11 +49,11 @@ def build(kind: str) -> Path:
     assert built is not None
     folder = ROOT / "build" / kind
     shutil.rmtree(folder / "idlrt", ignore_errors=True)
-    wire = folder / "idlrt" / "wire"
+    wire = folder / "idlrt" / "serialization"
     wire.mkdir(parents=True)
-    for source, target in ((PACKAGE, wire.parent), (PACKAGE / "wire", wire)):
+    for source, target in ((PACKAGE, wire.parent), (PACKAGE / "serialization", wire)):
         for each in source.iterdir():
-            if each.name not in ("wire", "__pycache__") and each.suffix not in (".so", ".pyd"):
+            if each.name not in ("serialization", "__pycache__") and each.suffix not in (".so", ".pyd"):
                 (target / each.name).symlink_to(each)
     shutil.move(built, wire / built.name)
     shutil.rmtree(built.parents[3])

@@ -23,18 +23,20 @@ if __name__ == "__main__":
     root = Path(__file__).parents[2]
     sys.path[:0] = [str(root / "runtime")]
 
+from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
+from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
+
 from idlrt import spec as rpc
 from idlrt.core import Peer, bind, serve
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message import encode_refusal
+from idlrt.serialization import BinarySerialization, Limits
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
 from idlrt.server.surroundings import Surroundings
-from idlrt.wire import BinaryProtocol, Limits, MessageKind
-from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.wire.dialect import Dialect, detector, dialect
-from idlrt.wire.events import CallReceived, ReplyReceived
-from idlrt.wire.framing import Framed, Unframed
-from idlrt.wire.message import encode_refusal
 
 LIMITS = Limits(max_frame=4096, max_message=4096, max_string=1024, max_container=256, max_depth=8)
 HIGH_WATER = 10_000
@@ -118,7 +120,7 @@ AROUND = Surroundings(
 
 def seeds() -> list[tuple[Dialect, bytes]]:
     """Good conversations in every dialect."""
-    old = BinaryProtocol(LIMITS, strict=False)
+    old = BinarySerialization(LIMITS, strict=False)
     spoken = [
         dialect(framing, protocol, LIMITS)
         for framing in ("framed", "unframed", "header", "header_zlib")

@@ -22,10 +22,11 @@ from protocols import HOWS, How
 from shapes import shape
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
-from idlrt.wire import DEFAULT_LIMITS, Limits, MessageKind
-from idlrt.wire._backend import native
-from idlrt.wire.options import with_options
-from idlrt.wire.protocol import Backend
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization import DEFAULT_LIMITS, Limits
+from idlrt.serialization._backend import native
+from idlrt.serialization.base import Backend
+from idlrt.serialization.options import with_options
 
 SMALL = Limits(max_frame=4096, max_message=4096, max_string=64, max_container=16, max_depth=6)
 BACKENDS: tuple[Backend, ...] = ("pure", "native") if native is not None else ("pure",)

@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import wire_types as t
+from idlrt.protocol.thrift.dialect import Dialect, dialect
 
 from idlrt import spec as rpc
+from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.spec import Method
-from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol, Limits
-from idlrt.wire.dialect import Dialect, dialect
-from idlrt.wire.framing import Framed, Unframed
 
 # What stands in frames is small here, so that inputs reach the limits.
 LIMITS = Limits(max_frame=4096, max_message=8192, max_string=1024, max_container=256, max_depth=16)
@@ -72,17 +72,17 @@ def answer(method: Method[..., Any], arguments: tuple[Any, ...]) -> Any:
 def dialects(*framings: str) -> list[Dialect]:
     """All that can be spoken in these framings, old binary too."""
     found = [dialect(framing, name, LIMITS) for framing in framings for name in ("binary", "compact", "json")]
-    old = BinaryProtocol(LIMITS, strict=False)
+    old = BinarySerialization(LIMITS, strict=False)
     return found + [Dialect(old, framing(LIMITS)) for framing in (Framed, Unframed) if framing.name in framings]
 
 
 @cache
 def _protocol(
     name: str, backend: Any, limits: Limits, is_strict: bool
-) -> BinaryProtocol | CompactProtocol | JsonProtocol:
+) -> BinarySerialization | CompactSerialization | JsonSerialization:
     if name == "binary":
-        return BinaryProtocol(limits, strict=is_strict, backend=backend)
-    return (CompactProtocol if name == "compact" else JsonProtocol)(limits, backend=backend)
+        return BinarySerialization(limits, strict=is_strict, backend=backend)
+    return (CompactSerialization if name == "compact" else JsonSerialization)(limits, backend=backend)
 
 
 def with_backend(how: Dialect, backend: str) -> Dialect:

@@ -17,15 +17,15 @@ from typing import Any
 
 import msgspec
 from decoding import BACKENDS
+from idlrt.protocol.thrift.dialect import Detector, Dialect, detector
+from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
 from shapes import shape
 from speech import CALLS, LIMITS, SERVICE, SMALL, answer, with_backend
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.serialization import Limits
 from idlrt.spec import DeclaredError, Method
-from idlrt.wire import Limits
-from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.wire.dialect import Detector, Dialect, detector
-from idlrt.wire.events import CallReceived, ReplyReceived
 
 IS_LIMITED, IS_BYTEWISE, IS_CUT, IS_WRAPPED = 1, 2, 4, 8
 

@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from eventually import TIMEOUT, eventually
 from hand_written import NotFound, Users, connect_raw, user_service
+from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.errors import ApplicationError
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.thrift.framing import NO_METADATA
 from idlrt.server import AsyncServer, Server
 from idlrt.spec import Method
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import Dialect, client_dialect, dialect
-from idlrt.wire.events import ReplyReceived
-from idlrt.wire.framing import NO_METADATA
 
 FOREVER: Final = 3600.0
 """Seconds, of a timeout that must not expire within a test."""

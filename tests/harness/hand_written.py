@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from eventually import TIMEOUT
+from idlrt.protocol.thrift.dialect import Dialect, dialect
 
 from idlrt import spec as rpc
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Handlers, bind
-from idlrt.wire.binary import BinaryProtocol
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect, dialect
-from idlrt.wire.framing import Framed, Unframed
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.serialization.binary import BinarySerialization
 
 
 class User(rpc.Struct, kw_only=True):
@@ -202,7 +202,7 @@ class AsyncUsers(Users):
 
 def dialects() -> dict[str, Dialect]:
     """All that the server knows, by framing and protocol."""
-    old = BinaryProtocol(strict=False)
+    old = BinarySerialization(strict=False)
     found = {"framed old": Dialect(old, Framed()), "unframed old": Dialect(old, Unframed())}
     for framing in ("framed", "unframed", "header", "header_zlib"):
         for protocol in PROTOCOLS:

@@ -122,7 +122,7 @@ def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
     for each in said["dependencies"]:
         assert re.search(rf"^  {each['name']} +{re.escape(each['found'])} +satisfies ", done.stdout, re.M)
     assert re.search(rf"^  backend +{said['backend']['name']}\b", done.stdout, re.M)
-    assert re.search(r"^  idlrt.framings +framed +idlrt.wire.framing:Framed$", done.stdout, re.M)
+    assert re.search(r"^  idlrt.framings +framed +idlrt.protocol.thrift.framing:Framed$", done.stdout, re.M)
     # Values of a section stand under each other.
     columns = {re.search(rf"^(  {each['name']} +){each['found']} ", done.stdout, re.M) for each in said["dependencies"]}
     assert len({len(found[1]) for found in columns if found}) == 1
@@ -222,7 +222,7 @@ def test_plugins_that_are_not_registered(run: Run, site: Path) -> None:
     install(site, entry_points={})
     done = run("--json")
     assert done.returncode == 1
-    assert "no idlrt.wire_protocols is registered" in findings(done, "error")
+    assert "no idlrt.serializations is registered" in findings(done, "error")
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from idlrt.plugins import Plugins, UnknownPlugin
-from idlrt.wire import BinaryProtocol, Limits
-from idlrt.wire.framing import Framed
+from idlrt.protocol.thrift.framing import Framed
+from idlrt.serialization import BinarySerialization, Limits
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def test_an_empty_group_says_what_to_do() -> None:
 
 
 def test_built_ins_are_registered_like_a_strangers() -> None:
-    assert "binary" in Plugins("idlrt.wire_protocols").names()
-    protocols: Plugins[Any] = Plugins("idlrt.wire_protocols")
+    assert "binary" in Plugins("idlrt.serializations").names()
+    protocols: Plugins[Any] = Plugins("idlrt.serializations")
     made = protocols.make("binary", Limits(max_depth=3))
-    assert isinstance(made, BinaryProtocol)
+    assert isinstance(made, BinarySerialization)
     assert made.limits.max_depth == 3
     assert {"framed", "unframed"} <= set(Plugins("idlrt.framings").names())
     assert Plugins("idlrt.framings").get("framed") is Framed

@@ -10,12 +10,12 @@ import peer_samples
 import pytest
 from peer_dialects import SPOKEN
 
-from idlrt.wire import BinaryProtocol, CompactProtocol, JsonProtocol
-from idlrt.wire._backend import native
+from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization
+from idlrt.serialization._backend import native
 
 pytestmark = pytest.mark.slow
 
-OURS = {"binary": BinaryProtocol, "compact": CompactProtocol, "json": JsonProtocol}
+OURS = {"binary": BinarySerialization, "compact": CompactSerialization, "json": JsonSerialization}
 # Of single values there is nothing to frame, and nothing that "old" is about. What thriftpy2 makes of JSON is told in
 # test_interop_thriftpy2_json.py.
 ALL = [

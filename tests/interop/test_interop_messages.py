@@ -6,14 +6,14 @@ import functools
 
 import peer_samples
 import pytest
+from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
+from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
 from peer_dialects import PLAIN, SPOKEN
 
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.wire import BinaryProtocol
-from idlrt.wire.connection import ClientConnection, ServerConnection
-from idlrt.wire.dialect import Dialect, detector, dialect
-from idlrt.wire.events import CallReceived, ReplyReceived
-from idlrt.wire.framing import Framed, Unframed
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.serialization import BinarySerialization
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def spoken(request):
 
 def our_dialect(spoken):
     if spoken.head == "old":
-        old = BinaryProtocol(strict=False)
+        old = BinarySerialization(strict=False)
         return Dialect(old, Framed() if spoken.framing == "framed" else Unframed())
     return dialect(spoken.framing, spoken.protocol)
 

@@ -15,12 +15,13 @@ from thriftpy2.transport.memory import TCyMemoryBuffer
 from thriftpy2_json import UNREADABLE, UNWRITABLE, sound
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization import JsonSerialization
 from idlrt.spec import struct
-from idlrt.wire import JsonProtocol, MessageKind
 
 pytestmark = pytest.mark.slow
 
-OURS = JsonProtocol()
+OURS = JsonSerialization()
 
 
 @functools.cache

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from eventually import TIMEOUT, eventually
 from hand_written import GET, POKE, User, connect_raw, read_to_end, requests
+from idlrt.protocol.thrift.dialect import dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 from odd_server import EXIT, FAIL, KINDS, LIVE_ON, RETURN, Program, program
 
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import dialect
-from idlrt.wire.events import ReplyReceived
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
 
 pytestmark = pytest.mark.slow
 

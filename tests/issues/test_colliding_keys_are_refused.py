@@ -13,8 +13,8 @@ from protocols import HOWS
 
 from idlrt import codegen as rpc
 from idlrt.errors import RemoteProtocolError
-from idlrt.wire._hash_probes import HashProbes
-from idlrt.wire.faults import Fault
+from idlrt.serialization._hash_probes import HashProbes
+from idlrt.serialization.errors import Fault
 
 PROTOCOLS = ("binary", "compact", "json")
 COUNT = 5000

@@ -15,15 +15,16 @@ import wire_types as t
 from hand_written import GET, JOIN, SERVICE, requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
 from protocols import HOWS, each_protocol
 
 from idlrt import codegen as rpc
 from idlrt.errors import RemoteProtocolError
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization import Limits
 from idlrt.testing.strategies import values
-from idlrt.wire import Limits, MessageKind
-from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import CallReceived, ReplyReceived
 
 PROTOCOLS = ("binary", "compact", "json")
 FLOOR = 4 << 20

@@ -23,14 +23,14 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import detector
+from idlrt.protocol.thrift.events import StreamBroken
 
 from idlrt import Server
 from idlrt.core import Instance
 from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, ConnectionLost, RpcError
+from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.registry import Registry
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
-from idlrt.wire.events import StreamBroken
 
 _numbers = itertools.count()
 

@@ -30,13 +30,13 @@ from hand_written import (
     requests,
     scripted_server,
 )
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import StreamBroken
 from kinds import Kind, Running, serving
 
 from idlrt import Tls
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
-from idlrt.wire.connection import ClientConnection, ServerConnection
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import StreamBroken
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 
 ENGINES: Final = ("selector", "asyncio", "uvloop")
 PLAIN: Final = [Kind(engine) for engine in ENGINES]

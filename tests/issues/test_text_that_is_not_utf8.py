@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from command_line import run_idlrt
 from hand_written import GET, JOIN, AsyncUserServiceClient, Users, UserServiceClient, user_service
+from idlrt.protocol.thrift.dialect import client_dialect
 from kinds import Kind, serving
 from protocols import HOWS, How
 from wire_types import I32, LIST, MAP, SET, STRING
@@ -18,10 +19,10 @@ from wire_types import I32, LIST, MAP, SET, STRING
 import idlrt
 import idlrt.codegen as rpc
 from idlrt import ApplicationError, ConfigurationError, LocalProtocolError, RemoteProtocolError, Server
-from idlrt.wire import Limits, MessageKind
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import client_dialect
-from idlrt.wire.options import with_options
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization import Limits
+from idlrt.serialization.options import with_options
 
 each_protocol = pytest.mark.parametrize("how", HOWS, ids=repr)
 

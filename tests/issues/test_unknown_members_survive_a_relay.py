@@ -21,9 +21,9 @@ import idlrt.codegen as rpc
 from idlrt import ConfigurationError, LocalProtocolError, Server
 from idlrt.client import AsyncClient, Client
 from idlrt.core import bind
+from idlrt.serialization import Limits
+from idlrt.serialization.options import with_options
 from idlrt.spec import unknown_of
-from idlrt.wire import Limits
-from idlrt.wire.options import with_options
 
 each_protocol = pytest.mark.parametrize("how", HOWS, ids=repr)
 KINDS_OF_VALUES = sorted(HOWS[0].unknown)

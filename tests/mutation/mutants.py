@@ -33,21 +33,21 @@ class Mutant:
 MUTANTS = (
     Mutant(
         name="framing: moves all buffered bytes for each message",
-        path="runtime/idlrt/wire/framing.py",
+        path="runtime/idlrt/protocol/thrift/framing.py",
         before="        self._offset = end\n",
         after="        self._buffer = buffer = bytes(bytearray(buffer))\n        self._offset = end\n",
         tests=("tests/idlrt/wire_connection/test_framing.py",),
     ),
     Mutant(
         name="compact: forgets the sign of an i32",
-        path="runtime/idlrt/wire/_compact_input.py",
+        path="runtime/idlrt/serialization/_compact_input.py",
         before='raise out_of_range(start, unzigzag(number), "i32")\n        return (number >> 1) ^ -(number & 1)\n',
         after='raise out_of_range(start, unzigzag(number), "i32")\n        return number >> 1\n',
         tests=("tests/idlrt/wire/test_compact.py", "tests/idlrt/wire/test_reading.py"),
     ),
     Mutant(
         name="relay: takes values of one protocol for those of another",
-        path="runtime/idlrt/wire/_unknown.py",
+        path="runtime/idlrt/serialization/_unknown.py",
         before="    if origin == protocol:\n",
         after="    if origin == protocol or is_union:\n",
         tests=("tests/issues/test_unknown_members_survive_a_relay.py",),
@@ -61,8 +61,8 @@ MUTANTS = (
     ),
     Mutant(
         name="refusals: their text is read as strictly as values are",
-        path="runtime/idlrt/wire/message.py",
-        before="        reading = protocol.lenient() if isinstance(protocol, TableProtocol) else protocol\n",
+        path="runtime/idlrt/protocol/thrift/message.py",
+        before="        reading = protocol.lenient() if isinstance(protocol, TableSerialization) else protocol\n",
         after="        reading = protocol\n",
         tests=("tests/issues/test_text_that_is_not_utf8.py",),
     ),

@@ -91,7 +91,7 @@ def test_a_built_wheel_compiles_and_serves_in_an_empty_environment(source: Path,
     assert all(Path(place).is_relative_to(tmp_path / "venv") for place in places)
 
 
-WHICH = "import idlrt.wire; print(idlrt.wire.backend)"
+WHICH = "import idlrt.serialization; print(idlrt.serialization.backend)"
 
 
 @pytest.mark.parametrize("how", ["no compiler", "not wanted"])
@@ -128,7 +128,7 @@ def assert_complete_wheel(wheel: Path) -> None:
     assert wanted <= names
     assert not any(name.endswith((".pyx", ".pxi", ".h", ".c")) for name in names)
     native = [name for name in names if name.endswith((".so", ".pyd"))]
-    assert all(name.startswith("idlrt/wire/_native.") for name in native)
+    assert all(name.startswith("idlrt/serialization/_native.") for name in native)
     assert wheel.name.endswith("-none-any.whl") == (not native)
     assert {
         "idlc/py.typed",

@@ -14,15 +14,14 @@ from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
-from idlrt.client.framing_probe import FramingUnknown, find_dialect
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT
+from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
 from idlrt.client.sender import client_closed, connect_failed, no_room, reason
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
-from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
+from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
+from idlrt.protocol import ClientProtocol
 
 __all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
 
@@ -34,7 +33,7 @@ class MultiplexedSender:
 
     Args:
         open: makes a connection.
-        peer: what is known of the server, and what it is spoken to in.
+        peer: what is known of the server, and its protocol.
         service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
         max_connections: that take calls at the same time.
@@ -60,7 +59,7 @@ class MultiplexedSender:
         self._service = service
         self._connect_timeout = connect_timeout
         self._max = max_connections
-        self._most = calls_per_connection
+        self._most = min(calls_per_connection, peer.max_in_flight)
         self._ping_after = ping_after
         self._ping_timeout = ping_timeout
         self._is_closed = self._is_retired = False
@@ -192,7 +191,7 @@ class MultiplexedSender:
     async def _make(self, call: Call) -> None:
         """Make a connection, for `call` and others."""
         try:
-            link = await self._connect(self._peer.dialect or await self._find_dialect(call))
+            link = await self._connect(self._peer.protocol or await self._find_protocol(call))
         except OSError as error:
             self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
             raise
@@ -203,25 +202,23 @@ class MultiplexedSender:
         link.idle_since = call.driver.now()
         self._links.append(link)
 
-    async def _connect(self, dialect: Dialect) -> Link:
-        link = Link(ClientConnection(dialect, self._service), self._peer)
+    async def _connect(self, protocol: ClientProtocol) -> Link:
+        link = Link(protocol.connect(self._service), self._peer)
         async with asyncio.timeout(self._connect_timeout):
             await link.open(self._open)
         return link
 
-    async def _find_dialect(self, call: Call) -> Dialect:
+    async def _find_protocol(self, call: Call) -> ClientProtocol:
         async with self._probing:
-            return self._peer.dialect or await find_dialect(self._peer, call, self._ask)
+            return self._peer.protocol or await find_protocol(self._peer, call, self._ask)
 
-    async def _ask(self, dialect: Dialect, ping: Call) -> str:
+    async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
         """See `Ask`."""
-        link = await self._connect(dialect)
+        link = await self._connect(protocol)
         try:
             await link.exchange(ping)
-        except ApplicationError:
-            return ""
         except ConnectFailed as error:
-            raise FramingUnknown(str(error.__cause__ or error)) from error
+            raise ProtocolUnknown(str(error.__cause__ or error)) from error
         except DeadlineExceeded:
             return f"no answer within {ping.deadline.timeout:.3g} s"
         except ConnectionLost:

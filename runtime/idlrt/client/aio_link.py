@@ -17,13 +17,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from idlrt.client.peer_state import PeerState
-from idlrt.client.ping import ping_before
+from idlrt.client.ping import PING, ping_before
 from idlrt.client.sender import broken, deadline_exceeded, lost, result_of
-from idlrt.core import Call, is_draining
+from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.aio import AsyncTransport
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.events import ReplyReceived, StreamBroken
+from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
 
 __all__ = ["Link", "Lost", "Open", "Received"]
 
@@ -37,7 +36,7 @@ _CLOSE_PATIENCE = 1.0
 # Seconds that a timer may fire too early.
 _PRECISION = 0.001
 # A server that leaves so many calls unanswered is not going to answer; a new connection may help.
-_MAX_FORGOTTEN = 4096
+_MAX_CANCELLED = 4096
 
 
 class Link:
@@ -61,7 +60,7 @@ class Link:
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._connection = connection
         self._peer = peer
-        self._answers: dict[int, tuple[asyncio.Future[ReplyReceived], Call, int]] = {}
+        self._answers: dict[int, tuple[asyncio.Future[ResponseReceived | PongReceived], Call, int]] = {}
         # Calls in the order in which they were made: how many, and the last that was answered.
         self._made = 0
         self._answered = 0
@@ -105,14 +104,17 @@ class Link:
         assert transport is not None
         if transport.is_blocked:
             await self._drain(transport, call)
-        metadata = self._peer.metadata_of(call, self._connection.dialect)
-        number, data = self._connection.call(call.method, call.arguments, metadata)
+        if call.method is PING:
+            number, data = self._connection.ping()
+        else:
+            metadata, context = self._peer.metadata_of(call, self._connection.capabilities)
+            number, data = self._connection.request(call.method, call.arguments, metadata, context)
         self._write(transport, data)
         if call.method.is_oneway:
             if transport.is_blocked:
                 await self._drain(transport, call)
             return None
-        answer: asyncio.Future[ReplyReceived] = self.loop.create_future()
+        answer: asyncio.Future[ResponseReceived | PongReceived] = self.loop.create_future()
         self._made += 1
         self._answers[number] = answer, call, self._made
         if self._timer is None or call.deadline.at < self._timer_at:
@@ -173,8 +175,10 @@ class Link:
             self._set_timer(min((call for _, call, _ in self._answers.values()), key=lambda each: each.deadline.at))
 
     def _forget(self, number: int) -> None:
-        self._connection.forget(number)
-        if self._connection.forgotten > _MAX_FORGOTTEN:
+        data = self._connection.cancel(number)
+        if data and self._transport is not None:
+            self._transport.write(data)
+        if self._connection.cancelled > _MAX_CANCELLED:
             self.is_stuck = True
         self._close_if_done()
 
@@ -189,22 +193,34 @@ class Link:
 
     def _received(self, data: bytes) -> None:
         for event in self._connection.receive_data(data):
-            if isinstance(event, StreamBroken):
-                self._fail(event.error)
-                assert self._transport is not None
-                self._transport.abort()
-                return
+            if not isinstance(event, ResponseReceived | PongReceived):
+                if not self._handle(event):
+                    return
+                continue
             self._peer.has_answered = True
-            waiting = self._answers.pop(event.sequence_id, None)
+            waiting = self._answers.pop(event.id, None)
             if waiting is not None:
                 answer, _, order = waiting
                 self._answered = max(self._answered, order)
                 if not answer.done():
                     answer.set_result(event)
-            if is_draining(event.metadata):
+            if event.is_draining:
                 self.is_stuck = True
         if self.is_stuck:
             self._close_if_done()
+
+    def _handle(self, event: ConnectionBroken | DataToSend | GoAway) -> bool:
+        """Handle an event that is not a response. Returns whether the connection goes on."""
+        assert self._transport is not None
+        if isinstance(event, ConnectionBroken):
+            self._fail(event.error)
+            self._transport.abort()
+            return False
+        if isinstance(event, GoAway):
+            self.is_stuck = True
+        else:
+            self._transport.write(event.data)
+        return True
 
     def _lost(self, error: Exception | None) -> None:
         self.is_lost = True

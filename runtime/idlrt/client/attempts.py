@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idlrt.client.governance import Governance
-from idlrt.core import ATTEMPT, Call, Deadline, Decision, tell
+from idlrt.core import Call, Deadline, Decision, tell
 
 __all__ = ["Heard", "attempt_of"]
 
@@ -16,13 +16,14 @@ def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
         now: on the clock of the call's driver.
         attempt: how often the call was sent before.
     """
-    deadline, metadata = call.deadline, call.metadata
+    deadline = call.deadline
     limit = call.policy.attempt_timeout
     if limit is not None and now + limit < deadline.at:
         deadline = Deadline(now + limit, limit)
-    if attempt:
-        metadata = {**metadata, ATTEMPT: str(attempt)}
-    return Call(call.method, call.arguments, target, deadline, call.driver, metadata, call.options, call.policy)
+    return Call(
+        call.method, call.arguments, target, deadline, call.driver, call.metadata, call.options, call.policy,
+        attempt=attempt or call.attempt, tag=call.tag, caller=call.caller,
+    )  # fmt: skip
 
 
 class Heard:

@@ -10,21 +10,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from idlrt.client.arguments import arrange
 from idlrt.client.assemble import assemble
 from idlrt.client.connecting import Said, async_sender, blocking_sender
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.leaves import Settings
-from idlrt.client.options import CallOptions, layer_of, metadata_of, read_options
+from idlrt.client.options import CallOptions, layer_of, read_options
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.stats import ClientStats, PoolStats, endpoint_stats, total
+from idlrt.client.target import spoken_to
 from idlrt.config import ClientConfig
 from idlrt.core import (
-    ATTEMPT,
-    TAG,
+    NO_CONTEXT,
     AsyncioDriver,
     BlockingDriver,
     Call,
@@ -37,17 +37,14 @@ from idlrt.core import (
     drive,
 )
 from idlrt.errors import ConfigurationError, DeadlineExceeded
+from idlrt.serialization.base import DEFAULT_LIMITS, Limits
+from idlrt.serialization.options import TextErrors, UnknownFields, with_options
 from idlrt.spec import Method, Service
-from idlrt.wire.options import TextErrors, UnknownFields, with_options
-from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from idlrt.net.tls import Tls
 
 __all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
-
-# What a call has from the call on whose behalf it is made: gray stays gray, and retries are known along the way.
-_PASSED_ON: Final = (TAG, ATTEMPT)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +79,8 @@ class _ClientBase:
         self._options = options
         self._said = layer_of(options)
         self._plans: dict[Method[..., Any], Plan] = {}
-        self._metadata = metadata_of(options)
+        self._metadata = dict(options.get("metadata", {}))
+        self._tag = options.get("tag")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._target}>"
@@ -118,6 +116,7 @@ class _ClientBase:
         policy = plan.policy
         timeout, outer = policy.timeout, current_call()
         metadata = self._metadata.copy()  # a filter may add to it
+        context, tag = NO_CONTEXT, self._tag
         if outer is not None and not outer.is_answered:
             # What is done for somebody who has stopped waiting is done for nobody.
             timeout = min(timeout, outer.remaining())
@@ -125,12 +124,25 @@ class _ClientBase:
                 what = f"no time is left to call {method.full_name} at {self._target}"
                 why = f"the caller of {outer.method.full_name}, which calls it, does not wait any longer"
                 raise DeadlineExceeded(f"{what}: {why}")
-            for name in _PASSED_ON:
-                if name in outer.metadata:
-                    metadata.setdefault(name, outer.metadata[name])
+            # What a call has from the call on whose behalf it is made: its tag, and that it is a retry.
+            context = outer.context
         deadline = Deadline(self._now() + timeout, timeout)
         return self._endpoint(
-            Call(method, arguments, self._target, deadline, self._driver, metadata, self._options, policy, (), plan)
+            Call(
+                method,
+                arguments,
+                self._target,
+                deadline,
+                self._driver,
+                metadata,
+                self._options,
+                policy,
+                (),
+                plan,
+                context.attempt,
+                context.tag if tag is None else tag,
+                self._governance.caller,
+            )
         )
 
 
@@ -166,7 +178,7 @@ class Client(_ClientBase):
         timeout: float | None = None,
         connect_timeout: float = 3.0,
         framing: str | None = None,
-        protocol: str = "binary",
+        protocol: str | None = None,
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         text_errors: TextErrors = "strict",
@@ -194,7 +206,8 @@ class Client(_ClientBase):
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
                 registry says of an instance, preferably `header`; `framed` for servers at addresses. `auto`: find out,
                 by pings before the first call.
-            protocol: `binary`, `compact` or `json`, likewise.
+            protocol: `binary` (the default), `compact` or `json`, likewise; or the name of another protocol than
+                Thrift: `protocol="jsonrpc"` is the same as a target `jsonrpc://host:port`.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
             limits: what a server may answer.
@@ -223,10 +236,11 @@ class Client(_ClientBase):
         Raises:
             ConfigurationError: a setting is wrong.
         """
+        target, rpc, wire = spoken_to(target, framing, protocol)
         settings = Settings(
             connect_timeout=connect_timeout,
-            framing=framing,
-            protocol=protocol,
+            rpc=rpc,
+            wire=wire,
             service=service_name(cls, multiplexed),
             limits=with_options(limits, text_errors, unknown),
             max_connections=max_connections,
@@ -290,7 +304,7 @@ class AsyncClient(_ClientBase):
         timeout: float | None = None,
         connect_timeout: float = 3.0,
         framing: str | None = None,
-        protocol: str = "binary",
+        protocol: str | None = None,
         multiplexed: bool | str = False,
         limits: Limits = DEFAULT_LIMITS,
         text_errors: TextErrors = "strict",
@@ -318,7 +332,8 @@ class AsyncClient(_ClientBase):
                 compresses): what the server understands. Servers of this package understand all. `None`: what the
                 registry says of an instance, preferably `header`; `framed` for servers at addresses. `auto`: find out,
                 by pings before the first call.
-            protocol: `binary`, `compact` or `json`, likewise.
+            protocol: `binary` (the default), `compact` or `json`, likewise; or the name of another protocol than
+                Thrift: `protocol="jsonrpc"` is the same as a target `jsonrpc://host:port`.
             multiplexed: for a server of several services: `True` calls this one by its name in the IDL, a
                 text by that name.
             limits: what a server may answer.
@@ -349,10 +364,11 @@ class AsyncClient(_ClientBase):
         Raises:
             ConfigurationError: a setting is wrong.
         """
+        target, rpc, wire = spoken_to(target, framing, protocol)
         settings = Settings(
             connect_timeout=connect_timeout,
-            framing=framing,
-            protocol=protocol,
+            rpc=rpc,
+            wire=wire,
             service=service_name(cls, multiplexed),
             limits=with_options(limits, text_errors, unknown),
             max_connections=max_connections,

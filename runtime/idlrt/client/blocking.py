@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from idlrt.client.opening import Opening
-from idlrt.client.ping import PING_TIMEOUT, ping_before
+from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -27,13 +27,12 @@ from idlrt.client.sender import (
     result_of,
 )
 from idlrt.client.stats import PoolStats
-from idlrt.core import Call, is_draining
+from idlrt.core import Call
 from idlrt.core.forks import forks
 from idlrt.core.races import is_called_off
 from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.events import ReplyReceived, StreamBroken
+from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
 
 __all__ = ["PooledSender"]
 
@@ -41,13 +40,14 @@ __all__ = ["PooledSender"]
 class _Link:
     """A connection, whether a call may be put on it, and since when nobody has."""
 
-    __slots__ = ("connection", "idle_since", "is_good", "is_used", "transport")
+    __slots__ = ("connection", "idle_since", "is_closing", "is_good", "is_used", "transport")
 
     def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
         self.transport = transport
         self.connection = connection
         self.is_used = False
         self.is_good = True
+        self.is_closing = False
         self.idle_since = 0.0
 
 
@@ -112,8 +112,11 @@ class PooledSender:
 
     def _exchange(self, link: _Link, call: Call, until: float) -> Any:
         connection, transport = link.connection, link.transport
-        metadata = self._peer.metadata_of(call, connection.dialect)
-        _, data = connection.call(call.method, call.arguments, metadata)
+        if call.method is PING:
+            _, data = connection.ping()
+        else:
+            metadata, context = self._peer.metadata_of(call, connection.capabilities)
+            _, data = connection.request(call.method, call.arguments, metadata, context)
         # Until an answer has come the connection is of no use for others.
         link.is_good = False
         try:
@@ -127,11 +130,11 @@ class PooledSender:
         if call.method.is_oneway:
             link.is_good = True
             return None
-        reply = self._receive(link, call, until)
-        link.is_good = connection.is_idle and not is_draining(reply.metadata)
-        return result_of(reply, call)
+        response = self._receive(link, call, until)
+        link.is_good = connection.is_idle and not (response.is_draining or link.is_closing)
+        return result_of(response, call)
 
-    def _receive(self, link: _Link, call: Call, until: float) -> ReplyReceived:
+    def _receive(self, link: _Link, call: Call, until: float) -> ResponseReceived | PongReceived:
         while True:
             try:
                 data = link.transport.receive(until)
@@ -144,12 +147,26 @@ class PooledSender:
                 self._lost(link)
                 raise lost(call, None, self._peer)
             for event in link.connection.receive_data(data):
-                if isinstance(event, StreamBroken):
-                    raise broken(call, event.error)
-                self._peer.has_answered = True
-                return event
+                if isinstance(event, ResponseReceived | PongReceived):
+                    self._peer.has_answered = True
+                    return event
+                self._handle(link, event, call, until)
             if time.monotonic() >= until:
                 raise deadline_exceeded(call, self._peer)
+
+    def _handle(self, link: _Link, event: ConnectionBroken | DataToSend | GoAway, call: Call, until: float) -> None:
+        """Handle an event that is not a response."""
+        if isinstance(event, ConnectionBroken):
+            raise broken(call, event.error)
+        if isinstance(event, GoAway):
+            link.is_closing = True
+            return
+        try:
+            link.transport.send(event.data, until)
+        except TimeoutError:
+            raise deadline_exceeded(call, self._peer) from None
+        except OSError as error:
+            raise lost(call, error, self._peer) from error
 
     def _lost(self, link: _Link) -> None:
         if not link.is_used:

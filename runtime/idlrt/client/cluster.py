@@ -203,10 +203,10 @@ class Cluster(Heard, Generic[S]):
         Raises:
             ConfigurationError: it cannot travel to any.
         """
-        # Not cached: with framing="auto" it is found out instance by instance.
+        # Not cached: it may be found out instance by instance.
         unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
         if len(unable) == len(choice.nodes):
-            raise metadata_refused(call, "no instance is spoken to in a framing that carries any")
+            raise metadata_refused(call, "no instance is known to speak a protocol that carries any")
         return unable.union(tried) if unable else tried
 
     def _choice(self, call: Call) -> Choice[Node[S]]:

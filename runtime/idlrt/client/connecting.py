@@ -66,7 +66,9 @@ def governance_of(said: Said, service: str, target: Address | NamedTarget) -> tu
     here = file.here
     if not here.id:
         here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
-    return Governance(layers, listeners=said.listeners), here
+    governance = Governance(layers, listeners=said.listeners)
+    governance.caller = here.app
+    return governance, here
 
 
 def blocking_sender(
@@ -262,7 +264,7 @@ class _Peers:
     """
 
     def __init__(self, settings: Settings) -> None:
-        settings.dialects()
+        settings.protocols()
         self._settings = settings
         self._known: weakref.WeakValueDictionary[Any, PeerState] = weakref.WeakValueDictionary()
 

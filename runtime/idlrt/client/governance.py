@@ -76,6 +76,7 @@ class Governance:
     Attributes:
         version: grows whenever something else holds.
         service: what holds for the service as a whole.
+        caller: name of the calling application; empty if the configuration does not say.
         listeners: see above.
     """
 
@@ -93,6 +94,7 @@ class Governance:
         self._plans: dict[Any, Plan] = {}
         self._is_closed = False
         self.version = 0
+        self.caller = ""
         self.service = effective(self._layers)
         # What calls go through behind the guards; whether modes have a say there is the owner's business.
         self.base: Callable[[Plan], Endpoint] = _nowhere

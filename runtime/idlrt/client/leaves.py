@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from idlrt.client.framing_probe import AUTO, CANDIDATES
 from idlrt.client.options import check_seconds
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
@@ -17,9 +16,9 @@ from idlrt.core import Instance
 from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
 from idlrt.net.tls import Tls
-from idlrt.wire.dialect import Dialect, client_dialect
-from idlrt.wire.framing import FRAMINGS
-from idlrt.wire.protocol import Limits
+from idlrt.protocol import ClientProtocol
+from idlrt.protocol.detection import protocol
+from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
@@ -27,21 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "async_leaf", "blocking_leaf"]
 
-# What is spoken where nobody says: to a server at an address that may be anybody's, and to one of a registry.
-_FRAMING = "framed"
-_HEADER = "header"
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect` is told, see there.
+
+    Attributes:
+        rpc: name of the protocol.
+        wire: its options, by name; it validates them.
 
     Raises:
         ConfigurationError: a value makes no sense.
     """
 
     connect_timeout: float
-    framing: str | None
-    protocol: str
+    rpc: str
+    wire: Mapping[str, Any]
     service: str
     limits: Limits
     max_connections: int
@@ -52,14 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls | None
 
     def __post_init__(self) -> None:
-        given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits", "framing", "protocol")}
+        given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits")}
         if not isinstance(given["tls"], Tls | None):
             raise ConfigurationError(f"tls of a client must be idlrt.Tls, not {given['tls']!r}; Tls() is often enough")
         if not isinstance(given["limits"], Limits):
             raise ConfigurationError(f"limits of a client must be idlrt.Limits, not {given['limits']!r}")
-        for name, known in (("framing", str | None), ("protocol", str)):
-            if not isinstance(given[name], known):
-                raise ConfigurationError(f"{name} of a client must be a name, not {given[name]!r}")
         for name in ("max_connections", "calls_per_connection"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -75,35 +71,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """`ping_after`, or for ever."""
         return math.inf if self.ping_after is None else self.ping_after
 
-    def dialects(self, instance: Instance | None = None) -> tuple[Dialect, ...]:
-        """What may be spoken to a server: what was asked for, else what it says that it understands best. For
-        `framing="auto"` all that comes into question, in the order to try it.
-        """
-        framing = self.framing
-        if framing == AUTO:
-            said = instance.protocols if instance is not None else ()
-            order = dict.fromkeys((*(each for each in said if each in CANDIDATES), *CANDIDATES))
-            return tuple(made for each in order if (made := self._candidate(each)) is not None)
-        if framing is None:
-            framing = _FRAMING
-            if instance is not None and (_HEADER in instance.protocols or not instance.protocols):
-                framing = _HEADER
-            elif instance is not None and _FRAMING not in instance.protocols:
-                known = [each for each in instance.protocols if each in FRAMINGS.names()]
-                framing = known[0] if known else instance.protocols[0]
-        return (client_dialect(framing, self.protocol, self.limits),)
+    def protocols(self, instance: Instance | None = None) -> tuple[ClientProtocol, ...]:
+        """Return what may be spoken to a server: what was asked for, else what it says that it understands best. More
+        than one, in the order to try them, where that has to be found out.
 
-    def _candidate(self, framing: str) -> Dialect | None:
-        try:
-            return client_dialect(framing, self.protocol, self.limits)
-        except ConfigurationError:
-            if framing == _HEADER:
-                return None  # it cannot carry the protocol
-            raise
+        Raises:
+            ConfigurationError: an option makes no sense.
+        """
+        options = {name: value for name, value in self.wire.items() if value is not None}
+        return protocol(self.rpc).clients(options, self.limits, instance)
 
     def peer(self, instance: Instance | None = None) -> PeerState:
         """Return the state of a server that nothing is known of yet."""
-        return PeerState(*self.dialects(instance), is_encrypted=self.tls is not None, probe_timeout=self.ping_timeout)
+        return PeerState(*self.protocols(instance), is_encrypted=self.tls is not None, probe_timeout=self.ping_timeout)
 
     def of(self, instance: Instance) -> Settings:
         """These, for an instance, which may say that its server has several services."""

@@ -8,16 +8,14 @@ from collections.abc import Callable
 import msgspec
 
 from idlrt.client.backoff import Backoff
-from idlrt.client.framing_probe import FramingUnknown, find_dialect
 from idlrt.client.peer_state import PeerState
+from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
 from idlrt.client.sender import connect_failed, reason
 from idlrt.core import Call, drive
 from idlrt.errors import ConnectFailed
 from idlrt.net.blocking import BlockingTransport
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect
-from idlrt.wire.events import StreamBroken
-from idlrt.wire.foreign import ForeignProtocol
+from idlrt.protocol import ClientConnection, ClientProtocol, ConnectionBroken, DataToSend
+from idlrt.protocol.foreign import ForeignProtocol
 
 __all__ = ["Opening"]
 
@@ -27,7 +25,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         open: makes a connection within the seconds it is given; raises `OSError`.
-        peer: what is known of the server, and what it is spoken to in.
+        peer: what is known of the server, and its protocol.
         service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
         backoff: when it may be tried.
@@ -48,14 +46,14 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         self.backoff.check(call)
         seconds = min(self.connect_timeout, until - time.monotonic())
         try:
-            dialect = self.peer.dialect or self._find_dialect(call, until)
+            protocol = self.peer.protocol or self._find_protocol(call, until)
             transport = self._open(until)
         except OSError as error:
             failure: ConnectFailed = connect_failed(call, error, max(seconds, 0.0), self.peer)
             self.backoff.failed(failure)
             raise failure from error
         self.backoff.succeeded()
-        return transport, ClientConnection(dialect, self.service)
+        return transport, protocol.connect(self.service)
 
     def _open(self, until: float) -> BlockingTransport:
         seconds = min(self.connect_timeout, until - time.monotonic())
@@ -63,27 +61,30 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             raise TimeoutError
         return self.open(seconds)
 
-    def _find_dialect(self, call: Call, until: float) -> Dialect:
+    def _find_protocol(self, call: Call, until: float) -> ClientProtocol:
         with self.peer.probing(until):
-            found: Dialect = self.peer.dialect or drive(find_dialect(self.peer, call, self._ask))
+            found: ClientProtocol = self.peer.protocol or drive(find_protocol(self.peer, call, self._ask))
         return found
 
-    async def _ask(self, dialect: Dialect, ping: Call) -> str:
+    async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
         """See `Ask`. Never suspends."""
         until = ping.deadline.at
         transport = self._open(until)
         try:
-            connection = ClientConnection(dialect, self.service)
-            transport.send(connection.call(ping.method, ())[1], until)
+            connection = protocol.connect(self.service)
+            transport.send(connection.ping()[1], until)
             while data := transport.receive(until):
                 for event in connection.receive_data(data):
-                    if not isinstance(event, StreamBroken):
+                    if isinstance(event, DataToSend):
+                        transport.send(event.data, until)
+                        continue
+                    if not isinstance(event, ConnectionBroken):
                         self.peer.has_answered = True
                         return ""
                     if isinstance(event.error, ForeignProtocol):
-                        raise FramingUnknown(str(event.error))
+                        raise ProtocolUnknown(str(event.error))
                     return str(event.error)
-        except FramingUnknown:
+        except ProtocolUnknown:
             raise
         except TimeoutError:
             return f"no answer within {ping.deadline.timeout:.3g} s"

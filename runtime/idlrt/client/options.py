@@ -9,11 +9,11 @@ from typing import Any, Final, TypedDict, cast
 from idlrt.balance import BALANCERS
 from idlrt.config import Layer, Problem, check, flatten, wrong
 from idlrt.config.schema import place, section
-from idlrt.core import LONGEST, SHORTEST, TAG, is_duration
+from idlrt.core import LONGEST, SHORTEST, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
 
-__all__ = ["CallOptions", "check_seconds", "layer_of", "metadata_of", "read_options", "values_of"]
+__all__ = ["CallOptions", "check_seconds", "layer_of", "read_options", "values_of"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -127,14 +127,6 @@ def layer_of(options: CallOptions) -> Layer:
         if name in given:
             values[name] = given[name]
     return Layer("using(...)", values)
-
-
-def metadata_of(options: CallOptions) -> dict[str, str]:
-    """What travels with calls that have these options."""
-    metadata = dict(options.get("metadata", {}))
-    if "tag" in options:
-        metadata[TAG] = options["tag"]  # an empty one says that the caller's own is not theirs
-    return metadata
 
 
 def _check_metadata(metadata: object) -> None:

@@ -1,8 +1,9 @@
-"""What a client knows of one server, shared by all its connections: what is spoken, and whether it has ever answered.
+"""What a client knows of one server, shared by all its connections: its protocol, and whether it has ever answered.
 
-Metadata is handled here because it depends on what is spoken. *Explicit* metadata (credentials, a tenant: whatever
-`using(metadata=...)` or a filter sets) is never left out: where the framing cannot carry it, the call is refused before
-anything is sent. *Ambient* values (`idlrt.core.headers.AMBIENT`) are best effort: left out, and counted.
+Metadata is handled here because it depends on the protocol. *Explicit* metadata (credentials, a tenant: whatever
+`using(metadata=...)` or a filter sets) is never left out: where the protocol cannot carry it, the call is refused
+before anything is sent. *Ambient* values (the deadline, the attempt, the routing tag, the caller, and
+`idlrt.core.AMBIENT`) are best effort: left out, and counted.
 """
 
 from __future__ import annotations
@@ -14,41 +15,48 @@ from collections import defaultdict
 from collections.abc import Generator
 from typing import Final
 
-from idlrt.client.ping import PING, PING_TIMEOUT
+from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.stats import PoolStats
-from idlrt.core import AMBIENT, CLIENT_TIMEOUT, NO_METADATA, Call, Metadata, milliseconds
+from idlrt.core import AMBIENT, NO_CONTEXT, NO_METADATA, Call, Metadata, RequestContext
 from idlrt.core.forks import forks
 from idlrt.errors import ConfigurationError
-from idlrt.wire.dialect import Dialect
+from idlrt.protocol import Capabilities, ClientProtocol
 
 __all__ = ["PeerState", "has_explicit_metadata", "metadata_refused"]
+
+# Names under which typed values are counted that were left out.
+ATTEMPT, CALLER, DEADLINE, TAG = "attempt", "caller", "deadline", "tag"
 
 
 class PeerState:
     """See the module. Threads may share it.
 
     Args:
-        dialect: what is spoken to the server.
-        others: what else comes into question; then it has to be found out (`idlrt.client.framing_probe`).
+        protocol: what is spoken to the server.
+        others: what else comes into question; then it has to be found out (`idlrt.client.protocol_probe`).
         is_encrypted: whether that is over TLS.
-        probe_timeout: seconds to wait for an answer while it is found out, in each dialect.
+        probe_timeout: seconds to wait for an answer while it is found out, for each protocol.
 
     Attributes:
-        dialect: what is spoken; `None` until that is known.
-        dialects: all that come into question.
+        protocol: what is spoken; `None` until that is known.
+        protocols: all that come into question.
         has_answered: whether it has ever answered a call, or a ping.
         left_out: how often each ambient value was left out, by name.
     """
 
     __slots__ = (
-        "__weakref__", "_lock", "dialect", "dialects", "has_answered", "is_encrypted", "left_out", "probe_timeout"
+        "__weakref__", "_lock", "has_answered", "is_encrypted", "left_out", "probe_timeout", "protocol", "protocols"
     )  # fmt: skip
 
     def __init__(
-        self, dialect: Dialect, *others: Dialect, is_encrypted: bool = False, probe_timeout: float = PING_TIMEOUT
+        self,
+        protocol: ClientProtocol,
+        *others: ClientProtocol,
+        is_encrypted: bool = False,
+        probe_timeout: float = PING_TIMEOUT,
     ) -> None:
-        self.dialects: Final = (dialect, *others)
-        self.dialect: Dialect | None = None if others else dialect
+        self.protocols: Final = (protocol, *others)
+        self.protocol: ClientProtocol | None = None if others else protocol
         self.is_encrypted: Final = is_encrypted
         self.probe_timeout: Final = probe_timeout
         self.has_answered = False
@@ -81,20 +89,24 @@ class PeerState:
 
     def reconsider(self) -> None:
         """A fresh connection was closed before its first answer: if it was found out what is spoken, do it again."""
-        if len(self.dialects) > 1:
-            self.dialect = None
+        if len(self.protocols) > 1:
+            self.protocol = None
 
     @property
     def carries_metadata(self) -> bool:
         """Whether metadata travels with calls, as far as is known."""
-        return self.dialect is None or self.dialect.framing.has_metadata
+        return self.protocol is None or self.protocol.capabilities.metadata
+
+    @property
+    def max_in_flight(self) -> int:
+        """Requests that may wait for their responses on one connection."""
+        return min(each.capabilities.max_in_flight for each in self.protocols)
 
     def doubts(self) -> str:
         """Say what may be wrong with a server that closes connections, or keeps silent, and has never answered."""
         doubts: list[str] = []
-        if len(self.dialects) == 1:
-            other = "unframed" if self.dialects[0].framing.name == "framed" else "framed"
-            doubts.append(f'if it reads {other} messages, connect with framing="{other}" (or "auto")')
+        if len(self.protocols) == 1 and (advice := self.protocols[0].advice()):
+            doubts.append(advice)
         if not self.is_encrypted:
             doubts.append("if it speaks TLS, connect with tls=Tls(...)")
         return "; ".join((*doubts, "otherwise it may have worked on the call"))
@@ -105,34 +117,42 @@ class PeerState:
         Raises:
             ConfigurationError: it cannot; nothing has been sent.
         """
-        if call.metadata and self.dialect is not None:
-            self._check(call, self.dialect)
+        if call.metadata and self.protocol is not None:
+            self._check(call, self.protocol.capabilities)
 
-    def _check(self, call: Call, dialect: Dialect) -> None:
-        if not dialect.framing.has_metadata and has_explicit_metadata(call):
-            why = f"the framing {dialect.framing.name!r} carries none"
-            if len(self.dialects) > 1:
-                why = f'framing="auto" found {dialect.framing.name!r}, which carries none'
-            raise metadata_refused(call, why)
+    def _check(self, call: Call, able: Capabilities) -> None:
+        if not able.metadata and has_explicit_metadata(call):
+            protocol = self.protocol or self.protocols[0]
+            if len(self.protocols) > 1:
+                raise metadata_refused(call, f"the server was found to speak {protocol.name}, which carries none")
+            raise metadata_refused(call, protocol.metadata_advice() or f"{protocol.name} carries none")
 
-    def metadata_of(self, call: Call, dialect: Dialect) -> Metadata:
-        """Return what travels with `call`: its metadata, and the milliseconds that its caller goes on waiting.
+    def metadata_of(self, call: Call, able: Capabilities) -> tuple[Metadata, RequestContext]:
+        """Return what travels with `call`: its metadata, and its typed values.
 
         Args:
-            dialect: of the connection.
+            able: the capabilities of the connection.
 
         Raises:
             ConfigurationError: as `check_metadata`.
         """
-        if dialect.framing.has_metadata:
-            return {**call.metadata, CLIENT_TIMEOUT: milliseconds(call.deadline.remaining(call.driver.now()))}
+        if able.metadata and able.context:
+            timeout = call.deadline.remaining(call.driver.now())
+            return call.metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
         if call.metadata:
-            self._check(call, dialect)
-        if call.method is not PING:
-            self.left_out[CLIENT_TIMEOUT] += 1
-            for name in call.metadata:
-                self.left_out[name] += 1
-        return NO_METADATA
+            self._check(call, able)
+        left_out = self.left_out
+        if not able.context:
+            left_out[DEADLINE] += 1
+            if call.attempt:
+                left_out[ATTEMPT] += 1
+            if call.tag:
+                left_out[TAG] += 1
+            if call.caller:
+                left_out[CALLER] += 1
+        for name in call.metadata:
+            left_out[name] += 1
+        return NO_METADATA, NO_CONTEXT
 
     def stats(self, connections: int, in_flight: int, waiting: int) -> PoolStats:
         """Return the statistics of the connections to this server."""
@@ -149,4 +169,4 @@ def metadata_refused(call: Call, why: str) -> ConfigurationError:
     """Build the error for a call whose explicit metadata cannot travel. It names keys only: values may be secret."""
     names = ", ".join(map(repr, sorted(call.metadata.keys() - AMBIENT)))
     what = f"did not send {call.method.full_name} to {call.target}: its metadata ({names}) would be lost, because {why}"
-    return ConfigurationError(f'{what}; connect with framing="header" if the server reads it, or set no metadata')
+    return ConfigurationError(what)

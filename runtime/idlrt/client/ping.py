@@ -1,11 +1,8 @@
-"""Asking a server whether it is there, with a message that every Thrift server answers.
+"""Pings: asking a server over an idle connection whether it is there.
 
-Thrift has none for that, so a method is called that nobody has. Whatever a server says to it (ours and Apache's say
-`unknown method`), it has read the call and spoken the protocol.
-
-Clients ask so over a connection that has been idle for a while before they put a call on it: routers and firewalls
-forget idle connections without a word, a machine that lost its power says nothing either, and a call that is sent into
-such a connection is lost, while a ping that is lost costs another connection only.
+Routers and firewalls forget idle connections silently, and so does a machine that loses its power. A call that is sent
+into such a connection is lost, while a ping that is lost costs another connection only. Each protocol says what its
+pings are (`ClientConnection.ping`).
 """
 
 from __future__ import annotations
@@ -19,11 +16,12 @@ __all__ = ["PING", "PING_TIMEOUT", "ping_before"]
 
 
 class _Ping:
-    def idlrt_ping(self) -> None:
-        """Nobody has this."""
+    def ping(self) -> None:
+        """Stands for a ping of the protocol; it is never called."""
 
 
-PING: Final = method(_Ping.idlrt_ping, result=VOID)
+PING: Final = method(_Ping.ping, result=VOID)
+"""The method of a `Call` that is a ping."""
 
 PING_TIMEOUT: Final = 1.0
 """Default timeout of a ping, in seconds."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from idlrt.client.framing_probe import FramingUnknown
 from idlrt.client.peer_state import PeerState
+from idlrt.client.protocol_probe import ProtocolUnknown
 from idlrt.client.stats import PoolStats
-from idlrt.core import Call, told_push_back
+from idlrt.core import Call
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -23,9 +23,8 @@ from idlrt.errors import (
     Overloaded,
     RemoteProtocolError,
 )
-from idlrt.wire.connection import answer_of
-from idlrt.wire.events import ReplyReceived
-from idlrt.wire.foreign import ForeignProtocol
+from idlrt.protocol import PongReceived, ResponseReceived
+from idlrt.protocol.foreign import ForeignProtocol
 
 __all__ = [
     "AsyncSender",
@@ -110,18 +109,19 @@ class AsyncSender(Protocol):
         ...
 
 
-def result_of(reply: ReplyReceived, call: Call) -> Any:
-    """What a call returns.
+def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:
+    """Return the result of a call; `None` for a ping.
 
     Raises:
         RpcError: what the server threw, or why there is no result.
     """
+    if isinstance(response, PongReceived):
+        return None
     try:
-        return answer_of(reply)
+        return response.result()
     except RemoteProtocolError as error:
         raise broken(call, error) from error
     except ApplicationError as error:
-        error.push_back(told_push_back(reply.metadata))
         if error.code == ApplicationCode.LOADSHEDDING:
             what = f"{call.target} did not take {call.method.full_name}: {error.message}"
             raise Overloaded(what).push_back(error.retry_after) from error
@@ -169,9 +169,9 @@ def connect_failed(call: Call, error: BaseException, seconds: float, peer: PeerS
         seconds: that it was tried for.
         peer: the server.
     """
-    if isinstance(error, FramingUnknown):
-        what = f"cannot tell what framing {call.target} reads, for {call.method.full_name}"
-        return ConnectFailed(f"{what}: {error}; is it a Thrift server?")
+    if isinstance(error, ProtocolUnknown):
+        what = f"cannot tell what {call.target} speaks, for {call.method.full_name}"
+        return ConnectFailed(f"{what}: {error}; is it a server of this protocol?")
     what = f"cannot connect to {call.target} for {call.method.full_name}"
     why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
     advice = "is the server running there?"

@@ -15,7 +15,7 @@ from typing import Any
 
 from idlrt.client.opening import Opening
 from idlrt.client.peer_state import PeerState
-from idlrt.client.ping import PING_TIMEOUT, ping_before
+from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
     broken,
     client_closed,
@@ -26,17 +26,16 @@ from idlrt.client.sender import (
     result_of,
 )
 from idlrt.client.stats import PoolStats
-from idlrt.core import Call, is_draining
+from idlrt.core import Call
 from idlrt.core.forks import forks
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.blocking import BlockingTransport
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.events import ReplyReceived, StreamBroken
+from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
 
 __all__ = ["SharedSender"]
 
 # A server that leaves so many calls unanswered is not going to answer; a new connection may help.
-_MAX_FORGOTTEN = 4096
+_MAX_CANCELLED = 4096
 
 
 class _Waiter:
@@ -52,7 +51,7 @@ class _Waiter:
     def __init__(self, order: int) -> None:
         self.order = order
         self.signal = threading.Event()
-        self.reply: ReplyReceived | None = None
+        self.reply: ResponseReceived | PongReceived | None = None
         self.error: Exception | None = None
 
     @property
@@ -94,8 +93,11 @@ class _Link:
         with self._lock:
             if self.is_lost:
                 raise _StaleLink
-            metadata = self._peer.metadata_of(call, self._connection.dialect)
-            number, data = self._connection.call(call.method, call.arguments, metadata)
+            if call.method is PING:
+                number, data = self._connection.ping()
+            else:
+                metadata, context = self._peer.metadata_of(call, self._connection.capabilities)
+                number, data = self._connection.request(call.method, call.arguments, metadata, context)
             waiter = _Waiter(self._made)
             if not call.method.is_oneway:
                 self._made += 1
@@ -180,21 +182,40 @@ class _Link:
                 if not data:
                     self._fail(EOFError())
                     return
-                self._received(data)
+                due = self._received(data)
+            if due:
+                self._send_due(due, until)
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes) -> bytes:
+        """With the lock: hand responses to those who wait for them. Returns bytes to send."""
+        due = b""
         for event in self._connection.receive_data(data):
-            if isinstance(event, StreamBroken):
+            if isinstance(event, ConnectionBroken):
                 self._fail(event.error)
-                return
-            if is_draining(event.metadata):
+                break
+            if isinstance(event, DataToSend):
+                due += event.data
+                continue
+            if isinstance(event, GoAway):
+                self.is_stuck = True
+                continue
+            if event.is_draining:
                 self.is_stuck = True
             self._peer.has_answered = True
-            waiter = self._waiting.pop(event.sequence_id, None)
+            waiter = self._waiting.pop(event.id, None)
             if waiter is not None:
                 self._answered = max(self._answered, waiter.order + 1)
                 waiter.reply = event
                 waiter.signal.set()
+        return due
+
+    def _send_due(self, data: bytes, until: float) -> None:
+        try:
+            with self._sending:
+                self.transport.send(data, until)
+        except OSError as error:
+            with self._lock:
+                self._fail(error)
 
     def _hand_on(self, leaving: _Waiter) -> None:
         """Let another one read."""
@@ -216,9 +237,9 @@ class _Link:
             if self._waiting.get(number) is not waiter or waiter.is_done:
                 return
             del self._waiting[number]
-            self._connection.forget(number)
+            self._connection.cancel(number)
             # Many servers answer in order: if nothing behind it was answered either, one that hangs holds up all.
-            if waiter.order >= self._answered or self._connection.forgotten > _MAX_FORGOTTEN:
+            if waiter.order >= self._answered or self._connection.cancelled > _MAX_CANCELLED:
                 self.is_stuck = True
 
     def _fail(self, error: Exception) -> None:
@@ -255,7 +276,7 @@ class SharedSender:
         self._opening = opening
         self._peer = opening.peer
         self._max = max_connections
-        self._most = calls_per_connection
+        self._most = min(calls_per_connection, self._peer.max_in_flight)
         self._ping_after = ping_after
         self._ping_timeout = ping_timeout
         self._is_closed = False

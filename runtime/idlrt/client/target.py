@@ -5,27 +5,32 @@ name.
 
 as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
 the registry itself will do. Several servers that no registry knows are written one after the other,
-`tcp://h1:9090,h2:9090`, which is short for the registry `static://h1:9090,h2:9090`.
+`tcp://h1:9090,h2:9090`, which is short for the registry `static://h1:9090,h2:9090`. The name of a protocol stands for
+`tcp` and that protocol: `jsonrpc://host:port`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from idlrt.balance import BALANCERS
 from idlrt.core import DEFAULT_GROUP, ServiceKey
+from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
+from idlrt.protocol.detection import is_protocol
+from idlrt.registry.backend import REGISTRIES
 from idlrt.registry.url import RegistryUrl
 
-__all__ = ["NamedTarget", "parse_target"]
+__all__ = ["NamedTarget", "parse_target", "spoken_to"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ADDRESSES: Final = ("tcp", "unix")
 _SEVERAL: Final = re.compile(r"(?:tcp://)?([^/?#@]*,[^/?#@]*)(.*)", re.IGNORECASE | re.DOTALL)
 _STATIC: Final = "static"
+_THRIFT: Final = "thrift"
 _THIS_MACHINE: Final = "localhost"
 
 
@@ -71,6 +76,37 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     if balancer:
         BALANCERS.get(balancer)  # what is wrong is said now
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)
+
+
+def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
+    """Return the target, the name of its protocol, and the options of that protocol, from arguments of `connect`.
+
+    Args:
+        target: may have the name of a protocol as its scheme.
+        framing: an option of Thrift.
+        protocol: a serialization of Thrift, or the name of another protocol.
+
+    Raises:
+        ConfigurationError: the arguments contradict each other, or are not text.
+    """
+    for name, value in (("framing", framing), ("protocol", protocol)):
+        given: object = value
+        if not isinstance(given, str | None):
+            raise ConfigurationError(f"{name} of a client must be a name, not {given!r}")
+    rpc = _THRIFT
+    match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
+        scheme = match[1].lower()
+        if is_protocol(scheme):
+            rpc, target = scheme, f"tcp://{target[match.end() :]}"
+    if protocol is not None and protocol != rpc and is_protocol(protocol):
+        if rpc != _THRIFT:
+            raise ConfigurationError(f"the target {target!r} is of {rpc}, and protocol={protocol!r} of another one")
+        rpc, protocol = protocol, None
+    if rpc == _THRIFT:
+        return target, rpc, {"framing": framing, "serialization": protocol if protocol != _THRIFT else None}
+    wire = {"framing": framing, "serialization": protocol if protocol != rpc else None}
+    return target, rpc, {name: value for name, value in wire.items() if value is not None}
 
 
 def _static(servers: str, rest: str) -> RegistryUrl:

@@ -2,6 +2,7 @@
 
 from idlrt.core.call import Call, Deadline
 from idlrt.core.chance import Chance
+from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.decisions import (
     Attempted,
     BreakerChanged,
@@ -21,20 +22,6 @@ from idlrt.core.decisions import (
 from idlrt.core.driver import AsyncioDriver, BlockingDriver, Driver, Event, drive
 from idlrt.core.endpoint import Endpoint, Filter, stack
 from idlrt.core.handlers import Handler, Handlers, bind
-from idlrt.core.headers import (
-    AMBIENT,
-    ATTEMPT,
-    CLIENT_TIMEOUT,
-    DRAIN,
-    RETRY_AFTER,
-    TAG,
-    TRUE,
-    is_draining,
-    milliseconds,
-    push_back_text,
-    told_push_back,
-    told_timeout,
-)
 from idlrt.core.instance import (
     DEFAULT_GROUP,
     Change,
@@ -47,6 +34,7 @@ from idlrt.core.instance import (
     difference,
 )
 from idlrt.core.logs import ALWAYS
+from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
 from idlrt.core.policy import (
     CONFIG_VARIABLE,
     LONGEST,
@@ -60,22 +48,16 @@ from idlrt.core.policy import (
 )
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.served import Served, serve
-from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = [
     "ALWAYS",
     "AMBIENT",
-    "ATTEMPT",
-    "CLIENT_TIMEOUT",
     "CONFIG_VARIABLE",
     "DEFAULT_GROUP",
-    "DRAIN",
     "LONGEST",
+    "NO_CONTEXT",
     "NO_METADATA",
-    "RETRY_AFTER",
     "SHORTEST",
-    "TAG",
-    "TRUE",
     "AsyncioDriver",
     "Attempted",
     "Backoff",
@@ -107,6 +89,7 @@ __all__ = [
     "Positive",
     "Refused",
     "Replaced",
+    "RequestContext",
     "Restored",
     "Retrying",
     "Routed",
@@ -121,14 +104,9 @@ __all__ = [
     "difference",
     "drive",
     "handler_context",
-    "is_draining",
     "is_duration",
-    "milliseconds",
-    "push_back_text",
     "request_metadata",
     "serve",
     "stack",
     "tell",
-    "told_push_back",
-    "told_timeout",
 ]

@@ -48,6 +48,9 @@ class Call(msgspec.Struct):
         policy: what holds for it.
         listeners: who is told what is decided about it (`idlrt.core.decisions`). A filter may add to them.
         plan: what the client has prepared for calls of this kind: nothing for filters.
+        attempt: how often it was sent before, on this side or by the caller on whose behalf it is made.
+        tag: routing tag: the instances that it is for; empty for none. Travels along.
+        caller: name of the calling application; empty for none.
     """
 
     method: Method[..., Any]
@@ -60,3 +63,6 @@ class Call(msgspec.Struct):
     policy: CallPolicy = _POLICY
     listeners: tuple[Listener, ...] = ()
     plan: Any = None
+    attempt: int = 0
+    tag: str = ""
+    caller: str = ""

@@ -13,9 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core.call import Deadline
+from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.driver import Driver
+from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.spec import Method
-from idlrt.wire.framing import NO_METADATA, Metadata
 
 __all__ = ["Peer", "ServerCall", "current_call", "enter_call", "handler_context", "request_metadata"]
 
@@ -50,6 +51,8 @@ class ServerCall(msgspec.Struct, eq=False):
         metadata: what the client sent with the call, as text by name; empty with framings that carry none.
         deadline: when the caller stops waiting, or, if it did not say, when the server stops caring.
         driver: the clock of the deadline, and what a filter sleeps with.
+        context: typed values that travelled with the request: attempt, routing tag, caller.
+        received_at: when its last byte arrived, on the clock of the deadline.
         is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
         is_begun: whether its handler has been called. What is refused before that, nobody has worked on.
         answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.
@@ -61,6 +64,8 @@ class ServerCall(msgspec.Struct, eq=False):
     metadata: Metadata
     deadline: Deadline
     driver: Driver
+    context: RequestContext = NO_CONTEXT
+    received_at: float = 0.0
     answer_metadata: dict[str, str] = {}
     is_answered: bool = False
     is_begun: bool = False

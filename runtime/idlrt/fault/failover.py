@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import ATTEMPT, Call, Chance, GaveUp, Retrying
+from idlrt.core import Call, Chance, GaveUp, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
 from idlrt.fault.base import Reach, may_repeat
@@ -110,7 +110,7 @@ class Failover:
             return 0.0, f"{call.method.full_name} is not idempotent"
         if counted >= policy.retries:
             return 0.0, f"it was made again {counted} times"
-        if policy.chain_stop and ATTEMPT in call.metadata:
+        if policy.chain_stop and call.attempt:
             return 0.0, "it is made on behalf of a retry"
         asked = error.retry_after
         if asked is not None:

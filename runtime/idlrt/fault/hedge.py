@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import ATTEMPT, Call, Chance, Retrying, Seconds
+from idlrt.core import Call, Chance, Retrying, Seconds
 from idlrt.core.forks import forks
 from idlrt.errors import NoInstance, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
@@ -120,7 +120,7 @@ class Hedge(Failover):
         return max(latencies.quantile(1 - settings.extra_load, now), settings.least_delay)
 
     def _must_not(self, call: Call) -> bool:
-        return call.policy.chain_stop and ATTEMPT in call.metadata
+        return call.policy.chain_stop and call.attempt > 0
 
     async def _hedged(self, call: Call, reach: Reach[Any], delay: float) -> Any:
         tried: list[Any] = []

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import TAG, Call, Chance, Positive, Replaced
+from idlrt.core import Call, Chance, Positive, Replaced
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import NotSent, Unknown
@@ -122,5 +122,5 @@ def _key(call: Call) -> tuple[str, bytes]:
     pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
     pickler.fast = True  # two equal values are written alike, whether they are one object or two
     said = sorted(call.options.get("metadata", {}).items())
-    pickler.dump((call.arguments, call.metadata.get(TAG), said))
+    pickler.dump((call.arguments, call.tag, said))
     return call.method.full_name, written.getvalue()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from idlrt.errors import RemoteProtocolError
-from idlrt.wire.dialect import detector
-from idlrt.wire.foreign import HTTP_TO_TLS, TLS_REFUSAL, ForeignProtocol
+from idlrt.protocol.detection import detect, served_protocols
+from idlrt.protocol.foreign import HTTP_TO_TLS, TLS_REFUSAL, ForeignProtocol
+from idlrt.serialization.base import DEFAULT_LIMITS
 
 __all__ = ["ENOUGH", "NoTls", "is_tls", "no_tls"]
 
@@ -41,11 +42,11 @@ def no_tls(first: bytes) -> NoTls:
         first: of what it sent; `ENOUGH` bytes or more, unless it sends no more.
     """
     try:
-        dialect = detector().detect(first)
+        found = detect(first, served_protocols(), DEFAULT_LIMITS)
     except ForeignProtocol as error:
         is_http = error.name.startswith("HTTP")
         return NoTls(f"{_NO_TLS}: it speaks plain {error.name}", HTTP_TO_TLS if is_http else TLS_REFUSAL)
     except RemoteProtocolError:
-        dialect = None
-    what = f"it speaks plain {dialect!r}" if dialect is not None else f"it begins with {first[:ENOUGH].hex(' ')}"
+        found = None
+    what = f"it speaks plain {found.name}" if found is not None else f"it begins with {first[:ENOUGH].hex(' ')}"
     return NoTls(f"{_NO_TLS}: {what}; connect with tls=Tls(...)", TLS_REFUSAL)

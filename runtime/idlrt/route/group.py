@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import TAG, Call, Chance
+from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Routable, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import call_condition
 from idlrt.route.following import Following, RuleError, at
@@ -81,7 +81,7 @@ class GroupRouter(Following):
             found, why = pool, self._unfit
         else:
             by_tag = pool.kept.get(self) or self._prepare(pool)
-            shares, texts = by_tag.get(call.metadata.get(TAG, "")) or by_tag[""]
+            shares, texts = by_tag.get(call.tag) or by_tag[""]
             if shares.parts:
                 number = shares.draw(self._chance)
                 found, why = shares.parts[number], texts[number]

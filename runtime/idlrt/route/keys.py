@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from idlrt.core import TAG, Call, Instance
+from idlrt.core import Call, Instance
 from idlrt.errors import ConfigurationError
 from idlrt.route.base import Here
 from idlrt.spec import Method
@@ -130,7 +130,7 @@ def call_reader(key: str) -> Callable[[Call], str]:
     if head == "method":
         return attrgetter("method.name")
     if head == "tag":
-        return lambda call: call.metadata.get(TAG, "")
+        return attrgetter("tag")
     if head == "metadata":
         return lambda call: call.metadata.get(name, "")
     return _argument(name.split("."))

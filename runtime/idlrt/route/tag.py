@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from idlrt.core import TAG, Call, Chance, Instance
+from idlrt.core import Call, Chance, Instance
 from idlrt.route.base import Here, N, Pool, Rule, Step
 from idlrt.route.following import Following, RuleError
 from idlrt.route.values import is_within, network_of
@@ -57,7 +57,7 @@ class TagRouter(Following):
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
         """See `Router.route`."""
         parts: dict[str, Pool[N]] = pool.kept.get(self) or self._parts(pool)
-        tag = call.metadata.get(TAG, "")
+        tag = call.tag
         own = parts.get(tag)
         if own is None or (tag and own.is_out):
             own = pool.nobody if self._force else parts[""]

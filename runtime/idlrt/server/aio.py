@@ -30,7 +30,6 @@ from idlrt.server.settings import ServerOptions
 from idlrt.server.signals import StopSignals
 from idlrt.server.surroundings import Done, Surroundings
 from idlrt.server.workers import WorkerPool
-from idlrt.wire.connection import ServerConnection
 
 __all__ = ["AsyncServer"]
 
@@ -226,8 +225,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
     # Serving.
 
     def _session(self, channel: AsyncioChannel) -> Session:
-        connection = ServerConnection(self._detector, self._served.methods)
-        session = Session(channel, connection, self._around, self._forget)
+        session = Session(channel, self._connection(), self._around, self._forget)
         self._channels[session] = channel
         if self._is_draining:
             session.drain()

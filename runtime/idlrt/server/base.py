@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, serve
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen, unlink
+from idlrt.protocol.base import ServerConnection
+from idlrt.protocol.detection import Detecting, served_protocols
 from idlrt.server.patience import Patience
 from idlrt.server.routes import ServerFilter, routes
 from idlrt.server.settings import ServerOptions, Settings
 from idlrt.server.surroundings import Done, Load, Surroundings
 from idlrt.spec import Method
-from idlrt.wire.dialect import detector
 
 if TYPE_CHECKING:
     from idlrt.net.tls_context import TlsContext
@@ -40,7 +41,7 @@ class ServerBase:
         self._settings = settings = Settings(**options)
         self._routes = routes(self._served, settings.filters, self._guards(), self._run_plain)
         self._load = Load(settings.max_in_flight, settings.max_decoded_queued)
-        self._detector = detector(settings.reading)
+        self._protocols = served_protocols(settings.protocols)
         self._patience = Patience(settings)
         self._tls: TlsContext | None = None
         if settings.tls is not None:
@@ -62,6 +63,10 @@ class ServerBase:
         self._listening: socket.socket | None = None
         # The file of a unix socket.
         self._file = 0
+
+    def _connection(self) -> ServerConnection:
+        """Return the server's end of a new connection."""
+        return Detecting(self._served, self._protocols, self._settings.reading)
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
         """Do something where plain handlers run, at the request of the event loop."""

@@ -29,7 +29,6 @@ from idlrt.server.settings import ServerOptions
 from idlrt.server.signals import STOP_SIGNALS, StopSignals
 from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
-from idlrt.wire.connection import ServerConnection
 
 if TYPE_CHECKING:
     from idlrt.net.tls_channel import TlsChannel
@@ -43,7 +42,7 @@ _READS_AT_THE_END = 16
 
 
 class Server(EngineBase["Channel | TlsChannel"]):
-    """Serves services on one address, to clients of every dialect that `idlrt.wire.dialect` knows.
+    """Serves services on one address, to clients of every protocol (`idlrt.protocol`).
 
     Args:
         handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
@@ -281,8 +280,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener.pause()
 
     def _session(self, channel: Channel | TlsChannel) -> Session:
-        connection = ServerConnection(self._detector, self._served.methods)
-        session = Session(channel, connection, self._around, self._forget)
+        session = Session(channel, self._connection(), self._around, self._forget)
         self._channels[session] = channel
         if self._is_draining:
             session.drain()

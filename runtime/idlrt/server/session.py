@@ -16,26 +16,29 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from idlrt.core import DRAIN, NO_METADATA, TRUE, Deadline, Metadata, ServerCall, told_timeout
+from idlrt.core import Deadline, ServerCall
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.server.answers import Answers
+from idlrt.protocol import (
+    ConnectionBroken,
+    DataToSend,
+    PingReceived,
+    ProtocolDetected,
+    RequestReceived,
+    ServerConnection,
+    ServerEvent,
+)
 from idlrt.server.forked import end_child
+from idlrt.server.responder import Responder
 from idlrt.server.routes import Route
 from idlrt.server.surroundings import Done, Outlet, Surroundings
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.events import CallReceived, ServerEvent, StreamBroken
-from idlrt.wire.types import MessageKind
 
 __all__ = ["Session"]
 
 _log = get_logger("idlrt.server")
-
-_CALL, _ONEWAY = MessageKind.CALL, MessageKind.ONEWAY
-_DRAINING: Final[Metadata] = {DRAIN: TRUE}
 
 
 class _Place:
@@ -58,8 +61,8 @@ class Session:
     """
 
     __slots__ = (
-        "_answers", "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_draining",
-        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_surroundings",
+        "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_draining", "_is_flush_due",
+        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_responder", "_surroundings",
         "_usual", "_waiting", "received",
     )  # fmt: skip
 
@@ -72,7 +75,7 @@ class Session:
     ) -> None:
         self._outlet = outlet
         self._connection = connection
-        self._answers = Answers(connection, outlet.peer)
+        self._responder = Responder(connection, outlet.peer)
         self._surroundings = surroundings
         self._now = surroundings.driver.now
         self._closed = closed
@@ -115,6 +118,8 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """See `Receiver.data_received`."""
         events = self._connection.receive_data(data)
+        if events and type(events[-1]) is ProtocolDetected:
+            events = self._detected(events[-1])
         if not events:
             return
         self.received += len(events)
@@ -124,7 +129,7 @@ class Session:
         if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
             # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
             event = events[0]
-            if type(event) is CallReceived:
+            if isinstance(event, RequestReceived):
                 answer = self._answer(event)
                 if answer is not None:
                     self._outlet.send(answer)
@@ -133,6 +138,13 @@ class Session:
                 return
         self._waiting.extend(events)
         self._work()
+
+    def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
+        """Continue with the protocol that the client speaks."""
+        self._connection = self._responder.connection = event.connection
+        if self._is_draining:
+            self._tell_drain()
+        return event.connection.receive_data(event.data)
 
     def eof_received(self) -> None:
         """See `Receiver.eof_received`. Calls that came are still answered."""
@@ -157,11 +169,17 @@ class Session:
     def drain(self) -> None:
         """Tell the peer with every answer that it should call elsewhere, or, where that cannot be told, close with
         the next answer."""
-        self._is_draining = True
+        self._is_draining = self._responder.is_draining = True
+        self._tell_drain()
+
+    def _tell_drain(self) -> None:
+        notice = self._connection.drain_notice()
+        if notice and not self._is_lost:
+            self._outlet.send(notice)
 
     def finish(self) -> None:
         """Answer what has come, then close."""
-        self._is_draining = self._is_last = True
+        self._is_draining = self._responder.is_draining = self._is_last = True
         self._work()
 
     def abandon(self) -> None:
@@ -186,16 +204,21 @@ class Session:
                 size = 0
                 continue
             event = waiting.popleft()
-            if isinstance(event, StreamBroken):
+            if isinstance(event, ConnectionBroken):
                 _log.info("closing the connection of %s: %s", outlet.peer, event.error)
                 if event.answer:
                     ready.append(event.answer)
                 self._is_last = True
                 break
-            answer = self._answer(event)
+            if isinstance(event, RequestReceived):
+                answer = self._answer(event)
+                is_unordered = event.is_unordered
+            else:
+                answer = self._answer_other(event)
+                is_unordered = True
             if answer is None:
                 continue
-            if self._places and not event.dialect.framing.is_unordered:
+            if self._places and not is_unordered:
                 place = _Place()
                 place.answer = answer
                 self._places.append(place)
@@ -227,39 +250,41 @@ class Session:
         self._held -= size
         return size
 
-    def _answer(self, event: CallReceived) -> bytes | None:
+    def _answer_other(self, event: ServerEvent) -> bytes | None:
+        """The bytes that an event other than a request asks for."""
+        if isinstance(event, DataToSend):
+            return event.data
+        return self._connection.pong(event) if isinstance(event, PingReceived) else None
+
+    def _answer(self, event: RequestReceived) -> bytes | None:
         """The answer to a call; `None` if there is none, or not yet."""
-        around, answers = self._surroundings, self._answers
-        notice = self._notice(event) if self._is_draining else NO_METADATA
-        if event.fault is not None:
-            _log.info("refused a call of %s: %s", self._outlet.peer, event.fault.message)
-            return self._connection.refuse(event, event.fault, notice)
-        route = around.routes.get(event.name)
+        around, responder = self._surroundings, self._responder
+        if self._is_draining and not self._connection.capabilities.drain:
+            self._is_last = True  # the client cannot be told otherwise
+        if event.refusal is not None:
+            _log.info("refused a call of %s: %s", self._outlet.peer, event.refusal.message)
+            return self._connection.refuse(event, event.refusal, is_draining=self._is_draining)
+        route = around.routes.get(event.key)
         if route is None:
-            return answers.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.name), notice)
-        if event.kind is not _CALL and event.kind is not _ONEWAY:
-            what = f"{event.name!r} came as a {event.kind.name.lower()} message, which only servers send"
-            return answers.refuse(event, ApplicationCode.INVALID_MESSAGE_TYPE, what, notice)
+            return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.key))
         handler = route.handler
         try:
             if (arguments := event.arguments) is not None:  # the usual case: read with the frame
                 decoded = event.decoded
             else:
-                arguments, decoded = self._connection.measured_arguments(event)
+                arguments, decoded = self._connection.arguments(event)
             if handler.substitutes and None in arguments:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
-            return answers.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error), notice)
-        deadline, metadata, told = self._usual, event.metadata, None
-        if metadata:
-            told, metadata = told_timeout(metadata)
-            if told is not None:
-                deadline = Deadline(self._arrived + told, told)
+            return responder.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
+        deadline, told = self._usual, event.context.timeout
+        if told is not None:
+            deadline = Deadline(self._arrived + told, told)
         is_awaited = route.is_awaited
         driver = around.async_driver if is_awaited else around.driver
-        call = ServerCall(handler.method, arguments, self._outlet.peer, metadata, deadline, driver)
-        if notice:
-            call.answer_metadata.update(notice)
+        call = ServerCall(
+            handler.method, arguments, self._outlet.peer, event.metadata, deadline, driver, event.context, self._arrived
+        )
         if told is not None and deadline.at <= self._now():
             return self._expired(event, route)
         context = around.context.copy()
@@ -278,7 +303,7 @@ class Session:
         except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
             if forks.count != self._forks:
                 end_child(error)
-            return answers.fail(event, handler, error, call)
+            return responder.fail(event, handler, error, call)
         if forks.count != self._forks:
             end_child()
         if is_awaited or type(result) is CoroutineType:
@@ -286,32 +311,23 @@ class Session:
                 cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call, decoded)
             )
             return None
-        if event.kind is _ONEWAY or handler.method.is_oneway:
+        if event.is_oneway or handler.method.is_oneway:
             return None
         try:
-            return self._connection.reply(event, result, call.answer_metadata)
+            return self._connection.respond(event, result, call.answer_metadata, self._is_draining)
         except (ApplicationError, LocalProtocolError) as error:
-            return answers.unsendable(event, handler, error, call.answer_metadata)
+            return responder.unsendable(event, handler, error, call.answer_metadata)
 
-    def _notice(self, event: CallReceived) -> Metadata:
-        """What goes with the answer to a call when the server is about to stop; the answer may have to be the last."""
-        if not self._is_draining:
-            return NO_METADATA
-        if event.dialect.framing.has_metadata:
-            return _DRAINING
-        self._is_last = True
-        return NO_METADATA
-
-    def _expired(self, event: CallReceived, route: Route) -> bytes | None:
+    def _expired(self, event: RequestReceived, route: Route) -> bytes | None:
         what = f"its caller had stopped waiting before {route.handler.method.full_name} could begin"
-        return self._answers.refuse(event, ApplicationCode.TIMEOUT, what, self._notice(event))
+        return self._responder.refuse(event, ApplicationCode.TIMEOUT, what)
 
-    def _overloaded(self, event: CallReceived, why: str) -> bytes | None:
+    def _overloaded(self, event: RequestReceived, why: str) -> bytes | None:
         what = f"the server is overloaded: {why}"
-        return self._answers.refuse(event, ApplicationCode.LOADSHEDDING, what, self._notice(event))
+        return self._responder.refuse(event, ApplicationCode.LOADSHEDDING, what)
 
     def _hand_over(
-        self, event: CallReceived, route: Route, call: ServerCall, context: Context, decoded: int
+        self, event: RequestReceived, route: Route, call: ServerCall, context: Context, decoded: int
     ) -> bytes | None:
         """Let a worker do it."""
         run_worker = self._surroundings.run_worker
@@ -332,14 +348,14 @@ class Session:
         done(None, _NotStarted("all workers are busy and their queue is full"))
         return None
 
-    def _start(self, event: CallReceived, route: Route, call: ServerCall, decoded: int) -> Done:
+    def _start(self, event: RequestReceived, route: Route, call: ServerCall, decoded: int) -> Done:
         """Make room for an answer that comes later; what is given its result.
 
         Args:
             decoded: bytes of memory that the arguments take until then.
         """
         place = None
-        if not event.dialect.framing.is_unordered:
+        if not event.is_unordered:
             place = _Place()
             self._places.append(place)
         load = self._surroundings.load
@@ -352,14 +368,14 @@ class Session:
             load.decoded -= decoded
             self._in_flight -= 1
             call.is_answered = True
-            if self._is_draining:
-                call.answer_metadata.update(self._notice(event))
+            if self._is_draining and not self._connection.capabilities.drain:
+                self._is_last = True
             if error is None:
-                answer = self._answers.reply(event, route.handler, result, call.answer_metadata)
+                answer = self._responder.respond(event, route.handler, result, call.answer_metadata)
             elif isinstance(error, _NotStarted):
                 answer = self._overloaded(event, error.why) if error.why else self._expired(event, route)
             else:
-                answer = self._answers.fail(event, route.handler, error, call)
+                answer = self._responder.fail(event, route.handler, error, call)
             # Nothing to send is an answer too: it frees the place.
             answer = answer if answer is not None else b""
             self._held += len(answer)

@@ -10,9 +10,9 @@ import msgspec
 from idlrt.core import LONGEST, SHORTEST, Listener, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
+from idlrt.serialization.base import DEFAULT_LIMITS, Limits
+from idlrt.serialization.options import TextErrors, UnknownFields, with_options
 from idlrt.server.routes import ServerFilter
-from idlrt.wire.options import TextErrors, UnknownFields, with_options
-from idlrt.wire.protocol import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from idlrt.config import ServerConfig
@@ -52,6 +52,8 @@ class ServerOptions(TypedDict, total=False):
         grace_s: that calls under way get when the server is stopped.
         backlog: connections that may wait to be accepted.
         reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
+        protocols: names of the protocols that it speaks on its one port, in the order in which they are recognized by
+            their first bytes; `None`: those of this package, then all others that are installed.
         tls: speak TLS, with this certificate; with `authorities` clients have to show one too (mutual TLS).
         registry: where clients find it, as a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a `Registry`. It
             is registered when it serves, and taken away before it stops.
@@ -83,6 +85,7 @@ class ServerOptions(TypedDict, total=False):
     grace_s: float
     backlog: int
     reuse_port: bool
+    protocols: Sequence[str] | None
     tls: Tls | None
     registry: str | Registry | None
     instance: InstanceOptions
@@ -117,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 10.0
     backlog: int = 1024
     reuse_port: bool = False
+    protocols: Sequence[str] | None = None
     tls: Tls | None = None
     registry: str | Registry | None = None
     instance: InstanceOptions = {}
@@ -175,6 +179,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "instance": ("a dict", (dict,)),
     "listeners": ("a list", (list, tuple)),
     "limits": ("idlrt.Limits", (Limits,)),
+    "protocols": ("a list of names", (list, tuple, type(None))),
     "reuse_port": ("true or false", (bool,)),
     "tls": ("idlrt.Tls", (Tls, type(None))),
 }

@@ -128,7 +128,7 @@ def empty_union(cls: type[Any], kept: bytes = b"") -> Any:
     Args:
         kept: what is to be written again, see `idlrt.spec.unknown`.
     """
-    union = cls.__new__(cls)
+    union = object.__new__(cls)
     for name in cls.__struct_fields__:
         setattr(union, name, None)
     if kept:

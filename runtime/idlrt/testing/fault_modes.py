@@ -19,7 +19,6 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core import (
-    ATTEMPT,
     AsyncioDriver,
     Backoff,
     Call,
@@ -215,7 +214,7 @@ def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[Scripted
     mode, reach = make(_chance(driver)), ScriptedReach(nodes, limits.budget)
     call = call_with(driver, call_method, retries=limits.retries, attempt_timeout=limits.attempt_timeout)
     if limits.is_for_retry:
-        call.metadata = {ATTEMPT: "1"}
+        call.attempt = 1
     found = _outcome(driver.run, mode.call(call, reach))
     assert driver.now() <= call.deadline.at + 1e-6, f"it went on for {driver.now() - call.deadline.at:.3g} s too long"
     assert not reach.wrong, reach.wrong[:3]

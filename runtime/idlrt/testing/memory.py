@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from idlrt.client import AsyncClient, Client
 from idlrt.client.base import service_name
 from idlrt.client.peer_state import PeerState
+from idlrt.client.target import spoken_to
 from idlrt.core import Filter, Handlers, Peer, Served, handler_context, serve
+from idlrt.protocol.detection import Detecting, served_protocols
+from idlrt.protocol.detection import protocol as protocol_named
+from idlrt.serialization.base import DEFAULT_LIMITS
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
 from idlrt.server.surroundings import Done, Surroundings
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import client_dialect, detector
 
 if TYPE_CHECKING:
     from idlrt.server.coroutines import CoroutineRunner
@@ -38,8 +40,8 @@ def connected(
     handlers: Handlers | Sequence[Handlers],
     *,
     timeout: float = 5.0,
-    framing: str = "framed",
-    protocol: str = "binary",
+    framing: str | None = None,
+    protocol: str | None = None,
     multiplexed: bool | str = False,
     filters: Sequence[Filter] = (),
 ) -> C:
@@ -52,7 +54,9 @@ def connected(
         framing: see `connect` of the client; likewise `protocol` and `multiplexed`.
         filters: what stands in a call's way, the outermost first.
     """
-    peer = PeerState(client_dialect(framing, protocol))
+    _, rpc, wire = spoken_to("", framing, protocol)
+    options = {name: value for name, value in wire.items() if value is not None}
+    peer = PeerState(*protocol_named(rpc).clients(options, DEFAULT_LIMITS))
     served = serve(handlers)
     name = service_name(client, multiplexed)
     if issubclass(client, Client):
@@ -106,7 +110,7 @@ def _session(
     around = Surroundings(
         served=served, routes=routes(served), context=handler_context(), call_soon=call_soon, run_async=run_async
     )
-    return Session(outlet, ServerConnection(detector(), served.methods), around, lambda session: None)
+    return Session(outlet, Detecting(served, served_protocols(), DEFAULT_LIMITS), around, lambda session: None)
 
 
 class _BlockingPair:

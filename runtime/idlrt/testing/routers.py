@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import TAG, Call, Chance, Deadline, Instance
+from idlrt.core import Call, Chance, Deadline, Instance
 from idlrt.route import Chain, Here, Pool, Router, Step, explain
 from idlrt.spec import STRING, VOID, method, optional
 from idlrt.testing.balancers import call_of
@@ -130,9 +130,9 @@ def _calls() -> Iterator[Call]:
     yield Call(_NOTHING, (), "check", deadline, driver)
     yield Call(_FIND, (), "", deadline, driver)
     yield Call(_FIND, (None,), "check", deadline, driver, {"user": "ada", "": ""})
-    yield Call(_FIND, (b"\xff\xfe",), "check", deadline, driver, {TAG: ""})
+    yield Call(_FIND, (b"\xff\xfe",), "check", deadline, driver)
     for tag in ("gray", "nobody's", "\ud800"):
-        yield Call(_FIND, ([object()],), "check", deadline, driver, {TAG: tag})
+        yield Call(_FIND, ([object()],), "check", deadline, driver, tag=tag)
 
 
 def _threads(make: Make, here: Here) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from idlrt.config import ConfigFile, Effective, Layer, check, wrong
 from idlrt.config.schema import CALL, SERVICE, fields, sections
-from idlrt.core import TAG, Call, Chance, Deadline, Instance, Snapshot
+from idlrt.core import Call, Chance, Deadline, Instance, Snapshot
 from idlrt.core.driver import BlockingDriver
 from idlrt.route import Here, Pool, Step
 from idlrt.route.chain import Chain, make_chain, no_instance_reason
@@ -118,8 +118,9 @@ def call_for(
         Service(service, plain)
         method = plain
     given = tuple(arguments.get(field.attribute) for field in method.arguments)
-    carried = {**metadata, TAG: tag} if tag else dict(metadata)
-    return Call(method, given, service, Deadline(time.monotonic() + timeout, timeout), BlockingDriver(), carried)
+    return Call(
+        method, given, service, Deadline(time.monotonic() + timeout, timeout), BlockingDriver(), dict(metadata), tag=tag
+    )
 
 
 class _Known:

@@ -1,6 +1,6 @@
 """Values of an IDL as JSON for people: structs are objects by the names of their fields, enums are numbers, binary is
 base64, sets are arrays. What is not UTF-8 in text is escaped: the byte 0xff is `\\udcff`. (Thrift's own JSON protocol,
-with its numbers for names, is `idlrt.wire.json`.)
+with its numbers for names, is `idlrt.serialization.json`.)
 """
 
 from __future__ import annotations

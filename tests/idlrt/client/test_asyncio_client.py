@@ -22,6 +22,8 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import CallReceived
 from virtual_loop import VirtualDriver, run_virtual
 
 from idlrt.client import client_stats
@@ -37,10 +39,8 @@ from idlrt.errors import (
     NotSent,
     RemoteProtocolError,
 )
+from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.server import Server
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import CallReceived
 
 pytestmark = pytest.mark.slow
 

@@ -21,6 +21,8 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client import client_stats
 from idlrt.errors import (
@@ -35,11 +37,9 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.net.blocking import BlockingSocket
+from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.server import Server
-from idlrt.wire import MessageKind
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import CallReceived
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import pytest
 from hand_written import SERVICE, User, Users, UserServiceClient, user_service
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client.blocking import PooledSender
 from idlrt.client.opening import Opening
@@ -16,10 +18,8 @@ from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.client.shared import SharedSender
 from idlrt.errors import NotSent
+from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.server import Server
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import CallReceived
 
 
 def forked(work: Callable[[], object]) -> int:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from hand_written import GET, SERVICE, AsyncUserServiceClient, User, UserServiceClient
+from idlrt.protocol.thrift.dialect import detector
+from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client.ping import ping_before
 from idlrt.core import Call, Deadline
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, ConnectFailed, DeadlineExceeded
+from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.testing import FakeDriver
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
-from idlrt.wire.events import CallReceived
 
 # Shorter than any connection has been idle.
 AT_ONCE = 1e-9

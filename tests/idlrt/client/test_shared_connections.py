@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from eventually import eventually
 from hand_written import SERVICE, AsyncUsers, NotFound, User, Users, UserServiceClient, scripted_server, user_service
+from idlrt.protocol.thrift.dialect import detector
+from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client import client_stats
 from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
+from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.server import Server
-from idlrt.wire.connection import ServerConnection
-from idlrt.wire.dialect import detector
-from idlrt.wire.events import CallReceived
 
 pytestmark = pytest.mark.slow
 

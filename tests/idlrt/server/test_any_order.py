@@ -9,10 +9,10 @@ import pytest
 from by_hand import ANY_ORDER, FRAMED, HEADER, Noting, Raw, serving, stopping
 from eventually import TIMEOUT
 from hand_written import GET, JOIN, POKE, WAIT, AsyncUsers, AsyncUserServiceClient, User, Users
+from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 
-from idlrt.wire.connection import ClientConnection
-from idlrt.wire.dialect import Dialect, client_dialect, dialect
-from idlrt.wire.events import ReplyReceived
+from idlrt.protocol.thrift.connection import ClientConnection
 
 IN_ORDER = [FRAMED, HEADER, dialect("unframed"), dialect("header_zlib")]
 UNORDERED = [ANY_ORDER, client_dialect("header_zlib"), client_dialect("header", "compact")]

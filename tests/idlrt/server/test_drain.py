@@ -22,13 +22,13 @@ from hand_written import (
     UserServiceClient,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationError, ConnectFailed
+from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.server import AsyncServer, Server
 from idlrt.server.routes import ServerEndpoint
-from idlrt.wire.dialect import Dialect, client_dialect, dialect
-from idlrt.wire.types import MessageKind
 
 # More than a moment.
 pytestmark = pytest.mark.slow

@@ -31,8 +31,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from idlrt import current_call
+from idlrt.serialization import Limits
 from idlrt.server import Server
-from idlrt.wire import Limits
 
 LIMITS = Limits(max_message=100_000, max_string=50_000, max_container=10_000)
 

@@ -23,6 +23,8 @@ from hand_written import (
     scripted_server,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import CallReceived
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
@@ -39,11 +41,9 @@ from idlrt import spec as rpc
 from idlrt.client import Client
 from idlrt.core import Handlers, bind, serve
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.server import Server
 from idlrt.testing import connected
-from idlrt.wire.connection import ClientConnection, ServerConnection
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import CallReceived
 
 
 class Admins(Protocol):

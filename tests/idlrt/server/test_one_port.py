@@ -23,12 +23,12 @@ from hand_written import (
     dialects,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import Dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.errors import ApplicationError
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
 from idlrt.server import Server
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import Dialect
-from idlrt.wire.events import ReplyReceived
 
 # The names that clients can ask for: nobody writes old binary by choice.
 CHOICES = [tuple(name.split()) for name in dialects() if not name.endswith("old")]

@@ -12,9 +12,9 @@ from hand_written import PROTOCOLS, AsyncUserServiceClient, User, Users, UserSer
 import idlrt
 from idlrt.core import Call, Endpoint
 from idlrt.errors import ConfigurationError, LocalProtocolError
+from idlrt.serialization import Limits
 from idlrt.server import Server
 from idlrt.testing import connected
-from idlrt.wire import Limits
 
 HEADERS = ("header", "header_zlib")
 PLAIN = ("framed", "unframed")

@@ -33,12 +33,12 @@ from hand_written import (
     requests,
     user_service,
 )
+from idlrt.protocol.thrift.dialect import Dialect, dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost, NotSent
+from idlrt.protocol.thrift.connection import ClientConnection, answer_of
 from idlrt.server import Server
-from idlrt.wire.connection import ClientConnection, answer_of
-from idlrt.wire.dialect import Dialect, dialect
-from idlrt.wire.events import ReplyReceived
 
 
 @pytest.fixture

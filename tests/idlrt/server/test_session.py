@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
+from idlrt.protocol.thrift.dialect import detector, dialect
+from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.core import Peer, serve
 from idlrt.errors import ApplicationCode, ApplicationError
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization import Limits
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
 from idlrt.server.surroundings import Surroundings
 from idlrt.spec import Method
-from idlrt.wire import Limits, MessageKind
-from idlrt.wire.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.wire.dialect import detector, dialect
-from idlrt.wire.events import ReplyReceived
 
 
 class Deferred(Users):

@@ -17,9 +17,9 @@ from hypothesis.errors import NoSuchExample
 
 import idlrt
 from idlrt import codegen as rpc
+from idlrt.serialization.binary import BinarySerialization
 from idlrt.spec import EnumType, Field, ListType, MapType, Method, SetType, StructType, Type
 from idlrt.testing.strategies import arguments, enums, of, structs, types, values
-from idlrt.wire.binary import BinaryProtocol
 
 pytestmark = pytest.mark.slow
 
@@ -183,7 +183,7 @@ def test_fields_are_left_out_and_given() -> None:
 @given(data=st.data())
 def test_arguments_survive_the_wire(method: Any, data: st.DataObject) -> None:
     given = data.draw(arguments(method))
-    codec = BinaryProtocol().record(method.arguments, method.defaults)
+    codec = BinarySerialization().record(method.arguments, method.defaults)
     assert codec.decode(codec.encode(given))[0] == given
 
 
@@ -213,7 +213,7 @@ def test_arguments_with_a_default_that_is_made() -> None:
 def test_values_of_any_type_survive_the_wire(data: st.DataObject) -> None:
     type = data.draw(types())
     value = data.draw(of(type))
-    codec = BinaryProtocol().record((rpc.required(1, "value", type),))
+    codec = BinarySerialization().record((rpc.required(1, "value", type),))
     assert codec.decode(codec.encode((value,)))[0] == (value,)
 
 

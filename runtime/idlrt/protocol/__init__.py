@@ -1,0 +1,36 @@
+"""RPC protocols: messages to events and back, without I/O. One package per protocol."""
+
+from idlrt.protocol.base import Capabilities, ClientConnection, ClientProtocol, RpcProtocol, ServerConnection, Sniff
+from idlrt.protocol.events import (
+    ClientEvent,
+    ConnectionBroken,
+    DataToSend,
+    GoAway,
+    PingReceived,
+    PongReceived,
+    ProtocolDetected,
+    RequestContext,
+    RequestReceived,
+    ResponseReceived,
+    ServerEvent,
+)
+
+__all__ = [
+    "Capabilities",
+    "ClientConnection",
+    "ClientEvent",
+    "ClientProtocol",
+    "ConnectionBroken",
+    "DataToSend",
+    "GoAway",
+    "PingReceived",
+    "PongReceived",
+    "ProtocolDetected",
+    "RequestContext",
+    "RequestReceived",
+    "ResponseReceived",
+    "RpcProtocol",
+    "ServerConnection",
+    "ServerEvent",
+    "Sniff",
+]

@@ -1,0 +1,5 @@
+"""Thrift: messages, framings and THeader."""
+
+from idlrt.protocol.thrift.plugin import ThriftProtocol
+
+__all__ = ["ThriftProtocol"]

@@ -1,0 +1,222 @@
+"""Finds the end of a message of the compact protocol that is still arriving and has no length in front.
+
+The scanner keeps its place in a stack of its own. What it may have to look at again, when the bytes stop within
+it, are the few bytes of one head.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization._compact_layout import MINIMUM_SIZES, PROTOCOL_ID, TYPES, VERSION
+from idlrt.serialization.base import Limits
+from idlrt.serialization.errors import (
+    Fault,
+    out_of_range,
+    over_limit,
+    over_long,
+    too_deep,
+    too_long,
+    unknown_type,
+    whole,
+)
+from idlrt.serialization.types import TypeId
+
+__all__ = ["CompactScanner"]
+
+_BOOL, _STRING, _STRUCT, _MAP = int(TypeId.BOOL), int(TypeId.STRING), int(TypeId.STRUCT), int(TypeId.MAP)
+_LISTS: Final = (int(TypeId.LIST), int(TypeId.SET))
+_FIXED: Final = {_BOOL: 1, int(TypeId.I8): 1, int(TypeId.DOUBLE): 8, int(TypeId.UUID): 16}
+_VARINTS: Final = (int(TypeId.I16), int(TypeId.I32), int(TypeId.I64))
+
+
+class _More(Exception):
+    """The bytes stop within what is looked at."""
+
+
+class _Struct:
+    """A struct in the making, with how many containers are around it within the struct around it."""
+
+    __slots__ = ("containers",)
+
+    def __init__(self, containers: int) -> None:
+        self.containers = containers
+
+
+class _Values:
+    """A container in the making: the types that take turns, whose turn it is, and how many values are left."""
+
+    __slots__ = ("count", "turn", "types")
+
+    def __init__(self, types: tuple[int, ...], count: int) -> None:
+        self.types = types
+        self.turn = 0
+        self.count = count
+
+
+class CompactScanner:
+    """Finds the end of one message without a length in front, head included.
+
+    It passes whatever a reader with the same limits reads. A reader knows from the IDL how deep containers
+    nest; here `max_depth` bounds them, anew within each struct.
+
+    Args:
+        limits: `max_message` bounds how much is waited for; the others hold as in a reader.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._offset = 0
+        self._has_head = False
+        self._stack: list[_Struct | _Values] = [_Struct(0)]
+        self._structs = 1
+        self._containers = 0
+
+    def scan(self, buffer: bytes | bytearray) -> int | None:
+        """See `MessageScanner.scan`."""
+        try:
+            if not self._has_head:
+                self._scan_head(buffer)
+            while self._stack:
+                inner = self._stack[-1]
+                if isinstance(inner, _Struct):
+                    self._scan_field(buffer, inner)
+                else:
+                    self._scan_element(buffer, inner)
+        except _More:
+            return None
+        except Fault as fault:
+            raise whole(fault, "the message") from None
+        return self._offset if len(buffer) >= self._offset else None
+
+    def _move(self, offset: int) -> None:
+        if offset > self._limits.max_message:
+            raise too_long(self._limits.max_message)
+        self._offset = offset
+
+    def _varint(self, buffer: bytes | bytearray, offset: int, most: int) -> tuple[int, int]:
+        """A number and the offset after it."""
+        number = shift = 0
+        for position in range(offset, min(offset + most, len(buffer))):
+            byte = buffer[position]
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return number, position + 1
+            shift += 7
+        if len(buffer) - offset >= most:
+            raise over_long(offset, most)
+        raise _More
+
+    def _size(self, buffer: bytes | bytearray, offset: int) -> tuple[int, int]:
+        number, end = self._varint(buffer, offset, 5)
+        if number >> 31:
+            raise out_of_range(offset, number, "i32")
+        return number, end
+
+    def _string(self, buffer: bytes | bytearray, offset: int) -> int:
+        """The offset after a string."""
+        length, offset = self._size(buffer, offset)
+        if length > self._limits.max_string:
+            raise over_limit(offset, length, "max_string", self._limits.max_string)
+        return offset + length
+
+    def _scan_head(self, buffer: bytes | bytearray) -> None:
+        if len(buffer) > 0 and buffer[0] != PROTOCOL_ID:
+            raise Fault(f"{buffer[0]:#04x} at offset 0 is not compact's {PROTOCOL_ID:#04x}")
+        if len(buffer) < 2:
+            raise _More
+        byte = buffer[1]
+        if byte & 0x1F != VERSION:
+            raise Fault(f"version {byte & 0x1F} at offset 1 is not compact's {VERSION}")
+        if byte >> 5 not in MessageKind._value2member_map_:
+            raise Fault(f"there is no kind of message {byte >> 5} (at offset 1)")
+        number, offset = self._varint(buffer, 2, 5)
+        if number >> 32:
+            raise out_of_range(2, number, "32 bits")
+        self._move(self._string(buffer, offset))
+        self._has_head = True
+
+    def _scan_field(self, buffer: bytes | bytearray, inner: _Struct) -> None:
+        """Pass one field or the end of a struct, or enter what the field holds."""
+        offset = self._offset
+        if offset >= len(buffer):
+            self._move(offset)
+            raise _More
+        byte = buffer[offset]
+        code = byte & 0x0F
+        if not code:
+            self._move(offset + 1)
+            self._stack.pop()
+            self._structs -= 1
+            self._containers = inner.containers
+            return
+        offset += 1
+        if byte < 0x10:
+            _, offset = self._varint(buffer, offset, 5)
+        type = TYPES[code]
+        if type == _BOOL:
+            self._move(offset)
+        else:
+            self._scan_value(buffer, type, offset)
+
+    def _scan_element(self, buffer: bytes | bytearray, inner: _Values) -> None:
+        """Pass or enter one element."""
+        if not inner.count:
+            self._stack.pop()
+            self._containers -= 1
+            return
+        self._scan_value(buffer, inner.types[inner.turn], self._offset)
+        inner.count -= 1
+        inner.turn = (inner.turn + 1) % len(inner.types)
+
+    def _scan_value(self, buffer: bytes | bytearray, type: int, offset: int) -> None:
+        """Pass or enter the value at `offset`. Nothing has changed if its head is not there yet."""
+        if type in _VARINTS:
+            self._move(self._varint(buffer, offset, 10)[1])
+        elif type in _FIXED:
+            self._move(offset + _FIXED[type])
+        elif type == _STRING:
+            self._move(self._string(buffer, offset))
+        elif type == _STRUCT:
+            self._move(offset)
+            if self._structs > self._limits.max_depth:
+                raise too_deep(offset, self._limits.max_depth)
+            self._stack.append(_Struct(self._containers))
+            self._structs += 1
+            self._containers = 0
+        elif type == _MAP:
+            length, offset = self._size(buffer, offset)
+            if not length:
+                self._move(offset)
+                return
+            if offset >= len(buffer):
+                raise _More
+            self._enter((TYPES[buffer[offset] >> 4], TYPES[buffer[offset] & 0x0F]), length, offset + 1)
+        elif type in _LISTS:
+            if offset >= len(buffer):
+                raise _More
+            byte = buffer[offset]
+            length, offset = byte >> 4, offset + 1
+            if length == 15:
+                length, offset = self._size(buffer, offset)
+            self._enter((TYPES[byte & 0x0F],), length, offset)
+        else:
+            raise unknown_type(offset, type)
+
+    def _enter(self, types: tuple[int, ...], length: int, offset: int) -> None:
+        if length > self._limits.max_container:
+            raise over_limit(offset, length, "max_container", self._limits.max_container)
+        self._move(offset)
+        if not length:
+            return
+        for type in types:
+            if type not in MINIMUM_SIZES:
+                raise unknown_type(offset, type)
+        if all(type in _FIXED for type in types):
+            self._move(offset + length * sum(_FIXED[type] for type in types))
+            return
+        if self._containers > self._limits.max_depth:
+            raise too_deep(offset, self._limits.max_depth)
+        self._containers += 1
+        self._stack.append(_Values(types, length * len(types)))

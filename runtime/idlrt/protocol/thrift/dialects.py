@@ -1,0 +1,47 @@
+"""Dialects by name. Those of equal limits are shared, because the codecs of methods are kept by envelope."""
+
+from __future__ import annotations
+
+import functools
+
+from idlrt.protocol.thrift.envelope import envelope
+from idlrt.protocol.thrift.framing import FRAMINGS, Dialect, Framed, Framing, Unframed
+from idlrt.serialization.base import DEFAULT_LIMITS, Limits
+
+__all__ = ["client_dialect", "dialect"]
+
+
+def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
+    """The dialect of these names.
+
+    Raises:
+        UnknownPlugin: a name is not known.
+        ConfigurationError: the framing cannot carry the protocol.
+    """
+    return _dialect(framing, protocol, limits)
+
+
+@functools.lru_cache(maxsize=64)
+def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
+    return Dialect(envelope(protocol, limits), _framing(framing, limits))
+
+
+@functools.lru_cache(maxsize=64)
+def client_dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
+    """The same for a client that finds answers by their numbers. Raises likewise."""
+    spoken = _dialect(framing, protocol, limits)
+    able = spoken.framing.in_any_order()
+    return spoken if able is spoken.framing else Dialect(spoken.envelope, able)
+
+
+@functools.lru_cache(maxsize=64)
+def _framing(name: str, limits: Limits) -> Framing:
+    if name == "framed":
+        return Framed(limits)
+    if name == "unframed":
+        return Unframed(limits)
+    if name in ("header", "header_zlib"):
+        from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
+
+        return HeaderFramed(limits) if name == "header" else HeaderZlibFramed(limits)
+    return FRAMINGS.make(name, limits)

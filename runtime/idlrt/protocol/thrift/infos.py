@@ -1,0 +1,107 @@
+"""Typed values of requests and responses as Thrift's metadata has them.
+
+| name              | direction | value                                                                              |
+|-------------------|-----------|------------------------------------------------------------------------------------|
+| `client_timeout`  | request   | milliseconds that the caller continues to wait, counted from when it is sent       |
+| `rpc_attempt`     | request   | how often the call was sent before; also with calls that are made on its behalf    |
+| `rpc_tag`         | request   | the tag of the instances that the call is for (`idlrt.route.tag`); travels along   |
+| `rpc_caller`      | request   | name of the calling application                                                    |
+| `traceparent`     | request   | W3C trace context; reserved                                                        |
+| `drain`           | response  | `true`: this server is about to stop; send further requests over another connection |
+| `rpc_retry_after` | response  | milliseconds after which a refused call may be made again; `-1`: never             |
+
+Sources: fbthrift's `THeader.h` (`client_timeout`), Envoy's Thrift proxy (`drain`), gRFC A6 (`rpc_retry_after`, there
+`grpc-retry-pushback-ms`: what is negative or cannot be read is "never").
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.protocol.events import NO_CONTEXT, RequestContext
+
+__all__ = ["context_from", "is_draining", "push_back_from", "request_metadata", "response_metadata"]
+
+ATTEMPT: Final = "rpc_attempt"
+CALLER: Final = "rpc_caller"
+CLIENT_TIMEOUT: Final = "client_timeout"
+DRAIN: Final = "drain"
+RETRY_AFTER: Final = "rpc_retry_after"
+TAG: Final = "rpc_tag"
+TRACE: Final = "traceparent"
+TRUE: Final = "true"
+
+_TYPED: Final = frozenset({ATTEMPT, CALLER, CLIENT_TIMEOUT, TAG, TRACE})
+_LONGEST_DIGITS: Final = 12
+# Over a year is never.
+_LONGEST_PUSH_BACK: Final = 365 * 86400.0
+
+
+def request_metadata(metadata: Metadata, context: RequestContext) -> dict[str, str]:
+    """Return the metadata of a request, with the typed values among it."""
+    carried = dict(metadata)
+    if context.timeout is not None:
+        carried[CLIENT_TIMEOUT] = _milliseconds(context.timeout)
+    if context.attempt:
+        carried[ATTEMPT] = str(context.attempt)
+    if context.tag:
+        carried[TAG] = context.tag
+    if context.caller:
+        carried[CALLER] = context.caller
+    if context.trace:
+        carried[TRACE] = context.trace
+    return carried
+
+
+def context_from(metadata: Metadata) -> tuple[RequestContext, Metadata]:
+    """Return the typed values in the metadata of a request, as far as they can be read, and the other metadata."""
+    if metadata.keys().isdisjoint(_TYPED):
+        return NO_CONTEXT, metadata
+    timeout, attempt = _number(metadata.get(CLIENT_TIMEOUT)), _number(metadata.get(ATTEMPT))
+    context = RequestContext(
+        timeout=timeout / 1000 if timeout is not None else None,
+        attempt=attempt or 0,
+        tag=metadata.get(TAG, ""),
+        caller=metadata.get(CALLER, ""),
+        trace=metadata.get(TRACE, ""),
+    )
+    return context, {name: value for name, value in metadata.items() if name not in _TYPED} or NO_METADATA
+
+
+def response_metadata(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> Metadata:
+    """Return the metadata of a response, with what the server says of itself among it."""
+    if not is_draining and retry_after is None:
+        return metadata
+    carried = dict(metadata)
+    if is_draining:
+        carried[DRAIN] = TRUE
+    if retry_after is not None:
+        carried[RETRY_AFTER] = _milliseconds(retry_after) if retry_after < _LONGEST_PUSH_BACK else "-1"
+    return carried
+
+
+def is_draining(metadata: Metadata) -> bool:
+    """Whether a response says that its server is about to stop."""
+    return metadata.get(DRAIN) == TRUE
+
+
+def push_back_from(metadata: Metadata) -> float | None:
+    """Return the seconds after which a call may be made again; `math.inf`: never; `None`: the server did not say."""
+    text = metadata.get(RETRY_AFTER)
+    if text is None:
+        return None
+    number = _number(text)
+    return math.inf if number is None else number / 1000
+
+
+def _milliseconds(seconds: float) -> str:
+    """Rounded up: some time is left until it is over."""
+    return str(max(math.ceil(seconds * 1000), 0))
+
+
+def _number(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_DIGITS:
+        return None
+    return int(text)

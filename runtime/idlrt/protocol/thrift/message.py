@@ -1,0 +1,249 @@
+"""Messages: arguments and result of one method in one wire protocol, and refusals.
+
+A body that is written here has the protocol's `tail` behind it already: head and body together are the message.
+
+A result travels as a struct in which exactly one field is set: `success` (field 0), or one of the declared
+exceptions. A refusal is Thrift's TApplicationException, a struct of a message and a code. Codecs are made
+on first use and kept in the `Method`, one for each instance of a protocol; making one twice at the same
+time is harmless.
+
+Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Final, cast
+
+from idlrt.core.metadata import Metadata
+from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
+from idlrt.protocol.thrift.envelope import Envelope
+from idlrt.protocol.thrift.framing import Dialect, check_frame, check_message
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.serialization._tables import TableSerialization
+from idlrt.serialization.base import RecordCodec
+from idlrt.spec import I32, STRING, DeclaredError, Field, Method, StructType, VoidType, optional
+
+__all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "left_over", "method_codec"]
+
+_CALL, _REPLY, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.ONEWAY
+
+
+class MethodCodec:
+    """Reads and writes what belongs to one method.
+
+    Attributes:
+        arguments: the codec of its arguments.
+    """
+
+    __slots__ = (
+        "_envelope",
+        "_has_value",
+        "_heads",
+        "_method",
+        "_most",
+        "_nothing",
+        "_reply_head",
+        "_result",
+        "_tail",
+        "_width",
+        "arguments",
+    )  # fmt: skip
+
+    def __init__(self, method: Method[..., Any], envelope: Envelope) -> None:
+        self._method = method
+        self._envelope: Final = envelope
+        self._tail: Final = envelope.tail
+        self.arguments: Final = envelope.serialization.record(method.arguments, method.defaults, method.full_name)
+        self._has_value: Final = not isinstance(method.result, VoidType)
+        success = (Field(0, "success", method.result, is_required=False),) if self._has_value else ()
+        fields = success + method.throws
+        self._width: Final = len(fields)
+        self._result: Final = envelope.serialization.record(fields, label=method.full_name)
+        # What stands in a reply beside the value of the method.
+        self._nothing: Final = (None,) * (self._width - int(self._has_value))
+        self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
+        self._reply_head: tuple[bytes, bytes] | None = None
+        self._most: Final = min(envelope.limits.max_message, envelope.limits.max_frame)
+
+    def pack_call(
+        self, dialect: Dialect, name: str, sequence_id: int, arguments: tuple[Any, ...], metadata: Metadata
+    ) -> bytes:
+        """The bytes of a call.
+
+        Args:
+            dialect: of the protocol of this codec.
+            name: of the method, as it stands on the wire.
+
+        Raises:
+            LocalProtocolError: a value does not fit its field, the metadata cannot be written, or a limit is met.
+        """
+        kind = _ONEWAY if self._method.is_oneway else _CALL
+        return self._pack(dialect, self.arguments, kind, name, sequence_id, arguments, metadata)
+
+    def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
+        """The bytes of a reply.
+
+        Raises:
+            ApplicationError: `value` is `None`, and the method has a result.
+            LocalProtocolError: `value` does not fit the result's type, or as `pack_call`.
+        """
+        values: tuple[Any, ...] = self._nothing
+        if self._has_value:
+            if value is None:
+                raise _missing(self._method, "the handler returned None")
+            values = (value, *values)
+        if dialect.is_fused:
+            # What `_pack` does, without its layers: servers do little else.
+            head = self._reply_head
+            if head is None:
+                head = self._reply_head = self._head(_REPLY, self._method.name)
+            data: bytes = cast("Any", self._result).message(values, head[0], sequence_id, head[1], True)
+            if len(data) - 4 > self._most:
+                self._check_size(len(data) - 4)
+            return data
+        return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
+
+    def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
+        """The bytes of a reply with an exception; `None` if the method does not declare it.
+
+        Raises:
+            LocalProtocolError: as `pack_call`.
+        """
+        for position, field in enumerate(self._method.throws, int(self._has_value)):
+            if isinstance(field.type, StructType) and isinstance(error, field.type.cls):
+                values: list[Any] = [None] * self._width
+                values[position] = error
+                return self._pack(
+                    dialect, self._result, _REPLY, self._method.name, sequence_id, tuple(values), metadata
+                )
+        return None
+
+    def _pack(
+        self,
+        dialect: Dialect,
+        codec: Any,  # a `RecordCodec`, a native one if the dialect is fused
+        kind: MessageKind,
+        name: str,
+        sequence_id: int,
+        values: tuple[Any, ...],
+        metadata: Metadata,
+    ) -> bytes:
+        if not dialect.is_fused:
+            return dialect.pack(kind, name, sequence_id, codec.encode(values) + self._tail, metadata)
+        head = self._head(kind, name)
+        data: bytes = codec.message(values, head[0], sequence_id, head[1], True)
+        if len(data) - 4 > self._most:
+            self._check_size(len(data) - 4)
+        return data
+
+    def _head(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
+        """What stands in the head of a message before and after its number."""
+        head = self._heads.get((kind, name))
+        if head is None:
+            # Names are those of methods, with the name of a service or not: there are no others.
+            head = self._heads[kind, name] = self._envelope.head_parts(kind, name) or (b"", b"")
+        return head
+
+    def _check_size(self, size: int) -> None:
+        limits = self._envelope.limits
+        check_message(size, limits)
+        check_frame(size, limits)
+
+    def decode_arguments(self, message: bytes, start: int) -> tuple[Any, ...]:
+        """The arguments of a call whose body is `message[start:]`. Raises as `measure_arguments`."""
+        return self.measure_arguments(message, start)[0]
+
+    def measure_arguments(self, message: bytes, start: int, received: int = 0) -> tuple[tuple[Any, ...], int]:
+        """The arguments of a call whose body is `message[start:]`, and the bytes of memory that they take at most.
+
+        Args:
+            received: bytes of the message as they arrived; 0 if they are those of `message`.
+
+        Raises:
+            RemoteProtocolError: they cannot be read, or bytes are left over.
+        """
+        arguments, end, decoded = self.arguments.decode_measured(message, start, received)
+        self._check_end(message, end)
+        return arguments, decoded
+
+    def decode_result(self, message: bytes, start: int, received: int = 0) -> Any:
+        """The result in a reply whose body is `message[start:]`.
+
+        Args:
+            received: as of `measure_arguments`.
+
+        Raises:
+            DeclaredError: the one that the server threw.
+            ApplicationError: nothing is set, and the method has a result.
+            RemoteProtocolError: the reply cannot be read.
+        """
+        values, end = self._result.decode(message, start, received)
+        self._check_end(message, end)
+        if self._has_value and values[0] is not None:
+            return values[0]
+        for thrown in values[int(self._has_value) :]:
+            if thrown is not None:
+                raise thrown
+        if self._has_value:
+            raise _missing(self._method, "the server's reply is empty, as when a handler returns nothing")
+        return None
+
+    def _check_end(self, message: bytes, end: int) -> None:
+        if self._tail:
+            end = self._envelope.unpack_tail(message, end)
+        if end != len(message):
+            raise left_over(self._method, end, len(message))
+
+
+def method_codec(method: Method[..., Any], envelope: Envelope) -> MethodCodec:
+    """The codec of `method`, made on first use."""
+    found: MethodCodec | None = method.codecs.get(envelope)
+    if found is not None:
+        return found
+    made: MethodCodec = method.codecs.setdefault(envelope, MethodCodec(method, envelope))
+    return made
+
+
+def _missing(method: Method[..., Any], cause: str) -> ApplicationError:
+    what = f"{method.full_name} has no result, expected {method.result!r}: {cause}"
+    return ApplicationError(what, ApplicationCode.MISSING_RESULT)
+
+
+def left_over(method: Method[..., Any], end: int, size: int) -> RemoteProtocolError:
+    """The error for a message of `size` bytes whose values end at the offset `end`."""
+    what = f"{size - end} bytes follow the end of its message at {end}"
+    return RemoteProtocolError(f"cannot read {method.full_name}: {what}")
+
+
+_REFUSAL: Final = (optional(1, "message", STRING), optional(2, "type", I32))
+
+
+_refusal_codecs: Final[weakref.WeakKeyDictionary[Envelope, RecordCodec]] = weakref.WeakKeyDictionary()
+
+
+def _refusal_codec(envelope: Envelope) -> RecordCodec:
+    codec = _refusal_codecs.get(envelope)
+    if codec is None:
+        # Whoever was refused learns why, whatever the server's text is encoded in.
+        values = envelope.serialization
+        reading = values.lenient() if isinstance(values, TableSerialization) else values
+        codec = _refusal_codecs[envelope] = reading.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value), "refusal")
+    return codec
+
+
+def encode_refusal(envelope: Envelope, error: ApplicationError) -> bytes:
+    """The body of an exception message."""
+    # A text of a foreign exception may hold what UTF-8 cannot (lone surrogates).
+    text = error.message.encode(errors="backslashreplace").decode()
+    return _refusal_codec(envelope).encode((text, int(error.code))) + envelope.tail
+
+
+def decode_refusal(envelope: Envelope, message: bytes, start: int, received: int = 0) -> ApplicationError:
+    """The error in an exception message whose body is `message[start:]`.
+
+    Raises:
+        RemoteProtocolError: it cannot be read.
+    """
+    (text, code), _ = _refusal_codec(envelope).decode(message, start, received)
+    return ApplicationError(text, code)

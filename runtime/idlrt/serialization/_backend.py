@@ -1,0 +1,52 @@
+"""Who reads and writes: the codecs in C where they were built, the pure ones elsewhere.
+
+Both have the same bytes, values and errors. The environment variable `IDLRT_BACKEND` (`native` or `pure`) decides
+where both are there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Final
+
+from idlrt.errors import ConfigurationError
+from idlrt.serialization.base import Backend
+
+__all__ = ["backend", "choose", "native"]
+
+VARIABLE: Final = "IDLRT_BACKEND"
+
+native: Any
+"""The module `idlrt.serialization._native`, `None` where it was not built."""
+
+try:
+    native = importlib.import_module("idlrt.serialization._native")
+except ImportError:
+    native = None
+
+
+def choose(wanted: str | None = None) -> Backend:
+    """The backend to use: the one that is wanted, or the best there is.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it was not built.
+    """
+    match wanted:
+        case None | "":
+            return "pure" if native is None else "native"
+        case "pure":
+            return "pure"
+        case "native" if native is not None:
+            return "native"
+        case "native":
+            raise ConfigurationError(
+                "the native codec was not built: install a C compiler and the headers of Python, and install idlc "
+                "again with IDLC_NATIVE=require, which says why it cannot be built"
+            )
+        case _:
+            raise ConfigurationError(f"there is no backend {wanted!r} for wire protocols; known: native, pure")
+
+
+backend: Final = choose(os.environ.get(VARIABLE))
+"""`native` or `pure`: who reads and writes unless a protocol is told otherwise."""

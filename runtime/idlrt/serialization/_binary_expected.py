@@ -1,0 +1,170 @@
+"""Text that reads what most writers write: all fields of a struct, in order, with lengths below 256.
+
+One `struct` call reads everything up to the next value whose size is not known. Where something is not as
+expected, `p` stays before it, and whatever follows in the function takes over.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from idlrt.serialization._binary_layout import format_of, type_id
+from idlrt.serialization._binary_values import (
+    PADDING,
+    Reader,
+    check_container,
+    is_string,
+    member,
+    read_elements,
+    read_pairs,
+    read_value,
+    text,
+)
+from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, Type
+
+__all__ = ["read_expected", "read_many_expected"]
+
+
+def read_expected(
+    reader: Reader, fields: Sequence[Field[Any]], variables: list[str], unset: dict[str, str], answer: str
+) -> None:
+    """Read all fields in order, and return; go on behind this text where something is not as expected.
+
+    Args:
+        unset: what each variable holds while its field has not come.
+        answer: the expression of the value.
+    """
+    source = reader.source
+    with source.block("while True:"):
+        _read_run(reader, fields, variables, unset, "break")
+        source.line("if p >= end: raise too_short(p, 1, end)")
+        source.line(f"return {answer}, p + 1")
+
+
+def read_many_expected(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], answer: str) -> None:
+    """Read `n` values in a row, and return; `one` reads those where something is not as expected."""
+    source = reader.source
+    source.line("many = []")
+    with source.block("while n:"):
+        source.line("n -= 1; q = p")
+        _read_run(reader, fields, variables, {}, "one_more, p = one(d, q, end, depth); many.append(one_more); continue")
+        source.line(f"many.append({answer}); p += 1")
+    source.line("if p > end: raise too_short(p, 1, end)")
+    source.line("return many, p")
+
+
+def _read_run(
+    reader: Reader, fields: Sequence[Field[Any]], variables: list[str], unset: dict[str, str], otherwise: str
+) -> None:
+    run = _Run(reader, unset, otherwise)
+    for field, variable in zip(fields, variables, strict=True):
+        run.field(field, variable)
+    run.flush()
+    reader.source.line(f"if d[p]: {otherwise}")
+
+
+class _Run:
+    """Fields that one `struct` call reads: their heads, and their values as far as their sizes are known.
+
+    A string is read as what `struct` calls a Pascal string: a byte that says how long it is, and bytes behind
+    it. That byte is the last one of the length; the three before it must be zero, as in the heads of containers.
+
+    Args:
+        unset: what variables hold again where their fields have not come.
+        otherwise: what to do then.
+    """
+
+    def __init__(self, reader: Reader, unset: dict[str, str], otherwise: str) -> None:
+        self._reader = reader
+        self._unset = unset
+        self._otherwise = otherwise
+        self._format, self._size = ">", 0
+        self._targets: list[str] = []
+        self._surprises: list[str] = []
+        self._after: list[str] = []
+        self._variables: list[str] = []
+
+    def field(self, field: Field[Any], variable: str) -> None:
+        """Add a field, and read what was added if its size is not known."""
+        source, type = self._reader.source, field.type
+        head = struct.pack(">bh", type_id(type), field.id)
+        match type:
+            case BaseType(name="string" | "binary"):
+                data = self._value(head + b"\0\0\0", "256p", variable)
+                self._after.append(f"{variable} = {text(self._reader, type, data)}")
+                # The bytes of the string itself come on top of what the format has before them.
+                self._size -= 255
+                self.flush(f"{self._size} + len({data})")
+                if self._reader.limits.max_string < self._reader.limits.max_message:
+                    limit = self._reader.limits.max_string
+                    refusal = f"over_limit(p, len({data}), 'max_string', {limit})"
+                    source.line(f"if len({data}) > {limit}: raise {refusal}")
+            case BaseType(name="uuid"):
+                data = self._value(head, "16s", variable)
+                self._after.append(f"{variable} = UUID(bytes={data})")
+            case BaseType() as base:
+                self._value(head, format_of(base) or "?", variable, is_final=True)
+            case EnumType() as enum_type:
+                number = self._value(head, "i", variable)
+                self._after.append(f"{variable} = {member(source, enum_type, number)}")
+            case ListType() | SetType() as sequence:
+                element = type_id(sequence.element)
+                length, ahead = self._length(head + bytes([element, 0, 0, 0]), sequence.element, variable)
+                # With fewer than 256 elements only the limit matters: each of them finds out where the message ends.
+                check_container(self._reader, length)
+                read_elements(self._reader, sequence, length, variable, ahead)
+            case MapType() as mapping:
+                key, value = type_id(mapping.key), type_id(mapping.value)
+                length, ahead = self._length(head + bytes([key, value, 0, 0, 0]), mapping.key, variable)
+                check_container(self._reader, length)
+                read_pairs(self._reader, mapping, length, variable, ahead)
+            case _:
+                self._value(head, "", variable)
+                self.flush()
+                read_value(self._reader, type, variable)
+
+    def _value(self, head: bytes, format: str, variable: str, *, is_final: bool = False) -> str:
+        """Expect `head`, then a value of `format`; answers the name that has it."""
+        source = self._reader.source
+        size = len(head) + struct.calcsize(">" + format)
+        if self._size + size > len(PADDING):
+            self.flush()
+        expected, found = source.constant("K", head), source.local("h")
+        self._format += f"{len(head)}s{format}"
+        self._size += size
+        self._targets.append(found)
+        self._surprises.append(f"{found} != {expected}")
+        if not format:
+            return ""
+        target = variable if is_final else source.local("v")
+        self._targets.append(target)
+        if is_final:
+            self._variables.append(variable)
+        return target
+
+    def _length(self, head: bytes, first: Type[Any], variable: str) -> tuple[str, str]:
+        """Read a container's length, and the length of its first string if strings come first."""
+        length, ahead = self._value(head, "B", variable), ""
+        if is_string(first):
+            ahead = self._reader.source.local("n")
+            self._format += "I"
+            self._targets.append(ahead)
+        self.flush()
+        return length, ahead
+
+    def flush(self, size: str = "") -> None:
+        """Read what was added."""
+        if not self._targets:
+            return
+        source = self._reader.source
+        unpack = self._reader.unpacker(self._format)
+        source.line(f"{', '.join(self._targets)}, = {unpack}(d, p)")
+        undo = "".join(f"{name} = {self._unset[name]}; " for name in self._variables if name in self._unset)
+        source.line(f"if {' or '.join(self._surprises)}: {undo}{self._otherwise}")
+        for line in self._after:
+            source.line(line)
+        source.line(f"p += {size or self._size}")
+        self._format, self._size = ">", 0
+        self._targets, self._surprises, self._after, self._variables = [], [], [], []

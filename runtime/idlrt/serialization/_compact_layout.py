@@ -1,0 +1,66 @@
+"""Numbers of the compact protocol, and what every reader of it needs: numbers of variable length.
+
+A number takes seven bits a byte, the lowest first; the high bit says that more follow. Signed numbers are
+"zigzag" ones: 0, -1, 1, -2 are 0, 1, 2, 3. Five bytes hold 32 bits, ten hold 64.
+
+Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from idlrt.serialization.types import TypeId
+
+__all__ = ["CODES", "MINIMUM_SIZES", "PROTOCOL_ID", "TRUE", "TYPES", "VERSION", "unzigzag", "varint", "zigzag"]
+
+PROTOCOL_ID: Final = 0x82
+VERSION: Final = 1
+
+# As an element type both numbers of booleans stand for them; as the value of an element, 1 is true.
+TRUE: Final = 1
+_FALSE: Final = 2
+
+CODES: Final[dict[int, int]] = {
+    TypeId.BOOL: TRUE,
+    TypeId.I8: 3,
+    TypeId.I16: 4,
+    TypeId.I32: 5,
+    TypeId.I64: 6,
+    TypeId.DOUBLE: 7,
+    TypeId.STRING: 8,
+    TypeId.LIST: 9,
+    TypeId.SET: 10,
+    TypeId.MAP: 11,
+    TypeId.STRUCT: 12,
+    TypeId.UUID: 13,
+}
+"""`TypeId` → number of a type in the compact protocol."""
+
+_BY_CODE = {code: int(type) for type, code in CODES.items()} | {_FALSE: int(TypeId.BOOL)}
+
+TYPES: Final = tuple(_BY_CODE.get(code, -code) for code in range(16))
+"""Number of a type in the compact protocol → `TypeId`; minus the number if there is no such type."""
+
+MINIMUM_SIZES: Final[dict[int, int]] = dict.fromkeys(map(int, CODES), 1) | {TypeId.DOUBLE: 8, TypeId.UUID: 16}
+"""Bytes that an element of a type takes at least."""
+
+
+def zigzag(number: int) -> int:
+    """What stands on the wire for a signed number."""
+    return number << 1 if number >= 0 else ~(number << 1)
+
+
+def unzigzag(number: int) -> int:
+    """The signed number for which `number` stands."""
+    return (number >> 1) ^ -(number & 1)
+
+
+def varint(number: int) -> bytes:
+    """The bytes of a number that is not negative."""
+    data = bytearray()
+    while number > 0x7F:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
+    return bytes(data)

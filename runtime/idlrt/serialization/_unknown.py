@@ -1,0 +1,184 @@
+"""Keeping unknown fields as they are read, and writing them again: in the protocol in which they came as they are, in
+another one value by value.
+
+Bytes say of a value all that is needed to write it in another protocol, but for one thing: in binary and compact a
+`string` and a `binary` look the same, in JSON one is text and the other base64. So a value in which there are some is
+not translated between JSON and the others; guessing would corrupt it where the guess is wrong.
+
+What is kept has the form that `idlrt.spec.unknown` describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from idlrt.serialization._binary_layout import MINIMUM_SIZES
+from idlrt.serialization._walk_primitives import Input, Output
+from idlrt.serialization.base import Limits
+from idlrt.serialization.errors import Fault
+from idlrt.serialization.types import TypeId
+from idlrt.spec import unknown_records
+
+__all__ = ["UntranslatableError", "keep", "keep_binary", "kept_in_binary", "mark_of", "translated", "write_kept"]
+
+_NAMES: Final = ("binary", "compact", "json")
+"""Protocols, by the number that stands in what is kept."""
+
+_BOOL, _STRING, _STRUCT, _MAP, _SET, _LIST = map(
+    int, (TypeId.BOOL, TypeId.STRING, TypeId.STRUCT, TypeId.MAP, TypeId.SET, TypeId.LIST)
+)
+_SCALARS: Final = {
+    int(type): type.name.lower()
+    for type in (TypeId.BOOL, TypeId.I8, TypeId.I16, TypeId.I32, TypeId.I64, TypeId.DOUBLE, TypeId.UUID)
+}
+
+# What was kept was within the limits of whoever read it.
+_NO_LIMITS: Final = Limits(max_message=1 << 60, max_string=1 << 60, max_container=1 << 60, max_depth=1 << 30)
+
+
+class UntranslatableError(ValueError):
+    """An unknown field of a union cannot be written in this protocol; the text says which and why."""
+
+
+def mark_of(protocol: str) -> bytes | None:
+    """What stands in front of fields that are kept in a protocol; `None` if they cannot be."""
+    return bytes([_NAMES.index(protocol)]) if protocol in _NAMES else None
+
+
+def keep(kept: bytearray, mark: bytes, id: int, type: int, value: bytes) -> None:
+    """Add a field to what is kept."""
+    if not kept:
+        kept += mark
+    kept += id.to_bytes(2, signed=True) + bytes([type]) + len(value).to_bytes(4) + value
+
+
+def keep_binary(
+    kept: bytearray | None, data: bytes, offset: int, end: int, ids: frozenset[bytes] | None
+) -> bytearray | None:
+    """Add a field in binary, which lies between two offsets.
+
+    Args:
+        kept: `None` if there is none yet.
+        ids: those that are known, as they stand in the bytes; `None` if nothing is kept.
+    """
+    if kept is None:
+        kept = bytearray()
+    if ids is not None and data[offset + 1 : offset + 3] not in ids:
+        start = offset + 3
+        if not kept:
+            kept += b"\0"
+        kept += data[offset + 1 : start] + data[offset : offset + 1] + (end - start).to_bytes(4) + data[start:end]
+    return kept
+
+
+def write_kept(out: Output, kept: bytes, *, is_union: bool) -> None:
+    """Write fields that are kept, behind the known ones.
+
+    Raises:
+        UntranslatableError: one cannot be written in this protocol, and a union has nothing else. A struct goes
+            without.
+    """
+    for id, type, value in unknown_records(translated(kept, out.PROTOCOL, is_union=is_union)):
+        if type == _BOOL and out.PROTOCOL == "compact":  # the head has it
+            out.write_field_bool(id, value == b"\1")
+        else:
+            out.field(type, id)
+            out.write_passed(value)
+        out.end_field()
+
+
+def kept_in_binary(kept: bytes, is_union: bool) -> bytes:
+    """The bytes of fields that are kept, in binary. Raises as `write_kept`."""
+    out = _writer("binary")()
+    write_kept(out, kept, is_union=is_union)
+    data: bytes = out.taken()
+    return data
+
+
+def translated(kept: bytes, protocol: str, *, is_union: bool) -> bytes:
+    """What is kept, with its values in another protocol. See `write_kept`."""
+    origin = _NAMES[kept[0]]
+    if origin == protocol:
+        return kept
+    made = bytearray()
+    mark = mark_of(protocol) or b""
+    for id, type, value in unknown_records(kept):
+        out = _writer(protocol)()
+        try:
+            _copy(_reader(origin)(value), out, type)
+        except (UntranslatableError, Fault) as error:
+            if is_union:
+                what = f"has an unknown field {id} that came in {origin} and cannot be written in {protocol}"
+                raise UntranslatableError(f"{what}: {error}") from None
+            continue
+        keep(made, mark, id, type, out.taken())
+    return bytes(made)
+
+
+@cache
+def _reader(protocol: str) -> Callable[[bytes], Any]:
+    """What gives the primitives that read a value."""
+    from idlrt.serialization._binary_input import BinaryInput
+    from idlrt.serialization._compact_input import CompactInput
+    from idlrt.serialization._json_input import JsonInput
+
+    made: Any = {"binary": BinaryInput, "compact": CompactInput, "json": JsonInput}[protocol]
+    # Something stands behind each number of JSON.
+    after = b" " if protocol == "json" else b""
+    return lambda value: made(value + after, 0, _NO_LIMITS)
+
+
+@cache
+def _writer(protocol: str) -> Callable[[], Any]:
+    """What gives the primitives that write one."""
+    from idlrt.serialization._binary_output import BinaryOutput
+    from idlrt.serialization._compact_output import CompactOutput
+    from idlrt.serialization._json_output import JsonOutput
+
+    made: Any = {"binary": BinaryOutput, "compact": CompactOutput, "json": JsonOutput}[protocol]
+    return lambda: made(_NO_LIMITS)
+
+
+def _copy(source: Input, out: Output, type: int) -> None:
+    """Write a value that is read; a boolean as an element has it."""
+    if type in _SCALARS:
+        name = _SCALARS[type]
+        getattr(out, f"write_{name}")(getattr(source, f"read_{name}")())
+    elif type == _STRING:
+        if "json" in (source.PROTOCOL, out.PROTOCOL):
+            raise UntranslatableError("its bytes do not say whether a string in it is text or binary")
+        out.write_binary(source.read_binary())
+    elif type == _STRUCT:
+        before, state = source.begin_struct(), out.begin_struct()
+        while (head := source.field())[0]:
+            if head[0] == _BOOL:
+                out.write_field_bool(head[1], source.read_field_bool())
+            else:
+                out.field(head[0], head[1])
+                _copy(source, out, head[0])
+            source.end_field()
+            out.end_field()
+        source.end_struct(before)
+        out.end_struct(state)
+    elif type == _MAP:
+        key, value, length = source.map_head()
+        out.begin_map(_element(key), _element(value), length)
+        for _ in range(length):
+            _copy(source, out, key)
+            _copy(source, out, value)
+        source.end_map()
+        out.end_map()
+    else:
+        element, length = source.list_head()
+        out.begin_list(_element(element), length)
+        for _ in range(length):
+            _copy(source, out, element)
+        source.end_list()
+        out.end_list()
+
+
+def _element(type: int) -> int:
+    """The type of elements; where there are none it may be anything, and stand for nothing."""
+    return type if type in MINIMUM_SIZES else _BOOL

@@ -1,0 +1,134 @@
+"""Interfaces of serializations: values to bytes and back. They know no messages, frames or sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.named import NamedMeta
+from idlrt.spec import Field
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Backend",
+    "Limits",
+    "RecordCodec",
+    "Serialization",
+    "StructCodec",
+]
+
+T = TypeVar("T")
+
+Backend: TypeAlias = Literal["native", "pure"]
+"""Who reads and writes: compiled code, or Python."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
+    """What a reader accepts. Checked before anything is allocated for the value that is announced.
+
+    Attributes:
+        max_frame: bytes of one frame as it arrives, without its length. Apache Thrift's default is the default.
+        max_message: bytes of one message, head included, once it is unpacked; of a message without a frame too.
+        max_string: bytes of one string or binary value.
+        max_container: elements of one list or set, pairs of one map.
+        max_depth: structs within structs. Holds for writing too: a value that contains itself ends there.
+        max_decoded: bytes of memory that the values of one message may take, its own bytes included.
+        max_expansion: bytes of memory that they may take for each byte of the message as it arrived (compressed, where
+            it was), beside 4 MiB that any message may take. Honest messages need 5 to 50, one of wide structs without
+            values 200; highly compressed ones more. The smaller of the two bounds holds.
+
+    Raises:
+        ConfigurationError: a limit is not a whole number of 0 or more.
+    """
+
+    max_frame: int = 16_384_000
+    max_message: int = 16_384_000
+    max_string: int = 16_384_000
+    max_container: int = 16_384_000
+    max_depth: int = 64
+    max_decoded: int = 512 << 20
+    max_expansion: int = 256
+
+    def __post_init__(self) -> None:
+        for name in Limits.__struct_fields__:
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ConfigurationError(f"{name} of Limits must be a whole number of 0 or more, not {value!r}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class StructCodec(Protocol[T]):
+    """Reads and writes one struct, union or exception class."""
+
+    def encode(self, value: T) -> bytes:
+        """The bytes of `value`.
+
+        Raises:
+            LocalProtocolError: it cannot be written; the message has the path of the field.
+        """
+        ...
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
+        """The value that starts at `start`, and the offset after it.
+
+        Raises:
+            RemoteProtocolError: it cannot be read, or is over a limit.
+        """
+        ...
+
+    def decode_whole(self, data: bytes, /) -> T:
+        """The value that `data` holds, all of it.
+
+        Raises:
+            RemoteProtocolError: as `decode`, or bytes go on after the value.
+        """
+        ...
+
+
+class RecordCodec(Protocol):
+    """Reads and writes fields that have no class: the arguments of a call, or its result."""
+
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """The bytes of `values`, one for each field in the order of the table; `None` is left out."""
+        ...
+
+    def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
+        """One value for each field in the order of the table, its default where it was absent; and the offset after.
+
+        Args:
+            received: bytes of the message as they arrived, if that is not what `data` has from `start` on.
+        """
+        ...
+
+    def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
+        """As `decode`, and how many bytes of memory the values take at most (`_decoded_size`)."""
+        ...
+
+
+class Serialization(Protocol):
+    """Bytes of values. An instance has its limits, keeps its compiled codecs, and may be shared by threads.
+
+    Attributes:
+        name: under which it is registered.
+        limits: what is accepted.
+    """
+
+    name: str
+    limits: Limits
+
+    def struct(self, cls: type[T]) -> StructCodec[T]:
+        """The codec of a generated class, compiled on first use."""
+        ...
+
+    def record(
+        self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
+    ) -> RecordCodec:
+        """A codec of fields without a class. `defaults` are for absent fields, each a value or a function that makes
+        one, `None` where it is shorter. A required field that is absent is an error. Not kept: keep it where the
+        fields are kept. Paths in messages start with `label`."""
+        ...

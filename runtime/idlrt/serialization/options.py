@@ -1,0 +1,103 @@
+"""Options of reading that travel with the limits: what to do with text that is not UTF-8, and with unknown fields.
+
+`Limits` reach every codec, framing and dialect, and are part of the key under which those are kept. `ReadOptions` are
+limits with options, so they travel the same way, and no signature of a plugin knows of them. They are internal:
+programs say `text_errors=` and `unknown=` to `idlrt.codec`, `connect` and servers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
+
+import msgspec
+
+from idlrt.errors import ConfigurationError
+from idlrt.serialization.base import Limits
+
+__all__ = [
+    "ReadOptions",
+    "TextErrors",
+    "UnknownFields",
+    "WriteErrors",
+    "keeps_unknown",
+    "lenient",
+    "strict",
+    "text_errors_of",
+    "with_options",
+    "write_errors_of",
+]
+
+TextErrors: TypeAlias = Literal["strict", "replace", "surrogateescape"]
+"""What happens to a `string` that is not UTF-8. `strict`: the value cannot be read. `replace`: U+FFFD stands for what
+is wrong. `surrogateescape`: each wrong byte becomes a lone surrogate (PEP 383), and is written back as that byte."""
+
+WriteErrors: TypeAlias = Literal["strict", "surrogateescape"]
+"""What happens to lone surrogates in text that is written: an error, or the bytes that they stand for."""
+
+UnknownFields: TypeAlias = Literal["drop", "keep"]
+"""What happens to fields of structs that only a newer peer knows. `keep`: they are written again with the struct."""
+
+_TEXT_ERRORS: Final = get_args(TextErrors)
+_UNKNOWN: Final = get_args(UnknownFields)
+
+
+class ReadOptions(Limits, frozen=True, kw_only=True):
+    """Limits with options; see `TextErrors` and `UnknownFields`."""
+
+    text_errors: TextErrors = "strict"
+    unknown: UnknownFields = "drop"
+
+
+def with_options(limits: Limits, text_errors: object = "strict", unknown: object = "drop") -> Limits:
+    """`limits` with options; `limits` as they are if the options say what holds anyway.
+
+    Raises:
+        ConfigurationError: an option, or `limits`, is not of its kind.
+    """
+    _check("text_errors", text_errors, _TEXT_ERRORS)
+    _check("unknown", unknown, _UNKNOWN)
+    if text_errors == "strict" and unknown == "drop":
+        return limits
+    if not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"limits must be idlrt.Limits, not {limits!r}")
+    return _made(limits, cast("TextErrors", text_errors), cast("UnknownFields", unknown))
+
+
+def text_errors_of(limits: Limits) -> TextErrors:
+    """What happens to text that is not UTF-8."""
+    return limits.text_errors if isinstance(limits, ReadOptions) else "strict"
+
+
+def write_errors_of(limits: Limits) -> WriteErrors:
+    """What happens to lone surrogates when text is written. What was replaced needs nothing."""
+    return "surrogateescape" if text_errors_of(limits) == "surrogateescape" else "strict"
+
+
+def keeps_unknown(limits: Limits) -> bool:
+    """Whether structs keep unknown fields."""
+    return isinstance(limits, ReadOptions) and limits.unknown == "keep"
+
+
+def lenient(limits: Limits) -> Limits:
+    """These, for text that must not make anything unreadable: it is read with replacement characters."""
+    return limits if text_errors_of(limits) == "replace" else _made(limits, "replace", "drop")
+
+
+def strict(limits: Limits) -> Limits:
+    """These without options: for names, which are compared."""
+    return Limits(**_values(limits)) if isinstance(limits, ReadOptions) else limits
+
+
+def _made(limits: Limits, text_errors: TextErrors, unknown: UnknownFields) -> ReadOptions:
+    return ReadOptions(**_values(limits), text_errors=text_errors, unknown=unknown)
+
+
+def _values(limits: Limits) -> dict[str, Any]:
+    every = msgspec.structs.asdict(limits)
+    return {name: every[name] for name in Limits.__struct_fields__}
+
+
+def _check(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        *most, last = map(repr, known)
+        raise ConfigurationError(f"{name} must be {', '.join(most)} or {last}, not {value!r}")
