@@ -35,6 +35,7 @@ from idlrt.core.instance import (
 )
 from idlrt.core.logs import ALWAYS
 from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
+from idlrt.core.outcome import Outcome, outcome_of
 from idlrt.core.policy import (
     CONFIG_VARIABLE,
     LONGEST,
@@ -83,6 +84,7 @@ __all__ = [
     "Kept",
     "Listener",
     "Metadata",
+    "Outcome",
     "Patch",
     "Peer",
     "Picked",
@@ -105,6 +107,7 @@ __all__ = [
     "drive",
     "handler_context",
     "is_duration",
+    "outcome_of",
     "request_metadata",
     "serve",
     "stack",

@@ -16,6 +16,7 @@ from idlrt.core.call import Deadline
 from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.driver import Driver
 from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.core.outcome import Outcome
 from idlrt.spec import Method
 
 __all__ = ["Peer", "ServerCall", "current_call", "enter_call", "handler_context", "request_metadata"]
@@ -55,6 +56,7 @@ class ServerCall(msgspec.Struct, eq=False):
         received_at: when its last byte arrived, on the clock of the deadline.
         is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
         is_begun: whether its handler has been called. What is refused before that, nobody has worked on.
+        outcome: how it ended, once it has been answered; `None` before.
         answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.
     """
 
@@ -69,6 +71,7 @@ class ServerCall(msgspec.Struct, eq=False):
     answer_metadata: dict[str, str] = {}
     is_answered: bool = False
     is_begun: bool = False
+    outcome: Outcome | None = None
 
     def remaining(self) -> float:
         """Seconds that are left until the deadline; zero or less when it is over."""

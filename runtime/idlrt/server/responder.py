@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from idlrt.core import NO_METADATA, Handler, Metadata, Peer, ServerCall
+from idlrt.core import NO_METADATA, Handler, Metadata, Outcome, Peer, ServerCall, outcome_of
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
@@ -22,6 +22,7 @@ from idlrt.errors import (
     Overloaded,
 )
 from idlrt.protocol import RequestReceived, ServerConnection
+from idlrt.server.routes import NotStarted
 from idlrt.spec import DeclaredError
 
 __all__ = ["Responder"]
@@ -50,28 +51,28 @@ class Responder:
         self.is_draining = False
         self._peer = peer
 
-    def respond(
-        self, request: RequestReceived, handler: Handler, result: Any, metadata: Metadata = NO_METADATA
-    ) -> bytes | None:
+    def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
+        call.outcome = Outcome.OK
         if request.is_oneway or handler.method.is_oneway:
             return None
         try:
-            return self.connection.respond(request, result, metadata, self.is_draining)
+            return self.connection.respond(request, result, call.answer_metadata, self.is_draining)
         except (ApplicationError, LocalProtocolError) as error:
-            return self.unsendable(request, handler, error, metadata)
+            return self.unsendable(request, handler, error, call)
 
     def unsendable(
         self,
         request: RequestReceived,
         handler: Handler,
         error: ApplicationError | LocalProtocolError,
-        metadata: Metadata = NO_METADATA,
+        call: ServerCall,
     ) -> bytes | None:
         """Respond where the result of the handler cannot be sent, for the reason in `error`."""
+        call.outcome = Outcome.INTERNAL
         if isinstance(error, ApplicationError):
             _log.error("cannot answer a call of %s: %s", self._peer, error.message)
-            return self.connection.refuse(request, error, metadata, self.is_draining)
+            return self.connection.refuse(request, error, call.answer_metadata, self.is_draining)
         _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
         return self.refuse(request, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
 
@@ -79,6 +80,7 @@ class Responder:
         """Respond to a call whose handler, or a filter in front of it, has raised `error`."""
         method = handler.method
         metadata: Metadata = call.answer_metadata
+        call.outcome = outcome_of(error)
         if isinstance(error, Overloaded | CircuitOpen) and not call.is_begun:
             code = ApplicationCode.LOADSHEDDING
             return self.refuse(request, code, str(error), metadata, error.retry_after)
@@ -88,12 +90,14 @@ class Responder:
                 thrown = self.connection.respond_error(request, error, metadata, self.is_draining)
             except LocalProtocolError as local:
                 _log.error("cannot send what %s threw: %s", method.full_name, local)
+                call.outcome = Outcome.INTERNAL
                 what = f"the exception cannot be sent: {local}"
                 return self.refuse(request, ApplicationCode.INTERNAL_ERROR, what)
             if thrown is not None:
                 return thrown
         if not is_mute and isinstance(error, ApplicationError):
             return self.connection.refuse(request, error, metadata, self.is_draining)
+        call.outcome = Outcome.INTERNAL
         _log.error("%s failed", method.full_name, exc_info=error)
         kind = type(error).__qualname__
         what = f"{method.full_name} failed with {kind}; the server's log has the details"
@@ -115,3 +119,18 @@ class Responder:
             _log.info("refused a call of %s: %s", self._peer, message, extra=_REFUSED[code])
         error = ApplicationError(message, code).push_back(retry_after)
         return self.connection.refuse(request, error, metadata, self.is_draining)
+
+    def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:
+        """Respond to a call whose caller has stopped waiting."""
+        call.outcome = Outcome.DEADLINE_EXCEEDED
+        what = f"its caller had stopped waiting before {call.method.full_name} could begin"
+        return self.refuse(request, ApplicationCode.TIMEOUT, what)
+
+    def overloaded(self, request: RequestReceived, call: ServerCall, why: str) -> bytes | None:
+        """Respond to a call for which there is no room."""
+        call.outcome = Outcome.RESOURCE_EXHAUSTED
+        return self.refuse(request, ApplicationCode.LOADSHEDDING, f"the server is overloaded: {why}")
+
+    def not_started(self, request: RequestReceived, call: ServerCall, error: NotStarted) -> bytes | None:
+        """Respond to a call that no handler has seen."""
+        return self.overloaded(request, call, error.why) if error.why else self.expired(request, call)

@@ -24,7 +24,7 @@ from idlrt.server.signals import entry
 from idlrt.server.suspending import may_suspend
 from idlrt.spec import Method
 
-__all__ = ["Route", "RunPlain", "ServerEndpoint", "ServerFilter", "assemble", "routes"]
+__all__ = ["NotStarted", "Route", "RunPlain", "ServerEndpoint", "ServerFilter", "assemble", "routes", "unless_expired"]
 
 _NOTHING: Final = object()
 
@@ -145,6 +145,25 @@ def assemble(
         return drive(endpoint(call)) if run_plain is None else endpoint(call)
 
     return filtered
+
+
+class NotStarted(Exception):
+    """No handler has seen the call: there is no room (`why` says which), or, without a reason, it is too late."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def unless_expired(route: Route, call: ServerCall) -> Any:
+    """Run a call, unless its caller has stopped waiting.
+
+    Raises:
+        NotStarted: it has.
+    """
+    if call.remaining() <= 0:
+        raise NotStarted
+    return route.run(call)
 
 
 def _carry_back(context: Context) -> None:

@@ -18,7 +18,7 @@ from contextvars import Context
 from types import CoroutineType
 from typing import Any, cast
 
-from idlrt.core import Deadline, ServerCall
+from idlrt.core import Deadline, Outcome, ServerCall
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
@@ -33,7 +33,7 @@ from idlrt.protocol import (
 )
 from idlrt.server.forked import end_child
 from idlrt.server.responder import Responder
-from idlrt.server.routes import Route
+from idlrt.server.routes import NotStarted, Route, unless_expired
 from idlrt.server.surroundings import Done, Outlet, Surroundings
 
 __all__ = ["Session"]
@@ -286,16 +286,16 @@ class Session:
             handler.method, arguments, self._outlet.peer, event.metadata, deadline, driver, event.context, self._arrived
         )
         if told is not None and deadline.at <= self._now():
-            return self._expired(event, route)
+            return responder.expired(event, call)
         context = around.context.copy()
         if is_awaited or around.run_worker is not None:
             load = around.load
             if load.in_flight >= load.max_in_flight:
-                return self._overloaded(event, f"{load.in_flight} calls are under way, the most that may be")
+                return responder.overloaded(event, call, f"{load.in_flight} calls are under way, the most that may be")
             if load.decoded and load.decoded + decoded > load.max_decoded:
                 what = f"{load.decoded} bytes of memory, {decoded} more would be over"
                 most = f"max_decoded_queued={load.max_decoded}"
-                return self._overloaded(event, f"the arguments of the calls under way take {what} {most}")
+                return responder.overloaded(event, call, f"the arguments of the calls under way take {what} {most}")
             if not is_awaited:
                 return self._hand_over(event, route, call, context, decoded)
         try:
@@ -311,20 +311,13 @@ class Session:
                 cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call, decoded)
             )
             return None
+        call.outcome = Outcome.OK
         if event.is_oneway or handler.method.is_oneway:
             return None
         try:
             return self._connection.respond(event, result, call.answer_metadata, self._is_draining)
         except (ApplicationError, LocalProtocolError) as error:
-            return responder.unsendable(event, handler, error, call.answer_metadata)
-
-    def _expired(self, event: RequestReceived, route: Route) -> bytes | None:
-        what = f"its caller had stopped waiting before {route.handler.method.full_name} could begin"
-        return self._responder.refuse(event, ApplicationCode.TIMEOUT, what)
-
-    def _overloaded(self, event: RequestReceived, why: str) -> bytes | None:
-        what = f"the server is overloaded: {why}"
-        return self._responder.refuse(event, ApplicationCode.LOADSHEDDING, what)
+            return responder.unsendable(event, handler, error, call)
 
     def _hand_over(
         self, event: RequestReceived, route: Route, call: ServerCall, context: Context, decoded: int
@@ -341,11 +334,11 @@ class Session:
                 done(result, error)
 
         def work() -> Any:
-            return context.run(_unless_expired, route, call)
+            return context.run(unless_expired, route, call)
 
         if run_worker(work, finished):
             return None
-        done(None, _NotStarted("all workers are busy and their queue is full"))
+        done(None, NotStarted("all workers are busy and their queue is full"))
         return None
 
     def _start(self, event: RequestReceived, route: Route, call: ServerCall, decoded: int) -> Done:
@@ -371,9 +364,9 @@ class Session:
             if self._is_draining and not self._connection.capabilities.drain:
                 self._is_last = True
             if error is None:
-                answer = self._responder.respond(event, route.handler, result, call.answer_metadata)
-            elif isinstance(error, _NotStarted):
-                answer = self._overloaded(event, error.why) if error.why else self._expired(event, route)
+                answer = self._responder.respond(event, route.handler, result, call)
+            elif isinstance(error, NotStarted):
+                answer = self._responder.not_started(event, call, error)
             else:
                 answer = self._responder.fail(event, route.handler, error, call)
             # Nothing to send is an answer too: it frees the place.
@@ -393,18 +386,3 @@ class Session:
         self._is_flush_due = False
         if not self._is_lost:
             self._work()
-
-
-class _NotStarted(Exception):
-    """No handler has seen the call: there is no room (`why` says which), or, without a reason, it is too late."""
-
-    def __init__(self, why: str = "") -> None:
-        super().__init__(why)
-        self.why = why
-
-
-def _unless_expired(route: Route, call: ServerCall) -> Any:
-    """Do it, if the caller still waits."""
-    if call.remaining() <= 0:
-        raise _NotStarted
-    return route.run(call)
