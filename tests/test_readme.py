@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from eventually import TIMEOUT, eventually
+from free_ports import free_ports
 
 from idlrt.embedded import DEFAULT_PORT
 from idlrt.registry import Registry
@@ -31,12 +31,8 @@ ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
 
 def places(text: str) -> dict[str, str]:
     """An address that is free here for each one in `text`."""
-    with contextlib.ExitStack() as stack:
-        found = {}
-        for address in sorted(set(ADDRESS.findall(text))):
-            probe = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            found[address] = f"127.0.0.1:{probe.getsockname()[1]}"
-        return found
+    found = sorted(set(ADDRESS.findall(text)))
+    return {address: f"127.0.0.1:{port}" for address, port in zip(found, free_ports(len(found)), strict=True)}
 
 
 def moved(text: str, places: dict[str, str]) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import httpx
 import pytest
 from eventually import TIMEOUT, eventually
 from fault_proxy import FaultProxy, proxied
+from free_ports import free_ports
 
 __all__ = ["Cluster", "Etcd", "FaultProxy", "etcd_cluster", "proxied"]
 
@@ -37,15 +37,6 @@ def program() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def quoted(text: str) -> str:
@@ -251,7 +242,7 @@ def etcd_cluster(
                 each.close()
             if attempt == 4:
                 raise
-            continue  # somebody else has taken one of the ports
+            continue  # another process has taken one of the ports
         try:
             yield Cluster(members)
         finally:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from eventually import TIMEOUT
+from free_ports import free_port
 
 
 class RegistryProcess:
     """The process. It listens on the same port each time that it is started."""
 
     def __init__(self, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self.start()

@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import pytest
 from eventually import TIMEOUT, eventually
+from free_ports import free_port, free_ports
 
 __all__ = [
     "TICK",
     "Ensemble",
     "ZooKeeper",
-    "free_ports",
     "plain_client",
     "require_zookeeper",
     "running_ensemble",
@@ -52,15 +52,6 @@ def require_zookeeper() -> tuple[str, Path]:
 def tell(figures: str) -> None:
     """Show what was measured, to who asks for it with `-rA` or `-s`."""
     print(figures)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class ZooKeeper:
@@ -214,7 +205,7 @@ def plain_client(address: str) -> Iterator[Any]:
 @contextmanager
 def running_zookeeper(folder: Path) -> Iterator[ZooKeeper]:
     """One server that serves."""
-    server = ZooKeeper(folder, free_ports(1)[0])
+    server = ZooKeeper(folder, free_port())
     try:
         server.start()
         server.wait()

@@ -204,11 +204,12 @@ print("all is well")
 """
 
 CALLS = """
-import asyncio, json, socket, sys
+import asyncio, json, sys
 from collections import Counter
 from contextlib import ExitStack
 
 sys.path.insert(0, sys.argv[1])
+from free_ports import free_port
 from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt import Server
@@ -246,9 +247,7 @@ with ExitStack() as stack:
 
     asyncio.run(main())
 
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        port = nobody.getsockname()[1]
+    port = free_port()
     registry = stack.enter_context(Registry.connect("memory://there"))
     registration = registry.register(Instance(service="UserService", host="127.0.0.1", port=port))
     registration.wait()

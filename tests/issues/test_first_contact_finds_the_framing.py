@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from command_line import run_idlrt
 from eventually import TIMEOUT, eventually
+from free_ports import free_port
 from hand_written import (
     GET,
     AsyncUserServiceClient,
@@ -218,8 +219,7 @@ def test_another_protocol_is_named_at_once(connect: Connect) -> None:
 
 
 def test_nobody_there_is_what_it_was(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     error = connect(f"127.0.0.1:{port}").fails()
     assert isinstance(error, ConnectFailed)
     assert "Connection refused; is the server running there?" in str(error)

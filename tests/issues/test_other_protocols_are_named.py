@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 import trustme
 from eventually import TIMEOUT, eventually
+from free_ports import free_port
 from hand_written import (
     GET,
     PING,
@@ -358,8 +359,7 @@ def test_openssl_as_a_client(plain: Running, log: Callable[[], list[str]]) -> No
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_openssl_as_a_server(ask: Ask, certificates: Path) -> None:
     """It closes without a word, so what it speaks is a guess: one that is made."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     line = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(certificates / "server.pem"), "-quiet"]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually_async
+from free_ports import free_port
 from hand_written import (
     GET,
     SERVICE,
@@ -342,8 +343,7 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> 
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
 
     async def work(client: AsyncUserServiceClient) -> None:
         outcomes = await asyncio.gather(*[client.ping() for _ in range(3)], return_exceptions=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from eventually import eventually_async
 from fault_proxy import proxied
+from free_ports import free_port
 from hand_written import AsyncUsers, AsyncUserServiceClient, user_service
 
 from idlrt.client import client_stats
@@ -173,8 +173,7 @@ def test_a_cancelled_call_gives_its_connection_back(server: Server, users: Async
 
 
 def test_nobody_listens_and_all_who_wait_hear_of_it() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
 
     async def main() -> None:
         client = AsyncUserServiceClient.connect(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from free_ports import free_port
 from hand_written import (
     GET,
     SERVICE,
@@ -190,8 +191,7 @@ def test_time_is_up_for_a_server_that_does_not_read() -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with (
         UserServiceClient.connect(f"127.0.0.1:{port}", timeout=60) as client,
         pytest.raises(ConnectFailed, match=rf"tcp://127\.0\.0\.1:{port} for UserService\.ping: Connection refused; is"),

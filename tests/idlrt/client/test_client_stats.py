@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually, eventually_async
+from free_ports import free_port
 from hand_written import AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt import ClientStats, Server, client_stats
@@ -23,8 +23,7 @@ SERVICE = "UserService"
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 class Gated(Users):

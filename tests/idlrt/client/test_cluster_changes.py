@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually, eventually_async
+from free_ports import free_port
 from hand_written import AsyncUserServiceClient, Users, UserServiceClient, scripted_server, user_service
 
 from idlrt.client import client_stats
@@ -135,8 +136,7 @@ def test_no_call_is_refused_because_its_instance_was_replaced_meanwhile(
 
 def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, registry: Registry) -> None:
     """The only instance is gone; its successor is told while the call finds that out."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        dead = int(probe.getsockname()[1])
+    dead = free_port()
     registration = register(registry, dead, "one")
     port = serve(stack).port
     picked: list[str] = []

@@ -10,7 +10,8 @@ import uuid
 
 import pytest
 from eventually import TIMEOUT, eventually
-from zookeeper_server import ZooKeeper, free_ports, plain_client
+from free_ports import free_port, free_ports
+from zookeeper_server import ZooKeeper, plain_client
 
 from idlrt.core import Instance
 from idlrt.errors import ConfigurationError, RegistryRefused, RegistryUnavailable
@@ -172,7 +173,7 @@ def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_listens() -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     with connect(f"zookeeper://127.0.0.1:{port}") as registry:
         with pytest.raises(RegistryUnavailable, match=f"127.0.0.1:{port}"):
             registry.instances("demo.Users", timeout=0.1)

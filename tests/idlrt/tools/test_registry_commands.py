@@ -20,6 +20,7 @@ from click.testing import Result
 from command_line import run_idlrt
 from etcd_server import etcd_cluster
 from eventually import TIMEOUT
+from free_ports import free_port
 from registry_process import RegistryProcess, registry_process
 from zookeeper_server import running_zookeeper
 
@@ -109,12 +110,6 @@ def running(*arguments: str) -> Iterator[Running]:
         yield made
     finally:
         made.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def long(url: str) -> str:
