@@ -9,26 +9,23 @@ Files of a namespace may be compiled one by one: what earlier compiles left in t
 
 from __future__ import annotations
 
-import ast
-import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 import msgspec
 
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, Rank, settle
 from idlc.codegen.python.docs import comment_text
+from idlc.codegen.python.earlier import EarlierModule, EarlierName, is_subpackage, read_table, source_of
 from idlc.diagnostics import Label, Report
-from idlc.elsewhere import GENERATED
 from idlc.model import Declaration, Program
 from idlc.source import Span
 
 __all__ = ["Module", "Package", "file_claim", "place"]
-
-_SOURCE = re.compile(rf"{GENERATED} \S+ from (.*)\. Do not edit\.\n")
-_EXPORTS = re.compile(r"^__all__ = (\[[^\]]*\])", re.MULTILINE)
 
 
 class Module(msgspec.Struct, eq=False, kw_only=True):
@@ -51,16 +48,18 @@ class _Offer(msgspec.Struct, frozen=True):
 
     rank: Rank
     module: str
+    is_constant: bool = False
     claim: Claim | None = None
 
     def is_declared_as(self, other: _Offer) -> bool:
         """Whether both are names that the IDL declares, and the same there."""
         if Rank.DERIVED in (self.rank, other.rank):
             return False
+        if self.is_constant != other.is_constant:
+            return False
         if self.claim is None or other.claim is None:
-            return True
-        is_one_kind = (self.claim.kind == "constant") == (other.claim.kind == "constant")
-        return is_one_kind and self.claim.owner.name == other.claim.owner.name
+            return self.rank is other.rank
+        return self.claim.owner.name == other.claim.owner.name
 
 
 class Package:
@@ -102,40 +101,58 @@ class Package:
             programs: those whose modules are written now. Others count if their modules are there.
         """
         written = {id(program) for program in programs}
-        found = dict(self._earlier)
+        found = {name: earlier.names() for name, earlier in self._earlier.items()}
         for module in self.modules:
             path = self.folder / f"{module.name}.py"
             if id(module.program) in written or self._existing(path) is not None:
                 found[module.name] = list(module.exports)
         return {name: sorted({*found[name]} - self._hidden.get(name, set())) for name in sorted(found)}
 
+    def check_sources(self, programs: Iterable[Program]) -> None:
+        """Report modules that would replace those of other files, which separate compiles wrote.
+
+        Files of one compile get different modules. A compile of one of them cannot know whether the other one still
+        exists, and to give it another name would have names depend on the order of the compiles.
+
+        Args:
+            programs: those whose modules are written now.
+        """
+        written = {id(program) for program in programs}
+        for module in self.modules:
+            path = self.folder / f"{module.name}.py"
+            source = source_of(self._existing(path))
+            if id(module.program) not in written or source is None or _is_source(source, module.program):
+                continue
+            if any(_is_source(source, other.program) for other in self.modules if other.name != module.name):
+                continue  # this compile writes that one elsewhere
+            self._report.error(
+                "python.module.overwritten",
+                f"cannot write module `{'.'.join((*self.parts, module.name))}`: {path} was generated from `{source}`",
+                Span(module.program.source, 0, 0),
+                help=f"compile both files at once, or delete {path} if `{source}` is gone",
+            )
+
     def is_whole(self, module: str) -> bool:
         """Whether the package offers all that a module has."""
         return not self._hidden.get(module)
 
-    def _read_earlier(self) -> dict[str, list[str]]:
-        """Module → names, of the modules that earlier compiles wrote into this package from other files."""
+    def _read_earlier(self) -> dict[str, EarlierModule]:
+        """Return the modules that earlier compiles wrote into this package from other files, by name."""
         wanted = {names.module_file_name(module.program.stem) for module in self.modules}
-        sources = {comment_text(module.program.source.path.name) for module in self.modules}
-        found: dict[str, list[str]] = {}
-        for module, known in _table(self._existing(self.folder / "__init__.py")).items():
+        sources = {_source_name(module.program) for module in self.modules}
+        found: dict[str, EarlierModule] = {}
+        for module, listed in read_table(self._existing(self.folder / "__init__.py")).items():
             text = self._existing(self.folder / f"{module}.py")
             if text is None or module in wanted:
                 continue
-            source = _SOURCE.match(text)
-            if (
-                source is not None
-                and source[1] in sources
-                and module.rstrip("_") in {each.rstrip("_") for each in wanted}
-            ):
+            if source_of(text) in sources and module.rstrip("_") in {each.rstrip("_") for each in wanted}:
                 continue  # one of this compile, which had to make way then
-            exports = _EXPORTS.search(text)
-            found[module] = known if exports is None else ast.literal_eval(exports[1])
+            found[module] = EarlierModule(text, listed)
         return found
 
     def _name_modules(self) -> None:
         exported = {name for module in self.modules for name in module.exports}
-        exported |= {name for known in self._earlier.values() for name in known}
+        exported |= {name for earlier in self._earlier.values() for name in earlier.names()}
 
         def is_taken(name: str) -> bool:
             return name in exported or name in self._below or name in self._earlier or self._is_package(name)
@@ -149,26 +166,36 @@ class Package:
     def _is_package(self, name: str) -> bool:
         return self._existing(self.folder / name / "__init__.py") is not None
 
+    def _has_subpackage(self, name: str) -> bool:
+        """Whether an earlier compile, or the user, made a package of this very name."""
+        text = self._existing(self.folder / name / "__init__.py")
+        return is_subpackage(text, ".".join((*self.parts, name)))
+
     def _hide(self) -> dict[str, set[str]]:
         """Module → its names that the package cannot offer. Says why, and reports what was declared twice."""
         offers: dict[str, list[_Offer]] = {}
         for module in self.modules:
             for name, claim in module.exports.items():
-                offers.setdefault(name, []).append(_Offer(claim.rank, module.name, claim))
-        for earlier, known in self._earlier.items():
-            derived = _derived_names(known)
-            for name in known:
-                offers.setdefault(name, []).append(_Offer(Rank.DERIVED if name in derived else Rank.DECLARED, earlier))
+                offers.setdefault(name, []).append(_Offer(claim.rank, module.name, claim.kind == "constant", claim))
+        known = {module: earlier.names() for module, earlier in self._earlier.items()}
+        count = Counter(name for found in known.values() for name in found)
+        contested = {name for name, number in count.items() if number + len(offers.get(name, ())) > 1}
+        for module_name, earlier in self._earlier.items():
+            details = earlier.details() if contested.intersection(known[module_name]) else {}
+            for name in known[module_name]:
+                detail = details.get(name, EarlierName())
+                offers.setdefault(name, []).append(_Offer(detail.rank, module_name, detail.is_constant))
         hidden: dict[str, set[str]] = {}
         for name, found in offers.items():
             found.sort(key=lambda offer: (offer.rank, offer.module))
             losers = found[1:]
-            if name in self._below or name in self._earlier:
+            is_package = name in self._below or self._has_subpackage(name)
+            if is_package or name in self._earlier:
                 losers = found
             for offer in losers:
                 hidden.setdefault(offer.module, set()).add(name)
                 if losers is found:
-                    what = "package" if name in self._below else "module"
+                    what = "package" if is_package else "module"
                     self._tell(name, offer, f"`{'.'.join((*self.parts, name))}` is a {what}")
                 elif found[0].is_declared_as(offer):
                     self._collision(name, found[0], offer)
@@ -224,29 +251,11 @@ def file_claim(program: Program, kind: str) -> Claim:
     return Claim.of(file, names.module_file_name(program.stem), f"{kind} of file")
 
 
-def _table(text: str | None) -> dict[str, list[str]]:
-    """Module → names, as an `__init__.py` that idlc wrote has them; empty for anything else."""
-    if text is None or not text.startswith(GENERATED):
-        return {}
-    try:
-        for node in ast.walk(ast.parse(text)):
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Name)
-                and node.targets[0].id == "_modules"
-            ):
-                found: dict[str, list[str]] = ast.literal_eval(node.value)
-                return found
-    except (SyntaxError, ValueError):
-        return {}
-    return {}
+def _is_source(name: str, program: Program) -> bool:
+    """Whether a module's first line names the file of `program`, in any form of Unicode."""
+    return normalize("NFC", name) == normalize("NFC", _source_name(program))
 
 
-def _derived_names(known: Iterable[str]) -> set[str]:
-    """Those of a module's names that were most likely made from those of its services."""
-    found, derived = set(known), set[str]()
-    for name in found:
-        made = {f"Async{name}", f"{name}Client", f"Async{name}Client"}
-        if made <= found:
-            derived |= made | ({names.snake_case(name)} - {name})
-    return derived
+def _source_name(program: Program) -> str:
+    """Return the name of a program's file, as its module's first line has it."""
+    return comment_text(program.source.path.name)

@@ -46,6 +46,8 @@ class PythonTarget:
         files: list[GeneratedFile] = []
         wanted = [program for program in programs if program.is_requested or options.with_includes]
         report_shadows(layout, wanted, report, options)
+        for package in layout.packages.values():
+            package.check_sources(wanted)
         for program in wanted:
             module = layout.module(program)
             text = self._module(module, layout, report, templates, options)
