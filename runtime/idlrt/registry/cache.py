@@ -1,16 +1,14 @@
 """The last good snapshots on disk, for programs that start while the registry is down.
 
 One small JSON file for each service of each registry, written whole and moved into place, so that a reader never sees
-half of one. What cannot be written or read is logged and done without: a full disk must not stop a program that has
-its registry.
+half of one. The first snapshot that a program keeps removes the temporary files of programs that were killed. What
+cannot be written or read is logged and done without: a full disk must not stop a program that has its registry.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -19,6 +17,7 @@ import msgspec
 
 from idlrt.core import ServiceKey, Snapshot
 from idlrt.core.logs import get_logger
+from idlrt.registry.files import replace_file, sweep
 
 __all__ = ["SnapshotCache", "default_folder"]
 
@@ -54,6 +53,7 @@ class SnapshotCache:
     def __init__(self, folder: Path, registry: str) -> None:
         self._folder = folder
         self._registry = registry
+        self._is_swept = False
 
     def path(self, key: ServiceKey) -> Path:
         """Where the snapshot of a service is kept."""
@@ -67,15 +67,10 @@ class SnapshotCache:
         saved = _Saved(format=_FORMAT, registry=self._registry, saved_at=time.time(), snapshot=snapshot)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(msgspec.json.encode(saved))
-                Path(temporary).replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-                raise
+            if not self._is_swept:
+                self._is_swept = True
+                sweep(self._folder)
+            replace_file(path, msgspec.json.encode(saved))
         except OSError as error:
             _log.warning("cannot keep the instances of %s in %s: %s", snapshot.key, path, error.strerror or error)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,60 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/ada")
     assert default_folder() == Path("/home/ada/.cache/idlrt")
+
+
+# Keeps a snapshot, and stops when the temporary file is about to be moved into place.
+STOPPED = """
+import sys
+from pathlib import Path
+from idlrt.core import ServiceKey, Snapshot
+from idlrt.registry.cache import SnapshotCache
+
+def hook(event, arguments):
+    if event == "os.rename":
+        print("stopped", flush=True)
+        sys.stdin.readline()
+
+sys.addaudithook(hook)
+SnapshotCache(Path(sys.argv[1]), "embedded://h").save(Snapshot(key=ServiceKey("demo.Orders")))
+"""
+
+
+def stopped(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", STOPPED, str(folder)]
+    made = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert made.stdout is not None
+    assert made.stdout.readline() == "stopped\n"
+    return made
+
+
+def test_a_killed_program_leaves_nothing_behind(tmp_path: Path) -> None:
+    with stopped(tmp_path) as program:
+        (left,) = tmp_path.iterdir()
+        program.send_signal(signal.SIGKILL)
+    assert left.exists(), "there was something to remove"
+    cache = SnapshotCache(tmp_path, "embedded://h")
+    cache.save(SNAPSHOT)
+    assert list(tmp_path.iterdir()) == [cache.path(SNAPSHOT.key)]
+
+
+def test_a_program_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
+    cache = SnapshotCache(tmp_path, "embedded://h")
+    with stopped(tmp_path) as program:
+        (waiting,) = tmp_path.iterdir()
+        cache.save(SNAPSHOT)
+        assert waiting.exists()
+        program.communicate("go on\n")
+    assert program.returncode == 0
+    orders = ServiceKey("demo.Orders")
+    assert sorted(tmp_path.iterdir()) == sorted([cache.path(SNAPSHOT.key), cache.path(orders)])
+    assert cache.load(orders) == Snapshot(key=orders)
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    names = [".idlrt-notes", "x.tmp", "idlrt-1.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".idlrt-folder.tmp").mkdir()
+    SnapshotCache(tmp_path, "embedded://h").save(SNAPSHOT)
+    assert {path.name for path in tmp_path.iterdir()} >= {*names, ".idlrt-folder.tmp"}
