@@ -5,8 +5,12 @@ its URL can say.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
+import socket
 import sys
 import uuid
+from typing import Any
 
 import pytest
 from eventually import TIMEOUT, eventually
@@ -180,6 +184,30 @@ def test_nobody_listens() -> None:
         eventually(lambda: registry.trouble)
         with pytest.raises(RegistryUnavailable, match=rf"no ZooKeeper answers at 127.0.0.1:{port} within 3 s"):
             registry.instances("demo.Users", timeout=0.1)
+
+
+def test_a_server_that_does_not_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake takes at most a third of the session. What kazoo waits for passes at once here, and is noted."""
+    handler = importlib.import_module("kazoo.handlers.threading").SequentialThreadingHandler
+    select = handler.select
+    waits: list[float] = []
+
+    def select_soon(self: Any, *arguments: Any) -> Any:
+        *sockets, timeout = arguments
+        waits.append(timeout)
+        return select(self, *sockets, 0.01)
+
+    monkeypatch.setattr(handler, "select", select_soon)
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
+        listening.settimeout(TIMEOUT)
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        registry = stack.enter_context(connect(f"zookeeper://{address}", timeout=60))
+        with pytest.raises(RegistryUnavailable, match=address):
+            registry.instances("demo.Users", timeout=0.1)
+        for _ in range(3):  # it accepts, as a server that is starting may do, and says nothing
+            stack.enter_context(listening.accept()[0])
+        assert waits
+        assert max(waits) == 20
 
 
 def test_one_of_several_hosts_will_do(zookeeper: ZooKeeper) -> None:

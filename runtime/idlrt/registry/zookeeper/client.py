@@ -33,6 +33,8 @@ class Conflict(Exception):
 
 # With which kazoo's handlers connect.
 _CONNECT: Final = "create_connection"
+# Attempts to connect for which the timeout of a session is enough, each with a server that does not answer.
+_HANDSHAKES: Final = 3
 # The first class in an error's ancestry that is named here decides.
 _ERRORS: Final[dict[str, type[Exception]]] = {
     "NoNodeError": NoNode,
@@ -113,6 +115,7 @@ def make_client(
         logger=_Quiet(get_logger("idlrt.registry.zookeeper"), {}),
     )
     _hear_of_timeout(client, negotiated)
+    _bound_handshake(client, timeout / _HANDSHAKES)
 
     def listener(state: str) -> None:
         identity = client.client_id
@@ -136,6 +139,23 @@ def _hear_of_timeout(client: Any, negotiated: Callable[[float], object]) -> None
         return times
 
     cast("Any", connection)._connect = heard
+
+
+def _bound_handshake(client: Any, seconds: float) -> None:
+    """Have kazoo wait at most `seconds` for each answer of a handshake.
+
+    With one host kazoo waits the whole session for a server that accepts the connection and does not answer, as one
+    that is starting may do, and does not connect again before.
+    """
+    connection = getattr(client, "_connection", None)
+    invoke = getattr(connection, "_invoke", None)
+    if invoke is None:  # another kazoo: its own limits must do
+        return
+
+    def invoke_soon(timeout: float, *arguments: Any, **options: Any) -> Any:
+        return invoke(min(timeout, seconds), *arguments, **options)
+
+    cast("Any", connection)._invoke = invoke_soon
 
 
 def stop_client(client: Any, done: Callable[[], object]) -> None:
