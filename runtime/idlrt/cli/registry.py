@@ -17,7 +17,7 @@ from idlrt.cli.options import Seconds
 from idlrt.cli.registry_server import serve
 from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config.store import change, without_history
-from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status
+from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status, format_rpc_protocols
 from idlrt.printable import escape_json, printable
 from idlrt.registry import Registry
 
@@ -312,11 +312,13 @@ def export(url: str, timeout: float) -> None:
     print_json(found)
 
 
-_HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS")
+_HEAD = ("ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "PROTOCOLS", "TAGS")
 
 
 def _row(each: Instance) -> tuple[str, ...]:
-    return each.id, each.address, each.status.value, str(each.weight), each.zone, each.version, _pairs(each.tags)
+    protocols = format_rpc_protocols(each.rpc_protocols)
+    status, weight = each.status.value, str(each.weight)
+    return each.id, each.address, status, weight, each.zone, each.version, protocols, _pairs(each.tags)
 
 
 def _settings(snapshot: Snapshot) -> str:

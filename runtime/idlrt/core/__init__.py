@@ -48,6 +48,7 @@ from idlrt.core.policy import (
     is_duration,
 )
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
+from idlrt.core.rpc_protocols import THRIFT, RpcProtocols, check_rpc_protocols, format_rpc_protocols
 from idlrt.core.served import Served, serve
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "NO_CONTEXT",
     "NO_METADATA",
     "SHORTEST",
+    "THRIFT",
     "AsyncioDriver",
     "Attempted",
     "Backoff",
@@ -95,6 +97,7 @@ __all__ = [
     "Restored",
     "Retrying",
     "Routed",
+    "RpcProtocols",
     "Seconds",
     "Served",
     "ServerCall",
@@ -102,9 +105,11 @@ __all__ = [
     "Snapshot",
     "Status",
     "bind",
+    "check_rpc_protocols",
     "current_call",
     "difference",
     "drive",
+    "format_rpc_protocols",
     "handler_context",
     "is_duration",
     "outcome_of",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from idlrt.core.rpc_protocols import RpcProtocols, check_rpc_protocols
 from idlrt.errors import ConfigurationError
 
 __all__ = [
@@ -68,7 +69,10 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         id: by which it is known within its service; stays the same as long as it runs. Empty becomes `host:port`.
         host: a name or number that its clients can reach.
         port: of TCP.
-        protocols: the framings that it understands, as `connect(framing=...)` calls them, the one to use first.
+        protocols: the Thrift framings that it understands, in the words of `connect(framing=...)`, the preferred first.
+        rpc_protocols: the RPC protocols that it speaks, each with the serializations that it reads, in order of
+            preference. Empty if the program that registered it lists none, as version 0.1 and other frameworks do: it
+            speaks Thrift then, in the framings of `protocols`.
         version: of the program, for people and routing rules.
         weight: its share of calls, relative to the others; 0 for none.
         zone: the data centre (or zone) that it stands in; empty if nobody said.
@@ -90,6 +94,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     group: str = DEFAULT_GROUP
     id: str = ""
     protocols: tuple[str, ...] = ("header", "framed", "unframed")
+    rpc_protocols: RpcProtocols = {}
     version: str = ""
     weight: int = DEFAULT_WEIGHT
     zone: str = ""
@@ -112,6 +117,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 < self.port < 65536:
             raise ConfigurationError(f"the port of an instance must be from 1 to 65535, not {self.port!r}")
         check_weight(self.weight)
+        msgspec.structs.force_setattr(self, "rpc_protocols", check_rpc_protocols(self.rpc_protocols))
 
     @property
     def key(self) -> ServiceKey:

@@ -175,6 +175,8 @@ class State(Catalog):
         key = self.key(record.group, record.service)
         self._check_owner(key, record, lease, reclaims=reclaims)
         texts = [record.host, record.version, record.zone, *(record.protocols or ())]
+        for each in record.rpc_protocols or ():
+            texts += (each.name, *each.serializations)
         check_text(self.limits, texts, [record.tags, record.routing, record.metadata])
         size = len(encode(record))
         check_record(self.limits, self._usage, self.found.get(key), lease.usage, key, record.id, size, session)

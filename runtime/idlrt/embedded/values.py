@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from idlrt.core import Instance, Patch, Status
-from idlrt.embedded.api import Correction, Record, State
+from idlrt.core import Instance, Patch, RpcProtocols, Status
+from idlrt.embedded.api import Correction, Record, RpcProtocol, State
 from idlrt.errors import ConfigurationError, RegistryRefused
 
 __all__ = ["correction_of", "instance_of", "patch_of", "record_of"]
@@ -34,6 +34,11 @@ def record_of(instance: Instance) -> Record:
         started_at=instance.started_at or None,
         state=_STATES[instance.status] if instance.status is not Status.UP else None,
         metadata=dict(instance.metadata) or None,
+        rpc_protocols=[
+            RpcProtocol(name=name, serializations=list(serializations))
+            for name, serializations in instance.rpc_protocols.items()
+        ]
+        or None,
     )
 
 
@@ -61,6 +66,7 @@ def instance_of(record: Record) -> Instance:
             started_at=record.started_at or 0.0,
             status=_STATUSES.get(record.state, Status.DISABLED) if record.state is not None else Status.UP,
             metadata=record.metadata or {},
+            rpc_protocols=_rpc_protocols_of(record),
         )
     except ConfigurationError as error:
         raise RegistryRefused(str(error)) from None
@@ -91,3 +97,16 @@ def patch_of(correction: Correction) -> Patch:
         )
     except ConfigurationError as error:
         raise RegistryRefused(str(error)) from None
+
+
+def _rpc_protocols_of(record: Record) -> RpcProtocols:
+    """Return the RPC protocols in a record, yet to be checked; empty if it lists none.
+
+    Raises:
+        RegistryRefused: it lists one twice.
+    """
+    given = record.rpc_protocols or ()
+    found = {each.name: tuple(each.serializations) for each in given}
+    if len(found) != len(given):
+        raise RegistryRefused("cannot list the RPC protocols of an instance: one is listed twice; list each once")
+    return found

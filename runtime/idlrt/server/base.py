@@ -50,13 +50,14 @@ class ServerBase:
             self._tls = TlsContext(settings.tls, is_server=True)
         self._presence: Presence | None = None
         if settings.registry is not None:
-            from idlrt.server.presence import Presence
+            from idlrt.server.presence import SERVED_RPC_PROTOCOLS, Presence
 
             self._presence = Presence(
                 settings.registry,
                 settings.instance,
                 self._served,
                 self._wanted,
+                rpc_protocols=SERVED_RPC_PROTOCOLS,
                 is_encrypted=settings.tls is not None,
             )
         self._bound: Address | None = None

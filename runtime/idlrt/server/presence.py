@@ -10,13 +10,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
-from idlrt.core import Instance, Served, Status
+from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.reach import host_towards
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
-__all__ = ["InstanceOptions", "Presence"]
+__all__ = ["SERVED_RPC_PROTOCOLS", "InstanceOptions", "Presence"]
+
+SERVED_RPC_PROTOCOLS: Final[RpcProtocols] = {THRIFT: ("binary", "compact", "json")}
+"""What every server speaks, whatever its kind."""
 
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Seconds that starting a server waits for its registry.
@@ -62,6 +65,7 @@ class Presence:
     Args:
         registry: where, as a URL; or a `Registry`, which stays the caller's.
         wanted: where the server is to listen.
+        rpc_protocols: the RPC protocols that it speaks, with the serializations that it reads in each.
         settle_timeout: seconds that `settle` waits for the registry.
         withdraw_timeout: seconds that `withdraw` waits for the registry, for all registrations together.
 
@@ -76,6 +80,7 @@ class Presence:
         served: Served,
         wanted: Address,
         *,
+        rpc_protocols: RpcProtocols,
         is_encrypted: bool,
         settle_timeout: float = _SETTLE,
         withdraw_timeout: float = _GOODBYE,
@@ -87,6 +92,7 @@ class Presence:
         self._url = RegistryUrl.parse(registry) if isinstance(registry, str) else None
         self._options: dict[str, Any] = dict(options)
         self._served = served
+        self._rpc_protocols = rpc_protocols
         self._is_encrypted = is_encrypted
         self._settle_timeout = settle_timeout
         self._withdraw_timeout = withdraw_timeout
@@ -137,6 +143,7 @@ class Presence:
                     host=host,
                     port=port,
                     protocols=_FRAMINGS,
+                    rpc_protocols=self._rpc_protocols,
                     started_at=time.time(),
                     metadata={**metadata, **more},
                     **options,

@@ -38,6 +38,7 @@ def _registered_is_found(make: Make) -> None:
         everything = make_instance(
             service,
             protocols=("framed",),
+            rpc_protocols={"thrift": ("compact", "binary"), "jsonrpc": ("json",)},
             version="1.2.3",
             weight=7,
             zone="eu-1",

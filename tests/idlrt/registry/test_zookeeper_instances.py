@@ -37,6 +37,10 @@ instances = st.builds(
     group=names,
     id=st.one_of(st.just(""), names),
     protocols=st.lists(st.sampled_from(["header", "framed", "dubbo", "motan2"])).map(tuple),
+    rpc_protocols=st.dictionaries(
+        st.sampled_from(["thrift", "dubbo", "motan2", "a/b:c+d"]),
+        st.lists(st.sampled_from(["binary", "hessian2", "a/b"]), min_size=1, max_size=3).map(tuple),
+    ),
     version=texts,
     weight=st.integers(0, 1_000_000),
     zone=texts,

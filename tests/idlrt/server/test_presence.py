@@ -53,6 +53,7 @@ def test_it_is_there_when_it_has_started_and_gone_when_it_has_stopped(url: str, 
         (instance,) = wait_for(registry)
         assert (instance.host, instance.port) == ("127.0.0.1", server.port)
         assert instance.protocols == ("header", "framed", "unframed")
+        assert instance.rpc_protocols == {"thrift": ("binary", "compact", "json")}
         assert before <= instance.started_at <= time.time()
         assert [each.instance for each in server.registrations] == [instance]
     wait_for(registry, 0)
@@ -137,6 +138,7 @@ def test_what_it_says_of_itself(url: str, registry: Registry) -> None:
             status=Status.DISABLED,
             host="users.example.com",
             port=server.port,
+            rpc_protocols={"thrift": ("binary", "compact", "json")},
             started_at=instance.started_at,
         )
 

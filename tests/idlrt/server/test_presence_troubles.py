@@ -53,7 +53,7 @@ def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, 
 
 
 def presence(url: str, *handlers: Handlers, **timeouts: float) -> Presence:
-    return Presence(url, {}, serve(handlers), ADDRESS, is_encrypted=False, **timeouts)
+    return Presence(url, {}, serve(handlers), ADDRESS, rpc_protocols={}, is_encrypted=False, **timeouts)
 
 
 def test_settling_and_withdrawing_wait_for_the_registry() -> None:

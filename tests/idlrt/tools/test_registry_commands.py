@@ -32,7 +32,10 @@ from idlrt.registry import Registry
 # Real servers and processes.
 pytestmark = pytest.mark.slow
 
-ADA = Instance(service="Users", host="10.0.0.7", port=9090, version="1.2", zone="eu-1", tags={"team": "a"})
+LISTED = {"thrift": ("binary", "compact")}
+ADA = Instance(
+    service="Users", host="10.0.0.7", port=9090, version="1.2", zone="eu-1", tags={"team": "a"}, rpc_protocols=LISTED
+)
 BOB = Instance(service="Users", host="10.0.0.8", port=9090, weight=50)
 EVE = Instance(service="Orders", host="10.0.0.9", port=9090, group="gray")
 SLOW = pytest.mark.slow
@@ -158,12 +161,25 @@ def test_services_are_listed(url: str) -> None:
 def test_instances_are_listed(url: str) -> None:
     lines = idlrt("instances", url, "Users").stdout.splitlines()
     assert [line.split() for line in lines] == [
-        ["ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "TAGS"],
-        ["10.0.0.7:9090", "10.0.0.7:9090", "up", "100", "eu-1", "1.2", "team=a"],
+        ["ID", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "PROTOCOLS", "TAGS"],
+        [
+            "10.0.0.7:9090",
+            "10.0.0.7:9090",
+            "up",
+            "100",
+            "eu-1",
+            "1.2",
+            "thrift=binary,compact",
+            "team=a",
+        ],
         ["10.0.0.8:9090", "10.0.0.8:9090", "up", "50"],
     ]
     snapshot = found("instances", url, "Users")
     assert [each["id"] for each in snapshot["instances"]] == [ADA.id, BOB.id]
+    assert [each["rpc_protocols"] for each in snapshot["instances"]] == [
+        {"thrift": ["binary", "compact"]},
+        {},
+    ]
     assert snapshot["freshness"] == "live"
     assert idlrt("instances", url, "Orders").stdout.count("\n") == 1, "they are in another group"
     assert found("instances", url, "Orders", "--group", "gray")["instances"][0]["host"] == "10.0.0.9"
@@ -378,7 +394,7 @@ def test_a_service_is_followed_until_a_signal(own: tuple[str, Registry], number:
     url, owner = own
     with running("watch", url, "Users") as watch:
         assert watch.until("instances").endswith("  1 instances")
-        assert "+ 10.0.0.7:9090  10.0.0.7:9090  up  100  eu-1  1.2  team=a" in watch.until("+")
+        assert "+ 10.0.0.7:9090  10.0.0.7:9090  up  100  eu-1  1.2  thrift=binary,compact  team=a" in watch.until("+")
         bob = owner.register(BOB)
         watch.until("+ 10.0.0.8:9090")
         bob.update(weight=7)

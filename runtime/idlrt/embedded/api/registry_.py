@@ -23,6 +23,7 @@ __all__ = [
     "Refused",
     "Registry",
     "RegistryClient",
+    "RpcProtocol",
     "Session",
     "State",
     "registry",
@@ -37,6 +38,18 @@ class State(rpc.Enum):
     UP = 0
     DRAINING = 1
     DISABLED = 2
+
+
+class RpcProtocol(rpc.Struct, kw_only=True):
+    """An RPC protocol that a server speaks, with the serializations that it reads in it, in order of preference."""
+
+    name: str
+    serializations: list[str]
+
+    __thrift_fields__ = (
+        rpc.required(1, "name", rpc.STRING),
+        rpc.required(2, "serializations", rpc.list_of(rpc.STRING)),
+    )
 
 
 class Record(rpc.Struct, kw_only=True):
@@ -62,6 +75,8 @@ class Record(rpc.Struct, kw_only=True):
 
     state: State | None = None
     metadata: dict[str, str] | None = None
+    rpc_protocols: list[RpcProtocol] | None = None
+    """In order of preference; not set by programs that list none."""
 
     __thrift_fields__ = (
         rpc.required(1, "service", rpc.STRING),
@@ -80,6 +95,7 @@ class Record(rpc.Struct, kw_only=True):
         rpc.optional(14, "started_at", rpc.DOUBLE),
         rpc.optional(15, "state", rpc.enum(State)),
         rpc.optional(16, "metadata", rpc.map_of(rpc.STRING, rpc.STRING)),
+        rpc.optional(17, "rpc_protocols", rpc.list_of(rpc.struct(RpcProtocol))),
     )
 
 

@@ -22,11 +22,11 @@ import msgspec
 
 from idlrt.core import DEFAULT_GROUP, Instance, ServiceKey, Status
 from idlrt.registry.zookeeper.java_urls import (
-    THRIFT,
     JavaUrl,
     describe,
     instance_of,
     java_quote,
+    protocol_of,
     split_version,
 )
 from idlrt.registry.zookeeper.layouts import Children, newest, unreadable
@@ -70,7 +70,7 @@ class DubboLayout:
         if instance.status is not Status.UP:
             parameters["disabled"] = "true"
         url = JavaUrl(
-            protocol=next((each for each in instance.protocols if each in _PROTOCOLS), THRIFT),
+            protocol=protocol_of(instance, _PROTOCOLS),
             host=instance.host,
             port=instance.port,
             path=interface,

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote_plus
 
 import msgspec
 
-from idlrt.core import Instance, ServiceKey, Status
+from idlrt.core import THRIFT, Instance, RpcProtocols, ServiceKey, Status
 
-__all__ = ["JavaUrl", "describe", "instance_of", "java_quote", "split_version"]
+__all__ = ["JavaUrl", "describe", "instance_of", "java_quote", "protocol_of", "split_version"]
 
 _NUMBERS: Final = frozenset({"weight", "timeout", "retries", "timestamp"})
 # What can stand in a URL as it is.
@@ -29,8 +29,6 @@ _URL: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/?]*@)?(\[[^\]]*\]|[^:/?]+)(?::(\d+))?(/[^?]*)?(?:\?(.*))?"
 )
 _HEAVIEST: Final = 1_000_000
-# Ours, when it is not a protocol that the others know.
-THRIFT: Final = "thrift"
 
 
 class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +63,13 @@ class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.protocol}://{host}:{self.port}/{self.path}?{parameters}"
 
 
+def protocol_of(instance: Instance, known: Sequence[str]) -> str:
+    """Return the protocol in the URL of an instance: the first that the framework knows, so that its own programs can
+    call it, else `thrift`.
+    """
+    return next((each for each in (*instance.rpc_protocols, *instance.protocols) if each in known), THRIFT)
+
+
 def java_quote(text: str) -> str:
     """As `java.net.URLEncoder.encode(text, "UTF-8")`."""
     return quote_plus(text, safe="*-._").replace("~", "%7E")
@@ -81,6 +86,7 @@ class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str = ""
     protocols: tuple[str, ...] = ("header", "framed", "unframed")
+    rpc_protocols: RpcProtocols = {}
     version: str = ""
     zone: str = ""
     tags: Mapping[str, str] = {}
@@ -108,6 +114,7 @@ def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
     more = _More(
         id=instance.id if instance.id != usual_id else "",
         protocols=instance.protocols,
+        rpc_protocols=instance.rpc_protocols,
         version=instance.version,
         zone=instance.zone,
         tags=instance.tags,
@@ -144,6 +151,7 @@ def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_u
         host=url.host,
         port=url.port,
         protocols=more.protocols,
+        rpc_protocols=more.rpc_protocols,
         version=more.version,
         weight=min(round(_number(url, "weight", 100)), _HEAVIEST),
         zone=more.zone,

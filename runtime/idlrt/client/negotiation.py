@@ -1,0 +1,61 @@
+"""Negotiate the RPC protocol and the serialization of calls: the client's first preference that an instance lists too.
+
+The client decides, because only it knows what its calls need (to carry explicit metadata, for example) and drops the
+protocols without it from its preferences. The order of the instance's list is for people, and for other programs.
+
+An instance that lists nothing was registered by version 0.1 or by another framework. It speaks Thrift, and its
+serializations are unknown: the client's preferred one is used, as version 0.1 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from idlrt.core import THRIFT, Instance, RpcProtocols, format_rpc_protocols
+from idlrt.errors import ConfigurationError
+
+__all__ = ["ProtocolChoice", "no_common_protocol", "select_protocol"]
+
+ProtocolChoice = tuple[str, str]
+"""The names of an RPC protocol and of a serialization that it carries."""
+
+# Characters of a list in an error; a registry may hold long ones.
+_SHOWN: Final = 200
+
+
+def select_protocol(listed: RpcProtocols, preferred: Sequence[ProtocolChoice]) -> ProtocolChoice | None:
+    """Return the first of a client's preferences that an instance speaks too; `None` if there is none.
+
+    Args:
+        listed: the instance's `rpc_protocols`; empty means Thrift with any serialization.
+        preferred: what the client can speak, in its order of preference.
+    """
+    if not listed:
+        return next((each for each in preferred if each[0] == THRIFT), None)
+    return next((each for each in preferred if each[1] in listed.get(each[0], ())), None)
+
+
+def no_common_protocol(instance: Instance, preferred: Sequence[ProtocolChoice]) -> ConfigurationError:
+    """Build the error of an instance that speaks nothing that the client can speak.
+
+    It is a `ConfigurationError`, not a `NoInstance`, because it is about one instance, and calling again does not help.
+    A client with other instances leaves this one out and calls those; its `NoInstance`, when none is left, quotes this.
+
+    Args:
+        preferred: what the client can speak, in its order of preference.
+    """
+    able: dict[str, tuple[str, ...]] = {}
+    for protocol, serialization in preferred:
+        able[protocol] = (*able.get(protocol, ()), serialization)
+    spoken = _shown(instance.rpc_protocols) if instance.rpc_protocols else f"{THRIFT} (it lists no RPC protocols)"
+    return ConfigurationError(
+        f"cannot call instance {instance.id!r} of {instance.key} at {instance.address}: it speaks {spoken}, and this "
+        f"client {_shown(able) or 'nothing that fits the call'}; choose a protocol and a serialization that both have, "
+        "or update the older of the two"
+    )
+
+
+def _shown(listed: RpcProtocols) -> str:
+    text = format_rpc_protocols(listed)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
