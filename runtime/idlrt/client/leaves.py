@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
 from idlrt.client.options import check_seconds
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
-from idlrt.core import Instance
+from idlrt.core import THRIFT, Instance
 from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
 from idlrt.net.tls import Tls
 from idlrt.protocol import ClientProtocol
-from idlrt.protocol.detection import protocol
+from idlrt.protocol.detection import BUILT_IN, protocol
 from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect` is told, see there.
 
     Attributes:
-        rpc: name of the protocol.
+        rpc: name of the protocol; empty for Thrift, or whatever else an instance of a registry speaks.
         wire: its options, by name; it validates them.
 
     Raises:
@@ -79,7 +80,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ConfigurationError: an option makes no sense.
         """
         options = {name: value for name, value in self.wire.items() if value is not None}
-        return protocol(self.rpc).clients(options, self.limits, instance)
+        rpc = self.rpc
+        if instance is not None:
+            preferred = self._preferences(options)
+            chosen = select_protocol(instance.rpc_protocols, preferred)
+            if chosen is None:
+                raise no_common_protocol(instance, preferred)
+            rpc, values = chosen
+            if rpc == THRIFT:
+                options["serialization"] = values
+        return protocol(rpc or THRIFT).clients(options, self.limits, instance)
+
+    def _preferences(self, options: Mapping[str, Any]) -> list[ProtocolChoice]:
+        """Return the protocols and serializations that this client may speak, in its order of preference."""
+        own = self.rpc or THRIFT
+        values = [options["serialization"]] if "serialization" in options else protocol(own).serializations
+        preferred = [(own, each) for each in values]
+        if not self.rpc and not options:
+            preferred += [(name, each) for name in BUILT_IN if name != own for each in protocol(name).serializations]
+        return preferred
 
     def peer(self, instance: Instance | None = None) -> PeerState:
         """Return the state of a server that nothing is known of yet."""

@@ -180,9 +180,8 @@ class Members(Generic[S]):
 
 def _is_same(one: Instance, other: Instance) -> bool:
     """Whether the same connections lead to both."""
-    return (one.host, one.port, one.protocols, one.started_at) == (
-        other.host,
-        other.port,
-        other.protocols,
-        other.started_at,
-    )
+    return _connection_key(one) == _connection_key(other)
+
+
+def _connection_key(instance: Instance) -> tuple[Any, ...]:
+    return instance.host, instance.port, instance.protocols, instance.rpc_protocols, instance.started_at

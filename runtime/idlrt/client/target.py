@@ -30,7 +30,6 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ADDRESSES: Final = ("tcp", "unix")
 _SEVERAL: Final = re.compile(r"(?:tcp://)?([^/?#@]*,[^/?#@]*)(.*)", re.IGNORECASE | re.DOTALL)
 _STATIC: Final = "static"
-_THRIFT: Final = "thrift"
 _THIS_MACHINE: Final = "localhost"
 
 
@@ -79,7 +78,8 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
 
 
 def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Return the target, the name of its protocol, and the options of that protocol, from arguments of `connect`.
+    """Return the target, the name of its protocol, and the options of that protocol, from arguments of `connect`. The
+    name is empty if they do not say: then it is Thrift, or what an instance of a registry speaks.
 
     Args:
         target: may have the name of a protocol as its scheme.
@@ -93,19 +93,17 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
         given: object = value
         if not isinstance(given, str | None):
             raise ConfigurationError(f"{name} of a client must be a name, not {given!r}")
-    rpc = _THRIFT
+    rpc = ""
     match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
         scheme = match[1].lower()
         if is_protocol(scheme):
             rpc, target = scheme, f"tcp://{target[match.end() :]}"
-    if protocol is not None and protocol != rpc and is_protocol(protocol):
-        if rpc != _THRIFT:
+    if protocol is not None and is_protocol(protocol):
+        if rpc not in ("", protocol):
             raise ConfigurationError(f"the target {target!r} is of {rpc}, and protocol={protocol!r} of another one")
         rpc, protocol = protocol, None
-    if rpc == _THRIFT:
-        return target, rpc, {"framing": framing, "serialization": protocol if protocol != _THRIFT else None}
-    wire = {"framing": framing, "serialization": protocol if protocol != rpc else None}
+    wire = {"framing": framing, "serialization": protocol}
     return target, rpc, {name: value for name, value in wire.items() if value is not None}
 
 

@@ -50,14 +50,14 @@ class ServerBase:
             self._tls = TlsContext(settings.tls, is_server=True)
         self._presence: Presence | None = None
         if settings.registry is not None:
-            from idlrt.server.presence import SERVED_RPC_PROTOCOLS, Presence
+            from idlrt.server.presence import Presence
 
             self._presence = Presence(
                 settings.registry,
                 settings.instance,
                 self._served,
                 self._wanted,
-                rpc_protocols=SERVED_RPC_PROTOCOLS,
+                rpc_protocols={each.name: each.serializations for each in self._protocols},
                 is_encrypted=settings.tls is not None,
             )
         self._bound: Address | None = None

@@ -10,16 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
-from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
+from idlrt.core import Instance, RpcProtocols, Served, Status
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.reach import host_towards
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
-__all__ = ["SERVED_RPC_PROTOCOLS", "InstanceOptions", "Presence"]
+__all__ = ["InstanceOptions", "Presence"]
 
-SERVED_RPC_PROTOCOLS: Final[RpcProtocols] = {THRIFT: ("binary", "compact", "json")}
-"""What every server speaks, whatever its kind."""
 
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
 # Seconds that starting a server waits for its registry.

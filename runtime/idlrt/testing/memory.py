@@ -17,7 +17,7 @@ from idlrt.client import AsyncClient, Client
 from idlrt.client.base import service_name
 from idlrt.client.peer_state import PeerState
 from idlrt.client.target import spoken_to
-from idlrt.core import Filter, Handlers, Peer, Served, handler_context, serve
+from idlrt.core import THRIFT, Filter, Handlers, Peer, Served, handler_context, serve
 from idlrt.protocol.detection import Detecting, served_protocols
 from idlrt.protocol.detection import protocol as protocol_named
 from idlrt.serialization.base import DEFAULT_LIMITS
@@ -55,8 +55,7 @@ def connected(
         filters: what stands in a call's way, the outermost first.
     """
     _, rpc, wire = spoken_to("", framing, protocol)
-    options = {name: value for name, value in wire.items() if value is not None}
-    peer = PeerState(*protocol_named(rpc).clients(options, DEFAULT_LIMITS))
+    peer = PeerState(*protocol_named(rpc or THRIFT).clients(wire, DEFAULT_LIMITS))
     served = serve(handlers)
     name = service_name(client, multiplexed)
     if issubclass(client, Client):
