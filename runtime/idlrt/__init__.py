@@ -1,7 +1,7 @@
 """idlrt, the runtime that generated stubs run on.
 
-`encode` and `decode` turn values into bytes and back (`codec`, if there are many), `Server` serves handlers,
-generated clients call.
+`encode` and `decode` turn values into bytes and back (`codec`, if there are many), `to_json` and `from_json` into JSON
+for people; `Server` serves handlers, generated clients call.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from idlrt.errors import (
 )
 from idlrt.net.tls import Tls
 from idlrt.serialization import Limits
+from idlrt.serialization.plain_json import from_json, to_json
 from idlrt.server import Server
 from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
@@ -69,7 +70,9 @@ __all__ = [
     "current_call",
     "decode",
     "encode",
+    "from_json",
     "request_metadata",
+    "to_json",
     "which",
 ]
 

@@ -52,9 +52,15 @@ E = TypeVar("E", bound=_enum.IntEnum)
 
 
 class Type(Generic[T]):
-    """A type whose values are `T` in Python."""
+    """A type whose values are `T` in Python.
 
-    __slots__ = ()
+    Attributes:
+        converters: what serializers have compiled for the type; unset until one does.
+    """
+
+    __slots__ = ("converters",)
+
+    converters: dict[Any, Any]
 
 
 class VoidType(Type[None]):

@@ -1,0 +1,99 @@
+"""Arguments of methods in JSON: an object with their names, or an array in their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from idlrt.serialization._plain_faults import PlainFault, briefly
+from idlrt.serialization._plain_reader import PlainReader
+from idlrt.serialization._plain_scalars import Convert
+from idlrt.serialization._plain_writer import PlainWriter
+from idlrt.spec import Method
+
+__all__ = ["arguments_reader", "arguments_writer"]
+
+# Of `Any`, so that type checkers do not ask what is inside.
+_ARRAYS: tuple[type[Any], ...] = (list, tuple)
+_OBJECTS: tuple[type[Any], ...] = (dict,)
+
+
+def arguments_reader(method: Method[..., Any], reader: PlainReader) -> Convert:
+    """Return what reads the arguments of a method into a tuple."""
+    key = ("plain arguments", reader)
+    found: Convert | None = method.codecs.get(key)
+    return method.codecs.setdefault(key, _reader(method, reader)) if found is None else found
+
+
+def arguments_writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
+    """Return what writes the arguments of a method, in their order, into an object."""
+    key = ("plain arguments", writer)
+    found: Convert | None = method.codecs.get(key)
+    return method.codecs.setdefault(key, _writer(method, writer)) if found is None else found
+
+
+def _reader(method: Method[..., Any], reader: PlainReader) -> Convert:
+    reads = [reader.of(field.type) for field in method.arguments]
+    places = {field.attribute: place for place, field in enumerate(method.arguments)}
+    places |= {field.name: place for place, field in enumerate(method.arguments)}
+    width = len(method.arguments)
+
+    def read_one(place: int, plain: Any, depth: int, step: str | int) -> Any:
+        try:
+            if plain is not None:
+                return reads[place](plain, depth)
+            if method.arguments[place].is_required:
+                raise PlainFault("required, but null")
+        except PlainFault as fault:
+            raise fault.at(step) from None
+        return None
+
+    def read(plain: Any, depth: int) -> tuple[Any, ...]:
+        given: dict[int, Any] = {}
+        if isinstance(plain, _ARRAYS):
+            if len(plain) > width:
+                raise PlainFault(f"too many arguments: expected at most {width}, got {len(plain)}")
+            given = {place: read_one(place, item, depth, place) for place, item in enumerate(plain)}
+        elif isinstance(plain, _OBJECTS):
+            for name, item in plain.items():
+                place = places.get(name)
+                if place is None:
+                    if reader.refuse_unknown:
+                        raise PlainFault(f"unknown argument {briefly(name)}")
+                elif place in given:
+                    raise PlainFault(f"repeated argument `{method.arguments[place].name}`")
+                else:
+                    given[place] = read_one(place, item, depth, f".{name}")
+        else:
+            raise PlainFault(f"expected an object or an array, got {briefly(plain)}")
+        return tuple([given[place] if place in given else _absent(method, place) for place in range(width)])
+
+    return read
+
+
+def _absent(method: Method[..., Any], place: int) -> Any:
+    """The value of an argument that was left out."""
+    if method.has_to_be_given[place]:
+        raise PlainFault(f"missing argument `{method.arguments[place].name}`")
+    default = method.defaults[place]
+    return default() if callable(default) else default
+
+
+def _writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
+    writes = [writer.of(field.type) for field in method.arguments]
+    width = len(writes)
+
+    def write(values: Any, depth: int) -> dict[str, Any]:
+        if len(values) != width:
+            raise PlainFault(f"expected {width} {'value' if width == 1 else 'values'}, got {len(values)}")
+        plain: dict[str, Any] = {}
+        for field, write_one, value in zip(method.arguments, writes, values, strict=True):
+            try:
+                if value is not None:
+                    plain[field.name] = write_one(value, depth)
+                elif field.is_required:
+                    raise PlainFault("required, but None")
+            except PlainFault as fault:
+                raise fault.at(f".{field.name}") from None
+        return plain
+
+    return write

@@ -1,0 +1,44 @@
+"""Where compiled converters are kept: on the type that they belong to.
+
+A converter refers to the class that it makes, so a table of converters elsewhere would keep classes alive that are
+used no more. On the class itself, both end together.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeVar
+
+from idlrt.spec import Type
+
+__all__ = ["of_class", "of_type"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_LOCK: Final = threading.Lock()
+_ATTRIBUTE: Final = "__plain_converters__"
+
+
+def of_class(cls: type[Any], key: Hashable, make: Callable[[], C]) -> C:
+    """Return the converter of a generated class, made on first use. Threads that ask at the same time get the same."""
+    # A subclass inherits the attribute, but has converters of its own.
+    if _ATTRIBUTE not in cls.__dict__:
+        with _LOCK:
+            if _ATTRIBUTE not in cls.__dict__:
+                setattr(cls, _ATTRIBUTE, {})
+    return _kept(cls.__dict__[_ATTRIBUTE], key, make)
+
+
+def of_type(type: Type[Any], key: Hashable, make: Callable[[], C]) -> C:
+    """Return the converter of any other type, made on first use."""
+    if not hasattr(type, "converters"):
+        with _LOCK:
+            if not hasattr(type, "converters"):
+                type.converters = {}
+    return _kept(type.converters, key, make)
+
+
+def _kept(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], C]) -> C:
+    found: C | None = kept.get(key)
+    return kept.setdefault(key, make()) if found is None else found

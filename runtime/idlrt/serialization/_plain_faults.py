@@ -1,0 +1,78 @@
+"""Errors of converting values to and from JSON, with the path of the value.
+
+A converter raises a `PlainFault`, which only knows what is wrong. On its way out, each container adds its step to the
+path, so that nothing is paid for paths while values are valid.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["PlainFault", "briefly", "described", "located", "step_of_key"]
+
+_BRIEF: Final = 40
+_LONGEST_PATH: Final = 160
+
+
+class PlainFault(Exception):
+    """An invalid value.
+
+    Attributes:
+        what: what is wrong with it.
+        path: the steps that lead to the value, innermost first; a number is an index.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.path: list[str | int] = []
+
+    def at(self, step: str | int) -> PlainFault:
+        """Add a step to the path, and return the fault."""
+        self.path.append(step)
+        return self
+
+
+def located(fault: PlainFault, root: str) -> str:
+    """Return `path: what is wrong`; `root` is where the path starts."""
+    steps = [f"[{step}]" if isinstance(step, int) else step for step in reversed(fault.path)]
+    path = "".join((root, *steps))
+    if len(path) > _LONGEST_PATH:
+        half = _LONGEST_PATH // 2
+        path = f"{path[:half]}...{path[-half:]}"
+    return f"{path}: {fault.what}"
+
+
+def step_of_key(key: Any) -> str:
+    """Return the step of a path that leads to the value of a key."""
+    return f"[{briefly(key)}]"
+
+
+def briefly(plain: Any) -> str:
+    """Return a JSON value for an error message, shortened."""
+    if plain is None:
+        return "null"
+    if isinstance(plain, bool):
+        return "true" if plain else "false"
+    if isinstance(plain, dict):
+        return "an object"
+    if isinstance(plain, list | tuple):
+        return "an array"
+    if isinstance(plain, int) and abs(plain) >> 128:
+        return f"a number of {plain.bit_length()} bits"
+    if isinstance(plain, str | bytes) and len(plain) > _BRIEF:
+        plain = plain[:_BRIEF]
+    try:
+        text = repr(plain)
+    except Exception:  # noqa: BLE001  # anybody's `__repr__`
+        text = object.__repr__(plain)
+    return text if len(text) <= _BRIEF else text[: _BRIEF - 3] + "..."
+
+
+def described(value: Any) -> str:
+    """Return a Python value for an error message: its type, and the value where that is short."""
+    if value is None:
+        return "None"
+    if isinstance(value, bool | int | float | str | bytes):
+        return f"{type(value).__name__} {value if isinstance(value, bool) else briefly(value)}"
+    return type(value).__name__

@@ -1,0 +1,148 @@
+"""Compile the fields of a struct into Python functions that read and write it.
+
+Scalars that are valid as they are take no call. The text of the writer for
+`1: required i64 id   2: optional User friend` is
+
+    def write(o, depth):
+     if o.__class__ is not cls and not isinstance(o, cls): raise not_one(o)
+     if depth < 0: raise too_deep()
+     depth -= 1
+     p = {}
+     at = 0
+     try:
+      v = o.id
+      if v.__class__ is int and -9223372036854775808 <= v <= 9223372036854775807: p['id'] = v
+      elif v is not None: at = 0; p['id'] = c0(v, depth)
+      else: at = 0; raise absent()
+      v = o.friend
+      if v is not None: at = 1; p['friend'] = c1(v, depth)
+     except Fault as fault:
+      raise fault.at(steps[at]) from None
+     return p
+
+A reader takes `o.get('id')` for `o.id`, and makes an object of the class of `p`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
+
+from idlrt.serialization._plain_batches import BITS
+from idlrt.serialization._plain_faults import PlainFault, briefly, described
+from idlrt.serialization._plain_scalars import Convert
+from idlrt.spec import BaseType, Field, Type
+from idlrt.wire._source import Source
+
+__all__ = ["Fields", "fields_reader", "fields_writer", "too_deep", "unknown"]
+
+Fields: TypeAlias = Sequence[tuple[Field[Any], Convert]]
+
+_VALID: Final = {
+    "bool": "v is True or v is False",
+    "double": "v.__class__ is float and v - v == 0.0",
+    # Other text may have lone surrogates.
+    "string": "v.__class__ is str and v.isascii()",
+    **{name: f"v.__class__ is int and {-(1 << bits - 1)} <= v <= {(1 << bits - 1) - 1}" for name, bits in BITS.items()},
+}
+
+
+def too_deep() -> PlainFault:
+    """Return the fault of a struct within too many others."""
+    return PlainFault("nested deeper than the limit max_depth allows")
+
+
+def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Convert:
+    """Return what writes the fields of a class that are set into a `dict`."""
+    source = _source(cls, fields, "required, but None")
+    source.names["not_one"] = partial(_of_another_class, cls)
+    with source.block("def write(o, depth):"):
+        source.line("if o.__class__ is not cls and not isinstance(o, cls): raise not_one(o)")
+        with _fields(source):
+            for place, (field, _) in enumerate(fields):
+                source.line(f"v = o.{field.attribute}")
+                _convert(source, place, field.type, field.name, is_text=i64_as_text)
+                if field.is_required:
+                    source.line(f"else: at = {place}; raise absent()")
+        source.line("return p")
+    return cast("Convert", source.function("write", f"<JSON of {cls.__qualname__}>"))
+
+
+def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Convert:
+    """Return what reads a `dict` into an object of a class."""
+    source = _source(cls, fields, "required, but null")
+    source.names |= {
+        "names": {field.name for field, _ in fields},
+        "missing": partial(_missing, fields),
+        "not_one": _no_object,
+        "unknown": partial(_first_unknown, cls, fields),
+    }
+    with source.block("def read(o, depth):"):
+        source.line("if o.__class__ is not dict: raise not_one(o)")
+        with _fields(source):
+            for place, (field, _) in enumerate(fields):
+                source.line(f"v = o.get({field.name!r})")
+                _convert(source, place, field.type, field.attribute, is_text=False)
+                if field.is_required:
+                    source.line(f"elif {field.name!r} in o: at = {place}; raise absent()")
+        if refuse_unknown:
+            source.line("if not o.keys() <= names: raise unknown(o)")
+        source.line("try: return cls(**p)")
+        source.line("except TypeError as error: raise missing(p, error) from None")
+    return cast("Convert", source.function("read", f"<{cls.__qualname__} from JSON>"))
+
+
+def unknown(cls: type[Any], name: Any) -> PlainFault:
+    """Return the fault of a field that a class does not have."""
+    return PlainFault(f"unknown field {briefly(name)} of {cls.__name__}")
+
+
+def _of_another_class(cls: type[Any], value: Any) -> PlainFault:
+    return PlainFault(f"must be {cls.__name__}, got {described(value)}")
+
+
+def _no_object(plain: Any) -> PlainFault:
+    return PlainFault(f"expected an object, got {briefly(plain)}")
+
+
+def _first_unknown(cls: type[Any], fields: Fields, plain: dict[Any, Any]) -> PlainFault:
+    names = {field.name for field, _ in fields}
+    return unknown(cls, next(name for name in plain if name not in names))
+
+
+def _missing(fields: Fields, values: dict[str, Any], error: Exception) -> PlainFault:
+    for field, _ in fields:
+        if field.is_required and field.attribute not in values:
+            return PlainFault(f"missing required field `{field.name}`")
+    return PlainFault(str(error))
+
+
+def _source(cls: type[Any], fields: Fields, absent: str) -> Source:
+    names: dict[str, Any] = {f"c{place}": convert for place, (_, convert) in enumerate(fields)}
+    names |= {"cls": cls, "Fault": PlainFault, "too_deep": too_deep, "absent": lambda: PlainFault(absent)}
+    return Source(names | {"steps": [f".{field.name}" for field, _ in fields]})
+
+
+@contextmanager
+def _fields(source: Source) -> Generator[None, None, None]:
+    """Around the lines of all fields: a fault in one gets its name."""
+    source.line("if depth < 0: raise too_deep()")
+    source.line("depth -= 1")
+    source.line("p = {}")
+    source.line("at = 0")
+    with source.block("try:"):
+        source.line("pass")
+        yield
+    with source.block("except Fault as fault:"):
+        source.line("raise fault.at(steps[at]) from None")
+
+
+def _convert(source: Source, place: int, type: Type[Any], key: str, *, is_text: bool) -> None:
+    """Put `v` into `p`, unless it is `None`."""
+    word = "if"
+    if isinstance(type, BaseType) and type.name in _VALID and not (type.name == "i64" and is_text):
+        source.line(f"if {_VALID[type.name]}: p[{key!r}] = v")
+        word = "elif"
+    source.line(f"{word} v is not None: at = {place}; p[{key!r}] = c{place}(v, depth)")

@@ -1,0 +1,206 @@
+"""Compile writers: functions that make JSON of values. The counterpart of `_plain_reader`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from idlrt.serialization import _plain_converters
+from idlrt.serialization._plain_batches import BITS, Batch, checked, finite, numbers_as_text, texts
+from idlrt.serialization._plain_faults import PlainFault, described, step_of_key
+from idlrt.serialization._plain_reader import Many, is_unchanged, many
+from idlrt.serialization._plain_scalars import Convert, is_scalar, key_writer, scalar_writer
+from idlrt.serialization._plain_structs import fields_writer
+from idlrt.spec import (
+    BaseType,
+    DeclaredError,
+    Field,
+    ListType,
+    MapType,
+    SetType,
+    StructType,
+    Type,
+    Union,
+    VoidType,
+    unknown_of,
+)
+
+__all__ = ["PlainWriter"]
+
+# Of `Any`, so that type checkers do not ask what is inside.
+_COLLECTIONS: tuple[type[Any], ...] = (Collection,)
+_MAPS: tuple[type[Any], ...] = (Mapping,)
+_NO_SEQUENCES: tuple[type[Any], ...] = (str, bytes, bytearray, Mapping)
+
+
+class PlainWriter:
+    """Compiles writers, and keeps them with their types. Arguments as in `JsonOptions`."""
+
+    def __init__(self, *, i64_as_text: bool, enums_as_numbers: bool, for_display: bool) -> None:
+        self._i64_as_text = i64_as_text
+        self._enums_as_numbers = enums_as_numbers
+        self._for_display = for_display
+        self._key = ("write", i64_as_text, enums_as_numbers, for_display)
+
+    def of(self, type: Type[Any]) -> Convert:
+        """Return the writer of a type.
+
+        Raises:
+            TypeError: values of the type have no JSON.
+        """
+        if isinstance(type, StructType):
+            return self.of_class(type.cls)
+        return _plain_converters.of_type(type, self._key, lambda: self._made(type))
+
+    def of_class(self, cls: Any) -> Convert:
+        """Return the converter of a generated class."""
+        return _plain_converters.of_class(cls, self._key, lambda: self._struct(cls))
+
+    def _made(self, type: Type[Any]) -> Convert:
+        if isinstance(type, StructType):
+            return self._later(type)
+        if isinstance(type, ListType | SetType):
+            return self._sequence(type)
+        if isinstance(type, MapType):
+            return self._map(type) if is_scalar(type.key) else self._pairs(type)
+        if isinstance(type, VoidType):
+            return _write_nothing
+        if is_scalar(type):
+            return scalar_writer(
+                type,
+                i64_as_text=self._i64_as_text,
+                enums_as_numbers=self._enums_as_numbers,
+                for_display=self._for_display,
+            )
+        raise TypeError(f"{type!r} has no JSON")
+
+    def _later(self, type: StructType[Any]) -> Convert:
+        """The writer of a class, which is compiled on first use: types may be recursive."""
+        made: Convert | None = None
+
+        def write(value: Any, depth: int) -> Any:
+            nonlocal made
+            if made is None:
+                made = self.of_class(type.cls)
+            return made(value, depth)
+
+        return write
+
+    def _struct(self, cls: Any) -> Convert:
+        for_display = self._for_display
+        fields = [(field, self._made(field.type)) for field in _in_idl_order(cls)]
+        write_fields = fields_writer(cls, fields, i64_as_text=self._i64_as_text)
+        if not issubclass(cls, Union):
+            return write_fields
+
+        def write(value: Any, depth: int) -> dict[str, Any]:
+            plain: dict[str, Any] = write_fields(value, depth)
+            if len(plain) != 1 and not (for_display and not plain and unknown_of(value) is not None):
+                raise PlainFault(_not_one(cls, value, len(plain)))
+            return plain
+
+        return write
+
+    def _many(self, type: Type[Any]) -> Many:
+        return many(lambda: self.of(type), self._batch(type))
+
+    def _batch(self, type: Type[Any]) -> Batch | None:
+        if not isinstance(type, BaseType):
+            return None
+        if type.name == "string":
+            return None if self._for_display else texts
+        if type.name == "i64" and self._i64_as_text:
+            return numbers_as_text("i64")
+        if type.name == "double":
+            return finite
+        return checked(type.name) if type.name in BITS or type.name == "bool" else None
+
+    def _is_kept(self, type: Type[Any]) -> bool:
+        """Whether a batch of a type changes nothing."""
+        return isinstance(type, BaseType) and type.name != "double" and not (type.name == "i64" and self._i64_as_text)
+
+    def _sequence(self, type: ListType[Any] | SetType[Any]) -> Convert:
+        write_all, wanted = self._many(type.element), repr(type)
+
+        def write(value: Any, depth: int) -> list[Any]:
+            items = value if value.__class__ is list else _elements(value, wanted)
+            return write_all(items, depth)
+
+        return write
+
+    def _map(self, type: MapType[Any]) -> Convert:
+        """The writer of a map whose keys are scalars: an object."""
+        is_text = isinstance(type.key, BaseType) and type.key.name == "string"
+        batch = self._batch(type.key) if is_text else None
+        same_values = self._batch(type.value) if is_text and self._is_kept(type.value) else None
+        if isinstance(type.key, BaseType) and type.key.name in BITS:
+            batch = numbers_as_text(type.key.name)
+        write_key = key_writer(type.key, enums_as_numbers=self._enums_as_numbers, for_display=self._for_display)
+        write_keys, write_values, wanted = many(lambda: write_key, batch), self._many(type.value), repr(type)
+
+        def write(value: Any, depth: int) -> dict[str, Any]:
+            if same_values is not None and value.__class__ is dict and is_unchanged(value, same_values):
+                return value.copy()
+            keys, items = _parts(value, wanted)
+            try:
+                names = write_keys(keys, depth)
+            except PlainFault as fault:
+                raise PlainFault(f"invalid key: {fault.what}") from None
+            try:
+                return dict(zip(names, write_values(items, depth), strict=True))
+            except PlainFault as fault:
+                raise fault.at(step_of_key(names[int(fault.path.pop())])) from None
+
+        return write
+
+    def _pairs(self, type: MapType[Any]) -> Convert:
+        """The writer of a map with other keys: an array of objects with `key` and `value`."""
+        write_keys, write_values, wanted = self._many(type.key), self._many(type.value), repr(type)
+
+        def write(value: Any, depth: int) -> list[dict[str, Any]]:
+            keys, items = _parts(value, wanted)
+            plain_keys = _write_part(write_keys, keys, "key", depth)
+            plain_values = _write_part(write_values, items, "value", depth)
+            return [{"key": key, "value": item} for key, item in zip(plain_keys, plain_values, strict=True)]
+
+        return write
+
+
+def _in_idl_order(cls: Any) -> list[Field[Any]]:
+    """The fields of a class; its table has them in the order of the wire."""
+    table: tuple[Field[Any], ...] = cls.__thrift_fields__
+    names = cls.__declared_defaults__ if issubclass(cls, DeclaredError) else cls.__struct_fields__
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(table, key=lambda field: places.get(field.attribute, len(places)))
+
+
+def _not_one(cls: Any, value: Any, count: int) -> str:
+    if count == 0 and unknown_of(value) is not None:
+        return f"{cls.__name__} has a field set that this version of the IDL does not know, and JSON has no name for it"
+    return f"{cls.__name__} is a union: exactly one field must be set, not {count or 'none'}"
+
+
+def _write_nothing(value: Any, depth: int) -> None:
+    if value is not None:
+        raise PlainFault(f"must be None, got {described(value)}")
+
+
+def _elements(value: Any, wanted: str) -> list[Any]:
+    if isinstance(value, _NO_SEQUENCES) or not isinstance(value, _COLLECTIONS):
+        raise PlainFault(f"must be {wanted}, got {described(value)}")
+    return list(value)
+
+
+def _parts(value: Any, wanted: str) -> tuple[list[Any], list[Any]]:
+    """The keys and the values of a map."""
+    if not isinstance(value, _MAPS):
+        raise PlainFault(f"must be {wanted}, got {described(value)}")
+    return list(value), list(value.values())
+
+
+def _write_part(write_all: Many, items: list[Any], name: str, depth: int) -> list[Any]:
+    try:
+        return write_all(items, depth)
+    except PlainFault as fault:
+        index = int(fault.path.pop())
+        raise fault.at(f".{name}").at(index) from None
