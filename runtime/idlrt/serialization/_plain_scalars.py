@@ -28,7 +28,9 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 # Beyond it neighbouring integers are the same double.
 _EXACT: Final = 1 << 53
 # Names that idlc extends by an underscore in enums; see `idlc.codegen.python.names`.
-_TAKEN: Final = frozenset(("bool", "bytes", "dict", "float", "frozenset", "int", "list", "rpc", "self", "set", "str"))
+_TAKEN: Final = {name for base in Enum.__mro__ for name in vars(base)} | {
+    *("bool", "bytes", "dict", "float", "frozenset", "int", "is_integer", "list", "mro", "rpc", "self", "set", "str")
+}
 
 
 def is_scalar(type: Type[Any]) -> bool:
@@ -183,7 +185,7 @@ def names_of(cls: type[Enum]) -> dict[str, Any]:
 def _idl_name(name: str) -> str:
     """The name in the IDL of a member of an enum: `None` is `None_` in Python."""
     stem = name[:-1]
-    is_taken = name.endswith("_") and (keyword.iskeyword(stem) or stem in _TAKEN or hasattr(Enum, stem))
+    is_taken = name.endswith("_") and (keyword.iskeyword(stem) or stem in _TAKEN)
     return stem if is_taken else name
 
 
