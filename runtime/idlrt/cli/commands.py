@@ -172,7 +172,7 @@ def call(
     JSON is an object with the arguments by name, an array with them in their order, or - for standard input.
     Exceptions are printed as JSON too; the exit code is 1 then.
     """
-    from idlrt.tools.json_values import arguments_from, error_to_json, to_json
+    from idlrt.tools.json_values import arguments_from, error_to_json, result_to_json
     from idlrt.tools.stubs import stubs_of
 
     stubs = stubs_of(idl, include_dirs)
@@ -183,11 +183,11 @@ def call(
     with stubs.clients[service.name].connect(url, tls=tls_of(named), text_errors="surrogateescape", **named) as client:
         caller = client.using(metadata=pairs) if pairs else client
         try:
-            result = getattr(caller, found.attribute)(*values)
+            result = result_to_json(found, getattr(caller, found.attribute)(*values), indent=indent)
         except RpcError as error:
             echo(error_to_json(error, indent=indent))
             sys.exit(1)
-    echo(to_json(result, indent=indent))
+    echo(result)
 
 
 def _pair(text: str, what: str = "metadata") -> tuple[str, str]:
