@@ -11,13 +11,13 @@ from itertools import repeat
 from typing import Any, TypeAlias, cast
 
 from idlrt.serialization import _plain_converters
+from idlrt.serialization._hash_probes import HashProbes, watched_from
 from idlrt.serialization._plain_batches import BITS, Batch, checked, texts
 from idlrt.serialization._plain_faults import PlainFault, briefly, step_of_key
 from idlrt.serialization._plain_scalars import Convert, is_scalar, key_reader, scalar_reader
 from idlrt.serialization._plain_structs import Fields, fields_reader, too_deep, unknown
+from idlrt.serialization.errors import Fault
 from idlrt.spec import BaseType, Field, FrozenMap, ListType, MapType, SetType, StructType, Type, Union, VoidType
-from idlrt.wire._hash_probes import HashProbes, watched_from
-from idlrt.wire.faults import Fault
 
 __all__ = ["Many", "PlainReader"]
 

@@ -33,8 +33,8 @@ from typing import Any, Final, TypeAlias, cast
 from idlrt.serialization._plain_batches import BITS
 from idlrt.serialization._plain_faults import PlainFault, briefly, described
 from idlrt.serialization._plain_scalars import Convert
+from idlrt.serialization._source import Source
 from idlrt.spec import BaseType, Field, Type
-from idlrt.wire._source import Source
 
 __all__ = ["Fields", "fields_reader", "fields_writer", "too_deep", "unknown"]
 

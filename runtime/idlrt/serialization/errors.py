@@ -46,7 +46,7 @@ EXPANSION_FLOOR: Final = 4 << 20
 
 
 class Fault(Exception):
-    """What is wrong. Never leaves `idlrt.wire`: `whole` makes the error of it.
+    """What is wrong. Never leaves `idlrt.serialization`: `whole` makes the error of it.
 
     Attributes:
         what: the words behind `cannot read ...: `.
@@ -60,7 +60,7 @@ class Fault(Exception):
 
 
 class NotFast(Exception):
-    """A fast reader met what only a careful one reads. Never leaves `idlrt.wire`."""
+    """A fast reader met what only a careful one reads. Never leaves `idlrt.serialization`."""
 
 
 def whole(fault: Fault, root: str) -> RemoteProtocolError:

@@ -1,7 +1,7 @@
 """What generated enums, structs and unions are made of.
 
 Structs are `msgspec.Struct`s: construction, equality, repr, JSON, MessagePack and JSON Schema run in C.
-The Thrift side is one table, `__thrift_fields__`, that `idlrt.wire` compiles into a codec on first use.
+The Thrift side is one table, `__thrift_fields__`, that `idlrt.serialization` compiles into a codec on first use.
 """
 
 from __future__ import annotations
