@@ -11,12 +11,13 @@ from typing import Any, Final, NamedTuple
 
 from eventually import TIMEOUT, eventually
 from hand_written import NotFound, Users, connect_raw, user_service
-from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 
+from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
-from idlrt.protocol.thrift.framing import NO_METADATA
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import client_dialect, dialect
+from idlrt.protocol.thrift.framing import Dialect
 from idlrt.server import AsyncServer, Server
 from idlrt.spec import Method
 
@@ -123,11 +124,11 @@ class Raw:
         self._read: list[Answer] = []
 
     def bytes_of(self, method: Method[..., Any], *arguments: Any, metadata: Mapping[str, str] = NO_METADATA) -> bytes:
-        return self.client.call(method, arguments, metadata)[1]
+        return self.client.request(method, arguments, metadata)[1]
 
     def call(self, method: Method[..., Any], *arguments: Any, metadata: Mapping[str, str] = NO_METADATA) -> int:
         """Send a call; its number."""
-        number, data = self.client.call(method, arguments, metadata)
+        number, data = self.client.request(method, arguments, metadata)
         self.socket.sendall(data)
         return number
 
@@ -137,12 +138,12 @@ class Raw:
             data = self.socket.recv(1 << 20)
             assert data, f"the server closed the connection; unread: {self._read}"
             for event in self.client.receive_data(data):
-                assert isinstance(event, ReplyReceived)
+                assert isinstance(event, ResponseReceived)
                 try:
-                    value = answer_of(event)
+                    value = event.result()
                 except (ApplicationError, NotFound) as error:
                     value = error
-                self._read.append(Answer(event.sequence_id, value, event.metadata))
+                self._read.append(Answer(event.id, value, event.metadata))
         found, self._read = self._read[:count], self._read[count:]
         return found
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from eventually import TIMEOUT
-from idlrt.protocol.thrift.dialect import Dialect, dialect
 
 from idlrt import spec as rpc
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Handlers, bind
 from idlrt.protocol.thrift.connection import ClientConnection
-from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
+from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
 from idlrt.serialization.binary import BinarySerialization
 
 
@@ -202,7 +203,7 @@ class AsyncUsers(Users):
 
 def dialects() -> dict[str, Dialect]:
     """All that the server knows, by framing and protocol."""
-    old = BinarySerialization(strict=False)
+    old = BinaryEnvelope(BinarySerialization(), is_strict=False)
     found = {"framed old": Dialect(old, Framed()), "unframed old": Dialect(old, Unframed())}
     for framing in ("framed", "unframed", "header", "header_zlib"):
         for protocol in PROTOCOLS:
@@ -231,7 +232,7 @@ def read_to_end(raw: socket.socket) -> bytes:
 def requests(*calls: tuple[rpc.Method[..., Any], tuple[object, ...]], how: Dialect | None = None) -> bytes:
     """The bytes of calls one after the other."""
     connection = ClientConnection(how if how is not None else dialect("framed"))
-    return b"".join(connection.call(method, arguments)[1] for method, arguments in calls)
+    return b"".join(connection.request(method, arguments)[1] for method, arguments in calls)
 
 
 @contextlib.contextmanager
