@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from eventually import TIMEOUT, eventually
 from hand_written import GET, POKE, User, connect_raw, read_to_end, requests
-from idlrt.protocol.thrift.dialect import dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 from odd_server import EXIT, FAIL, KINDS, LIVE_ON, RETURN, Program, program
 
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import dialect
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +27,10 @@ HARNESS = Path(__file__).parents[1] / "harness"
 def answer(raw: socket.socket, *arguments: int) -> User:
     """Call `get`; its answer, and nothing else."""
     client = ClientConnection(dialect("framed"))
-    raw.sendall(client.call(GET, arguments)[1])
+    raw.sendall(client.request(GET, arguments)[1])
     (event,) = client.receive_data(raw.recv(65536))
-    assert isinstance(event, ReplyReceived)
-    found = answer_of(event)
+    assert isinstance(event, ResponseReceived)
+    found = event.result()
     assert isinstance(found, User)
     return found
 

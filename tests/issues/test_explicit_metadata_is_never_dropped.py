@@ -15,7 +15,7 @@ from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient,
 
 import idlrt
 from idlrt import Server, client_stats
-from idlrt.core import ATTEMPT, CLIENT_TIMEOUT, TAG, Call, Endpoint, Instance
+from idlrt.core import Call, Endpoint, Instance
 from idlrt.errors import ConfigurationError, ConnectFailed
 from idlrt.registry import Registry
 from idlrt.testing import connected
@@ -221,7 +221,7 @@ def test_ambient_values_are_left_out_and_counted(connect: Connect, server: Serve
     caller.get()
     caller.get(tag="gray")
     assert told.calls == 2
-    expected = {CLIENT_TIMEOUT: 2, TAG: 1, "traceparent": 2}
+    expected = {"deadline": 2, "tag": 1, "traceparent": 2}
     assert client_stats(caller.client).left_out == expected
     (endpoint,) = client_stats(caller.client).endpoints
     assert endpoint.left_out == expected
@@ -240,18 +240,18 @@ def test_what_is_left_out_is_summed_up_over_instances(connect: Connect, fleet: F
     for _ in range(4):
         caller.get(tag="gray", balancer="round_robin")
     found = client_stats(caller.client)
-    assert found.left_out == {CLIENT_TIMEOUT: 4, TAG: 4}
-    assert [each.left_out for each in found.endpoints] == [{CLIENT_TIMEOUT: 2, TAG: 2}] * 2
+    assert found.left_out == {"deadline": 4, "tag": 4}
+    assert [each.left_out for each in found.endpoints] == [{"deadline": 2, "tag": 2}] * 2
 
 
 def test_the_attempt_of_a_retry_is_ambient() -> None:
     async def again(call: Call, next: Endpoint) -> Any:
-        call.metadata[ATTEMPT] = "1"
+        call.attempt = 1
         return await next(call)
 
     client = connected(UserServiceClient, user_service(Told()), filters=[again])
     assert client.get(1).name == "nobody"
-    assert client_stats(client).left_out[ATTEMPT] == 1
+    assert client_stats(client).left_out["attempt"] == 1
 
 
 IDL = """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import TAG, Call, Chance, Deadline
+from idlrt.core import Call, Chance, Deadline
 from idlrt.route import Chain, Here, Pool, explain, make_chain
 from idlrt.testing import FakeDriver
 from idlrt.testing.balancers import call_of
@@ -24,7 +24,7 @@ def chain(*rules: dict[str, Any]) -> Chain:
 
 
 def call(tag: str = "") -> Call:
-    return Call(call_of().method, ("x",), "S", Deadline(5.0, 5.0), FakeDriver(), {TAG: tag} if tag else {})
+    return Call(call_of().method, ("x",), "S", Deadline(5.0, 5.0), FakeDriver(), tag=tag)
 
 
 def counts(router: Chain, pool: Pool[Place], tag: str = "", calls: int = 1000) -> dict[tuple[Place, ...], int]:

@@ -18,7 +18,6 @@ from kinds import KINDS, Caller
 from kinds import serving as serving_kind
 
 from idlrt.core import ServerCall
-from idlrt.core.headers import CLIENT_TIMEOUT
 from idlrt.errors import ApplicationCode
 from idlrt.server.routes import ServerEndpoint, ServerFilter
 from idlrt.server.suspending import may_suspend
@@ -191,7 +190,7 @@ def test_a_handler_whose_caller_has_gone_while_a_filter_waited_does_not_begin(ki
 
     users = Noting()
     with serving(users, kind, filters=[wait]) as server, Raw(server, HEADER) as raw:
-        raw.call(GET, 1, metadata={CLIENT_TIMEOUT: "200", "is_late": "yes"})
+        raw.call(GET, 1, metadata={"client_timeout": "200", "is_late": "yes"})
         raw.call(GET, 2)
         refused, found = raw.values(2)
     assert refused.code is ApplicationCode.TIMEOUT

@@ -24,13 +24,14 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import detector
-from idlrt.protocol.thrift.events import StreamBroken
 
 from idlrt import Server
 from idlrt.core import Instance
 from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, ConnectionLost, RpcError
+from idlrt.protocol.events import ConnectionBroken
 from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.requests import ThriftRequest
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.registry import Registry
 
 _numbers = itertools.count()
@@ -66,8 +67,9 @@ class OneFraming:
             connection = ServerConnection(detector(), {"get": GET})
             while data := accepted.recv(65536):
                 for event in connection.receive_data(data):
-                    if isinstance(event, StreamBroken):
+                    if isinstance(event, ConnectionBroken):
                         return
+                    assert isinstance(event, ThriftRequest)
                     self.heard.append(event.dialect.framing.name)
                     if not self.heard[-1].startswith(self.framing):
                         if self._is_silent:
@@ -78,9 +80,9 @@ class OneFraming:
                             connection.refuse(event, ApplicationError("unknown method", ApplicationCode.UNKNOWN_METHOD))
                         )
                     else:
-                        (id,) = connection.arguments(event)
+                        (id,), _ = connection.arguments(event)
                         self.served.append(id)
-                        accepted.sendall(connection.reply(event, User(id=id)))
+                        accepted.sendall(connection.respond(event, User(id=id)))
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

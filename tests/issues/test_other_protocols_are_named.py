@@ -31,13 +31,14 @@ from hand_written import (
     requests,
     scripted_server,
 )
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import StreamBroken
 from kinds import Kind, Running, serving
 
 from idlrt import Tls
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
+from idlrt.protocol.events import ConnectionBroken, RequestReceived
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.sniff import detector
 
 ENGINES: Final = ("selector", "asyncio", "uvloop")
 PLAIN: Final = [Kind(engine) for engine in ENGINES]
@@ -199,10 +200,10 @@ def test_what_a_server_answers_is_named(answer: bytes, framing: str, ask: Ask) -
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_it_does_not_depend_on_how_the_bytes_come(answer: bytes, spoken: str) -> None:
     connection = ClientConnection(DIALECTS[spoken])
-    connection.call(GET, (1,))
+    connection.request(GET, (1,))
     told = [event for byte in answer for event in connection.receive_data(bytes((byte,)))]
     (event,) = told
-    assert isinstance(event, StreamBroken)
+    assert isinstance(event, ConnectionBroken)
     assert str(event.error).startswith(ANSWERS[answer])
     assert not connection.is_idle
 
@@ -211,12 +212,12 @@ def test_it_does_not_depend_on_how_the_bytes_come(answer: bytes, spoken: str) ->
 def test_no_answer_of_thrift_is_taken_for_another_protocol(spoken: str) -> None:
     server = ServerConnection(detector(), {"get": GET})
     client = ClientConnection(DIALECTS[spoken])
-    _, data = client.call(GET, (1,))
+    _, data = client.request(GET, (1,))
     (call,) = server.receive_data(data)
-    assert not isinstance(call, StreamBroken)
+    assert isinstance(call, RequestReceived)
     answer = server.refuse(call, ApplicationError("no"))
     events = [event for byte in answer for event in client.receive_data(bytes((byte,)))]
-    assert [type(event).__name__ for event in events] == ["ReplyReceived"]
+    assert [type(event).__name__ for event in events] == ["ThriftResponse"]
     assert client.is_idle
 
 
@@ -245,8 +246,8 @@ def test_a_close_of_a_server_that_has_answered_is_what_it_was() -> None:
     def once(raw: socket.socket) -> None:
         server = ServerConnection(detector(), {"ping": PING})
         (call,) = server.receive_data(raw.recv(65536))
-        assert not isinstance(call, StreamBroken)
-        raw.sendall(server.reply(call, None))
+        assert isinstance(call, RequestReceived)
+        raw.sendall(server.respond(call, None))
         raw.recv(65536)
 
     with scripted_server(once) as address, UserServiceClient.connect(address, timeout=TIMEOUT) as client:
@@ -290,7 +291,7 @@ def test_a_server_is_told_the_same_byte_by_byte(data: bytes) -> None:
     connection = ServerConnection(detector(), {})
     told = [event for byte in data for event in connection.receive_data(bytes((byte,)))]
     (event,) = told
-    assert isinstance(event, StreamBroken)
+    assert isinstance(event, ConnectionBroken)
     assert str(event.error).startswith(CLIENTS[data])
 
 

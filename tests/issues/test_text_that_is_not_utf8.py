@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from command_line import run_idlrt
 from hand_written import GET, JOIN, AsyncUserServiceClient, Users, UserServiceClient, user_service
-from idlrt.protocol.thrift.dialect import client_dialect
 from kinds import Kind, serving
 from protocols import HOWS, How
 from wire_types import I32, LIST, MAP, SET, STRING
@@ -19,7 +18,9 @@ from wire_types import I32, LIST, MAP, SET, STRING
 import idlrt
 import idlrt.codegen as rpc
 from idlrt import ApplicationError, ConfigurationError, LocalProtocolError, RemoteProtocolError, Server
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import client_dialect
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import Limits
 from idlrt.serialization.options import with_options
@@ -198,25 +199,27 @@ def test_a_strict_server_refuses_the_call_and_goes_on(tmp_path: Path) -> None:
 def test_the_text_of_a_refusal_is_read_in_any_case(how: How, text_errors: str) -> None:
     dialect = client_dialect("framed", how.name, with_options(Limits(), text_errors))
     connection = ClientConnection(dialect)
-    number, _ = connection.call(GET, (1,))
+    number, _ = connection.request(GET, (1,))
     b: Any = how.bytes
     body = b.struct(b.field(STRING, 1, b.text(LATIN)), b.field(I32, 2, b.i32(6)))
     head = how().pack_head(MessageKind.EXCEPTION, "get", number)
     message = head + body + how().tail
     [reply] = connection.receive_data(len(message).to_bytes(4, "big") + message)
+    assert isinstance(reply, ResponseReceived)
     with pytest.raises(ApplicationError) as caught:
-        answer_of(reply)  # type: ignore[arg-type]
+        reply.result()
     assert (caught.value.message, caught.value.code) == (REPLACED, 6)
 
 
 def test_metadata_of_an_answer_does_not_cost_the_answer() -> None:
     client = ClientConnection(client_dialect("header"))
-    number, _ = client.call(JOIN, (["a"], "-"))
+    number, _ = client.request(JOIN, (["a"], "-"))
     body = how_binary().bytes.struct(how_binary().bytes.field(STRING, 0, how_binary().bytes.text("fine")))
     answer = client.dialect.pack(MessageKind.REPLY, "join", number, body, {"uexw": "cafe!"})
     [reply] = client.receive_data(answer.replace(b"cafe!", LATIN))
-    assert answer_of(reply) == "fine"  # type: ignore[arg-type]
-    assert reply.metadata == {"uexw": REPLACED}  # type: ignore[union-attr]
+    assert isinstance(reply, ResponseReceived)
+    assert reply.result() == "fine"
+    assert reply.metadata == {"uexw": REPLACED}
 
 
 def how_binary() -> How:

@@ -23,8 +23,6 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import CallReceived
 from virtual_loop import VirtualDriver, run_virtual
 
 from idlrt.client import client_stats
@@ -40,7 +38,11 @@ from idlrt.errors import (
     NotSent,
     RemoteProtocolError,
 )
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.plugin import ThriftClient
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.server import Server
 
 pytestmark = pytest.mark.slow
@@ -65,15 +67,15 @@ def run(target: str, work: Callable[[AsyncUserServiceClient], Coroutine[Any, Any
     asyncio.run(main())
 
 
-def calls_of(raw: socket.socket, count: int) -> tuple[ServerConnection, list[CallReceived]]:
+def calls_of(raw: socket.socket, count: int) -> tuple[ServerConnection, list[RequestReceived]]:
     """Play a server that reads `count` calls."""
     connection = ServerConnection(detector(), SERVICE.methods)
-    found: list[CallReceived] = []
+    found: list[RequestReceived] = []
     while len(found) < count:
         data = raw.recv(65536)
         if not data:
             break
-        found += [event for event in connection.receive_data(data) if isinstance(event, CallReceived)]
+        found += [event for event in connection.receive_data(data) if isinstance(event, RequestReceived)]
     return connection, found
 
 
@@ -116,8 +118,8 @@ def test_answers_in_another_order_find_their_calls() -> None:
     def backwards(raw: socket.socket) -> None:
         connection, calls = calls_of(raw, 5)
         for call in reversed(calls):
-            (number,) = connection.arguments(call)
-            raw.sendall(connection.reply(call, User(id=number)))
+            (number,), _ = connection.arguments(call)
+            raw.sendall(connection.respond(call, User(id=number)))
         until_closed(raw)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -185,13 +187,13 @@ class Played:
     """
 
     def __init__(self, received: Received, lost: Lost) -> None:
-        self.calls: list[CallReceived] = []
+        self.calls: list[RequestReceived] = []
         self.is_blocked = self.is_closing = False
         self._received, self._lost = received, lost
         self._connection = ServerConnection(detector(), SERVICE.methods)
 
     def write(self, data: bytes) -> None:
-        self.calls += [each for each in self._connection.receive_data(data) if isinstance(each, CallReceived)]
+        self.calls += [each for each in self._connection.receive_data(data) if isinstance(each, RequestReceived)]
 
     async def drain(self) -> None:
         pass
@@ -206,9 +208,9 @@ class Played:
 
     abort = close
 
-    def answer(self, call: CallReceived) -> None:
-        (number,) = self._connection.arguments(call)
-        self._received(self._connection.reply(call, User(id=number)))
+    def answer(self, call: RequestReceived) -> None:
+        (number,), _ = self._connection.arguments(call)
+        self._received(self._connection.respond(call, User(id=number)))
 
 
 class Stage:
@@ -217,7 +219,7 @@ class Stage:
     def __init__(self) -> None:
         self.driver = VirtualDriver()
         self.opened: list[Played] = []
-        self.sender = MultiplexedSender(self.open, PeerState(dialect("framed")), connect_timeout=1.0)
+        self.sender = MultiplexedSender(self.open, PeerState(ThriftClient(dialect("framed"))), connect_timeout=1.0)
 
     async def open(self, received: Received, lost: Lost) -> Played:
         self.opened.append(Played(received, lost))
@@ -227,7 +229,7 @@ class Stage:
         deadline = Deadline(self.driver.now() + timeout, timeout)
         return asyncio.ensure_future(self.sender.send(Call(GET, (number,), "virtual", deadline, self.driver)))
 
-    async def sent(self, count: int) -> list[CallReceived]:
+    async def sent(self, count: int) -> list[RequestReceived]:
         """Take the calls that have been sent over the newest connection: so many."""
         await eventually_async(lambda: self.opened and len(self.opened[-1].calls) == count)
         found = list(self.opened[-1].calls)
@@ -319,7 +321,7 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> 
 
     def answer_once(raw: socket.socket) -> None:
         connection, (call,) = calls_of(raw, 1)
-        raw.sendall(connection.reply(call, User(id=1)))
+        raw.sendall(connection.respond(call, User(id=1)))
         hold.wait(60)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -369,7 +371,7 @@ def test_a_lost_connection_fails_the_calls_on_it_and_the_next_call_makes_another
 
     def answer(raw: socket.socket) -> None:
         connection, (call,) = calls_of(raw, 1)
-        raw.sendall(connection.reply(call, User(id=9)))
+        raw.sendall(connection.respond(call, User(id=9)))
         until_closed(raw)
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -386,7 +388,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
 
     def once(raw: socket.socket) -> None:
         connection, (call,) = calls_of(raw, 1)
-        raw.sendall(connection.reply(call, User(id=1)))
+        raw.sendall(connection.respond(call, User(id=1)))
         raw.close()
         closed.set()
 

@@ -22,8 +22,6 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client import client_stats
 from idlrt.errors import (
@@ -38,8 +36,11 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.net.blocking import BlockingSocket
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
-from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.requests import ThriftRequest
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.server import Server
 
 
@@ -68,13 +69,13 @@ def answer(raw: socket.socket, count: int = 1, *, skip: int = 0) -> None:
         if not data:
             return
         for event in connection.receive_data(data):
-            assert isinstance(event, CallReceived)
+            assert isinstance(event, RequestReceived)
             count -= 1
             if skip:
                 skip -= 1
             else:
-                (number,) = connection.arguments(event)
-                raw.sendall(connection.reply(event, User(id=number)))
+                (number,), _ = connection.arguments(event)
+                raw.sendall(connection.respond(event, User(id=number)))
 
 
 def read_one(raw: socket.socket) -> None:
@@ -280,8 +281,8 @@ def test_an_answer_to_another_call_is_refused() -> None:
     def other(raw: socket.socket) -> None:
         read_one(raw)
         connection = ServerConnection(detector(), SERVICE.methods)
-        fake = CallReceived(MessageKind.CALL, "get", 77, GET, dialect(), b"", 0)
-        raw.sendall(connection.reply(fake, User(id=1)))
+        fake = ThriftRequest(77, "get", GET, dialect=dialect(), message=b"", start=0)
+        raw.sendall(connection.respond(fake, User(id=1)))
         until_closed(raw)
 
     with (

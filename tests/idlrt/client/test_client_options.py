@@ -10,7 +10,7 @@ import pytest
 from hand_written import JOIN, AsyncUsers, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
 from idlrt.client import AsyncClient, Client, client_stats
-from idlrt.core import ATTEMPT, TAG, BlockingDriver, Call, Deadline, Endpoint, Peer, ServerCall
+from idlrt.core import BlockingDriver, Call, Deadline, Endpoint, Peer, RequestContext, ServerCall
 from idlrt.core.request import enter_call
 from idlrt.errors import ApplicationError, ConfigurationError, ConnectFailed
 from idlrt.testing import connected
@@ -215,19 +215,20 @@ def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
 
 def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:
     """Gray stays gray, and retries are known along the way; other metadata is the handler's business."""
-    seen: list[dict[str, str]] = []
+    seen: list[tuple[str, int, dict[str, str]]] = []
 
     async def note(call: Call, next: Endpoint) -> Any:
-        seen.append(dict(call.metadata))
+        seen.append((call.tag, call.attempt, dict(call.metadata)))
         return await next(call)
 
     outer = ServerCall(
         JOIN,
         (),
         Peer(address="test"),
-        {TAG: "gray", ATTEMPT: "1", "user": "ada"},
+        {"user": "ada"},
         Deadline(BlockingDriver.now() + 20, 20),
         BlockingDriver(),
+        RequestContext(tag="gray", attempt=1, caller="shop"),
     )
     with connected(UserServiceClient, user_service(Users()), filters=[note], timeout=60) as client:
 
@@ -241,8 +242,8 @@ def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:
 
         copy_context().run(calls)
     assert seen == [
-        {TAG: "gray", ATTEMPT: "1"},
-        {TAG: "blue", ATTEMPT: "1"},
-        {TAG: "", ATTEMPT: "1"},
-        {},
+        ("gray", 1, {}),
+        ("blue", 1, {}),
+        ("", 1, {}),
+        ("", 0, {}),
     ]

@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 import pytest
 from hand_written import SERVICE, User, Users, UserServiceClient, user_service
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client.blocking import PooledSender
 from idlrt.client.opening import Opening
@@ -18,7 +16,11 @@ from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.client.shared import SharedSender
 from idlrt.errors import NotSent
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.plugin import ThriftClient
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.server import Server
 
 
@@ -45,8 +47,8 @@ class Slow:
 
     def send(self, data: bytes, until: float) -> None:
         for event in self._connection.receive_data(data):
-            assert isinstance(event, CallReceived)
-            self._answers += self._connection.reply(event, User(id=1))
+            assert isinstance(event, RequestReceived)
+            self._answers += self._connection.respond(event, User(id=1))
 
     def receive(self, until: float) -> bytes:
         data, self._answers = self._answers, b""
@@ -64,7 +66,9 @@ class Slow:
 def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(calls: int) -> None:
     """The thread closes connections, with the lock of the pool, while the process forks."""
     transport = Slow()
-    opening = Opening(open=lambda seconds: transport, peer=PeerState(dialect("framed")), connect_timeout=60)
+    opening = Opening(
+        open=lambda seconds: transport, peer=PeerState(ThriftClient(dialect("framed"))), connect_timeout=60
+    )
     sender: BlockingSender = PooledSender(opening, max_connections=1)
     if calls > 1:
         sender = SharedSender(opening, max_connections=1, calls_per_connection=calls)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from hand_written import GET, SERVICE, AsyncUserServiceClient, User, UserServiceClient
-from idlrt.protocol.thrift.dialect import detector
-from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client.ping import ping_before
 from idlrt.core import Call, Deadline
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError, ConnectFailed, DeadlineExceeded
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.testing import FakeDriver
 
 # Shorter than any connection has been idle.
@@ -70,15 +70,15 @@ class Mortal:
         with raw, contextlib.suppress(OSError):
             while data := raw.recv(65536):
                 for event in connection.receive_data(data):
-                    assert isinstance(event, CallReceived)
-                    self.calls[index].append(event.name)
+                    assert isinstance(event, RequestReceived)
+                    self.calls[index].append(event.key)
                     if index in self.dead:
                         continue
                     if event.method is None:
                         refusal = ApplicationError("unknown method", ApplicationCode.UNKNOWN_METHOD)
                         raw.sendall(connection.refuse(event, refusal))
                     else:
-                        raw.sendall(connection.reply(event, User(id=connection.arguments(event)[0])))
+                        raw.sendall(connection.respond(event, User(id=connection.arguments(event)[0][0])))
 
     def close(self) -> None:
         for each in [self._listening, *self._sockets]:

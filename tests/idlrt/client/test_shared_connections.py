@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from eventually import eventually
 from hand_written import SERVICE, AsyncUsers, NotFound, User, Users, UserServiceClient, scripted_server, user_service
-from idlrt.protocol.thrift.dialect import detector
-from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.client import client_stats
 from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.server import Server
 
 pytestmark = pytest.mark.slow
@@ -159,14 +159,14 @@ def test_room_is_bounded(server: Server, users: AsyncUsers) -> None:
         assert client.get(1).id == 1
 
 
-def read_calls(raw: socket.socket, count: int) -> tuple[ServerConnection, list[CallReceived]]:
+def read_calls(raw: socket.socket, count: int) -> tuple[ServerConnection, list[RequestReceived]]:
     """Play a server that reads `count` calls."""
     connection = ServerConnection(detector(), SERVICE.methods)
-    found: list[CallReceived] = []
+    found: list[RequestReceived] = []
     while len(found) < count:
         data = raw.recv(65536)
         assert data
-        found += [event for event in connection.receive_data(data) if isinstance(event, CallReceived)]
+        found += [event for event in connection.receive_data(data) if isinstance(event, RequestReceived)]
     return connection, found
 
 
@@ -184,7 +184,7 @@ def test_a_server_that_closed_an_idle_connection_is_called_over_another() -> Non
 
     def answer_and_go(raw: socket.socket) -> None:
         connection, (call,) = read_calls(raw, 1)
-        raw.sendall(connection.reply(call, User(id=connection.arguments(call)[0])))
+        raw.sendall(connection.respond(call, User(id=connection.arguments(call)[0][0])))
         raw.close()
         closed.set()
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import ATTEMPT, Backoff, GaveUp, Retrying
+from idlrt.core import Backoff, GaveUp, Retrying
 from idlrt.errors import (
     ApplicationError,
     CircuitOpen,
@@ -189,14 +189,14 @@ def test_retries_come_out_of_a_budget() -> None:
 
 
 def test_a_call_for_a_retry_is_not_retried() -> None:
-    for metadata, asked in (({ATTEMPT: "1"}, "1"), ({}, "12")):
+    for attempt, asked in ((1, "1"), (0, "12")):
         trial = Trial("failover", ConnectionLost, "answer")
-        trial.call(metadata=metadata)
+        trial.call(attempt=attempt)
         assert trial.asked == asked
     trial = Trial("failover", ConnectionLost, "answer")
-    assert trial.call(metadata={ATTEMPT: "1"}, chain_stop=False) == "answer"
+    assert trial.call(attempt=1, chain_stop=False) == "answer"
     trial = Trial("failover", ConnectFailed, "answer")
-    assert trial.call(metadata={ATTEMPT: "1"}) == "answer", "what nobody has seen is no second call"
+    assert trial.call(attempt=1) == "answer", "what nobody has seen is no second call"
 
 
 def test_an_attempt_has_its_own_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import ATTEMPT, Chance, Retrying
+from idlrt.core import Chance, Retrying
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, DeadlineExceeded, NoInstance, Overloaded
 from idlrt.fault.hedge import Hedge, HedgeSettings
@@ -88,8 +88,8 @@ def test_what_must_be_done_once_is_asked_of_one() -> None:
 
 def test_a_call_for_a_retry_is_not_hedged() -> None:
     trial = Saved(Reply("slow", 2.0), "quick")
-    assert trial.call(metadata={ATTEMPT: "1"}) == "slow"
-    assert trial.call(metadata={ATTEMPT: "1"}, chain_stop=False) == "quick"
+    assert trial.call(attempt=1) == "slow"
+    assert trial.call(attempt=1, chain_stop=False) == "quick"
 
 
 # Failures.

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trial import START, Trial
 
-from idlrt.core import ATTEMPT
 from idlrt.errors import (
     ApplicationError,
     CircuitOpen,
@@ -60,7 +59,7 @@ POLICIES = st.fixed_dictionaries(
         "timeout": st.sampled_from([0.05, 1.0, 5.0]),
         "attempt_timeout": st.none() | st.sampled_from([0.02, 0.5]),
         "chain_stop": st.booleans(),
-        "metadata": st.sampled_from([{}, {ATTEMPT: "1"}]),
+        "attempt": st.sampled_from([0, 1]),
     }
 )
 SETTINGS: dict[str, dict[str, Any]] = {"hedge": {"delay": 0.02, "extra_load": 1.0}}

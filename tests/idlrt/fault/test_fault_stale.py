@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial import Trial
 
-from idlrt.core import TAG, Chance, Replaced
+from idlrt.core import Chance, Replaced
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, NoInstance
 from idlrt.fault.stale import Stale, StaleSettings
@@ -205,7 +205,7 @@ def test_nobody_is_given_what_somebody_else_was_answered(by: str) -> None:
     def ask(who: str) -> Any:
         call = trial.make(key="a")
         if by == "tag":
-            call.metadata = {TAG: who}
+            call.tag = who
         else:
             call.options = {"metadata": {"user": who}}
         call.metadata["trace"] = str(trial.driver.now())

@@ -41,12 +41,19 @@ class Trial:
         self.reach = ScriptedReach(nodes, self.budget)
 
     def make(
-        self, method: Method[..., Any] = GET, *, metadata: dict[str, str] | None = None, key: str = "", **policy: Any
+        self,
+        method: Method[..., Any] = GET,
+        *,
+        metadata: dict[str, str] | None = None,
+        attempt: int = 0,
+        key: str = "",
+        **policy: Any,
     ) -> Call:
         """A call that is not made yet. Options are those of `using(...)`; all else is policy."""
         options: dict[str, Any] = {name: policy.pop(name) for name in ("on_failure", "on_done") if name in policy}
         call = call_with(self.driver, method, key=key, **policy)
         call.metadata = metadata or {}
+        call.attempt = attempt
         call.options = options
         return call
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlrt.core import TAG, Call, Chance, Deadline
+from idlrt.core import Call, Chance, Deadline
 from idlrt.errors import ConfigurationError
 from idlrt.route import Chain, Here, Pool, Rule, Step, explain, make_chain, no_instance_reason
 from idlrt.testing import FakeDriver
@@ -140,7 +140,7 @@ def test_dice_are_thrown_alike_whoever_wants_to_know() -> None:
     quiet, told, pool = chain(*rules), chain(*rules), Pool([Place(1, zone="a"), Place(2, zone="b")])
     for number in range(50):
         call = call_of()
-        call.metadata = {TAG: "gray"} if number % 2 else {}
+        call.tag = "gray" if number % 2 else ""
         assert quiet.route(call, pool).nodes == told.route(call, pool, []).nodes
 
 
@@ -173,7 +173,7 @@ RULES = st.one_of(
     rules_for("group", when=WHEN, mix=st.sampled_from([["blue"], {"blue": 10, "default": 90}, {"red": 1}])),
 )
 CALLS = st.builds(
-    lambda key, tag: Call(call_of().method, (key,), "S", Deadline(5.0, 5.0), FakeDriver(), {TAG: tag} if tag else {}),
+    lambda key, tag: Call(call_of().method, (key,), "S", Deadline(5.0, 5.0), FakeDriver(), tag=tag),
     st.sampled_from(["ada", "bob", ""]),
     st.sampled_from(["", "gray", "blue", "none"]),
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import TAG, Call, Deadline, Instance
+from idlrt.core import Call, Deadline, Instance
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here, call_condition, instance_condition
 from idlrt.route.conditions import parse_condition
@@ -173,7 +173,10 @@ def test_what_does_not_fit(text: str) -> None:
 def test_metadata_and_the_tag() -> None:
     assert fits("metadata.user = ada", save(user="ada"))
     assert fits("metadata.x-user.id = ada", save(**{"x-user.id": "ada"}))
-    assert fits("tag = gray", save(**{TAG: "gray"}))
+    tagged = save()
+    tagged.tag = "gray"
+    assert fits("tag = gray", tagged)
+    assert not fits("tag = gray", save(tag="gray"))
     assert not fits("metadata.user = *", save(user=""))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from idlrt.core import TAG, Call, Chance
+from idlrt.core import Call, Chance
 from idlrt.route import Chain, Here, Pool, explain, make_chain, no_instance_reason
 from idlrt.testing.balancers import call_of
 from idlrt.testing.routers import Place
@@ -14,7 +14,7 @@ from idlrt.testing.routers import Place
 
 def tagged(tag: str) -> Call:
     call = call_of()
-    call.metadata = {TAG: tag}
+    call.tag = tag
     return call
 
 

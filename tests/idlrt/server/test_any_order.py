@@ -9,10 +9,11 @@ import pytest
 from by_hand import ANY_ORDER, FRAMED, HEADER, Noting, Raw, serving, stopping
 from eventually import TIMEOUT
 from hand_written import GET, JOIN, POKE, WAIT, AsyncUsers, AsyncUserServiceClient, User, Users
-from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import client_dialect, dialect
+from idlrt.protocol.thrift.framing import Dialect
+from idlrt.protocol.thrift.requests import ThriftResponse
 
 IN_ORDER = [FRAMED, HEADER, dialect("unframed"), dialect("header_zlib")]
 UNORDERED = [ANY_ORDER, client_dialect("header_zlib"), client_dialect("header", "compact")]
@@ -59,7 +60,7 @@ def test_one_connection_may_ask_for_both() -> None:
     with serving(users) as server, Raw(server, ANY_ORDER) as raw:
         # Other numbers than those of the calls that may be answered in any order.
         ordered = ClientConnection(HEADER, first_sequence_id=101)
-        raw.socket.sendall(ordered.call(WAIT, (1,))[1] + ordered.call(JOIN, (["ordered"], ""))[1])
+        raw.socket.sendall(ordered.request(WAIT, (1,))[1] + ordered.request(JOIN, (["ordered"], ""))[1])
         raw.call(GET, 2)
         assert [user.id for user in raw.values()] == [2]
 
@@ -67,7 +68,7 @@ def test_one_connection_may_ask_for_both() -> None:
         events: list[Any] = []
         while len(events) < 2:
             events += ordered.receive_data(raw.socket.recv(1000))
-        assert [event.sequence_id for event in events] == [101, 102]
+        assert [event.id for event in events] == [101, 102]
 
 
 def test_the_answer_says_what_the_question_said() -> None:
@@ -76,7 +77,7 @@ def test_the_answer_says_what_the_question_said() -> None:
             with Raw(server, how) as raw:
                 raw.call(GET, 1)
                 (event,) = raw.client.receive_data(raw.socket.recv(1000))
-                assert isinstance(event, ReplyReceived)
+                assert isinstance(event, ThriftResponse)
                 assert event.dialect.framing.is_unordered == how.framing.is_unordered
 
 

@@ -22,10 +22,11 @@ from hand_written import (
     UserServiceClient,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import Dialect, client_dialect, dialect
 
 from idlrt.core import ServerCall
 from idlrt.errors import ApplicationError, ConnectFailed
+from idlrt.protocol.thrift.dialects import client_dialect, dialect
+from idlrt.protocol.thrift.framing import Dialect
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.server import AsyncServer, Server
 from idlrt.server.routes import ServerEndpoint
@@ -97,10 +98,10 @@ def test_refusals_of_a_server_that_stops_say_so_too() -> None:
         with stopping(server):
             raw.call(GET, 1)  # overloaded
             raw.call(JOIN, ["a"], "", metadata={"client_timeout": "0"})  # too late
-            number, data = raw.client.call(PING, ())
+            number, data = raw.client.request(PING, ())
             raw.socket.sendall(data.replace(b"ping", b"pong"))  # not served
             head = raw.client.dialect.pack(MessageKind.CALL, "get", number + 1, b"\x0a")
-            raw.client.call(GET, (1,))
+            raw.client.request(GET, (1,))
             raw.socket.sendall(head)  # not to be read
             answers = raw.read(4)
             users.release(1)

@@ -23,8 +23,6 @@ from hand_written import (
     scripted_server,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import CallReceived
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
@@ -41,7 +39,10 @@ from idlrt import spec as rpc
 from idlrt.client import Client
 from idlrt.core import Handlers, bind, serve
 from idlrt.errors import ApplicationCode, ApplicationError, ConfigurationError
+from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.server import Server
 from idlrt.testing import connected
 
@@ -170,17 +171,17 @@ def test_answers_have_the_plain_name(name: str, told: str) -> None:
     served = serve(both())
     end = ServerConnection(detector(), served.methods)
     (event,) = end.receive_data(how.pack(1, name, 1, b"\0"))  # type: ignore[arg-type]
-    assert isinstance(event, CallReceived)
+    assert isinstance(event, RequestReceived)
     assert (event.method is not None) == (name in served.table)
-    head, _ = how.protocol.unpack_head(end.refuse(event, ApplicationError(served.missing(name)))[4:])
+    head, _ = how.envelope.unpack_head(end.refuse(event, ApplicationError(served.missing(name)))[4:])
 
     assert head.name == told
 
 
 def test_the_name_goes_before_the_method() -> None:
     for how in dialects().values():
-        _, plain = ClientConnection(how).call(ADMIN_GET, (1,))
-        _, prefixed = ClientConnection(how, "AdminService").call(ADMIN_GET, (1,))
+        _, plain = ClientConnection(how).request(ADMIN_GET, (1,))
+        _, prefixed = ClientConnection(how, "AdminService").request(ADMIN_GET, (1,))
         assert requests((ADMIN_GET, (1,)), how=how) == plain
         assert (b"AdminService:get" in prefixed) == (how.framing.name != "header_zlib")
 

@@ -23,11 +23,12 @@ from hand_written import (
     dialects,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import Dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.errors import ApplicationError
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.framing import Dialect
+from idlrt.protocol.thrift.requests import ThriftResponse
 from idlrt.server import Server
 
 # The names that clients can ask for: nobody writes old binary by choice.
@@ -75,20 +76,20 @@ def test_all_at_once(server: Server) -> None:
         talks.append((ClientConnection(how), connect_raw(server.port)))
     for client, raw in talks:
         raw.settimeout(TIMEOUT)
-        calls = [client.call(GET, (1,)), client.call(POKE, (2,)), client.call(JOIN, (["a", "b"], "+"))]
+        calls = [client.request(GET, (1,)), client.request(POKE, (2,)), client.request(JOIN, (["a", "b"], "+"))]
         raw.sendall(b"".join(data for _, data in calls))
     for client, raw in talks:
-        assert [answer_of(reply) for reply in replies(client, raw, 2)] == [User(id=1, name="user 1"), "a+b"]
+        assert [reply.result() for reply in replies(client, raw, 2)] == [User(id=1, name="user 1"), "a+b"]
         raw.close()
 
 
-def replies(client: ClientConnection, raw: socket.socket, count: int) -> list[ReplyReceived]:
-    found: list[ReplyReceived] = []
+def replies(client: ClientConnection, raw: socket.socket, count: int) -> list[ResponseReceived]:
+    found: list[ResponseReceived] = []
     while len(found) < count:
         data = raw.recv(65536)
         assert data
         for event in client.receive_data(data):
-            assert isinstance(event, ReplyReceived)
+            assert isinstance(event, ResponseReceived)
             found.append(event)
     return found
 
@@ -99,26 +100,27 @@ def test_a_connection_with_a_header_changes_from_frame_to_frame(server: Server) 
     with connect_raw(server.port) as raw:
         raw.settimeout(TIMEOUT)
         for client in clients * 2:
-            raw.sendall(client.call(GET, (3,))[1])
+            raw.sendall(client.request(GET, (3,))[1])
             (reply,) = replies(client, raw, 1)
+            assert isinstance(reply, ThriftResponse)
             assert reply.dialect is client.dialect
-            assert answer_of(reply) == User(id=3, name="user 3")
+            assert reply.result() == User(id=3, name="user 3")
 
 
 def test_a_frame_that_cannot_be_opened_is_refused_and_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "idlrt.server")
     client = ClientConnection(dialects()["header binary"])
-    number, good = client.call(GET, (3,))
+    number, good = client.request(GET, (3,))
     start = struct.pack(">HHiHBBBB", 0x0FFF, 0, number, 1, 0, 1, 9, 0)
     with connect_raw(server.port) as raw:
         raw.settimeout(TIMEOUT)
         raw.sendall(struct.pack(">I", len(start)) + start)
         (reply,) = replies(client, raw, 1)
         with pytest.raises(ApplicationError, match="no transform 9"):
-            answer_of(reply)
-        _, again = client.call(GET, (3,))
+            reply.result()
+        _, again = client.request(GET, (3,))
         raw.sendall(again)
         (reply,) = replies(client, raw, 1)
-        assert answer_of(reply) == User(id=3, name="user 3")
+        assert reply.result() == User(id=3, name="user 3")
     assert len(again) == len(good)
     assert "no transform 9" in caplog.text

@@ -33,11 +33,12 @@ from hand_written import (
     requests,
     user_service,
 )
-from idlrt.protocol.thrift.dialect import Dialect, dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.errors import ConfigurationError, ConnectFailed, ConnectionLost, NotSent
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.framing import Dialect
 from idlrt.server import Server
 
 
@@ -63,15 +64,15 @@ class Raw:
         self.answers: list[Any] = []
 
     def call(self, method: Any, *arguments: Any) -> None:
-        self.socket.sendall(self.client.call(method, arguments)[1])
+        self.socket.sendall(self.client.request(method, arguments)[1])
 
     def read(self, count: int) -> list[Any]:
         while len(self.answers) < count:
             data = self.socket.recv(1 << 20)
             assert data, f"the server closed the connection after {len(self.answers)} answers"
             for event in self.client.receive_data(data):
-                assert isinstance(event, ReplyReceived)
-                self.answers.append(answer_of(event))
+                assert isinstance(event, ResponseReceived)
+                self.answers.append(event.result())
         return self.answers
 
     def __enter__(self) -> Raw:
@@ -202,14 +203,14 @@ def test_all_dialects_on_one_port(server: Server, name: str) -> None:
 
 def test_a_call_that_comes_byte_by_byte(server: Server) -> None:
     with Raw(server) as raw:
-        for byte in raw.client.call(GET, (1,))[1]:
+        for byte in raw.client.request(GET, (1,))[1]:
             raw.socket.sendall(bytes([byte]))
         assert raw.read(1) == [User(id=1, name="user 1")]
 
 
 def test_thousands_of_calls_in_one_piece(server: Server) -> None:
     with Raw(server) as raw:
-        raw.socket.sendall(b"".join(raw.client.call(GET, (number,))[1] for number in range(1001, 6001)))
+        raw.socket.sendall(b"".join(raw.client.request(GET, (number,))[1] for number in range(1001, 6001)))
         assert [user.id for user in raw.read(5000)] == list(range(1001, 6001))
 
 
@@ -254,7 +255,7 @@ def test_a_peer_that_does_not_read_holds_up_nobody_and_fills_nothing(users: User
         server.start()
         with Raw(server) as slow, UserServiceClient.connect(server.address) as other:
             slow.socket.setblocking(False)
-            calls = b"".join(slow.client.call(BLOB, (50_000,))[1] for _ in range(600))
+            calls = b"".join(slow.client.request(BLOB, (50_000,))[1] for _ in range(600))
             sent = 0
             try:
                 while sent < len(calls):
@@ -416,7 +417,7 @@ def test_after_the_grace_time_async_handlers_are_cancelled(caplog: pytest.LogCap
 def test_a_handler_that_was_started_before_the_grace_time_is_over_loses_nothing_else(server: Server) -> None:
     # A connection that never finishes its message does not keep the server for longer than the grace time.
     with Raw(server) as raw, Raw(server) as other:
-        raw.socket.sendall(raw.client.call(GET, (1,))[1][:-1])
+        raw.socket.sendall(raw.client.request(GET, (1,))[1][:-1])
         other.call(GET, 2)
         other.read(1)
         server.stop(grace_s=0.05)

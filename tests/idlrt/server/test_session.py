@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from hand_written import BLOB, GET, JOIN, PING, WAIT, NotFound, User, Users, requests, user_service
-from idlrt.protocol.thrift.dialect import detector, dialect
-from idlrt.protocol.thrift.events import ReplyReceived
 
 from idlrt.core import Peer, serve
 from idlrt.errors import ApplicationCode, ApplicationError
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.events import ResponseReceived
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import Limits
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
@@ -87,7 +88,7 @@ class Bench:
     # The test's side.
 
     def call(self, *calls: tuple[Method[..., Any], tuple[Any, ...]]) -> None:
-        self.session.data_received(b"".join(self.client.call(method, arguments)[1] for method, arguments in calls))
+        self.session.data_received(b"".join(self.client.request(method, arguments)[1] for method, arguments in calls))
 
     def run_soon(self) -> None:
         while self.soon:
@@ -98,9 +99,9 @@ class Bench:
         self.sends.clear()
         found: list[Any] = []
         for event in self.client.receive_data(data):
-            assert isinstance(event, ReplyReceived)
+            assert isinstance(event, ResponseReceived)
             try:
-                found.append(answer_of(event))
+                found.append(event.result())
             except (ApplicationError, NotFound) as error:
                 found.append(error)
         return found
@@ -198,7 +199,7 @@ def raw(kind: MessageKind, name: str, body: bytes = b"\0") -> bytes:
 )
 def test_a_call_that_cannot_be_made_is_refused(data: bytes, code: ApplicationCode) -> None:
     bench = Bench()
-    bench.client.call(GET, (1,))
+    bench.client.request(GET, (1,))
     bench.session.data_received(data)
     (error,) = bench.answers()
 
@@ -331,7 +332,7 @@ def test_garbage_closes_the_connection_after_what_came_before_is_answered() -> N
 
 def test_garbage_behind_an_async_call_closes_after_its_answer() -> None:
     bench = Bench()
-    bench.client.call(WAIT, (1,))
+    bench.client.request(WAIT, (1,))
     bench.session.data_received(requests((WAIT, (1,))) + b"\xff" * 8)
     assert not bench.is_closed
 
@@ -355,7 +356,7 @@ def test_a_client_that_half_closes_gets_its_answers() -> None:
 
 def test_finishing_waits_for_the_rest_of_a_message() -> None:
     bench = Bench()
-    _, data = bench.client.call(GET, (1,))
+    _, data = bench.client.request(GET, (1,))
     bench.session.data_received(data[:10])
     bench.session.finish()
     assert not bench.is_closed

@@ -20,7 +20,9 @@ from hand_written import (
     UserServiceClient,
     read_to_end,
 )
-from idlrt.protocol.thrift.dialect import Dialect, dialect
+
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.framing import Dialect
 
 # Timeouts of real time, which have to expire here. What must not expire is tested with a clock of the test: in
 # `test_patience.py`, `test_session.py` and `test_channel.py`.
