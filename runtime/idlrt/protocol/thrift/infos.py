@@ -56,18 +56,26 @@ def request_metadata(metadata: Metadata, context: RequestContext) -> dict[str, s
 
 
 def context_from(metadata: Metadata) -> tuple[RequestContext, Metadata]:
-    """Return the typed values in the metadata of a request, as far as they can be read, and the other metadata."""
+    """Return the typed values in the metadata of a request, as far as they can be read, and the other metadata.
+
+    `traceparent` remains in the metadata too, where clients set it and tracing filters look for it.
+    """
     if metadata.keys().isdisjoint(_TYPED):
         return NO_CONTEXT, metadata
+    rest = dict(metadata)
     timeout, attempt = _number(metadata.get(CLIENT_TIMEOUT)), _number(metadata.get(ATTEMPT))
+    if timeout is not None:
+        del rest[CLIENT_TIMEOUT]
+    if attempt is not None:
+        del rest[ATTEMPT]
     context = RequestContext(
         timeout=timeout / 1000 if timeout is not None else None,
         attempt=attempt or 0,
-        tag=metadata.get(TAG, ""),
-        caller=metadata.get(CALLER, ""),
-        trace=metadata.get(TRACE, ""),
+        tag=rest.pop(TAG, ""),
+        caller=rest.pop(CALLER, ""),
+        trace=rest.get(TRACE, ""),
     )
-    return context, {name: value for name, value in metadata.items() if name not in _TYPED} or NO_METADATA
+    return context, rest or NO_METADATA
 
 
 def response_metadata(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> Metadata:
