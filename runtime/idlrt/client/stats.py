@@ -26,8 +26,8 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
         connections: open ones, and those being opened.
         in_flight: calls that hold a connection.
         waiting: calls that wait for one.
-        left_out: how often metadata that the runtime adds by itself was left out because the framing carries none, by
-            name: `client_timeout` (the deadline), `rpc_attempt`, `rpc_tag`, `traceparent` and the like.
+        left_out: how often ambient values were left out because the protocol cannot carry them, by name: `deadline`,
+            `attempt`, `tag`, `caller`, and ambient metadata such as `traceparent`.
     """
 
     connections: int = 0

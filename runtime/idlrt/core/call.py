@@ -43,7 +43,7 @@ class Call(msgspec.Struct):
         deadline: when it must be over.
         driver: the clock of the deadline, and what a filter sleeps and races with.
         metadata: text that travels with the call. Where the framing carries none the call is refused, unless it is
-            ambient (`idlrt.core.headers.AMBIENT`): then it is left out.
+            ambient (`idlrt.core.AMBIENT`): then it is left out.
         options: the options of the client that makes it, by name.
         policy: what holds for it.
         listeners: who is told what is decided about it (`idlrt.core.decisions`). A filter may add to them.

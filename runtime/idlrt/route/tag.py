@@ -1,6 +1,6 @@
 """`tag`: calls with a tag go to instances with that tag, all others to instances without any.
 
-A call has its tag in its metadata (`rpc_tag`, see `idlrt.core.headers`). An instance has it in its tags
+The tag of a call is `Call.tag`, which `using(tag=...)` sets. An instance has it in its tags
 (`tags = {"tag": "gray"}`), or the rule lists it:
 
     [[routes]]

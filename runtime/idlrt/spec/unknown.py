@@ -2,8 +2,9 @@
 
 Every generated class has a slot for them that is no field: construction, JSON and the equality of structs know nothing
 of it. It holds one `bytes`, so what is kept is never much more than what came: the number of the protocol that the
-values are written in (`idlrt.serialization` numbers them), then for each field its id (2 bytes), its type (1 byte, a `TypeId`),
-the size of its value (4 bytes, all big-endian), and its value. A boolean has the form of an element of a list.
+values are written in (`idlrt.serialization` numbers them), then for each field its id (2 bytes), its type (1 byte, a
+`TypeId`), the size of its value (4 bytes, all big-endian), and its value. A boolean has the form of an element of a
+list.
 """
 
 from __future__ import annotations
