@@ -172,7 +172,8 @@ def test_instances_that_read_none_refuse_the_call(connect: Connect, fleet: Fleet
     fleet.add("old-1", "framed")
     fleet.add("old-2", "unframed")
     caller = connect(fleet.name)
-    assert "no instance is spoken to in a framing that carries any" in refused(lambda: caller.get(metadata=CREDENTIALS))
+    text = refused(lambda: caller.get(metadata=CREDENTIALS))
+    assert "no instance is spoken to in a protocol that carries any; connect to instances that speak one" in text
     assert told.calls == 0
     assert caller.get() == "nobody"
 

@@ -200,7 +200,7 @@ def test_a_server_that_answers_in_none_is_told_of_and_asked_again(servers: Serve
     error = calls.fails()
     assert isinstance(error, ConnectFailed)
     text = str(error)
-    assert f"cannot tell what framing tcp://127.0.0.1:{server.port} reads, for UserService.get" in text
+    assert f"cannot tell what tcp://127.0.0.1:{server.port} speaks, for UserService.get" in text
     for framing in ORDER:
         assert f"{framing} binary: the server closed the connection" in text
     assert server.served == []

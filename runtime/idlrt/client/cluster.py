@@ -206,7 +206,8 @@ class Cluster(Heard, Generic[S]):
         # Not cached: it may be found out instance by instance.
         unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
         if len(unable) == len(choice.nodes):
-            raise metadata_refused(call, "no instance is known to speak a protocol that carries any")
+            why = "no instance is spoken to in a protocol that carries any"
+            raise metadata_refused(call, f"{why}; connect to instances that speak one, or set no metadata")
         return unable.union(tried) if unable else tried
 
     def _choice(self, call: Call) -> Choice[Node[S]]:

@@ -123,9 +123,10 @@ class PeerState:
     def _check(self, call: Call, able: Capabilities) -> None:
         if not able.metadata and has_explicit_metadata(call):
             protocol = self.protocol or self.protocols[0]
+            why = protocol.metadata_advice() or f"{protocol.name} carries none; set no metadata"
             if len(self.protocols) > 1:
-                raise metadata_refused(call, f"the server was found to speak {protocol.name}, which carries none")
-            raise metadata_refused(call, protocol.metadata_advice() or f"{protocol.name} carries none")
+                why = f"the server was found to speak {protocol.name}: {why}"
+            raise metadata_refused(call, why)
 
     def metadata_of(self, call: Call, able: Capabilities) -> tuple[Metadata, RequestContext]:
         """Return what travels with `call`: its metadata, and its typed values.

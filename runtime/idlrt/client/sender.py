@@ -171,7 +171,7 @@ def connect_failed(call: Call, error: BaseException, seconds: float, peer: PeerS
     """
     if isinstance(error, ProtocolUnknown):
         what = f"cannot tell what {call.target} speaks, for {call.method.full_name}"
-        return ConnectFailed(f"{what}: {error}; is it a server of this protocol?")
+        return ConnectFailed(f"{what}: {error}; does something else listen there?")
     what = f"cannot connect to {call.target} for {call.method.full_name}"
     why = f"no answer within {seconds:.3g} s" if isinstance(error, TimeoutError) else reason(error)
     advice = "is the server running there?"
