@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import re
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from etcd_server import Cluster, etcd_cluster, quoted
@@ -289,5 +290,42 @@ def test_somebody_else_is_there(status: int, why: str) -> None:
         thread.start()
         with Registry.connect(f"etcd://127.0.0.1:{server.server_port}", cache=False) as registry:
             assert why in str(why_not(registry))
+        server.shutdown()
+        thread.join()
+
+
+class Refusing(OtherHandler):
+    """Answers of an etcd that does not let the user read under the prefix. etcd 3.4.23 does not check that here."""
+
+    ANSWERS: ClassVar = {
+        "/v3/lease/grant": (200, b'{"ID": "7", "TTL": "60"}'),
+        "/v3/lease/keepalive": (200, b'{"result": {"ID": "7", "TTL": "60"}}'),
+        "/v3/lease/timetolive": (403, b'{"code": 7, "message": "etcdserver: permission denied"}'),
+        "/v3/lease/revoke": (200, b"{}"),
+    }
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, body = self.ANSWERS[self.path]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_user_who_may_not_read_keeps_its_session() -> None:
+    """Whether its registrations are still there cannot be told, so they are not given up."""
+
+    async def keep(port: int) -> Sequence[Instance]:
+        backend = EtcdBackend(RegistryUrl.parse(f"etcd://127.0.0.1:{port}"))
+        await backend.open(lambda: None)
+        missing = await backend.keep([instance()])
+        await backend.close()
+        return missing
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        assert asyncio.run(keep(server.server_port)) == ()
         server.shutdown()
         thread.join()

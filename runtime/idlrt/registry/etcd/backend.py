@@ -18,7 +18,7 @@ import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
 from idlrt.core.logs import get_logger
-from idlrt.errors import RegistryError, RegistryUnavailable
+from idlrt.errors import RegistryError, RegistryRefused, RegistryUnavailable
 from idlrt.registry.backend import Found, SessionLost, Update, has_instances
 from idlrt.registry.etcd.answers import (
     Alive,
@@ -112,7 +112,10 @@ class EtcdBackend:
             await self._gateway.close()
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`. A key that was deleted, or written by somebody else, does not hang on the lease."""
+        """See `Backend.keep`. A key that was deleted, or written by another client, does not hang on the lease.
+
+        A user who may write and not read cannot see the keys of the lease; the lease itself is kept all the same.
+        """
         patience = max(self.heartbeat, 1.0) * _BEAT_PATIENCE
         alive = await self._gateway.ask(
             "lease/keepalive", {"ID": self._lease}, Alive, patience=patience, is_stream=True
@@ -122,7 +125,11 @@ class EtcdBackend:
         if not registered:
             return ()
         body = {"ID": self._lease, "keys": True}
-        attached = await self._gateway.ask("lease/timetolive", body, Attached, patience=patience)
+        try:
+            attached = await self._gateway.ask("lease/timetolive", body, Attached, patience=patience)
+        except RegistryRefused as error:
+            _log.debug("cannot tell whether registrations are still there: %s", error)
+            return ()
         if attached.ttl <= 0:
             raise SessionLost(_ENDED)
         keys = set(attached.keys)
