@@ -15,6 +15,7 @@ from idlrt.errors import ApplicationError, ConfigurationError, RemoteProtocolErr
 from idlrt.protocol.base import PROTOCOLS, Capabilities, RpcProtocol, ServerConnection, Sniff
 from idlrt.protocol.events import ConnectionBroken, PingReceived, ProtocolDetected, RequestReceived, ServerEvent
 from idlrt.protocol.foreign import ForeignProtocol
+from idlrt.protocol.jsonrpc import JsonRpcProtocol
 from idlrt.protocol.thrift import ThriftProtocol
 from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization.base import Limits
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILT_IN", "Detecting", "detect", "is_protocol", "protocol", "served_protocols"]
 
-BUILT_IN: Final = ("thrift",)
+BUILT_IN: Final = ("jsonrpc", "thrift")
 """Protocols of this package, in the order in which servers ask them."""
 
-_made: Final[dict[str, RpcProtocol]] = {"thrift": ThriftProtocol()}
+_made: Final[dict[str, RpcProtocol]] = {"jsonrpc": JsonRpcProtocol(), "thrift": ThriftProtocol()}
 
 
 def protocol(name: str) -> RpcProtocol:

@@ -147,8 +147,12 @@ class Session:
         return event.connection.receive_data(event.data)
 
     def eof_received(self) -> None:
-        """See `Receiver.eof_received`. Calls that came are still answered."""
-        self._waiting.extend(self._connection.receive_eof())
+        """See `Receiver.eof_received`. Calls that came are still answered; in some protocols the end completes one."""
+        events, timeout = self._connection.receive_eof(), self._surroundings.timeout
+        if events and not self._waiting:
+            self._arrived = self._now()
+            self._usual = Deadline(self._arrived + timeout, timeout)
+        self._waiting.extend(events)
         self._is_last = True
         self._work()
 

@@ -1,0 +1,183 @@
+"""The member `meta` of requests and responses: metadata and typed values.
+
+| member in requests | value                                                                   |
+|--------------------|-------------------------------------------------------------------------|
+| `timeout`          | seconds that the caller continues to wait, counted from when it is sent |
+| `attempt`          | how often the call was sent before                                      |
+| `tag`              | the tag of the instances that the call is for                           |
+| `caller`           | name of the calling application                                         |
+| `traceparent`      | W3C trace context; reserved                                             |
+| `metadata`         | an object of text by name                                               |
+
+| member in responses | value                                                                               |
+|---------------------|-------------------------------------------------------------------------------------|
+| `metadata`          | an object of text by name                                                           |
+| `retry_after`       | seconds after which a refused call may be made again; negative: never               |
+| `drain`             | `true`: this server is about to stop; send further requests over another connection |
+
+Members that are `null` are absent, and unknown ones are ignored. JSON-RPC has no such member, and leaves servers and
+clients free to add some.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.protocol.events import NO_CONTEXT, RequestContext
+from idlrt.protocol.jsonrpc.values import encode
+
+__all__ = ["ResponseMeta", "read_request_meta", "read_response_meta", "write_request_meta", "write_response_meta"]
+
+_MAX_TIMEOUT: Final = 1e9
+_MAX_ATTEMPT: Final = (1 << 31) - 1
+# Over a year is never.
+_MAX_RETRY_AFTER: Final = 365 * 86400.0
+_NEVER: Final = -1
+
+
+class _RequestMeta(msgspec.Struct, frozen=True, gc=False):
+    timeout: float | None = None
+    attempt: int | None = None
+    tag: str | None = None
+    caller: str | None = None
+    traceparent: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class ResponseMeta(msgspec.Struct, frozen=True, gc=False):
+    """What a response carries beside its result.
+
+    Attributes:
+        metadata: text by name.
+        retry_after: as of `ApplicationError`, but negative for "never".
+        drain: whether the server is about to stop.
+    """
+
+    metadata: dict[str, str] | None = None
+    retry_after: float | None = None
+    drain: bool | None = None
+
+    @property
+    def push_back(self) -> float | None:
+        """Seconds, as `ApplicationError.retry_after` has them."""
+        return math.inf if self.retry_after is not None and self.retry_after < 0 else self.retry_after
+
+
+_REQUEST: Final = msgspec.json.Decoder(_RequestMeta | None)
+_RESPONSE: Final = msgspec.json.Decoder(ResponseMeta | None)
+_ANY: Final = msgspec.json.Decoder()
+_NO_META: Final = ResponseMeta()
+
+
+def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
+    """Return what `meta` of a request has.
+
+    Raises:
+        RemoteProtocolError: a member is of the wrong kind.
+    """
+    try:
+        meta = _REQUEST.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        raise RemoteProtocolError(_what_is_wrong(text)) from None
+    if meta is None:
+        return NO_CONTEXT, NO_METADATA
+    attempt = meta.attempt or 0
+    if not 0 <= attempt <= _MAX_ATTEMPT:
+        raise RemoteProtocolError(f"`meta.attempt` must be between 0 and {_MAX_ATTEMPT}")
+    timeout = meta.timeout
+    if timeout is not None:
+        if timeout < 0:
+            raise RemoteProtocolError("`meta.timeout` must be 0 or more seconds")
+        timeout = min(timeout, _MAX_TIMEOUT)
+    context = RequestContext(timeout, attempt, meta.tag or "", meta.caller or "", meta.traceparent or "")
+    return context, meta.metadata or NO_METADATA
+
+
+_KINDS: Final = (
+    ("timeout", int | float, "a number"),
+    ("attempt", int, "a whole number"),
+    ("tag", str, "a string"),
+    ("caller", str, "a string"),
+    ("traceparent", str, "a string"),
+    ("metadata", dict, "an object"),
+)
+
+
+def _what_is_wrong(text: bytes) -> str:
+    """Name the member that cannot be read."""
+    try:
+        meta = _ANY.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return "`meta` has a value that cannot be read"
+    if not isinstance(meta, dict):
+        return "`meta` must be an object"
+    members = cast("dict[str, Any]", meta)
+    for name, kind, wanted in _KINDS:
+        value = members.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            return f"`meta.{name}` must be {wanted}"
+    metadata = members.get("metadata")
+    if isinstance(metadata, dict):
+        for name, value in cast("dict[str, Any]", metadata).items():
+            if not isinstance(value, str):
+                return f"`meta.metadata` must have strings only; the value of {name[:40]!r} is none"
+    return "`meta` has a number that is out of range"
+
+
+def write_request_meta(metadata: Metadata, context: RequestContext) -> bytes:
+    """Return the text of `meta` of a request; empty if it has nothing to say.
+
+    Raises:
+        LocalProtocolError: the metadata is not text.
+    """
+    meta: dict[str, Any] = {}
+    if context.timeout is not None:
+        meta["timeout"] = max(context.timeout, 0.0)
+    if context.attempt:
+        meta["attempt"] = context.attempt
+    if context.tag:
+        meta["tag"] = context.tag
+    if context.caller:
+        meta["caller"] = context.caller
+    if context.trace:
+        meta["traceparent"] = context.trace
+    if metadata:
+        meta["metadata"] = _text(metadata)
+    return encode(meta, "write the metadata of a request as JSON") if meta else b""
+
+
+def read_response_meta(text: bytes) -> ResponseMeta:
+    """Return what `meta` of a response has; nothing if another server means something else by it."""
+    try:
+        return _RESPONSE.decode(text) or _NO_META
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return _NO_META
+
+
+def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> bytes:
+    """Return the text of `meta` of a response; empty if it has nothing to say.
+
+    Raises:
+        LocalProtocolError: the metadata is not text.
+    """
+    meta: dict[str, Any] = {}
+    if metadata:
+        meta["metadata"] = _text(metadata)
+    if retry_after is not None:
+        meta["retry_after"] = max(retry_after, 0.0) if retry_after < _MAX_RETRY_AFTER else _NEVER
+    if is_draining:
+        meta["drain"] = True
+    return encode(meta, "write the metadata of a response as JSON") if meta else b""
+
+
+def _text(metadata: Metadata) -> dict[str, str]:
+    for name, value in cast("Mapping[Any, Any]", metadata).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise LocalProtocolError(f"cannot send the metadata {name!r}: names and values must be strings")
+    return dict(metadata)

@@ -1,0 +1,279 @@
+"""The server's end of a JSON-RPC connection. See the package for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.protocol.base import Capabilities
+from idlrt.protocol.events import (
+    NO_CONTEXT,
+    ConnectionBroken,
+    PingReceived,
+    RequestReceived,
+    ServerEvent,
+)
+from idlrt.protocol.jsonrpc.batches import Batch
+from idlrt.protocol.jsonrpc.codes import DECLARED, INVALID_REQUEST, code_name, json_rpc_code
+from idlrt.protocol.jsonrpc.lines import LineBuffer
+from idlrt.protocol.jsonrpc.messages import (
+    MAX_BATCH,
+    NULL,
+    BadMessage,
+    check_text,
+    elements_of,
+    error_text,
+    is_id,
+    is_json,
+    read_request,
+    result_text,
+)
+from idlrt.protocol.jsonrpc.meta import read_request_meta, write_response_meta
+from idlrt.protocol.jsonrpc.values import method_json
+from idlrt.serialization import Limits
+from idlrt.spec import DeclaredError, Method
+
+__all__ = ["CAPABILITIES", "PING", "JsonRpcRequest", "ServerConnection"]
+
+CAPABILITIES: Final = Capabilities(metadata=True, context=True, drain=True)
+
+PING: Final = "rpc.ping"
+"""The method of pings; names that begin with `rpc.` are reserved for the protocol."""
+
+
+_PARAMS: Final = (b"", b"{", b"[")
+
+
+class JsonRpcRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
+    """A request.
+
+    Attributes:
+        reply_id: its id as the client wrote it; empty for a notification.
+        params: text of its arguments; empty for none.
+        batch: that it came in; `None` if it came alone.
+        place: of its response in the batch.
+        code: of the error in JSON-RPC, if it is not that of `refusal`; 0 if it is.
+    """
+
+    reply_id: bytes = b""
+    params: bytes = b""
+    batch: Batch | None = None
+    place: int = 0
+    code: int = 0
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where the answer to a ping belongs."""
+
+    id: bytes
+    batch: Batch | None
+    place: int
+
+
+class ServerConnection:
+    """The server's end. See `idlrt.protocol.base.ServerConnection`.
+
+    Args:
+        methods: what is served, by name: `method` of the first service, and `Service:method`.
+        limits: what is accepted.
+    """
+
+    __slots__ = ("_count", "_limits", "_lines", "_max_batch", "_methods", "capabilities", "is_at_eof", "is_broken")
+
+    def __init__(self, methods: Mapping[str, Method[..., Any]], limits: Limits) -> None:
+        self._methods = methods
+        self._limits = limits
+        self._lines = LineBuffer(limits.max_message)
+        self._max_batch = min(MAX_BATCH, limits.max_container)
+        self._count = 0
+        self.capabilities = CAPABILITIES
+        self.is_broken = False
+        self.is_at_eof = False
+
+    @property
+    def is_between_messages(self) -> bool:
+        """See `ServerConnection.is_between_messages`."""
+        return self._lines.is_empty
+
+    def receive_data(self, data: bytes) -> list[ServerEvent]:
+        """See `ServerConnection.receive_data`."""
+        events: list[ServerEvent] = []
+        if self.is_broken:
+            return events
+        lines: list[bytes] = []
+        broken: ConnectionBroken | None = None
+        try:
+            self._lines.feed(data, lines)
+        except RemoteProtocolError as error:
+            self.is_broken = True
+            broken = ConnectionBroken(error, error_text(NULL, INVALID_REQUEST, f"invalid request: {error}") + b"\n")
+        for line in lines:
+            events.extend(self._read(line))
+        if broken is not None:
+            events.append(broken)
+        return events
+
+    def receive_eof(self) -> list[ServerEvent]:
+        """See `ServerConnection.receive_eof`. The last line may lack its end: a JSON text tells itself whether it is
+        whole."""
+        self.is_at_eof = True
+        rest = self._lines.take_rest()
+        if self.is_broken or not rest:
+            return []
+        if is_json(rest):
+            return self._read(rest)
+        self.is_broken = True
+        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"))]
+
+    def _read(self, line: bytes) -> list[ServerEvent]:
+        """The events of a line."""
+        try:
+            check_text(line)
+            if line[:1] != b"[":
+                return self._read_one(line, len(line), None)
+            elements = elements_of(line, self._max_batch)
+        except BadMessage as error:
+            return [self._bad(error, len(line), None)]
+        batch = Batch(self._limits.max_message)
+        return [event for each in elements for event in self._read_one(each, len(bytes(each)), batch)]
+
+    def _read_one(self, text: bytes | msgspec.Raw, size: int, batch: Batch | None) -> list[ServerEvent]:
+        """The events of one request."""
+        context, metadata = NO_CONTEXT, NO_METADATA
+        id = NULL
+        try:
+            request = read_request(text)
+            id = bytes(request.id)
+            if id and not is_id(id):
+                raise BadMessage("invalid request: the member `id` must be a string, a number or null")
+            params, meta = bytes(request.params), bytes(request.meta)
+            if params[:1] not in _PARAMS:
+                raise BadMessage("invalid request: the member `params` must be an object or an array", id=id or NULL)
+            if meta:
+                context, metadata = read_request_meta(meta)
+        except BadMessage as error:
+            return [self._bad(error, size, batch)]
+        except RemoteProtocolError as error:
+            return [self._bad(BadMessage(f"invalid request: {error}", id=id or NULL), size, batch)]
+        place = batch.reserve() if batch is not None and id else 0
+        name = request.method
+        if name == PING:
+            return [PingReceived(_Place(id, batch, place))] if id else []
+        method = self._methods.get(name)
+        if method is None and "." in name:
+            name = ":".join(name.rsplit(".", 1))
+            method = self._methods.get(name)
+        self._count += 1
+        made = JsonRpcRequest(
+            self._count, name, method, not id, True, metadata, context, size=size,
+            reply_id=id, params=params, batch=batch, place=place,
+        )  # fmt: skip
+        return [made] if method is None or not method.is_oneway or not id else self._accepted(made)
+
+    def _accepted(self, request: JsonRpcRequest) -> list[ServerEvent]:
+        """The events of a oneway method that is called with an id: it is answered with `null` when it is accepted,
+        because servers do not tell when it is done."""
+        try:
+            arguments, decoded = self.arguments(request)
+        except RemoteProtocolError as error:
+            refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
+            return [msgspec.structs.replace(request, refusal=refusal)]
+        oneway = msgspec.structs.replace(request, is_oneway=True, arguments=arguments, decoded=decoded)
+        return [oneway, PingReceived(_Place(request.reply_id, request.batch, request.place))]
+
+    def _bad(self, error: BadMessage, size: int, batch: Batch | None) -> JsonRpcRequest:
+        """The event of a message that is not a valid request."""
+        self._count += 1
+        refusal = ApplicationError(str(error), ApplicationCode.INVALID_MESSAGE_TYPE)
+        return JsonRpcRequest(
+            self._count, "", None, is_unordered=True, refusal=refusal, size=size,
+            reply_id=error.id, batch=batch, place=batch.reserve() if batch is not None else 0, code=error.code,
+        )  # fmt: skip
+
+    def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
+        """See `ServerConnection.arguments`."""
+        if request.arguments is not None:
+            return request.arguments, request.decoded
+        method = request.method
+        assert method is not None
+        return method_json(method, self._limits).arguments_of(cast("JsonRpcRequest", request).params)
+
+    def respond(
+        self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
+    ) -> bytes:
+        """See `ServerConnection.respond`. Nothing until the other requests of a batch are answered."""
+        own, method = cast("JsonRpcRequest", request), request.method
+        assert method is not None
+        meta = write_response_meta(metadata, is_draining) if metadata or is_draining else b""
+        text = method_json(method, self._limits).write_result(result)
+        return self._deliver(own, self._checked(result_text(own.reply_id, text, meta), method))
+
+    def respond_error(
+        self,
+        request: RequestReceived,
+        error: DeclaredError,
+        metadata: Metadata = NO_METADATA,
+        is_draining: bool = False,
+    ) -> bytes | None:
+        """See `ServerConnection.respond_error`."""
+        own, method = cast("JsonRpcRequest", request), request.method
+        assert method is not None
+        data = method_json(method, self._limits).write_error(error)
+        if data is None:
+            return None
+        meta = write_response_meta(metadata, is_draining)
+        what = str(error) or type(error).__name__
+        return self._deliver(own, self._checked(error_text(own.reply_id, DECLARED, what, data, meta), method))
+
+    def refuse(
+        self,
+        request: RequestReceived,
+        error: ApplicationError,
+        metadata: Metadata = NO_METADATA,
+        is_draining: bool = False,
+    ) -> bytes:
+        """See `ServerConnection.refuse`."""
+        own = cast("JsonRpcRequest", request)
+        if not own.reply_id:
+            return b""
+        code = own.code or json_rpc_code(error.code)
+        name = code_name(code)
+        try:
+            meta = write_response_meta(metadata, is_draining, error.retry_after)
+        except (LocalProtocolError, TypeError, ValueError, AttributeError):
+            meta = b""  # whoever raised it gave no text, or no number
+        data = b'{"name":"%b"}' % name.encode() if name else b""
+        return self._deliver(own, error_text(own.reply_id, code, error.message, data, meta))
+
+    def pong(self, ping: PingReceived) -> bytes:
+        """See `ServerConnection.pong`: the answer is `null`."""
+        place = cast("_Place", ping.token)
+        text = result_text(place.id, NULL)
+        return place.batch.put(place.place, text) if place.batch is not None else text + b"\n"
+
+    def drain_notice(self) -> bytes:
+        """See `ServerConnection.drain_notice`: it is said with the next response."""
+        return b""
+
+    def _checked(self, text: bytes, method: Method[..., Any]) -> bytes:
+        """Check the size of a response."""
+        if len(text) > self._limits.max_message:
+            what = f"it has {len(text)} bytes, more than the limit max_message={self._limits.max_message}"
+            raise LocalProtocolError(f"cannot send the response of {method.full_name}: {what}")
+        return text
+
+    def _deliver(self, request: JsonRpcRequest, text: bytes) -> bytes:
+        """Return the bytes to send for the response of a request."""
+        batch = request.batch
+        if batch is None:
+            return text + b"\n" if request.reply_id else b""
+        if not request.reply_id:
+            return b""
+        if not batch.has_room(len(text)):
+            what = f"the responses of the batch have more than {self._limits.max_message} bytes, the limit max_message"
+            text = error_text(request.reply_id, json_rpc_code(ApplicationCode.INTERNAL_ERROR), what)
+        return batch.put(request.place, text)

@@ -1,0 +1,182 @@
+"""Arguments and results as JSON, and the memory that they take.
+
+`idlrt.serialization.plain_json` converts between values and what `msgspec` reads and writes. What is here keeps a
+message of N bytes from taking more memory than `Limits` allow. It is checked twice before memory is taken: before the
+text becomes objects of JSON, by what its brackets and commas can cost at most, and before these become values, by
+the table of costs that all serializations share (`idlrt.serialization._decoded_size`). Messages that cannot exceed a
+limit, because of their size, are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.protocol.jsonrpc.costs import Meter
+from idlrt.serialization import Limits
+from idlrt.serialization.plain_json import (
+    JsonOptions,
+    arguments_from_plain,
+    arguments_to_plain,
+    from_plain,
+    to_plain,
+)
+from idlrt.spec import DeclaredError, Method, StructType, Type, VoidType, required
+
+__all__ = ["MethodJson", "encode", "method_json", "missing_result"]
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder()
+
+
+def encode(plain: Any, doing: str) -> bytes:
+    """Return the text of plain JSON.
+
+    Raises:
+        LocalProtocolError: text in it is not Unicode.
+    """
+    try:
+        return _ENCODER.encode(plain)
+    except (UnicodeEncodeError, msgspec.MsgspecError, TypeError, OverflowError, RecursionError) as error:
+        raise LocalProtocolError(f"cannot {doing}: {error}") from None
+
+
+class MethodJson:
+    """Reads and writes the arguments, the result and the exceptions of one method. Keep it: `method_json` does.
+
+    Args:
+        method: the method.
+        limits: what is accepted.
+    """
+
+    __slots__ = ("_arguments", "_method", "_options", "_result", "_throws", "has_value")
+
+    def __init__(self, method: Method[..., Any], limits: Limits) -> None:
+        self._method = method
+        self._options = JsonOptions(max_depth=limits.max_depth)
+        self._throws: Final[dict[str, tuple[Any, Type[Any]]]] = {}
+        for field in method.throws:
+            if isinstance(field.type, StructType):
+                cls: Any = field.type.cls
+                self._throws[cls.__name__] = cls, field.type
+        self.has_value: Final = not isinstance(method.result, VoidType)
+        self._arguments: Final = Meter(method.arguments, limits)
+        results = (required(0, "result", method.result),) if self.has_value else ()
+        self._result: Final = Meter((*results, *method.throws), limits)
+
+    def arguments_of(self, params: bytes) -> tuple[tuple[Any, ...], int]:
+        """Return the arguments in the text of `params`, and the memory that they take at most, in bytes.
+
+        Raises:
+            RemoteProtocolError: the method does not take them, or a limit is exceeded.
+        """
+        method = self._method
+        plain: Any = {}
+        if params:
+            plain = self._plain(params, self._arguments, "params")
+        cost = self._arguments.measure(plain, len(params), f"params of {method.full_name}")
+        return arguments_from_plain(method, plain, self._options, "params"), cost
+
+    def write_arguments(self, arguments: Sequence[Any]) -> bytes:
+        """Return the text of `params`; empty if there are none.
+
+        Raises:
+            LocalProtocolError: the method does not take them.
+        """
+        method = self._method
+        plain = arguments_to_plain(method, arguments, self._options)
+        for position, value in enumerate(arguments):
+            # Left out it would be an error at the other end, which `null` is not.
+            if value is None and method.has_to_be_given[position]:
+                plain[method.arguments[position].name] = None
+        return encode(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""
+
+    def result_of(self, text: bytes) -> Any:
+        """Return the result in a response.
+
+        Raises:
+            ApplicationError: it is `null`, and the method has a result.
+            RemoteProtocolError: it is no value of the type, or a limit is exceeded.
+        """
+        if not self.has_value:
+            return None
+        plain = self._plain(text, self._result, "result")
+        if plain is None:
+            raise missing_result(self._method, "the server's result is null")
+        self._result.measure([plain], len(text), f"the result of {self._method.full_name}")
+        return from_plain(self._method.result, plain, self._options, "result")
+
+    def write_result(self, value: Any) -> bytes:
+        """Return the text of a result.
+
+        Raises:
+            ApplicationError: it is `None`, and the method has a result.
+            LocalProtocolError: it is no value of the type.
+        """
+        if not self.has_value:
+            return b"null"
+        method = self._method
+        if value is None:
+            raise missing_result(method, "the handler returned None")
+        return encode(to_plain(method.result, value, self._options), f"write the result of {method.full_name} as JSON")
+
+    def write_error(self, error: DeclaredError) -> bytes | None:
+        """Return the `data` of an exception; `None` if the method does not declare it.
+
+        Raises:
+            LocalProtocolError: it has no JSON.
+        """
+        for name, (cls, type) in self._throws.items():
+            if isinstance(error, cls):
+                value = to_plain(type, error, self._options)
+                return encode({"exception": name, "value": value}, f"write {name} of {self._method.full_name} as JSON")
+        return None
+
+    def error_of(self, data: bytes) -> DeclaredError | None:
+        """Return the exception in the `data` of a response; `None` if the method does not declare it.
+
+        Raises:
+            RemoteProtocolError: it cannot be read, or a limit is exceeded.
+        """
+        plain = self._plain(data, self._result, "error.data") if data else None
+        if not isinstance(plain, dict):
+            return None
+        found = cast("dict[str, Any]", plain)
+        name = found.get("exception")
+        declared = self._throws.get(name) if isinstance(name, str) else None
+        if declared is None:
+            return None
+        value = {name: found.get("value")}
+        self._result.measure(value, len(data), f"the exception of {self._method.full_name}")
+        error: DeclaredError = from_plain(declared[1], value[name], self._options, "error.data.value")
+        return error
+
+    def _plain(self, text: bytes, costs: Meter, name: str) -> Any:
+        root = f"{name} of {self._method.full_name}"
+        costs.check_text(text, root)
+        try:
+            return _DECODER.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            what = str(error).partition(" - at ")[0]
+            raise RemoteProtocolError(f"cannot read {root}: {what}") from None
+        except RecursionError:
+            raise RemoteProtocolError(f"cannot read {root}: nested too deeply") from None
+
+
+def method_json(method: Method[..., Any], limits: Limits) -> MethodJson:
+    """Return what reads and writes the values of a method, made on first use."""
+    key = MethodJson, limits
+    found: MethodJson | None = method.codecs.get(key)
+    if found is not None:
+        return found
+    made: MethodJson = method.codecs.setdefault(key, MethodJson(method, limits))
+    return made
+
+
+def missing_result(method: Method[..., Any], cause: str) -> ApplicationError:
+    """Return the error for a result that is absent."""
+    what = f"{method.full_name} has no result, expected {method.result!r}: {cause}"
+    return ApplicationError(what, ApplicationCode.MISSING_RESULT)
