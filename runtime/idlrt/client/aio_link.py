@@ -18,7 +18,7 @@ from typing import Any
 
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
-from idlrt.client.sender import broken, deadline_exceeded, lost, result_of
+from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, lost, result_of
 from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.aio import AsyncTransport
@@ -193,7 +193,7 @@ class Link:
 
     def _received(self, data: bytes) -> None:
         for event in self._connection.receive_data(data):
-            if not isinstance(event, ResponseReceived | PongReceived):
+            if not isinstance(event, RESPONSES):
                 if not self._handle(event):
                     return
                 continue

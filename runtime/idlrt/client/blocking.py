@@ -17,6 +17,7 @@ from typing import Any
 from idlrt.client.opening import Opening
 from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
 from idlrt.client.sender import (
+    RESPONSES,
     broken,
     client_closed,
     deadline_exceeded,
@@ -147,7 +148,7 @@ class PooledSender:
                 self._lost(link)
                 raise lost(call, None, self._peer)
             for event in link.connection.receive_data(data):
-                if isinstance(event, ResponseReceived | PongReceived):
+                if isinstance(event, RESPONSES):
                     self._peer.has_answered = True
                     return event
                 self._handle(link, event, call, until)

@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from idlrt.client.ping import PING_TIMEOUT
@@ -140,20 +140,22 @@ class PeerState:
         if able.metadata and able.context:
             timeout = call.deadline.remaining(call.driver.now())
             return call.metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
-        if call.metadata:
-            self._check(call, able)
-        left_out = self.left_out
-        if not able.context:
-            left_out[DEADLINE] += 1
-            if call.attempt:
-                left_out[ATTEMPT] += 1
-            if call.tag:
-                left_out[TAG] += 1
-            if call.caller:
-                left_out[CALLER] += 1
-        for name in call.metadata:
-            left_out[name] += 1
-        return NO_METADATA, NO_CONTEXT
+        context = NO_CONTEXT
+        if able.context:
+            context = RequestContext(call.deadline.remaining(call.driver.now()), call.attempt, call.tag, call.caller)
+        else:
+            self.left_out[DEADLINE] += 1
+            if call.attempt or call.tag or call.caller:
+                self._count([name for name in (ATTEMPT, TAG, CALLER) if getattr(call, name)])
+        if able.metadata or not call.metadata:
+            return call.metadata, context
+        self._check(call, able)
+        self._count(call.metadata)
+        return NO_METADATA, context
+
+    def _count(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.left_out[name] += 1
 
     def stats(self, connections: int, in_flight: int, waiting: int) -> PoolStats:
         """Return the statistics of the connections to this server."""

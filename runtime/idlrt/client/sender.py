@@ -7,7 +7,7 @@ something goes wrong is written here once, because it is the same.
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from idlrt.client.peer_state import PeerState
 from idlrt.client.protocol_probe import ProtocolUnknown
@@ -27,6 +27,7 @@ from idlrt.protocol import PongReceived, ResponseReceived
 from idlrt.protocol.foreign import ForeignProtocol
 
 __all__ = [
+    "RESPONSES",
     "AsyncSender",
     "BlockingSender",
     "broken",
@@ -107,6 +108,10 @@ class AsyncSender(Protocol):
     async def close(self) -> None:
         """Close connections. Calls under way fail; new ones are refused."""
         ...
+
+
+RESPONSES: Final = (ResponseReceived, PongReceived)
+"""What ends a call, or a ping."""
 
 
 def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:

@@ -257,7 +257,7 @@ class ClientConnection:
     ) -> tuple[int, bytes]:
         """See `ClientConnection.request`."""
         dialect = self.dialect
-        if self.capabilities.metadata and (metadata or context is not NO_CONTEXT):
+        if (context is not NO_CONTEXT or metadata) and self.capabilities.metadata:
             metadata = request_metadata(metadata, context)
         sequence_id = self._next_sequence_id()
         name = self._prefix + method.name if self._prefix else method.name
