@@ -9,14 +9,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from idlrt.protocol.thrift.dialect import dialect
-
 from benchmarks.servers import Load, pipelined
 from benchmarks.size import FULL, Size
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, progress, unit
 from benchmarks.workers import Process, process
 from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import dialect
 
 __all__ = ["run"]
 
@@ -45,7 +44,7 @@ def _measure(folder: Path, size: Size, files: int) -> Table:
     idle = min(size.connections_idle, files - busy - 200)
     stubs: Any = ours(folder)
     method = stubs.EchoClient.__thrift_service__.methods["echo"]
-    call = ClientConnection(dialect("framed")).call(method, (small(stubs.Small),))[1]
+    call = ClientConnection(dialect("framed")).request(method, (small(stubs.Small),))[1]
     table = Table(
         "Connections",
         ["", "idle connections", "memory of an idle one", f"{busy} busy, alone", "beside idle ones"],

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from idlrt.protocol.thrift.dialect import client_dialect
-from idlrt.protocol.thrift.events import ReplyReceived
-
 from benchmarks.native_peers import CPP, GO, NativePeer, Unavailable, build, thrift_version
 from benchmarks.size import FULL
 from benchmarks.stubs import ours, small
 from benchmarks.table import Table, middle, progress, unit
 from benchmarks.workers import Process, running
-from idlrt.protocol.thrift.connection import ClientConnection, answer_of
+from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import client_dialect
+from idlrt.protocol.thrift.requests import ThriftResponse
 
 __all__ = ["ROWS", "Row", "pipelined", "run"]
 
@@ -186,7 +185,7 @@ def _measure_row(folder: Path, row: Row, command: Sequence[str], depth: int, rou
     value = small(stubs.Small)
     framing = "framed" if row.framing in ("echo", "grpc") else row.framing
     connection = ClientConnection(client_dialect(framing))
-    call = connection.call(stubs.EchoClient.__thrift_service__.methods["echo"], (value,))[1]
+    call = connection.request(stubs.EchoClient.__thrift_service__.methods["echo"], (value,))[1]
 
     def check(answer: bytes) -> None:
         """Raise unless a server has answered with the value that it was sent."""
@@ -194,7 +193,7 @@ def _measure_row(folder: Path, row: Row, command: Sequence[str], depth: int, rou
             is_right = answer == call
         else:
             events = connection.receive_data(answer)
-            is_right = [answer_of(each) for each in events if isinstance(each, ReplyReceived)] == [value]
+            is_right = [each.result() for each in events if isinstance(each, ThriftResponse)] == [value]
         if not is_right:
             raise RuntimeError(f"wrong answer: {answer!r}")
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from idlrt.protocol.thrift.dialect import client_dialect
-
 from benchmarks.compare.trees import Tree
 from benchmarks.servers import pipelined
 from benchmarks.stubs import ours, small
 from benchmarks.table import progress
 from benchmarks.workers import Process, WorkerError
 from idlrt.protocol.thrift.connection import ClientConnection
+from idlrt.protocol.thrift.dialects import client_dialect
 
 __all__ = ["CELLS", "PARTS", "Cell", "Cpus", "Pair", "measure_pairs"]
 
@@ -184,7 +183,7 @@ class _Measurement:
         if not port:
             return lambda count: worker.ask(str(count))
         method = self._stubs.EchoClient.__thrift_service__.methods["echo"]
-        call = ClientConnection(client_dialect(cell.framing)).call(method, (small(self._stubs.Small),))[1]
+        call = ClientConnection(client_dialect(cell.framing)).request(method, (small(self._stubs.Small),))[1]
         load = pipelined(port, call, _CONNECTIONS, cell.depth, stack)
 
         def run(count: int) -> float:

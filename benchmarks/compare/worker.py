@@ -57,7 +57,7 @@ class AsyncEcho:
 
 
 def codec(stubs: Any) -> Answer:
-    from idlrt.serialization import BinaryProtocol, CompactProtocol
+    from idlrt.wire import BinaryProtocol, CompactProtocol  # trees of earlier versions have these names only
 
     protocols: dict[str, Any] = {"binary": BinaryProtocol, "compact": CompactProtocol}
 

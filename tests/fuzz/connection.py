@@ -23,16 +23,17 @@ if __name__ == "__main__":
     root = Path(__file__).parents[2]
     sys.path[:0] = [str(root / "runtime")]
 
-from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
-from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
-
 from idlrt import spec as rpc
 from idlrt.core import Peer, bind, serve
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
+from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import encode_refusal
+from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import BinarySerialization, Limits
 from idlrt.server.routes import routes
 from idlrt.server.session import Session
@@ -120,7 +121,7 @@ AROUND = Surroundings(
 
 def seeds() -> list[tuple[Dialect, bytes]]:
     """Good conversations in every dialect."""
-    old = BinarySerialization(LIMITS, strict=False)
+    old = BinaryEnvelope(BinarySerialization(LIMITS), is_strict=False)
     spoken = [
         dialect(framing, protocol, LIMITS)
         for framing in ("framed", "unframed", "header", "header_zlib")
@@ -137,7 +138,7 @@ def seeds() -> list[tuple[Dialect, bytes]]:
     for how in spoken:
         client = ClientConnection(how)
         metadata = {"tenant": "7", "trace": "00-ab-cd-01"}
-        data = b"".join(client.call(method, arguments, metadata)[1] for method, arguments in calls)
+        data = b"".join(client.request(method, arguments, metadata)[1] for method, arguments in calls)
         if how.framing.has_metadata:
             data += KEPT
         found.append((how, data))
@@ -207,12 +208,12 @@ def throw_at_client(how: Dialect, data: bytes, dice: random.Random) -> None:
     """Answers to three calls."""
     client = ClientConnection(how)
     for _ in range(3):
-        client.call(ECHO, (Node(id=1),))
+        client.request(ECHO, (Node(id=1),))
     for piece in pieces(data, dice):
         for event in client.receive_data(piece):
-            if isinstance(event, ReplyReceived):
+            if isinstance(event, ThriftResponse):
                 with contextlib.suppress(RemoteProtocolError, ApplicationError):
-                    answer_of(event)
+                    event.result()
     client.receive_eof()
 
 
@@ -221,12 +222,12 @@ def answers(how: Dialect, data: bytes) -> bytes:
     server = ServerConnection(detector(LIMITS), SERVED.methods)
     out: list[bytes] = []
     for event in server.receive_data(data):
-        assert isinstance(event, CallReceived)
-        assert event.fault is None
+        assert isinstance(event, ThriftRequest)
+        assert event.refusal is None
         if event.method is ECHO:
-            (node,) = server.arguments(event)
-            out.append(server.reply(event, node, {"load": "3"}))
-    refusal = encode_refusal(how.protocol, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
+            (node,), _ = server.arguments(event)
+            out.append(server.respond(event, node, {"load": "3"}))
+    refusal = encode_refusal(how.envelope, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
     out.append(how.pack(MessageKind.EXCEPTION, "echo", 2, refusal))
     return b"".join(out)
 

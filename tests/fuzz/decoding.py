@@ -22,6 +22,7 @@ from protocols import HOWS, How
 from shapes import shape
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
+from idlrt.protocol.thrift.envelope import envelope
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import DEFAULT_LIMITS, Limits
 from idlrt.serialization._backend import native
@@ -163,8 +164,8 @@ def _encode(codec: Any, value: Any) -> bytes | str:
 
 @cache
 def _around(name: str) -> tuple[bytes, bytes]:
-    protocol = _protocol(name, "pure", DEFAULT_LIMITS)
-    return protocol.pack_head(MessageKind.CALL, "a", 1), protocol.tail
+    around = envelope(name)
+    return around.pack_head(MessageKind.CALL, "a", 1), around.tail
 
 
 def _scan(name: str, data: bytes, end: int, limits: Limits) -> int | None:
@@ -174,7 +175,7 @@ def _scan(name: str, data: bytes, end: int, limits: Limits) -> int | None:
     size = len(message)
     ends: list[int | str | None] = []
     for cuts in ([size], [*range(0, size, max(size // 20, 3)), size]):
-        scanner = _protocol(name, "pure", limits).scanner()
+        scanner = envelope(name, limits).scanner()
         found: int | str | None = None
         try:
             for cut in cuts:

@@ -161,10 +161,10 @@ def _decode(how: How, cls: Any, data: bytes, limits: dict[str, int]) -> tuple[An
 
 def _scan(how: How, data: bytes, end: int) -> int | None:
     """Where the scanner ends; `end` is where the body does."""
-    message = how.head + data[:end] + how().tail + data[end:]
+    message = how.head + data[:end] + how.envelope().tail + data[end:]
     ends: list[int | None] = []
     for pieces in ((len(message),), (len(message) // 2, len(message)), range(0, len(message) + 1, 7)):
-        scanner, found = how().scanner(), None
+        scanner, found = how.envelope().scanner(), None
         try:
             for piece in pieces:
                 found = scanner.scan(message[:piece])
@@ -177,7 +177,7 @@ def _scan(how: How, data: bytes, end: int) -> int | None:
         ends.append(found)
     if len(set(ends)) != 1:
         raise AssertionError(f"scanned to {ends}, depending on how the bytes came")
-    return ends[0] - len(how.head) - len(how().tail) if ends[0] is not None and ends[0] >= 0 else None
+    return ends[0] - len(how.head) - len(how.envelope().tail) if ends[0] is not None and ends[0] >= 0 else None
 
 
 def run(seed: int, *, cases: int | None = None, seconds: float | None = None) -> tuple[int, int]:

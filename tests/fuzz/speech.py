@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import wire_types as t
-from idlrt.protocol.thrift.dialect import Dialect, dialect
 
 from idlrt import spec as rpc
-from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
+from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
+from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.spec import Method
 
@@ -72,21 +74,22 @@ def answer(method: Method[..., Any], arguments: tuple[Any, ...]) -> Any:
 def dialects(*framings: str) -> list[Dialect]:
     """All that can be spoken in these framings, old binary too."""
     found = [dialect(framing, name, LIMITS) for framing in framings for name in ("binary", "compact", "json")]
-    old = BinarySerialization(LIMITS, strict=False)
+    old = BinaryEnvelope(BinarySerialization(LIMITS), is_strict=False)
     return found + [Dialect(old, framing(LIMITS)) for framing in (Framed, Unframed) if framing.name in framings]
 
 
 @cache
-def _protocol(
-    name: str, backend: Any, limits: Limits, is_strict: bool
-) -> BinarySerialization | CompactSerialization | JsonSerialization:
+def _envelope(name: str, backend: Any, limits: Limits, is_strict: bool) -> Envelope:
     if name == "binary":
-        return BinarySerialization(limits, strict=is_strict, backend=backend)
-    return (CompactSerialization if name == "compact" else JsonSerialization)(limits, backend=backend)
+        return BinaryEnvelope(BinarySerialization(limits, backend=backend), is_strict=is_strict)
+    if name == "compact":
+        return CompactEnvelope(CompactSerialization(limits, backend=backend))
+    return JsonEnvelope(JsonSerialization(limits, backend=backend))
 
 
 def with_backend(how: Dialect, backend: str) -> Dialect:
     """The same dialect, read and written by this backend."""
-    given = how.protocol
-    is_strict = getattr(given, "strict", True)
-    return Dialect(_protocol(given.name, backend, given.limits, is_strict), how.framing)
+    given = how.envelope
+    # An old head begins with the length of a name.
+    is_strict = given.pack_head(MessageKind.CALL, "", 0)[:1] != b"\0"
+    return Dialect(_envelope(given.name, backend, given.limits, is_strict), how.framing)

@@ -17,13 +17,15 @@ from typing import Any
 
 import msgspec
 from decoding import BACKENDS
-from idlrt.protocol.thrift.dialect import Detector, Dialect, detector
-from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
 from shapes import shape
 from speech import CALLS, LIMITS, SERVICE, SMALL, answer, with_backend
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.events import ClientEvent, ConnectionBroken, ServerEvent
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.framing import Dialect
+from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
+from idlrt.protocol.thrift.sniff import Detector, detector
 from idlrt.serialization import Limits
 from idlrt.spec import DeclaredError, Method
 
@@ -99,43 +101,46 @@ def _serve(limits: Limits, backend: str, given: list[bytes]) -> list[Any]:
     told: list[Any] = []
     for piece in given:
         for event in server.receive_data(piece):
-            told.append(
-                _call(server, event, backend) if isinstance(event, CallReceived) else ("broken", str(event.error))
-            )
+            told.append(_call(server, event, backend) if isinstance(event, ThriftRequest) else _broken(event))
     told.append(("end", server.is_broken or server.is_between_messages, [str(event) for event in server.receive_eof()]))
     return told
 
 
-def _call(server: ServerConnection, event: CallReceived, backend: str) -> tuple[Any, ...]:
+def _broken(event: ServerEvent | ClientEvent) -> tuple[str, str]:
+    assert isinstance(event, ConnectionBroken), f"{event} is no event of Thrift"
+    return "broken", str(event.error)
+
+
+def _call(server: ServerConnection, event: ThriftRequest, backend: str) -> tuple[Any, ...]:
     # A header says itself which protocol there is, so it is this backend's from here on.
     call = msgspec.structs.replace(event, dialect=_dialect(backend, event.dialect))
     arguments: Any = None
     answered: bytes | None = None
-    if call.fault is not None:
-        answered = server.refuse(call, call.fault)
+    if call.refusal is not None:
+        answered = server.refuse(call, call.refusal)
     elif call.method is None:
-        answered = server.refuse(call, ApplicationError(f"no {call.name}", ApplicationCode.UNKNOWN_METHOD))
+        answered = server.refuse(call, ApplicationError(f"no {call.key}", ApplicationCode.UNKNOWN_METHOD))
     else:
         try:
-            arguments = server.arguments(call)
+            arguments, _ = server.arguments(call)
             answered = _answer(server, call, call.method, arguments)
         except RemoteProtocolError as error:
             arguments = str(error)
             answered = server.refuse(call, ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR))
     how = call.dialect
     return (
-        "call", call.kind, call.name, call.sequence_id, call.method, repr(how), how.framing.is_unordered,
-        dict(call.metadata), shape(call.fault), shape(arguments), answered,
+        "call", call.is_oneway, call.key, call.id, call.method, repr(how), how.framing.is_unordered,
+        dict(call.metadata), call.context, shape(call.refusal), shape(arguments), answered,
     )  # fmt: skip
 
 
-def _answer(server: ServerConnection, call: CallReceived, method: Method[..., Any], arguments: Any) -> bytes | None:
+def _answer(server: ServerConnection, call: ThriftRequest, method: Method[..., Any], arguments: Any) -> bytes | None:
     if method.is_oneway:
         return None
     try:
-        return server.reply(call, answer(method, arguments), call.metadata)
+        return server.respond(call, answer(method, arguments), call.metadata)
     except DeclaredError as error:
-        return server.throw(call, error, call.metadata)
+        return server.respond_error(call, error, call.metadata)
     except ApplicationError as error:
         return server.refuse(call, error)
     except LocalProtocolError as error:  # a union whose field only a newer peer knows cannot be written
@@ -161,31 +166,31 @@ def check_client(data: bytes, wrap: Wrap, dialects: list[Dialect]) -> bool:
 def _ask(how: Dialect, backend: str, given: list[bytes]) -> list[Any]:
     """What a client said, and what it was told."""
     client = ClientConnection(how)
-    told: list[Any] = [("said", *(client.call(method, arguments, {"a": "b"})[1] for method, arguments in CALLS))]
-    client.forget(2)
+    told: list[Any] = [("said", *(client.request(method, arguments, {"a": "b"})[1] for method, arguments in CALLS))]
+    client.cancel(2)
     for piece in given:
         for event in client.receive_data(piece):
-            told.append(_reply(event, backend) if isinstance(event, ReplyReceived) else ("broken", str(event.error)))
+            told.append(_reply(event, backend) if isinstance(event, ThriftResponse) else _broken(event))
     told.append(
-        ("end", client.is_idle, client.waiting, client.forgotten, [str(event) for event in client.receive_eof()])
+        ("end", client.is_idle, client.in_flight, client.cancelled, [str(event) for event in client.receive_eof()])
     )
     return told
 
 
-def _reply(event: ReplyReceived, backend: str) -> tuple[Any, ...]:
+def _reply(event: ThriftResponse, backend: str) -> tuple[Any, ...]:
     reply = msgspec.structs.replace(event, dialect=_dialect(backend, event.dialect))
     try:
-        answered = shape(answer_of(reply))
+        answered = shape(reply.result())
     except (RemoteProtocolError, ApplicationError, DeclaredError) as error:
         answered = shape(error)
-    return "reply", reply.kind, reply.sequence_id, reply.method, repr(reply.dialect), dict(reply.metadata), answered
+    return "reply", reply.is_refusal, reply.id, reply.method, repr(reply.dialect), dict(reply.metadata), answered
 
 
 def server_seeds(dialects: list[Dialect]) -> Iterator[bytes]:
     """Good conversations of clients, cut or not."""
     for number, how in enumerate(dialects):
         client = ClientConnection(how)
-        said = [client.call(method, arguments, {"tenant": "7"})[1] for method, arguments in CALLS]
+        said = [client.request(method, arguments, {"tenant": "7"})[1] for method, arguments in CALLS]
         yield bytes([number % 2]) + b"".join(said)
         for each in said:
             yield bytes([IS_CUT, 3, 2, 5, 9]) + each
@@ -196,13 +201,13 @@ def client_seeds(dialects: list[Dialect]) -> Iterator[bytes]:
     """Good answers, a declared exception and a refusal among them, out of order."""
     for number, how in enumerate(dialects):
         client = ClientConnection(how)
-        said = b"".join(client.call(method, arguments)[1] for method, arguments in CALLS)
+        said = b"".join(client.request(method, arguments)[1] for method, arguments in CALLS)
         server = ServerConnection(detector(LIMITS), SERVICE.methods)
         answers: list[bytes] = []
         for event in server.receive_data(said):
-            assert isinstance(event, CallReceived)
+            assert isinstance(event, ThriftRequest)
             assert event.method is not None
-            if (answered := _answer(server, event, event.method, server.arguments(event))) is not None:
+            if (answered := _answer(server, event, event.method, server.arguments(event)[0])) is not None:
                 answers.append(answered)
             answers.append(server.refuse(event, ApplicationError("no", ApplicationCode.INTERNAL_ERROR)))
         yield bytes([0, number]) + b"".join(reversed(answers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from typing import Any
 
 import peer_samples
 import pytest
@@ -15,7 +16,7 @@ from idlrt.serialization._backend import native
 
 pytestmark = pytest.mark.slow
 
-OURS = {"binary": BinarySerialization, "compact": CompactSerialization, "json": JsonSerialization}
+OURS: dict[str, Any] = {"binary": BinarySerialization, "compact": CompactSerialization, "json": JsonSerialization}
 # Of single values there is nothing to frame, and nothing that "old" is about. What thriftpy2 makes of JSON is told in
 # test_interop_thriftpy2_json.py.
 ALL = [

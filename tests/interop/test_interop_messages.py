@@ -6,13 +6,15 @@ import functools
 
 import peer_samples
 import pytest
-from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
-from idlrt.protocol.thrift.events import CallReceived, ReplyReceived
 from peer_dialects import PLAIN, SPOKEN
 
 from idlrt.errors import ApplicationCode, ApplicationError
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
-from idlrt.protocol.thrift.framing import Framed, Unframed
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
+from idlrt.protocol.thrift.framing import Dialect, Framed, Unframed
+from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import BinarySerialization
 
 pytestmark = pytest.mark.slow
@@ -70,7 +72,7 @@ def spoken(request):
 
 def our_dialect(spoken):
     if spoken.head == "old":
-        old = BinarySerialization(strict=False)
+        old = BinaryEnvelope(BinarySerialization(), is_strict=False)
         return Dialect(old, Framed() if spoken.framing == "framed" else Unframed())
     return dialect(spoken.framing, spoken.protocol)
 
@@ -78,7 +80,7 @@ def our_dialect(spoken):
 def only_call(server, data):
     """The call that `data` is."""
     [received] = server.receive_data(data)
-    assert isinstance(received, CallReceived)
+    assert isinstance(received, ThriftRequest)
     return received
 
 
@@ -89,34 +91,34 @@ def test_calls_and_answers(name, spoken, stubs, handler):
     method = stubs.PeerClient.__thrift_service__.methods[method_name]
     ours = ClientConnection(our_dialect(spoken))
     for number in (1, 2):
-        _, call = ours.call(method, arguments)
+        _, call = ours.request(method, arguments)
         assert call.hex() == peer.encode_call(method_name, arguments, number, spoken.framing).hex()
 
     server = ServerConnection(detector(), stubs.PeerClient.__thrift_service__.methods)
     received = only_call(server, call)
     answering = Repeatable(handler, stubs)
     answer = peer.encode_answer(call, answering, spoken.framing)
-    assert server.arguments(received) == arguments
+    assert server.arguments(received)[0] == arguments
     if method.is_oneway:
         assert answer == b""
         return
     try:
-        answered = server.reply(received, getattr(answering, method_name)(*arguments))
+        answered = server.respond(received, getattr(answering, method_name)(*arguments))
     except (stubs.NotFound, stubs.Refused) as error:
-        thrown = server.throw(received, error)
+        thrown = server.respond_error(received, error)
         assert thrown is not None
         answered = thrown
     assert answered.hex() == answer.hex()
     [event] = ours.receive_data(answer)
-    assert isinstance(event, ReplyReceived)
-    assert event.sequence_id == 2
+    assert isinstance(event, ThriftResponse)
+    assert event.id == 2
 
 
 def test_refusals(spoken, stubs, handler):
     service, newer = stubs.PeerClient.__thrift_service__, stubs.NewerClient.__thrift_service__
     # No binary in it: Apache's Python skips those as if they were UTF-8.
     value = stubs.Everything(scalars=stubs.Scalars(text="a"), tree=peer_samples.trees(stubs)[1])
-    _, call = ClientConnection(our_dialect(spoken)).call(newer.methods["unheard_of"], (1, value))
+    _, call = ClientConnection(our_dialect(spoken)).request(newer.methods["unheard_of"], (1, value))
     server = ServerConnection(detector(), service.methods)
     received = only_call(server, call)
     refusal = ApplicationError("Unknown function unheard_of", ApplicationCode.UNKNOWN_METHOD)
@@ -131,7 +133,7 @@ NUMBERS = [1, 127, 128, 2**14, 2**31 - 1]
 def test_numbers_of_our_calls(number, spoken, stubs):
     method = stubs.PeerClient.__thrift_service__.methods["ping"]
     ours = ClientConnection(our_dialect(spoken), first_sequence_id=number)
-    _, call = ours.call(method, ())
+    _, call = ours.request(method, ())
     assert call.hex() == make_peer(spoken, stubs).encode_call("ping", (), number, spoken.framing).hex()
 
 
@@ -141,13 +143,13 @@ def test_numbers_of_our_answers(number, spoken, stubs, handler):
     call = peer.encode_call("ping", (), number, spoken.framing)
     server = ServerConnection(detector(), stubs.PeerClient.__thrift_service__.methods)
     received = only_call(server, call)
-    assert server.reply(received, None).hex() == peer.encode_answer(call, handler, spoken.framing).hex()
+    assert server.respond(received, None).hex() == peer.encode_answer(call, handler, spoken.framing).hex()
 
 
 @pytest.mark.parametrize("count", range(len(METADATA) + 1))
 def test_metadata_stands_where_apache_has_it_or_nowhere(count, spoken, stubs):
     metadata = dict(list(METADATA.items())[:count])
     method = stubs.PeerClient.__thrift_service__.methods["add"]
-    _, call = ClientConnection(our_dialect(spoken)).call(method, (1, 2), metadata)
+    _, call = ClientConnection(our_dialect(spoken)).request(method, (1, 2), metadata)
     theirs = {} if spoken.framing in PLAIN else metadata
     assert call.hex() == make_peer(spoken, stubs).encode_call("add", (1, 2), 1, spoken.framing, theirs).hex()

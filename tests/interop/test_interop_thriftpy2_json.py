@@ -15,6 +15,7 @@ from thriftpy2.transport.memory import TCyMemoryBuffer
 from thriftpy2_json import UNREADABLE, UNWRITABLE, sound
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.protocol.thrift.envelope import JsonEnvelope
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import JsonSerialization
 from idlrt.spec import struct
@@ -22,6 +23,7 @@ from idlrt.spec import struct
 pytestmark = pytest.mark.slow
 
 OURS = JsonSerialization()
+ENVELOPE = JsonEnvelope(OURS)
 
 
 @functools.cache
@@ -30,14 +32,14 @@ def classes():
 
 
 def our_message(value):
-    return OURS.pack_head(MessageKind.REPLY, "echo", 7) + OURS.struct(type(value)).encode(value) + OURS.tail
+    return ENVELOPE.pack_head(MessageKind.REPLY, "echo", 7) + OURS.struct(type(value)).encode(value) + ENVELOPE.tail
 
 
 def our_reading(cls, data):
-    head, start = OURS.unpack_head(data)
+    head, start = ENVELOPE.unpack_head(data)
     assert (head.kind, head.name, head.sequence_id) == (MessageKind.REPLY, "echo", 7)
     value, end = OURS.struct(cls).decode(data, start)
-    assert OURS.unpack_tail(data, end) == len(data)
+    assert ENVELOPE.unpack_tail(data, end) == len(data)
     return value
 
 

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 from hand_written import JOIN, SERVICE, dialects
-from idlrt.protocol.thrift.dialect import detector
-from idlrt.protocol.thrift.events import StreamBroken
 
 from idlrt.errors import ApplicationError, RemoteProtocolError
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
+from idlrt.protocol.events import ConnectionBroken
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
+from idlrt.protocol.thrift.sniff import detector
 
 pytestmark = pytest.mark.long
 
@@ -21,27 +22,29 @@ def serve(data):
     server = ServerConnection(detector(), SERVICE.methods)
     said = b""
     for event in (*server.receive_data(data[:9]), *server.receive_data(data[9:])):
-        if not isinstance(event, StreamBroken) and event.method is not None:
+        assert isinstance(event, ThriftRequest | ConnectionBroken)
+        if isinstance(event, ThriftRequest) and event.method is not None:
             with contextlib.suppress(RemoteProtocolError):
                 server.arguments(event)
-                said += server.reply(event, "done")
+                said += server.respond(event, "done")
     return said
 
 
 def ask(dialect, answer):
     client = ClientConnection(dialect)
-    client.call(JOIN, (["a"], "+"))
+    client.request(JOIN, (["a"], "+"))
     for event in client.receive_data(answer):
-        if not isinstance(event, StreamBroken):
+        assert isinstance(event, ThriftResponse | ConnectionBroken)
+        if isinstance(event, ThriftResponse):
             with contextlib.suppress(RemoteProtocolError, ApplicationError):
-                answer_of(event)
+                event.result()
 
 
 @pytest.mark.parametrize("name", dialects())
 @pytest.mark.parametrize("harm", ["none", "end", "middle", "start"])
 def test_memory_is_given_back(name, harm):
     dialect = dialects()[name]
-    call = ClientConnection(dialect).call(JOIN, (["first", "second"], "+"))[1]
+    call = ClientConnection(dialect).request(JOIN, (["first", "second"], "+"))[1]
     answer = serve(call)
     assert answer
 

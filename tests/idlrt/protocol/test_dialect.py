@@ -6,14 +6,17 @@ import pytest
 from hand_written import GET, SERVICE, User, dialects, requests
 from hypothesis import given
 from hypothesis import strategies as st
-from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
-from idlrt.protocol.thrift.events import CallReceived
 
 from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.plugins import UnknownPlugin
 from idlrt.protocol.thrift.connection import ServerConnection
-from idlrt.protocol.thrift.framing import Framed
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
+from idlrt.protocol.thrift.framing import Dialect, Framed
 from idlrt.protocol.thrift.header_framing import HeaderFramed
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.requests import ThriftRequest
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization.binary import BinarySerialization
 
 
@@ -28,8 +31,9 @@ def test_each_dialect_is_told_from_the_first_bytes(name: str) -> None:
     # What is in a header is told by each frame.
     has_header = spoken.framing.has_metadata
     assert known.framing.name == ("header" if has_header else spoken.framing.name)
-    assert known.protocol.name == ("binary" if has_header else spoken.protocol.name)
-    assert getattr(known.protocol, "strict", True) == getattr(spoken.protocol, "strict", True)
+    assert known.envelope.name == ("binary" if has_header else spoken.envelope.name)
+    head = MessageKind.CALL, "", 0
+    assert has_header or known.envelope.pack_head(*head) == spoken.envelope.pack_head(*head)
     # Six bytes are enough, and no answer is ever taken back.
     assert all(each in (None, known) for each in told)
     assert told[6] is known
@@ -40,17 +44,17 @@ def test_an_answer_goes_out_the_way_the_question_came_in(name: str) -> None:
     spoken: Dialect = dialects()[name]
     server = ServerConnection(detector(), SERVICE.methods)
     (call,) = server.receive_data(requests((GET, (7,)), how=spoken))
-    assert isinstance(call, CallReceived)
-    answer = server.reply(call, User(id=7))
+    assert isinstance(call, ThriftRequest)
+    answer = server.respond(call, User(id=7))
 
-    splitter = spoken.framing.splitter(spoken.protocol)
+    splitter = spoken.framing.splitter(spoken.envelope)
     splitter.add(answer)
     frame = splitter.next()
     assert frame is not None
     message, told, _, _ = spoken.framing.opener(spoken)(frame)
-    assert (told.framing.name, told.protocol.name) == (spoken.framing.name, spoken.protocol.name)
-    head, _ = spoken.protocol.unpack_head(message)
-    assert (head.name, head.sequence_id) == ("get", call.sequence_id)
+    assert (told.framing.name, told.envelope.name) == (spoken.framing.name, spoken.envelope.name)
+    head, _ = spoken.envelope.unpack_head(message)
+    assert (head.name, head.sequence_id) == ("get", call.id)
     assert message.startswith(b"\x80\x01") == name.endswith("binary")
 
 
@@ -75,7 +79,7 @@ def test_what_is_no_dialect_is_refused(data: bytes) -> None:
 def test_http_and_tls_break_the_stream(data: bytes) -> None:
     events = ServerConnection(detector(), SERVICE.methods).receive_data(data)
 
-    assert [type(event).__name__ for event in events] == ["StreamBroken"]
+    assert [type(event).__name__ for event in events] == ["ConnectionBroken"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x82", b"\0", b"\0\0\0\x09", b"\0\0\0\x09\x82", b"\0\0\0\x09\x0f", b"\x0f"])
@@ -124,14 +128,16 @@ def test_a_framing_refuses_a_protocol_that_it_cannot_carry() -> None:
     class Strange(BinarySerialization):
         name = "strange"
 
-    assert Dialect(Strange(), Framed()).protocol.name == "strange"
+    strange = BinaryEnvelope(Strange())
+
+    assert Dialect(strange, Framed()).envelope.name == "strange"
     with pytest.raises(ConfigurationError, match=r"header cannot carry the protocol 'strange'.* binary, compact, json"):
-        Dialect(Strange(), HeaderFramed())
+        Dialect(strange, HeaderFramed())
 
 
 def test_dialects_are_shared() -> None:
     assert dialect("framed") is dialect()
-    assert dialect("framed").protocol is dialect("unframed").protocol
+    assert dialect("framed").envelope is dialect("unframed").envelope
 
 
 def test_an_unknown_framing_is_named() -> None:

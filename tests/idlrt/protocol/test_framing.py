@@ -11,14 +11,15 @@ import pytest
 from hand_written import GET, JOIN, requests
 from hypothesis import given
 from hypothesis import strategies as st
-from idlrt.protocol.thrift.dialect import Dialect, dialect
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift._binary_scanner import BinaryScanner
-from idlrt.protocol.thrift.framing import NO_METADATA, Framed, Splitter, Unframed
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
+from idlrt.protocol.thrift.framing import NO_METADATA, Dialect, Framed, Splitter, Unframed
 from idlrt.serialization import BinarySerialization, Limits
 
-PROTOCOL = BinarySerialization()
+ENVELOPE = BinaryEnvelope(BinarySerialization())
 
 
 def split(splitter: Splitter, *pieces: bytes) -> list[bytes]:
@@ -39,7 +40,7 @@ def test_frames_do_not_depend_on_how_bytes_are_cut(payloads: list[bytes], data: 
     stream = b"".join(map(frame, payloads))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    splitter = Framed().splitter(PROTOCOL)
+    splitter = Framed().splitter(ENVELOPE)
 
     assert split(splitter, *pieces) == payloads
     assert splitter.is_empty
@@ -49,16 +50,16 @@ def test_frames_do_not_depend_on_how_bytes_are_cut(payloads: list[bytes], data: 
 def test_messages_cut_at_every_position(framing: str) -> None:
     how = dialect(framing)
     stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), (GET, (2,)), how=how)
-    whole = split(how.framing.splitter(how.protocol), stream)
+    whole = split(how.framing.splitter(how.envelope), stream)
 
     assert len(whole) == 3
     for cut in range(len(stream)):
-        assert split(how.framing.splitter(how.protocol), stream[:cut], stream[cut:]) == whole
-    assert split(how.framing.splitter(how.protocol), *[bytes([byte]) for byte in stream]) == whole
+        assert split(how.framing.splitter(how.envelope), stream[:cut], stream[cut:]) == whole
+    assert split(how.framing.splitter(how.envelope), *[bytes([byte]) for byte in stream]) == whole
 
 
 def test_an_announced_length_over_the_limit_is_refused_before_its_bytes_come() -> None:
-    splitter = Framed(Limits(max_message=100)).splitter(PROTOCOL)
+    splitter = Framed(Limits(max_message=100)).splitter(ENVELOPE)
     splitter.add(struct.pack(">I", 101))
 
     with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_message=100"):
@@ -66,7 +67,7 @@ def test_an_announced_length_over_the_limit_is_refused_before_its_bytes_come() -
 
 
 def test_the_limit_of_frames_is_named() -> None:
-    splitter = Framed(Limits(max_frame=100, max_message=200)).splitter(PROTOCOL)
+    splitter = Framed(Limits(max_frame=100, max_message=200)).splitter(ENVELOPE)
     splitter.add(struct.pack(">I", 101))
 
     with pytest.raises(RemoteProtocolError, match="101 bytes: the limit is max_frame=100"):
@@ -74,7 +75,7 @@ def test_the_limit_of_frames_is_named() -> None:
 
 
 def test_a_negative_length_is_refused() -> None:
-    splitter = Framed().splitter(PROTOCOL)
+    splitter = Framed().splitter(ENVELOPE)
     splitter.add(b"\xff\xff\xff\xff")
 
     with pytest.raises(RemoteProtocolError, match="limit"):
@@ -82,7 +83,7 @@ def test_a_negative_length_is_refused() -> None:
 
 
 def test_frames_before_one_over_the_limit_are_still_good() -> None:
-    splitter = Framed(Limits(max_message=10)).splitter(PROTOCOL)
+    splitter = Framed(Limits(max_message=10)).splitter(ENVELOPE)
     splitter.add(frame(b"good") + frame(b"x" * 11))
 
     assert splitter.next() == b"good"
@@ -121,7 +122,7 @@ def test_a_message_in_many_pieces_is_not_copied_with_each_of_them(framing: str) 
     how = dialect(framing)
     stream = requests((JOIN, (["x" * 100_000], "-")), how=how)
     pieces = [stream[at : at + 20] for at in range(0, len(stream), 20)]
-    splitter = how.framing.splitter(how.protocol)
+    splitter = how.framing.splitter(how.envelope)
 
     frames, total = memory_of_steps(splitter, pieces)
     assert frames == 1
@@ -134,7 +135,7 @@ def test_the_rest_of_a_piece_is_not_copied_with_each_message_in_it(framing: str)
     how = dialect(framing)
     count = 4_000
     stream = requests((GET, (1,)), how=how) * count
-    splitter = how.framing.splitter(how.protocol)
+    splitter = how.framing.splitter(how.envelope)
 
     frames, total = memory_of_steps(splitter, [stream])
     assert frames == count
@@ -143,22 +144,22 @@ def test_the_rest_of_a_piece_is_not_copied_with_each_message_in_it(framing: str)
 
 
 def test_an_unframed_message_is_scanned_by_one_scanner_however_many_pieces_it_has() -> None:
-    class Counting(BinarySerialization):
+    class Counting(BinaryEnvelope):
         scanners = 0
 
         def scanner(self) -> BinaryScanner:
             self.scanners += 1
             return super().scanner()
 
-    protocol = Counting()
+    envelope = Counting(BinarySerialization())
     stream = requests((GET, (1,)), (JOIN, (["a", "b"], "-")), how=dialect("unframed"))
 
-    assert len(split(Unframed().splitter(protocol), *[bytes([byte]) for byte in stream])) == 2
-    assert protocol.scanners == 2
+    assert len(split(Unframed().splitter(envelope), *[bytes([byte]) for byte in stream])) == 2
+    assert envelope.scanners == 2
 
 
 def test_nothing_is_kept_of_frames_that_were_taken() -> None:
-    splitter = Framed().splitter(PROTOCOL)
+    splitter = Framed().splitter(ENVELOPE)
     payload = b"x" * 1_000_000
     tracemalloc.start()
     try:
@@ -175,27 +176,27 @@ def test_nothing_is_kept_of_frames_that_were_taken() -> None:
 @pytest.mark.parametrize("framing", [Framed, Unframed])
 def test_a_message_over_the_limit_is_not_sent(framing: type[Framed] | type[Unframed]) -> None:
     with pytest.raises(LocalProtocolError, match="11 bytes: the limit is max_message=10"):
-        framing(Limits(max_message=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)
+        framing(Limits(max_message=10)).pack(ENVELOPE, 1, b"x" * 5, b"y" * 6)
 
 
 def test_a_frame_over_the_limit_is_not_sent() -> None:
     with pytest.raises(LocalProtocolError, match="frame of 11 bytes: the limit is max_frame=10"):
-        Framed(Limits(max_frame=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)
-    Unframed(Limits(max_frame=10)).pack(PROTOCOL, 1, b"x" * 5, b"y" * 6)  # it has no frames
+        Framed(Limits(max_frame=10)).pack(ENVELOPE, 1, b"x" * 5, b"y" * 6)
+    Unframed(Limits(max_frame=10)).pack(ENVELOPE, 1, b"x" * 5, b"y" * 6)  # it has no frames
 
 
 @pytest.mark.parametrize("framing", [Framed, Unframed])
 def test_plain_framings_carry_no_metadata(framing: type[Framed] | type[Unframed]) -> None:
     plain = framing()
 
-    spoken = Dialect(PROTOCOL, plain)
-    assert plain.pack(PROTOCOL, 1, b"a", b"b", {"tag": "x"}) == plain.pack(PROTOCOL, 1, b"a", b"b")
+    spoken = Dialect(ENVELOPE, plain)
+    assert plain.pack(ENVELOPE, 1, b"a", b"b", {"tag": "x"}) == plain.pack(ENVELOPE, 1, b"a", b"b")
     assert plain.opener(spoken)(b"ab") == (b"ab", spoken, NO_METADATA, 0)
 
 
 def test_an_unframed_message_over_the_limit_is_refused_before_its_bytes_come() -> None:
     limits = Limits(max_message=1000)
-    splitter = Unframed(limits).splitter(BinarySerialization(limits))
+    splitter = Unframed(limits).splitter(BinaryEnvelope(BinarySerialization(limits)))
     stream = requests((JOIN, (["x" * 2000], "-")), how=dialect("unframed"))
 
     with pytest.raises(RemoteProtocolError, match="max_message=1000"):

@@ -12,14 +12,16 @@ import pytest
 from hand_written import GET, JOIN, PROTOCOLS, SERVICE, User, requests
 from hypothesis import given
 from hypothesis import strategies as st
-from idlrt.protocol.thrift.dialect import Dialect, detector, dialect
-from idlrt.protocol.thrift.events import CallReceived, ReplyReceived, StreamBroken
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection, answer_of
-from idlrt.protocol.thrift.framing import SpoiledFrame
+from idlrt.protocol.events import ConnectionBroken
+from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
+from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame
 from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
 from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse
+from idlrt.protocol.thrift.sniff import detector
 from idlrt.serialization import Limits
 
 HEADER = dialect("header")
@@ -47,14 +49,14 @@ def server(limits: Limits | None = None) -> ServerConnection:
     return ServerConnection(detector(limits) if limits else detector(), SERVICE.methods)
 
 
-def received(data: bytes, limits: Limits | None = None) -> CallReceived:
+def received(data: bytes, limits: Limits | None = None) -> ThriftRequest:
     (event,) = server(limits).receive_data(data)
-    assert isinstance(event, CallReceived)
+    assert isinstance(event, ThriftRequest)
     return event
 
 
-def fault(data: bytes, limits: Limits | None = None) -> ApplicationError:
-    found = received(data, limits).fault
+def refusal(data: bytes, limits: Limits | None = None) -> ApplicationError:
+    found = received(data, limits).refusal
     assert found is not None
     return found
 
@@ -79,37 +81,37 @@ def test_compressed_messages_are_unpacked_and_answered_compressed() -> None:
         for protocol in PROTOCOLS:
             how = dialect(framing, protocol)
             client, end = ClientConnection(how), server()
-            _, data = client.call(JOIN, (["ab" * 500] * 3, "-"), {"a": "b"})
+            _, data = client.request(JOIN, (["ab" * 500] * 3, "-"), {"a": "b"})
             assert (len(data) < 200) == (framing == "header_zlib")
             (call,) = end.receive_data(data)
-            assert isinstance(call, CallReceived)
-            assert (call.dialect.framing.name, call.dialect.protocol.name) == (framing, protocol)
+            assert isinstance(call, ThriftRequest)
+            assert (call.dialect.framing.name, call.dialect.envelope.name) == (framing, protocol)
             assert call.metadata == {"a": "b"}
-            assert end.arguments(call) == (["ab" * 500] * 3, "-")
-            (reply,) = client.receive_data(end.reply(call, "x" * 1000, {"c": "d"}))
-            assert isinstance(reply, ReplyReceived)
+            assert end.arguments(call)[0] == (["ab" * 500] * 3, "-")
+            (reply,) = client.receive_data(end.respond(call, "x" * 1000, {"c": "d"}))
+            assert isinstance(reply, ThriftResponse)
             assert reply.metadata == {"c": "d"}
-            assert answer_of(reply) == "x" * 1000
+            assert reply.result() == "x" * 1000
 
 
 def test_each_frame_says_how_its_answer_looks() -> None:
     end = server()
     spoken = [dialect("header", "compact"), dialect("header_zlib"), HEADER, dialect("header_zlib", "compact")]
     stream = b"".join(requests((GET, (1,)), how=how) for how in spoken)
-    calls = [event for event in end.receive_data(stream) if isinstance(event, CallReceived)]
+    calls = [event for event in end.receive_data(stream) if isinstance(event, ThriftRequest)]
 
     assert [call.dialect for call in calls] == spoken
     for call, how in zip(calls, spoken, strict=True):
         client = ClientConnection(how)
-        client.call(GET, (1,))
-        (reply,) = client.receive_data(end.reply(call, User(id=3)))
-        assert isinstance(reply, ReplyReceived)
-        assert answer_of(reply) == User(id=3)
+        client.request(GET, (1,))
+        (reply,) = client.receive_data(end.respond(call, User(id=3)))
+        assert isinstance(reply, ThriftResponse)
+        assert reply.result() == User(id=3)
 
 
 def test_flags_come_back() -> None:
     call = received(frame(flags=0x8001))
-    answer = server().reply(call, User(id=1))
+    answer = server().respond(call, User(id=1))
 
     assert answer[4:8] == b"\x0f\xff\x80\x01"
     assert call.dialect is received(frame(flags=0x8001)).dialect
@@ -118,19 +120,19 @@ def test_flags_come_back() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_client_of_one_protocol_reads_answers_in_another(protocol: str) -> None:
     client = ClientConnection(HEADER)
-    number, _ = client.call(GET, (1,))
+    number, _ = client.request(GET, (1,))
     how = dialect("header_zlib", protocol)
-    other = CallReceived(MessageKind.CALL, "get", number, GET, how, b"", 0)
-    (reply,) = client.receive_data(server().reply(other, User(id=9)))
+    other = ThriftRequest(number, "get", GET, dialect=how, message=b"", start=0)
+    (reply,) = client.receive_data(server().respond(other, User(id=9)))
 
-    assert isinstance(reply, ReplyReceived)
-    assert answer_of(reply) == User(id=9)
+    assert isinstance(reply, ThriftResponse)
+    assert reply.result() == User(id=9)
 
 
 def test_the_number_in_the_header_counts() -> None:
-    assert received(frame(number=12345)).sequence_id == 12345
-    assert received(frame(number=-5)).sequence_id == -5
-    assert received(frame(number=0)).sequence_id == 7  # none was given: it is the message's
+    assert received(frame(number=12345)).id == 12345
+    assert received(frame(number=-5)).id == -5
+    assert received(frame(number=0)).id == 7  # none was given: it is the message's
 
 
 def test_what_is_kept_for_all_messages() -> None:
@@ -141,7 +143,7 @@ def test_what_is_kept_for_all_messages() -> None:
         frame(b"\0\0" + pairs(1, x="z") + pairs(2, zone="us")),
         frame(),
     ]
-    calls = [event for event in end.receive_data(b"".join(stream)) if isinstance(event, CallReceived)]
+    calls = [event for event in end.receive_data(b"".join(stream)) if isinstance(event, ThriftRequest)]
 
     assert [dict(call.metadata) for call in calls] == [
         {"zone": "eu", "tenant": "1"},
@@ -158,25 +160,25 @@ def test_infos_that_are_unknown_end_the_header(rest: bytes) -> None:
 
 
 def test_padding_of_a_word_more_than_needed_is_skipped() -> None:
-    assert received(frame(b"\0\0" + pairs(1, a="b") + bytes(8))).name == "get"
+    assert received(frame(b"\0\0" + pairs(1, a="b") + bytes(8))).key == "get"
 
 
 def test_an_unknown_transform_costs_one_call() -> None:
     end = server()
     bad, good = end.receive_data(frame(b"\0\x01\x03", b"anything", number=77) + frame())
-    assert isinstance(bad, CallReceived)
-    assert isinstance(good, CallReceived)
+    assert isinstance(bad, ThriftRequest)
+    assert isinstance(good, ThriftRequest)
 
-    assert bad.fault is not None
-    assert bad.fault.code is ApplicationCode.INVALID_TRANSFORM
-    assert "no transform 3; known: 1 (zlib)" in bad.fault.message
-    assert end.arguments(good) == (5,)
+    assert bad.refusal is not None
+    assert bad.refusal.code is ApplicationCode.INVALID_TRANSFORM
+    assert "no transform 3; known: 1 (zlib)" in bad.refusal.message
+    assert end.arguments(good)[0] == (5,)
     client = ClientConnection(HEADER, first_sequence_id=77)
-    client.call(GET, (1,))
-    (reply,) = client.receive_data(end.refuse(bad, bad.fault))
-    assert isinstance(reply, ReplyReceived)
+    client.request(GET, (1,))
+    (reply,) = client.receive_data(end.refuse(bad, bad.refusal))
+    assert isinstance(reply, ThriftResponse)
     with pytest.raises(ApplicationError, match="no transform 3"):
-        answer_of(reply)
+        reply.result()
 
 
 @pytest.mark.parametrize(
@@ -206,24 +208,24 @@ def test_an_unknown_transform_costs_one_call() -> None:
 def test_what_is_wrong_inside_a_frame_costs_one_call(data: bytes, code: ApplicationCode, said: str) -> None:
     end = server()
     bad, good = end.receive_data(data + frame()) if data[4:6] == b"\x0f\xff" else (None, None)
-    assert isinstance(bad, CallReceived)
-    assert isinstance(good, CallReceived)
-    assert good.fault is None
-    assert bad.fault is not None
-    assert bad.fault.code is code
-    assert bad.sequence_id == 7
+    assert isinstance(bad, ThriftRequest)
+    assert isinstance(good, ThriftRequest)
+    assert good.refusal is None
+    assert bad.refusal is not None
+    assert bad.refusal.code is code
+    assert bad.id == 7
     with pytest.raises(ApplicationError, match=said):
-        raise bad.fault
+        raise bad.refusal
 
 
 def test_a_header_that_came_before_is_checked_again() -> None:
     good = frame(b"\x02\x01\x01", zlib.compress(bytes.fromhex("82210703676574160a00")))
     spoiled = frame(b"\x02\x01\x01", b"no zlib")
     cut = frame(b"\x02\x01\x01", b"", words=9)
-    calls = [event for event in server().receive_data(good + spoiled + cut + good) if isinstance(event, CallReceived)]
+    calls = [event for event in server().receive_data(good + spoiled + cut + good) if isinstance(event, ThriftRequest)]
 
-    assert ["cannot be unpacked" in (call.fault.message if call.fault else "") for call in calls] == [0, 1, 0, 0]
-    assert ["ends at offset" in (call.fault.message if call.fault else "") for call in calls] == [0, 0, 1, 0]
+    assert ["cannot be unpacked" in (call.refusal.message if call.refusal else "") for call in calls] == [0, 1, 0, 0]
+    assert ["ends at offset" in (call.refusal.message if call.refusal else "") for call in calls] == [0, 0, 1, 0]
     assert [repr(call.dialect) for call in calls] == [
         "header_zlib compact",
         "header compact",
@@ -248,33 +250,33 @@ def test_a_frame_without_a_header_breaks_the_stream(data: bytes) -> None:
     end = server()
     events = end.receive_data(frame() + data)
 
-    assert [type(event) for event in events] == [CallReceived, StreamBroken]
+    assert [type(event) for event in events] == [ThriftRequest, ConnectionBroken]
 
 
 def test_an_answer_that_cannot_be_opened_costs_one_call() -> None:
     client, end = ClientConnection(HEADER), server()
-    first, _ = client.call(GET, (1,))
-    second, data = client.call(GET, (2,))
+    first, _ = client.request(GET, (1,))
+    second, data = client.request(GET, (2,))
     (call,) = end.receive_data(data)
-    assert isinstance(call, CallReceived)
-    bad, good = client.receive_data(frame(b"\0\x01\x05", number=first) + end.reply(call, User(id=2)))
-    assert isinstance(bad, ReplyReceived)
-    assert isinstance(good, ReplyReceived)
+    assert isinstance(call, ThriftRequest)
+    bad, good = client.receive_data(frame(b"\0\x01\x05", number=first) + end.respond(call, User(id=2)))
+    assert isinstance(bad, ThriftResponse)
+    assert isinstance(good, ThriftResponse)
 
     with pytest.raises(RemoteProtocolError, match="no transform 5"):
-        answer_of(bad)
-    assert answer_of(good) == User(id=2)
-    assert good.sequence_id == second
+        bad.result()
+    assert good.result() == User(id=2)
+    assert good.id == second
 
 
 def test_an_answer_to_nobody_that_cannot_be_opened() -> None:
     client = ClientConnection(HEADER)
-    number, _ = client.call(GET, (1,))
-    client.forget(number)
+    number, _ = client.request(GET, (1,))
+    client.cancel(number)
 
     assert client.receive_data(frame(b"\0\x01\x05", number=number)) == []
     (event,) = client.receive_data(frame(b"\0\x01\x05", number=99))
-    assert isinstance(event, StreamBroken)
+    assert isinstance(event, ConnectionBroken)
 
 
 # Limits.
@@ -284,15 +286,15 @@ def test_limits_are_named() -> None:
     small = Limits(max_frame=200, max_message=100, max_string=10, max_container=2)
     long = CALL + bytes(100)
     with pytest.raises(ApplicationError, match="message has 127 bytes: the limit is max_message=100"):
-        raise fault(frame(message=long), small)
+        raise refusal(frame(message=long), small)
     with pytest.raises(ApplicationError, match="more than 100 bytes once unpacked: the limit is max_message=100"):
-        raise fault(frame(b"\0\x01\x01", zlib.compress(long)), small)
+        raise refusal(frame(b"\0\x01\x01", zlib.compress(long)), small)
     with pytest.raises(ApplicationError, match="3 pairs of metadata at offset 13 are over the limit max_container=2"):
-        raise fault(frame(b"\0\0" + pairs(1, a="", b="", c="")), small)
+        raise refusal(frame(b"\0\0" + pairs(1, a="", b="", c="")), small)
     with pytest.raises(ApplicationError, match=r"the value of 'a' in its metadata has 11 bytes.* max_string=10"):
-        raise fault(frame(b"\0\0" + pairs(1, a="x" * 11)), small)
+        raise refusal(frame(b"\0\0" + pairs(1, a="x" * 11)), small)
     (event,) = server(small).receive_data(frame(bytes(2), CALL + bytes(200)))
-    assert isinstance(event, StreamBroken)
+    assert isinstance(event, ConnectionBroken)
     assert "max_frame=200" in str(event.error)
 
 
@@ -303,7 +305,7 @@ def test_a_compressed_message_may_be_larger_than_a_frame() -> None:
     call = received(data, roomy)
 
     assert len(data) < 1000
-    assert server(roomy).arguments(call) == (["x" * 50_000], "")
+    assert server(roomy).arguments(call)[0] == (["x" * 50_000], "")
 
 
 @pytest.mark.parametrize(
@@ -321,8 +323,8 @@ def test_metadata_that_cannot_be_sent_is_named(metadata: Any, said: str) -> None
     client = ClientConnection(dialect("header", "binary", Limits(max_string=100, max_container=8)))
 
     with pytest.raises(LocalProtocolError, match=said):
-        client.call(GET, (1,), metadata)
-    assert client.waiting == 0
+        client.request(GET, (1,), metadata)
+    assert client.in_flight == 0
 
 
 def test_a_header_has_an_end() -> None:
@@ -332,7 +334,7 @@ def test_a_header_has_an_end() -> None:
 
 @pytest.mark.parametrize("framing", [HeaderFramed, HeaderZlibFramed])
 def test_messages_and_frames_over_the_limit_are_not_sent(framing: type[HeaderFramed]) -> None:
-    how = Dialect(HEADER.protocol, framing(Limits(max_frame=50, max_message=40)))
+    how = Dialect(HEADER.envelope, framing(Limits(max_frame=50, max_message=40)))
     with pytest.raises(LocalProtocolError, match="message of 45 bytes: the limit is max_message=40"):
         how.pack(MessageKind.CALL, "ping", 1, bytes(29))
     with pytest.raises(LocalProtocolError, match=r"frame of \d+ bytes: the limit is max_frame=50"):
@@ -341,22 +343,22 @@ def test_messages_and_frames_over_the_limit_are_not_sent(framing: type[HeaderFra
 
 def test_kept_metadata_does_not_grow_without_end() -> None:
     end = server()
-    found: list[CallReceived] = []
+    found: list[ThriftRequest] = []
     for number in range(300):
         (event,) = end.receive_data(frame(b"\0\0" + pairs(2, **{f"k{number}": "x" * 120}) * 9 + bytes(8)))
-        assert isinstance(event, CallReceived)
+        assert isinstance(event, ThriftRequest)
         found.append(event)
-    assert all(event.fault is None for event in found)
+    assert all(event.refusal is None for event in found)
 
     for number in range(3000):
         (event,) = end.receive_data(frame(b"\0\0" + pairs(2, **{f"n{number}": "x" * 120})))
-        assert isinstance(event, CallReceived)
+        assert isinstance(event, ThriftRequest)
         found.append(event)
-    assert found[-1].fault is not None
-    assert "for all messages has grown" in found[-1].fault.message
+    assert found[-1].refusal is not None
+    assert "for all messages has grown" in found[-1].refusal.message
     (event,) = end.receive_data(frame())
-    assert isinstance(event, CallReceived)
-    assert event.fault is None
+    assert isinstance(event, ThriftRequest)
+    assert event.refusal is None
 
 
 @pytest.mark.slow
@@ -372,9 +374,9 @@ def test_a_bomb_is_not_unpacked() -> None:
     finally:
         tracemalloc.stop()
 
-    assert isinstance(event, CallReceived)
-    assert event.fault is not None
-    assert "max_message=1000000" in event.fault.message
+    assert isinstance(event, ThriftRequest)
+    assert event.refusal is not None
+    assert "max_message=1000000" in event.refusal.message
     # The limit twice (zlib joins its pieces), and the frame.
     assert peak < 2_500_000 + len(bomb) * 2
 
@@ -383,7 +385,7 @@ def test_a_count_without_pairs_allocates_nothing() -> None:
     data = frame(b"\0\0\x01\xff\xff\xff\x03" + bytes(8))
     tracemalloc.start()
     try:
-        assert "do not fit" in fault(data).message
+        assert "do not fit" in refusal(data).message
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -398,7 +400,7 @@ def test_any_text_travels(metadata: dict[str, str], framing: str) -> None:
     call = received(dialect(framing).pack(MessageKind.CALL, "get", 3, CALL[-12:], metadata))
 
     assert call.metadata == metadata
-    assert call.sequence_id == 3
+    assert call.id == 3
 
 
 @given(st.binary(max_size=60), st.integers(0, 0xFFFF))

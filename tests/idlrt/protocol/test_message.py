@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 from hand_written import GET, JOIN, PING, NotFound, User
-from idlrt.protocol.thrift.dialect import Dialect
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift.framing import NO_METADATA, Framed, Unframed
+from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, JsonEnvelope
+from idlrt.protocol.thrift.framing import NO_METADATA, Dialect, Framed, Unframed
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.protocol.thrift.message import MethodCodec, decode_refusal, encode_refusal, method_codec
 from idlrt.serialization import DEFAULT_LIMITS, BinarySerialization, CompactSerialization, JsonSerialization, Limits
@@ -17,10 +17,11 @@ from idlrt.serialization._backend import native
 from idlrt.serialization.base import Backend
 from idlrt.spec import DeclaredError
 
-PROTOCOL = BinarySerialization()
+ENVELOPE = BinaryEnvelope(BinarySerialization())
 
 BACKENDS: tuple[Backend, ...] = ("pure",) if native is None else ("native", "pure")
 PROTOCOLS = (BinarySerialization, CompactSerialization, JsonSerialization)
+ENVELOPES = {"binary": BinaryEnvelope, "compact": CompactEnvelope, "json": JsonEnvelope}
 
 
 class Made(NamedTuple):
@@ -31,7 +32,8 @@ class Made(NamedTuple):
     backend: Backend
 
     def dialect(self, limits: Limits = DEFAULT_LIMITS) -> Dialect:
-        return Dialect(self.protocol(limits, backend=self.backend), self.framing(limits))
+        values = self.protocol(limits, backend=self.backend)
+        return Dialect(ENVELOPES[values.name](values), self.framing(limits))
 
     def __str__(self) -> str:
         return f"{self.framing.name} {self.protocol.name} {self.backend}"
@@ -45,18 +47,18 @@ each_dialect = pytest.mark.parametrize("dialect", [each.dialect() for each in MA
 
 
 def codec_of(method, dialect: Dialect) -> MethodCodec:
-    return MethodCodec(method, dialect.protocol)
+    return MethodCodec(method, dialect.envelope)
 
 
 def body_of(dialect: Dialect, data: bytes | None) -> tuple[bytes, int]:
     """The message in the bytes of one, and where its body starts."""
     assert data is not None
-    splitter = dialect.framing.splitter(dialect.protocol)
+    splitter = dialect.framing.splitter(dialect.envelope)
     splitter.add(data)
     message = splitter.next()
     assert message is not None
     assert splitter.is_empty
-    return message, dialect.protocol.unpack_head(message)[1]
+    return message, dialect.envelope.unpack_head(message)[1]
 
 
 def test_binary_and_compact_in_frames_are_fused_with_the_native_backend() -> None:
@@ -81,7 +83,7 @@ def test_a_call_goes_and_comes(dialect: Dialect, number: int) -> None:
     codec = codec_of(JOIN, dialect)
     data = codec.pack_call(dialect, "Strings:join", number, (["a", "b"], "+"), NO_METADATA)
     message, start = body_of(dialect, data)
-    head, _ = dialect.protocol.unpack_head(message)
+    head, _ = dialect.envelope.unpack_head(message)
 
     assert (head.kind, head.name, head.sequence_id) == (MessageKind.CALL, "Strings:join", number)
     assert codec.decode_arguments(message, start) == (["a", "b"], "+")
@@ -89,15 +91,15 @@ def test_a_call_goes_and_comes(dialect: Dialect, number: int) -> None:
 
 @each_dialect
 def test_messages_are_the_same_in_one_go_and_step_by_step(dialect: Dialect) -> None:
-    protocol = dialect.protocol
-    body = protocol.record(JOIN.arguments).encode((["a"], "")) + protocol.tail
+    envelope = dialect.envelope
+    body = envelope.serialization.record(JOIN.arguments).encode((["a"], "")) + envelope.tail
     steps = dialect.pack(MessageKind.CALL, "join", 300, body)
 
     assert codec_of(JOIN, dialect).pack_call(dialect, "join", 300, (["a"], ""), NO_METADATA) == steps
 
 
 def test_an_argument_that_is_absent_has_its_default() -> None:
-    codec = MethodCodec(JOIN, PROTOCOL)
+    codec = MethodCodec(JOIN, ENVELOPE)
     only_words = b"\x0f\x00\x01\x0b\x00\x00\x00\x00\x00"
 
     assert codec.decode_arguments(only_words, 0) == ([], "-")
@@ -133,7 +135,7 @@ def test_a_message_over_a_limit_is_not_sent(made: Made) -> None:
 def test_a_result_goes_and_comes(dialect: Dialect) -> None:
     codec = codec_of(GET, dialect)
     message, start = body_of(dialect, codec.pack_result(dialect, 7, User(id=1), NO_METADATA))
-    head, _ = dialect.protocol.unpack_head(message)
+    head, _ = dialect.envelope.unpack_head(message)
 
     assert (head.kind, head.name, head.sequence_id) == (MessageKind.REPLY, "get", 7)
     assert codec.decode_result(message, start) == User(id=1)
@@ -144,7 +146,7 @@ def test_a_method_without_result_answers_an_empty_struct(dialect: Dialect) -> No
     codec = codec_of(PING, dialect)
     message, start = body_of(dialect, codec.pack_result(dialect, 7, "ignored", NO_METADATA))
 
-    assert message[start:] == {"json": b"{}]"}.get(dialect.protocol.name, b"\0")
+    assert message[start:] == {"json": b"{}]"}.get(dialect.envelope.name, b"\0")
     assert codec.decode_result(message, start) is None
 
 
@@ -179,39 +181,39 @@ def test_a_missing_result_is_an_application_error_on_both_sides(dialect: Dialect
 
     with pytest.raises(ApplicationError, match="returned None") as ours:
         codec.pack_result(dialect, 7, None, NO_METADATA)
-    empty = {"json": b"{}]"}.get(dialect.protocol.name, b"\0")
+    empty = {"json": b"{}]"}.get(dialect.envelope.name, b"\0")
     with pytest.raises(ApplicationError, match=r"UserService\.get has no result") as theirs:
         codec.decode_result(empty, 0)
     assert ours.value.code == theirs.value.code == ApplicationCode.MISSING_RESULT
 
 
-def test_codecs_are_kept_by_protocol() -> None:
-    other = BinarySerialization()
+def test_codecs_are_kept_by_envelope() -> None:
+    other = BinaryEnvelope(BinarySerialization())
 
-    assert method_codec(GET, PROTOCOL) is method_codec(GET, PROTOCOL)
-    assert method_codec(GET, PROTOCOL) is not method_codec(GET, other)
+    assert method_codec(GET, ENVELOPE) is method_codec(GET, ENVELOPE)
+    assert method_codec(GET, ENVELOPE) is not method_codec(GET, other)
 
 
 @pytest.mark.parametrize("code", [ApplicationCode.UNKNOWN_METHOD, 4711])
 def test_a_refusal_goes_and_comes(code: int) -> None:
-    error = decode_refusal(PROTOCOL, encode_refusal(PROTOCOL, ApplicationError("no", code)), 0)
+    error = decode_refusal(ENVELOPE, encode_refusal(ENVELOPE, ApplicationError("no", code)), 0)
 
     assert (error.message, error.code) == ("no", code)
 
 
 def test_a_refusal_has_the_bytes_of_thrift() -> None:
-    body = encode_refusal(PROTOCOL, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
+    body = encode_refusal(ENVELOPE, ApplicationError("no", ApplicationCode.INTERNAL_ERROR))
 
     assert body == b"\x0b\x00\x01\x00\x00\x00\x02no\x08\x00\x02\x00\x00\x00\x06\x00"
 
 
 def test_an_empty_refusal_is_an_unknown_error() -> None:
-    error = decode_refusal(PROTOCOL, b"\0", 0)
+    error = decode_refusal(ENVELOPE, b"\0", 0)
 
     assert (error.message, error.code) == ("", ApplicationCode.UNKNOWN)
 
 
 def test_a_refusal_with_text_that_is_no_unicode_can_be_sent() -> None:
-    body = encode_refusal(PROTOCOL, ApplicationError("odd \udc80", ApplicationCode.UNKNOWN))
+    body = encode_refusal(ENVELOPE, ApplicationError("odd \udc80", ApplicationCode.UNKNOWN))
 
-    assert decode_refusal(PROTOCOL, body, 0).message == "odd \\udc80"
+    assert decode_refusal(ENVELOPE, body, 0).message == "odd \\udc80"

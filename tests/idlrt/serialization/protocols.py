@@ -1,4 +1,4 @@
-"""Every protocol with every backend that is there: tests run for each with `@each_protocol`."""
+"""Every serialization with every backend that is there: tests run for each with `@each_protocol`."""
 
 from __future__ import annotations
 
@@ -8,46 +8,61 @@ from typing import Any
 import pytest
 from builders import BUILDERS, UNKNOWN
 
+from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import DEFAULT_LIMITS, BinarySerialization, CompactSerialization, JsonSerialization, Limits
 from idlrt.serialization._backend import native
 
 
 class How:
-    """A protocol and a backend.
+    """A serialization and a backend, and the envelope of Thrift messages whose values have it.
 
     Attributes:
         name: of the protocol.
         bytes: what builds its bytes by hand.
     """
 
-    def __init__(self, cls: Any, backend: str, **options: Any) -> None:
-        self._make = lambda limits: cls(limits, backend=backend, **options)
+    def __init__(self, cls: Any, backend: str, **options: bool) -> None:
+        self._make = lambda limits: cls(limits, backend=backend)
         self._made: dict[Limits, Any] = {}
+        self._options = options
+        self._envelopes: dict[Limits, Envelope] = {}
         self.name = cls.name
         self.backend = backend
         self.bytes = BUILDERS[self.name]
         self.label = f"{'old ' if options else ''}{self.name} {backend}"
 
     def __call__(self, **limits: int) -> Any:
-        """The protocol with these limits; the same for equal ones."""
+        """The serialization with these limits; the same for equal ones."""
         wanted = Limits(**limits) if limits else DEFAULT_LIMITS
         if wanted not in self._made:
             self._made[wanted] = self._make(wanted)
         return self._made[wanted]
 
+    def envelope(self, **limits: int) -> Envelope:
+        """The envelope around that serialization; the same for equal limits."""
+        wanted = Limits(**limits) if limits else DEFAULT_LIMITS
+        if wanted not in self._envelopes:
+            self._envelopes[wanted] = self._wrap(self(**limits))
+        return self._envelopes[wanted]
+
+    def _wrap(self, values: Any) -> Envelope:
+        if self.name == "binary":
+            return BinaryEnvelope(values, **self._options)
+        return (CompactEnvelope if self.name == "compact" else JsonEnvelope)(values)
+
     def new(self) -> Any:
-        """A protocol that has compiled nothing yet."""
+        """A serialization that has compiled nothing yet."""
         return self._make(DEFAULT_LIMITS)
 
     @cached_property
     def head(self) -> bytes:
         """The head of a message."""
-        return self().pack_head(MessageKind.CALL, "a", 1)
+        return self.envelope().pack_head(MessageKind.CALL, "a", 1)
 
     def message(self, body: bytes) -> bytes:
         """A message with this body."""
-        return self.head + body + self().tail
+        return self.head + body + self.envelope().tail
 
     @property
     def unknown(self) -> dict[str, tuple[int, bytes]]:
@@ -69,7 +84,7 @@ def _hows() -> list[How]:
 
 
 HOWS = _hows()
-OLD = How(BinarySerialization, "pure", strict=False)
+OLD = How(BinarySerialization, "pure", is_strict=False)
 
 each_protocol = pytest.mark.parametrize("how", HOWS, ids=repr)
 each_protocol_and_old = pytest.mark.parametrize("how", [*HOWS, OLD], ids=repr)

@@ -86,8 +86,8 @@ def theirs(name: str, value: Any, head: tuple[str, int, int] = ("name", 1, 7)) -
 
 
 def ours(how: Any, value: Any, head: tuple[str, int, int] = ("name", 1, 7)) -> bytes:
-    packed = how().pack_head(MessageKind(head[1]), head[0], head[2])
-    return packed + how().struct(type(value)).encode(value) + how().tail
+    packed = how.envelope().pack_head(MessageKind(head[1]), head[0], head[2])
+    return packed + how().struct(type(value)).encode(value) + how.envelope().tail
 
 
 @each_protocol

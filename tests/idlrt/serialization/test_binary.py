@@ -9,11 +9,12 @@ from golden_bytes import HEADS
 from protocols import HOWS, OLD
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.protocol.thrift.envelope import BinaryEnvelope
 from idlrt.protocol.thrift.kinds import MessageHead, MessageKind
 from idlrt.serialization import BinarySerialization, TypeId
 
 B = BUILDERS["binary"]
-PROTOCOL = BinarySerialization()
+ENVELOPE = BinaryEnvelope(BinarySerialization())
 
 each_backend = pytest.mark.parametrize("how", [how for how in HOWS if how.name == "binary"], ids=repr)
 
@@ -49,7 +50,7 @@ def test_type_numbers():
 @pytest.mark.parametrize(("head", "data"), HEADS.items())
 def test_both_heads_are_read_whichever_is_written(head, data):
     kind, name, sequence_id = head
-    for reader in (PROTOCOL, OLD()):
+    for reader in (ENVELOPE, OLD.envelope()):
         for expected in map(bytes.fromhex, data):
             read = reader.unpack_head(b"??" + expected + b"rest", 2)
             assert read == (MessageHead(MessageKind(kind), name, sequence_id), 2 + len(expected))
@@ -72,4 +73,4 @@ def test_both_heads_are_read_whichever_is_written(head, data):
 )
 def test_what_is_no_head_is_refused(data, message):
     with pytest.raises(RemoteProtocolError, match=message):
-        PROTOCOL.unpack_head(bytes.fromhex(data))
+        ENVELOPE.unpack_head(bytes.fromhex(data))

@@ -178,4 +178,4 @@ def test_an_empty_map_is_one_byte(how):
 )
 def test_what_is_no_head_is_refused(how, data, message):
     with pytest.raises(RemoteProtocolError, match=f"^cannot read the message's head: .*{message}"):
-        how().unpack_head(bytes.fromhex(data))
+        how.envelope().unpack_head(bytes.fromhex(data))

@@ -48,9 +48,9 @@ def skipped(data):
 
 def scanned(how, data, end):
     """Where the scanner ends in a message of which the reader ends at `end`."""
-    message = how.head + data[:end] + how().tail
-    found = how().scanner().scan(message + data[end:])
-    return None if found is None else found - len(how.head) - len(how().tail)
+    message = how.head + data[:end] + how.envelope().tail
+    found = how.envelope().scanner().scan(message + data[end:])
+    return None if found is None else found - len(how.head) - len(how.envelope().tail)
 
 
 def check(how, cls, data):
@@ -70,7 +70,7 @@ def test_every_truncation_is_refused_and_says_where(how, name):
     for end in range(len(data)):
         error = outcome(how(), type(value), data[:end])
         assert re.fullmatch(pattern + ".*", str(error), re.DOTALL), error
-        assert how().scanner().scan(how.head + data[:end]) is None
+        assert how.envelope().scanner().scan(how.head + data[:end]) is None
         assert how.name != "binary" or skipped(data[:end]) is None
 
 

@@ -84,8 +84,8 @@ def test_lengths_around_where_they_take_more_bytes(how, count):
 def test_heads(how, head):
     kind, name, sequence_id = head
     expected = heads(how.name, strict=how is not OLD)[head]
-    assert how().pack_head(MessageKind(kind), name, sequence_id) == expected
-    read = how().unpack_head(b"??" + expected + b"rest", 2)
+    assert how.envelope().pack_head(MessageKind(kind), name, sequence_id) == expected
+    read = how.envelope().unpack_head(b"??" + expected + b"rest", 2)
     assert read == (MessageHead(MessageKind(kind), name, sequence_id), 2 + len(expected))
 
 
@@ -95,15 +95,15 @@ def test_a_head_that_ends_early_is_an_error_that_says_where(how, head):
     data = heads(how.name, strict=how is not OLD)[head]
     for end in range(len(data)):
         with pytest.raises(RemoteProtocolError, match=r"^cannot read the message's head: .* at offset \d+"):
-            how().unpack_head(data[:end])
+            how.envelope().unpack_head(data[:end])
 
 
 @each_protocol_and_old
 def test_a_name_is_a_string_and_has_its_limit(how):
-    protocol = how(max_string=3)
-    assert protocol.unpack_head(protocol.pack_head(MessageKind.CALL, "abc", 1))[0].name == "abc"
+    envelope = how.envelope(max_string=3)
+    assert envelope.unpack_head(envelope.pack_head(MessageKind.CALL, "abc", 1))[0].name == "abc"
     with pytest.raises(RemoteProtocolError, match="max_string=3"):
-        protocol.unpack_head(protocol.pack_head(MessageKind.CALL, "abcd", 1))
+        envelope.unpack_head(envelope.pack_head(MessageKind.CALL, "abcd", 1))
 
 
 # Records: fields without a class.

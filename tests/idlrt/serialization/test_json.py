@@ -257,14 +257,14 @@ def test_a_million_of_anything_is_refused_with_a_short_text(how, what):
 )
 def test_what_is_no_head_is_refused(how, text, what):
     with pytest.raises(RemoteProtocolError, match=f"^cannot read the message's head: {what}"):
-        how().unpack_head(text.encode())
+        how.envelope().unpack_head(text.encode())
 
 
 @each_backend
 def test_a_message_is_closed_by_a_bracket(how):
-    assert how().tail == b"]"
-    assert how().unpack_tail(b"{} ]", 2) == 4
+    assert how.envelope().tail == b"]"
+    assert how.envelope().unpack_tail(b"{} ]", 2) == 4
     with pytest.raises(RemoteProtocolError, match=r"^cannot read the message's end: it needs '\]' at offset 2, not "):
-        how().unpack_tail(b"{}}", 2)
+        how.envelope().unpack_tail(b"{}}", 2)
     with pytest.raises(RemoteProtocolError, match=r"^cannot read the message's end: it needs 1 bytes at offset 2, "):
-        how().unpack_tail(b"{}", 2)
+        how.envelope().unpack_tail(b"{}", 2)

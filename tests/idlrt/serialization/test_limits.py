@@ -103,7 +103,7 @@ def test_the_scanner_keeps_nothing_for_a_huge_length(how, where):
     def scan_all():
         for message in messages:
             with pytest.raises(RemoteProtocolError, match="over the limit"):
-                how().scanner().scan(message)
+                how.envelope().scanner().scan(message)
 
     assert peak_of(scan_all) < 100_000
 
@@ -144,16 +144,17 @@ def test_a_limit_includes_itself(how, what):
 @pytest.mark.parametrize("what", READABLE)
 def test_the_scanner_has_the_same_limits(how, what):
     protocol = how(max_string=10, max_container=10)
+    envelope = how.envelope(max_string=10, max_container=10)
     value, _ = READABLE[what](10)
     message = how.message(protocol.struct(type(value)).encode(value))
-    assert protocol.scanner().scan(message) == len(message)
+    assert envelope.scanner().scan(message) == len(message)
     value, limit = READABLE[what](11)
     message = how.message(protocol.struct(type(value)).encode(value))
     if how.name == "json":  # nothing grows with them there: they are the reader's
-        assert protocol.scanner().scan(message) == len(message)
+        assert envelope.scanner().scan(message) == len(message)
         return
     with pytest.raises(RemoteProtocolError, match=f"{limit}=10"):
-        protocol.scanner().scan(message)
+        envelope.scanner().scan(message)
 
 
 @each_protocol
@@ -234,18 +235,18 @@ def test_a_limit_beyond_the_stack_of_python_is_an_error_and_nothing_worse(how, m
 @pytest.mark.parametrize("how", [how for how in HOWS if how.backend == "pure"], ids=repr)
 @pytest.mark.parametrize("make", NESTS)
 def test_the_scanner_passes_what_a_reader_reads_and_stops_soon_after(how, make):
-    protocol = how(max_depth=20)
+    protocol, envelope = how(max_depth=20), how.envelope(max_depth=20)
     for levels in range(1, 22):
         body = make(how.bytes, levels)
         if _reads(protocol.struct(t.Tree), body) or _reads(protocol.struct(t.Empty), body):
-            assert protocol.scanner().scan(how.message(body)) == len(how.message(body))
+            assert envelope.scanner().scan(how.message(body)) == len(how.message(body))
     for levels in (23, 1000, 100_000):
         message = how.message(make(how.bytes, levels))
         if how.name == "json":  # it counts brackets, and needs no stack for that
-            assert protocol.scanner().scan(message) == len(message)
+            assert envelope.scanner().scan(message) == len(message)
             continue
         with pytest.raises(RemoteProtocolError, match="max_depth=20"):
-            protocol.scanner().scan(message)
+            envelope.scanner().scan(message)
 
 
 @each_protocol

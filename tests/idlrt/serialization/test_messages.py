@@ -32,24 +32,24 @@ PATH = r"^cannot read (the message's (head|end)|Shop\.order(\.[a-z]+|\[[^]]*\])*
 
 
 def body(how, fields, values):
-    return how().record(fields, label=ORDER.full_name).encode(values) + how().tail
+    return how().record(fields, label=ORDER.full_name).encode(values) + how.envelope().tail
 
 
 def call(how, arguments):
-    return how().pack_head(MessageKind.CALL, "order", 7) + body(how, ORDER.arguments, arguments)
+    return how.envelope().pack_head(MessageKind.CALL, "order", 7) + body(how, ORDER.arguments, arguments)
 
 
 def read_call(how, message):
-    head, start = how().unpack_head(message)
+    head, start = how.envelope().unpack_head(message)
     assert (head.kind, head.name, head.sequence_id) == (MessageKind.CALL, "order", 7)
-    return method_codec(ORDER, how()).decode_arguments(message, start)
+    return method_codec(ORDER, how.envelope()).decode_arguments(message, start)
 
 
 @each_protocol_and_old
 def test_a_call_is_read_as_it_was_written(how):
     message = call(how, (BASKET, None))
     assert read_call(how, message) == (BASKET, None)
-    assert how().scanner().scan(message + b"more") == len(message)
+    assert how.envelope().scanner().scan(message + b"more") == len(message)
 
 
 @each_protocol_and_old
@@ -62,7 +62,7 @@ def test_every_truncation_of_a_call_is_refused_and_says_where(how):
 
 @each_protocol_and_old
 def test_every_truncation_of_an_answer_is_refused_and_says_where(how):
-    codec = method_codec(ORDER, how())
+    codec = method_codec(ORDER, how.envelope())
     thrown = body(how, RESULT, (None, t.Broke(code=1, why="x")))
     result = body(how, RESULT, ({"a": t.Point(x=1)}, None))
     for message in (result, thrown):
@@ -76,10 +76,10 @@ def test_every_truncation_of_an_answer_is_refused_and_says_where(how):
 
 @each_protocol
 def test_errors_start_with_the_method(how):
-    b, codec = how.bytes, method_codec(ORDER, how())
+    b, codec = how.bytes, method_codec(ORDER, how.envelope())
     point = b.struct(b.field(t.I32, 2, b.i32(1)))
     basket = b.struct(b.field(t.LIST, 11, b.sequence(t.STRUCT, point)))
-    data = b.struct(b.field(t.STRUCT, 1, basket)) + how().tail
+    data = b.struct(b.field(t.STRUCT, 1, basket)) + how.envelope().tail
     what = (
         r"^cannot read Shop\.order\.basket\.points\[0\]: its required field 'x' is missing \(it ends at offset \d+\)$"
     )
@@ -88,7 +88,7 @@ def test_errors_start_with_the_method(how):
     what = r"^cannot read Shop\.order\.success\['k'\]: its required field 'x' is missing"
     with pytest.raises(RemoteProtocolError, match=what):
         codec.decode_result(
-            b.struct(b.field(t.MAP, 0, b.mapping(t.STRING, t.STRUCT, b.text("k"), point))) + how().tail, 0
+            b.struct(b.field(t.MAP, 0, b.mapping(t.STRING, t.STRUCT, b.text("k"), point))) + how.envelope().tail, 0
         )
     with pytest.raises(LocalProtocolError, match=r"^cannot write Shop\.order\.basket is required, but it is None$"):
         body(how, ORDER.arguments, (None, "x"))
@@ -98,20 +98,20 @@ def test_errors_start_with_the_method(how):
 
 @each_protocol
 def test_what_follows_the_end_is_refused(how):
-    codec = method_codec(ORDER, how())
+    codec = method_codec(ORDER, how.envelope())
     data = body(how, ORDER.arguments, (BASKET, None))
     what = rf"^cannot read Shop\.order: 2 bytes follow the end .* at {len(data)}$"
     with pytest.raises(RemoteProtocolError, match=what):
         codec.decode_arguments(data + b"]]", 0)
     with pytest.raises(ApplicationError, match=r"missing_result: Shop\.order has no result"):
-        codec.decode_result(how.bytes.struct() + how().tail, 0)
+        codec.decode_result(how.bytes.struct() + how.envelope().tail, 0)
 
 
 @each_protocol
 def test_refusals(how):
-    data = encode_refusal(how(), ApplicationError("no such method", 1))
-    error = decode_refusal(how(), b"??" + data, 2)
+    data = encode_refusal(how.envelope(), ApplicationError("no such method", 1))
+    error = decode_refusal(how.envelope(), b"??" + data, 2)
     assert (error.message, error.code) == ("no such method", 1)
-    for end in range(len(data) - len(how().tail)):
+    for end in range(len(data) - len(how.envelope().tail)):
         with pytest.raises(RemoteProtocolError, match=r"^cannot read refusal(\.\w+)?: .*offset \d+"):
-            decode_refusal(how(), data[:end], 0)
+            decode_refusal(how.envelope(), data[:end], 0)

@@ -31,7 +31,7 @@ def test_values_of_any_class(how, cls, data):
     for protocol in (how(), how(**LIMITS)):
         assert protocol.struct(cls).decode(encoded) == (value, len(encoded))
     message = how.message(encoded)
-    assert how().scanner().scan(message + b"more") == len(message)
+    assert how.envelope().scanner().scan(message + b"more") == len(message)
     unknown, end = how().struct(t.Empty).decode(encoded)
     assert (unknown, end) == (t.Empty(), len(encoded))
     if how.name == "binary":
@@ -71,14 +71,16 @@ def test_unknown_fields_change_nothing(how, data):
     value=values(t.Scalars),
 )
 def test_whole_messages(how, kind, name, sequence_id, value):
-    protocol = how()
-    message = protocol.pack_head(kind, name, sequence_id) + protocol.struct(t.Scalars).encode(value) + protocol.tail
-    assert protocol.scanner().scan(message + b"more") == len(message)
-    head, start = protocol.unpack_head(message)
+    serialization, envelope = how(), how.envelope()
+    message = (
+        envelope.pack_head(kind, name, sequence_id) + serialization.struct(t.Scalars).encode(value) + envelope.tail
+    )
+    assert envelope.scanner().scan(message + b"more") == len(message)
+    head, start = envelope.unpack_head(message)
     assert (head.kind, head.name, head.sequence_id) == (kind, name, sequence_id)
-    decoded, end = protocol.struct(t.Scalars).decode(message, start)
+    decoded, end = serialization.struct(t.Scalars).decode(message, start)
     assert decoded == value
-    assert protocol.unpack_tail(message, end) == len(message)
+    assert envelope.unpack_tail(message, end) == len(message)
 
 
 def test_the_old_binary_protocol_differs_in_its_heads_alone():

@@ -33,18 +33,18 @@ def test_the_end_is_where_the_reader_ends(how, name):
     value, data = golden(name, how.name)
     message = how.message(data)
     for after in (b"", b"\x80\x01", b"]", b"\x82"):
-        assert how().scanner().scan(message + after) == len(message)
+        assert how.envelope().scanner().scan(message + after) == len(message)
     end = how().struct(type(value)).decode(message, len(how.head))[1]
-    assert how().unpack_tail(message, end) == len(message)
+    assert how.envelope().unpack_tail(message, end) == len(message)
 
 
 @each_scanner
 @pytest.mark.parametrize("head", heads("binary"))
 def test_heads_of_any_kind(how, head):
     kind, name, sequence_id = head
-    message = how().pack_head(MessageKind(kind), name, sequence_id) + how.bytes.struct() + how().tail
-    assert [how().scanner().scan(message[:end]) for end in range(len(message))] == [None] * len(message)
-    assert how().scanner().scan(message) == len(message)
+    message = how.envelope().pack_head(MessageKind(kind), name, sequence_id) + how.bytes.struct() + how.envelope().tail
+    assert [how.envelope().scanner().scan(message[:end]) for end in range(len(message))] == [None] * len(message)
+    assert how.envelope().scanner().scan(message) == len(message)
 
 
 @each_scanner
@@ -52,7 +52,7 @@ def test_heads_of_any_kind(how, head):
 def test_every_split_in_two(how, name):
     message = how.message(golden(name, how.name)[1])
     for split in range(len(message)):
-        scanner = how().scanner()
+        scanner = how.envelope().scanner()
         assert scanner.scan(message[:split]) is None
         assert scanner.scan(message + b"more") == len(message)
 
@@ -60,7 +60,7 @@ def test_every_split_in_two(how, name):
 @each_scanner
 def test_byte_by_byte(how):
     message = everything(how)
-    scanner = how().scanner()
+    scanner = how.envelope().scanner()
     buffer = bytearray()
     for byte in message[:-1]:
         buffer.append(byte)
@@ -73,7 +73,7 @@ def test_byte_by_byte(how):
 @pytest.mark.parametrize("size", [2, 3, 7, 64])
 def test_in_pieces(how, size):
     message = everything(how)
-    scanner = how().scanner()
+    scanner = how.envelope().scanner()
     ends = [scanner.scan(message[: end + size]) for end in range(0, len(message), size)]
     assert ends == [None] * (len(ends) - 1) + [len(message)]
 
@@ -95,7 +95,7 @@ class CountingBuffer(bytearray):
 def looks_at(how, message: bytes, piece: int) -> int:
     """How often a scanner looks at `message`, which arrives `piece` bytes at a time."""
     CountingBuffer.looks = 0
-    scanner = how().scanner()
+    scanner = how.envelope().scanner()
     buffer = CountingBuffer()
     for start in range(0, len(message), piece):
         buffer += message[start : start + piece]
@@ -138,7 +138,7 @@ def test_a_long_string_is_waited_for_without_work(how):
 )
 def test_what_is_no_message_of_binary_is_refused(data):
     with pytest.raises(RemoteProtocolError):
-        BINARY().scanner().scan(bytes.fromhex(data))
+        BINARY.envelope().scanner().scan(bytes.fromhex(data))
 
 
 @pytest.mark.parametrize(
@@ -163,19 +163,19 @@ def test_what_is_no_message_of_binary_is_refused(data):
 )
 def test_what_is_no_message_of_compact_is_refused(data, message):
     with pytest.raises(RemoteProtocolError, match=f"^cannot read the message: .*{message}"):
-        COMPACT().scanner().scan(bytes.fromhex(data))
+        COMPACT.envelope().scanner().scan(bytes.fromhex(data))
 
 
 @pytest.mark.parametrize("data", [b"x", b" {", b"]", b"\0", b"\x80\1\0\1"])
 def test_what_is_no_message_of_json_is_refused(data):
     with pytest.raises(RemoteProtocolError, match=r"^cannot read the message: it needs '\[' at offset \d, not "):
-        JSON().scanner().scan(data)
+        JSON.envelope().scanner().scan(data)
 
 
 def test_white_space_before_a_message_of_json_is_passed():
     message = b' \n[1,"a",1,1,{}]'
     for split in range(len(message)):
-        scanner = JSON().scanner()
+        scanner = JSON.envelope().scanner()
         assert scanner.scan(message[:split]) is None
         assert scanner.scan(message + b" ") == len(message)
 
@@ -183,7 +183,7 @@ def test_white_space_before_a_message_of_json_is_passed():
 def test_brackets_and_quotes_in_strings_of_json_are_no_structure():
     message = rb'[1,"a\"]}",1,1,{"1":{"str":"]]\\"},"2":{"str":"\\\"[{"}}]'
     for split in range(len(message)):
-        scanner = JSON().scanner()
+        scanner = JSON.envelope().scanner()
         assert scanner.scan(message[:split]) is None
         assert scanner.scan(message) == len(message)
 
@@ -197,15 +197,15 @@ def test_unknown_types_are_refused():
         B.field(t.LIST, 1, B.sequence(t.LIST, B.sequence(0, b"\0"))),
     ):
         with pytest.raises(RemoteProtocolError, match="there is no type"):
-            BINARY().scanner().scan(STRICT_HEAD + body + b"\0" * 8)
+            BINARY.envelope().scanner().scan(STRICT_HEAD + body + b"\0" * 8)
 
 
 @each_scanner
 def test_a_message_over_the_limit_is_refused_before_it_has_arrived(how):
-    b, protocol = how.bytes, how(max_message=200)
+    b, envelope = how.bytes, how.envelope(max_message=200)
     size = 200 - len(how.message(b.struct(b.field(t.STRING, 1, b.text("x" * 130))))) + 130
     fits = how.message(b.struct(b.field(t.STRING, 1, b.text("x" * size))))
-    assert protocol.scanner().scan(fits[:200]) == len(fits) == 200
+    assert envelope.scanner().scan(fits[:200]) == len(fits) == 200
     for fields in (
         [b.field(t.STRING, 1, b.text("x" * 300))],
         [b.field(t.LIST, 1, b.sequence(t.DOUBLE, *[b.double(0.1)] * 40))],
@@ -214,7 +214,7 @@ def test_a_message_over_the_limit_is_refused_before_it_has_arrived(how):
     ):
         message = how.message(b.struct(*fields))
         with pytest.raises(RemoteProtocolError, match="max_message=200"):
-            protocol.scanner().scan(message[:220])
+            envelope.scanner().scan(message[:220])
 
 
 @pytest.mark.parametrize("how", [BINARY, COMPACT, OLD], ids=repr)
@@ -223,4 +223,4 @@ def test_a_list_of_nothing_is_not_waited_for_without_end(how):
     b = how.bytes
     body = b.field(t.LIST, 1, b.sequence(t.STRUCT, count=10**6)) + bytes(2000)
     with pytest.raises(RemoteProtocolError, match="max_message=1000"):
-        how(max_message=1000).scanner().scan(how.head + body)
+        how.envelope(max_message=1000).scanner().scan(how.head + body)
