@@ -28,7 +28,9 @@ def test_every_entry_loads(group: str, name: str, place: str) -> None:
     assert load(place) is not None
 
 
-@pytest.mark.parametrize("group", ["idlc.targets", "idlrt.serializations", "idlrt.framings", "idlrt.routers"])
+@pytest.mark.parametrize(
+    "group", ["idlc.targets", "idlrt.protocols", "idlrt.serializations", "idlrt.framings", "idlrt.routers"]
+)
 def test_a_plugin_is_called_as_it_is_registered(group: str) -> None:
     for name, place in ENTRIES[group].items():
         assert load(place).name == name
@@ -68,12 +70,36 @@ def _classes(folder: str, suffix: str) -> set[str]:
                     if isinstance(each, ast.Assign) or (isinstance(each, ast.AnnAssign) and each.value is not None)
                 ]
                 if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
-                    found.add(f"idlrt.{folder}.{path.stem}:{node.name}")
+                    found.add(f"idlrt.{folder.replace('/', '.')}.{path.stem}:{node.name}")
     return found
 
 
-def test_every_wire_protocol_is_registered() -> None:
-    assert _classes("wire", "Protocol") == set(ENTRIES["idlrt.serializations"].values())
+def test_every_serialization_is_registered() -> None:
+    assert _classes("serialization", "Serialization") == set(ENTRIES["idlrt.serializations"].values())
+
+
+def test_every_protocol_is_registered_by_its_package() -> None:
+    classes = {
+        f"idlrt.protocol.{path.parent.name}:{place.rpartition(':')[2]}"
+        for path in (ROOT / "runtime" / "idlrt" / "protocol").glob("*/plugin.py")
+        for place in _classes(f"protocol/{path.parent.name}", "Protocol")
+    }
+    assert classes == set(ENTRIES["idlrt.protocols"].values())
+
+
+def test_every_serialization_of_thrift_has_its_envelope() -> None:
+    """An envelope has no name of its own: it is that of its serialization."""
+    found = {
+        f"idlrt.protocol.thrift.envelope:{node.name}"
+        for node in ast.parse(
+            (ROOT / "runtime" / "idlrt" / "protocol" / "thrift" / "envelope.py").read_text(encoding="utf-8")
+        ).body
+        if isinstance(node, ast.ClassDef) and "Envelope" in map(ast.unparse, node.bases)
+    }
+    envelopes = ENTRIES["idlrt.thrift_envelopes"]
+    assert found == set(envelopes.values())
+    for name, place in ENTRIES["idlrt.serializations"].items():
+        assert load(envelopes[name])(load(place)()).name == name
 
 
 def test_every_balancer_is_registered() -> None:
@@ -111,7 +137,7 @@ def test_a_fault_mode_is_called_as_it_is_registered() -> None:
 
 
 def test_every_framing_is_registered() -> None:
-    assert _classes("wire", "ramed") == set(ENTRIES["idlrt.framings"].values())
+    assert _classes("protocol/thrift", "ramed") == set(ENTRIES["idlrt.framings"].values())
 
 
 def test_every_router_is_registered() -> None:

@@ -26,7 +26,7 @@ CORPUS = FOLDER / "corpus"
 FOUND = ROOT / "build" / "fuzz"
 
 # What the tests of the codecs know of classes, values and bytes serves here too.
-for _known in (ROOT / "tests" / "idlrt" / "wire", FOLDER):
+for _known in (ROOT / "tests" / "idlrt" / "serialization", FOLDER):
     if str(_known) not in sys.path:
         sys.path.insert(0, str(_known))
 

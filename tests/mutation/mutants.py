@@ -36,14 +36,14 @@ MUTANTS = (
         path="runtime/idlrt/protocol/thrift/framing.py",
         before="        self._offset = end\n",
         after="        self._buffer = buffer = bytes(bytearray(buffer))\n        self._offset = end\n",
-        tests=("tests/idlrt/wire_connection/test_framing.py",),
+        tests=("tests/idlrt/protocol/test_framing.py",),
     ),
     Mutant(
         name="compact: forgets the sign of an i32",
         path="runtime/idlrt/serialization/_compact_input.py",
         before='raise out_of_range(start, unzigzag(number), "i32")\n        return (number >> 1) ^ -(number & 1)\n',
         after='raise out_of_range(start, unzigzag(number), "i32")\n        return number >> 1\n',
-        tests=("tests/idlrt/wire/test_compact.py", "tests/idlrt/wire/test_reading.py"),
+        tests=("tests/idlrt/serialization/test_compact.py", "tests/idlrt/serialization/test_reading.py"),
     ),
     Mutant(
         name="relay: takes values of one protocol for those of another",
@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         name="refusals: their text is read as strictly as values are",
         path="runtime/idlrt/protocol/thrift/message.py",
-        before="        reading = protocol.lenient() if isinstance(protocol, TableSerialization) else protocol\n",
-        after="        reading = protocol\n",
+        before="        reading = values.lenient() if isinstance(values, TableSerialization) else values\n",
+        after="        reading = values\n",
         tests=("tests/issues/test_text_that_is_not_utf8.py",),
     ),
     Mutant(

@@ -1,0 +1,195 @@
+"""Protocols are exchangeable: what serves, calls and carries knows none of Thrift's words, and packages form no circle.
+
+`framing` is an option of Thrift that clients pass on: a parameter, a keyword argument, and texts that say so.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+RUNTIME = Path(__file__).parents[2] / "runtime" / "idlrt"
+NEUTRAL = ("client", "net", "server", "testing", "tools")
+FILES = [path for package in NEUTRAL for path in sorted((RUNTIME / package).rglob("*.py"))]
+
+THRIFT = re.compile(r"\b(MessageKind|Framing|sequence_id|TApplicationException|Dialect)\b")
+ANY_FRAMING = re.compile(r"\bframings?\b")
+# In a text: `framing="header"`, the entry of an option ("framing: ..."), or nothing but its name.
+OPTION = re.compile(r"\bframing(?==)|^\s*framing(?=:)|\A[\"']framing[\"']\Z|`framing`", re.MULTILINE)
+
+ACYCLIC = {
+    "balance", "client", "config", "core", "fault", "guard", "net", "protocol", "registry", "route", "serialization",
+    "server", "spec", "testing", "tools",
+}  # fmt: skip
+
+Graph = Mapping[str, set[str]]
+
+
+def words(source: str) -> list[str]:
+    """Lines that use a word of Thrift, with the word."""
+    return sorted(_named(source)) + sorted(_opaque(source))
+
+
+def _named(source: str) -> Iterator[str]:
+    for token in _tokens(source):
+        for match in THRIFT.finditer(token.string):
+            yield f"line {token.start[0] + token.string.count(chr(10), 0, match.start())}: {match[0]}"
+        if token.type == tokenize.NAME:
+            continue
+        rest = OPTION.sub("", token.string)
+        if ANY_FRAMING.search(rest):
+            yield f"line {token.start[0]}: framing, which is no option there"
+
+
+def _tokens(source: str) -> Iterator[tokenize.TokenInfo]:
+    texts = {tokenize.NAME, tokenize.STRING, tokenize.COMMENT}
+    texts |= {kind for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if (kind := getattr(tokenize, name, None))}
+    return (token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type in texts)
+
+
+def _opaque(source: str) -> Iterator[str]:
+    """Lines where `framing` is more than passed on."""
+    passed = set()
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        # As an argument of a call, or beside its name in a table: `(("framing", framing), ...)`.
+        if isinstance(node, ast.Call):
+            passed |= {id(each) for each in [*node.args, *(keyword.value for keyword in node.keywords)]}
+        elif isinstance(node, ast.Dict):
+            passed |= {id(each) for each in node.values}
+        elif isinstance(node, ast.Tuple):
+            passed |= {id(each) for each in node.elts}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and ANY_FRAMING.fullmatch(node.id):
+            if isinstance(node.ctx, ast.Load) and id(node) in passed:
+                continue
+            yield f"line {node.lineno}: framing is looked into"
+        elif isinstance(node, ast.Attribute) and ANY_FRAMING.fullmatch(node.attr):
+            yield f"line {node.lineno}: an attribute framing"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RUNTIME)))
+def test_what_serves_and_calls_knows_no_word_of_thrift(path: Path) -> None:
+    assert words(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from idlrt.protocol.thrift.kinds import MessageKind",
+        "x = call.sequence_id",
+        "x = f'call {sequence_id}'",
+        "# a TApplicationException",
+        "def f():\n    '''\n    Returns a Dialect.\n    '''",
+        "class Framing: ...",
+        "x = dialect.framing.name",
+        "def f(framing):\n    return framing == 'header'",
+        "def f(framing):\n    if framing:\n        pass",
+        "framing = 'framed'",
+        "# the framing carries none",
+        "raise ValueError('framings carry it')",
+    ],
+)
+def test_words_of_thrift_are_found(source: str) -> None:
+    assert words(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(framing):\n    return g(framing, framing=framing)",
+        "def f(framing):\n    return {'framing': framing}",
+        "def f(framing):\n    for name, value in (('framing', framing),):\n        pass",
+        "def f(framing):\n    '''F.\n\n    Args:\n        framing: an option of the protocol.\n    '''",
+        "raise ValueError('connect with framing=\"header\"')",
+        "dialects, frame, sequence = 1, 2, 3",
+    ],
+)
+def test_an_option_may_be_passed_on(source: str) -> None:
+    assert words(source) == []
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(RUNTIME.rglob("*.py")):
+        parts = [part for part in path.relative_to(RUNTIME.parent).with_suffix("").parts if part != "__init__"]
+        found[".".join(parts)] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+def imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """The modules that each module imports, wherever the import stands, for type checkers only included."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        found = graph[module] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                whole = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {each if each in trees else node.module for each in whole.values()}
+        found &= trees.keys() - {module}
+    return graph
+
+
+def packages(graph: Graph) -> dict[str, set[str]]:
+    """The same of the packages under `idlrt`."""
+    found: dict[str, set[str]] = {}
+    for module, imported in graph.items():
+        own = _package(module)
+        found.setdefault(own, set()).update(set(map(_package, imported)) - {own})
+    return found
+
+
+def _package(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def circles(graph: Graph) -> list[str]:
+    """Circles, each once, as `a -> b -> a`."""
+    done: set[str] = set()
+    found: list[str] = []
+
+    def visit(name: str, path: list[str]) -> None:
+        if name in path:
+            found.append(" -> ".join([*path[path.index(name) :], name]))
+        elif name not in done:
+            for each in sorted(graph.get(name, ())):
+                visit(each, [*path, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return found
+
+
+def test_packages_form_no_circle() -> None:
+    graph = packages(imports(modules()))
+    assert graph.keys() >= ACYCLIC
+    assert circles({name: graph[name] & ACYCLIC for name in ACYCLIC}) == []
+
+
+@pytest.mark.parametrize("package", ["serialization", "protocol"])
+def test_modules_form_no_circle(package: str) -> None:
+    graph = imports(modules())
+    own = {name for name in graph if _package(name) == package}
+    assert len(own) > 10
+    assert circles({name: graph[name] & own for name in own}) == []
+
+
+def test_circles_are_found() -> None:
+    late = "def f():\n    from idlrt.b import x"
+    typed = "if TYPE_CHECKING:\n    from idlrt import a"
+    trees = {"idlrt": ast.parse(""), "idlrt.a": ast.parse(late), "idlrt.b": ast.parse(typed)}
+    graph = imports(trees)
+    assert circles(graph) == ["idlrt.a -> idlrt.b -> idlrt.a"]
+    assert circles(packages(graph)) == ["a -> b -> a"]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
