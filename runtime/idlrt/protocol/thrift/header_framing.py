@@ -35,6 +35,7 @@ from typing import Final
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift._header_infos import MAX_HEADER, HeaderReader, Unreadable, pack_pairs, pack_varint
+from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import Envelope, envelope
 from idlrt.protocol.thrift.framing import (
     Dialect,
@@ -146,6 +147,8 @@ def _padded(header: bytes) -> bytes:
 @functools.lru_cache(maxsize=64)
 def _answering(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
     """The dialect that answers a question with these in its header."""
+    if not flags:
+        return dialect("header_zlib" if is_compressed else "header", protocol, limits)
     framing = (HeaderZlibFramed if is_compressed else HeaderFramed)(limits, flags=flags)
     return Dialect(envelope(protocol, limits), framing)
 
