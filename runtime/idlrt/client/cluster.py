@@ -74,6 +74,7 @@ class Cluster(Heard, Generic[S]):
         other: subscribes to another group of the service, for rules that mix groups.
         wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
         is_watched: whether somebody pings instances that are out; else calls find out whether they are back.
+        metadata_advice: what a user may change to send metadata, see `ClientProtocol.metadata_advice`.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Cluster(Heard, Generic[S]):
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
         is_watched: bool = True,
+        metadata_advice: str = "",
     ) -> None:
         self.governance = governance
         self.chance = governance.chance
@@ -96,6 +98,7 @@ class Cluster(Heard, Generic[S]):
         self._first = first
         self._name = name
         self._here = here
+        self._metadata_advice = metadata_advice or "set no metadata"
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
         self._version = -1
@@ -207,7 +210,7 @@ class Cluster(Heard, Generic[S]):
         unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
         if len(unable) == len(choice.nodes):
             why = "no instance is spoken to in a protocol that carries any"
-            raise metadata_refused(call, f"{why}; connect to instances that speak one, or set no metadata")
+            raise metadata_refused(call, f"{why}: {self._metadata_advice}")
         return unable.union(tried) if unable else tried
 
     def _choice(self, call: Call) -> Choice[Node[S]]:

@@ -229,6 +229,7 @@ def _cluster(
             here,
             lambda group: registry.subscribe(target.key.service, group),
             is_watched=settings.heartbeat is not None,
+            metadata_advice=settings.protocols()[0].metadata_advice(),
         )
         end_watch = _watch(registry, cluster, settings, context, peers)
     except BaseException:
