@@ -21,6 +21,7 @@ from idlrt import ApplicationError, ConfigurationError, LocalProtocolError, Remo
 from idlrt.protocol.events import ResponseReceived
 from idlrt.protocol.thrift.connection import ClientConnection
 from idlrt.protocol.thrift.dialects import client_dialect
+from idlrt.protocol.thrift.envelope import envelope
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization import Limits
 from idlrt.serialization.options import with_options
@@ -202,8 +203,9 @@ def test_the_text_of_a_refusal_is_read_in_any_case(how: How, text_errors: str) -
     number, _ = connection.request(GET, (1,))
     b: Any = how.bytes
     body = b.struct(b.field(STRING, 1, b.text(LATIN)), b.field(I32, 2, b.i32(6)))
-    head = how().pack_head(MessageKind.EXCEPTION, "get", number)
-    message = head + body + how().tail
+    spoken = envelope(how.name)
+    head = spoken.pack_head(MessageKind.EXCEPTION, "get", number)
+    message = head + body + spoken.tail
     [reply] = connection.receive_data(len(message).to_bytes(4, "big") + message)
     assert isinstance(reply, ResponseReceived)
     with pytest.raises(ApplicationError) as caught:
