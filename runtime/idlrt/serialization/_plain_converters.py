@@ -20,25 +20,24 @@ _LOCK: Final = threading.Lock()
 _ATTRIBUTE: Final = "__plain_converters__"
 
 
-def of_class(cls: type[Any], key: Hashable, make: Callable[[], C]) -> C:
+def of_class(cls: type[Any], key: Hashable, make: Callable[[type[Any]], C]) -> C:
     """Return the converter of a generated class, made on first use. Threads that ask at the same time get the same."""
     # A subclass inherits the attribute, but has converters of its own.
     if _ATTRIBUTE not in cls.__dict__:
         with _LOCK:
             if _ATTRIBUTE not in cls.__dict__:
                 setattr(cls, _ATTRIBUTE, {})
-    return _kept(cls.__dict__[_ATTRIBUTE], key, make)
+    kept: dict[Hashable, C] = cls.__dict__[_ATTRIBUTE]
+    found = kept.get(key)
+    return kept.setdefault(key, make(cls)) if found is None else found
 
 
-def of_type(type: Type[Any], key: Hashable, make: Callable[[], C]) -> C:
+def of_type(type: Type[Any], key: Hashable, make: Callable[[Type[Any]], C]) -> C:
     """Return the converter of any other type, made on first use."""
     if not hasattr(type, "converters"):
         with _LOCK:
             if not hasattr(type, "converters"):
                 type.converters = {}
-    return _kept(type.converters, key, make)
-
-
-def _kept(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], C]) -> C:
-    found: C | None = kept.get(key)
-    return kept.setdefault(key, make()) if found is None else found
+    kept: dict[Hashable, C] = type.converters
+    found = kept.get(key)
+    return kept.setdefault(key, make(type)) if found is None else found

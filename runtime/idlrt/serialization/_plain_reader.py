@@ -47,12 +47,12 @@ class PlainReader:
         """
         if isinstance(type, StructType):
             return self.of_class(type.cls)
-        return _plain_converters.of_type(type, self._key, lambda: self._made(type))
+        return _plain_converters.of_type(type, self._key, self._made)
 
     def of_class(self, cls: Any) -> Convert:
         """Return the converter of a generated class."""
         make = self._union if issubclass(cls, Union) else self._struct
-        return _plain_converters.of_class(cls, self._key, lambda: make(cls))
+        return _plain_converters.of_class(cls, self._key, make)
 
     def _made(self, type: Type[Any]) -> Convert:
         if isinstance(type, StructType):

@@ -50,11 +50,11 @@ class PlainWriter:
         """
         if isinstance(type, StructType):
             return self.of_class(type.cls)
-        return _plain_converters.of_type(type, self._key, lambda: self._made(type))
+        return _plain_converters.of_type(type, self._key, self._made)
 
     def of_class(self, cls: Any) -> Convert:
         """Return the converter of a generated class."""
-        return _plain_converters.of_class(cls, self._key, lambda: self._struct(cls))
+        return _plain_converters.of_class(cls, self._key, self._struct)
 
     def _made(self, type: Type[Any]) -> Convert:
         if isinstance(type, StructType):
