@@ -91,7 +91,7 @@ class Process:
                 [*_LEASH, sys.executable, "-P", *arguments],
                 cwd=version.folder,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -104,6 +104,19 @@ class Process:
         assert line.startswith(start), f"{line!r} instead of {start!r}\n{self._log.read_text(errors='replace')[-3000:]}"
         return line.removeprefix(start)
 
+    def ask(self, text: str) -> str:
+        """Write a line to it, and wait for the one that it prints then."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{text}\n")
+        self._process.stdin.flush()
+        return self.line("")
+
+    def finish(self) -> None:
+        """Let it read the end of its input, and see that it ends well."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(TIMEOUT) == 0, self._log.read_text(errors="replace")[-3000:]
+
     def stop(self) -> None:
         """End it as an operator does."""
         self._process.terminate()
@@ -113,8 +126,9 @@ class Process:
         """End it at once. Allowed twice, and after `stop`."""
         self._process.kill()
         self._process.wait(TIMEOUT)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
 
 def checkout(folder: Path) -> Version:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,8 @@ from idlrt.client.negotiation import select_protocol
 from idlrt.core import Instance
 from idlrt.registry import Registry
 
-# Real processes.
-pytestmark = pytest.mark.slow
+# Dozens of processes.
+pytestmark = pytest.mark.long
 
 OLD: Final = "e86d77427ad0e148c7b9853f33fea5e3a0c451a2"
 SERVICE: Final = "Greeter"
@@ -52,26 +52,26 @@ class Handler:
         return f"hello {name}"
 """
 
-# Calls until each of the wanted servers has answered, and both ways that a method can end.
+# For each line of names: calls until all servers of these names have answered, in both ways that a method can end.
 CALLER = """
 import sys
 from greeter import GreeterClient, Unknown
 
-url, *wanted = sys.argv[1:]
-seen = set()
-with GreeterClient.connect(url, timeout=60.0) as client:
-    for _ in range(2000):
-        seen.add(client.who())
-        assert client.greet("Ada") == "hello Ada"
-        try:
-            client.greet("")
-        except Unknown as error:
-            assert error.name == ""
-        else:
-            raise AssertionError("an empty name was greeted")
-        if seen == set(wanted):
-            break
-print(*sorted(seen))
+with GreeterClient.connect(sys.argv[1], timeout=60.0) as client:
+    for line in sys.stdin:
+        wanted, seen = set(line.split()), set()
+        for _ in range(20_000):
+            seen.add(client.who())
+            assert client.greet("Ada") == "hello Ada"
+            try:
+                client.greet("")
+            except Unknown as error:
+                assert error.name == ""
+            else:
+                raise AssertionError("an empty name was greeted")
+            if seen >= wanted:
+                break
+        print(*sorted(seen & wanted), flush=True)
 """
 
 
@@ -124,10 +124,20 @@ def opened(url: str) -> Registry:
     return Registry.connect(url, cache=False, empty_protection=False, timeout=TIMEOUT)
 
 
-def call_all(versions: Mapping[str, Version], url: str, *ids: str, **variables: str) -> None:
-    """Have clients of both versions call until each of the instances has answered."""
-    for version in versions.values():
-        assert version.run("caller.py", url, *ids, **variables).split() == sorted(ids), version.name
+@contextlib.contextmanager
+def calling(url: str, *versions: Version, **variables: str) -> Iterator[Callable[..., None]]:
+    """Clients of some versions; a function that has them call until each of the instances of its ids has answered."""
+    with contextlib.ExitStack() as stack:
+        callers = {each.name: stack.enter_context(each.start("caller.py", url, **variables)) for each in versions}
+
+        def call(*ids: str) -> None:
+            for name, caller in callers.items():
+                assert caller.ask(" ".join(ids)).split() == sorted(ids), name
+
+        yield call
+        # A client that is closed has saved what it knows.
+        for caller in callers.values():
+            caller.finish()
 
 
 def check_told(versions: Mapping[str, Version], url: str, *ids: str) -> None:
@@ -159,25 +169,27 @@ def test_servers_and_clients_of_both_versions(
 ) -> None:
     loses_fields = "embedded old" in request.node.name  # it keeps the fields that it knows
     old, new = versions["old"], versions["new"]
-    with opened(url) as registry:
-        with serving(old, url) as old_server:
-            registered(registry, "old")
-            call_all(versions, url, "old")
-            with serving(new, url):
-                found = registered(registry, "old", "new")
-                assert found["old"].rpc_protocols == {}
-                assert found["new"].rpc_protocols == ({} if loses_fields else LISTED)
-                for each in found.values():
-                    assert select_protocol(each.rpc_protocols, [("thrift", "binary")]) == ("thrift", "binary")
-                call_all(versions, url, "old", "new")
-                check_told(versions, url, "old", "new")
-                old_server.stop()
-                registered(registry, "new")
-                call_all(versions, url, "new")
+    with contextlib.ExitStack() as stack:
+        registry = stack.enter_context(opened(url))
+        old_server = stack.enter_context(serving(old, url))
+        registered(registry, "old")
+        call = stack.enter_context(calling(url, old, new))
+        call("old")
+        stack.enter_context(serving(new, url))
+        found = registered(registry, "old", "new")
+        assert found["old"].rpc_protocols == {}
+        assert found["new"].rpc_protocols == ({} if loses_fields else LISTED)
+        for each in found.values():
+            assert select_protocol(each.rpc_protocols, [("thrift", "binary")]) == ("thrift", "binary")
+        call("old", "new")
+        check_told(versions, url, "old", "new")
+        old_server.stop()
+        registered(registry, "new")
+        call("new")
         # Rolled back.
-        with serving(old, url):
-            registered(registry, "old")
-            call_all(versions, url, "old")
+        stack.enter_context(serving(old, url))
+        registered(registry, "old", "new")
+        call("old", "new")
 
 
 def test_an_embedded_registry_is_upgraded_and_rolled_back_with_its_data(
@@ -195,7 +207,8 @@ def test_an_embedded_registry_is_upgraded_and_rolled_back_with_its_data(
                     ids.append(version.name)
                 with opened(url) as registry:
                     registered(registry, *ids)
-                call_all(versions, url, *ids)
+                with calling(url, old, new) as call:
+                    call(*ids)
                 process.stop()
 
 
@@ -211,6 +224,8 @@ def test_a_snapshot_that_one_version_saved_is_used_by_the_other(
                 stack.enter_context(serving(version, url))
             with opened(url) as registry:
                 registered(registry, "old", "new")
-            call_all({"": writer}, url, "old", "new", IDLRT_CACHE_DIR=cache)
+            with calling(url, writer, IDLRT_CACHE_DIR=cache) as call:
+                call("old", "new")
             process.stop()
-        call_all({"": reader}, url, "old", "new", IDLRT_CACHE_DIR=cache)
+        with calling(url, reader, IDLRT_CACHE_DIR=cache) as call:
+            call("old", "new")
