@@ -1,4 +1,4 @@
-"""A service as generated code would have it, for the tests of JSON-RPC: its handlers, and a socket that speaks lines."""
+"""A service as generated code would have it, its handlers, and a socket that speaks JSON-RPC as `nc` would."""
 
 from __future__ import annotations
 
