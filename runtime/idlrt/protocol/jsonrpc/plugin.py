@@ -9,8 +9,8 @@ from idlrt.errors import ConfigurationError
 from idlrt.protocol.base import ClientConnection as ClientEnd
 from idlrt.protocol.base import ServerConnection as ServerEnd
 from idlrt.protocol.base import Sniff
-from idlrt.protocol.jsonrpc.client import ClientConnection
-from idlrt.protocol.jsonrpc.server import CAPABILITIES, ServerConnection
+from idlrt.protocol.jsonrpc.client import ClientConnection, MetaSupport
+from idlrt.protocol.jsonrpc.server import ServerConnection
 from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:
@@ -59,25 +59,25 @@ class JsonRpcProtocol:
         return (JsonRpcClient(limits),)
 
 
-class JsonRpcClient:
-    """JSON-RPC with the limits of a client. See `ClientProtocol`."""
+class JsonRpcClient(MetaSupport):
+    """JSON-RPC with the limits of a client, to one server. See `ClientProtocol`."""
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__()
         self._limits = limits
         self.name = "jsonrpc"
-        self.capabilities = CAPABILITIES
 
     def __repr__(self) -> str:
         return self.name
 
     def connect(self, service: str = "") -> ClientEnd:
         """See `ClientProtocol.connect`."""
-        return ClientConnection(self._limits, service)
+        return ClientConnection(self._limits, service, self)
 
     def advice(self) -> str:
         """See `ClientProtocol.advice`."""
         return "if it does not speak JSON-RPC in lines, connect with tcp://host:port for Thrift"
 
     def metadata_advice(self) -> str:
-        """See `ClientProtocol.metadata_advice`: metadata is sent."""
-        return ""
+        """See `ClientProtocol.metadata_advice`."""
+        return "" if self.capabilities.metadata else "the server refuses requests with `meta`; set no metadata"
