@@ -223,15 +223,16 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
 @client_options
 @told
 def ping(url: str, count: int, interval: float, **named: Any) -> None:
-    """Call a method that nobody has at URL, and see that a Thrift server answers.
+    """Probe the server at URL: call a method that no server has, or send a ping of the protocol.
 
     Needs no IDL. The exit code is 0 if all questions were answered.
     """
-    from idlrt.client.target import NamedTarget, parse_target
+    from idlrt.client.target import NamedTarget, parse_target, spoken_to
     from idlrt.tools.probe import ProbeClient, probe
 
-    target = parse_target(url, "a")
-    is_without_service = target != parse_target(url, "b")
+    address, _, _ = spoken_to(url, None, None)
+    target = parse_target(address, "a")
+    is_without_service = target != parse_target(address, "b")
     if is_without_service and isinstance(target, NamedTarget) and target.registry.scheme != "static":
         raise ConfigurationError(
             f"cannot ping {target.registry}: it is a registry; add the service to ping, as in "

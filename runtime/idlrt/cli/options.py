@@ -103,7 +103,7 @@ def client_options(command: Command) -> Command:
             help="What the server understands: framed, unframed, header, header_zlib, or auto to find out.  [default: "
             "framed, or what a registry says]",
         ),
-        click.option("--protocol", default="binary", show_default=True, help="Likewise: binary, compact, json."),
+        click.option("--protocol", show_default="binary", help="Likewise: binary, compact, json; or jsonrpc."),
         click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),
         click.option("--tls", "use_tls", is_flag=True, help="Speak TLS, and trust what the system trusts."),
         click.option("--tls-ca", default="", metavar="FILE", help="Speak TLS, and trust these certificates (PEM)."),

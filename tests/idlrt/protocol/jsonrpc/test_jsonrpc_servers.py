@@ -296,14 +296,21 @@ def test_a_server_that_speaks_json_rpc_only() -> None:
             client.check()
 
 
-@pytest.mark.parametrize("command", ["ping", "call"])
-def test_the_command_line(server: Server, command: str, tmp_path: Path) -> None:
-    idl = tmp_path / "catalogue.thrift"
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["scheme", "protocol"])
+@pytest.mark.parametrize("command", ["ping", "call", "bench"])
+def test_the_command_line(command: str, how: str, tmp_path: Path) -> None:
+    idl = tmp_path / "books.thrift"
     idl.write_text("struct Book { 1: i64 isbn, 2: string title }\nservice Catalogue { Book find(1: i64 isbn) }\n")
-    arguments = ["ping", target(server)]
-    if command == "call":
-        arguments = ["call", target(server), "find", '{"isbn": 7}', "--idl", str(idl)]
-    done = CliRunner().invoke(main, arguments)
+    with Server(catalogue(Books())) as server:
+        server.start()
+        url = [target(server)] if how == "scheme" else [server.address, "--protocol", "jsonrpc"]
+        arguments = {
+            "ping": ["--count", "1"],
+            "call": ["Catalogue.find", '{"isbn": 7}', "--idl", str(idl)],
+            "bench": ["Catalogue.find", '{"isbn": 7}', "--idl", str(idl), "--calls", "100", "--warm-up", "0"],
+        }[command]
+        done = CliRunner().invoke(main, [command, *url, *arguments])
     assert done.exit_code == 0, done.output
     if command == "call":
-        assert json.loads(done.output) == {"isbn": 7, "title": "book 7"}
+        assert json.loads(done.stdout) == {"isbn": 7, "title": "book 7"}
