@@ -14,6 +14,7 @@ from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
+from idlrt.client.options import MAX_CONNECTIONS
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
@@ -36,7 +37,8 @@ class MultiplexedSender:
         peer: what is known of the server, and its protocol.
         service: the name of the service among several that the server has; empty for a server that has one.
         connect_timeout: seconds that making a connection may take.
-        max_connections: that take calls at the same time.
+        max_connections: that take calls at the same time; `None`: 1, or 16 where a connection of the protocol carries
+            one call at a time.
         calls_per_connection: that may be under way on each; a call for which there is no room waits.
         ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
         ping_timeout: seconds to wait for the response to such a ping.
@@ -49,7 +51,7 @@ class MultiplexedSender:
         service: str = "",
         *,
         connect_timeout: float,
-        max_connections: int = 1,
+        max_connections: int | None = None,
         calls_per_connection: int = 4096,
         ping_after: float = math.inf,
         ping_timeout: float = PING_TIMEOUT,
@@ -58,6 +60,8 @@ class MultiplexedSender:
         self._peer = peer
         self._service = service
         self._connect_timeout = connect_timeout
+        if max_connections is None:
+            max_connections = MAX_CONNECTIONS if peer.max_in_flight == 1 else 1
         self._max = max_connections
         self._most = min(calls_per_connection, peer.max_in_flight)
         self._ping_after = ping_after

@@ -18,7 +18,7 @@ from typing import Any
 
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
-from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, lost, result_of
+from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, is_full, lost, result_of
 from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.aio import AsyncTransport
@@ -35,8 +35,6 @@ _ROUNDS = 3
 _CLOSE_PATIENCE = 1.0
 # Seconds that a timer may fire too early.
 _PRECISION = 0.001
-# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
-_MAX_CANCELLED = 4096
 
 
 class Link:
@@ -178,7 +176,7 @@ class Link:
         data = self._connection.cancel(number)
         if data and self._transport is not None:
             self._transport.write(data)
-        if self._connection.cancelled > _MAX_CANCELLED:
+        if is_full(self._connection):
             self.is_stuck = True
         self._close_if_done()
 

@@ -206,7 +206,7 @@ class AsyncClient(ClientBase):
         text_errors: TextErrors = "strict",
         unknown: UnknownFields = "drop",
         filters: Sequence[Filter] = (),
-        max_connections: int = 1,
+        max_connections: int | None = None,
         calls_per_connection: int = 4096,
         ping_after: float | None = 10.0,
         ping_timeout: float = PING_TIMEOUT,
@@ -237,7 +237,8 @@ class AsyncClient(ClientBase):
                 `replace` and `surrogateescape`: see `idlrt.codec`.
             unknown: `keep` keeps fields of structs that only a newer server knows. See `idlrt.codec`.
             filters: what stands in a call's way, the outermost first.
-            max_connections: that may be open; further calls wait when all are full.
+            max_connections: that may be open; further calls wait when all are full. `None`: 1, or 16 for protocols that
+                carry one call at a time on a connection.
             calls_per_connection: that may be under way on each. One connection for all calls suits servers that answer
                 in any order (`framing="header"` of this package). Others answer a connection's calls one after the
                 other, so slow ones hold up those behind them: give each call a connection, with `1` here and enough

@@ -147,11 +147,17 @@ class PooledSender:
             if not data:
                 self._lost(link)
                 raise lost(call, None, self._peer)
+            response: ResponseReceived | PongReceived | None = None
             for event in link.connection.receive_data(data):
                 if isinstance(event, RESPONSES):
-                    self._peer.has_answered = True
-                    return event
-                self._handle(link, event, call, until)
+                    response = event
+                elif response is None:
+                    self._handle(link, event, call, until)
+                else:
+                    link.is_closing = True  # the call is over: whatever it is, it concerns later ones
+            if response is not None:
+                self._peer.has_answered = True
+                return response
             if time.monotonic() >= until:
                 raise deadline_exceeded(call, self._peer)
 

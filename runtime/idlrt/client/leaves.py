@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
-from idlrt.client.options import check_seconds
+from idlrt.client.options import MAX_CONNECTIONS, check_seconds
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.core import THRIFT, Instance
@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wire: Mapping[str, Any]
     service: str
     limits: Limits
-    max_connections: int
+    max_connections: int | None
     calls_per_connection: int
     ping_after: float | None
     ping_timeout: float
@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"limits of a client must be idlrt.Limits, not {given['limits']!r}")
         for name in ("max_connections", "calls_per_connection"):
             value: object = getattr(self, name)
+            if value is None and name == "max_connections":
+                continue  # the protocol says
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
         for name in ("connect_timeout", "ping_timeout"):
@@ -131,11 +133,12 @@ def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context
         from idlrt.net.blocking_tls import BlockingTlsSocket
 
         opened = partial(BlockingTlsSocket.connect, address, tls=context)
+    most = settings.max_connections if settings.max_connections is not None else MAX_CONNECTIONS
     opening = Opening(open=opened, peer=peer, service=settings.service, connect_timeout=settings.connect_timeout)
     if settings.calls_per_connection == 1:
         return PooledSender(
             opening,
-            max_connections=settings.max_connections,
+            max_connections=most,
             ping_after=settings.idle,
             ping_timeout=settings.ping_timeout,
         )
@@ -143,7 +146,7 @@ def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context
 
     return SharedSender(
         opening,
-        max_connections=settings.max_connections,
+        max_connections=most,
         calls_per_connection=settings.calls_per_connection,
         ping_after=settings.idle,
         ping_timeout=settings.ping_timeout,

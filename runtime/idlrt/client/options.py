@@ -13,7 +13,11 @@ from idlrt.core import LONGEST, SHORTEST, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
 
-__all__ = ["CallOptions", "check_seconds", "layer_of", "read_options", "values_of"]
+__all__ = ["MAX_CONNECTIONS", "CallOptions", "check_seconds", "layer_of", "read_options", "values_of"]
+
+
+MAX_CONNECTIONS: Final = 16
+"""Default number of connections to a server, for one call each."""
 
 
 class CallOptions(TypedDict, total=False):

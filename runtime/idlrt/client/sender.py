@@ -23,7 +23,7 @@ from idlrt.errors import (
     Overloaded,
     RemoteProtocolError,
 )
-from idlrt.protocol import PongReceived, ResponseReceived
+from idlrt.protocol import ClientConnection, PongReceived, ResponseReceived
 from idlrt.protocol.foreign import ForeignProtocol
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "client_closed",
     "connect_failed",
     "deadline_exceeded",
+    "is_full",
     "lost",
     "no_room",
     "not_needed",
@@ -112,6 +113,14 @@ class AsyncSender(Protocol):
 
 RESPONSES: Final = (ResponseReceived, PongReceived)
 """What ends a call, or a ping."""
+# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
+_MAX_CANCELLED = 4096
+
+
+def is_full(connection: ClientConnection) -> bool:
+    """Whether cancelled calls leave no room on a connection until they are answered."""
+    cancelled = connection.cancelled
+    return cancelled > min(_MAX_CANCELLED, connection.capabilities.max_in_flight - 1 - connection.in_flight)
 
 
 def result_of(response: ResponseReceived | PongReceived, call: Call) -> Any:

@@ -17,6 +17,7 @@ from idlrt.client.ping import PING, ping_before
 from idlrt.client.sender import (
     broken,
     deadline_exceeded,
+    is_full,
     lost,
     not_sent,
     result_of,
@@ -27,9 +28,6 @@ from idlrt.net.blocking import BlockingTransport
 from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
 
 __all__ = ["Link", "StaleLink"]
-
-# A server that leaves so many calls unanswered is not going to answer; a new connection may help.
-_MAX_CANCELLED = 4096
 
 
 class _Waiter:
@@ -231,9 +229,10 @@ class Link:
             if self._waiting.get(number) is not waiter or waiter.is_done:
                 return
             del self._waiting[number]
-            self._connection.cancel(number)
-            # Many servers answer in order: if nothing behind it was answered either, one that hangs holds up all.
-            if waiter.order >= self._answered or self._connection.cancelled > _MAX_CANCELLED:
+            notice = self._connection.cancel(number)
+            # Many servers answer in order: if nothing behind it was answered either, one that hangs holds up all. And
+            # a server that would have to be told hears of it when the connection is closed.
+            if waiter.order >= self._answered or notice or is_full(self._connection):
                 self.is_stuck = True
 
     def _fail(self, error: Exception) -> None:
