@@ -1,4 +1,4 @@
-"""What every kind of server does for every kind of client."""
+"""What every kind of server does for every kind of client, in every protocol."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from typing import Any
 
 import pytest
 from eventually import TIMEOUT, eventually
-from hand_written import GET, AsyncUsers, NotFound, User, Users, connect_raw, read_to_end, requests
-from kinds import KINDS, Caller, Kind, Running, serving
+from hand_written import GET, AsyncUsers, NotFound, User, Users, connect_raw, read_to_end
+from kinds import KINDS, SPOKEN, Caller, Kind, Running, Spoken, serving
 
 from idlrt import current_call
-from idlrt.errors import ApplicationCode, ApplicationError, ConnectFailed, DeadlineExceeded, NotSent, Unknown
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConfigurationError,
+    ConnectFailed,
+    DeadlineExceeded,
+    NotSent,
+    Unknown,
+)
 
 pytestmark = pytest.mark.slow
 
 # The inner loop has what differs most.
 FAST = ["selector inline tcp", "selector 4 workers tls", "asyncio async handlers unix", "processes inline tcp"]
 CLIENTS = ["blocking", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shared", "asyncio"))]
-FRAMINGS = ["framed", "header"]
 
 Make = Callable[..., Caller]
 
@@ -50,22 +57,27 @@ def client_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=SPOKEN, ids=str)
+def spoken(request: pytest.FixtureRequest) -> Spoken:
+    found: Spoken = request.param
+    return found
+
+
 @pytest.fixture
-def connect(client_kind: str) -> Iterator[Make]:
+def connect(client_kind: str, spoken: Spoken) -> Iterator[Make]:
     """Makes clients, and closes them at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(running: Running, **options: Any) -> Caller:
-            made = Caller(client_kind, running, **options)
+            made = Caller(client_kind, running, **spoken.options, **options)
             stack.callback(made.close)
             return made
 
         yield make
 
 
-@pytest.mark.parametrize("framing", FRAMINGS)
-def test_calls_are_answered(running: Running, connect: Make, framing: str) -> None:
-    client = connect(running, framing=framing)
+def test_calls_are_answered(running: Running, connect: Make) -> None:
+    client = connect(running)
     for number in range(1, 20):
         assert client.call("get", number) == User(id=number, name=f"user {number}")
     assert client.call("join", ["ä", "b"], "-") == "ä-b"
@@ -88,29 +100,37 @@ def test_large_messages_go_both_ways(running: Running, connect: Make) -> None:
     assert client.call("join", ["y" * 2_000_000, "z"], "") == "y" * 2_000_000 + "z"
 
 
-@pytest.mark.parametrize("framing", FRAMINGS)
-def test_many_calls_at_once(running: Running, connect: Make, framing: str) -> None:
-    client = connect(running, framing=framing)
+def test_idle_connections_are_asked_with_a_ping(running: Running, connect: Make) -> None:
+    client = connect(running, ping_after=1e-9)
+    for number in range(1, 4):
+        assert client.call("get", number).id == number
+
+
+def test_many_calls_at_once(running: Running, connect: Make) -> None:
+    client = connect(running)
     found = client.all_at_once("get", [(number,) for number in range(1, 60)])
     assert [user.id for user in found] == list(range(1, 60))
 
 
-def test_garbage_costs_one_connection(running: Running, connect: Make) -> None:
+def test_garbage_costs_one_connection(running: Running, connect: Make, spoken: Spoken) -> None:
     client = connect(running)
     assert client.call("get", 1).id == 1
-    raw = _raw(running)
-    with raw:
-        raw.settimeout(TIMEOUT)
-        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"\xff" * 100)
-        read_to_end(raw)
+    begun = [] if running.tls is not None else [spoken.requests((GET, (1,)))]
+    for begin in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *begun):
+        with _raw(running) as raw:
+            raw.settimeout(TIMEOUT)
+            raw.sendall(begin + b"\xff" * 100)
+            with contextlib.suppress(OSError):  # the server has closed it already
+                raw.shutdown(socket.SHUT_WR)
+            read_to_end(raw)
     assert client.call("get", 2).id == 2
 
 
 @pytest.mark.parametrize("kind", params([kind for kind in KINDS if kind.place != "tls"]))
-def test_who_stops_sending_still_gets_what_is_owed(running: Running) -> None:
+def test_who_stops_sending_still_gets_what_is_owed(running: Running, spoken: Spoken) -> None:
     with _raw(running) as raw:
         raw.settimeout(TIMEOUT)
-        raw.sendall(requests((GET, (1,)), (GET, (2,))))
+        raw.sendall(spoken.requests((GET, (1,)), (GET, (2,))))
         raw.shutdown(socket.SHUT_WR)
         data = read_to_end(raw)
     assert data.count(b"user 1") == data.count(b"user 2") == 1
@@ -145,14 +165,19 @@ class AsyncTold(AsyncUsers):
         return Told.join(Told(), words, by)
 
 
-def test_handlers_know_their_call(kind: Kind, certificates: Path, connect: Make) -> None:
+def test_handlers_know_their_call(kind: Kind, certificates: Path, connect: Make, spoken: Spoken) -> None:
     handler = AsyncTold() if kind.has_coroutines else Told()
     with (
         serving(kind, handler, certificates) as running,
-        contextlib.closing(connect(running, framing="header", timeout=70)) as client,
+        contextlib.closing(connect(running, timeout=70)) as client,
     ):
-        wanted = f"7 {kind.place == 'tls'} join"
-        assert client.call("join", [], "", metadata={"tenant": "7"}) == wanted
+        wanted = f"{kind.place == 'tls'} join"
+        if spoken.capabilities.metadata:
+            assert client.call("join", [], "", metadata={"tenant": "7"}) == f"7 {wanted}"
+        else:
+            with pytest.raises(ConfigurationError, match="'tenant'"):
+                client.call("join", [], "", metadata={"tenant": "7"})
+        assert client.call("join", [], "") == f"None {wanted}"
 
 
 class Gate:

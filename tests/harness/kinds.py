@@ -18,6 +18,10 @@ from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceC
 
 from idlrt import AsyncServer, ProcessServer, Server, Tls
 from idlrt.core import Handlers
+from idlrt.protocol import Capabilities, ClientProtocol
+from idlrt.protocol.detection import is_protocol, protocol
+from idlrt.serialization.base import DEFAULT_LIMITS
+from idlrt.spec import Method
 
 _numbers = itertools.count()
 
@@ -50,6 +54,44 @@ KINDS: Final = [
     # Processes are selector servers, and uvloop has nothing but other transports: what is their own is shown once a
     # place.
     if engine not in ("processes", "uvloop") or (workers == 0 and has_coroutines == (engine == "uvloop"))
+]
+
+
+class Spoken(NamedTuple):
+    """A protocol as a client is told to speak it.
+
+    Attributes:
+        name: for the ids of tests.
+        options: of `connect`.
+        client: makes the client's end of connections.
+    """
+
+    name: str
+    options: dict[str, Any]
+    client: ClientProtocol
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of the protocol."""
+        return self.client.capabilities
+
+    def requests(self, *calls: tuple[Method[..., Any], tuple[Any, ...]]) -> bytes:
+        """Return the bytes of calls, each as the first one of its connection."""
+        return b"".join(self.client.connect().request(method, arguments)[1] for method, arguments in calls)
+
+
+def _spoken(name: str, rpc: str, **options: str) -> Spoken:
+    given = options if rpc == "thrift" else {"protocol": rpc}
+    return Spoken(name, given, protocol(rpc).clients(options, DEFAULT_LIMITS)[0])
+
+
+SPOKEN: Final = [
+    _spoken("framed", "thrift", framing="framed"),
+    _spoken("header", "thrift", framing="header"),
+    *(_spoken(name, name) for name in ("jsonrpc", "lines") if is_protocol(name)),
 ]
 
 

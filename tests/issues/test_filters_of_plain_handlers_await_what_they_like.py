@@ -14,7 +14,6 @@ import pytest
 from by_hand import ANY_ORDER, FOREVER, HEADER, Noting, Raw, serving, stopping
 from eventually import eventually
 from hand_written import GET, JOIN, WAIT, NotFound, User, Users, UserServiceClient
-from idlrt.core.headers import CLIENT_TIMEOUT
 from kinds import KINDS, Caller
 from kinds import serving as serving_kind
 
