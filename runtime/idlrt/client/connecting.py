@@ -271,7 +271,8 @@ class _Peers:
 
     def of(self, instance: Instance) -> PeerState:
         """Return the state of one, which is shared as long as somebody has it."""
-        key = instance.group, instance.id, instance.address, instance.protocols, instance.started_at
+        spoken = instance.protocols, tuple(instance.rpc_protocols.items())
+        key = instance.group, instance.id, instance.address, spoken, instance.started_at
         found = self._known.get(key)
         if found is None:
             found = self._known.setdefault(key, self._settings.peer(instance))
