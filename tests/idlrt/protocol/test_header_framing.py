@@ -100,7 +100,9 @@ def test_each_frame_says_how_its_answer_looks() -> None:
     stream = b"".join(requests((GET, (1,)), how=how) for how in spoken)
     calls = [event for event in end.receive_data(stream) if isinstance(event, ThriftRequest)]
 
-    assert [(repr(call.dialect), call.dialect.envelope) for call in calls] == [(repr(how), how.envelope) for how in spoken]
+    assert [(repr(call.dialect), call.dialect.envelope) for call in calls] == [
+        (repr(how), how.envelope) for how in spoken
+    ]
     for call, how in zip(calls, spoken, strict=True):
         client = ClientConnection(how)
         client.request(GET, (1,))
