@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple
 from eventually import TIMEOUT, eventually
 from hand_written import NotFound, Users, connect_raw, user_service
 
-from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError
-from idlrt.protocol.events import ResponseReceived
 from idlrt.protocol.thrift.connection import ClientConnection
 from idlrt.protocol.thrift.dialects import client_dialect, dialect
-from idlrt.protocol.thrift.framing import Dialect
+from idlrt.protocol.thrift.framing import NO_METADATA, Dialect
+from idlrt.protocol.thrift.requests import ThriftResponse
 from idlrt.server import AsyncServer, Server
 from idlrt.spec import Method
 
@@ -138,7 +137,7 @@ class Raw:
             data = self.socket.recv(1 << 20)
             assert data, f"the server closed the connection; unread: {self._read}"
             for event in self.client.receive_data(data):
-                assert isinstance(event, ResponseReceived)
+                assert isinstance(event, ThriftResponse)
                 try:
                     value = event.result()
                 except (ApplicationError, NotFound) as error:
