@@ -43,7 +43,7 @@ def server() -> Iterator[Server]:
 # Their clients.
 
 
-class LinesTransport(ClientTransport):  # type: ignore[misc]
+class LinesTransport(ClientTransport):
     """Sends the messages of tinyrpc in lines."""
 
     def __init__(self, lines: Lines) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -454,3 +456,9 @@ def test_codes_go_both_ways() -> None:
 def test_the_size_of_a_request_is_that_of_its_text() -> None:
     line = call("find", [7])
     assert request(line).size == len(line) - 1
+
+
+def test_the_page_lists_all_codes() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "jsonrpc.md").read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (-\d+) \|", page, re.MULTILINE)}
+    assert listed == {json_rpc_code(code) for code in ApplicationCode} | {-32001, -32700}

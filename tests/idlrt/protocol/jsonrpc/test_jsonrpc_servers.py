@@ -127,7 +127,7 @@ def test_over_tls(tmp_path: Path) -> None:
 
 
 def test_one_port_for_all_protocols_at_the_same_time(server: Server) -> None:
-    choices: list[dict[str, str]] = [
+    choices: list[dict[str, Any]] = [
         {"protocol": "jsonrpc"},
         *({"framing": framing} for framing in ("framed", "header", "unframed")),
         {"framing": "unframed", "protocol": "json"},
