@@ -238,7 +238,7 @@ class ServerConnection:
     ) -> bytes:
         """See `ServerConnection.refuse`."""
         own = cast("JsonRpcRequest", request)
-        if not own.reply_id:
+        if own.is_oneway:
             return b""
         code = own.code or json_rpc_code(error.code)
         name = code_name(code)
@@ -269,10 +269,10 @@ class ServerConnection:
     def _deliver(self, request: JsonRpcRequest, text: bytes) -> bytes:
         """Return the bytes to send for the response of a request."""
         batch = request.batch
-        if batch is None:
-            return text + b"\n" if request.reply_id else b""
-        if not request.reply_id:
+        if request.is_oneway:
             return b""
+        if batch is None:
+            return text + b"\n"
         if not batch.has_room(len(text)):
             what = f"the responses of the batch have more than {self._limits.max_message} bytes, the limit max_message"
             text = error_text(request.reply_id, json_rpc_code(ApplicationCode.INTERNAL_ERROR), what)
