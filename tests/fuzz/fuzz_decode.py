@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-for folder in (ROOT / "runtime", ROOT / "tests" / "idlrt" / "wire"):
+for folder in (ROOT / "runtime", ROOT / "tests" / "idlrt" / "serialization"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

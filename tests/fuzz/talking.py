@@ -21,7 +21,8 @@ from shapes import shape
 from speech import CALLS, LIMITS, SERVICE, SMALL, answer, with_backend
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.events import ClientEvent, ConnectionBroken, ServerEvent
+from idlrt.protocol.base import ServerEvent
+from idlrt.protocol.events import ClientEvent, ConnectionBroken
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.framing import Dialect
 from idlrt.protocol.thrift.requests import ThriftRequest, ThriftResponse

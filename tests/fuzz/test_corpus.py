@@ -16,6 +16,7 @@ TARGETS = [
     "decode_binary",
     "decode_compact",
     "decode_json",
+    "detection",
     "server_framed",
     "server_header",
     "server_unframed",
