@@ -27,9 +27,9 @@ class CallOptions(TypedDict, total=False):
         timeout: seconds that a call may take as a whole. A call that a handler makes gets no more than is left for
             the call that it handles.
         attempt_timeout: seconds that one attempt may take, if the call can be made again.
-        metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Only
-            framings with a header carry it (`framing="header"`, the default for instances of a registry that read it);
-            where none can, calls raise `ConfigurationError` and nothing is sent.
+        metadata: text by name that travels with each call, for the handler's `idlrt.request_metadata()`. Not
+            every protocol carries it; Thrift does with `framing="header"`, the default for instances of a registry that
+            read it. Where none can, calls raise `ConfigurationError` and nothing is sent.
         tag: of the calls, for routing rules (gray release). What handlers call on behalf of them has it too; an empty
             one ends that.
         retries: how often another instance is tried, for services that are found by name: if no server has worked on

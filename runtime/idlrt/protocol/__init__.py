@@ -1,6 +1,15 @@
 """RPC protocols: messages to events and back, without I/O. One package per protocol."""
 
-from idlrt.protocol.base import Capabilities, ClientConnection, ClientProtocol, RpcProtocol, ServerConnection, Sniff
+from idlrt.protocol.base import (
+    Capabilities,
+    ClientConnection,
+    ClientProtocol,
+    ProtocolDetected,
+    RpcProtocol,
+    ServerConnection,
+    ServerEvent,
+    Sniff,
+)
 from idlrt.protocol.events import (
     ClientEvent,
     ConnectionBroken,
@@ -8,11 +17,9 @@ from idlrt.protocol.events import (
     GoAway,
     PingReceived,
     PongReceived,
-    ProtocolDetected,
     RequestContext,
     RequestReceived,
     ResponseReceived,
-    ServerEvent,
 )
 
 __all__ = [

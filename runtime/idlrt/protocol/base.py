@@ -19,7 +19,15 @@ import msgspec
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationError
 from idlrt.plugins import Plugins
-from idlrt.protocol.events import NO_CONTEXT, ClientEvent, PingReceived, RequestContext, RequestReceived, ServerEvent
+from idlrt.protocol.events import (
+    NO_CONTEXT,
+    ClientEvent,
+    ConnectionBroken,
+    DataToSend,
+    PingReceived,
+    RequestContext,
+    RequestReceived,
+)
 from idlrt.spec import DeclaredError, Method
 
 if TYPE_CHECKING:
@@ -31,8 +39,10 @@ __all__ = [
     "Capabilities",
     "ClientConnection",
     "ClientProtocol",
+    "ProtocolDetected",
     "RpcProtocol",
     "ServerConnection",
+    "ServerEvent",
     "Sniff",
 ]
 
@@ -146,6 +156,21 @@ class ServerConnection(Protocol):
         protocol has no such message.
         """
         ...
+
+
+class ProtocolDetected(msgspec.Struct, frozen=True):
+    """Server: the first bytes tell the protocol. Continue with its connection.
+
+    Attributes:
+        connection: speaks the protocol.
+        data: the bytes that have arrived so far: give them to `connection`.
+    """
+
+    connection: ServerConnection
+    data: bytes
+
+
+ServerEvent = RequestReceived | PingReceived | DataToSend | ConnectionBroken | ProtocolDetected
 
 
 class ClientConnection(Protocol):

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationError, ConfigurationError, RemoteProtocolError
-from idlrt.protocol.base import PROTOCOLS, Capabilities, RpcProtocol, ServerConnection, Sniff
-from idlrt.protocol.events import ConnectionBroken, PingReceived, ProtocolDetected, RequestReceived, ServerEvent
+from idlrt.protocol.base import (
+    PROTOCOLS,
+    Capabilities,
+    ProtocolDetected,
+    RpcProtocol,
+    ServerConnection,
+    ServerEvent,
+    Sniff,
+)
+from idlrt.protocol.events import ConnectionBroken, PingReceived, RequestReceived
 from idlrt.protocol.foreign import ForeignProtocol
 from idlrt.protocol.jsonrpc import JsonRpcProtocol
 from idlrt.protocol.thrift import ThriftProtocol

@@ -11,7 +11,7 @@ would refer to them in turn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -19,9 +19,6 @@ from idlrt.core.context import NO_CONTEXT, RequestContext
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationError, RemoteProtocolError
 from idlrt.spec import Method
-
-if TYPE_CHECKING:
-    from idlrt.protocol.base import ServerConnection
 
 __all__ = [
     "NO_CONTEXT",
@@ -31,11 +28,9 @@ __all__ = [
     "GoAway",
     "PingReceived",
     "PongReceived",
-    "ProtocolDetected",
     "RequestContext",
     "RequestReceived",
     "ResponseReceived",
-    "ServerEvent",
 ]
 
 
@@ -147,17 +142,4 @@ class ConnectionBroken(msgspec.Struct, frozen=True):
     answer: bytes = b""
 
 
-class ProtocolDetected(msgspec.Struct, frozen=True):
-    """Server: the first bytes tell the protocol. Continue with its connection.
-
-    Attributes:
-        connection: speaks the protocol.
-        data: the bytes that have arrived so far: give them to `connection`.
-    """
-
-    connection: ServerConnection
-    data: bytes
-
-
-ServerEvent = RequestReceived | PingReceived | DataToSend | ConnectionBroken | ProtocolDetected
 ClientEvent = ResponseReceived | PongReceived | GoAway | DataToSend | ConnectionBroken

@@ -1,7 +1,7 @@
 """Client and server joined in memory: everything of a real call but the sockets.
 
 `connected(UserServiceClient, user_service(handler))` is a client whose calls go through filters, codecs,
-framing and a server session to `handler` and back. A blocking client runs plain handlers on the thread that
+a protocol and a server session to `handler` and back. A blocking client runs plain handlers on the thread that
 calls, an asyncio client runs all of them on its event loop.
 """
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.events import ConnectionBroken, ServerEvent
+from idlrt.protocol.base import ServerEvent
+from idlrt.protocol.events import ConnectionBroken
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope

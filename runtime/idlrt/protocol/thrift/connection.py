@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.base import Capabilities
+from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import (
     NO_CONTEXT,
     ClientEvent,
@@ -24,7 +24,6 @@ from idlrt.protocol.events import (
     PongReceived,
     RequestContext,
     RequestReceived,
-    ServerEvent,
 )
 from idlrt.protocol.foreign import ForeignProtocol, foreign_server
 from idlrt.protocol.thrift.calls import CallReader, call_reader
