@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from eventually import TIMEOUT, eventually
 from hand_written import GET, AsyncUsers, NotFound, User, Users, connect_raw, read_to_end
-from kinds import KINDS, SPOKEN, Caller, Kind, Running, Spoken, serving
+from kinds import FAST, KINDS, SPOKEN, Caller, Kind, Running, Spoken, serving
 
 from idlrt import current_call
 from idlrt.errors import (
@@ -29,8 +29,6 @@ from idlrt.errors import (
 
 pytestmark = pytest.mark.slow
 
-# The inner loop has what differs most.
-FAST = ["selector inline tcp", "selector 4 workers tls", "asyncio async handlers unix", "processes inline tcp"]
 CLIENTS = ["blocking", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shared", "asyncio"))]
 
 Make = Callable[..., Caller]

@@ -57,6 +57,10 @@ KINDS: Final = [
 ]
 
 
+# What differs most.
+FAST: Final = ("selector inline tcp", "selector 4 workers tls", "asyncio async handlers unix", "processes inline tcp")
+
+
 class Spoken(NamedTuple):
     """A protocol as a client is told to speak it.
 
