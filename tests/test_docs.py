@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
@@ -24,6 +24,8 @@ from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
 from idlrt.plugins import Plugins
+from idlrt.protocol import Capabilities, ClientConnection, ClientEvent, ServerConnection, ServerEvent
+from idlrt.protocol.detection import BUILT_IN
 from idlrt.registry import REGISTRIES, RegistryUrl
 from idlrt.registry.etcd.layout import Layout
 from idlrt.registry.zookeeper.layouts import IdlrtLayout, patches_path, settings_path
@@ -154,6 +156,19 @@ def test_the_page_names_all_decisions() -> None:
     kinds = {each for each in decisions.__all__ if each not in ("Decision", "Listener", "tell")}
     part = GOVERNANCE_PAGE.partition("## What is decided")[2].partition("## ")[0]
     assert kinds <= set(re.findall(r"`(\w+)`", part))
+
+
+def test_the_page_of_protocols_names_what_there_is() -> None:
+    page = (DOCS / "protocols.md").read_text(encoding="utf-8")
+    part = page.partition("## Built-in protocols")[2].partition("\n## ")[0]
+    assert set(BUILT_IN) <= set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE))
+    named = set(re.findall(r"`(\w+)`", page))
+    for end in (ServerConnection, ClientConnection):
+        verbs = {name for name, each in vars(end).items() if callable(each) and not name.startswith("_")}
+        assert verbs <= named
+    assert set(Capabilities.__struct_fields__) <= named
+    events = {each.__name__ for each in (*get_args(ServerEvent), *get_args(ClientEvent))}
+    assert events - {"ProtocolDetected"} <= named
 
 
 def test_no_table_of_the_page_names_what_is_not_there() -> None:
