@@ -122,7 +122,10 @@ class Session:
             events = self._detected(events[-1])
         if not events:
             return
-        self._arrive(events)
+        self.received += len(events)
+        self._arrived = arrived = self._now()
+        timeout = self._surroundings.timeout
+        self._usual = Deadline(arrived + timeout, timeout)
         if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
             # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
             event = events[0]
@@ -136,13 +139,6 @@ class Session:
         self._waiting.extend(events)
         self._work()
 
-    def _arrive(self, events: list[ServerEvent]) -> None:
-        """Note when `events` arrived."""
-        self.received += len(events)
-        self._arrived = arrived = self._now()
-        timeout = self._surroundings.timeout
-        self._usual = Deadline(arrived + timeout, timeout)
-
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
         """Continue with the protocol that the client speaks."""
         self._connection = self._responder.connection = event.connection
@@ -151,10 +147,11 @@ class Session:
         return event.connection.receive_data(event.data)
 
     def eof_received(self) -> None:
-        """See `Receiver.eof_received`. Calls that came are still answered."""
-        events = self._connection.receive_eof()
-        if events:  # a request, where the end of the data is that of a message
-            self._arrive(events)
+        """See `Receiver.eof_received`. Calls that came are still answered; in some protocols the end completes one."""
+        events, timeout = self._connection.receive_eof(), self._surroundings.timeout
+        if events and not self._waiting:
+            self._arrived = self._now()
+            self._usual = Deadline(self._arrived + timeout, timeout)
         self._waiting.extend(events)
         self._is_last = True
         self._work()
