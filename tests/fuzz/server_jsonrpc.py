@@ -8,7 +8,7 @@ python tests/fuzz/server_jsonrpc.py [options of libFuzzer] [folders]
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -60,7 +60,7 @@ LOOK = rpc.method(
 )
 DROP = rpc.method(Nodes.drop, rpc.required(1, "name", rpc.STRING), result=rpc.VOID, oneway=True)
 rpc.service("Nodes", LOOK, DROP)
-METHODS = {"look": LOOK, "drop": DROP, "Nodes:look": LOOK, "Nodes:drop": DROP}
+METHODS: Mapping[str, Method[..., Any]] = {"look": LOOK, "drop": DROP, "Nodes:look": LOOK, "Nodes:drop": DROP}
 
 
 def check(data: bytes) -> bool:

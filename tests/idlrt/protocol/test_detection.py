@@ -91,7 +91,7 @@ def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
     with pytest.raises(ConfigurationError, match="expected at least one name"):
         Server(user_service(Users()), protocols=[])
     with pytest.raises(ConfigurationError, match="protocols of a server must be a list of names"):
-        Server(user_service(Users()), protocols="thrift")  # type: ignore[arg-type]
+        Server(user_service(Users()), protocols="thrift")
 
 
 def test_the_end_of_data_before_the_protocol_is_known_is_an_error_within_a_message_only() -> None:

@@ -9,13 +9,12 @@ import msgspec
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.base import Capabilities
+from idlrt.protocol.base import Capabilities, ServerEvent
 from idlrt.protocol.events import (
     NO_CONTEXT,
     ConnectionBroken,
     PingReceived,
     RequestReceived,
-    ServerEvent,
 )
 from idlrt.protocol.jsonrpc.batches import Batch
 from idlrt.protocol.jsonrpc.codes import DECLARED, INVALID_REQUEST, code_name, json_rpc_code

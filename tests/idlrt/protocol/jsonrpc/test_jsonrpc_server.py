@@ -427,7 +427,7 @@ def test_results_that_cannot_be_sent() -> None:
     assert caught.value.code is ApplicationCode.MISSING_RESULT
     event = request(call("find", [1]), connection)
     with pytest.raises(LocalProtocolError):
-        connection.respond_error(event, NoBook(isbn="x"))
+        connection.respond_error(event, NoBook(isbn="x"))  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="strings"):
         connection.respond(event, Book(isbn=1), {"a": 1})  # type: ignore[dict-item]
 
