@@ -60,7 +60,7 @@ LOOK = rpc.method(
 )
 DROP = rpc.method(Nodes.drop, rpc.required(1, "name", rpc.STRING), result=rpc.VOID, oneway=True)
 rpc.service("Nodes", LOOK, DROP)
-METHODS: Mapping[str, Method[..., Any]] = {"look": LOOK, "drop": DROP, "Nodes:look": LOOK, "Nodes:drop": DROP}
+METHODS: Mapping[str, rpc.Method[..., Any]] = {"look": LOOK, "drop": DROP, "Nodes:look": LOOK, "Nodes:drop": DROP}
 
 
 def check(data: bytes) -> bool:

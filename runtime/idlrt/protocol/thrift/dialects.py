@@ -23,6 +23,11 @@ def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = 
 
 @functools.lru_cache(maxsize=64)
 def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
+    if framing in ("header", "header_zlib"):
+        from idlrt.protocol.thrift.header_framing import header_dialect
+
+        # Checked by the framing, which has numbers for its serializations.
+        return header_dialect(protocol, framing == "header_zlib", 0, limits)
     return Dialect(envelope(protocol, limits), _framing(framing, limits))
 
 
@@ -40,8 +45,4 @@ def _framing(name: str, limits: Limits) -> Framing:
         return Framed(limits)
     if name == "unframed":
         return Unframed(limits)
-    if name in ("header", "header_zlib"):
-        from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
-
-        return HeaderFramed(limits) if name == "header" else HeaderZlibFramed(limits)
     return FRAMINGS.make(name, limits)

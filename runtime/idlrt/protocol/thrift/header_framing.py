@@ -35,7 +35,6 @@ from typing import Final
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.thrift._header_infos import MAX_HEADER, HeaderReader, Unreadable, pack_pairs, pack_varint
-from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import Envelope, envelope
 from idlrt.protocol.thrift.framing import (
     Dialect,
@@ -51,7 +50,7 @@ from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.errors import over_decoded
 from idlrt.serialization.options import lenient
 
-__all__ = ["HeaderFramed", "HeaderZlibFramed"]
+__all__ = ["HeaderFramed", "HeaderZlibFramed", "header_dialect"]
 
 _MAGIC: Final = 0x0FFF
 _FIXED: Final = struct.Struct(">HHiH")
@@ -145,10 +144,8 @@ def _padded(header: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=64)
-def _answering(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
-    """The dialect that answers a question with these in its header."""
-    if not flags:
-        return dialect("header_zlib" if is_compressed else "header", protocol, limits)
+def header_dialect(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
+    """Return the dialect that answers a question with these in its header; it is shared by connections."""
     framing = (HeaderZlibFramed if is_compressed else HeaderFramed)(limits, flags=flags)
     return Dialect(envelope(protocol, limits), framing)
 
@@ -189,13 +186,13 @@ class _HeaderOpener:
                 protocol = self._protocol(reader)
                 is_compressed = self._is_compressed(reader)
                 metadata = self._metadata(reader)
-                self._said = _answering(protocol, is_compressed, flags, self._limits), is_compressed, metadata
+                self._said = header_dialect(protocol, is_compressed, flags, self._limits), is_compressed, metadata
                 self._last = header
             answering, is_compressed, metadata = self._said
             protocol = answering.envelope.name
             message = self._unpack(frame, start) if is_compressed else self._bare(frame, start)
         except Unreadable as error:
-            answering = _answering(protocol, False, flags, self._limits)
+            answering = header_dialect(protocol, False, flags, self._limits)
             what = f"cannot read the frame of call {sequence_id}: {error}"
             raise SpoiledFrame(what, error.code, sequence_id, answering) from None
         return message, answering, metadata, sequence_id
