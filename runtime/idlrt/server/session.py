@@ -208,19 +208,11 @@ class Session:
                 size = 0
                 continue
             event = waiting.popleft()
-            if isinstance(event, ConnectionBroken):
-                _log.info("closing the connection of %s: %s", outlet.peer, event.error)
-                if event.answer:
-                    ready.append(event.answer)
-                self._is_last = True
-                break
             if isinstance(event, RequestReceived):
-                answer = self._answer(event)
-                is_unordered = event.is_unordered
-            else:
-                answer = self._answer_other(event)
-                is_unordered = True
-            if answer is None:
+                answer, is_unordered = self._answer(event), event.is_unordered
+            else:  # it must not overtake a response either, where the client tells them apart by their order
+                answer, is_unordered = self._answer_other(event), False
+            if not answer:
                 continue
             if self._places and not is_unordered:
                 place = _Place()
@@ -258,6 +250,10 @@ class Session:
         """The bytes that an event other than a request asks for."""
         if isinstance(event, DataToSend):
             return event.data
+        if isinstance(event, ConnectionBroken):
+            _log.info("closing the connection of %s: %s", self._outlet.peer, event.error)
+            self._is_last = True
+            return event.answer
         return self._connection.pong(event) if isinstance(event, PingReceived) else None
 
     def _answer(self, event: RequestReceived) -> bytes | None:

@@ -26,7 +26,6 @@ def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
     if framing in ("header", "header_zlib"):
         from idlrt.protocol.thrift.header_framing import header_dialect
 
-        # Checked by the framing, which has numbers for its serializations.
         return header_dialect(protocol, framing == "header_zlib", 0, limits)
     return Dialect(envelope(protocol, limits), _framing(framing, limits))
 
