@@ -53,7 +53,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         metadata: whether requests and responses carry metadata.
         context: whether requests carry typed values (`RequestContext`).
-        max_in_flight: requests that may wait for their responses on one connection; 1 for protocols without ids.
+        max_in_flight: requests that may wait for their responses on one connection, cancelled ones included; 1 for
+            protocols without ids.
         drain: whether a server can tell its clients that it is about to stop.
     """
 
@@ -95,7 +96,9 @@ class ServerConnection(Protocol):
         ...
 
     def receive_eof(self) -> list[ServerEvent]:
-        """Handle the end of the client's data. Returns `ConnectionBroken` if it ended within a message."""
+        """Handle the end of the client's data. Returns the message that the end completes, in protocols where it can,
+        or `ConnectionBroken` if it ended within a message.
+        """
         ...
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
@@ -211,7 +214,8 @@ class ClientConnection(Protocol):
             context: likewise.
 
         Raises:
-            LocalProtocolError: the arguments or the metadata cannot be encoded; nothing has started.
+            LocalProtocolError: the arguments or the metadata cannot be encoded, or `max_in_flight` requests have no
+                response yet; nothing has started.
         """
         ...
 
