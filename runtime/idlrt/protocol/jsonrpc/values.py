@@ -52,10 +52,12 @@ class MethodJson:
         limits: what is accepted.
     """
 
-    __slots__ = ("_arguments", "_method", "_options", "_result", "_throws", "has_value")
+    __slots__ = ("_arguments", "_method", "_options", "_result", "_roots", "_throws", "has_value")
 
     def __init__(self, method: Method[..., Any], limits: Limits) -> None:
         self._method = method
+        # What is read, for messages.
+        self._roots = tuple(f"{name} of {method.full_name}" for name in ("params", "result", "error.data"))
         self._options = JsonOptions(max_depth=limits.max_depth)
         self._throws: Final[dict[str, tuple[Any, Type[Any]]]] = {}
         for field in method.throws:
@@ -76,8 +78,8 @@ class MethodJson:
         method = self._method
         plain: Any = {}
         if params:
-            plain = self._plain(params, self._arguments, "params")
-        cost = self._arguments.measure(plain, len(params), f"params of {method.full_name}")
+            plain = self._plain(params, self._arguments, self._roots[0])
+        cost = self._arguments.measure(plain, len(params), self._roots[0])
         return arguments_from_plain(method, plain, self._options, "params"), cost
 
     def write_arguments(self, arguments: Sequence[Any]) -> bytes:
@@ -103,10 +105,10 @@ class MethodJson:
         """
         if not self.has_value:
             return None
-        plain = self._plain(text, self._result, "result")
+        plain = self._plain(text, self._result, self._roots[1])
         if plain is None:
             raise missing_result(self._method, "the server's result is null")
-        self._result.measure([plain], len(text), f"the result of {self._method.full_name}")
+        self._result.measure([plain], len(text), self._roots[1])
         return from_plain(self._method.result, plain, self._options, "result")
 
     def write_result(self, value: Any) -> bytes:
@@ -141,7 +143,7 @@ class MethodJson:
         Raises:
             RemoteProtocolError: it cannot be read, or a limit is exceeded.
         """
-        plain = self._plain(data, self._result, "error.data") if data else None
+        plain = self._plain(data, self._result, self._roots[2]) if data else None
         if not isinstance(plain, dict):
             return None
         found = cast("dict[str, Any]", plain)
@@ -150,12 +152,11 @@ class MethodJson:
         if declared is None:
             return None
         value = {name: found.get("value")}
-        self._result.measure(value, len(data), f"the exception of {self._method.full_name}")
+        self._result.measure(value, len(data), self._roots[2])
         error: DeclaredError = from_plain(declared[1], value[name], self._options, "error.data.value")
         return error
 
-    def _plain(self, text: bytes, costs: Meter, name: str) -> Any:
-        root = f"{name} of {self._method.full_name}"
+    def _plain(self, text: bytes, costs: Meter, root: str) -> Any:
         costs.check_text(text, root)
         try:
             return _DECODER.decode(text)
