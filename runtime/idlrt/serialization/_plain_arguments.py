@@ -17,11 +17,16 @@ _ARRAYS: tuple[type[Any], ...] = (list, tuple)
 _OBJECTS: tuple[type[Any], ...] = (dict,)
 
 
-def arguments_reader(method: Method[..., Any], reader: PlainReader) -> Convert:
-    """Return what reads the arguments of a method into a tuple."""
-    key = ("plain arguments", reader)
+def arguments_reader(method: Method[..., Any], reader: PlainReader, *, from_peer: bool = False) -> Convert:
+    """Return what reads the arguments of a method into a tuple.
+
+    Args:
+        from_peer: only arguments that the IDL marks `required` have to be there, as in a Thrift message; the others are
+            `None`, and the handler's own defaults may apply.
+    """
+    key = ("plain arguments", reader, from_peer)
     found: Convert | None = method.codecs.get(key)
-    return method.codecs.setdefault(key, _reader(method, reader)) if found is None else found
+    return method.codecs.setdefault(key, _reader(method, reader, from_peer)) if found is None else found
 
 
 def arguments_writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
@@ -31,7 +36,7 @@ def arguments_writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
     return method.codecs.setdefault(key, _writer(method, writer)) if found is None else found
 
 
-def _reader(method: Method[..., Any], reader: PlainReader) -> Convert:
+def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> Convert:
     reads = [reader.of(field.type) for field in method.arguments]
     places = {field.attribute: place for place, field in enumerate(method.arguments)}
     places |= {field.name: place for place, field in enumerate(method.arguments)}
@@ -65,14 +70,14 @@ def _reader(method: Method[..., Any], reader: PlainReader) -> Convert:
                     given[place] = read_one(place, item, depth, f".{name}")
         else:
             raise PlainFault(f"expected an object or an array, got {briefly(plain)}")
-        return tuple([given[place] if place in given else _absent(method, place) for place in range(width)])
+        return tuple([given[place] if place in given else _absent(method, place, from_peer) for place in range(width)])
 
     return read
 
 
-def _absent(method: Method[..., Any], place: int) -> Any:
+def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
     """The value of an argument that was left out."""
-    if method.has_to_be_given[place]:
+    if method.arguments[place].is_required if from_peer else method.has_to_be_given[place]:
         raise PlainFault(f"missing argument `{method.arguments[place].name}`")
     default = method.defaults[place]
     return default() if callable(default) else default

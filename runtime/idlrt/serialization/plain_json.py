@@ -100,7 +100,12 @@ def from_plain(type: Type[Any], plain: Any, options: JsonOptions = DEFAULT_OPTIO
 
 
 def arguments_from_plain(
-    method: Method[..., Any], plain: Any, options: JsonOptions = DEFAULT_OPTIONS, path: str = ""
+    method: Method[..., Any],
+    plain: Any,
+    options: JsonOptions = DEFAULT_OPTIONS,
+    path: str = "",
+    *,
+    from_peer: bool = False,
 ) -> tuple[Any, ...]:
     """Convert the arguments of a method: an object with their names (of the IDL or of Python), or an array.
 
@@ -108,11 +113,13 @@ def arguments_from_plain(
 
     Args:
         path: as for `from_plain`.
+        from_peer: they are those of a request: absent arguments without a default are `None`, unless they are
+            `required`, so that a handler's own defaults apply.
 
     Raises:
         RemoteProtocolError: the method does not take them; the message has the path.
     """
-    read = arguments_reader(method, _READERS[options.refuse_unknown])
+    read = arguments_reader(method, _READERS[options.refuse_unknown], from_peer=from_peer)
     found: tuple[Any, ...] = _read(read, plain, options, lambda: f"the arguments of {method.full_name}", path)
     return found
 

@@ -80,7 +80,7 @@ class MethodJson:
         if params:
             plain = self._plain(params, self._arguments, self._roots[0])
         cost = self._arguments.measure(plain, len(params), self._roots[0])
-        return arguments_from_plain(method, plain, self._options, "params"), cost
+        return arguments_from_plain(method, plain, self._options, "params", from_peer=True), cost
 
     def write_arguments(self, arguments: Sequence[Any]) -> bytes:
         """Return the text of `params`; empty if there are none.
@@ -91,7 +91,7 @@ class MethodJson:
         method = self._method
         plain = arguments_to_plain(method, arguments, self._options)
         for position, value in enumerate(arguments):
-            # Left out it would be an error at the other end, which `null` is not.
+            # Other servers may refuse a call without it.
             if value is None and method.has_to_be_given[position]:
                 plain[method.arguments[position].name] = None
         return encode(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import pytest
 import trustme
@@ -29,8 +29,9 @@ from click.testing import CliRunner
 from eventually import TIMEOUT, eventually
 
 from idlrt import Tls
+from idlrt import spec as rpc
 from idlrt.cli import main
-from idlrt.core import ServerCall
+from idlrt.core import ServerCall, bind
 from idlrt.errors import ApplicationError, ConfigurationError, ConnectionLost, DeadlineExceeded, Overloaded
 from idlrt.serialization import Limits
 from idlrt.server import AsyncServer, ProcessServer, Server
@@ -314,3 +315,26 @@ def test_the_command_line(command: str, how: str, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     if command == "call":
         assert json.loads(done.stdout) == {"isbn": 7, "title": "book 7"}
+
+
+class Repeating(Protocol):
+    def repeat(self, text: str, times: int) -> str: ...
+
+
+REPEAT: Final = rpc.method(
+    Repeating.repeat, rpc.required(1, "text", rpc.STRING), rpc.argument(2, "times", rpc.I32), result=rpc.STRING
+)
+REPEATER: Final = rpc.service("Repeater", REPEAT)
+
+
+def test_arguments_that_are_left_out_take_the_defaults_of_the_handler() -> None:
+    class Handler:
+        def repeat(self, text: str, times: int = 3) -> str:
+            return text * times
+
+    with Server(bind(REPEATER, Handler())).start() as server, Lines(server.port) as lines:
+        assert lines.ask(call("repeat", {"text": "ab"}))["result"] == "ababab"
+        assert lines.ask(call("repeat", ["ab", 2]))["result"] == "abab"
+        refused = lines.ask(call("repeat", {"times": 2}))["error"]
+        assert refused["code"] == -32602
+        assert "missing argument `text`" in refused["message"]
