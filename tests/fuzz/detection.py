@@ -23,6 +23,7 @@ with guided(__name__):
     from idlrt.protocol.base import ProtocolDetected
     from idlrt.protocol.detection import Detecting, served_protocols
     from idlrt.protocol.events import ConnectionBroken
+    from idlrt.protocol.jsonrpc.server import ServerConnection as JsonRpcConnection
     from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
     from idlrt.serialization import Limits
 
@@ -94,6 +95,8 @@ def detect(limits: Limits, given: list[bytes]) -> Outcome:
 
 def _detected(event: ProtocolDetected) -> Outcome:
     connection = event.connection
+    if isinstance(connection, JsonRpcConnection):
+        return "protocol", "jsonrpc", b""
     assert isinstance(connection, ServerConnection), f"{connection} speaks no protocol of this package"
     connection.receive_data(event.data)
     return "protocol", f"thrift, {connection.dialect!r}", b""

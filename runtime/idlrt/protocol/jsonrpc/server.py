@@ -246,7 +246,10 @@ class ServerConnection:
         except (LocalProtocolError, TypeError, ValueError, AttributeError):
             meta = b""  # whoever raised it gave no text, or no number
         data = b'{"name":"%b"}' % name.encode() if name else b""
-        return self._deliver(own, error_text(own.reply_id, code, error.message, data, meta))
+        text = error_text(own.reply_id, code, error.message, data, meta)
+        if len(text) > self._limits.max_message:
+            text = error_text(own.reply_id, code, "the reason does not fit into a message", data, b"")
+        return self._deliver(own, text)
 
     def pong(self, ping: PingReceived) -> bytes:
         """See `ServerConnection.pong`: the answer is `null`."""
