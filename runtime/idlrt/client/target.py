@@ -90,9 +90,8 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
         ConfigurationError: the arguments contradict each other, or are not text.
     """
     for name, value in (("framing", framing), ("protocol", protocol)):
-        given: object = value
-        if not isinstance(given, str | None):
-            raise ConfigurationError(f"{name} of a client must be a name, not {given!r}")
+        if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{name} of a client must be a name, not {value!r}")
     rpc = ""
     match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
