@@ -268,7 +268,7 @@ CLIENTS: Final = {
     b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n": "the client speaks the PROXY protocol;",
     b"\r\n\r\n\0\r\nQUIT\n": "the client speaks the PROXY protocol;",
     b"EHLO here\r\n": "the client speaks SMTP;",
-    b"what is this?": "the client sends text ('what'...);",
+    b"what is this?": "the client sends text ('what'...), which no protocol of this port begins with",
     bytes.fromhex("dabbc20000000000"): "the client speaks Dubbo;",
     bytes.fromhex("f1f1000808000000"): "the client speaks Motan;",
     bytes.fromhex("000000401000000000000001"): "the client speaks Kitex's TTHeader;",
@@ -282,7 +282,7 @@ def test_what_a_client_sends_is_named_in_one_line(data: bytes, plain: Running, l
     assert CLIENTS[data] in line
     assert line.startswith("closing the connection of 127.0.0.1:")
     assert answer.startswith(b"HTTP/1.1 400 ") == ("HTTP" in CLIENTS[data])
-    assert not answer or answer.endswith(b"This port speaks Thrift, not HTTP.\n")
+    assert not answer or answer.endswith(b"This port does not speak HTTP.\n")
 
 
 @pytest.mark.parametrize("data", CLIENTS)
@@ -304,7 +304,7 @@ def test_on_a_tls_port_too(data: bytes, encrypted: Running, log: Callable[[], li
         assert f"it speaks plain {name}" in line
     if name.startswith("HTTP"):
         assert answer.startswith(b"HTTP/1.1 400 ")
-        assert answer.endswith(b"This port speaks Thrift over TLS, not plain HTTP.\n")
+        assert answer.endswith(b"This port speaks TLS, not plain HTTP.\n")
     else:
         assert answer == bytes.fromhex("1503030002020a"), "an alert of TLS"
 
@@ -324,7 +324,7 @@ def test_http_over_tls(encrypted: Running, certificates: Path, log: Callable[[],
     with contextlib.closing(connection):
         connection.request("GET", "/")
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (400, b"This port speaks Thrift, not HTTP.\n")
+        assert (answer.status, answer.read()) == (400, b"This port does not speak HTTP.\n")
     (line,) = log()
     assert "the client speaks HTTP;" in line
 
@@ -334,7 +334,7 @@ def test_a_large_http_request_gets_its_answer(plain: Running) -> None:
     with contextlib.closing(connection):
         connection.request("POST", "/", body=b"x" * 100_000, headers={"Content-Type": "application/x-thrift"})
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (400, b"This port speaks Thrift, not HTTP.\n")
+        assert (answer.status, answer.read()) == (400, b"This port does not speak HTTP.\n")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -344,7 +344,7 @@ def test_curl(plain: Running, scheme: str, log: Callable[[], list[str]]) -> None
     done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT)
     (said,) = log()
     assert f"the client speaks {'TLS and' if scheme == 'https' else 'HTTP;'}" in said
-    assert done.stdout == ("This port speaks Thrift, not HTTP.\n" if scheme == "http" else "")
+    assert done.stdout == ("This port does not speak HTTP.\n" if scheme == "http" else "")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

@@ -46,8 +46,8 @@ def _bad_request(text: str) -> bytes:
     return f"{head}Connection: close\r\n\r\n{text}".encode("ascii")
 
 
-_TO_HTTP: Final = _bad_request("This port speaks Thrift, not HTTP.\n")
-HTTP_TO_TLS: Final = _bad_request("This port speaks Thrift over TLS, not plain HTTP.\n")
+_TO_HTTP: Final = _bad_request("This port does not speak HTTP.\n")
+HTTP_TO_TLS: Final = _bad_request("This port speaks TLS, not plain HTTP.\n")
 """What an HTTP client is told that does not speak TLS on a port where it has to."""
 
 TLS_REFUSAL: Final = bytes((0x15, 3, 3, 0, 2, 2, 10))
@@ -93,16 +93,16 @@ def foreign_client(first: bytes) -> ForeignProtocol | None:
         name = "Redis"
     if name is not None:
         answer = _TO_HTTP if name.startswith(_HTTP) else b""
-        return ForeignProtocol(f"the client speaks {name}; this port speaks Thrift", name, answer)
+        return ForeignProtocol(f"the client speaks {name}; this port does not", name, answer)
     if _is_text(begin):
-        return ForeignProtocol(f"the client sends text ({_shown(begin)}...); this port speaks Thrift", "text")
+        return ForeignProtocol(f"the client sends text ({_shown(begin)}...), which no protocol of this port begins with", "text")
     return None
 
 
 def foreign_binary_client(first: bytes) -> ForeignProtocol | None:
     """Return what a client speaks whose first two bytes, or the two behind a length, are a mark that Thrift has not."""
     name = "Kitex's TTHeader" if first[4:6] == _TTHEADER else _BINARY.get(first[:2])
-    return ForeignProtocol(f"the client speaks {name}; this port speaks Thrift", name) if name is not None else None
+    return ForeignProtocol(f"the client speaks {name}; this port does not", name) if name is not None else None
 
 
 def foreign_server(first: bytes) -> ForeignProtocol | bool:
