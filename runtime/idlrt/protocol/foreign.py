@@ -95,7 +95,9 @@ def foreign_client(first: bytes) -> ForeignProtocol | None:
         answer = _TO_HTTP if name.startswith(_HTTP) else b""
         return ForeignProtocol(f"the client speaks {name}; this port does not", name, answer)
     if _is_text(begin):
-        return ForeignProtocol(f"the client sends text ({_shown(begin)}...), which no protocol of this port begins with", "text")
+        return ForeignProtocol(
+            f"the client sends text ({_shown(begin)}...), which no protocol of this port begins with", "text"
+        )
     return None
 
 

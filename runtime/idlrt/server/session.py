@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from idlrt.core import Deadline, Outcome, ServerCall
 from idlrt.core.forks import forks
@@ -40,6 +40,8 @@ __all__ = ["Session"]
 
 _log = get_logger("idlrt.server")
 
+_OK: Final = Outcome.OK
+
 
 class _Place:
     """A place in the queue of answers."""
@@ -61,9 +63,9 @@ class Session:
     """
 
     __slots__ = (
-        "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_draining", "_is_flush_due",
-        "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_responder", "_surroundings",
-        "_usual", "_waiting", "received",
+        "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_detecting", "_is_draining",
+        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_responder",
+        "_surroundings", "_usual", "_waiting", "received",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +93,7 @@ class Session:
         self._in_flight = 0
         self._is_paused = False
         self._is_flush_due = False
+        self._is_detecting = True
         self._is_draining = False
         # Set when no more is expected: close once everything has been answered.
         self._is_last = False
@@ -118,8 +121,8 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """See `Receiver.data_received`."""
         events = self._connection.receive_data(data)
-        if events and type(events[-1]) is ProtocolDetected:
-            events = self._detected(events[-1])
+        if self._is_detecting and events and isinstance(detected := events[-1], ProtocolDetected):
+            events = self._detected(detected)
         if not events:
             return
         self.received += len(events)
@@ -142,6 +145,7 @@ class Session:
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
         """Continue with the protocol that the client speaks."""
         self._connection = self._responder.connection = event.connection
+        self._is_detecting = False
         if self._is_draining:
             self._tell_drain()
         return event.connection.receive_data(event.data)
@@ -313,7 +317,7 @@ class Session:
                 cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call, decoded)
             )
             return None
-        call.outcome = Outcome.OK
+        call.outcome = _OK
         if event.is_oneway or handler.method.is_oneway:
             return None
         try:
