@@ -142,7 +142,7 @@ class MultiplexedSender:
         """The connection for the next call, if there is one with room."""
         best: Link | None = None
         for link in self._links:
-            if link.is_usable and not link.is_asked and link.claimed < self._most:
+            if link.is_usable and not link.is_asked and link.claimed < self._most and not link.is_full:
                 if not link.claimed:
                     return link
                 if best is None or link.claimed < best.claimed:

@@ -74,6 +74,12 @@ class Link:
         transport = self._transport
         return not self.is_lost and not self.is_stuck and transport is not None and not transport.is_closing
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the protocol has no room for another request, cancelled ones included."""
+        connection = self._connection
+        return self.claimed + connection.cancelled >= connection.capabilities.max_in_flight
+
     async def open(self, open: Open) -> None:
         """Make the connection. Raises `OSError`."""
         self._transport = await open(self._received, self._lost)
@@ -175,6 +181,7 @@ class Link:
     def _forget(self, number: int) -> None:
         data = self._connection.cancel(number)
         if data and self._transport is not None:
+            self._flush()  # the request comes first
             self._transport.write(data)
         if is_full(self._connection):
             self.is_stuck = True

@@ -164,7 +164,7 @@ class Members(Generic[S]):
 
     def _state(self, instance: Instance) -> str:
         if instance.is_callable and (why := self._strange.get((instance.group, instance.id))) is not None:
-            return f"that cannot be talked to ({why})"
+            return f"incompatible ({why})"
         return instance.status.value if instance.weight else "without weight"
 
     def close(self) -> list[S]:

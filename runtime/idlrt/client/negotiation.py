@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from idlrt.core import THRIFT, Instance, RpcProtocols, format_rpc_protocols
+from idlrt.core import ANY_PROTOCOL, THRIFT, Instance, RpcProtocols, format_rpc_protocols
 from idlrt.errors import ConfigurationError
 
 __all__ = ["ProtocolChoice", "no_common_protocol", "select_protocol"]
@@ -28,9 +28,11 @@ def select_protocol(listed: RpcProtocols, preferred: Sequence[ProtocolChoice]) -
     """Return the first of a client's preferences that an instance speaks too; `None` if there is none.
 
     Args:
-        listed: the instance's `rpc_protocols`; empty means Thrift with any serialization.
+        listed: the instance's `rpc_protocols`; empty means Thrift with any serialization, `ANY_PROTOCOL` any protocol.
         preferred: what the client can speak, in its order of preference.
     """
+    if listed == ANY_PROTOCOL:
+        return preferred[0] if preferred else None
     if not listed:
         return next((each for each in preferred if each[0] == THRIFT), None)
     return next((each for each in preferred if each[1] in listed.get(each[0], ())), None)
@@ -50,9 +52,9 @@ def no_common_protocol(instance: Instance, preferred: Sequence[ProtocolChoice]) 
         able[protocol] = (*able.get(protocol, ()), serialization)
     spoken = _shown(instance.rpc_protocols) if instance.rpc_protocols else f"{THRIFT} (it lists no RPC protocols)"
     return ConfigurationError(
-        f"cannot call instance {instance.id!r} of {instance.key} at {instance.address}: it speaks {spoken}, and this "
-        f"client {_shown(able) or 'nothing that fits the call'}; choose a protocol and a serialization that both have, "
-        "or update the older of the two"
+        f"cannot call instance {instance.id!r} of {instance.key} at {instance.address}: the instance supports "
+        f"{spoken}, the client {_shown(able) or 'none of them for this call'}; choose a protocol and a serialization "
+        "that both have, or update the older of the two"
     )
 
 

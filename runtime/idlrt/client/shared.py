@@ -128,7 +128,7 @@ class SharedSender:
             if link.claimed == 0 and (link.is_lost or link.is_stuck or not link.transport.is_quiet()):
                 link.is_lost = True
                 self._drop(link)
-            elif link.is_lost or link.is_stuck or link.is_asked or link.claimed >= self._most:
+            elif link.is_lost or link.is_stuck or link.is_asked or link.claimed >= self._most or link.is_full:
                 continue
             elif best is None or link.claimed < best.claimed:
                 best = link

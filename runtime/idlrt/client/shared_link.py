@@ -75,6 +75,14 @@ class Link:
         self._waiting: dict[int, _Waiter] = {}
         self._made = self._answered = 0
         self._has_reader = False
+        # Bytes that answer no request and wait to be sent.
+        self._due = b""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the protocol has no room for another request, cancelled ones included."""
+        connection = self._connection
+        return self.claimed + connection.cancelled >= connection.capabilities.max_in_flight
 
     def exchange(self, call: Call, until: float) -> Any:
         """Make a call.
@@ -139,6 +147,8 @@ class Link:
             raise not_sent(call, error) from error
         finally:
             self._sending.release()
+        if self._due:
+            self._send_due(until)
 
     def _wait(self, waiter: _Waiter, until: float) -> None:
         while not waiter.is_done:
@@ -176,7 +186,9 @@ class Link:
                     return
                 due = self._received(data)
             if due:
-                self._send_due(due, until)
+                self._due += due
+            if self._due:
+                self._send_due(until)
 
     def _received(self, data: bytes) -> bytes:
         """With the lock: hand responses to those who wait for them. Returns bytes to send."""
@@ -201,13 +213,19 @@ class Link:
                 waiter.signal.set()
         return due
 
-    def _send_due(self, data: bytes, until: float) -> None:
+    def _send_due(self, until: float) -> None:
+        """Send what answers no request. The thread that reads is not held up: one that sends does it afterwards."""
+        if not self._sending.acquire(blocking=False):
+            return
         try:
-            with self._sending:
-                self.transport.send(data, until)
+            with self._lock:
+                due, self._due = self._due, b""
+            self.transport.send(due, until)
         except OSError as error:
             with self._lock:
                 self._fail(error)
+        finally:
+            self._sending.release()
 
     def _hand_on(self, leaving: _Waiter) -> None:
         """Let another one read."""

@@ -92,7 +92,7 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
     for name, value in (("framing", framing), ("protocol", protocol)):
         if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"{name} of a client must be a name, not {value!r}")
-    rpc = ""
+    rpc, given = "", target
     match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
         scheme = match[1].lower()
@@ -100,7 +100,8 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
             rpc, target = scheme, f"tcp://{target[match.end() :]}"
     if protocol is not None and is_protocol(protocol):
         if rpc not in ("", protocol):
-            raise ConfigurationError(f"the target {target!r} is of {rpc}, and protocol={protocol!r} of another one")
+            what = f"target {given!r} selects {rpc}, but protocol={protocol!r} selects {protocol}"
+            raise ConfigurationError(f"{what}; drop one of them")
         rpc, protocol = protocol, None
     wire = {"framing": framing, "serialization": protocol}
     return target, rpc, {name: value for name, value in wire.items() if value is not None}

@@ -17,7 +17,7 @@ from idlrt.client.node import Node
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
 from idlrt.core.logs import get_logger
-from idlrt.errors import ApplicationError, NotSent, RpcError, Unknown
+from idlrt.errors import NotSent, RpcError, Unknown
 
 __all__ = ["watch"]
 
@@ -46,15 +46,13 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSen
         call = Call(PING, (), node.target, Deadline(now + _PATIENCE, _PATIENCE), driver)
         try:
             await sender.send(call)
-        except ApplicationError:
-            cluster.answered(node, driver.now())
         except (NotSent, Unknown) as error:
             cluster.failed(node, error, driver.now())
             # Not this one again: it would wait before it connects once more.
             senders.pop(node, None)
             await sender.close()
         except RpcError as error:
-            _log.info("%s answers a ping with something strange: %s", node.target, error)
+            _log.info("unexpected response to a ping from %s: %s", node.target, error)
         else:
             cluster.answered(node, driver.now())
 

@@ -48,12 +48,13 @@ from idlrt.core.policy import (
     is_duration,
 )
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
-from idlrt.core.rpc_protocols import THRIFT, RpcProtocols, check_rpc_protocols, format_rpc_protocols
+from idlrt.core.rpc_protocols import ANY_PROTOCOL, THRIFT, RpcProtocols, check_rpc_protocols, format_rpc_protocols
 from idlrt.core.served import Served, serve
 
 __all__ = [
     "ALWAYS",
     "AMBIENT",
+    "ANY_PROTOCOL",
     "CONFIG_VARIABLE",
     "DEFAULT_GROUP",
     "LONGEST",

@@ -14,13 +14,17 @@ from typing import Final, cast
 
 from idlrt.errors import ConfigurationError
 
-__all__ = ["THRIFT", "RpcProtocols", "check_rpc_protocols", "format_rpc_protocols"]
+__all__ = ["ANY_PROTOCOL", "THRIFT", "RpcProtocols", "check_rpc_protocols", "format_rpc_protocols"]
 
 RpcProtocols = Mapping[str, tuple[str, ...]]
 """Serializations by the name of the RPC protocol, the preferred one first."""
 
 THRIFT: Final = "thrift"
 """What an instance speaks that does not list its RPC protocols: `Instance.protocols` holds its Thrift framings."""
+
+_ANY: Final = "any"
+ANY_PROTOCOL: Final[RpcProtocols] = {_ANY: (_ANY,)}
+"""What instances list of which a registry cannot know it (DNS, lists of addresses): whatever a client chooses."""
 
 _MOST: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+-]{0,63}")

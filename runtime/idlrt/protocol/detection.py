@@ -32,11 +32,16 @@ from idlrt.spec import DeclaredError
 if TYPE_CHECKING:
     from idlrt.core import Served
 
+from idlrt.core.logs import get_logger
+
 __all__ = ["BUILT_IN", "Detecting", "detect", "is_protocol", "protocol", "served_protocols"]
 
 BUILT_IN: Final = ("jsonrpc", "thrift")
 """Protocols of this package, in the order in which servers ask them."""
 
+_log = get_logger("idlrt.server")
+
+_broken: Final[set[str]] = set()
 _made: Final[dict[str, RpcProtocol]] = {"jsonrpc": JsonRpcProtocol(), "thrift": ThriftProtocol()}
 
 
@@ -62,7 +67,14 @@ class _Installed:
 
     def __iter__(self) -> Iterator[RpcProtocol]:
         yield from map(protocol, BUILT_IN)
-        yield from (protocol(name) for name in PROTOCOLS.names() if name not in BUILT_IN)
+        for name in PROTOCOLS.names():
+            if name in BUILT_IN or name in _broken:
+                continue
+            try:
+                yield protocol(name)
+            except Exception as error:  # noqa: BLE001  # another package's; servers that do not name it go on without
+                _broken.add(name)
+                _log.warning("cannot load the protocol %s; serving without it: %s", name, error)
 
 
 def served_protocols(names: Sequence[str] | None = None) -> Iterable[RpcProtocol]:
@@ -97,21 +109,23 @@ def detect(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> R
                 return None
             case Sniff.NO:
                 pass
-    raise _unknown(prefix, protocols, limits)
+    error = _unknown(prefix, protocols, limits)
+    if error is not None:
+        raise error
+    return None
 
 
-def _unknown(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> RemoteProtocolError:
+def _unknown(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> RemoteProtocolError | None:
+    """Return the error for a client that speaks none of `protocols`; `None` while more bytes would say more."""
     # Thrift's detector knows what begins like Thrift and what does not, and depends on a fixed number of bytes.
     served = ", ".join(each.name for each in protocols)
     try:
         found = detector(limits).detect(prefix)
     except RemoteProtocolError as error:
         return error
-    if found is not None:
-        return RemoteProtocolError(f"the client speaks thrift ({found!r}); this server speaks {served}")
-    return RemoteProtocolError(
-        f"cannot tell what the client speaks: its first byte is {prefix[0]:02x}; this server speaks {served}"
-    )
+    if found is None:
+        return None
+    return RemoteProtocolError(f"the client speaks thrift ({found!r}); this server speaks {served}")
 
 
 class Detecting:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from idlrt.core import DEFAULT_GROUP, Instance, ServiceKey
+from idlrt.core import ANY_PROTOCOL, DEFAULT_GROUP, Instance, ServiceKey
 from idlrt.errors import ConfigurationError
 from idlrt.registry.backend import Found, Update
 from idlrt.registry.read_only import ReadOnly
@@ -77,6 +77,8 @@ def _instance(url: RegistryUrl, host: str, port: int) -> Instance:
     if not port:
         raise url.refuse(f"{host} has no port; write {host}:9090")
     try:
-        return Instance(service="any", group=DEFAULT_GROUP, host=host, port=port, protocols=_PROTOCOLS)
+        return Instance(
+            service="any", group=DEFAULT_GROUP, host=host, port=port, protocols=_PROTOCOLS, rpc_protocols=ANY_PROTOCOL
+        )
     except ConfigurationError as error:
         raise url.refuse(str(error)) from error

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
-from idlrt.core import Instance, RpcProtocols, Served, Status
+from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.reach import host_towards
@@ -140,7 +140,8 @@ class Presence:
                     service=name or own,
                     host=host,
                     port=port,
-                    protocols=_FRAMINGS,
+                    # Programs of version 0.1 leave out what has no framing that they know.
+                    protocols=_FRAMINGS if THRIFT in self._rpc_protocols else tuple(self._rpc_protocols),
                     rpc_protocols=self._rpc_protocols,
                     started_at=time.time(),
                     metadata={**metadata, **more},

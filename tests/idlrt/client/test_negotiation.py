@@ -45,20 +45,21 @@ def test_the_error_names_the_instance_and_what_both_speak() -> None:
     error = no_common_protocol(instance(SERVER), [DUBBO, ("dubbo", "fastjson2"), ("motan2", "simple")])
     assert isinstance(error, ConfigurationError)
     assert str(error) == (
-        "cannot call instance 'users-1' of Users at 10.0.0.7:9090: it speaks thrift=binary,compact,json jsonrpc=json, "
-        "and this client dubbo=hessian2,fastjson2 motan2=simple; choose a protocol and a serialization that both have, "
+        "cannot call instance 'users-1' of Users at 10.0.0.7:9090: the instance supports "
+        "thrift=binary,compact,json jsonrpc=json, "
+        "the client dubbo=hessian2,fastjson2 motan2=simple; choose a protocol and a serialization that both have, "
         "or update the older of the two"
     )
 
 
 def test_the_error_of_an_instance_that_lists_nothing() -> None:
-    assert "it speaks thrift (it lists no RPC protocols), and this client dubbo=hessian2;" in str(
+    assert "the instance supports thrift (it lists no RPC protocols), the client dubbo=hessian2;" in str(
         no_common_protocol(instance({}), [DUBBO])
     )
 
 
 def test_the_error_of_a_client_without_a_choice() -> None:
-    assert "and this client nothing that fits the call;" in str(no_common_protocol(instance(SERVER), []))
+    assert "the client none of them for this call;" in str(no_common_protocol(instance(SERVER), []))
 
 
 def test_the_error_does_not_repeat_a_long_list() -> None:

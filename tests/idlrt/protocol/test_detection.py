@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hand_written import GET, Users, requests, user_service
@@ -85,6 +89,43 @@ def test_a_server_may_be_narrowed_to_some_protocols() -> None:
     assert "which no protocol of this port begins with" in kind
 
 
+@pytest.mark.parametrize("names", [["jsonrpc"], ["thrift", "jsonrpc"], ["jsonrpc", "thrift"]])
+@pytest.mark.parametrize(
+    "first", [b"GET / HTTP/1.1\r\n\r\n", b"[{", b"[ \t{", b"[]", b"[1,", b"[ 1", b"[" + b" " * 100, JSONRPC]
+)
+def test_no_order_of_the_protocols_changes_what_is_told_of_cut_bytes(first: bytes, names: list[str]) -> None:
+    protocols = list(served_protocols(names))
+    whole, _ = outcome([first], protocols)
+    assert outcome([first[i : i + 1] for i in range(len(first))], protocols)[0] == whole
+
+
+@pytest.mark.parametrize("names", [["thrift", "jsonrpc"], ["jsonrpc", "thrift"]])
+def test_arrays_of_objects_are_batches_whatever_the_order(names: list[str]) -> None:
+    protocols = list(served_protocols(names))
+    batches = [outcome([first], protocols)[0] for first in (b"[{", b"[ {", b"[]")]
+    assert batches == ["idlrt.protocol.jsonrpc.server"] * 3
+    assert outcome([b"[1,"], protocols)[0] == "idlrt.protocol.thrift.connection"
+
+
+def test_a_package_that_cannot_be_loaded_harms_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[idlrt.protocols]\nzbroken = no_such_module:Protocol\n")
+    program = "from idlrt.protocol.detection import served_protocols as all\nprint(*[each.name for each in all()])\n"
+    program += "print(*[each.name for each in all()])\nall(['zbroken'])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.stdout == "jsonrpc thrift\njsonrpc thrift\n"
+    assert done.stderr.count("cannot load the protocol zbroken; serving without it: No module named") == 1
+    assert done.stderr.rstrip().endswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
 def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
     with pytest.raises(UnknownPlugin, match=r"no idlrt.protocols named 'thrit'; known: .*; did you mean 'thrift'\?"):
         Server(user_service(Users()), protocols=["thrit"])
@@ -92,6 +133,8 @@ def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
         Server(user_service(Users()), protocols=[])
     with pytest.raises(ConfigurationError, match="protocols of a server must be a list of names"):
         Server(user_service(Users()), protocols="thrift")
+    with pytest.raises(ConfigurationError, match=r"protocols of a server must be a list of names, not \[1\]"):
+        Server(user_service(Users()), protocols=cast("Any", [1]))
 
 
 def test_the_end_of_data_before_the_protocol_is_known_is_an_error_within_a_message_only() -> None:

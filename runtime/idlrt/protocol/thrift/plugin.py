@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ThriftClient", "ThriftProtocol"]
 
 _OPTIONS: Final = ("framing", "serialization")
+# White space that may stand before the first element of an array.
+_BLANKS: Final = 64
 _FRAMED, _HEADER, _AUTO = "framed", "header", "auto"
 # What is tried, in this order unless an instance says what it reads: first what most servers read.
 _CANDIDATES: Final = (_FRAMED, "unframed", _HEADER)
@@ -38,6 +40,13 @@ class ThriftProtocol:
 
     def sniff(self, prefix: bytes, limits: Limits) -> Sniff:
         """See `RpcProtocol.sniff`."""
+        if prefix[:1] == b"[":
+            # `[1,` is Thrift's JSON; `[` with an object or nothing in it is another protocol's.
+            inner = prefix[1:_BLANKS].lstrip()
+            if not inner and len(prefix) < _BLANKS:
+                return Sniff.MORE
+            if inner[:1] in (b"{", b"]"):
+                return Sniff.NO
         try:
             return Sniff.MORE if detector(limits).detect(prefix) is None else Sniff.YES
         except RemoteProtocolError:
@@ -57,7 +66,9 @@ class ThriftProtocol:
             if not isinstance(value, str):
                 raise ConfigurationError(f"{name} of a client must be a name, not {value!r}")
         values = options.get("serialization", "binary")
-        framing = options.get("framing") or _best_framing(instance)
+        framing = options.get("framing")
+        if framing is None:
+            framing = _best_framing(instance)
         if framing != _AUTO:
             return (ThriftClient(client_dialect(framing, values, limits)),)
         said = instance.protocols if instance is not None else ()

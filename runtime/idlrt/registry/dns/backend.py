@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-from idlrt.core import Instance, ServiceKey
+from idlrt.core import ANY_PROTOCOL, Instance, ServiceKey
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, RegistryRefused
 from idlrt.registry.backend import Found, Update
@@ -136,6 +136,7 @@ def _instance(
             port=port,
             weight=weight,
             metadata={"target": target} if target else {},
+            rpc_protocols=ANY_PROTOCOL,
         )
     except ConfigurationError as error:
         _log.warning("left out what DNS has of %s at %s:%d: %s", key, host, port, error)

@@ -338,3 +338,21 @@ def test_arguments_that_are_left_out_take_the_defaults_of_the_handler() -> None:
         refused = lines.ask(call("repeat", {"times": 2}))["error"]
         assert refused["code"] == -32602
         assert "missing argument `text`" in refused["message"]
+
+
+def test_servers_that_no_registry_knows_are_called_as_the_target_says() -> None:
+    with Server(catalogue(Books())).start() as one, Server(catalogue(Books())).start() as other:
+        both = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
+        for address, options in ((f"jsonrpc://{both}", {}), (f"static://{both}", {"protocol": "jsonrpc"})):
+            with CatalogueClient.connect(address, **options) as client:
+                assert client.find(7).title == "book 7"
+
+
+def test_a_server_without_thrift_is_left_out_by_programs_of_version_0_1() -> None:
+    registry = "memory://without-thrift"
+    with Server(catalogue(Books()), protocols=["jsonrpc"], registry=registry).start() as server:
+        [registration] = server.registrations
+        assert registration.instance.protocols == ("jsonrpc",)  # where version 0.1 looks for a framing
+        assert registration.instance.rpc_protocols == {"jsonrpc": ("plain_json",)}
+        with CatalogueClient.connect(f"{registry}/Catalogue") as client:
+            assert client.find(7).title == "book 7"
