@@ -343,8 +343,8 @@ def test_arguments_that_are_left_out_take_the_defaults_of_the_handler() -> None:
 def test_servers_that_no_registry_knows_are_called_as_the_target_says() -> None:
     with Server(catalogue(Books())).start() as one, Server(catalogue(Books())).start() as other:
         both = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
-        for address, options in ((f"jsonrpc://{both}", {}), (f"static://{both}", {"protocol": "jsonrpc"})):
-            with CatalogueClient.connect(address, **options) as client:
+        for address, protocol in ((f"jsonrpc://{both}", None), (f"static://{both}", "jsonrpc")):
+            with CatalogueClient.connect(address, protocol=protocol) as client:
                 assert client.find(7).title == "book 7"
 
 
