@@ -2,7 +2,9 @@
 
 Some servers refuse requests with members that the specification does not have, such as `meta`, as invalid; so they have
 not worked on them. Until a server has shown that it takes `meta`, a request that carries nothing but best-effort values
-is kept, and sent once more without them if it is refused so. What is found out is kept for the server (`MetaSupport`).
+is kept, and sent once more without them if it is refused with -32600. Refusals without an id are counted: once there
+are as many as requests in flight, all of those were refused, and none of them is running. What is found out is kept for
+the server (`MetaSupport`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import msgspec
 
 from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.base import Capabilities
 from idlrt.protocol.events import (
     NO_CONTEXT,
     ClientEvent,
@@ -26,16 +27,16 @@ from idlrt.protocol.events import (
 from idlrt.protocol.foreign import ForeignProtocol
 from idlrt.protocol.jsonrpc.codes import DECLARED, INVALID_REQUEST, application_code
 from idlrt.protocol.jsonrpc.lines import LineBuffer
-from idlrt.protocol.jsonrpc.messages import BadMessage, check_text, request_line
+from idlrt.protocol.jsonrpc.messages import MAX_BATCH, BadMessage, check_text, elements_of, is_json, request_line
 from idlrt.protocol.jsonrpc.meta import ResponseMeta, read_response_meta, write_request_meta
-from idlrt.protocol.jsonrpc.server import CAPABILITIES, PING
+from idlrt.protocol.jsonrpc.server import PING
+from idlrt.protocol.jsonrpc.support import MetaSupport
 from idlrt.protocol.jsonrpc.values import MethodJson, method_json
 from idlrt.serialization import Limits
 from idlrt.spec import VOID, Method, method
 
-__all__ = ["ClientConnection", "JsonRpcResponse", "MetaSupport"]
+__all__ = ["ClientConnection", "JsonRpcResponse"]
 
-_PLAIN: Final = Capabilities()
 _ABSENT: Final = msgspec.Raw()
 _NO_META: Final = ResponseMeta()
 _FIRST: Final = b"{[ \t\r\n"
@@ -53,8 +54,8 @@ _PING: Final = method(_Ping.ping, result=VOID)
 
 
 class _Error(msgspec.Struct, frozen=True, gc=False):
-    code: int
-    message: str = ""
+    code: int | float
+    message: str | None = None
     data: msgspec.Raw = _ABSENT
 
 
@@ -69,7 +70,6 @@ class _Response(msgspec.Struct, frozen=True, gc=False):
 
 
 _RESPONSE: Final = msgspec.json.Decoder(_Response)
-_RESPONSES: Final = msgspec.json.Decoder(list[_Response])
 _ERROR: Final = msgspec.json.Decoder(_Error)
 
 
@@ -103,25 +103,7 @@ class JsonRpcResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
             return RemoteProtocolError(f"cannot read the error of {self.method.full_name}: {wrong}")
         if error.code == DECLARED and (declared := self.json.error_of(bytes(error.data))) is not None:
             return declared
-        return ApplicationError(error.message, application_code(error.code)).push_back(self.retry_after)
-
-
-class MetaSupport:
-    """Whether a server takes requests with `meta`. Threads may share it.
-
-    Attributes:
-        takes_meta: `None` until that is known.
-        capabilities: of connections to the server.
-    """
-
-    def __init__(self) -> None:
-        self.takes_meta: bool | None = None
-        self.capabilities = CAPABILITIES
-
-    def refused(self) -> None:
-        """Note that the server takes no `meta`."""
-        self.takes_meta = False
-        self.capabilities = _PLAIN
+        return ApplicationError(error.message or "", application_code(int(error.code))).push_back(self.retry_after)
 
 
 class ClientConnection:
@@ -134,16 +116,25 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_calls", "_cancelled", "_doubtful", "_has_begun", "_is_broken", "_last_id", "_limits", "_lines", "_pings",
-        "_prefix", "_repeated", "_support", "capabilities",
+        "_calls", "_cancelled", "_doubtful", "_has_begun", "_has_notified", "_is_broken", "_is_doubting", "_last_id",
+        "_limits", "_lines", "_pings", "_prefix", "_refusal", "_refused",
+        "_repeated", "_support", "capabilities",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, service: str = "", support: MetaSupport | None = None) -> None:
         self._limits = limits
         self._support = support if support is not None else MetaSupport()
-        # Requests without `meta`, by their ids, to be sent if the server refuses them with it; and those that were.
+        # Requests without `meta`, by their ids, to be sent if the server refuses them with it, empty if they were
+        # cancelled; and those that were sent so.
         self._doubtful: dict[int, bytes] = {}
         self._repeated: set[int] = set()
+        self._is_doubting = True
+        # Whether a notification was sent with `meta`: its refusal has no id either.
+        self._has_notified = False
+        # Refusals without an id that are those of requests in flight, not known of which; and the text of the last one,
+        # until the server answers a repeated request.
+        self._refused = 0
+        self._refusal = ""
         self._prefix = f"{service}." if service else ""
         self._lines = LineBuffer(limits.max_message)
         self._calls: dict[int, Method[..., Any]] = {}
@@ -186,7 +177,7 @@ class ClientConnection:
             is_ambient = metadata.keys() <= AMBIENT
             if takes_meta is False and not is_ambient:
                 raise LocalProtocolError(f"cannot send the metadata of {method.full_name}: the server takes none")
-            if is_ambient and (is_oneway or takes_meta is False):
+            if is_ambient and (is_oneway or takes_meta is False or self._refused):
                 meta = b""
         line = request_line(name, params, id_text, meta)
         size = len(line) - 1
@@ -196,8 +187,10 @@ class ClientConnection:
         self._last_id = id
         if not is_oneway:
             self._calls[id] = method
-            if meta and is_ambient and takes_meta is None:
+            if meta and is_ambient and takes_meta is None and self._is_doubting:
                 self._doubtful[id] = request_line(name, params, id_text, b"")
+        elif meta:
+            self._has_notified = True
         return id, line
 
     def ping(self) -> tuple[int, bytes]:
@@ -212,6 +205,8 @@ class ClientConnection:
         if self._calls.pop(id, None) is not None:
             self._cancelled.add(id)
             self._pings.discard(id)
+            if id in self._doubtful:
+                self._doubtful[id] = b""
         return b""
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
@@ -238,11 +233,25 @@ class ClientConnection:
         return events
 
     def receive_eof(self) -> list[ClientEvent]:
-        """See `ClientConnection.receive_eof`."""
-        if self._is_broken or self._lines.is_empty:
-            return []
-        self._is_broken = True
-        return [ConnectionBroken(RemoteProtocolError("the server stopped sending within a message"))]
+        """See `ClientConnection.receive_eof`. The last line may lack its end."""
+        events: list[ClientEvent] = []
+        if self._is_broken:
+            return events
+        rest = self._lines.take_rest()
+        error: RemoteProtocolError | None = None
+        if rest and is_json(rest):
+            try:
+                self._read(rest, events)
+            except RemoteProtocolError as wrong:
+                error = wrong
+        elif rest:
+            error = RemoteProtocolError("the server stopped sending within a message")
+        if error is None and self._refusal and self._calls:
+            error = RemoteProtocolError(f"the server could not read a request: {self._refusal}")
+        if error is not None:
+            self._is_broken = True
+            events.append(ConnectionBroken(error))
+        return events
 
     def _check_first(self, first: bytes) -> None:
         """Tell other protocols by the first byte: their responses may have no line that ends."""
@@ -257,7 +266,11 @@ class ClientConnection:
         """Add the events of a line."""
         try:
             check_text(line)
-            responses = [_RESPONSE.decode(line)] if line[:1] != b"[" else _RESPONSES.decode(line)
+            if line[:1] != b"[":
+                responses = [_RESPONSE.decode(line)]
+            else:
+                most = len(self._calls) + len(self._cancelled)
+                responses = [_RESPONSE.decode(each) for each in elements_of(line, max(1, min(most, MAX_BATCH)))]
         except (BadMessage, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             shown = repr(line[:_MAX_SHOWN].decode(errors="replace"))
             raise RemoteProtocolError(f"the server sent a line that is no response ({error}): {shown}") from None
@@ -265,6 +278,8 @@ class ClientConnection:
             event = self._event(response, len(line))
             if event is not None:
                 events.append(event)
+            if self._refused and (repeated := self._attribute()):
+                events.append(DataToSend(repeated))
 
     def _event(self, response: _Response, size: int) -> ClientEvent | None:
         """The event of a response; `None` if there is none for it."""
@@ -272,9 +287,11 @@ class ClientConnection:
         if bytes(response.method):
             return None  # a request or a notification of the server: others do that
         if self._doubtful or self._repeated:
-            repeated = self._resolve(id, _code_of(error))
-            if repeated is not None:
-                return DataToSend(repeated) if repeated else None
+            if id is None:
+                if self._is_refusal(error):
+                    return None
+            elif isinstance(id, int) and (repeated := self._resolve(id, error)):
+                return DataToSend(repeated)
         if id is None and error:
             raise RemoteProtocolError(f"the server could not read a request: {_text_of(error)}")
         if not isinstance(id, int):
@@ -296,42 +313,74 @@ class ClientConnection:
             retry_after=meta.push_back,
         )  # fmt: skip
 
-    def _resolve(self, id: object, code: int) -> bytes | None:
-        """Find out by a response whether the server takes `meta`. Returns what to send instead of a request that it
-        does not take, empty if that was cancelled; `None` if the response is that of the request.
+    def _is_refusal(self, error: bytes) -> bool:
+        """Whether an error without an id may be the refusal of a request in flight because of its `meta`."""
+        if not self._doubtful or self._has_notified or _code_of(error) != INVALID_REQUEST:
+            return False
+        self._refused += 1
+        self._refusal = _text_of(error)
+        return True
 
-        Servers that refuse a request may leave out its id. They refuse all such requests, so it may be any of them.
+    def _attribute(self) -> bytes:
+        """Return what to send again once it is known which requests were refused without their ids: all in flight.
+
+        Raises:
+            RemoteProtocolError: one of them has no `meta` to leave out.
         """
-        if code != INVALID_REQUEST and isinstance(id, int):
-            if id in self._doubtful:
-                self._support.takes_meta = True
-            elif id in self._repeated:
-                self._support.refused()
-                self.capabilities = self._support.capabilities
-            self._repeated.discard(id)
-            if self._support.takes_meta is True:
-                self._doubtful.clear()
-        found = next(iter(self._doubtful), None) if id is None else id
-        if code != INVALID_REQUEST or not isinstance(found, int) or found not in self._doubtful:
-            return None
-        line = self._doubtful.pop(found)
-        if found not in self._calls:
-            self._cancelled.discard(found)
+        in_flight = self._calls.keys() | self._cancelled
+        is_known = len(in_flight) <= self._refused
+        if not self._doubtful or (is_known and in_flight != self._doubtful.keys()):
+            raise RemoteProtocolError(f"the server could not read a request: {self._refusal}")
+        if not is_known:
             return b""
-        self._repeated.add(found)
+        lines = b"".join(self._doubtful.values())
+        self._repeated.update(self._calls)
+        self._doubtful.clear()
+        self._cancelled.clear()
+        self._refused = 0
+        return lines
+
+    def _resolve(self, id: int, error: bytes) -> bytes:
+        """Find out by a response whether the server takes `meta`. Returns what to send instead of a request that it
+        does not take; nothing if the response is that of the request."""
+        if _code_of(error) != INVALID_REQUEST:
+            self._resolved(id)
+            return b""
+        line = self._doubtful.pop(id, b"")
+        if line:
+            self._repeated.add(id)
+        elif id in self._repeated:
+            # The server refuses requests without `meta` too: repeating others helps none of them.
+            self._repeated.discard(id)
+            self._is_doubting = False
+            self._doubtful.clear()
+            self._refusal = ""
         return line
+
+    def _resolved(self, id: int) -> None:
+        """Note that the server has read a request."""
+        if id in self._doubtful:
+            self._support.takes_meta = True
+        elif id in self._repeated:
+            self._support.refused()
+            self.capabilities = self._support.capabilities
+            self._refusal = ""
+        self._repeated.discard(id)
+        self._doubtful.pop(id, None)
+        if self._support.takes_meta is True:
+            self._doubtful.clear()
 
 
 def _code_of(error: bytes) -> int:
     """The code of an error; 0 if there is none."""
     try:
-        return _ERROR.decode(error).code if error else 0
+        return int(_ERROR.decode(error).code) if error else 0
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return 0
 
 
 def _text_of(error: bytes) -> str:
     try:
-        return _ERROR.decode(error).message[:_MAX_SHOWN]
+        return (_ERROR.decode(error).message or "")[:_MAX_SHOWN]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return repr(error[:_MAX_SHOWN].decode(errors="replace"))

@@ -3,12 +3,13 @@
 | code             | meaning                                                                              |
 |------------------|--------------------------------------------------------------------------------------|
 | -32700           | parse error: the line is not JSON                                                    |
-| -32600           | invalid request (`INVALID_MESSAGE_TYPE`)                                             |
+| -32600           | invalid request: the message is malformed, and nothing was executed                  |
 | -32601           | method not found (`UNKNOWN_METHOD`)                                                  |
 | -32602           | invalid params (`PROTOCOL_ERROR`)                                                    |
 | -32603           | internal error (`INTERNAL_ERROR`): the handler failed; the server's log says why     |
 | -32001           | an exception that the IDL declares; `data` has its name and its value                |
 | -32000           | `UNKNOWN`                                                                            |
+| -32002           | `INVALID_MESSAGE_TYPE`                                                               |
 | -32003 to -32010 | Thrift's other codes, as -32000 minus Thrift's number                                |
 | -32011           | `LOADSHEDDING`: the server did not work on the request                               |
 | -32012           | `TIMEOUT`: the caller had stopped waiting                                            |
@@ -33,7 +34,7 @@ DECLARED: Final = -32001
 _CODES: Final[dict[int, int]] = {
     ApplicationCode.UNKNOWN: -32000,
     ApplicationCode.UNKNOWN_METHOD: -32601,
-    ApplicationCode.INVALID_MESSAGE_TYPE: INVALID_REQUEST,
+    ApplicationCode.INVALID_MESSAGE_TYPE: -32002,
     ApplicationCode.WRONG_METHOD_NAME: -32003,
     ApplicationCode.BAD_SEQUENCE_ID: -32004,
     ApplicationCode.MISSING_RESULT: -32005,
@@ -47,7 +48,13 @@ _CODES: Final[dict[int, int]] = {
     ApplicationCode.PERMISSION_DENIED: -32017,
     ApplicationCode.UNAUTHENTICATED: -32026,
 }
-_APPLICATION: Final = {code: known for known, code in _CODES.items()} | {PARSE_ERROR: ApplicationCode.PROTOCOL_ERROR}
+_APPLICATION: Final = {
+    **{code: known for known, code in _CODES.items()},
+    PARSE_ERROR: ApplicationCode.PROTOCOL_ERROR,
+    INVALID_REQUEST: ApplicationCode.INVALID_MESSAGE_TYPE,
+}
+# Codes that tell how a request was read. Clients conclude from them that nothing was executed.
+_RESERVED: Final = range(-32768, INVALID_REQUEST + 1)
 _OWN: Final = {code: ApplicationCode(known).name for known, code in _CODES.items() if code > INVALID_REQUEST}
 _MAX_CODE: Final = 1 << 53
 
@@ -56,8 +63,9 @@ def json_rpc_code(code: object) -> int:
     """Return the code of JSON-RPC for the code of an `ApplicationError`; applications' own codes stay as they are."""
     if not isinstance(code, int) or abs(code) >= _MAX_CODE:
         return _CODES[ApplicationCode.INTERNAL_ERROR]
-    # Those of an exception and of the parser are not for others to use.
-    return _CODES[ApplicationCode.UNKNOWN] if code in (DECLARED, PARSE_ERROR) else _CODES.get(code, int(code))
+    if code == DECLARED or code in _RESERVED:
+        return _CODES[ApplicationCode.UNKNOWN]
+    return _CODES.get(code, int(code))
 
 
 def application_code(code: int) -> int:

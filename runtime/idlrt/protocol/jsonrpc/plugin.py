@@ -9,8 +9,9 @@ from idlrt.errors import ConfigurationError
 from idlrt.protocol.base import ClientConnection as ClientEnd
 from idlrt.protocol.base import ServerConnection as ServerEnd
 from idlrt.protocol.base import Sniff
-from idlrt.protocol.jsonrpc.client import ClientConnection, MetaSupport
+from idlrt.protocol.jsonrpc.client import ClientConnection
 from idlrt.protocol.jsonrpc.server import ServerConnection
+from idlrt.protocol.jsonrpc.support import MetaSupport
 from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:

@@ -119,6 +119,29 @@ def test_errors() -> None:
         result('{"id":1,"error":"no"}')
 
 
+def test_errors_of_lenient_servers() -> None:
+    with pytest.raises(ApplicationError) as caught:
+        result('{"id":1,"error":{"code":-32011.0,"message":null}}')
+    assert (caught.value.code, caught.value.message) == (ApplicationCode.LOADSHEDDING, "")
+
+
+def test_the_last_response_needs_no_end() -> None:
+    connection = client()
+    connection.request(FIND, (1,))
+    assert connection.receive_data(b'{"id":1,"result":{"isbn":1}}') == []
+    (event,) = connection.receive_eof()
+    assert isinstance(event, ResponseReceived)
+    assert event.result() == Book(isbn=1)
+
+
+def test_an_array_has_at_most_as_many_responses_as_requests_are_in_flight() -> None:
+    connection = client()
+    connection.request(FIND, (1,))
+    (event,) = connection.receive_data(b"[" + b"{}," * 1_000_000 + b"{}]\n")
+    assert isinstance(event, ConnectionBroken)
+    assert "more than 1" in str(event.error)
+
+
 def test_results() -> None:
     assert result('{"id":1,"result":{"isbn":1},"error":null}') == Book(isbn=1)
     assert result('{"id":1,"result":"done"}', CHECK) is None

@@ -449,7 +449,10 @@ def test_codes_go_both_ways() -> None:
         assert application_code(json_rpc_code(own)) == own
     assert application_code(11) is ApplicationCode.UNKNOWN, "another server's 11 does not say that it did nothing"
     assert json_rpc_code(1 << 80) == -32603
-    assert json_rpc_code(-32001) == json_rpc_code(-32700) == -32000
+    for reserved in (-32001, -32700, -32600, -32601, -32768):
+        assert json_rpc_code(reserved) == -32000, "clients conclude from it that nothing was executed"
+    assert json_rpc_code(ApplicationCode.INVALID_MESSAGE_TYPE) == -32002
+    assert application_code(-32600) is ApplicationCode.INVALID_MESSAGE_TYPE
     assert application_code(-32700) is ApplicationCode.PROTOCOL_ERROR
 
 
@@ -461,4 +464,4 @@ def test_the_size_of_a_request_is_that_of_its_text() -> None:
 def test_the_page_lists_all_codes() -> None:
     page = (Path(__file__).parents[4] / "docs" / "jsonrpc.md").read_text(encoding="utf-8")
     listed = {int(code) for code in re.findall(r"^\| (-\d+) \|", page, re.MULTILINE)}
-    assert listed == {json_rpc_code(code) for code in ApplicationCode} | {-32001, -32700}
+    assert listed == {json_rpc_code(code) for code in ApplicationCode} | {-32001, -32600, -32700}

@@ -11,7 +11,8 @@ from catalogue import FIND, NOTE, Book
 from idlrt.core import RequestContext
 from idlrt.errors import ApplicationError, LocalProtocolError
 from idlrt.protocol import ClientEvent, ConnectionBroken, DataToSend, ResponseReceived
-from idlrt.protocol.jsonrpc.client import ClientConnection, MetaSupport
+from idlrt.protocol.jsonrpc.client import ClientConnection
+from idlrt.protocol.jsonrpc.support import MetaSupport
 from idlrt.serialization import Limits
 
 CONTEXT = RequestContext(timeout=1.5)
@@ -46,11 +47,11 @@ def test_a_request_is_repeated_without_meta(has_id: bool) -> None:
     client = connection(support)
     requests = [find(client) for _ in range(2)]
     assert all("meta" in request for _, request in requests)
-    for id, request in requests:
-        (event,) = refuse(client, id if has_id else None)
-        assert isinstance(event, DataToSend)
+    events = [event for id, _ in requests for event in refuse(client, id if has_id else None)]
+    repeated = b"".join(event.data for event in events if isinstance(event, DataToSend))
+    for _, request in requests:
         del request["meta"]
-        assert json.loads(event.data) == request
+    assert [json.loads(line) for line in repeated.splitlines()] == [request for _, request in requests]
     for id, _ in requests:
         found(client, id)
     assert support.takes_meta is False
@@ -84,6 +85,61 @@ def test_a_request_that_is_refused_again_fails() -> None:
     (event,) = refuse(client, id)
     assert isinstance(event, ResponseReceived)
     assert support.takes_meta is None
+    id, _ = find(client)
+    (event,) = refuse(client, id)
+    assert isinstance(event, ResponseReceived), "a server that always refuses gets each call once"
+
+
+def test_a_refusal_without_an_id_may_be_that_of_another_request() -> None:
+    client = connection()
+    first, second = find(client)[0], find(client)[0]
+    assert refuse(client, None) == []
+    assert "meta" not in find(client)[1]
+    found(client, 3)
+    response, broken = client.receive_data(b'{"id":%d,"result":{"isbn":1}}\n' % first)
+    assert isinstance(response, ResponseReceived)
+    assert isinstance(broken, ConnectionBroken), "the server takes `meta`: something else is wrong with the other one"
+    client = connection()
+    first, second = find(client)[0], find(client)[0]
+    assert refuse(client, None) == []
+    (event,) = refuse(client, first)
+    assert isinstance(event, DataToSend)
+    response, repeated = client.receive_data(b'{"id":%d,"result":{"isbn":1}}\n' % first)
+    assert isinstance(response, ResponseReceived)
+    assert isinstance(repeated, DataToSend), "it is the only request that is left"
+    assert json.loads(repeated.data)["id"] == second
+    found(client, second)
+
+
+@pytest.mark.parametrize("other", ["ping", "explicit"])
+def test_only_requests_with_best_effort_values_are_repeated(other: str) -> None:
+    client = connection()
+    find(client)
+    if other == "ping":
+        client.ping()
+    else:
+        find(client, {"tenant": "7"})
+    assert refuse(client, None) == []
+    (broken,) = refuse(client, None)
+    assert isinstance(broken, ConnectionBroken)
+
+
+def test_a_notification_with_metadata_may_be_what_was_refused() -> None:
+    client = connection()
+    find(client)
+    client.request(NOTE, ("x",), {"tenant": "7"}, CONTEXT)
+    (broken,) = refuse(client, None)
+    assert isinstance(broken, ConnectionBroken)
+
+
+def test_a_first_request_that_is_too_long_for_the_server() -> None:
+    client = connection()
+    find(client)
+    (event,) = client.receive_data(b'{"id":null,"error":{"code":-32600,"message":"over max_message"}}\n')
+    assert isinstance(event, DataToSend)
+    (broken,) = client.receive_eof()
+    assert isinstance(broken, ConnectionBroken)
+    assert "over max_message" in str(broken.error)
 
 
 def test_explicit_metadata_is_never_left_out() -> None:
