@@ -11,7 +11,7 @@ would refer to them in turn.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -50,7 +50,10 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
         trouble: why the arguments cannot be decoded; `None` if they can, or if it has not been tried.
         size: bytes of the request as they arrived, compressed if it was.
         decoded: upper bound of the memory that `arguments` take, in bytes.
+        acknowledges_oneway: whether a request for a oneway method gets a response, unless `is_oneway` is set.
     """
+
+    acknowledges_oneway: ClassVar[bool] = False
 
     id: int
     key: str

@@ -54,7 +54,7 @@ class Responder:
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
         call.outcome = Outcome.OK
-        if request.is_oneway or handler.method.is_oneway:
+        if _is_mute(request, handler):
             return None
         try:
             return self.connection.respond(request, result, call.answer_metadata, self.is_draining)
@@ -84,7 +84,7 @@ class Responder:
         if isinstance(error, Overloaded | CircuitOpen) and not call.is_begun:
             code = ApplicationCode.LOADSHEDDING
             return self.refuse(request, code, str(error), metadata, error.retry_after)
-        is_mute = request.is_oneway or method.is_oneway
+        is_mute = _is_mute(request, handler)
         if not is_mute and isinstance(error, DeclaredError):
             try:
                 thrown = self.connection.respond_error(request, error, metadata, self.is_draining)
@@ -134,3 +134,8 @@ class Responder:
     def not_started(self, request: RequestReceived, call: ServerCall, error: NotStarted) -> bytes | None:
         """Respond to a call that no handler has seen."""
         return self.overloaded(request, call, error.why) if error.why else self.expired(request, call)
+
+
+def _is_mute(request: RequestReceived, handler: Handler) -> bool:
+    """Whether the client expects no response once the handler has begun."""
+    return request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway)

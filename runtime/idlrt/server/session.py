@@ -318,7 +318,7 @@ class Session:
             )
             return None
         call.outcome = _OK
-        if event.is_oneway or handler.method.is_oneway:
+        if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
             return None
         try:
             return self._connection.respond(event, result, call.answer_metadata, self._is_draining)

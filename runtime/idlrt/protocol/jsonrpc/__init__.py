@@ -10,12 +10,13 @@
 - `meta` beside `params`, and in responses, has the metadata and typed values (`idlrt.protocol.jsonrpc.meta`).
 - Errors have codes by a table (`idlrt.protocol.jsonrpc.codes`). An exception that the IDL declares is the code -32001,
   with `data` of `{"exception": "NotFound", "value": {...}}`.
-- An id is repeated as the client wrote it: strings, numbers of any length, `null`. A request without an id is a
-  notification: it is executed, and never answered, not even with an error. A oneway method that is called with an id is
-  answered with `null` when it is accepted.
+- An id is repeated as the client wrote it: strings, numbers, `null`, of at most 1024 bytes. A request without an id is
+  a notification: it is executed, and never answered, not even with an error. A oneway method that is called with an id
+  is answered with `null` when it is done.
 - A batch of at most 1000 requests, and at most `Limits.max_container`, is answered with one array when all its requests
-  are done. They are executed like other requests, in no order. Responses that would make the array larger than
-  `Limits.max_message` are replaced by an error. A batch of notifications is not answered.
+  are done. They are executed like other requests, in no order. Responses that would make the array, or all unfinished
+  arrays of the connection together, larger than `Limits.max_message` are replaced by an error. A batch of notifications
+  is not answered.
 
 Source: https://www.jsonrpc.org/specification
 """

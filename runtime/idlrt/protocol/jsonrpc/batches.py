@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "HeldBytes"]
+
+
+class HeldBytes:
+    """Counts the bytes that the unfinished batches of one connection hold.
+
+    Args:
+        most: bytes that they may hold together.
+
+    Attributes:
+        size: bytes that they hold, with brackets and commas.
+    """
+
+    __slots__ = ("_most", "size")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes may be added."""
+        return self.size + size <= self._most
 
 
 class Batch:
     """Collects responses, in the order of their requests.
 
     Args:
-        max_size: bytes that they may have together.
+        held: counts the bytes of all batches of the connection.
     """
 
-    __slots__ = ("_max_size", "_missing", "_responses", "_size")
+    __slots__ = ("_held", "_missing", "_responses", "_size")
 
-    def __init__(self, max_size: int) -> None:
-        self._max_size = max_size
+    def __init__(self, held: HeldBytes) -> None:
+        self._held = held
         self._responses: list[bytes] = []
         self._missing = 0
+        # Each response has a comma or a bracket behind it; the first bracket is counted with the first one.
         self._size = 0
 
     def reserve(self) -> int:
@@ -28,11 +50,19 @@ class Batch:
 
     def has_room(self, size: int) -> bool:
         """Whether a response of so many bytes may be added."""
-        return self._size + size <= self._max_size
+        return self._held.has_room(self._with_separators(size))
 
     def put(self, place: int, response: bytes) -> bytes:
         """Put a response into its place. Returns the line to send if it was the last one, else nothing."""
+        size = self._with_separators(len(response))
         self._responses[place] = response
-        self._size += len(response)
+        self._size += size
+        self._held.size += size
         self._missing -= 1
-        return b"[%b]\n" % b",".join(self._responses) if not self._missing else b""
+        if self._missing:
+            return b""
+        self._held.size -= self._size
+        return b"[%b]\n" % b",".join(self._responses)
+
+    def _with_separators(self, size: int) -> int:
+        return size + (1 if self._size else 2)

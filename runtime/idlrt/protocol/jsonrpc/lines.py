@@ -13,21 +13,20 @@ class LineBuffer:
     """Collects bytes until a line is complete. Empty lines are skipped.
 
     Args:
-        max_message: bytes of a line, without its LF.
+        max_message: bytes of a line, without its LF or CRLF.
     """
 
-    __slots__ = ("_max_message", "_parts", "_size")
+    __slots__ = ("_max_message", "_rest")
 
     def __init__(self, max_message: int) -> None:
         self._max_message = max_message
-        # The beginning of the line that is not complete: pieces are joined once, so cutting costs nothing.
-        self._parts: list[bytes] = []
-        self._size = 0
+        # The beginning of the line that is not complete.
+        self._rest = bytearray()
 
     @property
     def is_empty(self) -> bool:
         """Whether no part of an unfinished line has arrived."""
-        return not self._parts
+        return not self._rest
 
     def feed(self, data: bytes, lines: list[bytes]) -> None:
         """Add the lines that `data` completes to `lines`.
@@ -40,29 +39,29 @@ class LineBuffer:
         pieces = data.split(b"\n")
         rest = pieces.pop()
         for piece in pieces:
-            size = self._size + len(piece)
-            if size > self._max_message:
-                raise self._too_long()
-            if self._parts:
-                self._parts.append(piece)
-                piece = b"".join(self._parts)
-                self._parts.clear()
-                self._size = 0
+            if self._rest:
+                self._add(piece)
+                piece = bytes(self._rest)
+                self._rest = bytearray()
+            else:
+                self._check(piece)
             line = piece.strip(_BLANK)
             if line:
                 lines.append(line)
         if rest:
-            self._parts.append(rest)
-            self._size += len(rest)
-            if self._size > self._max_message:
-                raise self._too_long()
+            self._add(rest)
 
     def take_rest(self) -> bytes:
         """Return what has arrived of an unfinished line, and forget it."""
-        rest = b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
+        rest = bytes(self._rest)
+        self._rest = bytearray()
         return rest.strip(_BLANK)
 
-    def _too_long(self) -> RemoteProtocolError:
-        return RemoteProtocolError(f"a line has more than {self._max_message} bytes, the limit max_message")
+    def _add(self, piece: bytes) -> None:
+        self._rest += piece
+        self._check(self._rest)
+
+    def _check(self, line: bytes | bytearray) -> None:
+        """Check the length of a line, whose last byte may be the CR of its end."""
+        if len(line) > self._max_message and len(line) - line.endswith(b"\r") > self._max_message:
+            raise RemoteProtocolError(f"a line has more than {self._max_message} bytes, the limit max_message")

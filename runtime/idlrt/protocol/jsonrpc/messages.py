@@ -18,6 +18,7 @@ from idlrt.protocol.jsonrpc.codes import INVALID_REQUEST, PARSE_ERROR
 
 __all__ = [
     "MAX_BATCH",
+    "MAX_ID",
     "BadMessage",
     "Request",
     "check_text",
@@ -32,6 +33,9 @@ __all__ = [
 
 MAX_BATCH: Final = 1000
 """Requests in one batch. Source: go-ethereum's `--rpc.batch-request-limit`."""
+
+MAX_ID: Final = 1024
+"""Bytes of an id, which is kept until the response, and repeated in it."""
 
 VERSION: Final = "2.0"
 NULL: Final = b"null"
@@ -137,8 +141,8 @@ def _invalid(text: bytes | msgspec.Raw) -> BadMessage:
 
 
 def is_id(text: bytes) -> bool:
-    """Whether a member can be an id: a string, a number or `null`."""
-    return text[:1] in b'"-0123456789n' if text else False
+    """Whether a member can be an id: a string, a number or `null`, of at most `MAX_ID` bytes."""
+    return 0 < len(text) <= MAX_ID and text[:1] in b'"-0123456789n'
 
 
 def is_json(text: bytes) -> bool:

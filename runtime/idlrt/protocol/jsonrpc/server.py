@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import msgspec
 
@@ -16,11 +16,12 @@ from idlrt.protocol.events import (
     PingReceived,
     RequestReceived,
 )
-from idlrt.protocol.jsonrpc.batches import Batch
-from idlrt.protocol.jsonrpc.codes import DECLARED, INVALID_REQUEST, code_name, json_rpc_code
+from idlrt.protocol.jsonrpc.batches import Batch, HeldBytes
+from idlrt.protocol.jsonrpc.codes import DECLARED, INVALID_REQUEST, PARSE_ERROR, code_name, json_rpc_code
 from idlrt.protocol.jsonrpc.lines import LineBuffer
 from idlrt.protocol.jsonrpc.messages import (
     MAX_BATCH,
+    MAX_ID,
     NULL,
     BadMessage,
     check_text,
@@ -44,6 +45,7 @@ PING: Final = "rpc.ping"
 """The method of pings; names that begin with `rpc.` are reserved for the protocol."""
 
 
+_RESERVED: Final = "rpc."
 _PARAMS: Final = (b"", b"{", b"[")
 
 
@@ -57,6 +59,8 @@ class JsonRpcRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
         place: of its response in the batch.
         code: of the error in JSON-RPC, if it is not that of `refusal`; 0 if it is.
     """
+
+    acknowledges_oneway: ClassVar[bool] = True
 
     reply_id: bytes = b""
     params: bytes = b""
@@ -81,7 +85,17 @@ class ServerConnection:
         limits: what is accepted.
     """
 
-    __slots__ = ("_count", "_limits", "_lines", "_max_batch", "_methods", "capabilities", "is_at_eof", "is_broken")
+    __slots__ = (
+        "_count",
+        "_held",
+        "_limits",
+        "_lines",
+        "_max_batch",
+        "_methods",
+        "capabilities",
+        "is_at_eof",
+        "is_broken",
+    )
 
     def __init__(self, methods: Mapping[str, Method[..., Any]], limits: Limits) -> None:
         self._methods = methods
@@ -89,6 +103,7 @@ class ServerConnection:
         self._lines = LineBuffer(limits.max_message)
         self._max_batch = min(MAX_BATCH, limits.max_container)
         self._count = 0
+        self._held = HeldBytes(limits.max_message)
         self.capabilities = CAPABILITIES
         self.is_broken = False
         self.is_at_eof = False
@@ -126,7 +141,8 @@ class ServerConnection:
         if is_json(rest):
             return self._read(rest)
         self.is_broken = True
-        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"))]
+        answer = error_text(NULL, PARSE_ERROR, "parse error: the last line is not JSON, or not whole") + b"\n"
+        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"), answer)]
 
     def _read(self, line: bytes) -> list[ServerEvent]:
         """The events of a line."""
@@ -137,7 +153,7 @@ class ServerConnection:
             elements = elements_of(line, self._max_batch)
         except BadMessage as error:
             return [self._bad(error, len(line), None)]
-        batch = Batch(self._limits.max_message)
+        batch = Batch(self._held)
         return [event for each in elements for event in self._read_one(each, len(bytes(each)), batch)]
 
     def _read_one(self, text: bytes | msgspec.Raw, size: int, batch: Batch | None) -> list[ServerEvent]:
@@ -148,7 +164,8 @@ class ServerConnection:
             request = read_request(text)
             id = bytes(request.id)
             if id and not is_id(id):
-                raise BadMessage("invalid request: the member `id` must be a string, a number or null")
+                what = f"the member `id` must be a string, a number or null, of at most {MAX_ID} bytes"
+                raise BadMessage(f"invalid request: {what}")
             params, meta = bytes(request.params), bytes(request.meta)
             if params[:1] not in _PARAMS:
                 raise BadMessage("invalid request: the member `params` must be an object or an array", id=id or NULL)
@@ -163,26 +180,16 @@ class ServerConnection:
         if name == PING:
             return [PingReceived(_Place(id, batch, place))] if id else []
         method = self._methods.get(name)
-        if method is None and "." in name:
+        if name.startswith(_RESERVED):
+            method = None
+        elif method is None and "." in name:
             name = ":".join(name.rsplit(".", 1))
             method = self._methods.get(name)
         self._count += 1
-        made = JsonRpcRequest(
+        return [JsonRpcRequest(
             self._count, name, method, not id, True, metadata, context, size=size,
             reply_id=id, params=params, batch=batch, place=place,
-        )  # fmt: skip
-        return [made] if method is None or not method.is_oneway or not id else self._accepted(made)
-
-    def _accepted(self, request: JsonRpcRequest) -> list[ServerEvent]:
-        """The events of a oneway method that is called with an id: it is answered with `null` when it is accepted,
-        because servers do not tell when it is done."""
-        try:
-            arguments, decoded = self.arguments(request)
-        except RemoteProtocolError as error:
-            refusal = ApplicationError(str(error), ApplicationCode.PROTOCOL_ERROR)
-            return [msgspec.structs.replace(request, refusal=refusal)]
-        oneway = msgspec.structs.replace(request, is_oneway=True, arguments=arguments, decoded=decoded)
-        return [oneway, PingReceived(_Place(request.reply_id, request.batch, request.place))]
+        )]  # fmt: skip
 
     def _bad(self, error: BadMessage, size: int, batch: Batch | None) -> JsonRpcRequest:
         """The event of a message that is not a valid request."""
@@ -241,15 +248,16 @@ class ServerConnection:
             return b""
         code = own.code or json_rpc_code(error.code)
         name = code_name(code)
-        try:
-            meta = write_response_meta(metadata, is_draining, error.retry_after)
-        except (LocalProtocolError, TypeError, ValueError, AttributeError):
-            meta = b""  # whoever raised it gave no text, or no number
         data = b'{"name":"%b"}' % name.encode() if name else b""
-        text = error_text(own.reply_id, code, error.message, data, meta)
-        if len(text) > self._limits.max_message:
-            text = error_text(own.reply_id, code, "the reason does not fit into a message", data, b"")
-        return self._deliver(own, text)
+        short = "the reason does not fit into a message"
+        text = b""
+        # Push-back and drain are worth more to the client than metadata, and these more than the reason.
+        for message, meant in ((error.message, metadata), (error.message, NO_METADATA), (short, NO_METADATA)):
+            meta = _refusal_meta(meant, is_draining, error)
+            text = error_text(own.reply_id, code, message, data, meta)
+            if self._has_room(own, text):
+                break
+        return self._put(own, text)
 
     def pong(self, ping: PingReceived) -> bytes:
         """See `ServerConnection.pong`: the answer is `null`."""
@@ -269,13 +277,30 @@ class ServerConnection:
         return text
 
     def _deliver(self, request: JsonRpcRequest, text: bytes) -> bytes:
-        """Return the bytes to send for the response of a request."""
-        batch = request.batch
+        """Return the bytes to send for a result or an exception, or for an error if the batch has no room for it."""
         if request.is_oneway:
             return b""
-        if batch is None:
-            return text + b"\n"
-        if not batch.has_room(len(text)):
-            what = f"the responses of the batch have more than {self._limits.max_message} bytes, the limit max_message"
+        if not self._has_room(request, text):
+            most = f"{self._limits.max_message} bytes, the limit max_message"
+            what = f"the responses of the unfinished batches of this connection have more than {most}"
             text = error_text(request.reply_id, json_rpc_code(ApplicationCode.INTERNAL_ERROR), what)
-        return batch.put(request.place, text)
+        return self._put(request, text)
+
+    def _has_room(self, request: JsonRpcRequest, text: bytes) -> bool:
+        size = len(text)
+        return size <= self._limits.max_message and (request.batch is None or request.batch.has_room(size))
+
+    def _put(self, request: JsonRpcRequest, text: bytes) -> bytes:
+        return text + b"\n" if request.batch is None else request.batch.put(request.place, text)
+
+
+def _refusal_meta(metadata: Metadata, is_draining: bool, error: ApplicationError) -> bytes:
+    """Return `meta` of a refusal, which is sent in any case: without what cannot be written."""
+    try:
+        return write_response_meta(metadata, is_draining, error.retry_after)
+    except (LocalProtocolError, TypeError, ValueError, AttributeError):
+        pass  # the metadata is no text, or too large
+    try:
+        return write_response_meta(NO_METADATA, is_draining, error.retry_after)
+    except (LocalProtocolError, TypeError, ValueError, AttributeError):
+        return write_response_meta(NO_METADATA, is_draining)  # `retry_after` is no number

@@ -203,12 +203,12 @@ def test_notifications_are_executed_and_not_answered() -> None:
 
 def test_a_oneway_method_that_is_called_with_an_id() -> None:
     connection = server()
-    oneway, ping = connection.receive_data(call("note", ["x"], 5))
-    assert isinstance(oneway, RequestReceived)
-    assert oneway.is_oneway
-    assert oneway.method is NOTE
-    assert connection.arguments(oneway)[0] == ("x",)
-    assert json.loads(answer(connection, ping)) == {"jsonrpc": "2.0", "id": 5, "result": None}
+    event = request(call("note", ["x"], 5), connection)
+    assert not event.is_oneway
+    assert event.acknowledges_oneway
+    assert event.method is NOTE
+    assert event.arguments is None, "nothing is decoded before the request is admitted"
+    assert json.loads(answer(connection, event)) == {"jsonrpc": "2.0", "id": 5, "result": None}
     assert error(call("note", [1], 5)) == (-32602, 5)
 
 
@@ -280,6 +280,34 @@ def test_the_responses_of_a_batch_are_bounded() -> None:
     assert "max_message" in responses[2]["error"]["message"]
 
 
+def line_of(count: int, method: str, *arguments: Any) -> bytes:
+    return b"[" + b",".join(call(method, list(arguments), number).strip() for number in range(count)) + b"]\n"
+
+
+def test_the_array_of_a_batch_has_at_most_max_message_bytes() -> None:
+    for size in range(900, 1000):
+        connection = server(max_message=2000)
+        events = requests(connection, line_of(2, "blob", 1))
+        (line,) = [said for event in events if (said := connection.respond(event, b"x" * (size // 4 * 3)))]
+        if b"error" not in line:
+            assert len(line) - 1 <= 2000
+
+
+def test_unfinished_batches_hold_at_most_max_message_bytes_together() -> None:
+    connection = server(max_message=3000)
+    batches = [requests(connection, line_of(2, "blob", 1000)) for _ in range(3)]
+    for first, _ in batches:
+        assert connection.respond(first, b"x" * 1000) == b""
+    busy = ApplicationError("x" * 2000, ApplicationCode.LOADSHEDDING).push_back(0.5)
+    said = [json.loads(connection.refuse(second, busy, {"a": "b" * 2000})) for _, second in batches]
+    assert [["result" in each for each in batch] for batch in said] == [[True, False], [True, False], [False, False]]
+    for batch in said:
+        assert batch[1]["error"]["code"] == -32011
+    assert said[0][1]["meta"] == {"retry_after": 0.5}
+    (line,) = talk(line_of(2, "blob", 900), connection=connection)
+    assert all("result" in each for each in line), "what was sent is not held"
+
+
 def test_empty_lines_and_ends_of_lines() -> None:
     connection = server()
     data = b"\r\n  \n\n" + call("find", [7], 1).strip() + b"\r\n\n" + call("find", [7], 2)
@@ -314,6 +342,28 @@ def test_a_line_that_is_too_long(more: int) -> None:
                 assert said == [{"jsonrpc": "2.0", "id": 1, "result": None}]
 
 
+def test_the_end_of_a_line_does_not_count() -> None:
+    line = call("check").strip()
+    for data in ([line + b"\r\n"], [line + b"\r", b"\n"], [line, b"\r", b"\n"]):
+        assert len(talk(*data, connection=server(max_message=len(line)))) == 1
+    connection = server(max_message=len(line))
+    assert len(talk(line + b"\r", b"x", connection=connection)) == 1
+    assert connection.is_broken
+
+
+def test_ids_have_at_most_1024_bytes() -> None:
+    (response,) = talk(call("check", None, "x" * 1022))
+    assert response["id"] == "x" * 1022
+    assert error(call("check", None, "x" * 1023)) == (-32600, None)
+
+
+def test_names_that_are_reserved_are_no_methods() -> None:
+    methods = {**SERVED.methods, "rpc:find": FIND}
+    event = request(call("rpc.find", [7]), ServerConnection(methods, Limits()))
+    assert event.method is None
+    assert event.key not in methods
+
+
 def test_requests_before_a_line_that_is_too_long_are_good() -> None:
     said = talk(call("find", [7]) + b"x" * 200, connection=server(max_message=100))
     assert ["result" in each for each in said] == [True, False]
@@ -334,6 +384,7 @@ def test_the_end_of_data() -> None:
         connection.receive_data(line[:position])
         (broken,) = connection.receive_eof()
         assert isinstance(broken, ConnectionBroken)
+        assert json.loads(broken.answer)["error"]["code"] == -32700
         assert connection.is_broken
 
 
@@ -430,6 +481,17 @@ def test_results_that_cannot_be_sent() -> None:
         connection.respond_error(event, NoBook(isbn="x"))  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="strings"):
         connection.respond(event, Book(isbn=1), {"a": 1})  # type: ignore[dict-item]
+
+
+def test_refusals_keep_push_back_where_metadata_does_not_fit() -> None:
+    connection = server(max_message=300)
+    event = request(call("find", [1]), connection)
+    busy = ApplicationError("busy", ApplicationCode.LOADSHEDDING).push_back(0.5)
+    said = json.loads(connection.refuse(event, busy, {"a": "x" * 300}, is_draining=True))
+    assert said["meta"] == {"retry_after": 0.5, "drain": True}
+    assert said["error"]["message"] == "busy"
+    said = json.loads(connection.refuse(event, busy, {"a": 1}, is_draining=True))  # type: ignore[dict-item]
+    assert said["meta"] == {"retry_after": 0.5, "drain": True}
 
 
 @pytest.mark.parametrize("message", ["\ud800", "x" * 100_000, None, 7, "a\nb"])

@@ -176,7 +176,45 @@ def test_the_last_line_needs_no_end(server: Server) -> None:
         assert [each["result"] for each in lines.end()] == [BOOK]
     with Lines(server.port) as lines:
         lines.send(call("find", [7], 1)[:20])
-        assert lines.end() == []
+        (response,) = lines.end()
+        assert (response["id"], response["error"]["code"]) == (None, -32700)
+
+
+def test_a_oneway_method_with_an_id_is_answered_when_it_is_done() -> None:
+    class Failing(Books):
+        def note(self, text: str) -> None:
+            assert self.gate.wait(TIMEOUT)
+            if text == "fail":
+                raise ValueError(text)
+            super().note(text)
+
+    books = Failing()
+    with Server(catalogue(books), workers=1) as server, Lines(server.start().port) as lines:
+        lines.send(call("note", ["x"], 1) + call("note", ["fail"], 2) + call("rpc.ping", None, 3))
+        assert lines.line()["id"] == 3
+        books.gate.set()
+        assert lines.line() == {"jsonrpc": "2.0", "id": 1, "result": None}
+        assert books.noted == ["x"]
+        assert lines.line()["error"]["code"] == -32603
+    with Server(catalogue(books), filters=[Busy()]) as server, Lines(server.start().port) as lines:
+        assert lines.ask(call("note", ["x"], 1))["error"]["code"] == -32011
+
+
+def test_the_error_of_a_handler_does_not_repeat_the_call() -> None:
+    codes = (2, -32600, -32601, -32700)
+
+    class Failing(Books):
+        def check(self) -> None:
+            self.noted.append("checked")
+            raise ApplicationError("no", codes[len(self.noted) - 1])
+
+    books = Failing()
+    with Server(catalogue(books)) as server:
+        server.start()
+        for count in range(1, len(codes) + 1):
+            with CatalogueClient.connect(target(server), timeout=TIMEOUT) as client, pytest.raises(ApplicationError):
+                client.check()
+            assert len(books.noted) == count
 
 
 def test_responses_overtake_each_other() -> None:
