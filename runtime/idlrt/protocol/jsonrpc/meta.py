@@ -15,8 +15,9 @@
 | `retry_after`       | seconds after which a refused call may be made again; negative: never               |
 | `drain`             | `true`: this server is about to stop; send further requests over another connection |
 
-Members that are `null` are absent, and unknown ones are ignored. JSON-RPC has no such member, and leaves servers and
-clients free to add some.
+Members that are `null` are absent, and unknown ones are ignored. `meta` has at most 64 KiB: larger ones are not sent,
+are invalid in requests, and are ignored in responses. JSON-RPC has no such member, and leaves servers and clients free
+to add some.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _MAX_ATTEMPT: Final = (1 << 31) - 1
 # Over a year is never.
 _MAX_RETRY_AFTER: Final = 365 * 86400.0
 _NEVER: Final = -1
+_MAX_SIZE: Final = 1 << 16
 
 
 class _RequestMeta(msgspec.Struct, frozen=True, gc=False):
@@ -71,8 +73,17 @@ class ResponseMeta(msgspec.Struct, frozen=True, gc=False):
 
 _REQUEST: Final = msgspec.json.Decoder(_RequestMeta | None)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseMeta | None)
-_ANY: Final = msgspec.json.Decoder()
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_METADATA: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_NULL: Final = b"null"
+_TEXT: Final = msgspec.json.Decoder(str)
+_WRONG: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 _NO_META: Final = ResponseMeta()
+_RESPONSE_MEMBERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "metadata": msgspec.json.Decoder(dict[str, str] | None),
+    "retry_after": msgspec.json.Decoder(float | None),
+    "drain": msgspec.json.Decoder(bool | None),
+}
 
 
 def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
@@ -81,9 +92,11 @@ def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
     Raises:
         RemoteProtocolError: a member is of the wrong kind.
     """
+    if len(text) > _MAX_SIZE:
+        raise RemoteProtocolError(f"`meta` must have at most {_MAX_SIZE} bytes, got {len(text)}")
     try:
         meta = _REQUEST.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+    except _WRONG:
         raise RemoteProtocolError(_what_is_wrong(text)) from None
     if meta is None:
         return NO_CONTEXT, NO_METADATA
@@ -99,35 +112,33 @@ def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
     return context, meta.metadata or NO_METADATA
 
 
-_KINDS: Final = (
-    ("timeout", int | float, "a number"),
-    ("attempt", int, "a whole number"),
-    ("tag", str, "a string"),
-    ("caller", str, "a string"),
-    ("traceparent", str, "a string"),
-    ("metadata", dict, "an object"),
+_KINDS: Final[tuple[tuple[str, msgspec.json.Decoder[Any], str], ...]] = (
+    ("timeout", msgspec.json.Decoder(float | None), "a number"),
+    ("attempt", msgspec.json.Decoder(int | None), "a whole number"),
+    ("tag", msgspec.json.Decoder(str | None), "a string"),
+    ("caller", msgspec.json.Decoder(str | None), "a string"),
+    ("traceparent", msgspec.json.Decoder(str | None), "a string"),
+    ("metadata", _METADATA, "an object"),
 )
 
 
 def _what_is_wrong(text: bytes) -> str:
     """Name the member that cannot be read."""
     try:
-        meta = _ANY.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        return "`meta` has a value that cannot be read"
-    if not isinstance(meta, dict):
+        members = _MEMBERS.decode(text)
+    except _WRONG:
         return "`meta` must be an object"
-    members = cast("dict[str, Any]", meta)
-    for name, kind, wanted in _KINDS:
-        value = members.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+    for name, decoder, wanted in _KINDS:
+        try:
+            decoder.decode(members.get(name, _NULL))
+        except _WRONG:
             return f"`meta.{name}` must be {wanted}"
-    metadata = members.get("metadata")
-    if isinstance(metadata, dict):
-        for name, value in cast("dict[str, Any]", metadata).items():
-            if not isinstance(value, str):
-                return f"`meta.metadata` must have strings only; the value of {name[:40]!r} is none"
-    return "`meta` has a number that is out of range"
+    for name, value in (_METADATA.decode(members.get("metadata", _NULL)) or {}).items():
+        try:
+            _TEXT.decode(value)
+        except _WRONG:
+            return f"`meta.metadata` must have strings only; the value of {name[:40]!r} is none"
+    return "`meta` has a value that cannot be read"
 
 
 def write_request_meta(metadata: Metadata, context: RequestContext) -> bytes:
@@ -149,15 +160,28 @@ def write_request_meta(metadata: Metadata, context: RequestContext) -> bytes:
         meta["traceparent"] = context.trace
     if metadata:
         meta["metadata"] = _text(metadata)
-    return encode(meta, "write the metadata of a request as JSON") if meta else b""
+    return _encode(meta, "request") if meta else b""
 
 
 def read_response_meta(text: bytes) -> ResponseMeta:
-    """Return what `meta` of a response has; nothing if another server means something else by it."""
+    """Return what `meta` of a response has; without the members by which another server means something else."""
+    if len(text) > _MAX_SIZE:
+        return _NO_META
     try:
         return _RESPONSE.decode(text) or _NO_META
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+    except _WRONG:
+        pass
+    try:
+        members = _MEMBERS.decode(text)
+    except _WRONG:
         return _NO_META
+    found: dict[str, Any] = {}
+    for name, decoder in _RESPONSE_MEMBERS.items():
+        try:
+            found[name] = decoder.decode(members[name])
+        except (KeyError, *_WRONG):
+            continue
+    return ResponseMeta(**found)
 
 
 def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> bytes:
@@ -173,7 +197,15 @@ def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: floa
         meta["retry_after"] = max(retry_after, 0.0) if retry_after < _MAX_RETRY_AFTER else _NEVER
     if is_draining:
         meta["drain"] = True
-    return encode(meta, "write the metadata of a response as JSON") if meta else b""
+    return _encode(meta, "response") if meta else b""
+
+
+def _encode(meta: dict[str, Any], kind: str) -> bytes:
+    text = encode(meta, f"write the metadata of a {kind} as JSON")
+    if len(text) > _MAX_SIZE:
+        what = f"it takes {len(text)} bytes as JSON, at most {_MAX_SIZE} bytes are sent"
+        raise LocalProtocolError(f"cannot send the metadata of a {kind}: {what}")
+    return text
 
 
 def _text(metadata: Metadata) -> dict[str, str]:

@@ -24,7 +24,7 @@ from idlrt.serialization.plain_json import (
     from_plain,
     to_plain,
 )
-from idlrt.spec import DeclaredError, Method, StructType, Type, VoidType, required
+from idlrt.spec import DeclaredError, Field, Method, StructType, VoidType, required
 
 __all__ = ["MethodJson", "encode", "method_json", "missing_result"]
 
@@ -59,11 +59,7 @@ class MethodJson:
         # What is read, for messages.
         self._roots = tuple(f"{name} of {method.full_name}" for name in ("params", "result", "error.data"))
         self._options = JsonOptions(max_depth=limits.max_depth)
-        self._throws: Final[dict[str, tuple[Any, Type[Any]]]] = {}
-        for field in method.throws:
-            if isinstance(field.type, StructType):
-                cls: Any = field.type.cls
-                self._throws[cls.__name__] = cls, field.type
+        self._throws: Final = _throws_of(method)
         self.has_value: Final = not isinstance(method.result, VoidType)
         self._arguments: Final = Meter(method.arguments, limits)
         results = (required(0, "result", method.result),) if self.has_value else ()
@@ -131,9 +127,9 @@ class MethodJson:
         Raises:
             LocalProtocolError: it has no JSON.
         """
-        for name, (cls, type) in self._throws.items():
+        for name, (cls, field) in self._throws.items():
             if isinstance(error, cls):
-                value = to_plain(type, error, self._options)
+                value = to_plain(field.type, error, self._options)
                 return encode({"exception": name, "value": value}, f"write {name} of {self._method.full_name} as JSON")
         return None
 
@@ -151,9 +147,9 @@ class MethodJson:
         declared = self._throws.get(name) if isinstance(name, str) else None
         if declared is None:
             return None
-        value = {name: found.get("value")}
-        self._result.measure(value, len(data), self._roots[2])
-        error: DeclaredError = from_plain(declared[1], value[name], self._options, "error.data.value")
+        field, plain = declared[1], found.get("value")
+        self._result.measure({field.name: plain}, len(data), self._roots[2])
+        error: DeclaredError = from_plain(field.type, plain, self._options, "error.data.value")
         return error
 
     def _plain(self, text: bytes, costs: Meter, root: str) -> Any:
@@ -165,6 +161,21 @@ class MethodJson:
             raise RemoteProtocolError(f"cannot read {root}: {what}") from None
         except RecursionError:
             raise RemoteProtocolError(f"cannot read {root}: nested too deeply") from None
+
+
+def _throws_of(method: Method[..., Any]) -> dict[str, tuple[Any, Field[Any]]]:
+    """Return the exceptions that a method declares, by their names in messages.
+
+    That is the name of the exception. Of several with one name, from different files, all but the one with the smallest
+    id of the field have the name of the field in front: `missing.NotFound`. Both ends have these names from the IDL.
+    """
+    found: dict[str, tuple[Any, Field[Any]]] = {}
+    for field in sorted(method.throws, key=lambda field: field.id):
+        if isinstance(field.type, StructType):
+            cls: Any = field.type.cls
+            name = cls.__name__
+            found[f"{field.name}.{name}" if name in found else name] = cls, field
+    return found
 
 
 def method_json(method: Method[..., Any], limits: Limits) -> MethodJson:

@@ -159,6 +159,19 @@ def test_another_meaning_of_meta(meta: str) -> None:
     assert result(f'{{"id":1,"result":{{"isbn":1}},"meta":{meta}}}') == Book(isbn=1)
 
 
+def test_a_member_of_meta_with_another_meaning_leaves_the_others() -> None:
+    for wrong in ('"metadata":7', '"metadata":{"a":1}', '"later":[]'):
+        with pytest.raises(ApplicationError) as caught:
+            result('{"id":1,"error":{"code":-32011},"meta":{"retry_after":2,"drain":true,' + wrong + "}}")
+        assert caught.value.retry_after == 2
+    assert result('{"id":1,"result":{"isbn":1},"meta":{"metadata":{"a":"' + "x" * 65536 + '"}}}') == Book(isbn=1)
+
+
+def test_metadata_of_requests_is_bounded() -> None:
+    with pytest.raises(LocalProtocolError, match="at most 65536 bytes"):
+        client().request(FIND, (1,), {"a": "x" * 65536})
+
+
 def test_ping() -> None:
     for answer in ('"result":null', '"error":{"code":-32601,"message":"no"}'):
         connection = client()

@@ -17,7 +17,7 @@ from idlrt.protocol import ConnectionBroken, PingReceived, RequestReceived, Serv
 from idlrt.protocol.jsonrpc.codes import application_code, json_rpc_code
 from idlrt.protocol.jsonrpc.server import ServerConnection
 from idlrt.serialization import Limits
-from idlrt.spec import DeclaredError
+from idlrt.spec import DeclaredError, Method
 
 SERVED = serve(catalogue(Books()))
 
@@ -358,7 +358,7 @@ def test_ids_have_at_most_1024_bytes() -> None:
 
 
 def test_names_that_are_reserved_are_no_methods() -> None:
-    methods = {**SERVED.methods, "rpc:find": FIND}
+    methods: dict[str, Method[..., Any]] = {**SERVED.methods, "rpc:find": FIND}
     event = request(call("rpc.find", [7]), ServerConnection(methods, Limits()))
     assert event.method is None
     assert event.key not in methods
@@ -422,6 +422,7 @@ def test_meta_of_requests() -> None:
         ({"metadata": ["a"]}, "meta.metadata"),
         ({"metadata": {"tenant": 7}}, "'tenant'"),
         ({"metadata": {"tenant": None}}, "'tenant'"),
+        ({"metadata": {"a": "x" * 65536}}, "at most 65536 bytes"),
     ],
 )
 def test_meta_of_the_wrong_kind(meta: Any, named: str) -> None:
@@ -429,6 +430,15 @@ def test_meta_of_the_wrong_kind(meta: Any, named: str) -> None:
     assert response["error"]["code"] == -32600
     assert response["id"] == 4
     assert named in response["error"]["message"]
+
+
+def test_metadata_of_responses_is_bounded() -> None:
+    connection = server()
+    event = request(call("find", [7]), connection)
+    with pytest.raises(LocalProtocolError, match="at most 65536 bytes"):
+        connection.respond(event, Book(isbn=1), {"a": "x" * 65536})
+    said = json.loads(connection.refuse(event, ApplicationError("no").push_back(2), {"a": "x" * 65536}))
+    assert said["meta"] == {"retry_after": 2}
 
 
 def test_a_timeout_has_an_upper_bound() -> None:
