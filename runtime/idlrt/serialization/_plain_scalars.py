@@ -126,8 +126,11 @@ def _check_unicode(text: str) -> None:
 def _read_binary(plain: Any, depth: int) -> bytes:
     if isinstance(plain, str):
         data = plain.translate(_URL_SAFE)
+        # With padding, the length has to be a multiple of 4: `binascii` accepts some others.
         if not data.endswith("="):
             data += "=" * (-len(data) % 4)
+        elif len(data) % 4:
+            raise PlainFault(f"expected base64, got {briefly(plain)}")
         try:
             return binascii.a2b_base64(data, strict_mode=True)
         except ValueError:  # `binascii.Error` is one, too

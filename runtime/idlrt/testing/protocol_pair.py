@@ -57,6 +57,7 @@ __all__ = [
     "UNKNOWN",
     "Item",
     "Missing",
+    "OtherMissing",
     "Pair",
     "Undeclared",
     "outcome",
@@ -100,6 +101,18 @@ class Missing(DeclaredError):
     __thrift_fields__ = (required(1, "id", I64),)
 
 
+class _OtherFile:
+    class Missing(DeclaredError):
+        """Another one of the same name, as it comes from another file."""
+
+        text: str
+
+        __thrift_fields__ = (required(1, "text", STRING),)
+
+
+OtherMissing: Final = _OtherFile.Missing
+
+
 class Undeclared(DeclaredError):
     """An exception that no method declares."""
 
@@ -125,7 +138,7 @@ class _Check:
         raise NotImplementedError
 
 
-_THROWS: Final = (optional(1, "e", struct(Missing)),)
+_THROWS: Final = (optional(1, "e", struct(Missing)), optional(2, "other", struct(OtherMissing)))
 _HINT: Final = optional(2, "hint", STRING)
 FIND: Final = method(_Check.find, required(1, "id", I64), _HINT, result=struct(Item), throws=_THROWS)
 ECHO: Final = method(_Check.echo, required(1, "text", STRING), result=STRING)

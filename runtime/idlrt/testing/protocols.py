@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from idlrt.core import RequestContext
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -48,6 +49,7 @@ from idlrt.testing.protocol_pair import (
     UNKNOWN,
     Item,
     Missing,
+    OtherMissing,
     Pair,
     Undeclared,
     raised,
@@ -73,6 +75,7 @@ def check_protocol(protocol: RpcProtocol, options: Mapping[str, Any] = _NONE) ->
     for spoken in protocol.clients(options, DEFAULT_LIMITS):
         for check in (*_CHECKS, *METADATA_CHECKS, *STREAM_CHECKS):
             _run(check, protocol, spoken)
+    _check_first_refusals(protocol, options)
     for small in protocol.clients(options, SMALL_LIMITS):
         _run(check_client_limits, protocol, small)
 
@@ -160,10 +163,14 @@ def _check_declared(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
     pair = Pair(spoken, protocol)
     _, request = pair.ask(FIND, (7, None))
     assert pair.server.respond_error(request, Undeclared()) is None, "an exception that is not declared is not sent"
-    data = pair.server.respond_error(request, Missing(id=7))
-    assert data, "a declared exception is sent"
-    error = _error_of(pair.answer(data))
-    assert error == Missing(id=7), f"a declared exception arrives as it was raised, not as {error!r}"
+    for thrown in (Missing(id=7), OtherMissing(text="of the same name")):
+        data = pair.server.respond_error(request, thrown)
+        assert data, "a declared exception is sent"
+        error = _error_of(pair.answer(data))
+        assert type(error) is type(thrown), f"exceptions of one name are told apart: {thrown!r}, not {error!r}"
+        assert error == thrown, f"a declared exception arrives as it was raised, not as {error!r}"
+        _, request = pair.ask(FIND, (1, None))
+    pair.refused(request, ApplicationError("enough"))
     pair.still_works("a declared exception")
 
 
@@ -184,6 +191,16 @@ def _check_refusals(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
         _, request = pair.ask(NOTHING, ())
         pair.refused(request, odd)
     pair.still_works("a refusal")
+
+
+def _check_first_refusals(protocol: RpcProtocol, options: Mapping[str, Any]) -> None:
+    """A client that knows nothing of a server yet repeats no request: the error may be that of a handler."""
+    for code in ApplicationCode:
+        for spoken in protocol.clients(options, DEFAULT_LIMITS):
+            pair = Pair(spoken, protocol)
+            _, request = pair.ask(FIND, (1, None), context=RequestContext(timeout=1.0))
+            refused = pair.refused(request, ApplicationError("no", code))
+            assert refused.code == code, f"the first refusal keeps its code, {code!r}: {refused.code!r} arrived"
 
 
 def _error_of(response: ResponseReceived) -> RpcError | None:

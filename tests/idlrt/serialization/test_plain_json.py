@@ -121,6 +121,8 @@ REFUSED: list[tuple[Type[Any], Any, str]] = [
     (rpc.list_of(rpc.STRING), ["a", "\udcff"], "$[1]: not Unicode text: lone surrogate at index 0"),
     (rpc.BINARY, "a", "$: expected base64, got 'a'"),
     (rpc.BINARY, "aQ=", "$: expected base64, got 'aQ='"),
+    (rpc.BINARY, "YWJj=", "$: expected base64, got 'YWJj='"),
+    (rpc.BINARY, "YWJj==", "$: expected base64, got 'YWJj=='"),
     (rpc.BINARY, "a Q=", "$: expected base64, got 'a Q='"),
     (rpc.BINARY, "ä", "$: expected base64, got 'ä'"),
     (rpc.UUID, "{12345678-1234-5678-1234-567812345678}", "$: expected a UUID, got "),

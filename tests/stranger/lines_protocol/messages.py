@@ -22,7 +22,7 @@ class Lines:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.rest = b""
+        self.rest = bytearray()
         self._most = min(limits.max_frame, limits.max_message)
 
     def add(self, data: bytes, lines: list[bytes]) -> None:
@@ -34,13 +34,14 @@ class Lines:
         # A line that is long is searched for its end once, in what is new.
         *ended, rest = data.split(b"\n")
         for each in ended:
-            line, self.rest = self.rest + each, b""
-            self._check(line)
-            lines.append(line)
+            self.rest += each
+            self._check(self.rest)
+            lines.append(bytes(self.rest))
+            self.rest = bytearray()
         self.rest += rest
         self._check(self.rest)
 
-    def _check(self, line: bytes) -> None:
+    def _check(self, line: bytearray) -> None:
         if len(line) > self._most:
             raise RemoteProtocolError(f"a line has more than {self._most} bytes, the limit")
 
