@@ -269,8 +269,7 @@ class ClientConnection:
             if line[:1] != b"[":
                 responses = [_RESPONSE.decode(line)]
             else:
-                most = len(self._calls) + len(self._cancelled)
-                responses = [_RESPONSE.decode(each) for each in elements_of(line, max(1, min(most, MAX_BATCH)))]
+                responses = [_RESPONSE.decode(each) for each in self._elements(line)]
         except (BadMessage, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             shown = repr(line[:_MAX_SHOWN].decode(errors="replace"))
             raise RemoteProtocolError(f"the server sent a line that is no response ({error}): {shown}") from None
@@ -280,6 +279,15 @@ class ClientConnection:
                 events.append(event)
             if self._refused and (repeated := self._attribute()):
                 events.append(DataToSend(repeated))
+
+    def _elements(self, line: bytes) -> list[msgspec.Raw]:
+        """The elements of an array, which has no more responses than requests are in flight."""
+        most = max(1, min(len(self._calls) + len(self._cancelled), MAX_BATCH))
+        try:
+            return elements_of(line, most)
+        except BadMessage:
+            what = f"an array must have between 1 and {most} elements, as many as calls are in flight, and be JSON"
+            raise BadMessage(what) from None
 
     def _event(self, response: _Response, size: int) -> ClientEvent | None:
         """The event of a response; `None` if there is none for it."""
