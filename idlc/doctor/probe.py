@@ -16,7 +16,9 @@ __all__ = ["GROUPS", "ask"]
 GROUPS = (
     "idlc.targets",
     "idlc.checks",
+    "idlrt.protocols",
     "idlrt.serializations",
+    "idlrt.thrift_envelopes",
     "idlrt.framings",
     "idlrt.registries",
     "idlrt.balancers",

@@ -124,8 +124,8 @@ MUTANTS = (
     ),
     Mutant(
         name="server: expired calls begin all the same",
-        path="runtime/idlrt/server/session.py",
-        before="    if call.remaining() <= 0:\n        raise _NotStarted\n    return route.run(call)\n",
+        path="runtime/idlrt/server/routes.py",
+        before="    if call.remaining() <= 0:\n        raise NotStarted\n    return route.run(call)\n",
         after="    return route.run(call)\n",
         tests=("tests/idlrt/server/test_deadlines.py", "tests/idlrt/server/test_workers.py"),
     ),

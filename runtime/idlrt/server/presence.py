@@ -140,7 +140,7 @@ class Presence:
                     service=name or own,
                     host=host,
                     port=port,
-                    # Programs of version 0.1 leave out what has no framing that they know.
+                    # Programs of version 0.1 leave out an instance that lists none of these.
                     protocols=_FRAMINGS if THRIFT in self._rpc_protocols else tuple(self._rpc_protocols),
                     rpc_protocols=self._rpc_protocols,
                     started_at=time.time(),

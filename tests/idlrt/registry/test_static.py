@@ -9,7 +9,7 @@ import pytest
 from eventually import TIMEOUT
 from registry_heard import Heard
 
-from idlrt.core import Freshness, Instance, ServiceKey
+from idlrt.core import ANY_PROTOCOL, Freshness, Instance, ServiceKey
 from idlrt.errors import ConfigurationError, RegistryRefused
 from idlrt.registry import Registry
 
@@ -26,7 +26,7 @@ def test_every_service_is_there_in_every_group() -> None:
 def test_nothing_is_said_of_the_servers_but_what_every_one_understands() -> None:
     with Registry.connect("static://a:1") as registry:
         (found,) = registry.instances("S").instances
-    assert found == Instance(service="S", host="a", port=1, protocols=("framed",))
+    assert found == Instance(service="S", host="a", port=1, protocols=("framed",), rpc_protocols=ANY_PROTOCOL)
 
 
 def test_who_follows_is_told_once() -> None:

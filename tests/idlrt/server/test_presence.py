@@ -17,11 +17,15 @@ from hand_written import AsyncUsers, Users, UserServiceClient, user_service
 
 from idlrt.core import Instance, Snapshot, Status
 from idlrt.errors import ConfigurationError
+from idlrt.protocol.detection import served_protocols
 from idlrt.registry import Registry
 from idlrt.registry.memory import memory_store
 from idlrt.server import AsyncServer, ProcessServer, Server
 
 SERVICE = "UserService"
+
+# What a server lists that was not told what to serve.
+SERVED = {each.name: each.serializations for each in served_protocols()}
 
 
 @pytest.fixture
@@ -53,7 +57,8 @@ def test_it_is_there_when_it_has_started_and_gone_when_it_has_stopped(url: str, 
         (instance,) = wait_for(registry)
         assert (instance.host, instance.port) == ("127.0.0.1", server.port)
         assert instance.protocols == ("header", "framed", "unframed")
-        assert instance.rpc_protocols == {"thrift": ("binary", "compact", "json")}
+        assert instance.rpc_protocols == SERVED
+        assert SERVED["thrift"] == ("binary", "compact", "json")
         assert before <= instance.started_at <= time.time()
         assert [each.instance for each in server.registrations] == [instance]
     wait_for(registry, 0)
@@ -138,7 +143,7 @@ def test_what_it_says_of_itself(url: str, registry: Registry) -> None:
             status=Status.DISABLED,
             host="users.example.com",
             port=server.port,
-            rpc_protocols={"thrift": ("binary", "compact", "json")},
+            rpc_protocols=SERVED,
             started_at=instance.started_at,
         )
 
