@@ -198,21 +198,23 @@ class Link:
 
     def _received(self, data: bytes) -> None:
         for event in self._connection.receive_data(data):
-            if not isinstance(event, RESPONSES):
-                if not self._handle(event):
-                    return
-                continue
-            self._peer.has_answered = True
-            waiting = self._answers.pop(event.id, None)
-            if waiting is not None:
-                answer, _, order = waiting
-                self._answered = max(self._answered, order)
-                if not answer.done():
-                    answer.set_result(event)
-            if event.is_draining:
-                self.is_stuck = True
+            if isinstance(event, RESPONSES):
+                self._answer(event)
+            elif not self._handle(event):
+                return
         if self.is_stuck:
             self._close_if_done()
+
+    def _answer(self, event: ResponseReceived | PongReceived) -> None:
+        self._peer.has_answered = True
+        waiting = self._answers.pop(event.id, None)
+        if waiting is not None:
+            answer, _, order = waiting
+            self._answered = max(self._answered, order)
+            if not answer.done():
+                answer.set_result(event)
+        if event.is_draining:
+            self.is_stuck = True
 
     def _handle(self, event: ConnectionBroken | DataToSend | GoAway) -> bool:
         """Handle an event that is not a response. Returns whether the connection goes on."""
@@ -229,6 +231,10 @@ class Link:
 
     def _lost(self, error: Exception | None) -> None:
         self.is_lost = True
+        if error is None:
+            for event in self._connection.receive_eof():
+                if isinstance(event, RESPONSES):  # the end completes one in some protocols
+                    self._answer(event)
         self._fail(error)
         if not self.ended.done():
             self.ended.set_result(None)

@@ -145,6 +145,10 @@ class PooledSender:
                 self._lost(link)
                 raise lost(call, error, self._peer) from error
             if not data:
+                for event in link.connection.receive_eof():
+                    if isinstance(event, RESPONSES):  # the end completes one in some protocols
+                        link.is_closing = self._peer.has_answered = True
+                        return event
                 self._lost(link)
                 raise lost(call, None, self._peer)
             response: ResponseReceived | PongReceived | None = None

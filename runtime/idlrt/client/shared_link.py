@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
 from idlrt.client.sender import (
+    RESPONSES,
     broken,
     deadline_exceeded,
     is_full,
@@ -25,7 +27,15 @@ from idlrt.client.sender import (
 from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.blocking import BlockingTransport
-from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
+from idlrt.protocol import (
+    ClientConnection,
+    ClientEvent,
+    ConnectionBroken,
+    DataToSend,
+    GoAway,
+    PongReceived,
+    ResponseReceived,
+)
 
 __all__ = ["Link", "StaleLink"]
 
@@ -182,18 +192,20 @@ class Link:
                 return
             with self._lock:
                 if not data:
+                    # The end completes a response in some protocols.
+                    self._received([each for each in self._connection.receive_eof() if isinstance(each, RESPONSES)])
                     self._fail(EOFError())
                     return
-                due = self._received(data)
+                due = self._received(self._connection.receive_data(data))
             if due:
                 self._due += due
             if self._due:
                 self._send_due(until)
 
-    def _received(self, data: bytes) -> bytes:
+    def _received(self, events: Sequence[ClientEvent]) -> bytes:
         """With the lock: hand responses to those who wait for them. Returns bytes to send."""
         due = b""
-        for event in self._connection.receive_data(data):
+        for event in events:
             if isinstance(event, ConnectionBroken):
                 self._fail(event.error)
                 break

@@ -213,6 +213,34 @@ def test_an_asyncio_client_of_ours(peer: Callable[[], Answer]) -> None:
         asyncio.run(main(url))
 
 
+def test_the_last_response_of_a_server_needs_no_end() -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            id = json.loads(self.rfile.readline())["id"]
+            self.wfile.write(json.dumps({"jsonrpc": "2.0", "id": id, "result": {"isbn": 7}}).encode())
+
+    class Peer(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    async def main(url: str) -> None:
+        async with AsyncCatalogueClient.connect(url, timeout=TIMEOUT) as client:
+            assert await client.find(7) == Book(isbn=7)
+
+    with Peer(("127.0.0.1", 0), Handler) as peer:
+        thread = threading.Thread(target=peer.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            url = f"jsonrpc://127.0.0.1:{peer.server_address[1]}"
+            choices: list[dict[str, Any]] = [{}, {"multiplexed": True}]
+            for options in choices:
+                with CatalogueClient.connect(url, timeout=TIMEOUT, **options) as client:
+                    assert client.find(7) == Book(isbn=7)
+            asyncio.run(main(url))
+        finally:
+            peer.shutdown()
+            thread.join(TIMEOUT)
+
+
 @pytest.mark.parametrize("peer", STRICT)
 def test_explicit_metadata_is_refused_before_it_is_lost(peer: Callable[[], Answer]) -> None:
     with served(peer()) as url, CatalogueClient.connect(url, timeout=TIMEOUT) as client:
