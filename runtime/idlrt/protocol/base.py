@@ -232,7 +232,9 @@ class ClientConnection(Protocol):
         ...
 
     def receive_eof(self) -> list[ClientEvent]:
-        """Handle the end of the server's data. Returns `ConnectionBroken` if it ended within a message."""
+        """Handle the end of the server's data. Returns the response that the end completes, in protocols where it can,
+        or `ConnectionBroken` if it ended within a message.
+        """
         ...
 
 
