@@ -146,10 +146,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, (what, kinds) in _KINDS.items():
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigurationError(f"{name} of a server must be {what}, not {getattr(self, name)!r}")
-        for name in self.protocols or ():
-            given: object = name
-            if not isinstance(given, str):
-                raise ConfigurationError(f"protocols of a server must be a list of names, not {self.protocols!r}")
+        names: Sequence[object] = self.protocols or ()
+        if not all(isinstance(each, str) for each in names):
+            raise ConfigurationError(f"protocols of a server must be a list of names, not {names!r}")
         for each in self.filters:
             if not callable(each):
                 raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
