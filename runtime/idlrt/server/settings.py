@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 import msgspec
 
@@ -146,7 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name, (what, kinds) in _KINDS.items():
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigurationError(f"{name} of a server must be {what}, not {getattr(self, name)!r}")
-        names: Sequence[object] = self.protocols or ()
+        names = cast("Sequence[object]", self.protocols or ())
         if not all(isinstance(each, str) for each in names):
             raise ConfigurationError(f"protocols of a server must be a list of names, not {names!r}")
         for each in self.filters:
