@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.simulate.driver import EventDriver, Task
 from benchmarks.simulate.world import World
 from idlrt.client.stats import PoolStats
-from idlrt.core import Call, Deadline, Peer, ServerCall
+from idlrt.core import Call, Deadline, Peer, RequestContext, ServerCall
 from idlrt.core.request import enter_call, handler_context
 from idlrt.errors import ApplicationCode, ApplicationError
 
@@ -64,7 +64,9 @@ class _Relay:
         now, end = driver.time, call.deadline.at
         driver.at(end, driver.expire, task, turn)
         context = handler_context()
-        asked = ServerCall(call.method, call.arguments, _PEER, call.metadata, Deadline(end, end - now), driver)
+        passed_on = RequestContext(attempt=call.attempt, tag=call.tag)
+        deadline = Deadline(end, end - now)
+        asked = ServerCall(call.method, call.arguments, _PEER, call.metadata, deadline, driver, passed_on)
         context.run(enter_call, asked)
 
         def ended(handling: Task, result: Any, error: BaseException | None) -> None:

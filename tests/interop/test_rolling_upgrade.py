@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 
 OLD: Final = "e86d77427ad0e148c7b9853f33fea5e3a0c451a2"
 SERVICE: Final = "Greeter"
-LISTED: Final = {"thrift": ("binary", "compact", "json")}
+LISTED: Final = {"jsonrpc": ("plain_json",), "thrift": ("binary", "compact", "json")}
 
 IDL = """
 namespace py greeter
