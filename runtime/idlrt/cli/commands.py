@@ -242,12 +242,12 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
     with ProbeClient.connect(url, tls=tls_of(named), **named) as client:
         for number in range(1, count + 1):
             try:
-                seconds, said = probe(client)
+                seconds = probe(client)
             except RpcError as error:
                 echo(f"{number}: {printable(str(error))}", err=True)
             else:
                 times.append(seconds)
-                echo(f"{number}: {mask_passwords(url)} {said} in {_time(seconds)}")
+                echo(f"{number}: {mask_passwords(url)} answered in {_time(seconds)}")
             if number < count:
                 time.sleep(interval)
     lost = count - len(times)

@@ -1,4 +1,4 @@
-"""What a client knows of one server, shared by all its connections: its protocol, and whether it has ever answered.
+"""State of one server, shared by all connections of a client: its protocol, and whether it has ever answered.
 
 Metadata is handled here because it depends on the protocol. *Explicit* metadata (credentials, a tenant: whatever
 `using(metadata=...)` or a filter sets) is never left out: where the protocol cannot carry it, the call is refused

@@ -1,9 +1,9 @@
 """Finding out what a server speaks, before the first call is sent to it.
 
-Each protocol that comes into question is tried over a connection of its own, with a ping, which no server works on. The
-first one in which a response arrives is the server's. A server that speaks another one closes the connection, or waits
-for bytes that never arrive, so each try has a timeout of its own. Its connection is closed again: some servers do that
-too after a ping, and a call must not be sent into such an end.
+Each candidate is tried over a separate connection with a ping, which invokes no handler. The first one that gets a
+response is the server's protocol. A server that speaks another one closes the connection, or waits for bytes that never
+arrive, so each try has a separate timeout. The connection is closed afterwards: some servers close it after a ping, and
+a call must not be sent into a closing connection.
 
 The result is kept for the instance, until the server closes a fresh connection before its first response. A failure is
 not kept, because a server that is busy, or about to start, looks the same.
@@ -21,7 +21,7 @@ from idlrt.protocol import ClientProtocol
 __all__ = ["Ask", "ProtocolUnknown", "find_protocol"]
 
 Ask = Callable[[ClientProtocol, Call], Awaitable[str]]
-"""Sends a ping in a protocol over a connection of its own. Returns why it was not answered; empty text if it was.
+"""Sends a ping in a protocol over a separate connection. Returns why it was not answered; empty text if it was.
 
 Raises `OSError` if there is no connection, or if the server is known to speak something else."""
 

@@ -112,7 +112,7 @@ class AsyncSender(Protocol):
 
 
 RESPONSES: Final = (ResponseReceived, PongReceived)
-"""What ends a call, or a ping."""
+"""Events that complete a call or a ping."""
 # A server that leaves so many calls unanswered is not going to answer; a new connection may help.
 _MAX_CANCELLED = 4096
 

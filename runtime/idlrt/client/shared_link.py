@@ -41,7 +41,7 @@ __all__ = ["Link", "StaleLink"]
 
 
 class _Waiter:
-    """Somebody who waits for an answer.
+    """A thread that waits for a response.
 
     Attributes:
         order: how many calls had been made on the connection before.
@@ -98,7 +98,7 @@ class Link:
         """Make a call.
 
         Raises:
-            StaleLink: the server had closed the connection before; nobody has seen the call.
+            StaleLink: the server had closed the connection before the call was sent.
         """
         with self._lock:
             if self.is_lost:

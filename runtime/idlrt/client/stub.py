@@ -1,4 +1,4 @@
-"""What blocking and asyncio clients share: their options, and how a call starts."""
+"""Base of blocking and asyncio clients: options, and the start of a call."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 class ClientBase:
-    """What both kinds of client share. Made by `connect`."""
+    """Base of both kinds of client. Made by `connect`."""
 
     __thrift_service__: Service
 
@@ -100,7 +100,7 @@ class ClientBase:
         metadata = self._metadata.copy()  # a filter may add to it
         context, tag = NO_CONTEXT, self._tag
         if outer is not None and not outer.is_answered:
-            # What is done for somebody who has stopped waiting is done for nobody.
+            # A nested call must not outlive the deadline of the call that makes it.
             timeout = min(timeout, outer.remaining())
             if timeout <= 0:
                 what = f"no time is left to call {method.full_name} at {self._target}"

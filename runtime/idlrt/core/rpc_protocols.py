@@ -20,11 +20,11 @@ RpcProtocols = Mapping[str, tuple[str, ...]]
 """Serializations by the name of the RPC protocol, the preferred one first."""
 
 THRIFT: Final = "thrift"
-"""What an instance speaks that does not list its RPC protocols: `Instance.protocols` holds its Thrift framings."""
+"""Protocol of an instance that lists no RPC protocols: `Instance.protocols` holds its Thrift framings."""
 
 _ANY: Final = "any"
 ANY_PROTOCOL: Final[RpcProtocols] = {_ANY: (_ANY,)}
-"""What instances list of which a registry cannot know it (DNS, lists of addresses): whatever a client chooses."""
+"""Listed by instances of registries that cannot know it (DNS, lists of addresses): the client chooses."""
 
 _MOST: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+-]{0,63}")

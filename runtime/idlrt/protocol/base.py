@@ -65,7 +65,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sniff(enum.Enum):
-    """What the first bytes of a connection say about a protocol."""
+    """Whether the first bytes of a connection belong to a protocol."""
 
     YES = "yes"
     NO = "no"

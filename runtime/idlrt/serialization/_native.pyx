@@ -19,7 +19,7 @@ and fills their slots. The parts, in `native/`:
     codecs.pxi         codecs, as Python sees them
     messages.pxi       frames, heads and arguments in one go
 
-Building is optional (`hatch_build.py`): where this module is missing, `idlrt.wire` uses its pure codecs.
+Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """
 
 import threading

@@ -115,7 +115,7 @@ cdef class StructCodec(_Codec):
     Args:
         cls: a generated class.
         protocol: `binary`, `compact` or `json`.
-        limits: `idlrt.wire.Limits`.
+        limits: `idlrt.Limits`.
     """
 
     def __init__(self, object cls, str protocol, object limits):
@@ -161,7 +161,7 @@ cdef class RecordCodec(_Codec):
         defaults: the value of an absent field, or a function that makes one; `None` where it is shorter.
         label: the root of paths in errors.
         protocol: `binary`, `compact` or `json`.
-        limits: `idlrt.wire.Limits`.
+        limits: `idlrt.Limits`.
     """
 
     cdef tuple fields
