@@ -122,7 +122,7 @@ def main(tree: str, folder: str, cpu: int, role: str, *more: str) -> None:
     import bench_stubs as stubs
 
     import idlrt
-    from idlrt.serialization import backend
+    from idlrt.wire import backend  # trees of earlier versions have this name only
 
     if not Path(idlrt.__file__).is_relative_to(tree):
         sys.exit(f"idlrt is that of {idlrt.__file__}, not of {tree}")
