@@ -17,6 +17,7 @@ import msgspec
 
 from idlrt.core import Call, Chance, Instance
 from idlrt.plugins import Plugins
+from idlrt.spec import Method
 
 __all__ = [
     "ROUTERS",
@@ -44,6 +45,7 @@ class Routable(Protocol):
 
 
 N = TypeVar("N", bound=Routable)
+T = TypeVar("T")
 
 
 class Pool(Generic[N]):
@@ -54,14 +56,16 @@ class Pool(Generic[N]):
         tag: of the call, if all of them were selected by it, else empty. Narrowed pools inherit it.
         kept: what routers and balancers have made for it, by keys of their own. What two threads make at once one of
             them loses.
+        recipes: functions that make entries of `kept` for any pool: used to prepare a pool that replaces this one.
     """
 
-    __slots__ = ("kept", "nodes", "tag")
+    __slots__ = ("kept", "nodes", "recipes", "tag")
 
     def __init__(self, nodes: Sequence[N], *, tag: str = "") -> None:
         self.nodes = tuple(nodes)
         self.tag = tag
         self.kept: dict[Hashable, Any] = {}
+        self.recipes: dict[Hashable, Callable[[Pool[Any]], object]] = {}
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -78,6 +82,12 @@ class Pool(Generic[N]):
             found = self if len(nodes) == len(self.nodes) else Pool(nodes, tag=self.tag)
             self.kept[key] = found
         return found
+
+    def keep(self, key: Hashable, value: T, recipe: Callable[[Pool[Any]], object]) -> T:
+        """Keep `value` under `key`, and how it is made: `recipe` does the same for another pool. Returns `value`."""
+        self.kept[key] = value
+        self.recipes[key] = recipe
+        return value
 
     @property
     def nobody(self) -> Pool[N]:
@@ -206,6 +216,11 @@ class Router(Protocol):
     def is_idle(self, pool: Pool[Any]) -> bool:
         """Whether `route` gives back whatever it is given, for any call, in `pool` and in any part of it, and throws no
         dice. Then it is not asked, unless somebody wants to know the steps. If in doubt, `False`."""
+        ...
+
+    def suits(self, method: Method[..., Any]) -> bool:
+        """Whether `route` may narrow a pool for some call of `method`. For others it is not asked, as if it were idle.
+        If in doubt, `True`."""
         ...
 
 

@@ -115,8 +115,7 @@ class CanaryRouter(Following):
         fits = self._to.fits
         canaries = pool.narrowed((self, "in"), lambda node: fits(node.instance))
         others = pool.narrowed((self, "out"), lambda node: not fits(node.instance))
-        pool.kept[self] = canaries, others
-        return canaries, others
+        return pool.keep(self, (canaries, others), self._prepare)
 
 
 def _reader(key: str, here: Here) -> Callable[[Call], str]:

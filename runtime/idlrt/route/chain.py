@@ -19,12 +19,18 @@ from idlrt.route.base import Here, N, Pool, Router, Rule, Step
 from idlrt.route.group import GroupRouter, HomeGroup
 from idlrt.route.rules import make_router, read_rule
 from idlrt.route.tag import TagRouter
+from idlrt.spec import Method
 
 __all__ = ["Chain", "explain", "make_chain", "no_instance_reason"]
 
 _NONE: Final = "none "
+_MAX_METHODS: Final = 10_000
 
 K = TypeVar("K")
+
+
+def _any(method: object) -> bool:
+    return True
 
 
 class Chain:
@@ -49,15 +55,37 @@ class Chain:
         """
         if steps is not None:
             return self._told(call, pool, steps)
-        busy: tuple[Router, ...] | None = pool.kept.get(self)
-        if busy is None:
-            busy = pool.kept[self] = tuple(each for each in self.routers if not each.is_idle(pool))
-        for router in busy:
+        by_method: dict[Any, tuple[Router, ...]] | None = pool.kept.get(self)
+        busy = by_method.get(call.method) if by_method is not None else None
+        for router in busy if busy is not None else self._busy_for(call.method, pool):
             # Nobody is asked about nobody: whether somebody wants to know or not, the dice are thrown alike.
             if not pool.nodes:
                 break
             pool = router.route(call, pool, None)
         return pool
+
+    def busy(self, pool: Pool[Any]) -> tuple[Router, ...]:
+        """Return the routers that may narrow `pool` for some calls."""
+        by_method: dict[Any, tuple[Router, ...]] | None = pool.kept.get(self)
+        if by_method is None:
+            busy = tuple(each for each in self.routers if not each.is_idle(pool))
+            by_method = pool.keep(self, {None: busy}, self.busy)
+        return by_method[None]
+
+    def _busy_for(self, method: Method[..., Any], pool: Pool[Any]) -> tuple[Router, ...]:
+        """Return the routers that may narrow `pool` for some calls of `method`."""
+        # Routers of others may not say which methods they suit.
+        busy = tuple(each for each in self.busy(pool) if getattr(each, "suits", _any)(method))
+        by_method: dict[Any, tuple[Router, ...]] = pool.kept[self]
+        if len(by_method) >= _MAX_METHODS:
+            self._forget(by_method)
+        by_method[method] = busy
+        return busy
+
+    @staticmethod
+    def _forget(by_method: dict[Any, tuple[Router, ...]]) -> None:
+        for method in [each for each in list(by_method) if each is not None]:
+            by_method.pop(method, None)
 
     def _told(self, call: Call, pool: Pool[N], steps: list[Step]) -> Pool[N]:
         if not self.routers or not pool.nodes:

@@ -25,6 +25,7 @@ from idlrt.core import Call, Chance, Instance
 from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import Condition, call_condition, instance_condition
 from idlrt.route.following import Following, at
+from idlrt.spec import Method
 
 __all__ = ["ConditionRouter", "ConditionRule", "Destination"]
 
@@ -102,6 +103,10 @@ class ConditionRouter(Following):
             not self._force and len(self._to) == 1 and self._to[0][0].constant is True
         )
 
+    def suits(self, method: Method[..., Any]) -> bool:
+        """See `Router.suits`."""
+        return self._when.suits(method)
+
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
         """The destinations that have somebody, and what is said of each. Those where all are out count only if there
         are no others."""
@@ -111,8 +116,7 @@ class ConditionRouter(Following):
             part = _fitting(pool, to)
             if part.nodes:
                 parts.append((part, weight, f"{call}, to {to}"))
-        made = pool.kept[self] = by_weight(parts)
-        return made
+        return pool.keep(self, by_weight(parts), self._prepare)
 
 
 def _fitting(pool: Pool[N], to: Condition[Instance]) -> Pool[N]:

@@ -35,9 +35,11 @@ from idlrt.route.keys import (
     instance_reader,
     is_key,
     known_keys,
+    method_reader,
     unknown_key,
 )
 from idlrt.route.values import Test, Value, make_test
+from idlrt.spec import Method
 
 __all__ = ["Clause", "Condition", "call_condition", "instance_condition", "parse_condition"]
 
@@ -73,14 +75,23 @@ class Condition(Generic[T]):
         text: as it was written.
         fits: whether something does.
         constant: the answer, where it is always the same; `None` otherwise.
+        suits: whether some call of a method may fit.
     """
 
-    __slots__ = ("constant", "fits", "text")
+    __slots__ = ("constant", "fits", "suits", "text")
 
-    def __init__(self, text: str, tests: Sequence[Callable[[T], bool]], *, is_never: bool) -> None:
+    def __init__(
+        self,
+        text: str,
+        tests: Sequence[Callable[[T], bool]],
+        *,
+        is_never: bool,
+        of_method: Sequence[Callable[[Method[..., Any]], bool]] = (),
+    ) -> None:
         self.text = text
         self.constant = False if is_never else None if tests else True
         self.fits = _never if is_never else _all_of(tests)
+        self.suits: Callable[[Method[..., Any]], bool] = _never if is_never else _all_of(of_method)
 
     def __repr__(self) -> str:
         return f"<Condition {self.text!r}>"
@@ -96,6 +107,7 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
         ConfigurationError: it cannot be read; the message says where and what is known.
     """
     tests: list[Callable[[Call], bool]] = []
+    of_method: list[Callable[[Method[..., Any]], bool]] = []
     is_never = False
     for clause in parse_condition(text, Side.CALL):
         test = _test(text, clause, here)
@@ -105,7 +117,9 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
             is_never = is_never or is_one is clause.is_not
         else:
             tests.append(_reading(call_reader(clause.key), test, clause.is_not))
-    return Condition(text, tests, is_never=is_never)
+            if (read := method_reader(clause.key)) is not None:
+                of_method.append(_reading(read, test, clause.is_not))
+    return Condition(text, tests, is_never=is_never, of_method=of_method)
 
 
 def instance_condition(text: str, here: Here) -> Condition[Instance]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from idlrt.core import Chance
 from idlrt.errors import ConfigurationError
 from idlrt.route.base import Here, Pool, Rule, Step
+from idlrt.spec import Method
 
 __all__ = ["Following", "RuleError", "at"]
 
@@ -62,6 +63,10 @@ class Following:
     def is_idle(self, pool: Pool[Any]) -> bool:
         """See `Router.is_idle`."""
         return False
+
+    def suits(self, method: Method[..., Any]) -> bool:
+        """See `Router.suits`."""
+        return True
 
     def _tell(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:
         steps.append(Step(router=self.name, rule=self.label, why=why, before=len(before), after=len(after)))

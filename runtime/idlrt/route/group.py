@@ -24,6 +24,7 @@ from idlrt.route.base import Here, N, Pool, Routable, Rule, Shares, Step, by_wei
 from idlrt.route.conditions import call_condition
 from idlrt.route.following import Following, RuleError, at
 from idlrt.route.tag import TagRouter
+from idlrt.spec import Method
 
 __all__ = ["GroupRouter", "GroupRule", "HomeGroup"]
 
@@ -93,6 +94,10 @@ class GroupRouter(Following):
             self._tell(steps, why, pool, found)
         return found
 
+    def suits(self, method: Method[..., Any]) -> bool:
+        """See `Router.suits`."""
+        return self._when.suits(method)
+
     def _prepare(self, pool: Pool[N]) -> dict[str, tuple[Shares[N], list[str]]]:
         """Shares of groups, and why a call goes there: by the tags of instances, and by "" for all other calls."""
         mix: Mapping[str, int] | tuple[str, ...] = self.rule.mix
@@ -112,8 +117,7 @@ class GroupRouter(Following):
             for tag in {tag for node in part.nodes if not node.is_out for tag in self._tags(node)}:
                 having.setdefault(tag, []).append((part, weight, f"{why}, which has the tag {tag}"))
         made.update((tag, by_weight(tagged)) for tag, tagged in having.items() if len(tagged) < len(parts))
-        pool.kept[self] = made
-        return made
+        return pool.keep(self, made, self._prepare)
 
     def _tags(self, node: Routable) -> Collection[str]:
         return [tag for each in self._tagging for tag in each.tags_of(node.instance)]

@@ -28,6 +28,7 @@ __all__ = [
     "instance_reader",
     "is_key",
     "known_keys",
+    "method_reader",
     "unknown_key",
 ]
 
@@ -134,6 +135,17 @@ def call_reader(key: str) -> Callable[[Call], str]:
     if head == "metadata":
         return lambda call: call.metadata.get(name, "")
     return _argument(name.split("."))
+
+
+def method_reader(key: str) -> Callable[[Method[..., Any]], str] | None:
+    """Return what reads `key` from methods; `None` if it depends on more than the method of a call."""
+    return _METHOD_READERS.get(key)
+
+
+_METHOD_READERS: Final[Mapping[str, Callable[[Method[..., Any]], str]]] = {
+    "service": attrgetter("service"),
+    "method": attrgetter("name"),
+}
 
 
 def instance_reader(key: str) -> Callable[[Instance], str]:

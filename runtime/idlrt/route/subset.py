@@ -69,7 +69,7 @@ class SubsetRouter(Following):
         ranks = self._ranks = {address: known.get(address) or self._rank(address) for address in addresses}
         order = sorted(pool.nodes, key=lambda node: (node.is_out, ranks[node.instance.address]))
         chosen = set(map(id, order[: self.rule.size]))
-        return pool.narrowed(self, lambda node: id(node) in chosen)
+        return pool.keep(self, pool.narrowed(self, lambda node: id(node) in chosen), self._prepare)
 
     def _rank(self, address: str) -> bytes:
         return blake2b(f"{self._id}\0{address}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -99,8 +99,7 @@ class TagRouter(Following):
         plain = nodes.pop("", [])
         parts = {tag: Pool(found, tag=tag) for tag, found in nodes.items()}
         parts[""] = pool if len(plain) == len(pool) else Pool(plain)
-        pool.kept[self] = parts
-        return parts
+        return pool.keep(self, parts, self._parts)
 
 
 def _listed(tag: str, members: tuple[str, ...]) -> Callable[[Instance], bool]:

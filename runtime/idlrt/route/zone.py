@@ -91,8 +91,7 @@ class ZoneRouter(Following):
         else:
             parts = self._levels(pool, local)
         texts = [why if len(parts) == 1 else f"{why} ({share:.0%} of the calls)" for _, share, why in parts]
-        made = pool.kept[self] = Shares([(part, share) for part, share, _ in parts]), texts
-        return made
+        return pool.keep(self, (Shares([(part, share) for part, share, _ in parts]), texts), self._prepare)
 
     def _levels(self, pool: Pool[N], local: Pool[N]) -> list[tuple[Pool[N], float, str]]:
         levels = [(local, f"in zone {self._zone}")]
