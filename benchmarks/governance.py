@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from idlrt.balance import BALANCERS
 from idlrt.client import AsyncClient, Client
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
 from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
@@ -81,29 +83,20 @@ class _Leaf:
         pass
 
 
-class _Subscription:
-    """All there will ever be."""
-
-    trouble = None
-
-    def __init__(self, count: int) -> None:
-        self.key = ServiceKey("Echo")
-        self.snapshot = Snapshot(
-            key=self.key,
-            instances=tuple(
-                Instance(
-                    service="Echo",
-                    host=f"10.0.{number // 250}.{number % 250}",
-                    port=9090,
-                    zone=f"zone-{number % 3}",
-                    tags={"disk": "ssd" if number % 2 else "hdd"},
-                )
-                for number in range(count)
-            ),
-        )
-
-    def close(self) -> None:
-        pass
+def _snapshot(count: int) -> Snapshot:
+    return Snapshot(
+        key=ServiceKey("Echo"),
+        instances=tuple(
+            Instance(
+                service="Echo",
+                host=f"10.0.{number // 250}.{number % 250}",
+                port=9090,
+                zone=f"zone-{number % 3}",
+                tags={"disk": "ssd" if number % 2 else "hdd"},
+            )
+            for number in range(count)
+        ),
+    )
 
 
 RULES = [
@@ -121,19 +114,19 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], Here]] = {
 
 
 def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, instances: int) -> Any:
-    governance = Governance([Layer("bench", flatten(said))])
-    subscription: Any = _Subscription(instances)
+    subscription = LocalSubscription(_snapshot(instances))
+    govern = partial(Governance, [Layer("bench", flatten(said))])
     leaf = _Leaf()
 
     async def first(subscription: Any, call: Call) -> Snapshot:
         raise AssertionError("it is known from the beginning")
 
-    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", governance, here)
+    cluster = Cluster[Any](subscription, lambda _: leaf, lambda _: None, first, "Echo", govern, here)
 
     class Sender(_Leaf):
         send = staticmethod(cluster.call)
 
-    return kind(Sender(), target="Echo", options={}, governance=governance)
+    return kind(Sender(), target="Echo", options={}, governance=cluster.governance)
 
 
 def _batches(client: Any, batch: int, is_async: bool, loop: asyncio.AbstractEventLoop) -> Callable[[], object]:

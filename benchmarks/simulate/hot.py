@@ -113,9 +113,9 @@ def _moved(world: World, caller: Caller, balancer: str) -> dict[str, float]:
     before = _owners(world, caller)
     gone = world.instances[len(world.instances) // 2]
     whole = world.snapshot
-    caller.view.snapshot = _without(whole, gone.id)
+    caller.view.publish(_without(whole, gone.id))
     after = _owners(world, caller)
-    caller.view.snapshot = whole
+    caller.view.publish(whole)
     own = sum(owner == gone.id for owner in before)
     moved = sum(one != other for one, other in zip(before, after, strict=True))
     return {"own": float(own), "moved": float(moved)}

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count, cycle
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from benchmarks.simulate.server import Server, draws
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node
 from idlrt.config import Layer, check
 from idlrt.core import Call, Chance, Instance, ServiceKey, Snapshot
@@ -51,17 +53,6 @@ def instance(number: int, **values: Any) -> Instance:
     return Instance(service=SERVICE, host=host, port=9090, **values)
 
 
-class View:
-    """What the registry tells a client: a `Subscription`, as far as clusters need one."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.key = snapshot.key
-        self.snapshot: Snapshot | None = snapshot
-
-    def close(self) -> None:
-        """See `Subscription.close`."""
-
-
 class _NoSender:
     async def send(self, call: Call) -> Any:
         raise AssertionError("calls go through the governance")
@@ -80,19 +71,19 @@ class Caller(AsyncClient):
 
     def __init__(self, world: World, here: Here, policy: Mapping[str, Any], number: int) -> None:
         chance = Chance(world.driver.now, random.Random(f"{world.seed}/{number}").random)
-        governance = Governance((Layer("simulation", policy),), chance)
-        self.view = View(world.snapshot)
+        self.view = LocalSubscription(world.snapshot)
         self.cluster: Cluster[Server] = Cluster(
-            self.view,  # type: ignore[arg-type]
+            self.view,
             world.server_of,
             lambda server: None,
             _never_waits,
             SERVICE,
-            governance,
+            partial(Governance, (Layer("simulation", policy),), chance),
             here,
             wall=lambda: EPOCH + world.driver.time,
         )
-        super().__init__(_NoSender(), target=SERVICE, options={}, driver=world.driver, governance=governance)  # type: ignore[arg-type]
+        sender: Any = _NoSender()
+        super().__init__(sender, target=SERVICE, options={}, driver=world.driver, governance=self.cluster.governance)
 
     def get(self, key: str) -> Any:
         """The coroutine of a call."""
@@ -207,9 +198,9 @@ class World:
         for caller in self.callers:
             self.driver.at(self.driver.time + delay * self.dice.random(), self._hear, caller.view, self.snapshot)
 
-    def _hear(self, view: View, snapshot: Snapshot) -> None:
+    def _hear(self, view: LocalSubscription, snapshot: Snapshot) -> None:
         if view.snapshot is None or view.snapshot.revision < snapshot.revision:
-            view.snapshot = snapshot
+            view.publish(snapshot)
 
     def after(self, when: float, what: Callable[[], object]) -> None:
         """Let something happen `when` seconds after the beginning."""

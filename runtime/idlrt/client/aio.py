@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
@@ -27,6 +27,9 @@ from idlrt.protocol import ClientProtocol
 __all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
 
 Connecting = asyncio.Task[None]
+
+# Seconds between two looks at whether another thread or event loop has found out what the server reads.
+_PROBE_PAUSE: Final = 0.01
 
 
 class MultiplexedSender:
@@ -75,8 +78,6 @@ class MultiplexedSender:
         # All that are not lost, also those that take no further calls.
         self._links: list[Link] = []
         self._connecting: set[Connecting] = set()
-        # Held by whoever finds out what the server reads.
-        self._probing = asyncio.Lock()
         # Of calls without a connection. Each is woken to look again, or is told why there will be none.
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -213,8 +214,14 @@ class MultiplexedSender:
         return link
 
     async def _find_protocol(self, call: Call) -> ClientProtocol:
-        async with self._probing:
-            return self._peer.protocol or await find_protocol(self._peer, call, self._ask)
+        peer = self._peer
+        # Calls of a blocking client and the pings of its instances share what is known of a server.
+        while not peer.try_probing():
+            await asyncio.sleep(_PROBE_PAUSE)
+        try:
+            return peer.protocol or await find_protocol(peer, call, self._ask)
+        finally:
+            peer.end_probing()
 
     async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
         """See `Ask`."""
@@ -276,10 +283,13 @@ class MultiplexedSender:
         return self._peer.stats(self.connections(), in_flight, len(self._waiting))
 
     def retire(self) -> None:
-        """See `AsyncSender.retire`."""
+        """See `AsyncSender.retire`. Any thread may call it."""
         self._is_closed = self._is_retired = True
-        if self._loop is not asyncio.get_running_loop():
-            return  # as in `close`
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed, and the connections with it
+                self._loop.call_soon_threadsafe(self._retire)
+
+    def _retire(self) -> None:
         self._wake(len(self._waiting))
         self._close_idle()
 

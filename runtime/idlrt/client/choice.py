@@ -67,9 +67,13 @@ class Choice(Generic[N]):
         lasting: keeps balancers that do not depend on health, beyond this pool.
 
     Attributes:
+        nodes: all instances of the pool.
+        ready: those that are called: the healthy ones, or all.
+        out: the others.
+        balancers: those made so far, by the keys of their settings.
     """
 
-    __slots__ = ("_balancers", "_chance", "_lasting", "nodes", "out", "ready")
+    __slots__ = ("_chance", "_lasting", "balancers", "nodes", "out", "ready")
 
     def __init__(
         self,
@@ -84,7 +88,7 @@ class Choice(Generic[N]):
         self.ready = pool.nodes if is_panic else good
         self.out: frozenset[N] = frozenset() if is_panic else frozenset(pool.nodes).difference(good)
         self._chance = chance
-        self._balancers: dict[Hashable, Balancer[N]] = {}
+        self.balancers: dict[Hashable, Balancer[N]] = {}
         self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}
 
     def pick(self, call: Call, tried: Collection[N] = (), balancer: BalancerChoice = P2C) -> N | None:
@@ -93,9 +97,9 @@ class Choice(Generic[N]):
         Raises:
             ConfigurationError: there is no such balancer, or it cannot do with this call.
         """
-        chooser = self._balancers.get(balancer.key)
+        chooser = self.balancers.get(balancer.key)
         if chooser is None:
-            chooser = self._make(balancer)
+            chooser = self.make(balancer)
         if chooser.covers_all and self.out:
             found = chooser.pick(call, self.out.union(tried) if tried else self.out)
         else:
@@ -104,7 +108,8 @@ class Choice(Generic[N]):
             found = next((node for node in self.nodes if node not in tried), None)
         return found
 
-    def _make(self, balancer: BalancerChoice) -> Balancer[N]:
+    def make(self, balancer: BalancerChoice) -> Balancer[N]:
+        """Make a balancer for the instances; kept in `balancers`."""
         made: Any = BALANCERS.get(balancer.name)
         covers_all: bool = made.covers_all
         key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
@@ -117,7 +122,7 @@ class Choice(Generic[N]):
                 while len(self._lasting) >= _MOST_LASTING:
                     self._lasting.pop(next(iter(self._lasting)), None)
                 self._lasting[key] = found
-        self._balancers[balancer.key] = found
+        self.balancers[balancer.key] = found
         return found
 
 

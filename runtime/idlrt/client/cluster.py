@@ -1,35 +1,36 @@
 """The instances of a service, as a fault mode reaches them: routed, balanced, watched.
 
-Which there are follows the registry (`idlrt.client.members`), which of them a call may go to the routers, which one it
-goes to the balancer, and what follows when it fails the fault mode. Here these meet, and here it is seen what calls
-come to: whether an instance can be reached (`idlrt.client.health`), whether it does worse than the others
-(`idlrt.guard.outlier`), whether too much of what it does fails (its breaker). Whoever is out for one of these reasons
-is not in the choice.
+A call reads one picture of the service (`idlrt.client.service_state`): which instances there are, what routers and
+balancers have prepared, which settings apply. The registry's thread replaces it when instances or settings change. What
+calls come to is counted here: an instance that cannot be reached (`idlrt.client.health`), that does worse than the
+others (`idlrt.guard.outlier`), or whose circuit breaker is open, is unhealthy and left out of the choice.
 
-Beside the calls a *watch* on the registry's thread asks instances that have been silent for a while whether they are
-there, and those that are out whether they are back.
+A *watch* on the registry's thread pings instances that have been silent for a while, and unhealthy ones.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
-from typing import Any, Final, Generic
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from idlrt.client.absence import no_instance
 from idlrt.client.attempts import Heard, attempt_of
 from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.members import Members
 from idlrt.client.node import Node, S
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
+from idlrt.client.service_state import ServiceState
 from idlrt.client.standing import Standing
 from idlrt.client.stats import ClientStats, endpoint_stats, total
 from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
     Attempted,
     Call,
+    Change,
     Endpoint,
     Instance,
     Picked,
@@ -51,13 +52,23 @@ from idlrt.errors import (
 )
 from idlrt.guard.breaker import CLOSED
 from idlrt.guard.retry_budget import RetryBudget
-from idlrt.registry import Subscription
 from idlrt.route import Here, Step
-from idlrt.route.chain import make_chain
+from idlrt.route.chain import Chain, make_chain
 
-__all__ = ["Cluster"]
+if TYPE_CHECKING:
+    from idlrt.registry import Subscription
+
+__all__ = ["Cluster", "Govern"]
 
 _log: Final = get_logger("idlrt.client")
+
+
+class Govern(Protocol):
+    """Makes the governance of a cluster: `Governance`, its other arguments bound."""
+
+    def __call__(
+        self, *, base: Callable[[Plan], Endpoint], look: Callable[[Call], Coroutine[Any, Any, None]]
+    ) -> Governance: ...
 
 
 class Cluster(Heard, Generic[S]):
@@ -65,57 +76,70 @@ class Cluster(Heard, Generic[S]):
 
     Args:
         subscription: of the service; becomes the cluster's.
-        make: makes the leaf for an instance.
-        retire: closes one for an instance that is there no more; calls under way on it go on.
-        first: waits for the first snapshot, for a call, at most until its deadline.
+        make: makes the sender for an instance.
+        retire: closes the sender of an instance that is gone; calls in flight on it go on. Any thread may call it.
+        first: waits for the first snapshot of a subscription, for a call, at most until its deadline.
         name: of the target, for messages.
-        governance: what holds for calls. Its plans end here.
+        govern: makes the governance, whose plans end here.
         here: the caller, for rules.
         other: subscribes to another group of the service, for rules that mix groups.
         wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
-        is_watched: whether somebody pings instances that are out; else calls find out whether they are back.
+        is_watched: whether unhealthy instances are pinged; else calls find out whether they are healthy again.
+        is_direct: whether this is a server at an address: calls go straight to its sender, unless a fault mode or an
+            attempt timeout is set.
         metadata_advice: what a user may change to send metadata, see `ClientProtocol.metadata_advice`.
     """
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: Subscription | LocalSubscription,
         make: Callable[[Instance], S],
         retire: Callable[[S], object],
-        first: Callable[[Subscription, Call], Awaitable[Snapshot]],
+        first: Callable[[Any, Call], Awaitable[Snapshot]],
         name: str,
-        governance: Governance,
+        govern: Govern,
         here: Here,
         other: Callable[[str], Subscription] | None = None,
         wall: Callable[[], float] = time.time,
         is_watched: bool = True,
+        is_direct: bool = False,
         metadata_advice: str = "",
     ) -> None:
-        self.governance = governance
-        self.chance = governance.chance
-        governance.base, governance.look = self._base, self.look
+        self.governance = govern(base=self._base, look=self.look)
+        self.chance = self.governance.chance
+        self._now = self.chance.now
         self._make_leaf = make
         self._first = first
         self._name = name
         self._here = here
+        self._is_direct = is_direct
         self._metadata_advice = metadata_advice or "set no metadata"
         self._lasting: dict[Hashable, Any] = {}
         self._is_closed = False
         self._version = -1
-        self._budget = RetryBudget(governance.service.section("budget"))
-        self._settling = threading.RLock()
-        self._verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
-        self._members: Members[S] = Members(subscription, other, self._node, retire, name)
-        self._standing: Standing[S] = Standing(self.chance.now, wall, self._callables)
-        self._adopt()
+        self._routes: Sequence[object] | None = None
+        self._chain: Chain = make_chain((), here, self.chance)
+        self._budget = RetryBudget(self.governance.service.section("budget"))
+        self._settling = threading.Lock()
+        self._is_behind = False
+        self._verdicts = Verdicts(name, self._recount, lambda: self.governance.listeners, is_watched)
+        self._members: Members[S] = Members(subscription, other, self._node, retire, name, self._changed)
+        self._standing: Standing[S] = Standing(self._now, wall, self._callables)
+        self._state: ServiceState[S] = ServiceState(-1, self._chain, self._standing.pool, self.chance, self._lasting)
+        with self._settling:
+            self._adopt()
+            self._publish()
+        self._members.listen()
+        subscription.listen(self._changed)
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that made it."""
-        self._settling = threading.RLock()
+        """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
+        self._settling = threading.Lock()
         self._standing.renew()
         self._members.renew()
         self._verdicts.renew()
+        self._publish(is_ready=False)
 
     @property
     def nodes(self) -> list[Node[S]]:
@@ -128,41 +152,56 @@ class Cluster(Heard, Generic[S]):
             endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
             for node in sorted(self.nodes, key=lambda node: node.instance.id)
         )
-        return total(tuple(found), self._members.subscription.snapshot)
+        return total(tuple(found), None if self._is_direct else self._members.subscription.snapshot)
 
     def _base(self, plan: Plan) -> Endpoint:
+        if self._is_direct:
+            origins = plan.effective.origins
+            if "fault" not in origins and "attempt_timeout" not in origins:
+                for node in self.nodes:  # none once it is closed
+                    return node.sender.send
         return self.call
 
     async def call(self, call: Call) -> Any:
-        """What a call goes through behind the guards; `call.target` is the service, and errors name the instance.
+        """Make a call: the end of the guards. `call.target` is the service; errors name the instance.
 
         Raises:
-            RpcError: it came to nothing.
+            RpcError: it failed.
+        """
+        state = self._state
+        if not state.is_ready:
+            state = await self._wait_until_ready(call)
+        plan: Plan = call.plan
+        if plan.version < state.version:
+            was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
+            if plan.is_guarded and not was_guarded:
+                return await plan.behind(call)
+        self._budget.deposit(self._now())
+        return await plan.mode.call(call, self)
+
+    async def look(self, call: Call) -> None:
+        """Wait for the first snapshot. Guards have this done first: the settings of the registry apply to them, too."""
+        if self._members.subscription.snapshot is None:
+            await self._wait_for_first(call)
+        self._follow()
+
+    async def _wait_until_ready(self, call: Call) -> ServiceState[S]:
+        """Wait for the first snapshot, and for those of other groups that rules mix in.
+
+        Raises:
+            NoInstance: there is no snapshot.
+            NotSent: the client is closed.
         """
         members = self._members
         if members.subscription.snapshot is None:
             await self._wait_for_first(call)
-        if members.is_behind:
-            self._follow()
+        self._follow()
         if members.awaited:
             await members.wait_for_groups(call, self._first)
             self._follow()
         if self._is_closed:
             raise self._closed(call)
-        plan: Plan = call.plan
-        if plan.version != self._version:
-            was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
-            if plan.is_guarded and not was_guarded:
-                return await plan.behind(call)
-        self._budget.deposit(call.driver.now())
-        return await plan.mode.call(call, self)
-
-    async def look(self, call: Call) -> None:
-        """Take over what is new. Guards have this done first: who refuses all calls must hear that it is not to."""
-        if self._members.subscription.snapshot is None:
-            await self._wait_for_first(call)
-        if self._members.is_behind:
-            self._follow()
+        return self._state
 
     async def _wait_for_first(self, call: Call) -> None:
         try:
@@ -174,16 +213,18 @@ class Cluster(Heard, Generic[S]):
 
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
         """See `Reach.pick`."""
-        if self._members.is_behind:
-            self._follow()
-        choice = self._choice(call)
+        state = self._state
+        is_heard = call.listeners or self.governance.listeners
+        choice = state.picker
+        if choice is None or is_heard:
+            choice = self._choice(call, state)
         if call.metadata and has_explicit_metadata(call):
             tried = self._or_unable(call, choice, tried)
         plan: Plan = call.plan
         node = choice.pick(call, tried, plan.balancer)
-        if node is not None and node.breaker.state != CLOSED and not self._standing.is_panic:
+        if node is not None and node.breaker.state is not CLOSED and not state.is_panic:
             node = past_breakers(choice, call, tried, plan.balancer, node)
-        if node is not None and (call.listeners or self.governance.listeners):
+        if is_heard and node is not None:
             name, address = plan.balancer.name, node.instance.address
             picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(choice.ready))
             self.tell(call, picked)
@@ -191,9 +232,7 @@ class Cluster(Heard, Generic[S]):
 
     def everyone(self, call: Call) -> Sequence[Node[S]]:
         """See `Reach.everyone`."""
-        if self._members.is_behind:
-            self._follow()
-        choice = self._choice(call)
+        choice = self._choice(call, self._state)
         found = [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
         if call.metadata and has_explicit_metadata(call):
             unable = self._or_unable(call, choice, ())
@@ -213,10 +252,10 @@ class Cluster(Heard, Generic[S]):
             raise metadata_refused(call, f"{why}: {self._metadata_advice}")
         return unable.union(tried) if unable else tried
 
-    def _choice(self, call: Call) -> Choice[Node[S]]:
-        pool = self._standing.pool
+    def _choice(self, call: Call, state: ServiceState[S]) -> Choice[Node[S]]:
+        pool, chain = state.pool, state.chain
         steps: list[Step] | None = [] if call.listeners or self.governance.listeners else None
-        routed = self._chain.route(call, pool, steps)
+        routed = chain.route(call, pool, steps)
         if steps:
             for each in steps:
                 name, rule = call.method.full_name, each.rule
@@ -225,28 +264,27 @@ class Cluster(Heard, Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise no_instance(call, self._name, self._members, pool, self._chain)
-        choice: Choice[Node[S]] | None = routed.kept.get(Choice)
-        if choice is None:
-            choice = Choice(routed, self.chance, self._standing.panic, self._lasting)
-            routed.kept[Choice] = choice
-        return choice
+            raise no_instance(call, self._name, self._members, pool, chain)
+        return state.picker_of(routed)
 
     async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
         """See `Reach.send`."""
-        now = call.driver.now
+        now = self._now
         start = now()
         verdicts = self._verdicts
         if start >= verdicts.due or start >= self._standing.due:
             self._keep_house(start)
         permit = node.breaker.allows(start)
-        if not permit and not self._standing.is_panic:
+        if not permit and not self._state.is_panic:
             raise verdicts.refused(node, start)
-        if node.breaker.state != CLOSED:
+        if node.breaker.state is not CLOSED:
             verdicts.probing(node, call)
         sent = attempt_of(call, node.target, start, attempt)
         load = node.load
-        node.is_used = True
+        if not node.is_used:
+            # Silence counts from here: a first call that takes long is no reason for a ping.
+            node.health.asked_at = start
+            node.is_used = True
         load.under_way += 1
         try:
             result = await node.sender.send(sent)
@@ -272,7 +310,7 @@ class Cluster(Heard, Generic[S]):
         permit: int,
         timeout: float,
     ) -> None:
-        end = call.driver.now()
+        end = self._now()
         seconds = end - start
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, seconds, error)
@@ -297,7 +335,7 @@ class Cluster(Heard, Generic[S]):
 
     def spend(self) -> bool:
         """See `Reach.spend`."""
-        return self._budget.spend(self.chance.now())
+        return self._budget.spend(self._now())
 
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered a ping."""
@@ -314,22 +352,52 @@ class Cluster(Heard, Generic[S]):
         health, breaker = self._verdicts.fresh()
         return Node(instance, self._make_leaf(instance), health, breaker)
 
+    def _changed(self, change: Change) -> None:
+        """Take over a newer snapshot: on the registry's thread, or on the one that subscribes."""
+        self._is_behind = True
+        self._catch_up()
+        # What is due because of the change is no business of the next call.
+        now = self._now()
+        if now >= self._verdicts.due:
+            self._keep_house(now)
+
+    def _catch_up(self) -> None:
+        """Take over what is new, unless another thread is doing that: it goes on until nothing is."""
+        while self._is_behind and self._settling.acquire(blocking=False):
+            try:
+                self._take_over()
+            finally:
+                self._settling.release()
+            self._members.listen()
+
     def _follow(self) -> None:
-        """Choose from what the newest snapshots say, by what holds now."""
-        members = self._members
+        """Take over the newest snapshots, or wait until another thread has done so."""
         with self._settling:
-            # The newest snapshot there is, whoever has followed it: older settings must not come after newer ones.
-            members.follow()
-            snapshot = members.snapshot
-            if snapshot is not None:
-                self.governance.advise(snapshot.settings, f"settings of {self._name}")
-            if self.governance.version != self._version:
-                self._adopt()
-                members.follow()  # the groups may be others now
-            self._weigh()
+            self._take_over()
+        self._members.listen()
+        self._catch_up()
+
+    def _take_over(self) -> None:
+        """Build the state from the newest snapshots. Needs `_settling`."""
+        self._is_behind = False
+        members = self._members
+        # The newest snapshot, whichever was announced: older settings must not replace newer ones.
+        is_new = members.follow()
+        snapshot = members.snapshot
+        if snapshot is not None:
+            self.governance.snapshot_known()
+            self.governance.advise(snapshot.settings, f"settings of {self._name}")
+        if self.governance.version != self._version:
+            is_new = True
+            self._adopt()
+            members.follow()  # the groups may be others now
+        if is_new:
+            self._verdicts.watch(self._standing.weigh())
+        if is_new or not self._state.is_ready:
+            self._publish()
 
     def _adopt(self) -> None:
-        """Go by what holds for the service now."""
+        """Apply the settings of the service. Needs `_settling`."""
         self._version = self.governance.version
         service = self.governance.service
         policy = service.service
@@ -340,34 +408,63 @@ class Cluster(Heard, Generic[S]):
         self._verdicts.adopt(
             policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.nodes
         )
-        try:
-            self._chain = make_chain(policy.routes, self._here, self.chance, home=self._members.subscription.key.group)
-        except ConfigurationError as error:
-            # It was looked at before; but plugins may not be the same everywhere.
-            _log.error("the routing rules of %s are wrong, and left aside: %s", self._name, error)
-            self._chain = make_chain((), self._here, self.chance, home=self._members.subscription.key.group)
-        self._members.mix(self._chain.groups)
+        if policy.routes != self._routes:
+            # What routers have made for pools stays good as long as they are the same.
+            self._routes, home = policy.routes, self._members.subscription.key.group
+            try:
+                self._chain = make_chain(policy.routes, self._here, self.chance, home=home)
+            except ConfigurationError as error:
+                # It was checked before; but plugins may not be the same everywhere.
+                _log.error("ignoring the routing rules of %s: %s", self._name, error)
+                self._chain = make_chain((), self._here, self.chance, home=home)
+            self._members.mix(self._chain.groups)
 
-    def _weigh(self) -> None:
-        """Weigh instances, and begin anew with what is made for them."""
-        self._verdicts.watch(self._standing.weigh())
+    def _publish(self, *, is_ready: bool = True) -> None:
+        """Replace the state that calls read. Needs `_settling`.
+
+        Args:
+            is_ready: whether calls may go by it, as far as the caller knows.
+        """
+        members, standing, old = self._members, self._standing, self._state
+        state = ServiceState(
+            self._version,
+            self._chain,
+            standing.pool,
+            self.chance,
+            self._lasting,
+            panic=standing.panic,
+            is_panic=standing.is_panic,
+            is_ready=is_ready and members.snapshot is not None and not members.awaited and not self._is_closed,
+        )
+        state.prepare(old, self.governance.balancers)
+        self._state = state
 
     def _recount(self) -> None:
-        """Somebody is out that was not, or the other way round."""
-        self._standing.recount()
+        """Rebuild the pool: an instance has become unhealthy, or healthy again."""
+        with self._settling:
+            self._standing.recount()
+            if self._standing.pool is not self._state.pool:
+                self._publish()
+        self._catch_up()
 
     def _keep_house(self, now: float) -> None:
-        if self._standing.keep(now):
-            self._weigh()
+        with self._settling:
+            if self._standing.keep(now):
+                self._verdicts.watch(self._standing.weigh())
+            if self._standing.pool is not self._state.pool:
+                self._publish()
+        self._catch_up()
         self._verdicts.keep_house(self._standing.pool.nodes, now)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
 
     def close(self) -> list[S]:
-        """Call nobody any more. What is left to be closed."""
+        """Refuse further calls. Returns the senders, which are to be closed."""
         self._is_closed = True
         self.governance.close()
         senders = self._members.close()
         self._standing.clear()
+        with self._settling:
+            self._publish()
         return senders

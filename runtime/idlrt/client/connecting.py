@@ -1,18 +1,20 @@
-"""From what `connect` is told to what calls go through: a leaf for one server, or a cluster of leaves for a service."""
+"""From the options of `connect` to a cluster: of the instances of a service, or of the server at an address."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from idlrt.client.alone import Alone
+from idlrt.client.cluster import Cluster, Govern
 from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
+from idlrt.client.local_subscription import LocalSubscription, snapshot_of
 from idlrt.client.options import check_seconds, values_of
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import AsyncSender, BlockingSender
@@ -20,14 +22,12 @@ from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
 from idlrt.config import ClientConfig, Layer, read_config
 from idlrt.core import Call, Change, Instance, Listener, Snapshot
-from idlrt.errors import NoInstance, RegistryError
+from idlrt.errors import RegistryError
 from idlrt.net.address import Address
 from idlrt.route import Here
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
-    from idlrt.client.cluster import Cluster
-    from idlrt.net.tls_context import TlsContext
     from idlrt.registry import Registry, Subscription
 
 __all__ = ["Said", "async_sender", "blocking_sender"]
@@ -42,14 +42,14 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Sequence[Listener] = ()
 
 
-def governance_of(said: Said, service: str, target: Address | NamedTarget) -> tuple[Governance, Here]:
-    """What holds for the calls of a client, and who it is for routing rules.
+def _govern(said: Said, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
+    """Return what makes the governance of a client, and the caller for routing rules.
 
     Args:
         service: of the client's IDL.
 
     Raises:
-        ConfigurationError: something that was said is wrong.
+        ConfigurationError: a setting is wrong.
     """
     file = read_config(said.config)
     names = [service]
@@ -66,33 +66,22 @@ def governance_of(said: Said, service: str, target: Address | NamedTarget) -> tu
     here = file.here
     if not here.id:
         here = msgspec.structs.replace(here, id=uuid.uuid4().hex)
-    governance = Governance(layers, listeners=said.listeners)
-    governance.caller = here.app
-    return governance, here
+    return partial(Governance, layers, listeners=said.listeners, caller=here.app), here
 
 
 def blocking_sender(
     target: str, service: str, settings: Settings, said: Said
 ) -> tuple[BlockingSender, str, Governance]:
-    """What the calls of a blocking client go through, the name of its target, and what holds for them.
+    """Return what calls of a blocking client go through, the name of its target, and its governance.
 
     Args:
         service: of the client's IDL.
 
     Raises:
-        ConfigurationError: the target or a setting makes no sense.
+        ConfigurationError: the target or a setting is wrong.
     """
     parsed = parse_target(target, service)
-    governance, here = governance_of(said, service, parsed)
-    context = settings.tls_context()
-    if isinstance(parsed, Address):
-        leaf = blocking_leaf(parsed, settings.peer(), settings, context)
-        Alone(leaf, governance, parsed)
-        return leaf, str(parsed), governance
-    peers = _Peers(settings)
-
-    def make(instance: Instance) -> BlockingSender:
-        return blocking_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
+    make = _Maker(parsed, settings, blocking_leaf)
 
     def retire(sender: BlockingSender) -> None:
         sender.close()
@@ -106,34 +95,25 @@ def blocking_sender(
         except RegistryError as error:
             raise no_snapshot(error, call) from error
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context, peers, governance, here)
+    cluster, end = _cluster(parsed, service, make, retire, first, said)
 
     def close() -> None:
         for sender in cluster.close():
             sender.close()
         end()
 
-    return _BlockingCluster(cluster, close), str(parsed), governance
+    return _BlockingCluster(cluster, close), str(parsed), cluster.governance
 
 
 def async_sender(target: str, service: str, settings: Settings, said: Said) -> tuple[AsyncSender, str, Governance]:
-    """What the calls of an asyncio client go through. See `blocking_sender`."""
+    """Return what calls of an asyncio client go through. See `blocking_sender`."""
     parsed = parse_target(target, service)
-    governance, here = governance_of(said, service, parsed)
-    context = settings.tls_context()
-    if isinstance(parsed, Address):
-        leaf = async_leaf(parsed, settings.peer(), settings, context)
-        Alone(leaf, governance, parsed)
-        return leaf, str(parsed), governance
-    peers = _Peers(settings)
-
-    def make(instance: Instance) -> AsyncSender:
-        return async_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
+    make = _Maker(parsed, settings, async_leaf)
 
     def retire(sender: AsyncSender) -> None:
         sender.retire()
 
-    # What ends the waiting of those who wait for the first snapshot.
+    # What ends the waiting for the first snapshot.
     ends: set[Callable[[], object]] = set()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
@@ -170,7 +150,7 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
             ends.discard(give_up)
             subscription.leave(heard)
 
-    cluster, end = _cluster(parsed, make, retire, first, settings, context, peers, governance, here)
+    cluster, end = _cluster(parsed, service, make, retire, first, said)
 
     async def close() -> None:
         import asyncio
@@ -181,14 +161,11 @@ def async_sender(target: str, service: str, settings: Settings, said: Said) -> t
         try:
             await asyncio.gather(*(sender.close() for sender in senders))
         finally:
-            # The registry is said goodbye to, which may take its time.
-            await asyncio.get_running_loop().run_in_executor(None, end)
+            if end is not _nothing:
+                # Deregistering may take a while.
+                await asyncio.get_running_loop().run_in_executor(None, end)
 
-    return _AsyncCluster(cluster, close), str(parsed), governance
-
-
-def _address(instance: Instance) -> Address:
-    return Address(instance.host, instance.port)
+    return _AsyncCluster(cluster, close), str(parsed), cluster.governance
 
 
 def _patience(subscription: Subscription, call: Call) -> float:
@@ -197,24 +174,19 @@ def _patience(subscription: Subscription, call: Call) -> float:
     return left if subscription.trouble is None else min(left, 0.5)
 
 
-def no_snapshot(error: RegistryError, call: Call) -> NoInstance:
-    """Nothing is known of the service yet."""
-    return NoInstance(f"cannot call {call.method.full_name}: {error}")
-
-
 def _cluster(
-    target: NamedTarget,
-    make: Any,
-    retire: Any,
-    first: Any,
-    settings: Settings,
-    context: TlsContext | None,
-    peers: _Peers,
-    governance: Governance,
-    here: Here,
+    target: Address | NamedTarget,
+    service: str,
+    make: _Maker,
+    retire: Callable[[Any], object],
+    first: Callable[[Subscription, Call], Coroutine[Any, Any, Snapshot]],
+    said: Said,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
-    """A cluster, and what is to be done when it is closed."""
-    from idlrt.client.cluster import Cluster
+    """Return a cluster, and what is to be done after it was closed."""
+    govern, here = _govern(said, service, target)
+    if isinstance(target, Address):
+        name, server = str(target), LocalSubscription(snapshot_of(target))
+        return Cluster[Any](server, make, retire, first, name, govern, here, is_watched=False, is_direct=True), _nothing
     from idlrt.registry import shared_registries
 
     registry: Registry = shared_registries.take(target.registry)
@@ -225,13 +197,13 @@ def _cluster(
             retire,
             first,
             str(target),
-            governance,
+            govern,
             here,
             lambda group: registry.subscribe(target.key.service, group),
-            is_watched=settings.heartbeat is not None,
-            metadata_advice=settings.protocols()[0].metadata_advice(),
+            is_watched=make.settings.heartbeat is not None,
+            metadata_advice=make.settings.protocols()[0].metadata_advice(),
         )
-        end_watch = _watch(registry, cluster, settings, context, peers)
+        end_watch = _watch(registry, cluster, make)
     except BaseException:
         shared_registries.give_back(target.registry)
         raise
@@ -243,18 +215,51 @@ def _cluster(
     return cluster, end
 
 
-def _watch(
-    registry: Registry, cluster: Cluster[Any], settings: Settings, context: TlsContext | None, peers: _Peers
-) -> Callable[[], None]:
-    idle = settings.heartbeat
+def _nothing() -> None:
+    """A direct client holds nothing but its connections."""
+
+
+def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[[], None]:
+    idle = make.settings.heartbeat
     if idle is None:
-        return lambda: None
+        return _nothing
     from idlrt.client.watch import watch
 
-    def make(instance: Instance) -> MultiplexedSender:
-        return async_leaf(_address(instance), peers.of(instance), settings.of(instance), context)
+    return registry.run_beside(lambda: watch(cluster, make.pinger, idle))
 
-    return registry.run_beside(lambda: watch(cluster, make, idle))
+
+class _Maker:
+    """Makes the senders of a client.
+
+    Args:
+        target: of the client.
+        leaf: makes a sender.
+
+    Raises:
+        ConfigurationError: an option of the protocol is wrong.
+    """
+
+    def __init__(self, target: Address | NamedTarget, settings: Settings, leaf: Callable[..., Any]) -> None:
+        self.settings = settings
+        self._address = target if isinstance(target, Address) else None
+        self._leaf = leaf
+        self._context = settings.tls_context()
+        self._peers = _Peers(settings)
+
+    def __call__(self, instance: Instance) -> Any:
+        return self._make(instance, self._leaf)
+
+    def pinger(self, instance: Instance) -> MultiplexedSender:
+        """Make the sender of pings."""
+        made: MultiplexedSender = self._make(instance, async_leaf)
+        return made
+
+    def _make(self, instance: Instance, leaf: Callable[..., Any]) -> Any:
+        settings = self.settings
+        if self._address is not None:
+            return leaf(self._address, settings.peer(), settings, self._context)
+        address = Address(instance.host, instance.port)
+        return leaf(address, self._peers.of(instance), settings.of(instance), self._context)
 
 
 class _Peers:

@@ -1,7 +1,7 @@
-"""What holds for a client's calls: policies, fault modes and guards, put together from all that is said of them.
+"""Call plans: policy, guards, fault mode and balancer of each method, built from all layers of configuration.
 
-Calls of one method, with one set of options, have a `Plan`. It is made once and made anew when the registry says
-something new, so what is configurable costs a call a look into a table.
+Calls of one method with one set of options share a `Plan`. New settings of the registry are applied on the registry's
+thread, which also builds the plans that were in use again: no call pays for that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, c
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.guard.base import nobody
 from idlrt.spec import Method
@@ -34,17 +35,17 @@ _MOST_PLANS: Final = 1000
 
 
 class Plan:
-    """What is done with the calls of one method.
+    """How calls of one method are made.
 
     Attributes:
-        version: of the governance that made it.
+        version: of the settings that it was built from.
         policy: of the calls.
-        effective: all that holds, and who said so.
-        mode: what follows when they fail.
-        balancer: what chooses an instance.
-        nearest: what the caller has said.
-        endpoint: what they go through.
-        behind: the same, of who has looked whether something else holds now.
+        effective: all settings, and their sources.
+        mode: fault mode.
+        balancer: which balancer, and its settings.
+        nearest: options of the caller.
+        endpoint: what calls go through.
+        behind: the same, for a call that has waited for the first snapshot.
         is_guarded: whether there are guards.
     """
 
@@ -65,113 +66,164 @@ class Plan:
         self.nearest = nearest
 
 
+class _Settings:
+    """All settings at one time, and the plans built from them. Replaced as a whole."""
+
+    __slots__ = ("advice", "plans", "service", "text", "version")
+
+    def __init__(
+        self, version: int, service: Effective, advice: Layer = _NOTHING, text: Mapping[str, str] | None = None
+    ) -> None:
+        self.version = version
+        self.service = service
+        self.advice = advice
+        self.text = text
+        self.plans: dict[Any, Plan] = {}
+
+
 class Governance:
     """See the module. Threads may share it.
 
     Args:
-        layers: what the client has been told, from the farthest to the nearest: files, then `connect`.
-        chance: clock and dice of modes, guards and balancers.
-        listeners: are told of all decisions.
+        layers: settings of the client, the most general first: files, then `connect`.
+        chance: clock and random numbers of modes, guards and balancers.
+        listeners: receive all decisions.
+        base: returns what calls of a plan go through behind the guards.
+        look: waits for the first snapshot of the service, so that guards see its settings; `None` if there is none.
+        caller: name of the calling application; empty for none.
 
     Attributes:
-        version: grows whenever something else holds.
-        service: what holds for the service as a whole.
-        caller: name of the calling application; empty if the configuration does not say.
+        version: grows with each change of settings.
         listeners: see above.
+        caller: see above.
     """
 
     def __init__(
-        self, layers: Sequence[Layer] = (), chance: Chance | None = None, listeners: Sequence[Listener] = ()
+        self,
+        layers: Sequence[Layer] = (),
+        chance: Chance | None = None,
+        listeners: Sequence[Listener] = (),
+        *,
+        base: Callable[[Plan], Endpoint],
+        look: Callable[[Call], Coroutine[Any, Any, None]] | None = None,
+        caller: str = "",
     ) -> None:
-        self.chance = chance if chance is not None else Chance()
+        self.chance: Final = chance if chance is not None else Chance()
         self.listeners = tuple(listeners)
+        self.caller = caller
+        self._base = base
+        self._look = look
         self._layers = tuple(layers)
-        self._advice = _NOTHING
-        self._settings: Mapping[str, str] | None = None
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
         self._guards = Guards(self.chance, self.tell if listeners else nobody)
-        self._plans: dict[Any, Plan] = {}
         self._is_closed = False
+        self._settings = _Settings(0, effective(self._layers))
         self.version = 0
-        self.caller = ""
-        self.service = effective(self._layers)
-        # What calls go through behind the guards; whether modes have a say there is the owner's business.
-        self.base: Callable[[Plan], Endpoint] = _nowhere
-        # Sees whether something else holds now, if that may be.
-        self.look: Callable[[Call], Coroutine[Any, Any, None]] | None = None
         self.renew()
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace what a child of the process cannot use: another thread may hold the lock there for ever."""
         self._lock = threading.RLock()
 
+    @property
+    def service(self) -> Effective:
+        """The settings of the service as a whole."""
+        return self._settings.service
+
     def advise(self, settings: Mapping[str, str], origin: str) -> bool:
-        """The registry says this of the service. Whether something else holds now. Mistakes there must not stop calls:
-        they are logged and left aside.
+        """Apply the settings that the registry has for the service. Return whether they have changed.
+
+        Plans in use are built again before the new settings are published. Mistakes in settings must not stop calls:
+        they are logged and ignored.
         """
-        if settings is self._settings:
+        if settings is self._settings.text:
             return False
         with self._lock:
-            if settings == self._settings or (self._settings is None and not settings):
-                self._settings = settings
+            old = self._settings
+            if settings == old.text or (old.text is None and not settings):
+                old.text = settings
                 return False
-            self._settings = settings
-            self._advice = Layer(origin, _sound(settings, origin))
-            self.service = effective((self._advice, *self._layers))
-            self.version += 1
+            advice = Layer(origin, _sound(settings, origin))
+            new = _Settings(old.version + 1, effective((advice, *self._layers)), advice, settings)
+            for key, plan in list(old.plans.items()):
+                try:
+                    new.plans[key] = self._make(new, key[0], plan.nearest)
+                except ConfigurationError:
+                    continue  # the next call raises it
+            self._settings = new
+            self.version = new.version
         return True
 
     def plan(self, method: Method[..., Any], nearest: Layer = _NOTHING) -> Plan:
-        """What is done with calls of `method`.
+        """Return the plan for calls of `method`.
 
         Args:
-            nearest: what the caller says.
+            nearest: options of the caller.
 
         Raises:
-            ConfigurationError: it makes no sense.
+            ConfigurationError: they make no sense.
         """
-        # Who says `using(...)` for each call says the same over and over again.
+        settings = self._settings
+        # `using(...)` for each call gives the same options over and over again.
         key = (method, tuple(nearest.values.items()))
         try:
-            plan = self._plans.get(key)
-        except TypeError:  # something in it cannot be a key
-            return self._make(method, nearest)
-        if plan is None or plan.version != self.version:
-            plan = self._make(method, nearest)
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            self._plans[key] = plan
+            plan = settings.plans.get(key)
+        except TypeError:  # an option that cannot be a key
+            with self._lock:
+                return self._make(settings, method, nearest)
+        if plan is None:
+            with self._lock:
+                plan = self._make(settings, method, nearest)
+                if len(settings.plans) >= _MOST_PLANS:
+                    settings.plans.clear()
+                settings.plans[key] = plan
         return plan
 
-    def _make(self, method: Method[..., Any], nearest: Layer) -> Plan:
+    @property
+    def balancers(self) -> list[BalancerChoice]:
+        """The balancers of all plans in use, each once."""
+        return list({plan.balancer.key: plan.balancer for plan in list(self._settings.plans.values())}.values())
+
+    def snapshot_known(self) -> None:
+        """Let guarded calls no longer wait for the first snapshot: it is there."""
+        if self._look is None:
+            return
         with self._lock:
-            found = effective((self._said_by_idl(method), self._advice, *self._layers, nearest), method.name)
-            policy = found.policy
-            mode = self._mode(policy.fault, found)
-            plan = Plan(self.version, found, mode, self._balancer(policy.balancer, found), nearest)
-            guards = self._guards.of(found)
-            plan.is_guarded = bool(guards)
-            plan.behind = plan.endpoint = stack(guards, self.base(plan))
-            if guards and self.look is not None:
-                plan.endpoint = self._look_first
-            return plan
+            self._look = None
+            old = self._settings
+            if any(plan.is_guarded for plan in old.plans.values()):
+                self._settings = _Settings(old.version + 1, old.service, old.advice, old.text)
+                self.version = self._settings.version
+
+    def _make(self, settings: _Settings, method: Method[..., Any], nearest: Layer) -> Plan:
+        """Build a plan. Needs the lock."""
+        found = effective((self._said_by_idl(method), settings.advice, *self._layers, nearest), method.name)
+        policy = found.policy
+        mode = self._mode(policy.fault, found)
+        plan = Plan(settings.version, found, mode, self._balancer(policy.balancer, found), nearest)
+        guards = self._guards.of(found)
+        plan.is_guarded = bool(guards)
+        plan.behind = plan.endpoint = stack(guards, self._base(plan))
+        if guards and self._look is not None:
+            plan.endpoint = self._look_first
+        return plan
 
     async def _look_first(self, call: Call) -> Any:
-        assert self.look is not None  # or nobody comes here
-        await self.look(call)
+        if self._look is not None:
+            await self._look(call)
         plan: Plan = call.plan
         if plan.version != self.version:
             plan = self.renew_plan(call, plan)
         return await plan.behind(call)
 
     def renew_plan(self, call: Call, old: Plan) -> Plan:
-        """Another plan for a call under way: something else holds since it has begun, as for the first of a client."""
+        """Give a call in flight another plan: settings have changed since it began, as for the first of a client."""
         plan = self.plan(call.method, old.nearest)
         call.plan, call.policy = plan, plan.policy
         given, now = call.deadline.timeout, plan.policy.timeout
-        # If a filter has said something, or the call that this one is made for, that holds.
+        # A deadline that a filter has set, or the call that this one is made for, takes precedence.
         if now != given == old.policy.timeout:
             at, outer = call.deadline.at - given + now, current_call()
             if outer is not None and not outer.is_answered:
@@ -180,7 +232,7 @@ class Governance:
         return plan
 
     def enter(self, call: Call) -> Coroutine[Any, Any, Any]:
-        """What a call goes through: the leaf of the filters."""
+        """Make a call as its plan says. The end of the filters."""
         plan: Plan | None = call.plan
         if plan is None:  # a filter has made the call
             plan = call.plan = self.plan(call.method)
@@ -238,7 +290,3 @@ def _sound(values: Mapping[str, str], origin: str) -> Mapping[str, str]:
             if key != problem.key and not problem.key.startswith((key + ".", key + "["))
         }
     return values
-
-
-def _nowhere(plan: Plan) -> Endpoint:
-    raise AssertionError("the governance has no leaf yet")

@@ -30,16 +30,17 @@ class Health:
 
     Attributes:
         tolerated: see above.
+        failures: in a row.
         is_out: whether it is not to be called.
         heard_at: when it answered last, on the client's clock.
         asked_at: when it was last asked with a ping, or is to be asked at the earliest.
     """
 
-    __slots__ = ("_failures", "_pause", "asked_at", "heard_at", "is_out", "tolerated")
+    __slots__ = ("_pause", "asked_at", "failures", "heard_at", "is_out", "tolerated")
 
     def __init__(self, tolerated: int = 3) -> None:
         self.tolerated = tolerated
-        self._failures = 0
+        self.failures = 0
         self._pause = _FIRST_PAUSE
         self.is_out = False
         self.heard_at = 0.0
@@ -48,9 +49,9 @@ class Health:
     def answered(self, now: float) -> bool:
         """It has answered, whatever it said. Whether it is to be called again that was not."""
         self.heard_at = now
-        if not self._failures and not self.is_out:
+        if not self.failures and not self.is_out:
             return False
-        self._failures = 0
+        self.failures = 0
         self._pause = _FIRST_PAUSE
         was_out, self.is_out = self.is_out, False
         return was_out
@@ -63,8 +64,8 @@ class Health:
         """
         if not isinstance(error, ConnectFailed | ConnectionLost | DeadlineExceeded):
             return False
-        self._failures = self.tolerated if isinstance(error, ConnectFailed) else self._failures + 1
-        if self._failures < self.tolerated:
+        self.failures = self.tolerated if isinstance(error, ConnectFailed) else self.failures + 1
+        if self.failures < self.tolerated:
             return False
         was_out, self.is_out = self.is_out, True
         if was_out and not is_ping:
@@ -81,7 +82,7 @@ class Health:
         if not self.is_out or now < self.asked_at:
             return False
         self.is_out = False
-        self._failures = max(self.tolerated - 1, 1)
+        self.failures = max(self.tolerated - 1, 1)
         self._pause = min(self._pause * _FACTOR, _LONGEST_PAUSE)
         return True
 

@@ -1,9 +1,8 @@
 """The instances that a cluster knows: follows the snapshots of a service, and of other groups of it where rules mix
 them.
 
-The newest snapshot is looked at before each call, and nothing is waited for. An instance that changes but is reached
-over the same connections keeps its node, with all that was measured; calls under way on one that is gone end as they
-do.
+New snapshots are followed on the registry's thread. An instance that changes but is reached over the same connections
+keeps its node, with all that was measured. Calls in flight on an instance that is gone go on.
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Final, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 import msgspec
 
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node, S
-from idlrt.core import Call, Deadline, Instance, Snapshot
+from idlrt.core import Call, Change, Deadline, Instance, Snapshot
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError, NoInstance
-from idlrt.registry import Subscription
+
+if TYPE_CHECKING:
+    from idlrt.registry import Subscription
 
 __all__ = ["Members"]
 
@@ -38,6 +40,7 @@ class Members(Generic[S]):
         make: makes the node for an instance.
         retire: is given the leaf of one that is there no more.
         name: of the service, for messages.
+        changed: is called when there is a newer snapshot, on the registry's thread or on that which subscribes.
 
     Attributes:
         snapshot: what was followed last; `None` if nothing was.
@@ -46,11 +49,12 @@ class Members(Generic[S]):
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: Subscription | LocalSubscription,
         other: Callable[[str], Subscription] | None,
         make: Callable[[Instance], Node[S]],
         retire: Callable[[S], object],
         name: str,
+        changed: Callable[[Change], object],
     ) -> None:
         self.subscription = subscription
         self.snapshot: Snapshot | None = None
@@ -59,7 +63,9 @@ class Members(Generic[S]):
         self._make = make
         self._retire = retire
         self._name = name
+        self._changed = changed
         self._groups: dict[str, Subscription] = {}
+        self._unheard: list[Subscription] = []
         # `None`: they are to be looked at again, because there are other groups.
         self._seen: list[Snapshot | None] | None = []
         self._nodes: dict[tuple[str, str], Node[S]] = {}
@@ -93,7 +99,6 @@ class Members(Generic[S]):
         """Follow these groups beside the service's own, and no others."""
         if not groups and not self._groups:
             return
-        left: list[Subscription] = []
         with self._lock:
             if self._is_closed or self._other is None:
                 return
@@ -102,10 +107,18 @@ class Members(Generic[S]):
             known, self._groups = self._groups, {}
             for group in sorted(wanted):
                 self._groups[group] = known.get(group) or self._other(group)
-            self.awaited = [each for group, each in self._groups.items() if group not in known]
+            fresh = self.awaited = [each for group, each in self._groups.items() if group not in known]
+            self._unheard += fresh
             self._seen = None
         for each in left:
             each.close()
+
+    def listen(self) -> None:
+        """Listen to the groups that `mix` has added. Hold no lock that a listener needs."""
+        with self._lock:
+            unheard, self._unheard = self._unheard, []
+        for each in unheard:
+            each.listen(self._changed)
 
     async def wait_for_groups(self, call: Call, first: Callable[[Subscription, Call], Awaitable[Snapshot]]) -> None:
         """Rules have asked for other groups just now, and who is there is about to be known. Nobody waits for it twice.

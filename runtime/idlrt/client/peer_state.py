@@ -87,6 +87,14 @@ class PeerState:
         finally:
             self._lock.release()
 
+    def try_probing(self) -> bool:
+        """Begin to find out what is spoken, unless another thread or event loop is at it. End it with `end_probing`."""
+        return self._lock.acquire(blocking=False)
+
+    def end_probing(self) -> None:
+        """Let the next one find out what is spoken, if that is still unknown."""
+        self._lock.release()
+
     def reconsider(self) -> None:
         """A fresh connection was closed before its first answer: if it was found out what is spoken, do it again."""
         if len(self.protocols) > 1:

@@ -50,10 +50,10 @@ class ClientBase:
         self._driver = driver
         self._now = driver.now
         if governance is None:
-            governance = Governance()
-            governance.base = lambda plan: leaf
+            governance = Governance(base=lambda plan: leaf)
         self._governance = governance
-        self._endpoint = assemble(filters, governance.enter)
+        # Without filters a call goes straight to its plan.
+        self._endpoint = assemble(filters, governance.enter) if filters else None
         self._set(options)
 
     def _set(self, options: CallOptions) -> None:
@@ -109,23 +109,22 @@ class ClientBase:
             # What a call has from the call on whose behalf it is made: its tag, and that it is a retry.
             context = outer.context
         deadline = Deadline(self._now() + timeout, timeout)
-        return self._endpoint(
-            Call(
-                method,
-                arguments,
-                self._target,
-                deadline,
-                self._driver,
-                metadata,
-                self._options,
-                policy,
-                (),
-                plan,
-                context.attempt,
-                context.tag if tag is None else tag,
-                self._governance.caller,
-            )
+        call = Call(
+            method,
+            arguments,
+            self._target,
+            deadline,
+            self._driver,
+            metadata,
+            self._options,
+            policy,
+            (),
+            plan,
+            context.attempt,
+            context.tag if tag is None else tag,
+            self._governance.caller,
         )
+        return plan.endpoint(call) if self._endpoint is None else self._endpoint(call)
 
 
 def service_name(client: type[ClientBase], multiplexed: object) -> str:

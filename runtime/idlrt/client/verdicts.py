@@ -105,10 +105,11 @@ class Verdicts:
             call: whose listeners are told of what follows, too.
             is_broken: whether it has said that it breaks down.
         """
-        if node.health.answered(now):
+        health, breaker = node.health, node.breaker
+        health.heard_at = now
+        if (health.failures or health.is_out) and health.answered(now):
             self._restored(node, "it answers again", call)
             node.sender.found_again()
-        breaker = node.breaker
         if is_broken and self._breaker.count_internal:
             breaker.failed(now, permit)
         else:
@@ -120,7 +121,10 @@ class Verdicts:
         if is_broken:
             self._suspect(node, "it breaks down again and again", now, call)
         else:
-            node.record.succeeded()
+            # `Record.succeeded`, without the call.
+            record = node.record
+            record.good += 1
+            record.row = 0
 
     def probing(self, node: Node[Any], call: Call) -> None:
         """A call goes to it as a probe of its breaker. Until that is over other calls would be refused there, so they

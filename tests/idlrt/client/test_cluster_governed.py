@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
 from idlrt.client.health import Health
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.members import Members
 from idlrt.client.node import Node
 from idlrt.client.standing import Standing
@@ -33,17 +35,6 @@ NOTE: Method[..., Any] = Method("note", result=VOID, is_idempotent=True)
 NOTE.service = SERVICE
 EPOCH = 1_700_000_000.0
 START = 100.0
-
-
-class View:
-    """A `Subscription`, as far as clusters need one."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.key = snapshot.key
-        self.snapshot: Snapshot | None = snapshot
-
-    def close(self) -> None:
-        pass
 
 
 class Leaf:
@@ -108,23 +99,22 @@ class World:
         self.errors: dict[str, type[Exception]] = {}
         self.seconds = 0.0
         self.weighed_at: list[float] = []
-        self.views: dict[str, View] = {}
+        self.views: dict[str, LocalSubscription] = {}
         self.publish([instance(number) for number in range(count)], settings)
-        self.governance = governed_by(
-            (Layer("test", {"balancer": "round_robin", **policy}),), Chance(self.driver.now, lambda: 0.5)
-        )
+        layers = (Layer("test", {"balancer": "round_robin", **policy}),)
         self.cluster: Cluster[Any] = Cluster(
-            self.views["default"],  # type: ignore[arg-type]
+            self.views["default"],
             lambda instance: Leaf(instance, self),
             lambda leaf: None,
             first,
             SERVICE,
-            self.governance,
+            partial(governed_by, layers, Chance(self.driver.now, lambda: 0.5)),
             Here(id="test", host=""),
             self.view,  # type: ignore[arg-type]
             wall=self.wall,
             is_watched=is_watched,
         )
+        self.governance = self.cluster.governance
         self.client = Governed(
             NoSender(),  # type: ignore[arg-type]
             target=SERVICE,
@@ -148,14 +138,14 @@ class World:
         deadline = Deadline(self.driver.now() + 1.0, 1.0)
         drive(self.cluster.look(Call(GET, ("",), SERVICE, deadline, self.driver)))
 
-    def view(self, group: str) -> View:
-        return self.views.setdefault(group, View(Snapshot(key=ServiceKey(SERVICE, group))))
+    def view(self, group: str) -> LocalSubscription:
+        return self.views.setdefault(group, LocalSubscription(Snapshot(key=ServiceKey(SERVICE, group))))
 
     def publish(
         self, instances: list[Instance], settings: Mapping[str, str] | None = None, group: str = "default"
     ) -> None:
-        self.view(group).snapshot = Snapshot(
-            key=ServiceKey(SERVICE, group), instances=tuple(instances), settings=settings or {}
+        self.view(group).publish(
+            Snapshot(key=ServiceKey(SERVICE, group), instances=tuple(instances), settings=settings or {})
         )
 
     def settle(self, settings: Mapping[str, str]) -> None:
@@ -339,7 +329,7 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
     """Two threads follow, the one an older snapshot; it is slow."""
     verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
 
-    class Slow(View):
+    class Slow(LocalSubscription):
         def __init__(self, *snapshots: Snapshot) -> None:
             super().__init__(snapshots[0])
             self.newest = snapshots[0]
@@ -364,7 +354,7 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
     other, interrupt = in_between(publish_and_follow)
     older, newer = (Snapshot(key=ServiceKey(SERVICE), instances=(instance(number),)) for number in range(2))
     subscription = Slow(older)
-    members = Members[Leaf](subscription, None, node, lambda leaf: None, SERVICE)  # type: ignore[arg-type]
+    members = Members[Leaf](subscription, None, node, lambda leaf: None, SERVICE, lambda change: None)
     members.follow()
     other.join()
     assert [each.instance.address for each in members.nodes] == [TWO]
@@ -406,16 +396,9 @@ def test_older_settings_do_not_come_after_newer_ones() -> None:
     world.get()
     governance = world.governance
     assert isinstance(governance, Slow)
-    other, interrupt = in_between(world.look)
-
-    def settle_and_interrupt() -> None:
-        if other.ident is None:
-            world.settle({"timeout": "3"})
-        interrupt()
-
-    governance.interrupt = settle_and_interrupt
+    other, interrupt = in_between(lambda: world.settle({"timeout": "3"}))
+    governance.interrupt = interrupt
     world.settle({"timeout": "2"})
-    world.look()
     other.join()
     assert governance.plan(GET).policy.timeout == 3
 

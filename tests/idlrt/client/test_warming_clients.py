@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
@@ -18,18 +20,6 @@ KEY = ServiceKey("Simple")
 GET: Method[..., Any] = Method("get", result=STRING)
 STARTED = 1_000_000.0
 WARM_UP = 10.0
-
-
-class Known:
-    """A subscription to what never changes."""
-
-    key = KEY
-
-    def __init__(self, *instances: Instance) -> None:
-        self.snapshot = Snapshot(key=KEY, instances=instances)
-
-    def close(self) -> None:
-        pass
 
 
 class Leaf:
@@ -65,12 +55,12 @@ def test_who_warms_up_is_weighed_now_and_then() -> None:
         weighed.append(driver.now())
         return STARTED + driver.now() - 100.0
 
-    governance = Governance((Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
+    govern = partial(Governance, (Layer("test", {"warm_up": WARM_UP}),), Chance(driver.now, lambda: 0.5))
     new = Instance(service="Simple", host="10.0.0.1", port=1, started_at=STARTED)
     old = Instance(service="Simple", host="10.0.0.2", port=1, started_at=STARTED - 1000)
-    subscription: Any = Known(new, old)
-    cluster = Cluster(subscription, Leaf, lambda leaf: None, never, "Simple", governance, Here(id="me"), wall=wall)
-    plan = governance.plan(GET)
+    subscription = LocalSubscription(Snapshot(key=KEY, instances=(new, old)))
+    cluster = Cluster(subscription, Leaf, lambda leaf: None, never, "Simple", govern, Here(id="me"), wall=wall)
+    plan = cluster.governance.plan(GET)
     weights: list[int] = []
 
     async def main() -> None:

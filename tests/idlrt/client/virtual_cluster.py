@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
+from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
-from idlrt.core import Call, Chance, Deadline, Decision, Freshness, Instance, Listener, ServiceKey, Snapshot
+from idlrt.core import Call, Chance, Deadline, Decision, Instance, Listener, ServiceKey, Snapshot
 from idlrt.route import Here
 from idlrt.spec import STRING, VOID, Service, method, optional
 from idlrt.testing import FakeDriver
@@ -31,23 +33,16 @@ Service("Things", GET, PUT)
 Behaviour = Callable[[Call], Any]
 
 
-class Subscription:
+class Subscription(LocalSubscription):
     """What a registry would tell."""
 
-    trouble = None
-
     def __init__(self, instances: Sequence[Instance], settings: Mapping[str, str]) -> None:
-        self.key = ServiceKey("Things")
-        self.snapshot: Snapshot | None = None
-        self.tell(instances, settings)
+        super().__init__(Snapshot(key=ServiceKey("Things"), instances=tuple(instances), settings=settings))
 
     def tell(self, instances: Sequence[Instance], settings: Mapping[str, str] | None = None) -> None:
         last = self.snapshot
         said = settings if settings is not None else last.settings if last is not None else {}
-        self.snapshot = Snapshot(key=self.key, instances=tuple(instances), settings=said, freshness=Freshness.LIVE)
-
-    def close(self) -> None:
-        pass
+        self.publish(Snapshot(key=self.key, instances=tuple(instances), settings=said))
 
 
 class Leaf:
@@ -94,20 +89,20 @@ class VirtualCluster:
         self.heard: list[Decision] = []
         self.wall = 1_700_000_000.0
         chance = Chance(now=self.driver.now, dice=random.Random(seed).random)
-        self.governance = Governance([Layer("test", flatten(policy or {}))], chance, [self.heard.append])
         self.subscription = Subscription(instances, settings or {})
         self.leaves: dict[str, Leaf] = {}
         self.retired: list[Leaf] = []
         self.cluster: Cluster[Any] = Cluster(
-            self.subscription,  # type: ignore[arg-type]  # as much of one as there has to be
+            self.subscription,
             self._make,
             self.retired.append,
             self._first,
             "Things",
-            self.governance,
+            partial(Governance, [Layer("test", flatten(policy or {}))], chance, [self.heard.append]),
             here if here is not None else Here(id="test"),
             wall=lambda: self.wall + self.driver.now() - start,
         )
+        self.governance = self.cluster.governance
 
     def _make(self, instance: Instance) -> Leaf:
         leaf = self.leaves[instance.id] = Leaf(self.driver, instance)

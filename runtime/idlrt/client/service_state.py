@@ -1,0 +1,103 @@
+"""The picture of a service that calls read: immutable, and replaced as one reference.
+
+It is built when something changes: by the registry's thread when instances or settings do, by a call or a ping that
+finds an instance unhealthy or healthy again, by time when instances warm up. Calls read it without a lock, and build
+nothing. What two of them read of one picture belongs together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, MutableMapping, Sequence
+from typing import Any, Final, Generic
+
+from idlrt.client.choice import BalancerChoice, Choice
+from idlrt.client.node import Node, S
+from idlrt.core import Chance
+from idlrt.route import Pool
+from idlrt.route.chain import Chain
+
+__all__ = ["ServiceState"]
+
+
+# Parts of a pool that are prepared; further ones are made when a call needs them.
+_MAX_PARTS: Final = 64
+
+
+class ServiceState(Generic[S]):
+    """See the module.
+
+    Attributes:
+        version: of the settings.
+        chain: the routers.
+        pool: all instances in rotation, the unhealthy ones included.
+        is_ready: whether calls can go by it: instances are known, also of other groups that rules mix in, and the
+            client is not closed.
+        is_panic: whether so many instances are unhealthy that health is ignored.
+        picker: for calls that no router narrows; `None` if a router may narrow some, or there is no instance.
+    """
+
+    __slots__ = ("_chance", "_lasting", "_panic", "chain", "is_panic", "is_ready", "picker", "pool", "version")
+
+    def __init__(
+        self,
+        version: int,
+        chain: Chain,
+        pool: Pool[Node[S]],
+        chance: Chance,
+        lasting: MutableMapping[Hashable, Any],
+        *,
+        panic: float = 0.5,
+        is_panic: bool = False,
+        is_ready: bool = False,
+    ) -> None:
+        self.version = version
+        self.chain = chain
+        self.pool = pool
+        self.is_panic = is_panic
+        self.is_ready = is_ready
+        self._chance = chance
+        self._lasting = lasting
+        self._panic = panic
+        self.picker: Choice[Node[S]] | None = None
+        if pool.nodes and not chain.busy(pool):
+            self.picker = self.picker_of(pool)
+
+    def picker_of(self, pool: Pool[Node[S]]) -> Choice[Node[S]]:
+        """Return what picks an instance of `pool`, which is this one or a part of it."""
+        found: Choice[Node[S]] | None = pool.kept.get(Choice)
+        if found is None:
+            found = pool.kept[Choice] = Choice(pool, self._chance, self._panic, self._lasting)
+        return found
+
+    def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:
+        """Make what calls needed under `old`, so that the next call finds it made.
+
+        Args:
+            balancers: in use.
+        """
+        if self.chain is old.chain and self.pool is not old.pool:
+            self._prepare(self.pool, old.pool, balancers)
+        if self.picker is not None:
+            _make(self.picker, balancers)
+
+    def _prepare(self, pool: Pool[Node[S]], old: Pool[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
+        if not pool.nodes:
+            return
+        for key, recipe in list(old.recipes.items()):
+            if key not in pool.kept:
+                recipe(pool)
+        if (known := old.kept.get(Choice)) is not None:
+            _make(self.picker_of(pool), [each for each in balancers if each.key in known.balancers])
+        for key, before in list(old.kept.items())[:_MAX_PARTS]:
+            after = pool.kept.get(key)
+            # A part that has all instances of a pool is that pool.
+            if isinstance(before, Pool) and isinstance(after, Pool) and before is not old and after is not pool:
+                part: Pool[Node[S]] = after
+                whole: Pool[Node[S]] = before
+                self._prepare(part, whole, balancers)
+
+
+def _make(picker: Choice[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
+    for each in balancers:
+        if each.key not in picker.balancers:
+            picker.make(each)
