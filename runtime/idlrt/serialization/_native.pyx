@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: auto_pickle=False, embedsignature=False, annotation_typing=False
+# cython: auto_pickle=False, embedsignature=False, annotation_typing=False, binding=False
 """The codecs in C: the same bytes, values and errors as the pure ones, for a fraction of the time.
 
 A table of fields is compiled once into C structs that say where the slot of each field lies within an object.

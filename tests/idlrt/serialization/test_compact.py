@@ -16,6 +16,15 @@ each_backend = pytest.mark.parametrize("how", [how for how in HOWS if how.name =
 Flags = t.optionals("Flags", **{f"flag{number}": rpc.BOOL for number in range(20)})
 
 
+class Zero(rpc.Struct, kw_only=True):
+    """Numbered from 0."""
+
+    first: int | None = None
+    second: int | None = None
+
+    __thrift_fields__ = (rpc.optional(0, "first", rpc.I32), rpc.optional(1, "second", rpc.I32))
+
+
 def read(how, cls, data):
     value, end = how().struct(cls).decode(bytes.fromhex(data))
     assert end == len(bytes.fromhex(data))
@@ -96,6 +105,27 @@ def test_what_does_not_fit_is_refused(how, cls, data, message):
         how().struct(cls).decode(bytes.fromhex(data))
 
 
+@each_backend
+@pytest.mark.parametrize("bits", range(64))
+@pytest.mark.parametrize("tail", ["", "after it"])
+def test_numbers_of_any_length_with_much_and_little_behind_them(how, bits, tail):
+    numbers = [2**bits - 1, -(2**bits), 2**bits // 3]
+    value = t.Lists(larges=numbers, texts=[tail])
+    assert how().struct(t.Lists).decode_whole(how().struct(t.Lists).encode(value)) == value
+    for number in numbers:
+        assert read(how, t.Pick, how().struct(t.Pick).encode(t.Pick(number=number)).hex()) == t.Pick(number=number)
+
+
+@each_backend
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 7, 8, 16, 17, 32, 33, 127, 128, 16383, 16384])
+def test_text_of_any_length(how, length):
+    texts = ["x" * length, "y" * max(length - 1, 0) + "é", "z"]
+    value = t.Lists(texts=texts)
+    assert how().struct(t.Lists).decode_whole(how().struct(t.Lists).encode(value)) == value
+    maps = t.Maps(counts=dict.fromkeys(texts, 1))
+    assert how().struct(t.Maps).decode_whole(how().struct(t.Maps).encode(maps)) == maps
+
+
 # Booleans.
 
 
@@ -138,6 +168,21 @@ def test_after_a_struct_distances_are_from_the_field_it_is_in(how):
     assert how().struct(t.Tree).decode(nested)[0] == t.Tree(left=t.Tree(value=3))
     # An unknown struct, of the field -2, with fields of its own: what follows is 3 from there.
     assert read(how, t.Tree, "0c 03 7c 00 00 35 06 00") == t.Tree(value=3)
+
+
+@each_backend
+def test_after_an_unknown_field_distances_are_from_it(how):
+    # The second head 15 would be that of `y` behind `x`.
+    assert read(how, t.Point, "15 02 25 04 15 06 00") == t.Point(x=1)
+    assert read(how, t.Optionals, "26 02 25 04 00") == t.Optionals(middle=2)  # the field 2 is an i8
+    assert read(how, t.Point, "15 02 0c 07 00 15 06 05 04 08 00") == t.Point(x=1, y=4)
+
+
+@each_backend
+def test_the_field_0_has_no_head_of_one_byte(how):
+    for data in ("05 00 02 15 04 00", "05 00 02 05 02 04 00"):
+        assert read(how, Zero, data) == Zero(first=1, second=2)
+    assert how().struct(Zero).encode(Zero(first=1, second=2)).hex() == "050002150400"
 
 
 @each_backend

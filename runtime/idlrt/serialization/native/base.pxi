@@ -149,7 +149,9 @@ cdef extern from "bytes.h":
     const char BASE64[65]
     bint UNLIKELY(bint) noexcept
     void copy_bytes(void*, const void*, Py_ssize_t) noexcept
+    int get_varint(const unsigned char*, Py_ssize_t, uint64_t*) noexcept
     int64_t number_of(PyObject*) noexcept
+    PyObject* make_number(int64_t) noexcept
     PyObject* make_text(const unsigned char*, Py_ssize_t) noexcept
     PyObject* make_key(const unsigned char*, Py_ssize_t) noexcept
     PyObject* make_dict(Py_ssize_t) noexcept
@@ -199,6 +201,8 @@ cdef struct Shape:
 cdef struct Slot:
     # A field, compiled.
     int16_t id
+    uint16_t compact_heads[2]  # compact: its head behind the slot before it, in one byte; the second one of `false`
+    uint32_t binary_head       # binary: its head
     bint is_required
     Py_ssize_t offset  # of its slot within an object of the class, or within a tuple
     Shape* shape

@@ -27,28 +27,35 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
     cdef Slot* slot
     cdef Shape* shape
     cdef Slot* expected = layout.slots
+    cdef Slot* last = layout.slots + layout.count
+    cdef Kind kind
     cdef int code
     cdef int16_t id
     while True:
-        if end - p < 1:
-            return wrong_short(s, p, 1)
-        code = p[0]
-        if code == CODE_STOP:
-            s.p = p + 1
-            return 0
-        if end - p < 3:
-            return wrong_short(s, p + 1, 2)
-        id = signed_16(get_16(p + 1))
-        p += 3
-        slot = find_slot(layout, id, expected)
-        if slot == NULL or slot.shape.code != code:
-            s.p = p
-            if pass_unknown(s, layout, slot == NULL, code, id, came) < 0:
-                return -1
-            p = s.p
-            continue
+        if end - p >= 4 and expected < last and get_32(p) >> 8 == expected.binary_head:  # most fields
+            slot = expected
+            p += 3
+        else:
+            if end - p < 1:
+                return wrong_short(s, p, 1)
+            code = p[0]
+            if code == CODE_STOP:
+                s.p = p + 1
+                return 0
+            if end - p < 3:
+                return wrong_short(s, p + 1, 2)
+            id = signed_16(get_16(p + 1))
+            p += 3
+            slot = search_slot(layout, id)
+            if slot == NULL or slot.shape.code != code:
+                s.p = p
+                if pass_unknown(s, layout, slot == NULL, code, id, came) < 0:
+                    return -1
+                p = s.p
+                continue
         expected = slot + 1
         shape = slot.shape
+        kind = shape.kind
         if shape.width and end - p >= shape.width:
             found = make_binary_scalar(s, p, shape)
             p += shape.width
@@ -56,11 +63,11 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
                 s.at = p - s.start  # an unknown member may be refused
         else:
             s.p = p
-            if shape.kind == STRING:
+            if kind == STRING:
                 found = read_binary_string(s)
-            elif shape.kind == LIST:
+            elif kind == LIST:
                 found = read_sequence(s, shape)
-            elif shape.kind == MAP:
+            elif kind == MAP:
                 found = read_map(s, shape)
             else:
                 found = read_value(s, shape)
@@ -68,7 +75,7 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
         if found == NULL:
             add_step(s, IN_FIELD, 0, slot.name)
             return -1
-        fill_slot(value, slot, found, came)
+        fill_slot(value, slot, kind, found, came)
 
 cdef inline PyObject* read_binary_string(Input* s) noexcept:
     cdef Py_ssize_t size = text_length(s, s.p)
@@ -173,9 +180,9 @@ cdef inline PyObject* make_binary_scalar(Input* s, const unsigned char* p, Shape
     # A value of fixed size that is all there.
     cdef PyObject* made
     if shape.kind == I64:
-        return PyLong_FromLongLong(signed_64(get_64(p)))
+        return make_number(signed_64(get_64(p)))
     elif shape.kind == I32:
-        return PyLong_FromLong(signed_32(get_32(p)))
+        return make_number(signed_32(get_32(p)))
     elif shape.kind == DOUBLE:
         return PyFloat_FromDouble(double_of(get_64(p)))
     elif shape.kind == BOOL:

@@ -62,6 +62,29 @@ static inline void put_64_little(unsigned char *p, uint64_t v) {
     for (int i = 0; i < 8; i++) p[i] = (unsigned char)(v >> (8 * i));
 }
 
+/* A varint of the compact protocol: seven bits in each byte, the lowest first. Answers how many bytes it takes; 0 if it
+ * takes more than 8, or less than 8 bytes are left of `left` and it takes more than one. Without a loop: bytes up to the
+ * last one, and then pairs of ever longer groups of bits are moved together. */
+static inline int get_varint(const unsigned char *p, Py_ssize_t left, uint64_t *value) {
+    if (left > 0 && p[0] < 0x80) {
+        *value = p[0];
+        return 1;
+    }
+#if defined(__GNUC__)
+    if (left >= 8) {
+        uint64_t word = get_64_little(p), stops = ~word & 0x8080808080808080u;
+        if (stops != 0) {
+            word &= (stops ^ (stops - 1)) & 0x7F7F7F7F7F7F7F7Fu;
+            word = (word & 0x007F007F007F007Fu) | (word & 0x7F007F007F007F00u) >> 1;
+            word = (word & 0x00003FFF00003FFFu) | (word & 0x3FFF00003FFF0000u) >> 2;
+            *value = (word & 0x0FFFFFFFu) | (word & 0x0FFFFFFF00000000u) >> 4;
+            return (__builtin_ctzll(stops) >> 3) + 1;
+        }
+    }
+#endif
+    return 0;
+}
+
 static inline double double_of(uint64_t bits) {
     double value;
     memcpy(&value, &bits, sizeof(value));
@@ -254,7 +277,7 @@ static inline size_t place_of(const ShortText *text, Py_ssize_t size) {
     return (size_t)(mixed >> 54) % KEYS_KEPT;
 }
 
-static PyObject *make_key(const unsigned char *p, Py_ssize_t size) {
+static PyObject *make_other_key(const unsigned char *p, Py_ssize_t size) {
     if (size < 2 || size > SHORT_TEXT) return make_text(p, size);
     ShortText text = load_short(p, size);
     PyObject **place = &kept_keys[place_of(&text, size)];
@@ -277,6 +300,24 @@ static PyObject *make_key(const unsigned char *p, Py_ssize_t size) {
     return made;
 }
 
+/* Most keys have a length for which two words are enough, and are there. */
+static inline PyObject *make_key(const unsigned char *p, Py_ssize_t size) {
+    if (size >= 4 && size <= 16) {
+        int is_long = size >= 8;
+        ShortText text = {{is_long ? load_64(p) : load_32(p), is_long ? load_64(p + size - 8) : load_32(p + size - 4), 0, 0}};
+        PyObject *kept = kept_keys[place_of(&text, size)];
+        if (kept != NULL && PyUnicode_GET_LENGTH(kept) == size) {
+            const unsigned char *data = (const unsigned char *)((PyASCIIObject *)kept + 1);
+            if (text.word[0] == (is_long ? load_64(data) : load_32(data)) &&
+                text.word[1] == (is_long ? load_64(data + size - 8) : load_32(data + size - 4))) {
+                Py_INCREF(kept);
+                return kept;
+            }
+        }
+    }
+    return make_other_key(p, size);
+}
+
 /* Numbers. */
 
 /* The value of an `int`, or -1 with an exception if it needs more than 64 bits. */
@@ -287,8 +328,18 @@ static inline int64_t number_of(PyObject *value) {
     Py_ssize_t size = Py_SIZE(value); /* in digits, with the sign of the number */
     if (size == 1) return ((PyLongObject *)value)->ob_digit[0];
     if (size == 0) return 0;
+    if (size == -1) return -(int64_t)((PyLongObject *)value)->ob_digit[0];
 #endif
     return PyLong_AsLongLong(value);
+}
+
+/* A new `int`. Where `long` has 64 bits, CPython makes short ones of it faster than of `long long`. */
+static inline PyObject *make_number(int64_t value) {
+#if LONG_MAX >= 9223372036854775807
+    return PyLong_FromLong((long)value);
+#else
+    return PyLong_FromLongLong(value);
+#endif
 }
 
 /* Objects. */

@@ -14,6 +14,9 @@ cdef dict BASE_KINDS = {
 # An enum's members are kept in an array as long as that has at most this many places.
 cdef int64_t MOST_DENSE = 256
 
+cdef enum Heads:
+    NO_HEAD = 0x100  # no byte is that
+
 
 cdef class Plan:
     # What `__thrift_fields__` of a class, or the fields of a record, became.
@@ -103,6 +106,7 @@ cdef class Plan:
     cdef int fill(self, tuple fields, list offsets, list defaults, dict making) except -1:
         # `offsets` and `defaults` belong to `fields`; slots are in the order of the wire.
         cdef Slot* slot
+        cdef int previous = 0
         order = sorted(range(len(fields)), key=lambda index: fields[index].id)
         self.layout.slots = <Slot*>PyMem_Calloc(max(len(fields), 1), sizeof(Slot))
         if self.layout.slots == NULL:
@@ -118,8 +122,17 @@ cdef class Plan:
             absent, default = defaults[index]
             slot.absent, slot.default = absent, self.keep(default)
             slot.shape = self.shape_of(field.type, making)
+            set_heads(slot, slot.id - previous)
+            previous = slot.id
             self.layout.count += 1
         return 0
+
+
+cdef void set_heads(Slot* slot, int delta) noexcept:
+    cdef uint16_t head = <uint16_t>(delta << 4) if 0 < delta <= 15 else NO_HEAD
+    slot.compact_heads[0] = head | slot.shape.compact
+    slot.compact_heads[1] = head | 2 if slot.shape.kind == BOOL else slot.compact_heads[0]
+    slot.binary_head = <uint32_t>slot.shape.code << 16 | <uint16_t>slot.id
 
 
 cdef Plan plan_in(object cls, dict making):

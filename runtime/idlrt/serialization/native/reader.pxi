@@ -46,6 +46,8 @@ cdef PyObject* read_struct(Input* s, Layout* layout) noexcept:
     if value != NULL:
         if s.protocol == IN_BINARY:
             failed = read_binary_fields(s, layout, value, &came)
+        elif s.protocol == IN_COMPACT:
+            failed = read_compact_fields(s, layout, value, &came)
         else:
             failed = read_fields(s, layout, value, &came)
         if failed or complete(s, layout, value, &came) < 0:
@@ -98,13 +100,13 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
             XDECREF(found)
             add_step(s, IN_FIELD, 0, slot.name)
             return -1
-        fill_slot(value, slot, found, came)
+        fill_slot(value, slot, slot.shape.kind, found, came)
 
-cdef inline void fill_slot(PyObject* value, Slot* slot, PyObject* found, Came* came) noexcept:
+cdef inline void fill_slot(PyObject* value, Slot* slot, Kind kind, PyObject* found, Came* came) noexcept:
     # Takes `found`. Of a field that comes twice the last counts.
     cdef PyObject* before = get_slot(value, slot.offset)
     set_slot(value, slot.offset, found)
-    if slot.shape.kind > DOUBLE and slot.shape.kind != STRING and is_tracked(found):
+    if kind > DOUBLE and kind != STRING and is_tracked(found):
         came.is_tracked = True
     if before == NULL:
         came.count += 1
@@ -227,6 +229,8 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
         PyObject_GC_UnTrack(items)
     if s.protocol == IN_BINARY:
         done = read_binary_items(s, element, items, places)
+    elif s.protocol == IN_COMPACT:
+        done = read_compact_items(s, element, items, places)
     for i in range(done, size):
         item = read_value(s, element)
         if item == NULL or put_item(items, i, item) < 0:
@@ -286,6 +290,8 @@ cdef PyObject* read_map(Input* s, Shape* shape) noexcept:
         return NULL
     if s.protocol == IN_BINARY:
         done = read_binary_pairs(s, shape, items, size)
+    elif s.protocol == IN_COMPACT:
+        done = read_compact_pairs(s, shape, items, size)
     for i in range(done, size):
         key = read_key(s) if is_text_key else read_value(s, shape.key)
         if key == NULL:
