@@ -10,8 +10,8 @@ Shrivastava, "Revisiting Consistent Hashing with Bounded Loads" (arXiv 1908.0876
 
 from __future__ import annotations
 
-import hashlib
 import math
+import struct
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Final, Generic
@@ -19,12 +19,15 @@ from typing import Any, ClassVar, Final, Generic
 import msgspec
 
 from idlrt.balance.base import C, Chance
+from idlrt.balance.digests import new_md5
 from idlrt.balance.keys import key_of
 from idlrt.core import Call
 from idlrt.errors import ConfigurationError
 
-__all__ = ["BoundSettings", "Bounded", "md5"]
+__all__ = ["BoundSettings", "Bounded"]
 
+# A key's place is the number in the first four bytes of its digest; a tuple with nothing else.
+_place_in: Final = struct.Struct("<I").unpack_from
 # After these an instance that has room is looked for in turn.
 _JUMPS: Final = 16
 # From so many candidates on, the calls under way are not added up for each call, but once while that part of them is
@@ -75,10 +78,10 @@ class Bounded(Generic[C]):
         """
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """See `Balancer.pick`."""
-        digest = md5(key_of(call))
-        found = self.owner(int.from_bytes(digest[:4], "little"), tried)
-        # Who has nothing to do has room.
+        """Return the owner of the key's place, or with a bound the next candidate that has room."""
+        digest = new_md5(key_of(call)).digest()
+        found = self.owner(_place_in(digest)[0], tried)
+        # An idle candidate has room.
         if self._average is None or found is None or not found.load.under_way:
             return found
         return self._with_room(found, digest, tried, *self._average.of_all_but(tried))
@@ -91,8 +94,8 @@ class Bounded(Generic[C]):
         for _ in range(_JUMPS):
             if found is not None and found.load.under_way * weight < allowed * found.instance.weight:
                 return found
-            digest = md5(digest)
-            found = self.owner(int.from_bytes(digest[:4], "little"), tried)
+            digest = new_md5(digest).digest()
+            found = self.owner(_place_in(digest)[0], tried)
         ordered = self._ordered
         start = int.from_bytes(digest[4:8], "little")
         for step in range(len(ordered)):
@@ -110,6 +113,7 @@ class _Average(Generic[C]):
     def __init__(self, candidates: Sequence[C], bound: float) -> None:
         self._bound = bound
         self._weights = {each: each.instance.weight for each in candidates}
+        self._weight = sum(self._weights.values())
         self._uses = len(candidates) // _COUNTED_EACH_TIME
         self._kept = _Sum((), 0.0, 0, 0)
 
@@ -120,13 +124,11 @@ class _Average(Generic[C]):
         if known.uses > 0 and (tried is known.tried or not (tried or known.tried)):
             known.uses -= 1
             return known.allowed, known.weight
-        weights = self._weights
+        weights, weight = self._weights, self._weight
+        found: Collection[C] = weights
         if tried:
             found = [each for each in weights if each not in tried]
             weight = sum([weights[each] for each in found])
-        else:
-            found = list(weights)
-            weight = sum(weights.values())
         allowed = self._bound * (sum([each.load.under_way for each in found]) + 1)
         if self._uses and (not tried or isinstance(tried, frozenset)):
             self._kept = _Sum(tried if tried else (), allowed, weight, self._uses)
@@ -143,8 +145,3 @@ class _Sum:
         self.allowed = allowed
         self.weight = weight
         self.uses = uses
-
-
-def md5(data: bytes) -> bytes:
-    """16 bytes, the same everywhere: for places, not against anybody."""
-    return hashlib.md5(data, usedforsecurity=False).digest()

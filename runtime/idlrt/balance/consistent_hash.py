@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from idlrt.balance.base import C, Chance
-from idlrt.balance.bounded import Bounded, md5
+from idlrt.balance.bounded import Bounded
+from idlrt.balance.digests import new_md5
 from idlrt.core.instance import DEFAULT_WEIGHT
 
 __all__ = ["ConsistentHash", "points"]
@@ -61,8 +62,8 @@ class ConsistentHash(Bounded[C]):
             return None
         count = len(ring)
         start = bisect_left(ring, place << _OWNER_BITS)
-        found = ordered[ring[start % count] & _OWNER]
-        if found not in tried:
+        found = ordered[ring[start if start < count else 0] & _OWNER]
+        if not tried or found not in tried:
             return found
         for step in range(1, count):
             found = ordered[ring[(start + step) % count] & _OWNER]
@@ -80,7 +81,7 @@ def points(address: str, count: int) -> Iterable[int]:
         count: of points, a multiple of four.
     """
     for number in range(count // _IN_A_DIGEST):
-        yield from struct.unpack("<4I", md5(f"{address}{number}".encode()))
+        yield from struct.unpack("<4I", new_md5(f"{address}{number}".encode()).digest())
 
 
 def _placed_points(address: str, count: int) -> array[int]:

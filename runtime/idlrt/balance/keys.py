@@ -32,7 +32,8 @@ def key_of(call: Call) -> bytes:
     Raises:
         ConfigurationError: `hash_by` names what the method does not have.
     """
-    key: object = call.options.get("hash_key", _NOTHING)
+    options = call.options
+    key: object = options.get("hash_key", _NOTHING) if options else _NOTHING
     if key is _NOTHING:
         path = call.policy.hash_by
         if path:
@@ -42,7 +43,11 @@ def key_of(call: Call) -> bytes:
             key = call.arguments[0] if call.arguments else ""
     if isinstance(key, bytes):
         return key
-    return str(key).encode(errors="surrogatepass")
+    text = str(key)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # naming the error handler in every call costs more than the rest
+        return text.encode(errors="surrogatepass")
 
 
 def _find(method: Method[..., Any], path: str) -> Getter:

@@ -1,52 +1,66 @@
-"""By load: `least_requests`, the one with the fewest calls under way; `least_connections`, the one with the fewest
-connections; both for each part of the weight. Of more than ten, ten are looked at, from a place that is drawn.
+"""Balancers by load: `least_requests`, the instance with the fewest calls in flight, and `least_connections`, the one
+with the fewest connections; both relative to the weight. Of more than ten instances, ten are compared: a window that
+starts at a random place.
 
 Source: Motan's `ActiveWeightLoadBalance` (ten from a random start), Dubbo's `LeastActiveLoadBalance` (the fewest).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Sequence
+from itertools import chain, islice
+from typing import Any, ClassVar, Final
 
-from idlrt.balance.base import C, Prepared
+from idlrt.balance.base import C, Chance, Prepared
 from idlrt.core import Call
 
 __all__ = ["LeastConnections", "LeastRequests"]
 
-_LOOKED_AT: Final = 10
+_WINDOW: Final = 10
 
 
 class LeastRequests(Prepared[C]):
-    """See the module. A `Balancer`."""
+    """Balancer `least_requests`."""
 
-    def _load(self, candidate: C) -> int:
-        return candidate.load.under_way
+    _by_connections: ClassVar[bool] = False
+
+    def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
+        super().__init__(candidates, chance, settings)
+        self._dice = chance.dice
+        # With their weights; without one, an instance counts as the lightest.
+        self._pairs = [(each, each.weight or 1) for each in candidates]
+        self._heaviest = max((weight for _, weight in self._pairs), default=0)
+        # The window as a slice also where it continues at the beginning.
+        self._ring = [*self._pairs, *self._pairs[: _WINDOW - 1]]
+        self._window = min(len(candidates), _WINDOW)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """See `Balancer.pick`."""
-        candidates = self._candidates
-        count = len(candidates)
-        best: C | None = None
-        best_load = best_weight = looked_at = 0
-        start = self._chance.below(count) if count else 0
-        for step in range(count):
-            each = candidates[(start + step) % count]
-            if each in tried:
-                continue
-            load, weight = self._load(each), each.weight or 1
-            # Fewer for each part of the weight; of those alike the heavier, of those the first from the drawn place.
-            one, other = load * best_weight, best_load * weight
-            if best is None or one < other or (one == other and weight > best_weight):
-                best, best_load, best_weight = each, load, weight
-            looked_at += 1
-            if looked_at == _LOOKED_AT:
-                break
-        return best
+        """Return the least loaded candidate of the window; of equal ones the heaviest, of those the first."""
+        pairs, heaviest, by_connections = self._pairs, self._heaviest, self._by_connections
+        if not pairs:
+            return None
+        start = int(self._dice() * len(pairs))
+        found: C | None = None
+        least, best_weight = 1, 0
+        for each, weight in self._untried(start, tried) if tried else self._ring[start : start + self._window]:
+            # Both loads are read here: a call for each candidate would double the cost of a pick.
+            load = each.load.connections() if by_connections else each.load.under_way
+            if not load and weight == heaviest:
+                return each  # no other can be better
+            # load / weight < least / best_weight, in integers
+            one, other = load * best_weight, least * weight
+            if one < other or (one == other and weight > best_weight):
+                found, least, best_weight = each, load, weight
+        return found
+
+    def _untried(self, start: int, tried: Collection[C]) -> list[tuple[C, int]]:
+        """The window of those that were not tried."""
+        pairs = self._pairs
+        untried = (pair for pair in chain(pairs[start:], pairs[:start]) if pair[0] not in tried)
+        return list(islice(untried, _WINDOW))
 
 
 class LeastConnections(LeastRequests[C]):
-    """See the module. A `Balancer`."""
+    """Balancer `least_connections`."""
 
-    def _load(self, candidate: C) -> int:
-        return candidate.load.connections()
+    _by_connections: ClassVar[bool] = True

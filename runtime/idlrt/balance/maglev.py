@@ -14,7 +14,8 @@ from itertools import chain, repeat
 from typing import Any, Final, cast
 
 from idlrt.balance.base import C, Chance
-from idlrt.balance.bounded import Bounded, md5
+from idlrt.balance.bounded import Bounded
+from idlrt.balance.digests import new_md5
 
 __all__ = ["Maglev"]
 
@@ -38,7 +39,7 @@ class Maglev(Bounded[C]):
             return None
         start = place % _SIZE
         found = table[start]
-        if found not in tried:
+        if not tried or found not in tried:
             return found
         for step in range(1, _SIZE):
             found = table[(start + step) % _SIZE]
@@ -56,7 +57,7 @@ def _filled(owners: Sequence[C]) -> list[C]:
     steps: list[int] = []
     at: list[int] = []
     for each in owners:
-        digest = md5(each.instance.address.encode())
+        digest = new_md5(each.instance.address.encode()).digest()
         at.append(int.from_bytes(digest[:8], "little") % _SIZE)
         steps.append(int.from_bytes(digest[8:], "little") % (_SIZE - 1) + 1)
     table: list[C | None] = [None] * _SIZE

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from idlrt.balance.base import C, Chance, Prepared
-from idlrt.balance.bounded import md5
+from idlrt.balance.digests import new_md5
 from idlrt.balance.keys import key_of
 from idlrt.core import Call
 
@@ -24,20 +24,20 @@ class Modulo(Prepared[C]):
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(sorted(candidates, key=lambda candidate: candidate.instance.address), chance, settings)
+        self._count = len(candidates)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """See `Balancer.pick`. Instead of those that were tried, those that the rest of the number says: not always the
-        neighbour, who would have all of it.
+        """Return the candidate whose number is the digest of the key modulo their count. The rest of the digest says
+        the substitutes of a tried one, so that its keys do not all go to its neighbour.
         """
-        candidates = self._candidates
-        count = len(candidates)
+        candidates, count = self._candidates, self._count
         if not count:
             return None
-        rest = int.from_bytes(md5(key_of(call)), "little")
-        rest, place = divmod(rest, count)
-        found = candidates[place]
-        if found not in tried:
+        digest = int.from_bytes(new_md5(key_of(call)).digest(), "little")
+        found = candidates[digest % count]
+        if not tried or found not in tried:
             return found
+        rest, place = divmod(digest, count)
         while rest:
             rest, place = divmod(rest, count) if count > 1 else (0, 0)
             found = candidates[place]
