@@ -7,6 +7,7 @@ the bare leaf is what routing, balancing, fault mode and guards cost. And what i
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any
 
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table, measure, middle, unit
-from idlrt.balance import BALANCERS
+from idlrt.balance import BALANCERS, Load
 from idlrt.client import AsyncClient, Client
 from idlrt.client.cluster import Cluster
 from idlrt.client.governance import Governance
@@ -26,14 +27,15 @@ from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
 from idlrt.core.driver import BlockingDriver
 from idlrt.route import Here
 from idlrt.spec import I64, Service, method, required
-from idlrt.testing.balancers import targets
+from idlrt.testing.balancers import Target, targets
 
 __all__ = ["run_calls", "run_picks"]
 
 CALL_NOTE = """CPU of a call of a method with one argument whose leaf answers at once: the median of {rounds} rounds.
 `defaults`: the router chain (tag, zone), p2c among {instances} instances, failover with its budget, health, outlier
 ejection and a circuit breaker for each instance, deadline. The rows below add to that."""
-PICK_NOTE = "CPU of one `pick`, the median of {rounds} rounds; keys differ from call to call."
+PICK_NOTE = """CPU of one `pick`, the median of {rounds} rounds; keys differ from call to call. Instances are idle and
+have equal weights; `busy`: with calls in flight, connections and latencies, and different weights."""
 
 
 class _Echo:
@@ -175,18 +177,32 @@ def run_picks(folder: Path, size: Size = FULL) -> Table:
     """Measure balancers."""
     counts = size.picks_instances
     note = PICK_NOTE.format(rounds=size.picks_rounds)
-    table = Table("Balancers: picking one of many", ["", *(f"{count:,} instances" for count in counts)], note)
+    columns = [*((count, False) for count in counts), (counts[-1], True)]
+    heads = [f"{count:,} {'busy' if is_busy else 'instances'}" for count, is_busy in columns]
+    table = Table("Balancers: picking one of many", ["", *heads], note)
     deadline = Deadline(time.monotonic() + 1000, 1000)
     calls = [Call(_ECHO, (number,), "Echo", deadline, BlockingDriver()) for number in range(97)]
     for name in BALANCERS.names():
-        candidates = {str(count): _picks(name, count, calls) for count in counts}
+        candidates = {head: _picks(name, _targets(*column), calls) for head, column in zip(heads, columns, strict=True)}
         times = measure(candidates, rounds=size.picks_rounds)
-        table.add(name, *(unit(middle(times[str(count)]) / len(calls)) for count in counts))
+        table.add(name, *(unit(middle(times[head]) / len(calls)) for head in heads))
     return table
 
 
-def _picks(name: str, count: int, calls: Sequence[Call]) -> Callable[[], object]:
-    balancer = BALANCERS.make(name, targets(*[100] * count), Chance())
+def _targets(count: int, is_busy: bool) -> list[Target]:
+    if not is_busy:
+        return targets(*[100] * count)
+    dice = random.Random(1)
+    found = targets(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
+    for each in found:
+        each.load = Load(partial(int, dice.randrange(1, 9)))
+        each.load.under_way = dice.randrange(1, 20)
+        each.load.answered(dice.random() / 10, time.monotonic())
+    return found
+
+
+def _picks(name: str, candidates: Sequence[Target], calls: Sequence[Call]) -> Callable[[], object]:
+    balancer = BALANCERS.make(name, candidates, Chance())
 
     def run() -> None:
         for call in calls:
