@@ -33,7 +33,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         name="framing: moves all buffered bytes for each message",
-        path="runtime/idlrt/protocol/thrift/framing.py",
+        path="runtime/idlrt/protocol/thrift/splitters.py",
         before="        self._offset = end\n",
         after="        self._buffer = buffer = bytes(bytearray(buffer))\n        self._offset = end\n",
         tests=("tests/idlrt/protocol/test_framing.py",),

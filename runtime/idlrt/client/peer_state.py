@@ -146,7 +146,8 @@ class PeerState:
             ConfigurationError: as `check_metadata`.
         """
         if able.metadata and able.context:
-            timeout = call.deadline.remaining(call.driver.now())
+            # What `Deadline.remaining` says, without a call.
+            timeout = call.deadline.at - call.driver.now()
             return call.metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
         context = NO_CONTEXT
         if able.context:

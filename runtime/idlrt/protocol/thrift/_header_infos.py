@@ -8,17 +8,30 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, LocalProtocolError
 from idlrt.serialization.base import Limits
-from idlrt.serialization.options import text_errors_of, write_errors_of
+from idlrt.serialization.options import WriteErrors, text_errors_of
 
-__all__ = ["MAX_HEADER", "HeaderReader", "Unreadable", "pack_pairs", "pack_varint"]
+__all__ = [
+    "MAX_HEADER",
+    "HeaderReader",
+    "Unreadable",
+    "accepts_short_pairs",
+    "pack_pairs",
+    "pack_varint",
+    "short_pairs",
+]
 
 MAX_HEADER: Final = 0xFFFF * 4
 """Bytes that a header can have: its size is an `u16` of words of 4 bytes."""
+
+# Below it a varint is one byte.
+_SHORT: Final = 0x80
+_VARINTS: Final = tuple(bytes((number,)) for number in range(_SHORT))
 
 
 class Unreadable(Exception):
@@ -117,8 +130,45 @@ def pack_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def pack_pairs(metadata: Metadata, limits: Limits) -> bytes:
+def accepts_short_pairs(limits: Limits) -> bool:
+    """Whether no pairs that `short_pairs` reads are over a limit."""
+    return limits.max_container >= _SHORT and limits.max_string >= _SHORT
+
+
+def short_pairs(data: bytes, at: int, end: int, limits: Limits) -> dict[str, str] | None:
+    """Return the pairs of an info at `at`, where it is the last one, and where all counts and sizes are one byte.
+
+    `None` if they are not, or if something is wrong with them: then `HeaderReader` has to look.
+
+    Args:
+        end: the offset after the header, within `data`.
+    """
+    found: dict[str, str] = {}
+    errors = text_errors_of(limits)
+    try:
+        count = data[at]
+        at += 1
+        if count >= _SHORT:
+            return None
+        for _ in range(count):
+            middle = at + 1 + data[at]
+            size = data[middle]
+            after = middle + 1 + size
+            if middle - at > _SHORT or size >= _SHORT or after > end:
+                return None
+            found[data[at + 1 : middle].decode("utf-8", errors)] = data[middle + 1 : after].decode("utf-8", errors)
+            at = after
+        # What follows is padding, or is skipped like it. Other pairs are not.
+        return found if at >= end or not data[at] else None
+    except (IndexError, UnicodeDecodeError):
+        return None
+
+
+def pack_pairs(metadata: Metadata, limits: Limits, text_errors: WriteErrors) -> bytes:
     """The bytes of pairs of text.
+
+    Args:
+        text_errors: what happens to lone surrogates.
 
     Raises:
         LocalProtocolError: one is no text, or over a limit.
@@ -127,17 +177,23 @@ def pack_pairs(metadata: Metadata, limits: Limits) -> bytes:
         what = f"cannot send {len(metadata)} pairs of metadata"
         raise LocalProtocolError(f"{what}: the limit is max_container={limits.max_container}")
     parts = [pack_varint(len(metadata))]
-    for key, value in metadata.items():
-        parts += _pack_text(key, limits, "a key", key), _pack_text(value, limits, "the value", key)
+    longest = min(limits.max_string, _SHORT - 1)
+    pairs: Iterable[tuple[object, object]] = metadata.items()
+    for key, value in pairs:
+        for text, what in ((key, "a key"), (value, "the value")):
+            if isinstance(text, str) and len(text) <= longest and text.isascii():
+                parts += _VARINTS[len(text)], text.encode()
+            else:
+                parts.append(_pack_text(text, limits, text_errors, what, key))
     return b"".join(parts)
 
 
-def _pack_text(text: object, limits: Limits, what: str, key: object) -> bytes:
+def _pack_text(text: object, limits: Limits, text_errors: WriteErrors, what: str, key: object) -> bytes:
     of = f"cannot send metadata: {what} of {key!r:.60}" if what == "the value" else f"cannot send metadata: {what}"
     if not isinstance(text, str):
         raise LocalProtocolError(f"{of} must be a str, not {type(text).__name__}")
     try:
-        data = text.encode("utf-8", write_errors_of(limits))
+        data = text.encode("utf-8", text_errors)
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{of} cannot be written as utf-8: {error.reason}") from None
     if len(data) > limits.max_string:

@@ -1,27 +1,34 @@
 """From the bytes of one client to its requests: cut the frames, open them, read the heads, find the methods.
 
-There are two ways. `Calls` goes step by step and serves every dialect. Where the framing is nothing but a length and
-the codecs are native ones (`Dialect.is_fused`), C does all of it in one go, and decodes the arguments too; the requests
-are the same.
+There are three ways. `Calls` goes step by step and serves every dialect. `HeaderCalls` takes fewer steps for requests
+whose THeader says what the last one said. Where the framing is nothing but a length and the codecs are native ones
+(`Dialect.is_fused`), C does all of it in one go, and decodes the arguments too. The requests are the same.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError
 from idlrt.protocol.events import NO_CONTEXT
 from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame
+from idlrt.protocol.thrift.header_framing import FIXED, HeaderFramed, is_header
+from idlrt.protocol.thrift.infos import context_from
 from idlrt.protocol.thrift.message import left_over, method_codec
 from idlrt.protocol.thrift.requests import ThriftRequest, read_request
 from idlrt.serialization._backend import native
 from idlrt.serialization.base import RecordCodec
 from idlrt.spec import Method
 
-__all__ = ["CallReader", "Calls", "call_reader"]
+__all__ = ["CallReader", "Calls", "HeaderCalls", "call_reader"]
+
+_SMALLEST: Final = 4 + FIXED
+_unpack_u32 = struct.Struct(">I").unpack_from
+_unpack_i32 = struct.Struct(">i").unpack_from
 
 Methods = Mapping[str, Method[..., Any]]
 
@@ -49,6 +56,8 @@ def call_reader(dialect: Dialect, methods: Methods) -> CallReader:
     Args:
         methods: what is served, by its name on the wire.
     """
+    if is_header(dialect.framing):
+        return HeaderCalls(dialect, methods, dialect.framing)
     if not dialect.is_fused:
         return Calls(dialect, methods)
 
@@ -93,3 +102,58 @@ class Calls:
                 refusal, None, None, len(frame), dialect=error.dialect, message=b"", start=0,
             )  # fmt: skip
         return read_request(dialect, self._methods, message, metadata, number, len(frame))
+
+
+class HeaderCalls(Calls):
+    """A `CallReader` for THeader. Whole frames are read where they lie, all others as by `Calls`."""
+
+    __slots__ = ("_context", "_limits", "_metadata", "_opener", "_rest")
+
+    def __init__(self, dialect: Dialect, methods: Methods, framing: HeaderFramed) -> None:
+        super().__init__(dialect, methods)
+        self._limits: Final = framing.limits
+        self._opener: Final = framing.header_opener()
+        self._open = self._opener.open
+        # The metadata of the last header, and what it consists of.
+        self._metadata = self._rest = NO_METADATA
+        self._context = NO_CONTEXT
+
+    def receive(self, data: bytes, events: list[Any]) -> None:
+        """See `CallReader.receive`."""
+        if self._splitter.is_empty:
+            at = self._read_whole(data, events)
+            if at == len(data):
+                return
+            data = data[at:]
+        super().receive(data, events)
+
+    def _read_whole(self, data: bytes, events: list[Any]) -> int:
+        """Read frames that lie whole at the beginning of `data`. Returns the offset after them."""
+        opener, limits = self._opener, self._limits
+        at, size = 0, len(data)
+        while size - at >= _SMALLEST:
+            (length,) = _unpack_u32(data, at)
+            begin = at + 4
+            at = begin + length
+            if at > size or length > limits.max_frame:
+                return begin - 4  # it is not complete, or refused by the splitter
+            start = begin + 8 + len(opener.header)
+            if (
+                opener.is_plain
+                and data.startswith(opener.mark, begin)
+                and data.startswith(opener.header, begin + 8)
+                and start <= at
+                and at - start <= limits.max_message
+            ):
+                if opener.metadata is not self._metadata:
+                    self._context, self._rest = context_from(opener.metadata)
+                    self._metadata = opener.metadata
+                (number,) = _unpack_i32(data, begin + 4)
+                events.append(
+                    read_request(
+                        opener.dialect, self._methods, data[start:at], self._rest, number, length, self._context
+                    )
+                )
+            else:
+                events.append(self._read(data[begin:at]))
+        return at

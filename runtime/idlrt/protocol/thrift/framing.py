@@ -1,8 +1,7 @@
 """Bytes of messages: where one ends and the next begins, and what travels beside it.
 
-A framing does three things. A `Splitter` cuts what arrives into *frames*, one whole message each; it keeps
-its place, so a peer that sends byte by byte costs no more than one that sends all at once. An `Opener` takes
-the message out of a frame: plain framings hold nothing else, richer ones also metadata, compression, the
+A framing does three things. A `Splitter` cuts what arrives into *frames*, one whole message each. An `Opener`
+takes the message out of a frame: plain framings hold nothing else, richer ones also metadata, compression, the
 number of a wire protocol, so it says too how an answer has to look. And a message is packed. Splitting never
 looks into a frame and opening never waits for one, so a new framing that has a length in front uses
 `FrameSplitter` and writes only the rest.
@@ -25,15 +24,17 @@ import msgspec
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, LocalProtocolError, RemoteProtocolError
 from idlrt.plugins import Plugins
-from idlrt.protocol.thrift.envelope import Envelope, MessageScanner
+from idlrt.protocol.base import Capabilities
+from idlrt.protocol.thrift.envelope import Envelope
 from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.splitters import FrameSplitter, MessageSplitter, Splitter
 from idlrt.serialization._tables import TableSerialization
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "FRAMINGS",
     "Dialect",
-    "FrameSplitter",
+    "FramePrefix",
     "Framed",
     "Framing",
     "Opened",
@@ -41,12 +42,12 @@ __all__ = [
     "Splitter",
     "SpoiledFrame",
     "Unframed",
+    "capabilities",
     "check_frame",
     "check_message",
 ]
 
 _pack_length = struct.Struct(">I").pack
-_unpack_length = struct.Struct(">I").unpack_from
 
 
 class SpoiledFrame(RemoteProtocolError):
@@ -76,25 +77,20 @@ Raises `SpoiledFrame`, or `RemoteProtocolError` if nothing can be told of the fr
 """
 
 
-class Splitter(Protocol):
-    """Cuts the bytes of one connection into frames."""
+class FramePrefix(msgspec.Struct, frozen=True, gc=False):
+    """Bytes between the length of a frame and its message, for framings that send messages as they are.
 
-    def add(self, data: bytes) -> None:
-        """Bytes that arrived."""
-        ...
+    Attributes:
+        before: what stands before the sequence id, which is an `i32`.
+        after: what stands behind it.
+        limits: those for messages and frames that are sent.
+        most: bytes of a frame that is within these limits, whatever its prefix is.
+    """
 
-    def next(self) -> bytes | None:
-        """The next whole frame, without its length; `None` until more bytes arrive.
-
-        Raises:
-            RemoteProtocolError: where messages end cannot be told any more, or one is over a limit.
-        """
-        ...
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing of an unfinished frame has arrived."""
-        ...
+    before: bytes
+    after: bytes
+    limits: Limits
+    most: int
 
 
 class Framing(Protocol):
@@ -145,6 +141,15 @@ class Framing(Protocol):
         ...
 
 
+_PLAIN: Final = Capabilities()
+_RICH: Final = Capabilities(metadata=True, context=True, drain=True)
+
+
+def capabilities(framing: Framing) -> Capabilities:
+    """Return the capabilities of connections with a framing."""
+    return _RICH if framing.has_metadata else _PLAIN
+
+
 FRAMINGS: Final[Plugins[Framing]] = Plugins("idlrt.framings")
 
 
@@ -167,110 +172,6 @@ def check_frame(size: int, limits: Limits) -> None:
     """
     if size > limits.max_frame:
         raise LocalProtocolError(f"cannot send a frame of {size} bytes: the limit is max_frame={limits.max_frame}")
-
-
-class FrameSplitter:
-    """Cuts frames that have their length in front, as `u32`, big-endian.
-
-    Holds at most one unfinished frame and the last bytes added.
-
-    Args:
-        limit: the name of the limit that holds for a frame, `max_frame` or `max_message`.
-    """
-
-    __slots__ = ("_buffer", "_limit", "_max", "_needed", "_offset")
-
-    def __init__(self, limits: Limits, limit: str = "max_frame") -> None:
-        self._limit = limit
-        self._max: int = getattr(limits, limit)
-        self._buffer: bytes | bytearray = b""
-        self._offset = 0
-        # Bytes from `_offset` on without which there is nothing to do: the length, then also the frame.
-        self._needed = 4
-
-    def add(self, data: bytes) -> None:
-        """See `Splitter.add`."""
-        buffer = self._buffer
-        if self._offset == len(buffer):
-            self._buffer = data
-        elif isinstance(buffer, bytearray):
-            # Taking bytes from the front of a bytearray does not move the others.
-            del buffer[: self._offset]
-            buffer += data
-        else:
-            self._buffer = bytearray(memoryview(buffer)[self._offset :])
-            self._buffer += data
-        self._offset = 0
-
-    def next(self) -> bytes | None:
-        """See `Splitter.next`."""
-        buffer, start = self._buffer, self._offset
-        available = len(buffer) - start
-        needed = self._needed
-        if available < needed:
-            return None
-        if needed == 4:
-            (length,) = _unpack_length(buffer, start)
-            if length > self._max:
-                most = f"{self._limit}={self._max}"
-                raise RemoteProtocolError(f"cannot read a frame of {length} bytes: the limit is {most}")
-            needed = self._needed = 4 + length
-            if available < needed:
-                return None
-        end = start + needed
-        self._offset = end
-        self._needed = 4
-        if isinstance(buffer, bytes):
-            return buffer[start + 4 : end]
-        with memoryview(buffer) as view:
-            frame = bytes(view[start + 4 : end])
-        if end == len(buffer):
-            self._buffer, self._offset = b"", 0
-        return frame
-
-    @property
-    def is_empty(self) -> bool:
-        """See `Splitter.is_empty`."""
-        return self._offset == len(self._buffer)
-
-
-class MessageSplitter:
-    """Cuts messages that have no length in front, with the scanner of their envelope.
-
-    Holds at most one unfinished message and the last bytes added.
-    """
-
-    __slots__ = ("_buffer", "_envelope", "_scanner")
-
-    def __init__(self, envelope: Envelope) -> None:
-        self._envelope = envelope
-        self._buffer = bytearray()
-        self._scanner: MessageScanner | None = None
-
-    def add(self, data: bytes) -> None:
-        """See `Splitter.add`."""
-        self._buffer += data
-
-    def next(self) -> bytes | None:
-        """See `Splitter.next`."""
-        buffer = self._buffer
-        if not buffer:
-            return None
-        if self._scanner is None:
-            self._scanner = self._envelope.scanner()
-        end = self._scanner.scan(buffer)
-        if end is None:
-            return None
-        self._scanner = None
-        with memoryview(buffer) as view:
-            frame = bytes(view[:end])
-        del buffer[:end]
-        return frame
-
-    @property
-    def is_empty(self) -> bool:
-        """See `Splitter.is_empty`."""
-        return not self._buffer
 
 
 class _Plain:
@@ -340,7 +241,10 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     """An envelope in a framing: how the two sides of a connection speak.
 
     Attributes:
-        is_fused: whether the native backend reads and writes whole messages, frames included, in one go.
+        is_native: whether the native backend writes head and values of a message in one go.
+        is_fused: whether it reads and writes whole messages, frames included, in one go.
+        prefix: of the frames of messages without metadata; `None` if frames are not a length, a prefix and the message
+            as it is.
 
     Raises:
         ConfigurationError: the framing cannot carry the serialization.
@@ -348,16 +252,23 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
 
     envelope: Envelope
     framing: Framing
+    is_native: bool = False
     is_fused: bool = False
+    prefix: FramePrefix | None = None
 
     def __post_init__(self) -> None:
         envelope, framing = self.envelope, self.framing
         framing.check(envelope)
         values = envelope.serialization
-        # The very class: what is derived from it may have something else in its frames.
-        if type(framing) is Framed and isinstance(values, TableSerialization) and values.backend == "native":
-            is_fused = envelope.head_parts(MessageKind.CALL, "") is not None
-            msgspec.structs.force_setattr(self, "is_fused", is_fused)
+        if isinstance(values, TableSerialization) and values.backend == "native":
+            is_native = envelope.head_parts(MessageKind.CALL, "") is not None
+            msgspec.structs.force_setattr(self, "is_native", is_native)
+            # The very class: what is derived from it may have something else in its frames.
+            msgspec.structs.force_setattr(self, "is_fused", is_native and type(framing) is Framed)
+        # No part of `Framing`: plugins need not have it.
+        prefix_of = getattr(framing, "frame_prefix", None)
+        if prefix_of is not None:
+            msgspec.structs.force_setattr(self, "prefix", prefix_of(envelope))
 
     def __repr__(self) -> str:
         return f"{self.framing.name} {self.envelope.name}"

@@ -30,36 +30,53 @@ import functools
 import struct
 import zlib
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeGuard
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
-from idlrt.protocol.thrift._header_infos import MAX_HEADER, HeaderReader, Unreadable, pack_pairs, pack_varint
+from idlrt.protocol.thrift._header_infos import (
+    MAX_HEADER,
+    HeaderReader,
+    Unreadable,
+    accepts_short_pairs,
+    pack_pairs,
+    short_pairs,
+)
 from idlrt.protocol.thrift.envelope import Envelope, envelope
 from idlrt.protocol.thrift.framing import (
     Dialect,
-    FrameSplitter,
+    FramePrefix,
+    Framing,
     Opened,
     Opener,
     SpoiledFrame,
     check_frame,
     check_message,
 )
+from idlrt.protocol.thrift.splitters import FrameSplitter
 from idlrt.serialization._decoded_size import budget_of
 from idlrt.serialization.base import DEFAULT_LIMITS, Limits
 from idlrt.serialization.errors import over_decoded
-from idlrt.serialization.options import lenient
+from idlrt.serialization.options import WriteErrors, lenient, write_errors_of
 
-__all__ = ["HeaderFramed", "HeaderZlibFramed", "header_dialect"]
+__all__ = ["FIXED", "HeaderFramed", "HeaderOpener", "HeaderZlibFramed", "header_dialect", "is_header"]
 
 _MAGIC: Final = 0x0FFF
 _FIXED: Final = struct.Struct(">HHiH")
+FIXED: Final = _FIXED.size
+"""Bytes of a frame before its header."""
+_AFTER_MARK: Final = 4
+_BEFORE_SIZE: Final = 8
 _LENGTH_AND_FIXED: Final = struct.Struct(">IHHiH")
+_pack_u16s = struct.Struct(">HH").pack
+_pack_u16 = struct.Struct(">H").pack
 
 _NUMBERS: Final = {"binary": 0, "json": 1, "compact": 2}
 _PROTOCOLS: Final = {number: name for name, number in _NUMBERS.items()}
+_HIGHEST: Final = max(_PROTOCOLS)
 _ZLIB: Final = 1
 _PAIRS, _KEPT_PAIRS = 1, 2
+_PAIRS_FOLLOW: Final = bytes((_PAIRS,))
 _ANY_ORDER: Final = 1
 
 
@@ -78,6 +95,7 @@ class HeaderFramed:
         self.limits = limits
         self.is_unordered = bool(flags & _ANY_ORDER)
         self._flags = flags
+        self._text_errors: WriteErrors = write_errors_of(limits)
         # Headers without metadata, by protocol.
         self._bare = {name: _padded(self._begin(name)) for name in _NUMBERS}
 
@@ -103,27 +121,55 @@ class HeaderFramed:
 
     def opener(self, dialect: Dialect) -> Opener:
         """See `Framing.opener`. Each frame says itself how an answer has to look."""
+        return self.header_opener().open
+
+    def header_opener(self) -> HeaderOpener:
+        """Return what opens the frames of one direction of one connection."""
         # Only clients ask for answers in any order. A text beside an answer must not cost the answer.
         texts = lenient(self.limits) if self.is_unordered else self.limits
-        return _HeaderOpener(self.limits, texts).open
+        return HeaderOpener(self.limits, texts)
+
+    def frame_prefix(self, envelope: Envelope, metadata: Metadata = NO_METADATA) -> FramePrefix | None:
+        """Return the prefix of frames with some metadata; `None` if messages are not sent as they are.
+
+        Raises:
+            LocalProtocolError: the metadata cannot be written.
+        """
+        # The very class: what is derived from it may transform messages.
+        if type(self) is not HeaderFramed:
+            return None
+        header, limits = self._header(envelope.name, metadata), self.limits
+        return FramePrefix(
+            before=_pack_u16s(_MAGIC, self._flags),
+            after=_pack_u16(len(header) // 4) + header,
+            limits=limits,
+            most=min(limits.max_message, limits.max_frame),
+        )
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
         """See `Framing.pack`."""
-        check_message(len(head) + len(body), self.limits)
-        if metadata:
-            header = self._begin(envelope.name) + pack_varint(_PAIRS) + pack_pairs(metadata, self.limits)
-            if len(header) > MAX_HEADER:
-                raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
-            header = _padded(header)
-        else:
-            header = self._bare[envelope.name]
+        limits = self.limits
+        size = len(head) + len(body)
+        if size > limits.max_message:
+            check_message(size, limits)
+        header = self._header(envelope.name, metadata)
         message = self._transform(head + body)
-        size = _FIXED.size + len(header) + len(message)
-        check_frame(size, self.limits)
+        size = FIXED + len(header) + len(message)
+        if size > limits.max_frame:
+            check_frame(size, limits)
         fixed = _LENGTH_AND_FIXED.pack(size, _MAGIC, self._flags, sequence_id, len(header) // 4)
         return b"".join((fixed, header, message))
+
+    def _header(self, protocol: str, metadata: Metadata) -> bytes:
+        """The header of a frame, padded."""
+        if not metadata:
+            return self._bare[protocol]
+        header = self._begin(protocol) + _PAIRS_FOLLOW + pack_pairs(metadata, self.limits, self._text_errors)
+        if len(header) > MAX_HEADER:
+            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
+        return _padded(header)
 
     def _transform(self, message: bytes) -> bytes:
         return message
@@ -139,6 +185,11 @@ class HeaderZlibFramed(HeaderFramed):
         return zlib.compress(message)
 
 
+def is_header(framing: Framing) -> TypeGuard[HeaderFramed]:
+    """Whether frames are those of this module: what is derived from it may have something else in them."""
+    return type(framing) is HeaderFramed or type(framing) is HeaderZlibFramed
+
+
 def _padded(header: bytes) -> bytes:
     return header + bytes(-len(header) % 4)
 
@@ -150,52 +201,91 @@ def header_dialect(protocol: str, is_compressed: bool, flags: int, limits: Limit
     return Dialect(envelope(protocol, limits), framing)
 
 
-class _HeaderOpener:
+class HeaderOpener:
     """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them.
 
-    Most peers send the same header again and again, so what the last one said is kept too.
+    Most peers send the same header again and again, so what the last one said is kept too. A frame that begins with
+    `mark`, has `header` behind its sequence id, and ends not before that, has the same one.
 
     Args:
         limits: of the dialects in which to answer.
         texts: those for metadata.
+
+    Attributes:
+        mark: the magic number and the flags of the last header.
+        header: its size, and what was in it.
+        dialect: what to answer in.
+        metadata: what travels beside the message.
+        is_plain: whether there was such a header, and messages behind it are not compressed.
     """
 
-    __slots__ = ("_kept", "_last", "_limits", "_said", "_texts")
+    __slots__ = (
+        "_accepts_short", "_is_compressed", "_is_known", "_kept", "_limits", "_texts", "dialect", "header", "is_plain",
+        "mark", "metadata",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, texts: Limits) -> None:
         self._limits = limits
         self._texts = texts
+        self._accepts_short = accepts_short_pairs(texts)
         self._kept: dict[str, str] = {}
-        self._last: tuple[int, int, bytes] | None = None
-        self._said: tuple[Dialect, bool, Metadata]
+        self._is_known = self._is_compressed = self.is_plain = False
+        self.mark = self.header = b""
+        self.metadata = NO_METADATA
+        self.dialect: Dialect
 
     def open(self, frame: bytes) -> Opened:
         """See `Opener`."""
-        if len(frame) < _FIXED.size:
-            raise RemoteProtocolError(f"cannot read a frame of {len(frame)} bytes: its header needs {_FIXED.size}")
+        if len(frame) < FIXED:
+            raise RemoteProtocolError(f"cannot read a frame of {len(frame)} bytes: its header needs {FIXED}")
         magic, flags, sequence_id, words = _FIXED.unpack_from(frame)
         if magic != _MAGIC:
             raise RemoteProtocolError(f"cannot read a frame: it begins with {magic:04x}, a header with {_MAGIC:04x}")
-        start = _FIXED.size + words * 4
+        start = FIXED + words * 4
         protocol = "binary"
         try:
-            header = flags, words, frame[_FIXED.size : start]
-            if header != self._last:
-                self._last = None
-                reader = HeaderReader(frame, _FIXED.size, start)
-                protocol = self._protocol(reader)
-                is_compressed = self._is_compressed(reader)
-                metadata = self._metadata(reader)
-                self._said = header_dialect(protocol, is_compressed, flags, self._limits), is_compressed, metadata
-                self._last = header
-            answering, is_compressed, metadata = self._said
-            protocol = answering.envelope.name
-            message = self._unpack(frame, start) if is_compressed else self._bare(frame, start)
+            if not (self._is_known and frame.startswith(self.mark) and frame.startswith(self.header, _BEFORE_SIZE)):
+                self._is_known = self.is_plain = False
+                metadata = self._short(frame, start)
+                if metadata is not None:
+                    protocol = _PROTOCOLS[frame[FIXED]]
+                    self._is_compressed, self.metadata = False, metadata
+                else:
+                    reader = HeaderReader(frame, FIXED, start)
+                    protocol = self._protocol(reader)
+                    self._is_compressed = self._compressed(reader)
+                    self.metadata = self._metadata(reader)
+                self.dialect = header_dialect(protocol, self._is_compressed, flags, self._limits)
+                self.mark, self.header = frame[:_AFTER_MARK], frame[_BEFORE_SIZE:start]
+                self._is_known, self.is_plain = True, not self._is_compressed
+            protocol = self.dialect.envelope.name
+            message = self._unpack(frame, start) if self._is_compressed else self._bare(frame, start)
         except Unreadable as error:
             answering = header_dialect(protocol, False, flags, self._limits)
             what = f"cannot read the frame of call {sequence_id}: {error}"
             raise SpoiledFrame(what, error.code, sequence_id, answering) from None
-        return message, answering, metadata, sequence_id
+        return message, self.dialect, self.metadata, sequence_id
+
+    def _short(self, frame: bytes, start: int) -> Metadata | None:
+        """The metadata of a header as nearly all are: short, without transforms, with nothing that is kept.
+
+        `None` if it is not one, or if something is wrong with it.
+        """
+        if start - FIXED < 4 or start > len(frame) or frame[FIXED] > _HIGHEST or frame[FIXED + 1]:
+            return None
+        info = frame[FIXED + 2]
+        if info == _PAIRS and self._accepts_short:
+            own = short_pairs(frame, FIXED + 3, start, self._texts)
+            if own is None:
+                return None
+        elif info:
+            return None
+        else:
+            own = None
+        if not own:
+            return MappingProxyType(self._kept) if self._kept else NO_METADATA
+        # Not to be changed, since the next frame may have the same.
+        return MappingProxyType({**self._kept, **own} if self._kept else own)
 
     def _protocol(self, reader: HeaderReader) -> str:
         number = reader.varint()
@@ -204,7 +294,7 @@ class _HeaderOpener:
             raise Unreadable(f"there is no protocol {number}; known: {_known()}", ApplicationCode.INVALID_PROTOCOL)
         return name
 
-    def _is_compressed(self, reader: HeaderReader) -> bool:
+    def _compressed(self, reader: HeaderReader) -> bool:
         count = reader.varint()
         if count > 1:
             # One transform is known, and unpacking the same bytes over and over is what an attacker wants.

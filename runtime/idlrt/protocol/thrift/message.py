@@ -12,20 +12,23 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
 
 from __future__ import annotations
 
+import struct
 import weakref
 from typing import Any, Final, cast
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
-from idlrt.protocol.thrift.envelope import Envelope
+from idlrt.protocol.thrift.envelope import BinaryEnvelope, Envelope
 from idlrt.protocol.thrift.framing import Dialect, check_frame, check_message
 from idlrt.protocol.thrift.kinds import MessageKind
 from idlrt.serialization._tables import TableSerialization
-from idlrt.serialization.base import RecordCodec
+from idlrt.serialization.base import Limits, RecordCodec
 from idlrt.spec import I32, STRING, DeclaredError, Field, Method, StructType, VoidType, optional
 
 __all__ = ["MethodCodec", "decode_refusal", "encode_refusal", "left_over", "method_codec"]
 
+_pack_u32 = struct.Struct(">I").pack
+_pack_i32 = struct.Struct(">i").pack
 _CALL, _REPLY, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.ONEWAY
 
 
@@ -34,12 +37,15 @@ class MethodCodec:
 
     Attributes:
         arguments: the codec of its arguments.
+        reply_head: the head of its replies up to the sequence id, where 4 bytes of that are all that follows; else
+            `None`.
     """
 
     __slots__ = (
         "_envelope",
         "_has_value",
         "_heads",
+        "_is_binary",
         "_method",
         "_most",
         "_nothing",
@@ -48,6 +54,7 @@ class MethodCodec:
         "_tail",
         "_width",
         "arguments",
+        "reply_head",
     )  # fmt: skip
 
     def __init__(self, method: Method[..., Any], envelope: Envelope) -> None:
@@ -65,6 +72,9 @@ class MethodCodec:
         self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
         self._reply_head: tuple[bytes, bytes] | None = None
         self._most: Final = min(envelope.limits.max_message, envelope.limits.max_frame)
+        # The very class: what is derived from it may have other heads.
+        self._is_binary: Final = type(envelope) is BinaryEnvelope
+        self.reply_head: Final = _reply_head(envelope, method.name)
 
     def pack_call(
         self, dialect: Dialect, name: str, sequence_id: int, arguments: tuple[Any, ...], metadata: Metadata
@@ -80,6 +90,17 @@ class MethodCodec:
         """
         kind = _ONEWAY if self._method.is_oneway else _CALL
         return self._pack(dialect, self.arguments, kind, name, sequence_id, arguments, metadata)
+
+    def pack_call_behind(
+        self, dialect: Dialect, prefix: bytes, name: str, sequence_id: int, arguments: tuple[Any, ...]
+    ) -> bytes:
+        """The bytes of a call whose frame is a length, `prefix` and the message. Raises as `pack_call`.
+
+        Args:
+            dialect: with `Dialect.prefix`.
+        """
+        kind = _ONEWAY if self._method.is_oneway else _CALL
+        return self._pack_behind(dialect, prefix, self.arguments, kind, name, sequence_id, arguments)
 
     def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
         """The bytes of a reply.
@@ -102,6 +123,9 @@ class MethodCodec:
             if len(data) - 4 > self._most:
                 self._check_size(len(data) - 4)
             return data
+        if dialect.prefix is not None and not metadata:
+            prefix = dialect.prefix.before + _pack_i32(sequence_id) + dialect.prefix.after
+            return self._pack_behind(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 
     def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
@@ -137,6 +161,34 @@ class MethodCodec:
             self._check_size(len(data) - 4)
         return data
 
+    def _pack_behind(
+        self,
+        dialect: Dialect,
+        prefix: bytes,
+        codec: Any,  # a `RecordCodec`, a native one if the dialect is native
+        kind: MessageKind,
+        name: str,
+        sequence_id: int,
+        values: tuple[Any, ...],
+    ) -> bytes:
+        shape = dialect.prefix
+        assert shape is not None
+        head = self._heads.get((kind, name)) or self._head(kind, name)
+        if dialect.is_native:
+            data: bytes = codec.message(values, prefix + head[0], sequence_id, head[1], True)
+            if len(data) - 4 > shape.most:
+                _check_sizes(len(data) - 4, len(prefix), shape.limits)
+            return data
+        body, tail = codec.encode(values), self._tail
+        if self._is_binary:
+            begin = head[0] + _pack_u32(sequence_id & 0xFFFFFFFF) + head[1]
+        else:
+            begin = self._envelope.pack_head(kind, name, sequence_id)
+        size = len(prefix) + len(begin) + len(body) + len(tail)
+        if size > shape.most:
+            _check_sizes(size, len(prefix), shape.limits)
+        return b"".join((_pack_u32(size), prefix, begin, body, tail))
+
     def _head(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
         """What stands in the head of a message before and after its number."""
         head = self._heads.get((kind, name))
@@ -164,7 +216,8 @@ class MethodCodec:
             RemoteProtocolError: they cannot be read, or bytes are left over.
         """
         arguments, end, decoded = self.arguments.decode_measured(message, start, received)
-        self._check_end(message, end)
+        if end != len(message) or self._tail:
+            self._check_end(message, end)
         return arguments, decoded
 
     def decode_result(self, message: bytes, start: int, received: int = 0) -> Any:
@@ -179,7 +232,8 @@ class MethodCodec:
             RemoteProtocolError: the reply cannot be read.
         """
         values, end = self._result.decode(message, start, received)
-        self._check_end(message, end)
+        if end != len(message) or self._tail:
+            self._check_end(message, end)
         if self._has_value and values[0] is not None:
             return values[0]
         for thrown in values[int(self._has_value) :]:
@@ -194,6 +248,24 @@ class MethodCodec:
             end = self._envelope.unpack_tail(message, end)
         if end != len(message):
             raise left_over(self._method, end, len(message))
+
+
+def _reply_head(envelope: Envelope, name: str) -> bytes | None:
+    """See `MethodCodec.reply_head`. Replies with a name over the limit have to be refused."""
+    if type(envelope) is not BinaryEnvelope or len(name.encode()) > envelope.limits.max_string:
+        return None
+    before, after = envelope.head_parts(_REPLY, name)
+    return None if after else before
+
+
+def _check_sizes(size: int, prefix: int, limits: Limits) -> None:
+    """Check a frame of `size` bytes, of which `prefix` stand before the message.
+
+    Raises:
+        LocalProtocolError: the message, or the frame, is over a limit.
+    """
+    check_message(size - prefix, limits)
+    check_frame(size, limits)
 
 
 def method_codec(method: Method[..., Any], envelope: Envelope) -> MethodCodec:

@@ -6,11 +6,11 @@ from typing import Any
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
-from idlrt.protocol.events import NO_CONTEXT, RequestReceived, ResponseReceived
+from idlrt.protocol.events import NO_CONTEXT, RequestContext, RequestReceived, ResponseReceived
 from idlrt.protocol.thrift.framing import Dialect
 from idlrt.protocol.thrift.infos import context_from, push_back_from
 from idlrt.protocol.thrift.kinds import MessageKind
-from idlrt.protocol.thrift.message import decode_refusal, method_codec
+from idlrt.protocol.thrift.message import MethodCodec, decode_refusal, method_codec
 from idlrt.spec import Method
 
 __all__ = ["ThriftRequest", "ThriftResponse", "read_request"]
@@ -55,7 +55,8 @@ class ThriftResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
         if self.is_refusal:
             refusal = decode_refusal(envelope, self.message, self.start, self.size)
             raise refusal.push_back(push_back_from(self.metadata))
-        return method_codec(self.method, envelope).decode_result(self.message, self.start, self.size)
+        codec: MethodCodec = self.method.codecs.get(envelope) or method_codec(self.method, envelope)
+        return codec.decode_result(self.message, self.start, self.size)
 
 
 def read_request(
@@ -65,20 +66,22 @@ def read_request(
     metadata: Metadata,
     number: int,
     size: int,
+    context: RequestContext | None = None,
 ) -> ThriftRequest:
     """Return the request in a message.
 
     Args:
         number: of the call, if the framing has one; 0 if the message's own counts.
         size: bytes of the frame as it arrived.
+        context: the typed values that were in the metadata; `None` if they are still among it.
 
     Raises:
         RemoteProtocolError: the message has no head that can be read.
     """
     head, start = dialect.envelope.unpack_head(message)
-    kind, context, refusal = head.kind, NO_CONTEXT, None
-    if metadata:
-        context, metadata = context_from(metadata)
+    kind, refusal = head.kind, None
+    if context is None:
+        context, metadata = context_from(metadata) if metadata else (NO_CONTEXT, metadata)
     if kind is not _CALL and kind is not _ONEWAY:
         what = f"{head.name!r} came as a {kind.name.lower()} message, which only servers send"
         refusal = ApplicationError(what, ApplicationCode.INVALID_MESSAGE_TYPE)

@@ -1,0 +1,309 @@
+"""The client's end of a Thrift connection.
+
+It speaks the dialect it was made with, numbers its requests and finds the request that a response belongs to, so any
+number may be in flight and responses may come in any order.
+
+Whole responses that look as usual are read where they lie: in plain frames, and behind a THeader that says what the
+last one said. All others, and those that arrive in pieces, go step by step, with the same events.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from idlrt.core.metadata import NO_METADATA, Metadata
+from idlrt.errors import RemoteProtocolError
+from idlrt.protocol.events import NO_CONTEXT, ClientEvent, ConnectionBroken, PongReceived, RequestContext
+from idlrt.protocol.foreign import ForeignProtocol, foreign_server
+from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame, capabilities
+from idlrt.protocol.thrift.header_framing import FIXED, HeaderOpener, is_header
+from idlrt.protocol.thrift.header_requests import HeaderRequests
+from idlrt.protocol.thrift.infos import is_draining, request_metadata
+from idlrt.protocol.thrift.kinds import MessageKind
+from idlrt.protocol.thrift.message import MethodCodec, method_codec
+from idlrt.protocol.thrift.requests import ThriftResponse
+from idlrt.spec import VOID, Method, method
+
+__all__ = ["PING", "ClientConnection"]
+
+_REPLY, _EXCEPTION = MessageKind.REPLY, MessageKind.EXCEPTION
+_SMALLEST: Final = 4 + FIXED
+_unpack_u32 = struct.Struct(">I").unpack_from
+_unpack_i32 = struct.Struct(">i").unpack_from
+
+
+class _Ping:
+    def idlrt_ping(self) -> None:
+        """No server has this method."""
+
+
+PING: Final = method(_Ping.idlrt_ping, result=VOID)
+"""Thrift has no heartbeat, so a ping calls a method that no server has: whatever the server answers (ours and Apache's
+say `unknown method`), it has read the call and spoken the protocol."""
+
+
+class ClientConnection:
+    """The client's end. See `idlrt.protocol.base.ClientConnection`.
+
+    Args:
+        dialect: what to speak.
+        service: the name of the service among several that the server has; empty for a server that has one.
+        first_sequence_id: number of the first call. Several connections that share a stream use distinct ranges.
+        max_sequence_id: number after which counting goes on with 1; above the calls that are in flight at a time.
+
+    Attributes:
+        capabilities: of what is spoken.
+        dialect: what is spoken.
+    """
+
+    __slots__ = (
+        "_calls", "_cancelled", "_first", "_has_rest", "_headers", "_highest", "_is_broken", "_max_message",
+        "_max_sequence_id", "_most", "_open", "_opener", "_pings", "_prefix", "_sequence_id", "_splitter",
+        "capabilities", "dialect",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        service: str = "",
+        *,
+        first_sequence_id: int = 1,
+        max_sequence_id: int = 0x7FFFFFFF,
+    ) -> None:
+        self.dialect = dialect
+        self.capabilities = capabilities(dialect.framing)
+        self._prefix = f"{service}:" if service else ""
+        self._splitter = dialect.framing.splitter(dialect.envelope)
+        framing = dialect.framing
+        self._headers: HeaderRequests | None = None
+        self._opener: HeaderOpener | None = None
+        # Whether a part of a frame is in the splitter.
+        self._has_rest = False
+        self._sequence_id = self._highest = first_sequence_id - 1
+        self._max_sequence_id = max_sequence_id
+        self._calls: dict[int, Method[..., Any]] = {}
+        self._cancelled: set[int] = set()
+        self._pings: set[int] = set()
+        self._is_broken = False
+        # What has come, until it is known that the server may speak Thrift; then `None`.
+        self._first: bytes | None = b""
+        # What a frame and a message may have at most that are read in one go. Nothing is where frames are not known.
+        self._most = self._max_message = 0
+        if dialect.is_fused:
+            limits = dialect.envelope.limits
+            self._most = min(limits.max_message, limits.max_frame)
+        elif is_header(framing):
+            self._most, self._max_message = framing.limits.max_frame, framing.limits.max_message
+            self._opener = framing.header_opener()
+            if dialect.prefix is not None:
+                self._headers = HeaderRequests(framing, dialect.envelope)
+        self._open = framing.opener(dialect) if self._opener is None else self._opener.open
+
+    @property
+    def in_flight(self) -> int:
+        """See `ClientConnection.in_flight`."""
+        return len(self._calls)
+
+    @property
+    def is_idle(self) -> bool:
+        """See `ClientConnection.is_idle`."""
+        return not self._calls and not self._is_broken and not self._first and not self._has_rest
+
+    @property
+    def cancelled(self) -> int:
+        """See `ClientConnection.cancelled`."""
+        return len(self._cancelled)
+
+    def request(
+        self,
+        method: Method[..., Any],
+        arguments: tuple[Any, ...],
+        metadata: Metadata = NO_METADATA,
+        context: RequestContext = NO_CONTEXT,
+    ) -> tuple[int, bytes]:
+        """See `ClientConnection.request`."""
+        dialect = self.dialect
+        envelope = dialect.envelope
+        sequence_id = self._sequence_id % self._max_sequence_id + 1
+        if sequence_id > self._highest:
+            self._sequence_id = self._highest = sequence_id
+        else:
+            sequence_id = self._next_sequence_id()
+        name = self._prefix + method.name if self._prefix else method.name
+        codec: MethodCodec = method.codecs.get(envelope) or method_codec(method, envelope)
+        prefix: bytes | None = None
+        if self._headers is not None and not metadata:
+            prefix = self._headers.prefix(context, sequence_id)
+        if prefix is not None:
+            data = codec.pack_call_behind(dialect, prefix, name, sequence_id, arguments)
+        else:
+            if (context is not NO_CONTEXT or metadata) and self.capabilities.metadata:
+                metadata = request_metadata(metadata, context)
+            data = codec.pack_call(dialect, name, sequence_id, arguments, metadata)
+        if not method.is_oneway:
+            self._calls[sequence_id] = method
+        return sequence_id, data
+
+    def ping(self) -> tuple[int, bytes]:
+        """See `ClientConnection.ping`."""
+        sequence_id, data = self.request(PING, ())
+        self._pings.add(sequence_id)
+        return sequence_id, data
+
+    def _next_sequence_id(self) -> int:
+        # A signed 32-bit number for the sake of peers; an id in use is stepped over.
+        while True:
+            sequence_id = self._sequence_id = self._sequence_id % self._max_sequence_id + 1
+            if sequence_id > self._highest:
+                self._highest = sequence_id
+                return sequence_id
+            if sequence_id not in self._calls and sequence_id not in self._cancelled:
+                return sequence_id
+
+    def cancel(self, id: int) -> bytes:
+        """See `ClientConnection.cancel`."""
+        if self._calls.pop(id, None) is not None:
+            self._cancelled.add(id)
+            self._pings.discard(id)
+        return b""
+
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
+        """See `ClientConnection.receive_data`."""
+        events: list[ClientEvent] = []
+        if self._is_broken:
+            return events
+        try:
+            if self._first is not None:
+                data = self._first + data
+                told = foreign_server(data) if data else False
+                if isinstance(told, ForeignProtocol):
+                    raise told
+                self._first = None if told else data
+                if not told:
+                    return events
+            if not self._has_rest:
+                if self._opener is not None:
+                    at = self._read_whole(self._opener, data, events)
+                    if at == len(data):
+                        return events
+                    data = data[at:]
+                elif 4 < len(data) <= self._most and int.from_bytes(data[:4]) == len(data) - 4:
+                    # The usual case: one whole answer. What is below would do the same with more steps.
+                    event = self._find(self.dialect, data[4:], NO_METADATA, 0, len(data) - 4)
+                    return [event] if event is not None else events
+            self._has_rest = True
+            self._splitter.add(data)
+            while (frame := self._splitter.next()) is not None:
+                event = self._read(frame)
+                if event is not None:
+                    events.append(event)
+            self._has_rest = not self._splitter.is_empty
+        except RemoteProtocolError as error:
+            self._is_broken = True
+            events.append(ConnectionBroken(error))
+        return events
+
+    def _read_whole(self, opener: HeaderOpener, data: bytes, events: list[ClientEvent]) -> int:
+        """Read frames that lie whole at the beginning of `data`. Returns the offset after them.
+
+        Raises:
+            RemoteProtocolError: nothing can be read any more.
+        """
+        at, size = 0, len(data)
+        while size - at >= _SMALLEST:
+            (length,) = _unpack_u32(data, at)
+            begin = at + 4
+            end = begin + length
+            if end > size or length > self._most:
+                break  # it is not complete, or refused by the splitter
+            start = begin + 8 + len(opener.header)
+            if (
+                opener.is_plain
+                and data.startswith(opener.mark, begin)
+                and data.startswith(opener.header, begin + 8)
+                and (method := self._calls.get(sequence_id := _unpack_i32(data, begin + 4)[0])) is not None
+                and (codec := method.codecs.get((dialect := opener.dialect).envelope)) is not None
+                and (head := codec.reply_head) is not None
+                and data.startswith(head, start)
+                and (body := start + len(head) + 4) <= end
+                and end - start <= self._max_message
+                and not self._pings
+            ):
+                del self._calls[sequence_id]
+                metadata = opener.metadata
+                events.append(
+                    ThriftResponse(
+                        sequence_id, method, metadata, bool(metadata) and is_draining(metadata), length,
+                        is_refusal=False, dialect=dialect, message=data[start:end], start=body - start,
+                    )
+                )  # fmt: skip
+            elif (event := self._read(data[begin:end])) is not None:
+                events.append(event)
+            at = end
+        return at
+
+    def _is_between(self) -> bool:
+        """Whether nothing of an unfinished message has arrived."""
+        return not self._first and not self._has_rest
+
+    def _read(self, frame: bytes) -> ClientEvent | None:
+        """The event for a frame; `None` if its request was cancelled."""
+        try:
+            message, dialect, metadata, number = self._open(frame)
+        except SpoiledFrame as error:
+            found = self._waiting_for(error.sequence_id, "")
+            if found is None:
+                return None
+            if error.sequence_id in self._pings:
+                return self._pong(error.sequence_id, NO_METADATA)
+            return ThriftResponse(
+                error.sequence_id,
+                found,
+                size=len(frame),
+                is_refusal=False,
+                dialect=error.dialect,
+                message=b"",
+                start=0,
+                trouble=str(error),
+            )
+        return self._find(dialect, message, metadata, number, len(frame))
+
+    def _find(self, dialect: Dialect, message: bytes, metadata: Metadata, number: int, size: int) -> ClientEvent | None:
+        """The event for a message; `None` if its request was cancelled."""
+        head, start = dialect.envelope.unpack_head(message)
+        kind, sequence_id = head.kind, number or head.sequence_id
+        if kind is not _REPLY and kind is not _EXCEPTION:
+            raise RemoteProtocolError(f"the server sent a {kind.name.lower()} message, which only clients send")
+        found = self._waiting_for(sequence_id, head.name)
+        if found is None:
+            return None
+        if self._pings and sequence_id in self._pings:
+            return self._pong(sequence_id, metadata)
+        is_last = bool(metadata) and is_draining(metadata)
+        return ThriftResponse(
+            sequence_id, found, metadata, is_last, size,
+            is_refusal=kind is _EXCEPTION, dialect=dialect, message=message, start=start,
+        )  # fmt: skip
+
+    def _pong(self, sequence_id: int, metadata: Metadata) -> PongReceived:
+        self._pings.discard(sequence_id)
+        return PongReceived(sequence_id, is_draining(metadata))
+
+    def _waiting_for(self, sequence_id: int, name: str) -> Method[..., Any] | None:
+        """The method of a request that is answered; `None` if it was cancelled."""
+        found = self._calls.pop(sequence_id, None)
+        if found is not None:
+            return found
+        if 0 < sequence_id <= self._highest:
+            # Cancelled, or oneway: some servers refuse those with an answer.
+            self._cancelled.discard(sequence_id)
+            return None
+        raise RemoteProtocolError(f"the server answered call {sequence_id} ({name!r}), which was not made")
+
+    def receive_eof(self) -> list[ClientEvent]:
+        """See `ClientConnection.receive_eof`."""
+        if self._is_broken or self._is_between():
+            return []
+        self._is_broken = True
+        return [ConnectionBroken(RemoteProtocolError("the server stopped sending within a message"))]
