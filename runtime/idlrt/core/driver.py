@@ -10,8 +10,8 @@ Source: `edgedb/blocking_client.py` of edgedb-python.
 
 from __future__ import annotations
 
+import contextlib
 import queue
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
@@ -151,16 +151,24 @@ def _innermost(coroutine: Any) -> str:
 class _BlockingEvent:
     """See `Event`."""
 
+    # Not a `threading.Event`: that is written in Python, and an exception of a signal handler inside of its `set` may
+    # leave its lock locked.
+
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
         """See `Event.set`."""
-        self._event.set()
+        self._is_set = True
+        self._wake.put(None)
 
     async def wait(self, seconds: float) -> bool:
         """See `Event.wait`."""
-        return self._event.wait(max(seconds, 0.0))
+        if not self._is_set:
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=max(seconds, 0.0))
+        return self._is_set
 
 
 class BlockingDriver:

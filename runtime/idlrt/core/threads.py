@@ -76,8 +76,11 @@ class Threads:
                     if inbox in idle:
                         idle.remove(inbox)
                         return
-                # Somebody has taken it in this very moment.
-                task = inbox.get()
+                # It was taken in this moment, with a task; or an exception of a signal handler came between.
+                try:
+                    task = inbox.get_nowait()
+                except queue.Empty:
+                    return
 
 
 def _in_context(work: Callable[[], object]) -> Callable[[], object]:
