@@ -5,6 +5,10 @@ One slow service, or method, cannot take all threads and connections then, and w
 On a server without workers a plain handler would wait on the thread that serves everybody, and that others need to end:
 let calls wait (`waiting`) where there are workers, or `async` handlers only.
 
+Places are leases (`idlrt.core.leases`), and so are the places in the line: a call that is interrupted at any byte code,
+by a signal handler or a time limit, costs neither. Only its notification of the next in line may be lost, so those that
+wait look again by themselves every now and then.
+
 Source: Nygard, "Release It!" (2007), chapter 5
 """
 
@@ -12,17 +16,24 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
+from weakref import ref
 
 import msgspec
 
 from idlrt.core import Chance, Event, Listener, Refused, tell
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 
 __all__ = ["Bulkhead", "BulkheadSettings", "Places", "Ticket"]
+
+# Seconds after which a call that waits looks for a free place by itself, times the calls that waited when it came: so
+# some waiting call does so about every 50 ms, however many there are; and the most that one call lets pass.
+_LOOK_AGAIN: Final = 0.05
+_LOOK_AGAIN_MAX: Final = 1.0
 
 
 class BulkheadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,79 +53,117 @@ class BulkheadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Ticket:
-    """Somebody who waits in line.
+    """A position in the line, as long as the object lives.
 
     Attributes:
+        event: set once there is a place.
         is_in: whether there is a place for it now.
     """
 
-    __slots__ = ("event", "is_in")
+    __slots__ = ("__weakref__", "_lease", "event", "is_in")
 
     def __init__(self, event: Event) -> None:
         self.event = event
         self.is_in = False
+        self._lease: Lease | None = None
+
+    def give(self, lease: Lease) -> None:
+        """Hand a place over."""
+        self._lease = lease
+        self.is_in = True
+
+    def take(self) -> Lease | None:
+        """Take the place that was handed over; `None` if there is none yet."""
+        lease, self._lease = self._lease, None
+        return lease
 
 
 class Places:
-    """The places of one bulkhead and the line before them. Threads and tasks share it; nobody waits here."""
+    """The places of one bulkhead and the line before them. Threads and tasks share it; nothing waits here."""
 
-    __slots__ = ("__weakref__", "_line", "_lock", "_longest", "_most", "under_way")
+    __slots__ = ("__weakref__", "_leases", "_limit", "_lock", "_max_waiting", "line")
 
-    def __init__(self, most: int, longest: int) -> None:
+    def __init__(self, limit: int, max_waiting: int) -> None:
+        self._leases = Leases()
         self.renew()
         forks.renew(self)
-        self._most = most
-        self._longest = longest
+        self._limit = limit
+        self._max_waiting = max_waiting
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
         self._lock = threading.Lock()
-        self._line: deque[Ticket] = deque()
-        self.under_way = 0
+        self.line: deque[ref[Ticket]] = deque()
+        self._leases.renew()
+
+    @property
+    def under_way(self) -> int:
+        """Places in use."""
+        return len(self._leases)
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
-        return len(self._line)
+        """Calls in the line."""
+        return sum([each() is not None for each in list(self.line)])
 
-    def enter(self) -> bool:
-        """Take a place. `False`: all are taken."""
-        with self._lock:
-            # Whenever there is a line, all are taken: who leaves hands the place on.
-            if self.under_way >= self._most:
-                return False
-            self.under_way += 1
-            return True
+    def enter(self) -> Lease | None:
+        """Take a place; `None` if all are taken. To leave, delete the lease, and `hand_on` if there is a line."""
+        if self.line:
+            self.hand_on()
+            if self.line:
+                return None
+        return self._leases.acquire(self._limit)
 
     def line_up(self, ticket: Ticket) -> bool:
-        """Wait for a place, or take the one that has become free. `False`: the line is as long as it may be."""
+        """Wait for a place, or take one that has become free. `False`: the line is as long as it may be."""
+        served: list[Ticket] = []
         with self._lock:
-            if self.under_way < self._most:
-                self.under_way += 1
-                ticket.is_in = True
-            elif len(self._line) >= self._longest:
-                return False
-            else:
-                self._line.append(ticket)
-            return True
+            self._serve(served)
+            line = self.line
+            if len(line) >= self._max_waiting:
+                # Some may have been interrupted before they left the line.
+                line = self.line = deque([each for each in line if each() is not None])
+            is_waiting = len(line) < self._max_waiting
+            if is_waiting:
+                # First the line, then the place: one that is freed in between finds somebody in the line.
+                line.append(ref(ticket))
+                self._serve(served)
+        self._notify(served)
+        return is_waiting
 
-    def leave(self) -> None:
-        """Give the place to the first in the line, or back."""
+    def hand_on(self) -> None:
+        """Hand free places to the first in the line."""
+        served: list[Ticket] = []
         with self._lock:
-            if not self._line:
-                self.under_way -= 1
-                return
-            first = self._line.popleft()
-            first.is_in = True
-        first.event.set()
+            self._serve(served)
+        self._notify(served)
 
-    def give_up(self, ticket: Ticket) -> bool:
-        """Wait no more. `False`: it was given a place in the meantime."""
+    def give_up(self, ticket: Ticket) -> Lease | None:
+        """Leave the line. Return the place that was handed over in the meantime, if there is one."""
         with self._lock:
-            if ticket.is_in:
-                return False
-            self._line.remove(ticket)
-            return True
+            if not ticket.is_in:
+                self.line = deque([each for each in self.line if each() not in (None, ticket)])
+        return ticket.take()
+
+    def _serve(self, served: list[Ticket]) -> None:
+        """Hand free places over, and forget tickets whose calls are gone."""
+        line = self.line
+        while line:
+            ticket = line[0]()
+            if ticket is not None and not ticket.is_in:
+                lease = self._leases.acquire(self._limit)
+                if lease is None:
+                    return
+                ticket.give(lease)
+                served.append(ticket)
+                del lease
+            # Only now: interrupted before, it is served again.
+            line.popleft()
+
+    def _notify(self, served: list[Ticket]) -> None:
+        """Tell those that have places now."""
+        for ticket in served:
+            ticket.event.set()
 
 
 class Bulkhead:
@@ -134,14 +183,17 @@ class Bulkhead:
             Overloaded: there is no place, and none within the time that the call may wait, or that is left for it.
         """
         places = self._places[call.method]
-        if not places.enter():
-            await self._wait(call, places)
+        lease = places.enter()
+        if lease is None:
+            lease = await self._wait(call, places)
         try:
             return await next(call)
         finally:
-            places.leave()
+            del lease
+            if places.line:
+                places.hand_on()
 
-    async def _wait(self, call: AnyCall, places: Places) -> None:
+    async def _wait(self, call: AnyCall, places: Places) -> Lease:
         settings = self._settings
         if not settings.waiting:
             raise self._refused(call, f"{settings.calls} calls are under way")
@@ -149,17 +201,22 @@ class Bulkhead:
         ticket = Ticket(driver.event())
         if not places.line_up(ticket):
             raise self._refused(call, f"{settings.calls} calls are under way and {settings.waiting} wait")
-        if ticket.is_in:
-            return
         patience = max(min(settings.wait, call.deadline.remaining(driver.now())), 0.0)
+        until = driver.now() + patience
+        pause = min(_LOOK_AGAIN * max(len(places.line), 1), _LOOK_AGAIN_MAX)
         try:
-            await ticket.event.wait(patience)
+            while (lease := ticket.take()) is None and (left := until - driver.now()) > 0:
+                if not await ticket.event.wait(min(left, pause)):
+                    places.hand_on()
+            if lease is None:
+                lease = places.give_up(ticket)
         except BaseException:
-            if not places.give_up(ticket):
-                places.leave()
+            places.give_up(ticket)
+            places.hand_on()
             raise
-        if places.give_up(ticket):
+        if lease is None:
             raise self._refused(call, f"none of {settings.calls} calls under way ended within {patience:.3g} s")
+        return lease
 
     def _refused(self, call: AnyCall, why: str) -> Overloaded:
         name = call.method.full_name

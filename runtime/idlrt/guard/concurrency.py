@@ -11,6 +11,8 @@ Sources: Envoy's adaptive concurrency filter,
 https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter; Netflix's
 concurrency-limits, https://github.com/Netflix/concurrency-limits; Chiu and Jain, "Analysis of the increase and decrease
 algorithms for congestion avoidance" (1989)
+
+Places are leases (`idlrt.core.leases`): a call that is interrupted at any byte code costs none.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import msgspec
 
 from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
+from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import DeadlineExceeded, Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
@@ -183,7 +186,6 @@ class AdaptiveConcurrency:
 
     Attributes:
         limit: what says how many calls there may be at once.
-        under_way: how many there are.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = ConcurrencySettings
@@ -191,14 +193,20 @@ class AdaptiveConcurrency:
     def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now
         self._listener = listener
+        self._leases = Leases()
         self.renew()
         forks.renew(self)
         self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, chance)
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
         self._lock = threading.Lock()
-        self.under_way = 0
+        self._leases.renew()
+
+    @property
+    def under_way(self) -> int:
+        """Calls under way."""
+        return len(self._leases)
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
         """See `Guard.__call__`.
@@ -206,30 +214,26 @@ class AdaptiveConcurrency:
         Raises:
             Overloaded: there are as many calls as there may be.
         """
-        limit, lock = self.limit, self._lock
-        with lock:
-            under_way = self.under_way
-            is_in = under_way < limit.limit
-            if is_in:
-                self.under_way = under_way + 1
-        if not is_in:
-            raise self._refused(call, under_way)
+        limit, leases = self.limit, self._leases
+        lease = leases.acquire(limit.limit)
+        if lease is None:
+            raise self._refused(call, len(leases))
         began = self._now()
         try:
             result = await next(call)
+            with self._lock:
+                limit.answered(began, self._now(), len(leases))
+            return result
         except BaseException as error:
-            with lock:
+            with self._lock:
                 if isinstance(error, Overloaded | DeadlineExceeded):
                     limit.dropped(began, self._now())
                 elif isinstance(error, DeclaredError):
-                    limit.answered(began, self._now(), self.under_way)
+                    limit.answered(began, self._now(), len(leases))
                 # What fails otherwise may fail at once: that says nothing of how fast answers are.
-                self.under_way -= 1
             raise
-        with lock:
-            limit.answered(began, self._now(), self.under_way)
-            self.under_way -= 1
-        return result
+        finally:
+            del lease
 
     def _refused(self, call: AnyCall, under_way: int) -> Overloaded:
         name = call.method.full_name

@@ -19,6 +19,7 @@ import msgspec
 
 from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
@@ -52,8 +53,8 @@ class Shedder:
     """The decision. Threads may share it.
 
     Attributes:
-        flying: calls under way.
-        average: of `flying`, smoothed.
+        flying: leases of the calls under way.
+        average: of their number, smoothed.
         most: calls that may be under way when the process is just busy, as the last window says.
     """
 
@@ -76,6 +77,7 @@ class Shedder:
 
     def __init__(self, settings: ShedderSettings) -> None:
         self._settings = settings
+        self.flying = Leases()
         self.renew()
         forks.renew(self)
         self._width = settings.window / settings.buckets
@@ -91,15 +93,18 @@ class Shedder:
         self._has_refused = False
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there, and what is under way is the parent's."""
+        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
         self._lock = threading.Lock()
-        self.flying = 0
+        self.flying.renew()
 
-    def begin(self, now: float, cpu: float) -> bool:
+    def begin(self, now: float, cpu: float) -> Lease | None:
         """Let a call in, or refuse it.
 
         Args:
             cpu: thousandths of a processor.
+
+        Returns:
+            The lease of the call, to be deleted before `end`; `None` if it is refused.
         """
         threshold = self._settings.threshold
         with self._lock:
@@ -111,18 +116,16 @@ class Shedder:
             if cpu >= threshold or self._has_refused:
                 self._turn(now)
                 most = self.most * min(max((FULL - cpu) / (FULL - threshold), _LEAST), 1.0)
-                if self.average > most and self.flying > most:
+                if self.average > most and len(self.flying) > most:
                     self._has_refused = True
-                    return False
-            self.flying += 1
-            return True
+                    return None
+            return self.flying.begin()
 
     def end(self, began: float, now: float, *, is_good: bool) -> None:
         """A call that was let in has ended. Only good ones say how fast it can be."""
         with self._lock:
             self._turn(now)
-            self.flying -= 1
-            self.average = self.average * _BETA + self.flying * (1 - _BETA)
+            self.average = self.average * _BETA + len(self.flying) * (1 - _BETA)
             if is_good:
                 self._answered += 1
                 self._took_ms += math.ceil((now - began) * 1000)
@@ -182,19 +185,21 @@ class LoadShedder:
             Overloaded: there is no processor time left for the call.
         """
         shedder, began = self.shedder, self._now()
-        if not shedder.begin(began, self._cpu()):
+        lease = shedder.begin(began, self._cpu())
+        if lease is None:
             raise self._refused(call)
         is_good = False
         try:
             result = await next(call)
             is_good = True
         finally:
+            del lease
             shedder.end(began, self._now(), is_good=is_good)
         return result
 
     def _refused(self, call: AnyCall) -> Overloaded:
         name = call.method.full_name
-        why = f"the processor is busy ({self._cpu() / 10:.0f} %) and {self.shedder.flying} calls are under way"
+        why = f"the processor is busy ({self._cpu() / 10:.0f} %) and {len(self.shedder.flying)} calls are under way"
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=name, guard="shedder", why=why))
         return Overloaded(f"did not take {name}: {why}")

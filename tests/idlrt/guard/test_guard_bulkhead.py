@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Refused, drive
+from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import Bulkhead
 from idlrt.guard.bulkhead import BulkheadSettings, Places, Ticket
 from idlrt.testing import FakeDriver
-from idlrt.testing.guards import PUT, call_for
+from idlrt.testing.guards import GET, PUT, call_for
 
 
 def test_more_calls_than_there_are_places_for_are_refused() -> None:
@@ -104,33 +105,75 @@ def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
     under_way.close()
 
 
-@given(st.integers(1, 3), st.integers(0, 3), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=100))
-def test_places_are_never_lost_nor_given_twice(most: int, longest: int, steps: Any) -> None:
-    places, driver = Places(most, longest), FakeDriver()
-    inside = 0
+def test_a_waiting_call_looks_again_by_itself() -> None:
+    guarded = Guarded("bulkhead", calls=1, waiting=3, wait=100)
+    places = guarded.guard._places[GET]
+    leases = [places.enter()]
+
+    async def lose(_: Any = None) -> None:
+        await guarded.driver.sleep(10)
+        # As if an exception of a signal handler had come before the next in line could be notified.
+        leases.clear()
+        raise ValueError("the race goes on")
+
+    async def wait() -> Any:
+        return await guarded.call()
+
+    began = guarded.now()
+    assert guarded.driver.run(guarded.driver.race([lose, wait])) == "answer"
+    assert 10 <= guarded.now() - began <= 10.1
+
+
+@given(st.integers(1, 3), st.integers(0, 3), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=100))
+def test_places_are_never_lost_nor_given_twice(limit: int, max_waiting: int, steps: Any) -> None:
+    """Calls come, wait, go, and are interrupted between any two of these steps."""
+    places, driver = Places(limit, max_waiting), FakeDriver()
+    inside: list[Lease | None] = []
     line: list[Ticket] = []
+
+    def step_in() -> None:
+        """The first in the line have been handed all places that are free."""
+        while line and len(inside) < limit:
+            inside.append(take(line.pop(0)))
+
     for what, number in steps:
         if what == 0:
-            if places.enter():
-                inside += 1
+            lease = places.enter()
+            step_in()
+            if lease is not None:
+                inside.append(lease)
             else:
+                assert len(inside) == limit
                 ticket = Ticket(driver.event())
-                assert places.line_up(ticket) is (len(line) < longest)
-                if len(line) < longest:
+                assert places.line_up(ticket) is (len(line) < max_waiting)
+                if len(line) < max_waiting:
                     assert not ticket.is_in
                     line.append(ticket)
+                del ticket
+            del lease
         elif what == 1 and inside:
-            places.leave()
-            inside -= 1
-            if line:
-                assert line[0].is_in, "the first in the line"
-                del line[0]
-                inside += 1
-        elif what == 2 and line:
-            assert places.give_up(line.pop(number % len(line)))
-        assert (places.under_way, places.waiting) == (inside, len(line))
-        assert inside <= most
-        assert not line or inside == most
+            del inside[number % len(inside)]
+            places.hand_on()
+            step_in()
+        elif what == 2 and line and len(inside) == limit:
+            assert places.give_up(line.pop(number % len(line))) is None
+        elif what == 3 and inside:
+            del inside[number % len(inside)]  # interrupted before `hand_on`
+        elif what == 4 and line:
+            del line[number % len(line)]  # interrupted before `give_up`
+        elif what == 5:
+            places.hand_on()
+            step_in()
+        assert (places.under_way, places.waiting) == (len(inside), len(line))
+        assert len(inside) <= limit
+
+
+def take(ticket: Ticket) -> Lease:
+    """The place that the first in the line was handed."""
+    assert ticket.is_in, "the first in the line"
+    lease = ticket.take()
+    assert lease is not None
+    return lease
 
 
 # Not in virtual time.

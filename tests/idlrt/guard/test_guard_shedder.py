@@ -8,6 +8,7 @@ import pytest
 from guarded import Guarded
 
 from idlrt.core import Chance, Refused
+from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import LoadShedder
 from idlrt.guard.cpu import ProcessCpu
@@ -21,17 +22,38 @@ def trained(calls: int = 10, ms: float = 100.0) -> Shedder:
     shedder.end(0.0, 0.0, is_good=False)
     for bucket in range(60):
         now = bucket * 0.1 + 0.05
-        for _ in range(calls):
-            assert shedder.begin(now, 0.0)
-        for _ in range(calls):
+        leases = [shedder.begin(now, 0.0) for _ in range(calls)]
+        assert all(leases)
+        while leases:
+            del leases[-1]
             shedder.end(now, now + ms / 1000, is_good=True)
     return shedder
 
 
-def crowded(shedder: Shedder, flying: int, average: float | None = None) -> Shedder:
-    shedder.flying = flying
-    shedder.average = float(flying if average is None else average)
-    return shedder
+class Crowd:
+    """Keeps calls under way."""
+
+    def __init__(self, shedder: Shedder) -> None:
+        self.shedder = shedder
+        self.leases: list[Lease] = []
+
+    def fly(self, flying: int, average: float | None = None) -> None:
+        """Have so many calls under way."""
+        self.leases = [self.shedder.flying.begin() for _ in range(flying)]
+        self.shedder.average = float(flying if average is None else average)
+
+    def begin(self, now: float, cpu: float) -> bool:
+        """Begin one more. Whether it is let in."""
+        lease = self.shedder.begin(now, cpu)
+        if lease is not None:
+            self.leases.append(lease)
+        return lease is not None
+
+
+def crowded(flying: int, average: float | None = None) -> Crowd:
+    crowd = Crowd(trained())
+    crowd.fly(flying, average)
+    return crowd
 
 
 def test_how_many_there_may_be_is_the_rate_times_the_time() -> None:
@@ -92,42 +114,43 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     ],
 )
 def test_two_things_have_to_be_so(cpu: float, flying: int, average: float, is_let_in: bool) -> None:
-    assert crowded(trained(), flying, average).begin(6.0, cpu) is is_let_in
+    assert crowded(flying, average).begin(6.0, cpu) is is_let_in
 
 
 def test_after_a_refusal_it_stays_hot_for_a_second() -> None:
-    shedder = crowded(trained(), 20)
-    assert shedder.begin(6.0, 0.0)
-    assert not shedder.begin(6.1, 950.0)
-    assert not shedder.begin(7.0, 100.0), "it was busy 0.9 s ago"
-    assert shedder.begin(7.2, 100.0)
-    assert shedder.begin(7.2, 100.0)
+    crowd = crowded(20)
+    assert crowd.begin(6.0, 0.0)
+    assert not crowd.begin(6.1, 950.0)
+    assert not crowd.begin(7.0, 100.0), "it was busy 0.9 s ago"
+    assert crowd.begin(7.2, 100.0)
+    assert crowd.begin(7.2, 100.0)
 
 
 def test_it_stays_hot_from_the_last_time_that_it_was_busy() -> None:
-    shedder = crowded(trained(), 20)
-    assert not shedder.begin(6.0, 950.0)
-    crowded(shedder, 0)
-    assert shedder.begin(6.5, 950.0)
-    crowded(shedder, 20)
-    assert not shedder.begin(7.4, 100.0)
-    assert shedder.begin(7.5, 100.0)
+    crowd = crowded(20)
+    assert not crowd.begin(6.0, 950.0)
+    crowd.fly(0)
+    assert crowd.begin(6.5, 950.0)
+    crowd.fly(20)
+    assert not crowd.begin(7.4, 100.0)
+    assert crowd.begin(7.5, 100.0)
 
 
 def test_busy_without_a_refusal_is_not_hot() -> None:
-    shedder = crowded(trained(), 0)
-    assert shedder.begin(6.0, 950.0)
-    crowded(shedder, 20)
-    assert shedder.begin(6.1, 100.0)
+    crowd = crowded(0)
+    assert crowd.begin(6.0, 950.0)
+    crowd.fly(20)
+    assert crowd.begin(6.1, 100.0)
 
 
 def test_the_average_follows_slowly() -> None:
     shedder = Shedder(ShedderSettings())
-    for _ in range(10):
-        shedder.begin(0.0, 0.0)
+    leases = [shedder.begin(0.0, 0.0) for _ in range(10)]
     assert shedder.average == 0, "it is made when calls end"
+    del leases[-1]
     shedder.end(0.0, 0.0, is_good=True)
     assert shedder.average == pytest.approx(0.9)
+    del leases[-1]
     shedder.end(0.0, 0.0, is_good=True)
     assert shedder.average == pytest.approx(0.9 * 0.9 + 0.8)
 
@@ -166,7 +189,7 @@ def test_a_crowd_is_refused_only_if_the_processor_is_busy() -> None:
 def test_whatever_becomes_of_a_call_it_flies_no_more(error: BaseException) -> None:
     guarded = shedding([0.0])
     assert guarded.run(error) is error
-    assert guarded.guard.shedder.flying == 0
+    assert not guarded.guard.shedder.flying
 
 
 def test_without_a_measure_it_takes_that_of_the_process() -> None:
