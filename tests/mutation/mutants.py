@@ -111,8 +111,8 @@ MUTANTS = (
     Mutant(
         name="breaker: a late answer passes for a probe",
         path="runtime/idlrt/guard/breaker.py",
-        before="        return self._is_probing and permit in (0, self._permit)\n",
-        after="        return self._is_probing\n",
+        before="        return probe is not None and permit in (None, probe)\n",
+        after="        return probe is not None\n",
         tests=("tests/idlrt/guard/test_guard_breaker.py",),
     ),
     Mutant(

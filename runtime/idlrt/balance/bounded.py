@@ -82,7 +82,7 @@ class Bounded(Generic[C]):
         digest = new_md5(key_of(call)).digest()
         found = self.owner(_place_in(digest)[0], tried)
         # An idle candidate has room.
-        if self._average is None or found is None or not found.load.under_way:
+        if self._average is None or found is None or not found.load.calls:
             return found
         return self._with_room(found, digest, tried, *self._average.of_all_but(tried))
 
@@ -92,7 +92,7 @@ class Bounded(Generic[C]):
         """
         found: C | None = first
         for _ in range(_JUMPS):
-            if found is not None and found.load.under_way * weight < allowed * found.instance.weight:
+            if found is not None and len(found.load.calls) * weight < allowed * found.instance.weight:
                 return found
             digest = new_md5(digest).digest()
             found = self.owner(_place_in(digest)[0], tried)
@@ -100,7 +100,7 @@ class Bounded(Generic[C]):
         start = int.from_bytes(digest[4:8], "little")
         for step in range(len(ordered)):
             found = ordered[(start + step) % len(ordered)]
-            if found not in tried and found.load.under_way * weight < allowed * found.instance.weight:
+            if found not in tried and len(found.load.calls) * weight < allowed * found.instance.weight:
                 return found
         return first  # others have called meanwhile
 
@@ -129,7 +129,7 @@ class _Average(Generic[C]):
         if tried:
             found = [each for each in weights if each not in tried]
             weight = sum([weights[each] for each in found])
-        allowed = self._bound * (sum([each.load.under_way for each in found]) + 1)
+        allowed = self._bound * (sum([len(each.load.calls) for each in found]) + 1)
         if self._uses and (not tried or isinstance(tried, frozenset)):
             self._kept = _Sum(tried if tried else (), allowed, weight, self._uses)
         return allowed, weight

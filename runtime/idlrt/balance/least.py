@@ -44,7 +44,7 @@ class LeastRequests(Prepared[C]):
         least, best_weight = 1, 0
         for each, weight in self._untried(start, tried) if tried else self._ring[start : start + self._window]:
             # Both loads are read here: a call for each candidate would double the cost of a pick.
-            load = each.load.connections() if by_connections else each.load.under_way
+            load = each.load.connections() if by_connections else len(each.load.calls)
             if not load and weight == heaviest:
                 return each  # no other can be better
             # load / weight < least / best_weight, in integers

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from idlrt.core.leases import Lease, Leases
+
 __all__ = ["Load"]
 
 # Seconds after which an old measurement counts a third, and that an instance is taken to need before there is one.
@@ -26,17 +28,26 @@ class Load:
     brpc's rule for failures.
 
     Attributes:
-        under_way: calls that this client has there.
+        calls: leases of the calls under way: `len(load.calls)` is `load.under_way`, in half the time.
         connections: tells how many connections there are.
     """
 
-    __slots__ = ("_at", "_latency", "connections", "under_way")
+    __slots__ = ("_at", "_latency", "calls", "connections")
 
     def __init__(self, connections: Callable[[], int] = _none) -> None:
-        self.under_way = 0
+        self.calls = Leases()
         self.connections = connections
         self._latency = 0.0
         self._at = 0.0
+
+    @property
+    def under_way(self) -> int:
+        """Calls that this client has there."""
+        return len(self.calls)
+
+    def began(self) -> Lease:
+        """Count a call as under way until the lease that is returned is deleted, or lost in an exception."""
+        return self.calls.begin()
 
     def latency(self, now: float) -> float:
         """Seconds that a call is expected to take there."""

@@ -54,6 +54,6 @@ class PowerOfTwoChoices(Drawing[C]):
             return first
         now = self._now()
         one, other = first.load, second.load
-        if other.latency(now) * (other.under_way + 1) < one.latency(now) * (one.under_way + 1):
+        if other.latency(now) * (len(other.calls) + 1) < one.latency(now) * (len(one.calls) + 1):
             return second
         return first

@@ -38,6 +38,7 @@ from idlrt.core import (
     Snapshot,
 )
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
@@ -285,14 +286,14 @@ class Cluster(Heard, Generic[S]):
             # Silence counts from here: a first call that takes long is no reason for a ping.
             node.health.asked_at = start
             node.is_used = True
-        load.under_way += 1
+        lease = load.began()
         try:
             result = await node.sender.send(sent)
         except BaseException as error:
-            load.under_way -= 1
+            del lease
             self._went_wrong(call, node, attempt, error, start, permit, sent.deadline.timeout)
             raise
-        load.under_way -= 1
+        del lease
         end = now()
         load.answered(end - start, end)
         verdicts.answered(node, end, permit, call=call)
@@ -307,7 +308,7 @@ class Cluster(Heard, Generic[S]):
         attempt: int,
         error: BaseException,
         start: float,
-        permit: int,
+        permit: Lease | None,
         timeout: float,
     ) -> None:
         end = self._now()

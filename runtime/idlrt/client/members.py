@@ -78,7 +78,7 @@ class Members(Generic[S]):
         """In a child of the process that made it: the calls that are under way are the parent's."""
         self._lock = threading.Lock()
         for node in self._nodes.values():
-            node.load.under_way = 0
+            node.load.calls.renew()
 
     @property
     def nodes(self) -> list[Node[S]]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from idlrt.client.health import Health
 from idlrt.client.node import Node
 from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
+from idlrt.core.leases import Lease
 from idlrt.core.logs import get_logger
 from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
@@ -26,6 +27,9 @@ _log: Final = get_logger("idlrt.client")
 # So many instances are not looked at more often than in such a time, in seconds.
 _MANY: Final = 50
 _PAUSE: Final = 0.01
+# Seconds after which a breaker that waits for the outcome of a probe is looked at: an exception of a signal handler may
+# have interrupted the probe, and then nothing is reported.
+_PROBE_CHECK: Final = 1.0
 # What speaks against an instance. A server that says "not now" works.
 _FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 
@@ -96,7 +100,13 @@ class Verdicts:
         return Health(self._tolerated), Breaker(self._breaker)
 
     def answered(
-        self, node: Node[Any], now: float, permit: int = 0, *, is_broken: bool = False, call: Call | None = None
+        self,
+        node: Node[Any],
+        now: float,
+        permit: Lease | None = None,
+        *,
+        is_broken: bool = False,
+        call: Call | None = None,
     ) -> None:
         """It has answered.
 
@@ -139,7 +149,7 @@ class Verdicts:
         if is_new:
             self._changed()
 
-    def abandoned(self, node: Node[Any], now: float, permit: int) -> None:
+    def abandoned(self, node: Node[Any], now: float, permit: Lease | None) -> None:
         """A call has ended in a way that says nothing of it."""
         node.breaker.abandoned(now, permit)
         if node.breaker.state != CLOSED:
@@ -152,7 +162,7 @@ class Verdicts:
             node.sender.found_again()
 
     def failed(
-        self, node: Node[Any], error: Exception, now: float, permit: int = 0, *, call: Call | None = None
+        self, node: Node[Any], error: Exception, now: float, permit: Lease | None = None, *, call: Call | None = None
     ) -> None:
         """A call has come to nothing, or a ping, if there is no call."""
         if not isinstance(error, _FAILURES):
@@ -271,8 +281,12 @@ class Verdicts:
         return was_out != is_out
 
     def _next_probe(self, nodes: Sequence[Node[Any]], now: float) -> float:
-        """When the next breaker lets a probe through that does not yet."""
-        waits = (node.breaker.retry_after(now) for node in nodes if node.breaker.state != CLOSED)
+        """When the next breaker lets a probe through that does not yet, or may have lost one."""
+        waits = (
+            node.breaker.retry_after(now) or (_PROBE_CHECK if node.breaker.is_probing else 0.0)
+            for node in nodes
+            if node.breaker.state != CLOSED
+        )
         return min((now + wait for wait in waits if wait > 0), default=float("inf"))
 
     def _tell(self, decision: Decision, call: Call | None) -> None:

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import threading
 from typing import Annotated, Any, ClassVar, Final
+from weakref import ref
 
 import msgspec
 
 from idlrt.core import BreakerChanged, Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import (
     ApplicationCode,
@@ -43,6 +45,8 @@ HALF_OPEN: Final = "half-open"
 _FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 # Changes that nobody asks for.
 _KEPT: Final = 8
+# A lease that is gone.
+_NO_PROBE: Final = ref(Lease())
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,24 +84,27 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Breaker:
     """The state of one breaker. Threads may share it: of probes there is never more than one.
 
-    Who is let through says afterwards what came of it, whatever that is:
+    The caller reports the outcome of each call that it was permitted, whatever that is:
 
         permit = breaker.allows(now)
         if permit:
             ...
             breaker.succeeded(now, permit)  # or failed, or abandoned
 
-    The permit tells a probe from a call that was let through before and ends only now. Who does not have it any more is
-    taken for the latest.
+    The permit tells a probe from a call that was let through before and ends only now. An outcome without one counts as
+    that of the probe under way.
+
+    The permit of a probe is a lease (`idlrt.core.leases`): if it is gone and no outcome was reported, the probe was
+    interrupted by an exception of a signal handler or a time limit, and another one may be sent.
 
     Attributes:
         state: `closed`, `open` or `half-open`.
-        changes: of the state, as (before, after, why). Who tells of them takes them with `take_changes`.
+        changes: of the state, as (before, after, why). Whoever tells of them takes them with `take_changes`.
     """
 
     __slots__ = (
-        "__weakref__", "_closed_at", "_good_probes", "_is_probing", "_lock", "_next_try", "_opened_at", "_pause",
-        "_permit", "_row", "_settings", "_why", "_window", "changes", "state",
+        "__weakref__", "_closed_at", "_good_probes", "_lock", "_next_try", "_opened_at", "_pause", "_permit", "_probe",
+        "_row", "_settings", "_why", "_window", "changes", "state",
     )  # fmt: skip
 
     def __init__(self, settings: BreakerSettings) -> None:
@@ -108,37 +115,42 @@ class Breaker:
         forks.renew(self)
         self._window = Window(settings.window, settings.buckets)
         self._row = 0
-        # Each probe has a permit of its own; while it is closed all calls have that of the last one.
-        self._permit = 1
-        self._is_probing = False
+        # All calls have the same permit while it is closed; another one each time that it closes.
+        self._permit = Lease()
         self._good_probes = 0
         self._pause = 0.0
         self._next_try = self._opened_at = self._closed_at = 0.0
         self._why = ""
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """In a child of the process: a probe that is under way is the parent's."""
         self._lock = threading.Lock()
+        self._probe = _NO_PROBE
 
-    def allows(self, now: float) -> int:
-        """Whether a call may go: a permit, or 0."""
-        return self._permit if self.state is CLOSED else self._probe(now)
+    @property
+    def is_probing(self) -> bool:
+        """Whether a probe is under way."""
+        return self._probe() is not None
 
-    def _probe(self, now: float) -> int:
+    def allows(self, now: float) -> Lease | None:
+        """Whether a call may go: a permit, or `None`. Keep the permit in a local variable until the call has ended."""
+        return self._permit if self.state is CLOSED else self._next_probe(now)
+
+    def _next_probe(self, now: float) -> Lease | None:
         with self._lock:
             if self.state is CLOSED:
                 return self._permit
-            if self._is_probing or now < self._next_try:
-                return 0
+            if self.is_probing or now < self._next_try:
+                return None
             if self.state is OPEN:
                 self._good_probes = 0
                 self._change(HALF_OPEN, "the pause is over")
-            self._is_probing = True
+            permit = Lease()
+            self._probe = ref(permit)
             self._next_try = now + self._settings.interval
-            self._permit += 1
-            return self._permit
+            return permit
 
-    def succeeded(self, now: float, permit: int = 0) -> None:
+    def succeeded(self, now: float, permit: Lease | None = None) -> None:
         """The call was answered."""
         if self.state is CLOSED:
             window = self._window
@@ -149,25 +161,25 @@ class Breaker:
             return
         with self._lock:
             if self._is_of_probe(permit):
-                self._is_probing = False
+                self._probe = _NO_PROBE
                 self._good_probes += 1
                 if self._good_probes >= self._settings.probes:
                     self._close(now)
 
-    def failed(self, now: float, permit: int = 0) -> None:
+    def failed(self, now: float, permit: Lease | None = None) -> None:
         """The call failed in a way that speaks against the server."""
         with self._lock:
             if self._is_of_probe(permit):
                 self._open(now, "a probe has failed")
-            elif self.state is CLOSED and permit in (0, self._permit):
+            elif self.state is CLOSED and permit in (None, self._permit):
                 self._count_failure(now)
 
-    def abandoned(self, now: float, permit: int = 0) -> None:
+    def abandoned(self, now: float, permit: Lease | None = None) -> None:
         """The call ended in a way that says nothing, as when it was cancelled."""
         if self.state is not CLOSED:
             with self._lock:
                 if self._is_of_probe(permit):
-                    self._is_probing = False
+                    self._probe = _NO_PROBE
 
     def retry_after(self, now: float) -> float:
         """Seconds until the next call is let through, if there is one."""
@@ -175,12 +187,12 @@ class Breaker:
 
     def is_ready(self, now: float) -> bool:
         """Whether the next call is let through."""
-        return self.state is CLOSED or (not self._is_probing and now >= self._next_try)
+        return self.state is CLOSED or (now >= self._next_try and not self.is_probing)
 
     def explain(self, now: float) -> str:
         """Why it is not closed, since when, and what it waits for."""
         since = f"{self._why}; it opened {now - self._opened_at:.3g} s ago"
-        if self._is_probing:
+        if self.is_probing:
             return f"{since} and waits for the answer to a probe"
         return f"{since} and is tried again in {self.retry_after(now):.3g} s"
 
@@ -190,8 +202,9 @@ class Breaker:
             changes, self.changes = self.changes, []
             return changes
 
-    def _is_of_probe(self, permit: int) -> bool:
-        return self._is_probing and permit in (0, self._permit)
+    def _is_of_probe(self, permit: Lease | None) -> bool:
+        probe = self._probe()
+        return probe is not None and permit in (None, probe)
 
     def _count_failure(self, now: float) -> None:
         window, settings = self._window, self._settings
@@ -211,7 +224,7 @@ class Breaker:
         longest = max(settings.longest, settings.pause)
         is_again = self.state is HALF_OPEN or (self._pause > 0 and now - self._closed_at < longest)
         self._pause = min(self._pause * settings.factor, longest) if is_again else settings.pause
-        self._is_probing = False
+        self._probe = _NO_PROBE
         self._next_try = now + self._pause
         if self.state is CLOSED:
             self._opened_at = now
@@ -222,6 +235,7 @@ class Breaker:
         self._window.clear()
         self._row = 0
         self._closed_at = now
+        self._permit = Lease()
         self._change(CLOSED, f"{self._good_probes} probes in a row were good")
 
     def _change(self, state: str, why: str) -> None:

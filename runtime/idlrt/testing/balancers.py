@@ -17,6 +17,7 @@ import msgspec
 
 from idlrt.balance import Balancer, Chance, Load
 from idlrt.core import Call, Deadline, Instance
+from idlrt.core.leases import Lease
 from idlrt.spec import STRING, VOID, method, required
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.threads import use_at_once
@@ -41,6 +42,13 @@ class Target:
         self.instance = Instance(service="Check", host=f"10.0.{number // 250}.{number % 250}", port=9090, weight=weight)
         self.weight = self.instance.weight
         self.load = Load()
+        self._calls: list[Lease] = []
+
+    def make_busy(self, calls: int) -> None:
+        """Have `calls` calls under way."""
+        del self._calls[calls:]
+        while len(self._calls) < calls:
+            self._calls.append(self.load.began())
 
     def __repr__(self) -> str:
         return f"<Target {self.instance.id}>"

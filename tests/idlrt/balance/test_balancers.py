@@ -59,7 +59,7 @@ def test_two_choices_keep_the_fullest_near_the_mean(count: int, each_has: int, s
     for _ in range(count * each_has):
         found = balancer.pick(call_of(), ())
         assert found is not None
-        found.load.under_way += 1
+        found.make_busy(found.load.under_way + 1)
     assert max(each.load.under_way for each in candidates) <= each_has + 6
 
 
@@ -140,20 +140,22 @@ def test_turns_are_one_each() -> None:
 def test_the_fewest_calls_under_way() -> None:
     candidates = targets(100, 100, 100)
     for each, under_way in zip(candidates, (5, 2, 7), strict=True):
-        each.load.under_way = under_way
+        each.make_busy(under_way)
     assert all(made("least_requests", candidates, seed).pick(call_of(), ()) is candidates[1] for seed in range(20))
 
 
 def test_the_fewest_for_each_part_of_the_weight() -> None:
     light, heavy = targets(10, 100)
-    light.load.under_way, heavy.load.under_way = 1, 5
+    light.make_busy(1)
+    heavy.make_busy(5)
     assert all(made("least_requests", [light, heavy], seed).pick(call_of(), ()) is heavy for seed in range(20))
 
 
 def test_the_fewest_connections() -> None:
     one, other = targets(100, 100)
     one.load, other.load = Load(lambda: 8), Load(lambda: 3)
-    one.load.under_way, other.load.under_way = 0, 5
+    one.make_busy(0)
+    other.make_busy(5)
     assert all(made("least_connections", [one, other], seed).pick(call_of(), ()) is other for seed in range(20))
 
 
@@ -163,12 +165,12 @@ def test_two_choices_even_out() -> None:
     fullest = {}
     for name in ("p2c", "random"):
         for each in candidates:
-            each.load.under_way = 0
+            each.make_busy(0)
         balancer = made(name, candidates, 5)
         for _ in range(10_000):
             found = balancer.pick(call_of(), ())
             assert found is not None
-            found.load.under_way += 1
+            found.make_busy(found.load.under_way + 1)
         fullest[name] = max(each.load.under_way for each in candidates)
     assert fullest["p2c"] <= 105
     assert fullest["random"] >= 115

@@ -134,7 +134,7 @@ def test_every_process_gives_the_same_answer() -> None:
         f"for name in {NAMES}:\n"
         "    candidates = targets(*range(50, 150, 10))\n"
         "    for each in candidates:\n"
-        "        each.load.under_way = each.instance.weight\n"
+        "        each.make_busy(each.instance.weight)\n"
         "    balancer = BALANCERS.get(name)\n"
         "    makes = [{}] if name == 'modulo' else [{}, {'bound': 1.0}]\n"
         "    for settings in makes:\n"
@@ -258,7 +258,8 @@ def test_nobody_has_more_than_the_bound(
     under_way: list[Target] = []
     for ends, key, which in steps:
         if ends and under_way:
-            under_way.pop(which % len(under_way)).load.under_way -= 1
+            ended = under_way.pop(which % len(under_way))
+            ended.make_busy(ended.load.under_way - 1)
             continue
         found = balancer.pick(call_of(f"key {key}"), tried)
         if not there:
@@ -266,7 +267,7 @@ def test_nobody_has_more_than_the_bound(
             continue
         assert found is not None
         assert found not in tried
-        found.load.under_way += 1
+        found.make_busy(found.load.under_way + 1)
         under_way.append(found)
         part = Fraction(found.instance.weight, sum(each.instance.weight for each in there))
         assert found.load.under_way <= ceil(Fraction(bound) * len(under_way) * part)
@@ -279,11 +280,11 @@ def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
     for number in range(4000):
         found = balancer.pick(call_of(f"key {number % 10}"), ())
         assert found is not None
-        found.load.under_way += 1
+        found.make_busy(found.load.under_way + 1)
     assert max(each.load.under_way for each in candidates) <= 26
     # When they have ended, all that is kept together is together again.
     for each in candidates:
-        each.load.under_way = 0
+        each.make_busy(0)
     for _ in range(20):
         balancer.pick(call_of("x"), ())
     assert met(balancer) == met(made(name, candidates))
@@ -294,14 +295,14 @@ def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
     candidates = targets(*[100] * 10)
     balancer = made(name, candidates, bound=1.5)
     for each in candidates:
-        each.load.under_way = 4
+        each.make_busy(4)
     plain = made(name, candidates)
     homes = {plain.pick(call_of("hot"), ())}
     found = []
     for _ in range(9):
         one = balancer.pick(call_of("hot"), ())
         assert one is not None
-        one.load.under_way += 1
+        one.make_busy(one.load.under_way + 1)
         found.append(one)
     assert found[0] in homes
     assert 3 <= len(set(found)) <= 5
@@ -312,8 +313,8 @@ def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
 def test_keys_of_one_that_is_full_do_not_all_go_to_its_neighbour(name: str) -> None:
     candidates = targets(*[100] * 10)
     for each in candidates:
-        each.load.under_way = 2
-    candidates[0].load.under_way = 100
+        each.make_busy(2)
+    candidates[0].make_busy(100)
     balancer, plain = made(name, candidates, bound=1.25), made(name, candidates)
     lost = [call for call, one in zip(CALLS, met(plain), strict=True) if one is candidates[0]]
     heirs = Counter(met(balancer, lost))
@@ -325,8 +326,8 @@ def test_keys_of_one_that_is_full_do_not_all_go_to_its_neighbour(name: str) -> N
 def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
     candidates = targets(*[100] * 6, *[400] * 5)
     for each in candidates:
-        each.load.under_way = each.instance.weight // 100
-    candidates[0].load.under_way = 100
+        each.make_busy(each.instance.weight // 100)
+    candidates[0].make_busy(100)
     balancer, plain = made(name, candidates, bound=4.0), made(name, candidates)
     lost = [call for call, one in zip(CALLS * 2, met(plain, CALLS * 2), strict=True) if one is candidates[0]]
     heirs = met(balancer, lost)
@@ -341,12 +342,12 @@ def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
     home = balancer.pick(call_of("k"), out)
     assert home is not None
     for each in candidates[:5]:
-        each.load.under_way = 3
-    home.load.under_way = 6
+        each.make_busy(3)
+    home.make_busy(6)
     # Of all the average is less than one, and nobody would have room.
     balancer.pick(call_of("k"), ())
     assert balancer.pick(call_of("k"), out) in {*candidates[:5]} - {home}
-    home.load.under_way = 3
+    home.make_busy(3)
     for _ in range(20):
         again = balancer.pick(call_of("k"), out)
     assert again is home

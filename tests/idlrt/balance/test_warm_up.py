@@ -66,7 +66,8 @@ def test_balancers_by_weight_go_by_the_weight_of_the_moment(name: str) -> None:
 def test_the_fewest_for_the_weight_of_the_moment() -> None:
     cold, warm = targets(100, 100)
     cold.weight = 10
-    cold.load.under_way, warm.load.under_way = 1, 5
+    cold.make_busy(1)
+    warm.make_busy(5)
     for seed in range(20):
         balancer = BALANCERS.make("least_requests", [cold, warm], Chance(dice=random.Random(seed).random))
         assert balancer.pick(call_of(), ()) is warm
