@@ -18,12 +18,15 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final
+from weakref import ref
 
 import msgspec
 
 from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease, Leases
 from idlrt.core.logs import get_logger
 from idlrt.errors import Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
@@ -35,6 +38,8 @@ _log: Final = get_logger("idlrt.client")
 
 # How long a client that is closed may have to wait for the thread that sleeps until the next kept call is due.
 _LONGEST_SLEEP: Final = 0.5
+# A lease that is gone.
+_NO_WORKER: Final = ref(Lease())
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +79,10 @@ class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class _KeptCall:
-    __slots__ = ("attempts", "call", "reach", "since")
+    __slots__ = ("attempts", "call", "lease", "reach", "since")
 
-    def __init__(self, call: Call, reach: Reach[Any], since: float) -> None:
+    def __init__(self, call: Call, reach: Reach[Any], since: float, lease: Lease) -> None:
+        self.lease: Lease | None = lease
         self.call = call
         self.reach = reach
         self.since = since
@@ -93,6 +99,7 @@ class Failcache:
         self._chance = chance
         self._order = itertools.count()
         self._is_closed = False
+        self._leases = Leases()
         self.renew()
         forks.renew(self)
 
@@ -100,13 +107,14 @@ class Failcache:
         """In a child of the process: what is kept is the parent's."""
         self._lock = threading.Lock()
         self._waiting: list[tuple[float, int, _KeptCall]] = []
-        self._kept = 0
-        self._is_working = False
+        self._leases.renew()
+        # Held by the loop that makes kept calls, so it is gone also if an exception came before that was started.
+        self._worker = _NO_WORKER
 
     @property
     def kept(self) -> int:
         """How many calls are kept at the moment."""
-        return self._kept
+        return len(self._leases)
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
         """See `FaultMode.call`.
@@ -138,34 +146,37 @@ class Failcache:
         with self._lock:
             if self._is_closed:
                 return "the client is closed"
-            if self._kept >= self._settings.most:
-                return f"{self._kept} calls are kept already"
-            self._kept += 1
+            lease = self._leases.acquire(self._settings.most)
+            if lease is None:
+                return f"{self._settings.most} calls are kept already"
             now = call.driver.now()
             # A copy, because it gets deadlines of its own; with the plan, which the reach goes by.
             copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
-            kept = _KeptCall(copied, reach, now)
+            kept = _KeptCall(copied, reach, now, lease)
             heapq.heappush(self._waiting, (now + pause, next(self._order), kept))
-            is_worker_needed, self._is_working = not self._is_working, True
+            del lease, kept
+            worker = Lease() if self._worker() is None else None
+            if worker is not None:
+                self._worker = ref(worker)
         _log.info("keeping %s, to be made again in %.3g s: %s", call.method.full_name, pause, error)
         if reach.is_heard(call):
             reach.tell(call, Kept(subject=call.method.full_name, why=str(error), mode="failcache", pause=pause))
-        if is_worker_needed:
-            call.driver.beside(lambda: self._work(call))
+        if worker is not None:
+            call.driver.beside(partial(self._work, call, worker))
         return ""
 
     def _pause(self, attempt: int, error: NotSent | Unknown) -> float:
         pause: float = self._settings.interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
         return max(pause, error.retry_after or 0.0)
 
-    async def _work(self, first: Call) -> None:
+    async def _work(self, first: Call, worker: Lease) -> None:
         """Make kept calls when they are due, until there is none any more."""
         driver = first.driver
         try:
             while True:
                 with self._lock:
                     if not self._waiting or self._is_closed:
-                        self._is_working = False
+                        self._worker = _NO_WORKER
                         return
                     at = self._waiting[0][0]
                     kept = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
@@ -174,10 +185,12 @@ class Failcache:
                 else:
                     await self._make(kept)
         except BaseException:
-            # Its event loop ends. Who is kept next, on another one, begins anew with all that is left.
+            # Its event loop ends. The next call that is kept, on another one, starts a worker for all that is left.
             with self._lock:
-                self._is_working = False
+                self._worker = _NO_WORKER
             raise
+        finally:
+            del worker
 
     async def _make(self, kept: _KeptCall) -> None:
         call, driver = kept.call, kept.call.driver
@@ -206,8 +219,7 @@ class Failcache:
             self._end(kept, result, None)
 
     def _end(self, kept: _KeptCall, result: Any, error: Exception | None) -> None:
-        with self._lock:
-            self._kept -= 1
+        kept.lease = None
         what = kept.call.method.full_name
         if error is None:
             _log.info("%s, which was kept, is done", what)
