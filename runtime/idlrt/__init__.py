@@ -31,25 +31,29 @@ from idlrt.errors import (
 from idlrt.net.tls import Tls
 from idlrt.serialization import Limits
 from idlrt.serialization.plain_json import from_json, to_json
-from idlrt.server import Server
+from idlrt.server import Server, ServerOptions
 from idlrt.spec import DeclaredError, which
 from idlrt.version import __version__
 
 if TYPE_CHECKING:
-    from idlrt.client import ClientStats, client_stats
+    from idlrt.client import CallOptions, ClientStats, ConnectOptions, client_stats
     from idlrt.server import AsyncServer, ProcessServer
+    from idlrt.server.presence import InstanceOptions
 
 __all__ = [
     "ApplicationCode",
     "ApplicationError",
     "AsyncServer",
+    "CallOptions",
     "CircuitOpen",
     "ClientStats",
     "ConfigurationError",
     "ConnectFailed",
+    "ConnectOptions",
     "ConnectionLost",
     "DeadlineExceeded",
     "DeclaredError",
+    "InstanceOptions",
     "Limits",
     "LocalProtocolError",
     "NoInstance",
@@ -62,6 +66,7 @@ __all__ = [
     "RpcError",
     "Server",
     "ServerCall",
+    "ServerOptions",
     "Tls",
     "Unknown",
     "__version__",
@@ -77,10 +82,13 @@ __all__ = [
 ]
 
 
-# Not every program needs these, and importing asyncio, or a client, takes tens of milliseconds.
+# Imported on first use: asyncio and the modules of clients take tens of milliseconds.
 _LAZY = {
     "AsyncServer": "idlrt.server",
+    "CallOptions": "idlrt.client",
     "ClientStats": "idlrt.client",
+    "ConnectOptions": "idlrt.client",
+    "InstanceOptions": "idlrt.server.presence",
     "ProcessServer": "idlrt.server",
     "client_stats": "idlrt.client",
 }

@@ -1,6 +1,7 @@
 """Protocols are exchangeable: what serves, calls and carries knows none of Thrift's words, and packages form no circle.
 
-`framing` is an option of Thrift that clients pass on: a parameter, a keyword argument, and texts that say so.
+`framing` is an option of Thrift that clients pass on: a declared option, a parameter, a keyword argument, and texts
+that name it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _tokens(source: str) -> Iterator[tokenize.TokenInfo]:
 
 def _opaque(source: str) -> Iterator[str]:
     """Lines where `framing` is more than passed on."""
-    passed = set()
+    passed: set[int] = set()
+    declared: set[int] = set()
     tree = ast.parse(source)
     for node in ast.walk(tree):
         # As an argument of a call, or beside its name in a table: `(("framing", framing), ...)`.
@@ -66,9 +68,12 @@ def _opaque(source: str) -> Iterator[str]:
             passed |= {id(each) for each in node.values}
         elif isinstance(node, ast.Tuple):
             passed |= {id(each) for each in node.elts}
+        # The declaration of an option: `framing: str | None`.
+        elif isinstance(node, ast.ClassDef):
+            declared |= {id(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and ANY_FRAMING.fullmatch(node.id):
-            if isinstance(node.ctx, ast.Load) and id(node) in passed:
+            if id(node) in declared or (isinstance(node.ctx, ast.Load) and id(node) in passed):
                 continue
             yield f"line {node.lineno}: framing is looked into"
         elif isinstance(node, ast.Attribute) and ANY_FRAMING.fullmatch(node.attr):
@@ -110,6 +115,7 @@ def test_words_of_thrift_are_found(source: str) -> None:
         "def f(framing):\n    '''F.\n\n    Args:\n        framing: an option of the protocol.\n    '''",
         "raise ValueError('connect with framing=\"header\"')",
         "dialects, frame, sequence = 1, 2, 3",
+        "class Options(TypedDict):\n    framing: str | None",
     ],
 )
 def test_an_option_may_be_passed_on(source: str) -> None:

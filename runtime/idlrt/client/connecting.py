@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,13 @@ from idlrt.client.cluster import Cluster, Govern
 from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.local_subscription import LocalSubscription, snapshot_of
-from idlrt.client.options import check_seconds, values_of
+from idlrt.client.options import ConnectSettings, check_seconds, values_of
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
-from idlrt.config import ClientConfig, Layer, read_config
-from idlrt.core import Call, Change, Instance, Listener, Snapshot
+from idlrt.config import Layer, read_config
+from idlrt.core import Call, Change, Instance, Snapshot
 from idlrt.errors import RegistryError
 from idlrt.net.address import Address
 from idlrt.route import Here
@@ -30,19 +30,10 @@ if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
     from idlrt.registry import Registry, Subscription
 
-__all__ = ["Said", "async_sender", "blocking_sender"]
+__all__ = ["async_sender", "blocking_sender"]
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What `connect` is told of calls, see there."""
-
-    timeout: float | None = None
-    policy: Mapping[str, Any] | None = None
-    config: ClientConfig = None
-    listeners: Sequence[Listener] = ()
-
-
-def _govern(said: Said, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
+def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
     """Return what makes the governance of a client, and the caller for routing rules.
 
     Args:
@@ -70,7 +61,7 @@ def _govern(said: Said, service: str, target: Address | NamedTarget) -> tuple[Go
 
 
 def blocking_sender(
-    target: str, service: str, settings: Settings, said: Said
+    target: str, service: str, settings: Settings, said: ConnectSettings
 ) -> tuple[BlockingSender, str, Governance]:
     """Return what calls of a blocking client go through, the name of its target, and its governance.
 
@@ -105,7 +96,9 @@ def blocking_sender(
     return _BlockingCluster(cluster, close), str(parsed), cluster.governance
 
 
-def async_sender(target: str, service: str, settings: Settings, said: Said) -> tuple[AsyncSender, str, Governance]:
+def async_sender(
+    target: str, service: str, settings: Settings, said: ConnectSettings
+) -> tuple[AsyncSender, str, Governance]:
     """Return what calls of an asyncio client go through. See `blocking_sender`."""
     parsed = parse_target(target, service)
     make = _Maker(parsed, settings, async_leaf)
@@ -180,7 +173,7 @@ def _cluster(
     make: _Maker,
     retire: Callable[[Any], object],
     first: Callable[[Subscription, Call], Coroutine[Any, Any, Snapshot]],
-    said: Said,
+    said: ConnectSettings,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
     """Return a cluster, and what is to be done after it was closed."""
     govern, here = _govern(said, service, target)

@@ -1,4 +1,4 @@
-"""What the calls to one server go through: connections, made as `connect` was told."""
+"""Transports to one server: settings of a client's connections, and the senders that are made with them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
-from idlrt.client.options import MAX_CONNECTIONS, check_seconds
+from idlrt.client.options import MAX_CONNECTIONS, ConnectSettings
 from idlrt.client.peer_state import PeerState
 from idlrt.client.sender import BlockingSender
 from idlrt.core import THRIFT, Instance
-from idlrt.errors import ConfigurationError
 from idlrt.net.address import Address
-from idlrt.net.tls import Tls
 from idlrt.protocol import ClientProtocol
 from idlrt.protocol.detection import BUILT_IN, protocol
-from idlrt.serialization.base import Limits
 
 if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
@@ -28,46 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "async_leaf", "blocking_leaf"]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `connect` is told, see there.
+class Settings(ConnectSettings, frozen=True, kw_only=True):
+    """Settings of `connect`, with the protocol and the service that result from them.
 
     Attributes:
-        rpc: name of the protocol; empty for Thrift, or whatever else an instance of a registry speaks.
-        wire: its options, by name; it validates them.
+        limits: with the options of reading.
+        rpc: name of the protocol; empty for Thrift, or another protocol that an instance of a registry announces.
+        wire: options of the protocol, which validates them.
+        service: name of the service on a server with several services; empty for a server with one.
 
     Raises:
-        ConfigurationError: a value makes no sense.
+        ConfigurationError: a value is invalid.
     """
 
-    connect_timeout: float
-    rpc: str
-    wire: Mapping[str, Any]
-    service: str
-    limits: Limits
-    max_connections: int | None
-    calls_per_connection: int
-    ping_after: float | None
-    ping_timeout: float
-    heartbeat: float | None
-    tls: Tls | None
-
-    def __post_init__(self) -> None:
-        given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits")}
-        if not isinstance(given["tls"], Tls | None):
-            raise ConfigurationError(f"tls of a client must be idlrt.Tls, not {given['tls']!r}; Tls() is often enough")
-        if not isinstance(given["limits"], Limits):
-            raise ConfigurationError(f"limits of a client must be idlrt.Limits, not {given['limits']!r}")
-        for name in ("max_connections", "calls_per_connection"):
-            value: object = getattr(self, name)
-            if value is None and name == "max_connections":
-                continue  # the protocol says
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
-        for name in ("connect_timeout", "ping_timeout"):
-            check_seconds(name, getattr(self, name))
-        for name in ("ping_after", "heartbeat"):
-            if getattr(self, name) is not None:
-                check_seconds(name, getattr(self, name))
+    rpc: str = ""
+    wire: Mapping[str, Any] = {}
+    service: str = ""
 
     @property
     def idle(self) -> float:

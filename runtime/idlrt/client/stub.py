@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, Unpack
 
 from idlrt.client.arguments import arrange
 from idlrt.client.assemble import assemble
 from idlrt.client.governance import Governance, Plan
-from idlrt.client.options import CallOptions, layer_of, read_options
+from idlrt.client.leaves import Settings
+from idlrt.client.options import (
+    CONNECT_DEFAULTS,
+    CallOptions,
+    ConnectOptions,
+    ConnectSettings,
+    layer_of,
+    read_options,
+)
 from idlrt.client.stats import ClientStats, PoolStats, endpoint_stats, total
+from idlrt.client.target import spoken_to
 from idlrt.core import (
     NO_CONTEXT,
     Call,
@@ -20,22 +29,23 @@ from idlrt.core import (
     Filter,
     current_call,
 )
+from idlrt.core.keyword_options import check_names, documented
 from idlrt.errors import ConfigurationError, DeadlineExceeded
+from idlrt.serialization.options import with_options
 from idlrt.spec import Method, Service
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["ClientBase", "service_name"]
+__all__ = ["ClientBase", "connect_settings", "service_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class ClientBase:
-    """Base of both kinds of client. Made by `connect`."""
+    """Base of blocking and asyncio clients, which `connect` creates."""
 
     __thrift_service__: Service
+    # Default of the option, which depends on how the calls of a connection are sent.
+    _calls_per_connection: ClassVar[int]
 
     def __init__(
         self,
@@ -73,16 +83,40 @@ class ClientBase:
         address = self._target.removeprefix("tcp://")
         return total((endpoint_stats(address, address, found),))
 
-    def using(self, **options: Unpack[CallOptions]) -> Self:
-        """The same client, over the same connections, with other options for its calls.
-
-        Closing either closes both.
+    @classmethod
+    @documented(ConnectOptions, CONNECT_DEFAULTS)
+    def connect(cls, target: str, **options: Unpack[ConnectOptions]) -> Self:
+        """Return a client of the server or the service at `target`. The first calls establish the connections.
 
         Args:
-            options: see `CallOptions`; those that are not given stay as they are, the others are replaced.
+            target: a server, `tcp://host:port`, `host:port` or `unix:/path`; several servers,
+                `tcp://h1:9090,h2:9090`; or a service of a registry, as in
+                `embedded://127.0.0.1:7400/UserService?group=blue`. See `idlrt.client.target`.
+            options: see `ConnectOptions`.
 
         Raises:
-            ConfigurationError: there is no such option, or its value makes no sense.
+            ConfigurationError: the target or an option is invalid.
+            TypeError: an option does not exist.
+        """
+        target, settings = connect_settings(cls, target, options, cls._calls_per_connection)
+        return cls._open(target, settings)
+
+    @classmethod
+    def _open(cls, target: str, settings: Settings) -> Self:
+        """Return a client over the transport of its kind."""
+        raise NotImplementedError
+
+    @documented(CallOptions)
+    def using(self, **options: Unpack[CallOptions]) -> Self:
+        """Return the same client, over the same connections, with other options for its calls.
+
+        Closing one of the two closes both.
+
+        Args:
+            options: see `CallOptions`. Options that are not given keep their values.
+
+        Raises:
+            ConfigurationError: an option does not exist, or its value is invalid.
         """
         other = copy.copy(self)
         other._set({**self._options, **options})
@@ -127,11 +161,33 @@ class ClientBase:
         return plan.endpoint(call) if self._endpoint is None else self._endpoint(call)
 
 
-def service_name(client: type[ClientBase], multiplexed: object) -> str:
-    """The name of a client's service among several, as `connect` is told; empty if there is only one.
+def connect_settings(
+    client: type[ClientBase], target: str, options: ConnectOptions, calls_per_connection: int
+) -> tuple[str, Settings]:
+    """Return the target of `connect`, without the name of a protocol, and the settings of the client.
+
+    Args:
+        calls_per_connection: default of that option.
 
     Raises:
-        ConfigurationError: the name cannot be one.
+        ConfigurationError: the value of an option is invalid.
+        TypeError: an option does not exist.
+    """
+    check_names(f"{client.__name__}.connect", options, ConnectOptions.__annotations__)
+    given: dict[str, Any] = {**options}
+    if given.get("calls_per_connection") is None:
+        given["calls_per_connection"] = calls_per_connection
+    checked = ConnectSettings(**given)
+    target, rpc, wire = spoken_to(target, options.get("framing"), options.get("protocol"))
+    given["limits"] = with_options(checked.limits, checked.text_errors, checked.unknown)
+    return target, Settings(**given, rpc=rpc, wire=wire, service=service_name(client, checked.multiplexed))
+
+
+def service_name(client: type[ClientBase], multiplexed: object) -> str:
+    """Return the name of a client's service on a server with several; empty for a server with one.
+
+    Raises:
+        ConfigurationError: the name is invalid.
     """
     if multiplexed is False:
         return ""

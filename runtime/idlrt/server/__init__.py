@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from idlrt.server.access import TOKEN, allow_addresses, require_token
 from idlrt.server.routes import ServerEndpoint, ServerFilter
 from idlrt.server.server import Server
+from idlrt.server.settings import ServerOptions
 
 if TYPE_CHECKING:
     from idlrt.server.aio import AsyncServer
@@ -19,13 +20,14 @@ __all__ = [
     "Server",
     "ServerEndpoint",
     "ServerFilter",
+    "ServerOptions",
     "allow_addresses",
     "require_token",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # asyncio takes tens of milliseconds to import, which blocking programs need not pay.
+    # Importing asyncio takes tens of milliseconds, and blocking programs do not need it.
     if name == "AsyncServer":
         from idlrt.server.aio import AsyncServer
 

@@ -18,6 +18,7 @@ from typing import Any, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
@@ -26,7 +27,7 @@ from idlrt.server.coroutines import caught, close_unbegun, outcome_of
 from idlrt.server.engine import EngineBase
 from idlrt.server.forked import end_child
 from idlrt.server.session import Session
-from idlrt.server.settings import ServerOptions
+from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
 from idlrt.server.surroundings import Done, Surroundings
 from idlrt.server.workers import WorkerPool
@@ -37,19 +38,21 @@ _log = get_logger("idlrt.server")
 
 
 class AsyncServer(EngineBase[AsyncioChannel]):
-    """Serves services on one address from within an event loop. Takes what `Server` takes.
+    """Server on an asyncio event loop. It takes the same arguments as `Server`.
 
     Use it in an `async with`, which starts and stops it.
     """
 
     _around: Surroundings
 
+    @documented(ServerOptions, SERVER_DEFAULTS)
     def __init__(
         self,
         handlers: Handlers | Sequence[Handlers],
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
+        """Prepare a server. It does not listen yet."""
         super().__init__(handlers, address, **options)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listener: AsyncioListener | None = None

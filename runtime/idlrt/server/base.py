@@ -1,4 +1,4 @@
-"""What all kinds of server have: what they serve, with which settings, and at which address."""
+"""Base of all kinds of server: services, settings and address."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Unpack
 
 from idlrt.core import CONFIG_VARIABLE, Handlers, Status, handler_context, serve
+from idlrt.core.keyword_options import check_names
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen, unlink
 from idlrt.protocol.base import ServerConnection
@@ -28,7 +29,7 @@ __all__ = ["ServerBase"]
 
 
 class ServerBase:
-    """The base of servers. See `Server`, which takes the same."""
+    """Base of servers. See `Server`, which takes the same options."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class ServerBase:
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
+        check_names(type(self).__name__, options, ServerOptions.__annotations__)
         self._served = serve(handlers)
         self._wanted = Address.parse(address)
         self._settings = settings = Settings(**options)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict, cast
 
 from idlrt.core import THRIFT, Instance, RpcProtocols, Served, Status
+from idlrt.core.keyword_options import suggestion
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.reach import host_towards
@@ -28,18 +29,27 @@ _FRAMINGS: Final = ("header", "framed", "unframed")
 
 
 class InstanceOptions(TypedDict, total=False):
-    """What a server says of itself in a registry. See `idlrt.core.Instance`.
+    """Properties of a server's instance in a registry. See `idlrt.core.Instance`.
 
     Attributes:
-        advertise: the host, or `host:port`, that clients reach it at, if that is not where it listens (in a container,
-            behind a forwarded port). A server that listens on every interface gives the address that leads to the
-            registry.
-        service: the name to register, if not the one of the IDL. For servers of one service.
-        id: of which there is one at a time. Another live instance that has it, at another address, is not replaced:
-            this one is registered when that has gone.
-        status: `disabled` to be registered without being called yet, until `enable()`.
-        metadata: whatever else is known, as text by name. With the same `instance_token` an instance that is started
-            again has its id at once, even at another address and before its old session has ended.
+        advertise: address at which clients reach the server, `host` or `host:port`, if it differs from the one where it
+            listens (in a container, behind a forwarded port). Default: the address where it listens; a server that
+            listens on all interfaces advertises the address of the one that leads to the registry.
+        service: name of the service in the registry, for servers of one service. Default: the name in the IDL.
+        group: group in which clients look for the instance. Default: `default`.
+        id: unique name of the instance within its service. While another live instance with the same id exists at
+            another address, this one waits to be registered. Default: the advertised `host:port`.
+        version: version of the program, for people and routing rules. Default: empty.
+        weight: share of calls relative to other instances; 0: none. Default: 100.
+        zone: data center or availability zone, for routing rules. Default: empty.
+        tags: text by name, for routing rules; `{"tag": "gray"}` reserves the instance for calls with the tag `gray`.
+            Default: none.
+        timeout: recommended timeout of a call in seconds, for clients of other frameworks. Default: none.
+        retries: recommended number of retries, likewise. Default: none.
+        routing: data for routers, by the name of the router. Default: none.
+        status: `up`, or `disabled` to register without receiving calls until `enable()`. Default: `up`.
+        metadata: other text by name. An instance with the `instance_token` of a previous one takes over its id at once,
+            even at another address and before the previous session has expired. Default: none.
     """
 
     advertise: str
@@ -102,7 +112,7 @@ class Presence:
         known = InstanceOptions.__annotations__
         for name in options:
             if name not in known:
-                raise ConfigurationError(f"an instance has no {name!r}; known: {', '.join(sorted(known))}")
+                raise ConfigurationError(f"instance has no option {name!r}{suggestion(name, known)}")
         if "service" in options and len(served.services) > 1:
             raise ConfigurationError("`service` names one service, and this server has several")
         # What is wrong is said now; the port may not be known yet.

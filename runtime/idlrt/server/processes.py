@@ -28,12 +28,13 @@ from typing import Final, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
 from idlrt.server.base import ServerBase
 from idlrt.server.server import Server
-from idlrt.server.settings import ServerOptions
+from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
 
 __all__ = ["ProcessServer", "RestartDelay"]
@@ -82,14 +83,15 @@ class _Seat:
 
 
 class ProcessServer(ServerBase):
-    """Serves from several processes, each of them a `Server`. Takes what `Server` takes.
+    """Server of several processes, each of them a `Server`. It takes the same arguments.
 
     Each process has its own `workers`, `max_in_flight` and `max_connections`.
 
     Args:
-        processes: how many.
+        processes: number of processes, 1 or more.
     """
 
+    @documented(ServerOptions, SERVER_DEFAULTS)
     def __init__(
         self,
         handlers: Handlers | Sequence[Handlers],
@@ -98,6 +100,7 @@ class ProcessServer(ServerBase):
         processes: int,
         **options: Unpack[ServerOptions],
     ) -> None:
+        """Prepare a server. It does not listen yet."""
         if not hasattr(os, "fork"):
             raise ConfigurationError("this system cannot fork; start several servers with reuse_port=True")
         if processes < 1:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from idlrt.core import ALWAYS, Handlers
 from idlrt.core.forks import forks
+from idlrt.core.keyword_options import documented
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
-from idlrt.server.settings import ServerOptions
+from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import STOP_SIGNALS, StopSignals
 from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
@@ -42,24 +43,27 @@ _READS_AT_THE_END = 16
 
 
 class Server(EngineBase["Channel | TlsChannel"]):
-    """Serves services on one address, to clients of every protocol (`idlrt.protocol`).
+    """Server of one or more services at one address, for clients of every protocol (`idlrt.protocol`).
 
     Args:
-        handlers: what a generated `..._service(handler)` returns, or a list of that. Clients call the methods of
-            several services by `Service:method` (`connect(..., multiplexed=True)`); plain names are the first one's.
+        handlers: the result of a generated `..._service(handler)`, or a list of them. Clients call the methods of
+            several services as `Service:method` (`connect(..., multiplexed=True)`); plain names refer to the first one.
         address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of this machine.
         options: see `ServerOptions`.
 
     Raises:
-        ConfigurationError: `handlers`, `address` or an option is not of that kind, or two services have one name.
+        ConfigurationError: `handlers`, `address` or an option is invalid, or two services have the same name.
+        TypeError: an option does not exist.
     """
 
+    @documented(ServerOptions, SERVER_DEFAULTS)
     def __init__(
         self,
         handlers: Handlers | Sequence[Handlers],
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
+        """Prepare a server. It does not listen yet."""
         super().__init__(handlers, address, **options)
         self._lock = threading.Lock()
         self._forks = forks.count

@@ -1,4 +1,4 @@
-"""Settings of servers, whatever their kind: what there is, what is used if nothing is said, what makes no sense."""
+"""Options of servers of all kinds, with types, defaults and documentation in one place."""
 
 from __future__ import annotations
 
@@ -19,51 +19,60 @@ if TYPE_CHECKING:
     from idlrt.registry import Registry
     from idlrt.server.presence import InstanceOptions
 
-__all__ = ["ServerOptions", "Settings"]
+__all__ = ["SERVER_DEFAULTS", "ServerOptions", "Settings"]
 
 
 class ServerOptions(TypedDict, total=False):
-    """Options of a server. Times are in seconds; a timeout of 0 is none.
+    """Options of a server. Times are in seconds, sizes in bytes.
 
     Attributes:
-        limits: what a client may send.
-        text_errors: what happens to a `string` in a call that is not UTF-8. `strict`: the call is refused. `replace`:
-            U+FFFD stands for what is wrong. `surrogateescape`: wrong bytes become lone surrogates (PEP 383), and are
-            sent as those bytes again in answers of this server, and by clients that are told the same.
-        unknown: what happens to fields of structs that only a newer client knows. `drop`: they are left out. `keep`:
-            they stay with the struct, and are sent with it again in answers of this server, and by clients that are
-            told the same. A relay says so to both. What a union does not know is kept in any case.
-        filters: what stands in a call's way to its handler, the outermost first: `async (call, next) -> result`. With
-            one that awaits anything but `next(call)` all of them run on the server's event loop.
-        workers: threads for plain handlers. 0: they run on the server's own thread, one at a time, which is fastest
-            for handlers that never wait.
-        max_queued: calls that may wait for a worker; more are refused as `Overloaded`.
-        max_decoded_queued: bytes of memory that the arguments of such calls may take together, waiting ones included;
-            more are refused. One call is taken whatever it takes: what it may take is bounded by `limits`.
-        max_in_flight: calls of workers and `async` handlers that may be unanswered at the same time; more are refused.
-        max_in_flight_per_connection: calls of one connection that may be unanswered; more are not read.
-        max_connections: that may be open; more wait until one is closed.
-        high_water: bytes of answers that a client may leave unread before it is not read from any more.
-        timeout: for which a call is cared for whose caller did not say how long it waits.
-        idle_timeout: after which a connection without calls is closed.
-        message_timeout: within which a message that has begun to arrive has to be complete.
-        write_timeout: for which a client may take none of its answers.
-        drain_s: for which clients that have open connections are told to go elsewhere, before a stop closes them.
-        grace_s: that calls under way get when the server is stopped.
-        backlog: connections that may wait to be accepted.
-        reuse_port: let several processes listen on one port (`SO_REUSEPORT`).
-        protocols: names of the protocols that it speaks on its one port, in the order in which they are recognized by
-            their first bytes; `None`: those of this package, then all others that are installed.
-        tls: speak TLS, with this certificate; with `authorities` clients have to show one too (mutual TLS).
-        registry: where clients find it, as a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a `Registry`. It
-            is registered when it serves, and taken away before it stops.
-        instance: what it says of itself there.
-        guards: what stands behind the filters, by name (`idlrt.guards`), as `{"limiter": {"rate": 100}, "shedder":
-            {}}`; `{"methods": {"find": {"bulkhead": {"calls": 4}}}}` for one method. They say more than the
-            configuration.
-        config: a configuration file, or the same as nested tables, of which the table `server` holds; `None`: the file
-            that the environment variable `IDLRT_CONFIG` names, if there is one.
-        listeners: are told of the decisions of guards (`idlrt.core.decisions`).
+        limits: limits on the size, depth and memory of requests. Default: `idlrt.Limits()`.
+        text_errors: handling of a `string` in a request that is not UTF-8. `strict`, the default, rejects the call.
+            `replace` substitutes U+FFFD for invalid bytes. `surrogateescape` keeps invalid bytes as lone surrogates
+            (PEP 383), which responses of this server, and clients with the same option, send as those bytes again.
+        unknown: handling of struct fields in a request that the server's IDL does not have. `drop`, the default, leaves
+            them out. `keep` keeps them in the struct; responses of this server, and clients with the same option, send
+            them again, as a relay needs. Unknown fields of unions are always kept.
+        filters: server filters, `async (call, next) -> result`, the outermost first. If one of them awaits anything but
+            `next(call)`, all run on the server's event loop. Default: none.
+        workers: number of threads for plain handlers. 0, the default: plain handlers run on the server's own thread,
+            one at a time, which is fastest for handlers that never wait.
+        max_queued: maximum number of calls that wait for a worker; further calls are rejected as `Overloaded`. Default:
+            1024.
+        max_decoded_queued: maximum memory of the arguments of queued and running calls of workers and `async` handlers;
+            further calls are rejected as `Overloaded`. A single call is always accepted; `limits` bounds its size.
+            Default: 512 MiB.
+        max_in_flight: maximum number of concurrent calls of workers and `async` handlers; further calls are rejected as
+            `Overloaded`. Default: 8192.
+        max_in_flight_per_connection: maximum number of concurrent calls of one connection; further calls are read
+            later. Default: 256.
+        max_connections: maximum number of open connections; further connections wait to be accepted. Default: 65536.
+        high_water: maximum size of the responses that a client has not read; until it reads some, no further calls are
+            read from its connection. Default: 1 MiB.
+        timeout: timeout of a call whose client sends none. Default: 60.
+        idle_timeout: time after which a connection without calls is closed; 0 disables. Default: 3600.
+        message_timeout: time within which a request must arrive completely, and a TLS handshake must finish; 0
+            disables. Default: 60.
+        write_timeout: time after which a connection is closed whose client reads none of its responses; 0 disables.
+            Default: 60.
+        drain_s: duration of the first phase of a stop, in which clients are told to use other servers while connections
+            stay open; 0 skips it. Default: 0.25.
+        grace_s: time that calls in flight have to finish when the server stops. Default: 10.
+        backlog: maximum number of connections that wait to be accepted, from 1 to 65535. Default: 1024.
+        reuse_port: whether several processes may listen on the port (`SO_REUSEPORT`). Default: `False`.
+        protocols: names of the protocols that clients may use on the port, in the order in which they are detected by
+            the first bytes of a connection. `None`, the default: the built-in protocols, then all installed ones.
+        tls: TLS settings with the server's certificate; with `authorities`, clients need a certificate too (mutual
+            TLS). `None`, the default: no TLS.
+        registry: registry in which clients find the server: a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a
+            `Registry`. The server is registered while it serves, and deregistered before it stops. Default: none.
+        instance: properties of the instance in the registry, see `InstanceOptions`. Default: none.
+        guards: guards behind the filters, by name (`idlrt.guards`), as in `{"limiter": {"rate": 100}, "shedder": {}}`;
+            `{"methods": {"find": {"bulkhead": {"calls": 4}}}}` sets those of one method. They override `config`.
+            Default: none.
+        config: configuration file, or its contents as nested tables, with the guards in its table `server`. `None`, the
+            default: the file named by the environment variable `IDLRT_CONFIG`, if it is set.
+        listeners: functions that receive the decisions of guards (`idlrt.core.decisions`). Default: none.
     """
 
     limits: Limits
@@ -95,10 +104,10 @@ class ServerOptions(TypedDict, total=False):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`ServerOptions`, whole and looked at. The defaults are here.
+    """`ServerOptions` with defaults, validated.
 
     Raises:
-        ConfigurationError: a value makes no sense.
+        ConfigurationError: a value is invalid.
     """
 
     limits: Limits = DEFAULT_LIMITS
@@ -203,3 +212,6 @@ _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "grace_s": _TIME_OR_NONE,
     "backlog": ("a whole number from 1 to 65535", _is_backlog),
 }
+
+SERVER_DEFAULTS: Final[Mapping[str, object]] = msgspec.structs.asdict(Settings())
+"""Defaults of `ServerOptions`, for the signatures of servers."""

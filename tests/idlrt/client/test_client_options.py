@@ -51,7 +51,7 @@ def test_options_are_checked(kind: Any) -> None:
 
     with pytest.raises(
         ConfigurationError,
-        match=r"no option 'timout'; known: attempt_timeout, .*, policy, retries, tag, timeout; did you mean 'timeout'",
+        match=r"^using\(\) has no option 'timout'; did you mean 'timeout'\?$",
     ):
         client.using(timout=1)
     with pytest.raises(ConfigurationError, match="timeout must be"):
@@ -111,7 +111,7 @@ async def tell(call: Call, next: Endpoint) -> Any:
     return await next(call)
 
 
-SAID = "a-200-memory-{'timeout': 200}!"
+SAID = "a-200-memory-{}!"
 
 
 def test_filters_of_a_blocking_client() -> None:
@@ -208,7 +208,7 @@ def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
 @pytest.mark.parametrize("key", ["panic", "routes", "budget.ratio", "ejection.base", "instance_breaker.pause"])
 def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
     client = UserServiceClient.connect("a:1")
-    with pytest.raises(ConfigurationError, match=r"holds for a service as a whole.*connect"):
+    with pytest.raises(ConfigurationError, match=r"applies to a whole service; set it with connect"):
         client.using(policy={key: [] if key == "routes" else 0.5})
     client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base": 0.5, "hedge.delay": 0.1})
 

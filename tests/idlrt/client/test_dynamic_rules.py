@@ -348,7 +348,7 @@ def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, ur
 def test_what_holds_for_a_service_is_not_said_of_single_calls(stack: ExitStack, memory: str, key: str) -> None:
     client, _ = connect(stack, memory)
     value: Any = [] if key == "routes" else 1
-    with pytest.raises(ConfigurationError, match="holds for a service as a whole: say it in connect"):
+    with pytest.raises(ConfigurationError, match="applies to a whole service; set it with connect"):
         client.using(policy={key: value})
 
 

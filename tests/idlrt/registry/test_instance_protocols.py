@@ -147,5 +147,5 @@ def test_servers_list_what_they_serve_not_what_they_are_told(instance: Any) -> N
 
     from idlrt.server import Server
 
-    with pytest.raises(ConfigurationError, match=r"an instance has no '(rpc_)?protocols'"):
+    with pytest.raises(ConfigurationError, match=r"instance has no option '(rpc_)?protocols'"):
         Server(user_service(Users()), registry="memory://x", instance=instance)

@@ -237,7 +237,7 @@ def test_without_a_registry_there_is_nothing_to_switch() -> None:
     [
         ({"registry": 5}, "must be the URL of one, not 5"),
         ({"registry": "nowhere"}, "cannot read the registry's URL 'nowhere'"),
-        ({"registry": "memory://x", "instance": {"zon": "x"}}, "an instance has no 'zon'; known: advertise"),
+        ({"registry": "memory://x", "instance": {"zon": "x"}}, "instance has no option 'zon'; did you mean 'zone'?"),
         ({"registry": "memory://x", "instance": {"weight": -1}}, "the weight of an instance must be"),
         ({"registry": "memory://x", "instance": {"status": "on"}}, "must be one of up, draining, disabled, not 'on'"),
         ({"registry": "memory://x", "instance": {"group": "a/b"}}, "the group of an instance cannot be 'a/b'"),

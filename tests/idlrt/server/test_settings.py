@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import pydoc
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ from hand_written import Users, user_service
 
 from idlrt.core import Call, Endpoint
 from idlrt.errors import ConfigurationError
-from idlrt.server import Server
-from idlrt.server.settings import ServerOptions, Settings
+from idlrt.server import AsyncServer, ProcessServer, Server
+from idlrt.server.presence import InstanceOptions
+from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions, Settings
 
 NUMBERS = {
     name: value
@@ -110,3 +114,27 @@ def test_what_was_refused_has_taken_no_address() -> None:
     with Server(user_service(Users())) as server:
         refused(workers=-1)
         assert server.port > 0
+
+
+def test_an_option_that_there_is_not_is_told_with_the_nearest_one() -> None:
+    options: Any = {"worker": 1}
+    with pytest.raises(TypeError) as caught:
+        Server(user_service(Users()), **options)
+    assert str(caught.value) == "Server() got an unexpected keyword argument 'worker'; did you mean 'workers'?"
+
+
+@pytest.mark.parametrize("kind", [Server, AsyncServer, ProcessServer])
+def test_signatures_and_help_list_all_options(kind: Any) -> None:
+    explicit = ["handlers", "address", *(["processes"] if kind is ProcessServer else [])]
+    found = inspect.signature(kind).parameters
+    assert list(found) == [*explicit, *ServerOptions.__annotations__]
+    assert {name: each.default for name, each in found.items() if name not in explicit} == SERVER_DEFAULTS
+    shown = pydoc.plain(pydoc.render_doc(kind))
+    assert "idlrt.ServerOptions" in shown
+    assert all(re.search(rf"^ [ |]+ {name}: ", shown, re.MULTILINE) for name in ServerOptions.__annotations__)
+
+
+@pytest.mark.parametrize("options", [ServerOptions, InstanceOptions])
+def test_every_option_is_documented(options: Any) -> None:
+    listed = inspect.cleandoc(options.__doc__ or "").partition("Attributes:\n")[2]
+    assert re.findall(r"^    (\w+): ", listed, re.MULTILINE) == list(options.__annotations__)

@@ -282,7 +282,7 @@ def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--registry", "memory://x", "--instance", "zon=x"], "an instance has no 'zon'"),
+        (["--registry", "memory://x", "--instance", "zon=x"], "instance has no option 'zon'"),
         *(
             pytest.param(options, why, marks=pytest.mark.slow)
             for options, why in (
