@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from acme.services import Empty, NotFound, User, UserServiceClient
+from acme.services import AsyncUserServiceClient, Empty, NotFound, User, UserServiceClient, empty
 from acme.services.base import Base, Order, base
 from acme.shapes import COLORS, Choice, Color, Keys, Point, Shape
 from acme.spread.two import MidService, mid_service
 
 import idlrt
 from idlrt import codegen as rpc
+from idlrt.testing import connected
 
 
 class WrongResult:
@@ -64,6 +65,18 @@ users.get(ident=1)  # wrong
 users.find("ada", order=1)  # wrong
 users.nothing()  # wrong
 users.using(timeout="1")  # wrong
+users.using(timout=1)  # wrong
+UserServiceClient.connect("tcp://127.0.0.1:9090", timout=1)  # wrong
+UserServiceClient.connect("tcp://127.0.0.1:9090", timeout="1")  # wrong
+UserServiceClient.connect("tcp://127.0.0.1:9090", 1)  # wrong
+AsyncUserServiceClient.connect("tcp://127.0.0.1:9090", calls_per_conection=1)  # wrong
+UserServiceClient.connect(1)  # wrong
+idlrt.Server(empty(object()), worker=1)  # wrong
+idlrt.AsyncServer(empty(object()), workers="1")  # wrong
+idlrt.ProcessServer(empty(object()))  # wrong
+connected(UserServiceClient, empty(object()), timout=1)  # wrong
+connected(UserServiceClient, empty(object()), server_options={"worker": 1})  # wrong
+MISSPELLED: idlrt.ConnectOptions = {"timout": 1}  # wrong
 text: str = users.get(1)  # wrong
 
 # What a wrong template would write: the table does not fit the signature.

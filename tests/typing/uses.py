@@ -15,6 +15,7 @@ from acme.spread.two import Mid
 
 import idlrt
 from idlrt.codegen import FrozenMap
+from idlrt.testing import connected
 
 
 class Users:
@@ -107,6 +108,11 @@ class NewerUsers(Users):
 
 def serve() -> None:
     user_service(NewerUsers())
+    instance: idlrt.InstanceOptions = {"zone": "eu-1", "weight": 50}
+    settings: idlrt.ServerOptions = {"workers": 4, "instance": instance}
+    idlrt.AsyncServer(user_service(AsyncUsers()), "127.0.0.1:0", **settings)
+    idlrt.ProcessServer(user_service(Users()), processes=2, **settings)
+    assert_type(connected(UserServiceClient, user_service(Users()), server_options=settings), UserServiceClient)
     with idlrt.Server(user_service(Users()), "127.0.0.1:0") as server:
         server.serve()
     user_service(AsyncUsers())
@@ -124,6 +130,10 @@ def call() -> None:
             users.get(2)
         except NotFound as error:
             assert_type(error.id, int)
+    options: idlrt.ConnectOptions = {"timeout": 1.5, "max_connections": 4, "policy": {"fault": "hedge"}}
+    assert_type(UserServiceClient.connect("tcp://127.0.0.1:9090", **options), UserServiceClient)
+    quick: idlrt.CallOptions = {"timeout": 0.5, "retries": 0}
+    assert_type(users.using(**quick), UserServiceClient)
     with TopServiceClient.connect("tcp://127.0.0.1:9090") as top:
         assert_type(top.get(Level.LOW), Low)
 

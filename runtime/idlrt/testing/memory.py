@@ -1,8 +1,8 @@
 """Client and server joined in memory: everything of a real call but the sockets.
 
-`connected(UserServiceClient, user_service(handler))` is a client whose calls go through filters, codecs,
-a protocol and a server session to `handler` and back. A blocking client runs plain handlers on the thread that
-calls, an asyncio client runs all of them on its event loop.
+`connected(UserServiceClient, user_service(handler))` is a client whose calls go through client filters, codecs, a
+protocol, a server session, server filters and guards to `handler` and back. A blocking client runs plain handlers on
+the thread that calls, an asyncio client runs all of them on its event loop.
 """
 
 from __future__ import annotations
@@ -11,69 +11,149 @@ import queue
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 
-from idlrt.client import AsyncClient, Client
-from idlrt.client.base import service_name
-from idlrt.client.peer_state import PeerState
-from idlrt.client.target import spoken_to
-from idlrt.core import THRIFT, Filter, Handlers, Peer, Served, handler_context, serve
+import msgspec
+
+from idlrt.client import AsyncClient, Client, ConnectOptions
+from idlrt.client.alone import Alone
+from idlrt.client.connecting import governance_of
+from idlrt.client.leaves import Settings
+from idlrt.client.options import CALLS_PER_CONNECTION, CONNECT_DEFAULTS, MAX_CONNECTIONS
+from idlrt.client.stub import connect_settings
+from idlrt.core import LONGEST, Handlers, Peer, handler_context, serve
+from idlrt.core.keyword_options import check_names, documented
+from idlrt.net.address import Address
 from idlrt.protocol.detection import Detecting, served_protocols
-from idlrt.protocol.detection import protocol as protocol_named
-from idlrt.serialization.base import DEFAULT_LIMITS
-from idlrt.server.routes import routes
+from idlrt.server import ServerFilter, ServerOptions
+from idlrt.server.guarding import guards_of
+from idlrt.server.routes import RunPlain, routes
 from idlrt.server.session import Session
-from idlrt.server.surroundings import Done, Surroundings
+from idlrt.server.settings import Settings as ServerSettings
+from idlrt.server.surroundings import Done, Load, Surroundings
+from idlrt.server.workers import outcome
 
 if TYPE_CHECKING:
+    from idlrt.client.sender import AsyncSender, BlockingSender
     from idlrt.server.coroutines import CoroutineRunner
 
 __all__ = ["connected"]
 
 C = TypeVar("C", bound=Client | AsyncClient)
 
-_TARGET = "memory"
+_TARGET: Final = "memory"
 
 
+@documented(ConnectOptions, CONNECT_DEFAULTS)
 def connected(
     client: type[C],
     handlers: Handlers | Sequence[Handlers],
     *,
-    timeout: float = 5.0,
-    framing: str | None = None,
-    protocol: str | None = None,
-    multiplexed: bool | str = False,
-    filters: Sequence[Filter] = (),
+    server_filters: Sequence[ServerFilter] = (),
+    server_options: ServerOptions | None = None,
+    **options: Unpack[ConnectOptions],
 ) -> C:
-    """A client of class `client` whose calls `handlers` answer.
+    """Return a client of class `client` whose calls are served by `handlers`.
+
+    Options of the network, of threads and of registries (`connect_timeout`, `tls`, `workers`, `registry`) are validated
+    and have no other effect.
 
     Args:
         client: a generated client, blocking or asyncio.
         handlers: of one service, or of several, as `Server` takes them.
-        timeout: seconds that a call may take as a whole.
-        framing: see `connect` of the client; likewise `protocol` and `multiplexed`.
-        filters: what stands in a call's way, the outermost first.
+        server_filters: filters of the server, the outermost first; those of `server_options` are behind them.
+        server_options: other options of the server, as `Server` takes them: `{"guards": {"limiter": {"rate": 100}}}`.
+        options: see `ConnectOptions`.
+
+    Raises:
+        ConfigurationError: an option is invalid.
+        TypeError: an option does not exist.
     """
-    _, rpc, wire = spoken_to("", framing, protocol)
-    peer = PeerState(*protocol_named(rpc or THRIFT).clients(wire, DEFAULT_LIMITS))
-    served = serve(handlers)
-    name = service_name(client, multiplexed)
-    if issubclass(client, Client):
-        from idlrt.client.blocking import PooledSender
-        from idlrt.client.opening import Opening
+    server = _Server(handlers, server_filters, server_options if server_options is not None else {})
+    is_blocking = issubclass(client, Client)
+    _, settings = connect_settings(client, _TARGET, options, 1 if is_blocking else CALLS_PER_CONNECTION)
+    sender = _blocking(server, settings) if is_blocking else _asynchronous(server, settings)
+    address = Address(_TARGET, 0)
+    governance, _ = governance_of(settings, client.__thrift_service__.name, address)
+    Alone(sender, governance, address)
+    make = cast("Callable[..., C]", client)
+    return make(sender, target=_TARGET, options={}, filters=settings.filters, governance=governance)
 
-        opening = Opening(open=lambda _: _BlockingPair(served), peer=peer, service=name, connect_timeout=timeout)
-        pooled = PooledSender(opening, max_connections=16)
-        return cast("C", client(pooled, target=_TARGET, options={"timeout": timeout}, filters=filters))
 
+def _blocking(server: _Server, settings: Settings) -> BlockingSender:
+    from idlrt.client.blocking import PooledSender
+    from idlrt.client.opening import Opening
+
+    opening = Opening(
+        open=lambda seconds: _BlockingPair(server),
+        peer=settings.peer(),
+        service=settings.service,
+        connect_timeout=LONGEST,  # nothing to wait for: the timeout of the call applies
+    )
+    return PooledSender(
+        opening,
+        max_connections=settings.max_connections if settings.max_connections is not None else MAX_CONNECTIONS,
+        ping_after=settings.idle,
+        ping_timeout=settings.ping_timeout,
+    )
+
+
+def _asynchronous(server: _Server, settings: Settings) -> AsyncSender:
     from idlrt.client.aio import Lost, MultiplexedSender, Received
 
     async def open(received: Received, lost: Lost) -> _AsyncioPair:
-        return _AsyncioPair(served, received, lost)
+        return _AsyncioPair(server, received, lost)
 
-    shared = MultiplexedSender(open, peer, name, connect_timeout=timeout)
-    asynchronous = cast("type[AsyncClient]", client)
-    return cast("C", asynchronous(shared, target=_TARGET, options={"timeout": timeout}, filters=filters))
+    return MultiplexedSender(
+        open,
+        settings.peer(),
+        settings.service,
+        connect_timeout=LONGEST,  # nothing to wait for: the timeout of the call applies
+        max_connections=settings.max_connections,
+        calls_per_connection=settings.calls_per_connection,
+        ping_after=settings.idle,
+        ping_timeout=settings.ping_timeout,
+    )
+
+
+class _Server:
+    """The server of all pairs of a client."""
+
+    def __init__(
+        self, handlers: Handlers | Sequence[Handlers], filters: Sequence[ServerFilter], options: ServerOptions
+    ) -> None:
+        check_names("Server", options, ServerOptions.__annotations__)
+        self._served = serve(handlers)
+        settings = ServerSettings(**options)
+        # Once more, with all filters checked.
+        self._settings = settings = msgspec.structs.replace(settings, filters=(*filters, *settings.filters))
+        # What guards count is shared by the connections.
+        self._guards = guards_of(settings.guards, settings.config, settings.listeners)
+        self._protocols = served_protocols(settings.protocols)
+
+    def session(
+        self,
+        outlet: _Outlet,
+        call_soon: Callable[[Callable[[], None]], object],
+        run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
+        run_plain: RunPlain,
+    ) -> Session:
+        """Return the server's end of a new connection."""
+        settings = self._settings
+        around = Surroundings(
+            served=self._served,
+            routes=routes(self._served, settings.filters, self._guards, run_plain),
+            context=handler_context(),
+            call_soon=call_soon,
+            run_async=run_async,
+            timeout=settings.timeout,
+            # For each connection: those of a blocking client are served by several threads.
+            load=Load(settings.max_in_flight, settings.max_decoded_queued),
+            max_in_flight=settings.max_in_flight_per_connection,
+            high_water=settings.high_water,
+        )
+        return Session(outlet, Detecting(self._served, self._protocols, settings.reading), around, lambda session: None)
 
 
 class _Outlet:
@@ -100,29 +180,19 @@ class _Outlet:
         """See `pause_reading`."""
 
 
-def _session(
-    served: Served,
-    outlet: _Outlet,
-    call_soon: Callable[[Callable[[], None]], object],
-    run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
-) -> Session:
-    around = Surroundings(
-        served=served, routes=routes(served), context=handler_context(), call_soon=call_soon, run_async=run_async
-    )
-    return Session(outlet, Detecting(served, served_protocols(), DEFAULT_LIMITS), around, lambda session: None)
-
-
 class _BlockingPair:
-    """A `BlockingTransport` with the server at its other end. `async` handlers run on a thread of their own."""
+    """A `BlockingTransport` with the server at its other end. `async` handlers, and filters that suspend, run on a
+    thread of their own.
+    """
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, server: _Server) -> None:
         self._out: list[bytes] = []
-        # What other threads want done here; `None` ends the connection.
-        self._due: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # Work of other threads for this one; `None` ends the connection.
+        self._due: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._is_closed = False
         self._runner: CoroutineRunner | None = None
         outlet = _Outlet(self._out.append, self.close)
-        self._session = _session(served, outlet, self._due.put, self._run_async)
+        self._session = server.session(outlet, self._due.put, self._run_async, self._run_plain)
 
     def _run_async(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
         if self._runner is None:
@@ -130,6 +200,12 @@ class _BlockingPair:
 
             self._runner = CoroutineRunner(self._due.put)
         self._runner.run(coroutine, context, done)
+
+    async def _run_plain(self, work: Callable[[], Any]) -> Any:
+        """Run a plain handler behind a filter that suspends, on the thread that calls."""
+        from idlrt.server.coroutines import asked
+
+        return await asked(partial(_begin, work), self._due.put)
 
     def send(self, data: bytes, until: float) -> None:
         """See `BlockingTransport.send`."""
@@ -163,11 +239,19 @@ class _BlockingPair:
             self._runner = None
 
 
+def _begin(work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: Done) -> None:
+    tell(*outcome(lambda: None if is_cancelled() else work()))
+
+
+async def _run_here(work: Callable[[], Any]) -> Any:
+    return work()
+
+
 class _AsyncioPair:
     """An `AsyncTransport` with the server at its other end, on the same event loop."""
 
     def __init__(
-        self, served: Served, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
+        self, server: _Server, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]
     ) -> None:
         import asyncio
 
@@ -177,7 +261,7 @@ class _AsyncioPair:
         self._is_closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         outlet = _Outlet(self._send, self.close)
-        self._session = _session(served, outlet, self._loop.call_soon, self._run_async)
+        self._session = server.session(outlet, self._loop.call_soon, self._run_async, _run_here)
 
     def _send(self, data: bytes) -> None:
         self._loop.call_soon(self._pass_on, data)

@@ -6,8 +6,10 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from eventually import TIMEOUT
 from hand_written import (
     AsyncUsers,
     AsyncUserServiceClient,
@@ -18,7 +20,18 @@ from hand_written import (
     user_service,
 )
 
-from idlrt.errors import ApplicationError, DeadlineExceeded, NotSent
+from idlrt import Limits
+from idlrt.core import Decision, Refused, Replaced, ServerCall
+from idlrt.errors import (
+    ApplicationCode,
+    ApplicationError,
+    ConfigurationError,
+    DeadlineExceeded,
+    NotSent,
+    Overloaded,
+    RpcError,
+)
+from idlrt.server import ServerEndpoint, ServerFilter, ServerOptions
 from idlrt.testing import connected
 
 
@@ -105,3 +118,121 @@ def test_handlers_see_the_context_of_the_caller() -> None:
     variable.set("set by the test")
     with connected(UserServiceClient, user_service(Seeing()), timeout=60) as client:
         assert client.join([]) == "set by the test"
+
+
+async def admit(call: ServerCall, next: ServerEndpoint) -> Any:
+    """A server filter that never suspends."""
+    if call.metadata.get("user") != "ada":
+        raise ApplicationError("only ada may call", ApplicationCode.PERMISSION_DENIED)
+    return await next(call)
+
+
+async def suspend(call: ServerCall, next: ServerEndpoint) -> Any:
+    """A server filter that needs an event loop."""
+    await asyncio.sleep(0)
+    seen.append("before")
+    try:
+        return await next(call)
+    finally:
+        seen.append("after")
+
+
+seen: list[str] = []
+
+
+@pytest.mark.parametrize("handler", [Users, AsyncUsers])
+@pytest.mark.parametrize("filters", [[admit], [admit, suspend], [suspend, admit]], ids=["straight", "inner", "outer"])
+def test_server_filters(handler: type[Users], filters: list[ServerFilter]) -> None:
+    handlers = user_service(handler())
+    with connected(UserServiceClient, handlers, server_filters=filters, framing="header", timeout=TIMEOUT) as client:
+        assert client.using(metadata={"user": "ada"}).get(1).name == "user 1"
+        with pytest.raises(ApplicationError, match="only ada may call"):
+            client.get(1)
+
+    async def main() -> None:
+        async with connected(
+            AsyncUserServiceClient, handlers, server_filters=filters, framing="header", timeout=TIMEOUT
+        ) as client:
+            assert (await client.using(metadata={"user": "ada"}).get(1)).name == "user 1"
+            with pytest.raises(ApplicationError, match="only ada may call"):
+                await client.get(1)
+
+    asyncio.run(main())
+
+
+def test_plain_handlers_behind_filters_that_suspend_run_on_the_thread_that_calls() -> None:
+    threads: list[int] = []
+
+    class Seeing(Users):
+        def get(self, id: int) -> Any:
+            threads.append(threading.get_ident())
+            seen.append("handler")
+            return super().get(id)
+
+    seen.clear()
+    with connected(UserServiceClient, user_service(Seeing()), server_filters=[suspend], timeout=TIMEOUT) as client:
+        assert client.get(1) == User(id=1, name="user 1")
+        with pytest.raises(NotFound):
+            client.get(-1)
+    assert threads == [threading.get_ident()] * 2
+    assert seen == ["before", "handler", "after"] * 2
+
+
+def test_guards_of_the_server_count_the_calls_of_all_connections() -> None:
+    decisions: list[Decision] = []
+    options: ServerOptions = {
+        "guards": {"limiter": {"rate": 1e-3, "burst": 2}},
+        "listeners": [decisions.append],
+    }
+    with connected(UserServiceClient, user_service(Users()), server_options=options, timeout=TIMEOUT) as client:
+        with ThreadPoolExecutor(2) as threads:
+            for found in [threads.submit(client.get, number) for number in (1, 2)]:
+                assert found.result().name is not None
+        with pytest.raises(Overloaded):
+            client.get(3)
+    assert [type(each) for each in decisions] == [Refused]
+
+
+def test_limits_of_the_server() -> None:
+    options: ServerOptions = {"limits": Limits(max_string=10)}
+    with connected(UserServiceClient, user_service(Users()), server_options=options, timeout=TIMEOUT) as client:
+        assert client.join(["short"]) == "short"
+        with pytest.raises(RpcError):
+            client.join(["x" * 100])
+
+
+def test_the_policy_of_the_client_applies() -> None:
+    calls: list[int] = []
+    decisions: list[Decision] = []
+
+    class Flaky(Users):
+        def get(self, id: int) -> Any:
+            calls.append(id)
+            raise ValueError
+
+    with connected(
+        UserServiceClient,
+        user_service(Flaky()),
+        policy={"fallback": {"value": {"id": 7}, "on": ["ApplicationError"]}},
+        listeners=[decisions.append],
+        timeout=TIMEOUT,
+    ) as client:
+        assert client.get(1) == User(id=7)
+    assert calls == [1]
+    assert Replaced in {type(each) for each in decisions}
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "why"),
+    [
+        ({"timout": 1}, TypeError, "UserServiceClient.connect() got an unexpected keyword argument 'timout'"),
+        ({"timeout": "1"}, ConfigurationError, "timeout must be between"),
+        ({"server_options": {"guard": {}}}, TypeError, "Server() got an unexpected keyword argument 'guard'"),
+        ({"server_options": {"guards": {"limitr": {}}}}, ConfigurationError, "did you mean 'limiter'?"),
+        ({"server_filters": [3]}, ConfigurationError, "a filter is an `async (call, next) -> result`, not 3"),
+    ],
+)
+def test_options_are_checked(options: Any, kind: type[Exception], why: str) -> None:
+    with pytest.raises(kind) as caught:
+        connected(UserServiceClient, user_service(Users()), **options)
+    assert why in str(caught.value)
