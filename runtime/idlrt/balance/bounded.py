@@ -14,9 +14,10 @@ import math
 import struct
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Final, Generic
+from typing import Annotated, Any, ClassVar, Final, Generic
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.balance.base import C, Chance
 from idlrt.balance.digests import new_md5
@@ -36,17 +37,19 @@ _COUNTED_EACH_TIME: Final = 16
 
 
 class BoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set.
-
-    Attributes:
-        bound: how many times the average of calls under way an instance may have, 1 or more; 1.25 is usual, less keeps
-            them more even and more keeps keys more in place. 0: as many as come.
+    """Settings of balancers by key.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: `bound` is neither 0 nor a finite number of 1 or more.
     """
 
-    bound: float = 0.0
+    bound: Annotated[
+        float,
+        Meta(
+            description="maximum load of an instance as a multiple of the average load, 1 or more (1.25 is "
+            "usual): lower values balance better, higher values move fewer keys; 0 disables."
+        ),
+    ] = 0.0
 
     def __post_init__(self) -> None:
         if self.bound != 0 and not 1 <= self.bound < math.inf:

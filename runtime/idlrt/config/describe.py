@@ -1,17 +1,20 @@
-"""What can be said, for people: each key with its type, its default and what it is for, from the types themselves."""
+"""Description of all keys, for `idlrt config keys`: names, types, bounds, defaults and descriptions.
+
+Everything is derived from the settings structs of the tables; the description of a key is the `description` of its
+field's `msgspec.Meta`. Plugins may leave descriptions out.
+"""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 import msgspec
+from msgspec.inspect import Field, Metadata, StructType
 
 from idlrt.config.schema import CALL, SERVICE, Section, fields, sections
 
-__all__ = ["Key", "attributes", "describe", "table"]
+__all__ = ["Key", "describe", "table"]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,11 +22,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: dotted.
-        type: what it may be.
-        default: what holds if nobody says anything; as JSON.
-        about: what it is for.
-        kind: what it belongs to.
-        is_per_method: whether it may be said of one method.
+        type: allowed values, in words.
+        default: as JSON; empty if there is none.
+        about: description; empty if a plugin has none.
+        kind: what the key belongs to: calls, services, or a kind of plugin.
+        is_per_method: whether single methods may have values of their own.
     """
 
     name: str
@@ -35,49 +38,25 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe() -> list[Key]:
-    """All keys, those of plugins too."""
+    """Return all keys, including those of plugins."""
     return [key for section in sections() for key in _keys(section)]
 
 
-def _keys(section: Section) -> list[Key]:
-    about = attributes(section.settings)
+def _keys(section: Section) -> Iterator[Key]:
     info = msgspec.inspect.type_info(section.settings)
-    assert isinstance(info, msgspec.inspect.StructType)
-    types = {field.name: _type_text(field.type) for field in info.fields}
-    defaults = {field.name: _default(field) for field in info.fields}
+    assert isinstance(info, StructType)
+    found = {field.name: field for field in info.fields}
     prefix = "" if section.name in (CALL, SERVICE) else f"{section.name}."
-    return [
-        Key(
+    for name in fields(section):
+        field = found[name]
+        yield Key(
             name=prefix + name,
-            type=types[name],
-            default=defaults[name],
-            about=about.get(name, ""),
+            type=_type_text(field.type),
+            default=_default(field),
+            about=_metadata(field.type, "extra_json_schema").get("description", ""),
             kind=section.kind,
             is_per_method=section.is_per_method,
         )
-        for name in fields(section)
-    ]
-
-
-_ATTRIBUTE: Final = re.compile(r"    (\w+): (.*)")
-
-
-def attributes(type: type) -> dict[str, str]:
-    """What a docstring says of its class' attributes, those of its bases included."""
-    found: dict[str, str] = {}
-    for each in reversed(type.__mro__[:-1]):
-        _, _, listed = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
-        name = ""
-        for line in listed.splitlines():
-            match = _ATTRIBUTE.fullmatch(line)
-            if match is not None:
-                name = match[1]
-                found[name] = match[2]
-            elif name and line.startswith("        "):
-                found[name] += " " + line.strip()
-            elif line.strip():
-                break
-    return found
 
 
 _NAMES: Final = {
@@ -91,12 +70,16 @@ _NAMES: Final = {
 _BOUNDS: Final = (("ge", "from"), ("gt", "more than"), ("le", "to"), ("lt", "less than"))
 
 
+def _metadata(type: Any, name: str) -> dict[str, Any]:
+    """Return what `msgspec.Meta` adds to a type: `extra_json_schema` or `extra`."""
+    found: object = getattr(type, name) if isinstance(type, Metadata) else None
+    return cast("dict[str, Any]", found or {})
+
+
 def _type_text(type: Any) -> str:
-    if isinstance(type, msgspec.inspect.Metadata):
-        schema: dict[str, Any] = cast("Any", type).extra_json_schema or {}
-        what: str = schema.get("description", "")
-        # The bounds of clocks are of interest to error messages only.
-        return what if what.startswith("seconds") else _type_text(type.type)
+    if isinstance(type, Metadata):
+        own: str | None = _metadata(type, "extra").get("type")
+        return own if own is not None else _type_text(type.type)
     if isinstance(type, msgspec.inspect.UnionType):
         return " or ".join(_type_text(each) for each in type.types)
     if isinstance(type, msgspec.inspect.LiteralType):
@@ -111,7 +94,7 @@ def _type_text(type: Any) -> str:
     return " ".join([text, *bounds])
 
 
-def _default(field: msgspec.inspect.Field) -> str:
+def _default(field: Field) -> str:
     if field.default is not msgspec.NODEFAULT:
         value: Any = field.default
     elif field.default_factory is not msgspec.NODEFAULT:
@@ -122,8 +105,8 @@ def _default(field: msgspec.inspect.Field) -> str:
 
 
 def table(rows: Sequence[Key]) -> str:
-    """Keys as a table in Markdown."""
-    lines: list[str] = ["| key | type | default | what it is for |", "|---|---|---|---|"]
+    """Return keys as a table in Markdown."""
+    lines: list[str] = ["| key | type | default | description |", "|---|---|---|---|"]
     lines += [
         f"| `{key.name}` | {key.type} | {f'`{key.default}`' if key.default else ''} | {key.about} |" for key in rows
     ]

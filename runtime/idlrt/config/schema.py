@@ -15,6 +15,7 @@ from functools import cache
 from typing import Annotated, Any, Final, cast
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.balance import BALANCERS
 from idlrt.core import Backoff, CallPolicy, Chance, Fraction, Seconds
@@ -49,19 +50,21 @@ BOOKKEEPING: Final = "config."
 
 
 class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be said of a service as a whole.
+    """Settings of a service as a whole."""
 
-    Attributes:
-        routes: rules for which instances a call may go to (`idlrt.routers`).
-        warm_up: seconds in which an instance that has just started gets its share of calls bit by bit; 0: at once.
-        panic: if fewer of the instances than this part are good, all are called: then it is the network.
-        tolerated: failures in a row after which an instance is not called until it answers a ping.
-    """
-
-    routes: list[Any] = []
-    warm_up: Seconds = 0.0
-    panic: Fraction = 0.5
-    tolerated: Annotated[int, msgspec.Meta(ge=1)] = 3
+    routes: Annotated[
+        list[Any], Meta(description="routing rules, which narrow the choice of instances (`idlrt.routers`).")
+    ] = []
+    warm_up: Annotated[
+        Seconds, Meta(description="time in which a new instance ramps up to its full share of calls; 0 disables.")
+    ] = 0.0
+    panic: Annotated[
+        Fraction,
+        Meta(description="panic threshold: if a smaller fraction of the instances is healthy, all of them are called."),
+    ] = 0.5
+    tolerated: Annotated[
+        int, Meta(ge=1, description="consecutive failures that mark an instance unhealthy until it responds to a ping.")
+    ] = 3
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -26,9 +27,10 @@ SHORTEST: Final = 1e-9
 LONGEST: Final = 2_000_000.0
 """The longest time in seconds, 23 days: `poll` counts milliseconds in 32 bits."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST, description="seconds")]
-Positive = Annotated[float, msgspec.Meta(ge=SHORTEST, le=LONGEST, description="seconds, more than 0")]
-Fraction = Annotated[float, msgspec.Meta(ge=0, le=1, description="from 0 to 1")]
+# `type` is how `idlrt config keys` names the type: the bounds of clocks matter in error messages only.
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST, extra={"type": "seconds"})]
+Positive = Annotated[float, Meta(ge=SHORTEST, le=LONGEST, extra={"type": "seconds, more than 0"})]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 def is_duration(value: object) -> bool:
@@ -37,21 +39,15 @@ def is_duration(value: object) -> bool:
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pauses before a call is made once more: `base · factor^n`, at most `longest`, give or take `jitter`.
+    """Exponential backoff between retries: `base · factor^n`, at most `longest`, randomized by `jitter`.
 
     Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md
-
-    Attributes:
-        base: seconds of the first pause.
-        factor: by which each is longer than the one before.
-        longest: seconds of the longest.
-        jitter: the part of a pause by which chance makes it longer or shorter.
     """
 
-    base: Seconds = 0.025
-    factor: Annotated[float, msgspec.Meta(ge=1)] = 2.0
-    longest: Seconds = 1.0
-    jitter: Fraction = 0.2
+    base: Annotated[Seconds, Meta(description="pause before the first retry.")] = 0.025
+    factor: Annotated[float, Meta(ge=1, description="multiplier of the pause for each further retry.")] = 2.0
+    longest: Annotated[Seconds, Meta(description="upper bound of the pause.")] = 1.0
+    jitter: Annotated[Fraction, Meta(description="randomization of a pause, as a fraction of it.")] = 0.2
 
     def pause(self, retry: int, dice: float) -> float:
         """Seconds before a retry.
@@ -69,26 +65,33 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class CallPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be said of every call, for a service or for one of its methods.
+    """Settings of calls, for a service or for one of its methods."""
 
-    Attributes:
-        timeout: seconds that a call may take as a whole, retries included.
-        attempt_timeout: seconds that one attempt may take; nothing: all that is left of the call's.
-        balancer: how one of the instances is chosen (`idlrt.balancers`).
-        fault: what follows when that fails: the fault mode (`idlrt.fault_modes`).
-        retries: how often a call may be made once more, if no server has worked on it or its method is idempotent.
-        idempotent: whether doing it twice is the same as doing it once; nothing: as the IDL says.
-        hash_by: the argument that balancers by key go by, as a path (`user.id`); nothing: the first one.
-        chain_stop: whether a call that is made on behalf of a retry is not retried itself.
-        backoff: the pauses before retries.
-    """
-
-    timeout: Positive = 5.0
-    attempt_timeout: Positive | None = None
-    balancer: str = "p2c"
-    fault: str = "failover"
-    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
-    idempotent: bool | None = None
-    hash_by: str = ""
-    chain_stop: bool = True
-    backoff: Backoff = Backoff()
+    timeout: Annotated[Positive, Meta(description="timeout of a call as a whole, retries included.")] = 5.0
+    attempt_timeout: Annotated[
+        Positive | None, Meta(description="timeout of one attempt; nothing: the remaining time of the call.")
+    ] = None
+    balancer: Annotated[str, Meta(description="load balancer, which picks an instance (`idlrt.balancers`).")] = "p2c"
+    fault: Annotated[str, Meta(description="fault mode, the reaction to a failed call (`idlrt.fault_modes`).")] = (
+        "failover"
+    )
+    retries: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="maximum number of retries of calls that no server has processed, or that are idempotent.",
+        ),
+    ] = 2
+    idempotent: Annotated[
+        bool | None,
+        Meta(description="whether calls are safe to retry when their outcome is unknown; nothing: as the IDL says."),
+    ] = None
+    hash_by: Annotated[
+        str,
+        Meta(
+            description="key of balancers by key, as a path into the arguments (`user.id`); empty: the first argument."
+        ),
+    ] = ""
+    chain_stop: Annotated[bool, Meta(description="whether nested calls of a retry are not retried themselves.")] = True
+    backoff: Annotated[Backoff, Meta(description="pauses before retries.")] = Backoff()

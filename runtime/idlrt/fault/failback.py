@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
 from idlrt.core.logs import get_logger
@@ -85,13 +86,11 @@ OnFailure = Callable[[Failure], Retry | Use | Awaitable[Retry | Use | None] | No
 
 
 class FailbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `failback`.
+    """Settings of `failback`."""
 
-    Attributes:
-        attempts: how often a call is made at most, whatever the callback says.
-    """
-
-    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    attempts: Annotated[
+        int, Meta(ge=1, le=1000, description="maximum number of attempts, whatever the callback decides.")
+    ] = 10
 
 
 class Failback:

@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, Final
 from weakref import ref
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
 from idlrt.core.forks import forks
@@ -63,19 +64,20 @@ OnDone = Callable[[Outcome], object]
 
 
 class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `failcache`.
+    """Settings of `failcache`."""
 
-    Attributes:
-        interval: seconds until a kept call is made again; each time twice as long, give or take a tenth.
-        attempts: how often it is made again at most.
-        most: how many calls are kept at most; further failures are raised.
-        age: seconds after which a kept call is given up.
-    """
-
-    interval: Positive = 5.0
-    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    most: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
-    age: Positive = 60.0
+    interval: Annotated[
+        Positive,
+        Meta(
+            description="time until the first retry of a deferred call; it doubles for each further one, with "
+            "jitter of 10%."
+        ),
+    ] = 5.0
+    attempts: Annotated[int, Meta(ge=1, le=1000, description="maximum number of retries of a deferred call.")] = 3
+    most: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="maximum number of deferred calls; further failures are raised.")
+    ] = 100
+    age: Annotated[Positive, Meta(description="time after which a deferred call is dropped.")] = 60.0
 
 
 class _KeptCall:

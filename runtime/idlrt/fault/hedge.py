@@ -21,6 +21,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Call, Chance, Retrying, Seconds
 from idlrt.core.forks import forks
@@ -38,21 +39,15 @@ _MOST_SAVED: Final = 10.0
 
 
 class HedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `hedge`.
+    """Settings of `hedge`."""
 
-    Attributes:
-        extra_load: the share of calls that may be made a second time.
-        delay: seconds after which another instance is asked; 0: as measured.
-        least_delay: seconds that are waited at least, when it is measured.
-        attempts: how many instances are asked at most.
-        window: seconds for which measurements count.
-    """
-
-    extra_load: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
-    delay: Seconds = 0.0
-    least_delay: Seconds = 0.001
-    attempts: Annotated[int, msgspec.Meta(ge=2, le=5)] = 2
-    window: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    extra_load: Annotated[float, Meta(gt=0, le=1, description="maximum fraction of calls that are hedged.")] = 0.05
+    delay: Annotated[
+        Seconds, Meta(description="time until the next instance is called; 0: derived from measured latency.")
+    ] = 0.0
+    least_delay: Annotated[Seconds, Meta(description="lower bound of a derived delay.")] = 0.001
+    attempts: Annotated[int, Meta(ge=2, le=5, description="maximum number of instances that are called.")] = 2
+    window: Annotated[float, Meta(gt=0, description="time for which latency measurements count, in seconds.")] = 20.0
 
 
 class _Allowance:

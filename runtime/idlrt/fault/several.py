@@ -10,6 +10,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Call, Chance
 from idlrt.errors import ConfigurationError, NotSent, Unknown
@@ -19,13 +20,9 @@ __all__ = ["Broadcast", "Forking"]
 
 
 class ForkingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `forking`.
+    """Settings of `forking`."""
 
-    Attributes:
-        forks: how many instances are asked at the same time.
-    """
-
-    forks: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+    forks: Annotated[int, Meta(ge=1, le=100, description="number of instances that are called in parallel.")] = 2
 
 
 class Forking:
@@ -58,15 +55,15 @@ class Forking:
 
 
 class BroadcastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `broadcast`.
+    """Settings of `broadcast`."""
 
-    Attributes:
-        fail_percent: the call fails if one instance does and so many of all do, in percent.
-        at_once: how many are asked at the same time.
-    """
-
-    fail_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
-    at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    fail_percent: Annotated[
+        float,
+        Meta(ge=0, le=100, description="percentage of failed instances from which the call fails; 0: any failure."),
+    ] = 0.0
+    at_once: Annotated[
+        int, Meta(ge=1, le=1000, description="maximum number of instances that are called in parallel.")
+    ] = 16
 
 
 class Broadcast:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Call, Chance, Positive, Replaced
 from idlrt.core.forks import forks
@@ -28,17 +29,18 @@ _log: Final = get_logger("idlrt.client")
 
 
 class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of `stale`.
+    """Settings of `stale`."""
 
-    Attributes:
-        age: seconds for which an answer may be given again.
-        answers: how many are kept; the one that was not used for the longest time goes first.
-        bytes: how large one may be to be kept.
-    """
-
-    age: Positive = 300.0
-    answers: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
-    bytes: Annotated[int, msgspec.Meta(ge=1)] = 65536
+    age: Annotated[Positive, Meta(description="maximum age of a cached result.")] = 300.0
+    answers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="maximum number of cached results; the least recently used one is evicted first.",
+        ),
+    ] = 1000
+    bytes: Annotated[int, Meta(ge=1, description="maximum size of a cached result in bytes.")] = 65536
 
 
 class Stale(Failover):

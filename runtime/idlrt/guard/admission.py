@@ -14,6 +14,7 @@ import math
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.policy import Positive
@@ -29,23 +30,32 @@ _UNASKED: Final = (CircuitOpen, NoInstance)
 
 
 class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How soon calls are refused.
+    """Settings of client-side admission control."""
 
-    Attributes:
-        per: what is counted together: a whole service, or each of its methods.
-        k: requests for each accepted one before any is refused here. Nearer to 1 refuses sooner.
-        protection: requests that are left out of the account, so that few calls are not refused for few failures.
-        window: seconds for which calls count.
-        buckets: parts of the window; one at a time is forgotten.
-        forced: seconds after which a call is let through in any case.
-    """
-
-    per: Per = "service"
-    k: Annotated[float, msgspec.Meta(ge=1)] = 1.5
-    protection: Annotated[int, msgspec.Meta(ge=0)] = 5
-    window: Positive = 10.0
-    buckets: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 40
-    forced: Positive = 1.0
+    per: Annotated[Per, Meta(description="scope of the statistics: a whole service, or each of its methods.")] = (
+        "service"
+    )
+    k: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="ratio of requests to accepted requests above which requests are rejected; lower "
+            "values reject sooner.",
+        ),
+    ] = 1.5
+    protection: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="number of requests that are not counted, so that few failures of few calls cause no "
+            "rejection.",
+        ),
+    ] = 5
+    window: Annotated[Positive, Meta(description="length of the sliding window.")] = 10.0
+    buckets: Annotated[
+        int, Meta(ge=1, le=1000, description="number of buckets of the window; the oldest one expires as a whole.")
+    ] = 40
+    forced: Annotated[Positive, Meta(description="maximum time between two calls that are let through.")] = 1.0
 
 
 class Admission:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 from weakref import ref
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import BreakerChanged, Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
@@ -50,35 +51,39 @@ _NO_PROBE: Final = ref(Lease())
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a breaker opens, and when it closes.
+    """Settings of a circuit breaker."""
 
-    Attributes:
-        per: what is counted together, and refused together: a whole service, or each of its methods.
-        errors: the part of calls, from 0 to 1, that has to fail.
-        volume: calls that there have to be before a part of them says something.
-        window: seconds for which calls count.
-        buckets: parts of the window; one at a time is forgotten.
-        consecutive: failures in a row that are enough, however few calls there are. 0: no number is.
-        pause: seconds for which it is open, before it tries.
-        factor: by which the pause is longer each time that it opens again at once. 1: it is always the same.
-        longest: seconds that the pause has at most. "At once" is within as many after it has closed.
-        interval: seconds at least between two probes.
-        probes: good ones in a row that close it.
-        count_internal: whether a server that breaks down (`INTERNAL_ERROR`) has failed, too. Else that is an answer.
-    """
-
-    per: Per = "service"
-    errors: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
-    volume: Annotated[int, msgspec.Meta(ge=1)] = 200
-    window: Positive = 10.0
-    buckets: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
-    consecutive: Annotated[int, msgspec.Meta(ge=0)] = 0
-    pause: Positive = 5.0
-    factor: Annotated[float, msgspec.Meta(ge=1)] = 2.0
-    longest: Positive = 30.0
-    interval: Seconds = 0.2
-    probes: Annotated[int, msgspec.Meta(ge=1)] = 2
-    count_internal: bool = False
+    per: Annotated[
+        Per, Meta(description="scope of the statistics and of the rejection: a whole service, or each of its methods.")
+    ] = "service"
+    errors: Annotated[float, Meta(gt=0, le=1, description="failure ratio that opens the breaker.")] = 0.5
+    volume: Annotated[
+        int, Meta(ge=1, description="minimum number of calls in the window before the failure ratio counts.")
+    ] = 200
+    window: Annotated[Positive, Meta(description="length of the sliding window.")] = 10.0
+    buckets: Annotated[
+        int, Meta(ge=1, le=1000, description="number of buckets of the window; the oldest one expires as a whole.")
+    ] = 10
+    consecutive: Annotated[
+        int, Meta(ge=0, description="consecutive failures that open the breaker, regardless of `volume`; 0 disables.")
+    ] = 0
+    pause: Annotated[Positive, Meta(description="time for which the breaker stays open before it sends probes.")] = 5.0
+    factor: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="multiplier of the pause when the breaker opens again soon after closing; 1: constant pause.",
+        ),
+    ] = 2.0
+    longest: Annotated[
+        Positive,
+        Meta(description="upper bound of the pause; also the time after closing that counts as soon, for `factor`."),
+    ] = 30.0
+    interval: Annotated[Seconds, Meta(description="minimum time between two probes.")] = 0.2
+    probes: Annotated[int, Meta(ge=1, description="consecutive successful probes that close the breaker.")] = 2
+    count_internal: Annotated[bool, Meta(description="whether responses with `INTERNAL_ERROR` count as failures.")] = (
+        False
+    )
 
 
 class Breaker:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Final
 from weakref import ref
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Event, Listener, Refused, tell
 from idlrt.core.forks import forks
@@ -37,19 +38,14 @@ _LOOK_AGAIN_MAX: Final = 1.0
 
 
 class BulkheadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many calls there may be at once.
+    """Settings of a bulkhead."""
 
-    Attributes:
-        calls: that may be under way.
-        waiting: calls that may wait for one of them to end; they go on in the order in which they came.
-        wait: seconds that a call may wait.
-        per: what has places of its own: each service, or each method.
-    """
-
-    calls: Annotated[int, msgspec.Meta(ge=1)] = 100
-    waiting: Annotated[int, msgspec.Meta(ge=0)] = 0
-    wait: Seconds = 1.0
-    per: Per = "service"
+    calls: Annotated[int, Meta(ge=1, description="maximum number of concurrent calls.")] = 100
+    waiting: Annotated[
+        int, Meta(ge=0, description="maximum number of queued calls, in order of arrival; further calls are rejected.")
+    ] = 0
+    wait: Annotated[Seconds, Meta(description="maximum time of a call in the queue.")] = 1.0
+    per: Annotated[Per, Meta(description="scope of the limit: a whole service, or each of its methods.")] = "service"
 
 
 class Ticket:

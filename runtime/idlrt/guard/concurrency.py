@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
@@ -42,35 +43,36 @@ _JITTER: Final = 0.15
 # Samples of one window that are kept.
 _KEPT: Final = 1000
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1)]
 
 
 class ConcurrencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a limit is found.
+    """Settings of the adaptive concurrency limit."""
 
-    Attributes:
-        algorithm: see the module.
-        initial: calls at once at the beginning.
-        lowest: calls at once that are let through in any case; while it measures, `gradient` lets no more through.
-        highest: calls at once that are never exceeded.
-        window: seconds after which `gradient` looks at what calls have taken.
-        samples: calls that there have to be in such a window; it is longer if there are fewer.
-        measured: calls for a measurement of how fast it can be.
-        remeasure: seconds between two measurements, give or take some. 0: there is one only.
-        tolerance: the part by which calls may take longer than that without being slow.
-        decrease: by what `aimd` multiplies the limit.
-    """
-
-    algorithm: Literal["gradient", "aimd"] = "gradient"
-    initial: Count = 20
-    lowest: Count = 3
-    highest: Count = 1000
-    window: Positive = 0.1
-    samples: Count = 10
-    measured: Count = 50
-    remeasure: Seconds = 60.0
-    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.25
-    decrease: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.9
+    algorithm: Annotated[
+        Literal["gradient", "aimd"],
+        Meta(description="algorithm that adjusts the limit: `gradient` by latency, `aimd` by failures."),
+    ] = "gradient"
+    initial: Annotated[Count, Meta(description="initial limit on concurrent calls.")] = 20
+    lowest: Annotated[
+        Count,
+        Meta(description="lower bound of the limit; also the limit while `gradient` measures the minimum latency."),
+    ] = 3
+    highest: Annotated[Count, Meta(description="upper bound of the limit.")] = 1000
+    window: Annotated[Positive, Meta(description="length of the sampling window of `gradient`.")] = 0.1
+    samples: Annotated[
+        Count, Meta(description="minimum number of calls in a sampling window; with fewer calls it is extended.")
+    ] = 10
+    measured: Annotated[Count, Meta(description="number of calls in a measurement of the minimum latency.")] = 50
+    remeasure: Annotated[
+        Seconds, Meta(description="time between two measurements of the minimum latency, with jitter; 0: measure once.")
+    ] = 60.0
+    tolerance: Annotated[
+        float, Meta(ge=0, description="fraction by which latency may exceed the minimum before the limit is lowered.")
+    ] = 0.25
+    decrease: Annotated[float, Meta(gt=0, lt=1, description="multiplier of the limit after a failure, for `aimd`.")] = (
+        0.9
+    )
 
 
 class Limit(Protocol):

@@ -6,9 +6,10 @@ handler; but calls that the handler makes in turn get no more time than is left.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Deadline, Listener
 from idlrt.core.policy import Positive
@@ -18,15 +19,15 @@ __all__ = ["Timeout", "TimeoutSettings"]
 
 
 class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long calls may take.
+    """Settings of the timeout of calls."""
 
-    Attributes:
-        timeout: seconds for a call; nothing: as long as its caller says.
-        methods: seconds for calls of a method, by `method` or `Service.method`; they go before `timeout`.
-    """
-
-    timeout: Positive | None = None
-    methods: dict[str, Positive] = {}
+    timeout: Annotated[Positive | None, Meta(description="timeout of a call; nothing: the timeout of its caller.")] = (
+        None
+    )
+    methods: Annotated[
+        dict[str, Positive],
+        Meta(description="timeouts by method, `method` or `Service.method`; they override `timeout`."),
+    ] = {}
 
 
 class Timeout:

@@ -9,9 +9,10 @@ What a server declares in the IDL, and what it refuses, is an answer: it is left
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import msgspec
+from msgspec import Meta
 
 from idlrt import errors
 from idlrt.core import Chance, Listener, Replaced, tell
@@ -29,20 +30,22 @@ _DEFAULT: Final = ("NotSent", "Unknown")
 
 
 class FallbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is returned, and when.
+    """Settings of the fallback of failed calls."""
 
-    Attributes:
-        value: for all methods, as JSON has it: a struct is an object, bytes are text in base64.
-        values: for a method, by `method` or `Service.method`; they go before `value`.
-        on: names of error classes of `idlrt.errors`; those under them count, too. `DeclaredError` and `Exception` are
-            known as well.
-        force: never make the call.
-    """
-
-    value: Any = None
-    values: dict[str, Any] = {}
-    on: tuple[str, ...] = _DEFAULT
-    force: bool = False
+    value: Annotated[
+        Any, Meta(description="result for all methods, as JSON: structs are objects, binary values are base64 text.")
+    ] = None
+    values: Annotated[
+        dict[str, Any], Meta(description="results by method, `method` or `Service.method`; they override `value`.")
+    ] = {}
+    on: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="error classes that trigger the fallback, subclasses included: those of "
+            "`idlrt.errors`, `DeclaredError`, `Exception`."
+        ),
+    ] = _DEFAULT
+    force: Annotated[bool, Meta(description="whether to return the fallback without making the call.")] = False
 
 
 class Fallback:

@@ -17,6 +17,7 @@ import threading
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Listener, Refused, ServerCall, tell
 from idlrt.core.forks import forks
@@ -31,22 +32,18 @@ _NEARLY: Final = 1e-9
 
 
 class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many calls there may be.
+    """Settings of the rate limit."""
 
-    Attributes:
-        rate: calls a second, in the long run.
-        burst: calls at once, after it has been quiet.
-        per: what has a limit of its own: each service, each method, or, on a server, each caller: the host that the
-            call comes from.
-        wait: seconds that a call may wait for its turn. 0: it is refused at once.
-        callers: hosts that are remembered at most.
-    """
-
-    rate: Annotated[float, msgspec.Meta(gt=0)] = 1000.0
-    burst: Annotated[int, msgspec.Meta(ge=1)] = 100
-    per: Literal["service", "method", "caller"] = "service"
-    wait: Seconds = 0.0
-    callers: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    rate: Annotated[float, Meta(gt=0, description="sustained number of calls per second.")] = 1000.0
+    burst: Annotated[int, Meta(ge=1, description="maximum number of calls at once after an idle period.")] = 100
+    per: Annotated[
+        Literal["service", "method", "caller"],
+        Meta(
+            description="scope of the limit: a whole service, each of its methods, or, on servers, each calling host."
+        ),
+    ] = "service"
+    wait: Annotated[Seconds, Meta(description="maximum time that a call waits for its turn; 0: reject at once.")] = 0.0
+    callers: Annotated[int, Meta(ge=1, description="maximum number of calling hosts to track.")] = 10_000
 
 
 class TokenBucket:

@@ -20,47 +20,62 @@ from collections.abc import Collection, Iterable
 from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core.forks import forks
 from idlrt.core.policy import Fraction, Positive
 
 __all__ = ["OutlierDetector", "OutlierSettings", "Record"]
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-CountOrNone = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+CountOrNone = Annotated[int, Meta(ge=0)]
 
 
 class OutlierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is ejected, and for how long.
+    """Settings of the ejection of outliers.
 
-    Envoy has all of these, under names that say "5xx"; there the rule of `failing` is switched off unless it is asked
-    for (`enforcing_failure_percentage`).
-
-    Attributes:
-        consecutive: failures in a row that are too many. 0: no number is.
-        interval: seconds between two looks at the rates (`OutlierDetector.sweep`).
-        base: seconds of the first ejection. The second one takes twice as long, and so on.
-        longest: seconds that an ejection takes at most.
-        most: the part of all instances that may be ejected, from 0 to 1. One may be in any case.
-        deviations: standard deviations below the mean success rate that are too many. 0: no number is.
-        rate_hosts: instances with enough calls that there have to be before rates are compared.
-        rate_volume: calls within an interval that are enough for that.
-        failing: the part of calls, from 0 to 1, that may not fail. 0: any part may.
-        failing_hosts: instances with enough calls that there have to be for that.
-        failing_volume: calls within an interval that are enough for that.
+    They are Envoy's, whose names say "5xx"; Envoy disables the rule of `failing` by default
+    (`enforcing_failure_percentage`).
     """
 
-    consecutive: CountOrNone = 5
-    interval: Positive = 10.0
-    base: Positive = 30.0
-    longest: Positive = 300.0
-    most: Fraction = 0.1
-    deviations: Annotated[float, msgspec.Meta(ge=0)] = 1.9
-    rate_hosts: Count = 5
-    rate_volume: Count = 100
-    failing: Fraction = 0.85
-    failing_hosts: Count = 5
-    failing_volume: Count = 50
+    consecutive: Annotated[CountOrNone, Meta(description="consecutive failures that trigger ejection; 0 disables.")] = 5
+    interval: Annotated[
+        Positive, Meta(description="time between two evaluations of success rates and failure ratios.")
+    ] = 10.0
+    base: Annotated[
+        Positive,
+        Meta(
+            description="duration of the first ejection; the second one takes twice as long, the third one three times."
+        ),
+    ] = 30.0
+    longest: Annotated[Positive, Meta(description="upper bound of the duration of an ejection.")] = 300.0
+    most: Annotated[
+        Fraction,
+        Meta(description="maximum fraction of the instances that are ejected at the same time; one may always be."),
+    ] = 0.1
+    deviations: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="ejection threshold of the success rate, in standard deviations below the mean; 0 disables.",
+        ),
+    ] = 1.9
+    rate_hosts: Annotated[
+        Count,
+        Meta(description="minimum number of instances with `rate_volume` calls before success rates are compared."),
+    ] = 5
+    rate_volume: Annotated[
+        Count,
+        Meta(description="minimum number of calls to an instance within `interval` before its success rate counts."),
+    ] = 100
+    failing: Annotated[Fraction, Meta(description="failure ratio that triggers ejection; 0 disables.")] = 0.85
+    failing_hosts: Annotated[
+        Count, Meta(description="minimum number of instances with `failing_volume` calls before failure ratios count.")
+    ] = 5
+    failing_volume: Annotated[
+        Count,
+        Meta(description="minimum number of calls to an instance within `interval` before its failure ratio counts."),
+    ] = 50
 
 
 class Record:

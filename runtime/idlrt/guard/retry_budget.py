@@ -12,6 +12,7 @@ import threading
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core.forks import forks
 from idlrt.core.policy import Positive
@@ -25,17 +26,15 @@ _NEARLY: Final = 1e-9
 
 
 class RetryBudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many retries there may be.
+    """Settings of the retry budget."""
 
-    Attributes:
-        ratio: retries for each call. 0.2: one for five calls.
-        reserve: retries a second that there may be beyond that.
-        ttl: seconds for which a deposit is good, and for which the reserve is put together.
-    """
-
-    ratio: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.2
-    reserve: Annotated[float, msgspec.Meta(ge=0)] = 10.0
-    ttl: Positive = 10.0
+    ratio: Annotated[float, Meta(ge=0, le=1000, description="retries per call; 0.2: one for five calls.")] = 0.2
+    reserve: Annotated[
+        float, Meta(ge=0, description="retries per second in addition to `ratio`, for clients with few calls.")
+    ] = 10.0
+    ttl: Annotated[Positive, Meta(description="time for which a call counts, and in which `reserve` accumulates.")] = (
+        10.0
+    )
 
 
 class RetryBudget:

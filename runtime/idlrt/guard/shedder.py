@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
+from msgspec import Meta
 
 from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
@@ -36,17 +37,20 @@ _COOL_OFF: Final = 1.0
 
 
 class ShedderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When calls are refused.
+    """Settings of load shedding."""
 
-    Attributes:
-        threshold: thousandths of one processor from which on the process is busy.
-        window: seconds for which answers count.
-        buckets: parts of the window; the present one does not count.
-    """
-
-    threshold: Annotated[float, msgspec.Meta(ge=0, lt=1000)] = 900.0
-    window: Positive = 5.0
-    buckets: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 50
+    threshold: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1000,
+            description="CPU usage from which the process is overloaded, in thousandths of one processor.",
+        ),
+    ] = 900.0
+    window: Annotated[Positive, Meta(description="length of the sliding window of response statistics.")] = 5.0
+    buckets: Annotated[
+        int, Meta(ge=2, le=1000, description="number of buckets of the window; the current one does not count.")
+    ] = 50
 
 
 class Shedder:

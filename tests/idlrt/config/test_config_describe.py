@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import pytest
 
 from idlrt.config import check
-from idlrt.config.describe import Key, attributes, describe, table
-from idlrt.config.schema import fields, place, sections
+from idlrt.config.describe import Key, describe, table
+from idlrt.config.schema import Section, fields, place, sections
+from idlrt.core import Seconds
 
 KEYS = describe()
 
@@ -27,7 +30,7 @@ def test_no_key_is_missing_and_none_is_there_twice() -> None:
 def test_a_key_is_documented(key: Key) -> None:
     assert key.type
     assert "custom" not in key.type
-    assert key.about.endswith((".", ")", "`")), "a docstring with an `Attributes` entry for each field"
+    assert key.about.endswith("."), "each field has a description in its `Meta`"
     assert "|" not in key.about + key.type, "it stands in a table"
     assert key.kind
     assert place(key.name)[2] == key.name.rpartition(".")[2]
@@ -49,27 +52,22 @@ def test_types_read_as_prose() -> None:
     assert types["routes"] == "list of anything"
 
 
-def test_attributes_of_a_docstring() -> None:
-    class Base:
-        """What it is.
+def test_a_plugin_may_leave_descriptions_and_defaults_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PlainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        """Settings of a plugin.
 
         Attributes:
-            one: the first,
-                over two lines.
-            two: the second.
-
-        Not one: of them.
+            size: documented for readers of the source.
         """
 
-    class Derived(Base):
-        """More.
+        size: int
+        wait: Annotated[Seconds, msgspec.Meta(description="time to wait.")] = 0.5
 
-        Attributes:
-            two: another.
-        """
-
-    assert attributes(Derived) == {"one": "the first, over two lines.", "two": "another."}
-    assert attributes(type("Bare", (), {})) == {}
+    plain = Section("plain", PlainSettings, "guard")
+    monkeypatch.setattr("idlrt.config.describe.sections", lambda: [plain])
+    size, wait = describe()
+    assert (size.name, size.type, size.default, size.about) == ("plain.size", "whole number", "", "")
+    assert (wait.name, wait.type, wait.default, wait.about) == ("plain.wait", "seconds", "0.5", "time to wait.")
 
 
 def test_a_table_in_markdown() -> None:

@@ -79,11 +79,11 @@ def test_all_keys_are_listed() -> None:
 def test_keys_that_begin_with_something() -> None:
     text = idlrt("config", "keys", "retries").stdout
     assert text.splitlines()[0] == "retries  (whole number from 0 to 100, usually 2)"
-    assert text.splitlines()[1].startswith("    how often a call may be made once more")
+    assert text.splitlines()[1].startswith("    maximum number of retries of calls")
     assert {each["name"].partition(".")[0] for each in found("config", "keys", "hedge")} == {"hedge"}
     table = idlrt("config", "keys", "backoff", "--markdown").stdout.splitlines()
-    assert table[0] == "| key | type | default | what it is for |"
-    assert table[2].startswith("| `backoff.base` | seconds | `0.025` | seconds of the first pause.")
+    assert table[0] == "| key | type | default | description |"
+    assert table[2].startswith("| `backoff.base` | seconds | `0.025` | pause before the first retry.")
     done = idlrt("config", "keys", "nosuch", code=2)
     assert done.stderr.startswith("idlrt: no key begins with 'nosuch'; known: admission, ")
 
