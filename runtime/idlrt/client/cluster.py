@@ -1,18 +1,17 @@
 """The instances of a service, as a fault mode reaches them: routed, balanced, watched.
 
-A call reads one picture of the service (`idlrt.client.service_state`): which instances there are, what routers and
-balancers have prepared, which settings apply. The registry's thread replaces it when instances or settings change. What
-calls come to is counted here: an instance that cannot be reached (`idlrt.client.health`), that does worse than the
-others (`idlrt.guard.outlier`), or whose circuit breaker is open, is unhealthy and left out of the choice.
+A call reads one picture of the service (`idlrt.client.service_state`), which is kept up to date beside the calls
+(`idlrt.client.service_view`). What calls come to is counted here: an instance that cannot be reached
+(`idlrt.client.health`), that does worse than the others (`idlrt.guard.outlier`), or whose circuit breaker is open, is
+unhealthy and left out of the choice.
 
 A *watch* on the registry's thread pings instances that have been silent for a while, and unhealthy ones.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from idlrt.client.absence import no_instance
@@ -20,24 +19,20 @@ from idlrt.client.attempts import Heard, attempt_of
 from idlrt.client.choice import Choice, past_breakers
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.members import Members
 from idlrt.client.node import Node, S
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
 from idlrt.client.service_state import ServiceState
-from idlrt.client.standing import Standing
+from idlrt.client.service_view import ServiceView
 from idlrt.client.stats import ClientStats, endpoint_stats, total
-from idlrt.client.verdicts import Verdicts
 from idlrt.core import (
     Attempted,
     Call,
-    Change,
     Endpoint,
     Instance,
     Picked,
     Routed,
     Snapshot,
 )
-from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
@@ -52,9 +47,7 @@ from idlrt.errors import (
     Unknown,
 )
 from idlrt.guard.breaker import CLOSED
-from idlrt.guard.retry_budget import RetryBudget
 from idlrt.route import Here, Step
-from idlrt.route.chain import Chain, make_chain
 
 if TYPE_CHECKING:
     from idlrt.registry import Subscription
@@ -109,43 +102,19 @@ class Cluster(Heard, Generic[S]):
         self.governance = govern(base=self._base, look=self.look)
         self.chance = self.governance.chance
         self._now = self.chance.now
-        self._make_leaf = make
         self._first = first
         self._name = name
-        self._here = here
         self._is_direct = is_direct
         self._metadata_advice = metadata_advice or "set no metadata"
-        self._lasting: dict[Hashable, Any] = {}
-        self._is_closed = False
-        self._version = -1
-        self._routes: Sequence[object] | None = None
-        self._chain: Chain = make_chain((), here, self.chance)
-        self._budget = RetryBudget(self.governance.service.section("budget"))
-        self._settling = threading.Lock()
-        self._is_behind = False
-        self._verdicts = Verdicts(name, self._recount, lambda: self.governance.listeners, is_watched)
-        self._members: Members[S] = Members(subscription, other, self._node, retire, name, self._changed)
-        self._standing: Standing[S] = Standing(self._now, wall, self._callables)
-        self._state: ServiceState[S] = ServiceState(-1, self._chain, self._standing.pool, self.chance, self._lasting)
-        with self._settling:
-            self._adopt()
-            self._publish()
-        self._members.listen()
-        subscription.listen(self._changed)
-        forks.renew(self)
-
-    def renew(self) -> None:
-        """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
-        self._settling = threading.Lock()
-        self._standing.renew()
-        self._members.renew()
-        self._verdicts.renew()
-        self._publish(is_ready=False)
+        self._view: ServiceView[S] = ServiceView(
+            subscription, make, retire, name, self.governance, here, other, wall, is_watched=is_watched
+        )
+        self._verdicts = self._view.verdicts
 
     @property
     def nodes(self) -> list[Node[S]]:
         """All that are known, for whoever watches them."""
-        return self._members.nodes
+        return self._view.members.nodes
 
     def stats(self) -> ClientStats:
         """Return the statistics of all instances that are known."""
@@ -153,7 +122,7 @@ class Cluster(Heard, Generic[S]):
             endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
             for node in sorted(self.nodes, key=lambda node: node.instance.id)
         )
-        return total(tuple(found), None if self._is_direct else self._members.subscription.snapshot)
+        return total(tuple(found), None if self._is_direct else self._view.members.subscription.snapshot)
 
     def _base(self, plan: Plan) -> Endpoint:
         if self._is_direct:
@@ -169,7 +138,7 @@ class Cluster(Heard, Generic[S]):
         Raises:
             RpcError: it failed.
         """
-        state = self._state
+        state = self._view.state
         if not state.is_ready:
             state = await self._wait_until_ready(call)
         plan: Plan = call.plan
@@ -177,14 +146,14 @@ class Cluster(Heard, Generic[S]):
             was_guarded, plan = plan.is_guarded, self.governance.renew_plan(call, plan)
             if plan.is_guarded and not was_guarded:
                 return await plan.behind(call)
-        self._budget.deposit(self._now())
+        self._view.budget.deposit(self._now())
         return await plan.mode.call(call, self)
 
     async def look(self, call: Call) -> None:
         """Wait for the first snapshot. Guards have this done first: the settings of the registry apply to them, too."""
-        if self._members.subscription.snapshot is None:
+        if self._view.members.subscription.snapshot is None:
             await self._wait_for_first(call)
-        self._follow()
+        self._view.follow()
 
     async def _wait_until_ready(self, call: Call) -> ServiceState[S]:
         """Wait for the first snapshot, and for those of other groups that rules mix in.
@@ -193,28 +162,28 @@ class Cluster(Heard, Generic[S]):
             NoInstance: there is no snapshot.
             NotSent: the client is closed.
         """
-        members = self._members
+        members = self._view.members
         if members.subscription.snapshot is None:
             await self._wait_for_first(call)
-        self._follow()
+        self._view.follow()
         if members.awaited:
             await members.wait_for_groups(call, self._first)
-            self._follow()
-        if self._is_closed:
+            self._view.follow()
+        if self._view.is_closed:
             raise self._closed(call)
-        return self._state
+        return self._view.state
 
     async def _wait_for_first(self, call: Call) -> None:
         try:
-            await self._first(self._members.subscription, call)
+            await self._first(self._view.members.subscription, call)
         except NoInstance:
-            if self._is_closed:
+            if self._view.is_closed:
                 raise self._closed(call) from None
             raise
 
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
         """See `Reach.pick`."""
-        state = self._state
+        state = self._view.state
         is_heard = call.listeners or self.governance.listeners
         choice = state.picker
         if choice is None or is_heard:
@@ -233,7 +202,7 @@ class Cluster(Heard, Generic[S]):
 
     def everyone(self, call: Call) -> Sequence[Node[S]]:
         """See `Reach.everyone`."""
-        choice = self._choice(call, self._state)
+        choice = self._choice(call, self._view.state)
         found = [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
         if call.metadata and has_explicit_metadata(call):
             unable = self._or_unable(call, choice, ())
@@ -265,7 +234,7 @@ class Cluster(Heard, Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise no_instance(call, self._name, self._members, pool, chain)
+            raise no_instance(call, self._name, self._view.members, pool, chain)
         return state.picker_of(routed)
 
     async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
@@ -273,10 +242,10 @@ class Cluster(Heard, Generic[S]):
         now = self._now
         start = now()
         verdicts = self._verdicts
-        if start >= verdicts.due or start >= self._standing.due:
-            self._keep_house(start)
+        if start >= verdicts.due or start >= self._view.due:
+            self._view.keep_house(start)
         permit = node.breaker.allows(start)
-        if not permit and not self._state.is_panic:
+        if not permit and not self._view.state.is_panic:
             raise verdicts.refused(node, start)
         if node.breaker.state is not CLOSED:
             verdicts.probing(node, call)
@@ -336,7 +305,7 @@ class Cluster(Heard, Generic[S]):
 
     def spend(self) -> bool:
         """See `Reach.spend`."""
-        return self._budget.spend(self._now())
+        return self._view.budget.spend(self._now())
 
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered a ping."""
@@ -346,126 +315,9 @@ class Cluster(Heard, Generic[S]):
         """A ping of an instance has come to nothing."""
         self._verdicts.failed(node, error, now)
 
-    def _callables(self) -> list[Node[S]]:
-        return [node for node in self.nodes if node.instance.is_callable]
-
-    def _node(self, instance: Instance) -> Node[S]:
-        health, breaker = self._verdicts.fresh()
-        return Node(instance, self._make_leaf(instance), health, breaker)
-
-    def _changed(self, change: Change) -> None:
-        """Take over a newer snapshot: on the registry's thread, or on the one that subscribes."""
-        self._is_behind = True
-        self._catch_up()
-        # What is due because of the change is no business of the next call.
-        now = self._now()
-        if now >= self._verdicts.due:
-            self._keep_house(now)
-
-    def _catch_up(self) -> None:
-        """Take over what is new, unless another thread is doing that: it goes on until nothing is."""
-        while self._is_behind and self._settling.acquire(blocking=False):
-            try:
-                self._take_over()
-            finally:
-                self._settling.release()
-            self._members.listen()
-
-    def _follow(self) -> None:
-        """Take over the newest snapshots, or wait until another thread has done so."""
-        with self._settling:
-            self._take_over()
-        self._members.listen()
-        self._catch_up()
-
-    def _take_over(self) -> None:
-        """Build the state from the newest snapshots. Needs `_settling`."""
-        self._is_behind = False
-        members = self._members
-        # The newest snapshot, whichever was announced: older settings must not replace newer ones.
-        is_new = members.follow()
-        snapshot = members.snapshot
-        if snapshot is not None:
-            self.governance.snapshot_known()
-            self.governance.advise(snapshot.settings, f"settings of {self._name}")
-        if self.governance.version != self._version:
-            is_new = True
-            self._adopt()
-            members.follow()  # the groups may be others now
-        if is_new:
-            self._verdicts.watch(self._standing.weigh())
-        if is_new or not self._state.is_ready:
-            self._publish()
-
-    def _adopt(self) -> None:
-        """Apply the settings of the service. Needs `_settling`."""
-        self._version = self.governance.version
-        service = self.governance.service
-        policy = service.service
-        self._standing.adopt(policy.panic, policy.warm_up)
-        settings = service.section("budget")
-        if settings != self._budget.settings:
-            self._budget = RetryBudget(settings)
-        self._verdicts.adopt(
-            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.nodes
-        )
-        if policy.routes != self._routes:
-            # What routers have made for pools stays good as long as they are the same.
-            self._routes, home = policy.routes, self._members.subscription.key.group
-            try:
-                self._chain = make_chain(policy.routes, self._here, self.chance, home=home)
-            except ConfigurationError as error:
-                # It was checked before; but plugins may not be the same everywhere.
-                _log.error("ignoring the routing rules of %s: %s", self._name, error)
-                self._chain = make_chain((), self._here, self.chance, home=home)
-            self._members.mix(self._chain.groups)
-
-    def _publish(self, *, is_ready: bool = True) -> None:
-        """Replace the state that calls read. Needs `_settling`.
-
-        Args:
-            is_ready: whether calls may go by it, as far as the caller knows.
-        """
-        members, standing, old = self._members, self._standing, self._state
-        state = ServiceState(
-            self._version,
-            self._chain,
-            standing.pool,
-            self.chance,
-            self._lasting,
-            panic=standing.panic,
-            is_panic=standing.is_panic,
-            is_ready=is_ready and members.snapshot is not None and not members.awaited and not self._is_closed,
-        )
-        state.prepare(old, self.governance.balancers)
-        self._state = state
-
-    def _recount(self) -> None:
-        """Rebuild the pool: an instance has become unhealthy, or healthy again."""
-        with self._settling:
-            self._standing.recount()
-            if self._standing.pool is not self._state.pool:
-                self._publish()
-        self._catch_up()
-
-    def _keep_house(self, now: float) -> None:
-        with self._settling:
-            if self._standing.keep(now):
-                self._verdicts.watch(self._standing.weigh())
-            if self._standing.pool is not self._state.pool:
-                self._publish()
-        self._catch_up()
-        self._verdicts.keep_house(self._standing.pool.nodes, now)
-
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
 
     def close(self) -> list[S]:
         """Refuse further calls. Returns the senders, which are to be closed."""
-        self._is_closed = True
-        self.governance.close()
-        senders = self._members.close()
-        self._standing.clear()
-        with self._settling:
-            self._publish()
-        return senders
+        return self._view.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from idlrt.client.aio import MultiplexedSender
     from idlrt.registry import Registry, Subscription
 
-__all__ = ["async_sender", "blocking_sender"]
+__all__ = ["async_sender", "blocking_sender", "over_async", "over_blocking"]
 
 
 def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
@@ -87,13 +87,7 @@ def blocking_sender(
             raise no_snapshot(error, call) from error
 
     cluster, end = _cluster(parsed, service, make, retire, first, said)
-
-    def close() -> None:
-        for sender in cluster.close():
-            sender.close()
-        end()
-
-    return _BlockingCluster(cluster, close), str(parsed), cluster.governance
+    return _BlockingCluster(cluster, end), str(parsed), cluster.governance
 
 
 def async_sender(
@@ -144,21 +138,23 @@ def async_sender(
             subscription.leave(heard)
 
     cluster, end = _cluster(parsed, service, make, retire, first, said)
+    return _AsyncCluster(cluster, end, ends), str(parsed), cluster.governance
 
-    async def close() -> None:
-        import asyncio
 
-        senders = cluster.close()
-        for each in list(ends):
-            each()
-        try:
-            await asyncio.gather(*(sender.close() for sender in senders))
-        finally:
-            if end is not _nothing:
-                # Deregistering may take a while.
-                await asyncio.get_running_loop().run_in_executor(None, end)
+def over_blocking(
+    sender: BlockingSender, address: Address, service: str, said: ConnectSettings
+) -> tuple[BlockingSender, Governance]:
+    """Return what calls of a blocking client go through that has the sender of its only server, and its governance."""
+    cluster = _direct(address, service, lambda _: sender, said)
+    return _BlockingCluster(cluster, _nothing), cluster.governance
 
-    return _AsyncCluster(cluster, close), str(parsed), cluster.governance
+
+def over_async(
+    sender: AsyncSender, address: Address, service: str, said: ConnectSettings
+) -> tuple[AsyncSender, Governance]:
+    """Return the same as `over_blocking` for an asyncio client."""
+    cluster = _direct(address, service, lambda _: sender, said)
+    return _AsyncCluster(cluster, _nothing, ()), cluster.governance
 
 
 def _patience(subscription: Subscription, call: Call) -> float:
@@ -176,10 +172,9 @@ def _cluster(
     said: ConnectSettings,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
     """Return a cluster, and what is to be done after it was closed."""
-    govern, here = _govern(said, service, target)
     if isinstance(target, Address):
-        name, server = str(target), LocalSubscription(snapshot_of(target))
-        return Cluster[Any](server, make, retire, first, name, govern, here, is_watched=False, is_direct=True), _nothing
+        return _direct(target, service, make, said), _nothing
+    govern, here = _govern(said, service, target)
     from idlrt.registry import shared_registries
 
     registry: Registry = shared_registries.take(target.registry)
@@ -206,6 +201,21 @@ def _cluster(
         shared_registries.give_back(target.registry)
 
     return cluster, end
+
+
+def _direct(address: Address, service: str, make: Callable[[Instance], Any], said: ConnectSettings) -> Cluster[Any]:
+    """Return a cluster whose only instance is the server at `address`."""
+    govern, here = _govern(said, service, address)
+    server = LocalSubscription(snapshot_of(address))
+    return Cluster[Any](server, make, _keep, _never_waits, str(address), govern, here, is_watched=False, is_direct=True)
+
+
+def _keep(sender: object) -> None:
+    """The only instance is never gone."""
+
+
+async def _never_waits(subscription: object, call: Call) -> Snapshot:
+    raise AssertionError("the only instance is known from the beginning")
 
 
 def _nothing() -> None:
@@ -278,14 +288,18 @@ class _Peers:
 
 
 class _BlockingCluster:
-    """A `BlockingSender` of a cluster."""
+    """`BlockingSender` of a cluster.
+
+    Args:
+        end: is called when it was closed.
+    """
 
     carries_metadata = True  # the cluster looks at each instance
 
-    def __init__(self, cluster: Cluster[BlockingSender], close: Callable[[], None]) -> None:
+    def __init__(self, cluster: Cluster[BlockingSender], end: Callable[[], None]) -> None:
         self.cluster = cluster
         self.send = cluster.call
-        self._close: Callable[[], None] | None = close
+        self._end: Callable[[], None] | None = end
 
     def found_again(self) -> None:
         """See `BlockingSender.found_again`."""
@@ -300,20 +314,30 @@ class _BlockingCluster:
 
     def close(self) -> None:
         """See `BlockingSender.close`."""
-        close, self._close = self._close, None
-        if close is not None:
-            close()
+        end, self._end = self._end, None
+        if end is not None:
+            for sender in self.cluster.close():
+                sender.close()
+            end()
 
 
 class _AsyncCluster:
-    """An `AsyncSender` of a cluster."""
+    """`AsyncSender` of a cluster.
+
+    Args:
+        end: is called when it was closed, on another thread: deregistering may take a while.
+        waits: ends of waits for the first snapshot.
+    """
 
     carries_metadata = True
 
-    def __init__(self, cluster: Cluster[AsyncSender], close: Callable[[], Any]) -> None:
+    def __init__(
+        self, cluster: Cluster[AsyncSender], end: Callable[[], None], waits: Collection[Callable[[], object]]
+    ) -> None:
         self.cluster = cluster
         self.send = cluster.call
-        self._close: Callable[[], Any] | None = close
+        self._waits = waits
+        self._end: Callable[[], None] | None = end
 
     def found_again(self) -> None:
         """See `AsyncSender.found_again`."""
@@ -331,6 +355,16 @@ class _AsyncCluster:
 
     async def close(self) -> None:
         """See `AsyncSender.close`."""
-        close, self._close = self._close, None
-        if close is not None:
-            await close()
+        import asyncio
+
+        end, self._end = self._end, None
+        if end is None:
+            return
+        senders = self.cluster.close()
+        for wait in list(self._waits):
+            wait()
+        try:
+            await asyncio.gather(*(sender.close() for sender in senders))
+        finally:
+            if end is not _nothing:
+                await asyncio.get_running_loop().run_in_executor(None, end)

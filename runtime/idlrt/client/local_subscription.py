@@ -61,6 +61,7 @@ class _Server(Instance, frozen=True, kw_only=True):
 
 def snapshot_of(address: Address) -> Snapshot:
     """Return the snapshot of a service whose only instance is the server at `address`."""
-    name = str(address).removeprefix("tcp://")
+    # Servers in memory have no port.
+    name = str(address).removeprefix("tcp://") if address.port or address.path else address.host
     server = _Server(service="direct", host=address.host, port=address.port, id=name)
     return Snapshot(key=ServiceKey("direct"), instances=(server,))

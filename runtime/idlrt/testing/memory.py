@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, cast
 import msgspec
 
 from idlrt.client import AsyncClient, Client, ConnectOptions
-from idlrt.client.alone import Alone
-from idlrt.client.connecting import governance_of
+from idlrt.client.connecting import over_async, over_blocking
 from idlrt.client.leaves import Settings
 from idlrt.client.options import CALLS_PER_CONNECTION, CONNECT_DEFAULTS, MAX_CONNECTIONS
 from idlrt.client.stub import connect_settings
@@ -73,10 +72,12 @@ def connected(
     server = _Server(handlers, server_filters, server_options if server_options is not None else {})
     is_blocking = issubclass(client, Client)
     _, settings = connect_settings(client, _TARGET, options, 1 if is_blocking else CALLS_PER_CONNECTION)
-    sender = _blocking(server, settings) if is_blocking else _asynchronous(server, settings)
-    address = Address(_TARGET, 0)
-    governance, _ = governance_of(settings, client.__thrift_service__.name, address)
-    Alone(sender, governance, address)
+    address, name = Address(_TARGET, 0), client.__thrift_service__.name
+    sender: BlockingSender | AsyncSender
+    if is_blocking:
+        sender, governance = over_blocking(_blocking(server, settings), address, name, settings)
+    else:
+        sender, governance = over_async(_asynchronous(server, settings), address, name, settings)
     make = cast("Callable[..., C]", client)
     return make(sender, target=_TARGET, options={}, filters=settings.filters, governance=governance)
 

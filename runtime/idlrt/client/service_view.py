@@ -1,0 +1,229 @@
+"""Publisher of a service's state: follows snapshots, settings, health and warm-up.
+
+See `idlrt.client.service_state` for what is published, and for when.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from idlrt.client.governance import Governance
+from idlrt.client.local_subscription import LocalSubscription
+from idlrt.client.members import Members
+from idlrt.client.node import Node, S
+from idlrt.client.service_state import ServiceState
+from idlrt.client.standing import Standing
+from idlrt.client.verdicts import Verdicts
+from idlrt.core import Change, Instance
+from idlrt.core.forks import forks
+from idlrt.core.logs import get_logger
+from idlrt.errors import ConfigurationError
+from idlrt.guard.retry_budget import RetryBudget
+from idlrt.route import Here
+from idlrt.route.chain import Chain, make_chain
+
+if TYPE_CHECKING:
+    from idlrt.registry import Subscription
+
+__all__ = ["ServiceView"]
+
+_log: Final = get_logger("idlrt.client")
+
+
+class ServiceView(Generic[S]):
+    """See the module. Threads may share it.
+
+    Args:
+        subscription: of the service; becomes this object's.
+        make: makes the sender for an instance.
+        retire: closes the sender of an instance that is gone.
+        name: of the target, for messages.
+        governance: of the client; takes over the settings of the registry.
+        here: the caller, for rules.
+        other: subscribes to another group of the service, for rules that mix groups.
+        wall: the time of day, in seconds since 1970.
+        is_watched: whether unhealthy instances are pinged.
+
+    Attributes:
+        state: what calls read.
+        members: the instances.
+        verdicts: the health of instances.
+        budget: for retries.
+        is_closed: whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription | LocalSubscription,
+        make: Callable[[Instance], S],
+        retire: Callable[[S], object],
+        name: str,
+        governance: Governance,
+        here: Here,
+        other: Callable[[str], Subscription] | None,
+        wall: Callable[[], float],
+        *,
+        is_watched: bool,
+    ) -> None:
+        self._governance = governance
+        self._chance = governance.chance
+        self._now = governance.chance.now
+        self._make = make
+        self._name = name
+        self._here = here
+        # Balancers that do not depend on health, kept beyond one pool.
+        self._lasting: dict[Hashable, Any] = {}
+        self._version = -1
+        self._routes: Sequence[object] | None = None
+        self._chain: Chain = make_chain((), here, self._chance)
+        self._settling = threading.Lock()
+        self._is_behind = False
+        self.is_closed = False
+        self.budget = RetryBudget(governance.service.section("budget"))
+        self.verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
+        self.members: Members[S] = Members(subscription, other, self._node, retire, name, self._changed)
+        self._standing: Standing[S] = Standing(self._now, wall, self._callables)
+        self.state: ServiceState[S] = ServiceState(-1, self._chain, self._standing.pool, self._chance, self._lasting)
+        with self._settling:
+            self._adopt()
+            self._publish()
+        self.members.listen()
+        subscription.listen(self._changed)
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
+        self._settling = threading.Lock()
+        self._standing.renew()
+        self.members.renew()
+        self.verdicts.renew()
+        self._publish(is_ready=False)
+
+    @property
+    def due(self) -> float:
+        """When instances that warm up are to be weighed, or a pool is to be rebuilt that has to wait; `inf`: never."""
+        return self._standing.due
+
+    def _callables(self) -> list[Node[S]]:
+        return [node for node in self.members.nodes if node.instance.is_callable]
+
+    def _node(self, instance: Instance) -> Node[S]:
+        health, breaker = self.verdicts.fresh()
+        return Node(instance, self._make(instance), health, breaker)
+
+    def _changed(self, change: Change) -> None:
+        """Take over a newer snapshot: on the registry's thread, or on the one that subscribes."""
+        self._is_behind = True
+        self._catch_up()
+        # What is due because of the change is no business of the next call.
+        now = self._now()
+        if now >= self.verdicts.due:
+            self.keep_house(now)
+
+    def _catch_up(self) -> None:
+        """Take over what is new, unless another thread is doing that: it goes on until nothing is."""
+        while self._is_behind and self._settling.acquire(blocking=False):
+            try:
+                self._take_over()
+            finally:
+                self._settling.release()
+            self.members.listen()
+
+    def follow(self) -> None:
+        """Take over the newest snapshots, or wait until another thread has done so."""
+        with self._settling:
+            self._take_over()
+        self.members.listen()
+        self._catch_up()
+
+    def _take_over(self) -> None:
+        """Build the state from the newest snapshots. Needs `_settling`."""
+        self._is_behind = False
+        members = self.members
+        # The newest snapshot, whichever was announced: older settings must not replace newer ones.
+        is_new = members.follow()
+        snapshot = members.snapshot
+        if snapshot is not None:
+            self._governance.snapshot_known()
+            self._governance.advise(snapshot.settings, f"settings of {self._name}")
+        if self._governance.version != self._version:
+            is_new = True
+            self._adopt()
+            members.follow()  # the groups may be others now
+        if is_new:
+            self.verdicts.watch(self._standing.weigh())
+        if is_new or not self.state.is_ready:
+            self._publish()
+
+    def _adopt(self) -> None:
+        """Apply the settings of the service. Needs `_settling`."""
+        self._version = self._governance.version
+        service = self._governance.service
+        policy = service.service
+        self._standing.adopt(policy.panic, policy.warm_up)
+        settings = service.section("budget")
+        if settings != self.budget.settings:
+            self.budget = RetryBudget(settings)
+        self.verdicts.adopt(
+            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.members.nodes
+        )
+        if policy.routes != self._routes:
+            # What routers have made for pools stays good as long as they are the same.
+            self._routes, home = policy.routes, self.members.subscription.key.group
+            try:
+                self._chain = make_chain(policy.routes, self._here, self._chance, home=home)
+            except ConfigurationError as error:
+                # It was checked before; but plugins may not be the same everywhere.
+                _log.error("ignoring the routing rules of %s: %s", self._name, error)
+                self._chain = make_chain((), self._here, self._chance, home=home)
+            self.members.mix(self._chain.groups)
+
+    def _publish(self, *, is_ready: bool = True) -> None:
+        """Replace the state that calls read. Needs `_settling`.
+
+        Args:
+            is_ready: whether calls may go by it, as far as the caller knows.
+        """
+        members, standing, old = self.members, self._standing, self.state
+        state = ServiceState(
+            self._version,
+            self._chain,
+            standing.pool,
+            self._chance,
+            self._lasting,
+            panic=standing.panic,
+            is_panic=standing.is_panic,
+            is_ready=is_ready and members.snapshot is not None and not members.awaited and not self.is_closed,
+        )
+        state.prepare(old, self._governance.balancers)
+        self.state = state
+
+    def _recount(self) -> None:
+        """Rebuild the pool: an instance has become unhealthy, or healthy again."""
+        with self._settling:
+            self._standing.recount()
+            if self._standing.pool is not self.state.pool:
+                self._publish()
+        self._catch_up()
+
+    def keep_house(self, now: float) -> None:
+        """Do what is due: weigh instances that warm up, compare instances, let probes through."""
+        with self._settling:
+            if self._standing.keep(now):
+                self.verdicts.watch(self._standing.weigh())
+            if self._standing.pool is not self.state.pool:
+                self._publish()
+        self._catch_up()
+        self.verdicts.keep_house(self._standing.pool.nodes, now)
+
+    def close(self) -> list[S]:
+        """Follow nothing any more. Returns the senders, which are to be closed."""
+        self.is_closed = True
+        self._governance.close()
+        senders = self.members.close()
+        self._standing.clear()
+        with self._settling:
+            self._publish()
+        return senders
