@@ -8,7 +8,7 @@ nothing. What two of them read of one picture belongs together.
 from __future__ import annotations
 
 from collections.abc import Hashable, MutableMapping, Sequence
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, cast
 
 from idlrt.client.choice import BalancerChoice, Choice
 from idlrt.client.node import Node, S
@@ -92,9 +92,7 @@ class ServiceState(Generic[S]):
             after = pool.kept.get(key)
             # A part that has all instances of a pool is that pool.
             if isinstance(before, Pool) and isinstance(after, Pool) and before is not old and after is not pool:
-                part: Pool[Node[S]] = after
-                whole: Pool[Node[S]] = before
-                self._prepare(part, whole, balancers)
+                self._prepare(cast("Pool[Node[S]]", after), cast("Pool[Node[S]]", before), balancers)
 
 
 def _make(picker: Choice[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
