@@ -18,11 +18,13 @@ and fills their slots. The parts, in `native/`:
     binary_*, compact_*, json_*.pxi      what differs from protocol to protocol
     codecs.pxi         codecs, as Python sees them
     messages.pxi       frames, heads and arguments in one go
+    header_messages.pxi  the same behind a THeader
 
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """
 
 import threading
+from types import MappingProxyType
 from uuid import UUID, SafeUUID
 
 from idlrt.errors import LocalProtocolError, RemoteProtocolError
@@ -78,3 +80,4 @@ include "native/compact_reader.pxi"
 include "native/json_reader.pxi"
 include "native/codecs.pxi"
 include "native/messages.pxi"
+include "native/header_messages.pxi"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from hand_written import GET, JOIN, POKE, SERVICE, NotFound, User
 from hypothesis import given
@@ -13,7 +12,9 @@ from hypothesis import strategies as st
 from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, ConnectionBroken, PongReceived, RequestContext
+from idlrt.protocol.thrift.calls import CallReader, Calls, HeaderCalls, call_reader
 from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
 from idlrt.protocol.thrift.framing import Dialect, FramePrefix
 from idlrt.protocol.thrift.header_framing import HeaderFramed, HeaderZlibFramed
@@ -271,21 +272,52 @@ def test_requests_are_the_same_however_they_arrive(parts: list[tuple[bytes, int,
         fixed = b"\x0f\xff" + flags.to_bytes(2) + number.to_bytes(4, signed=True) + (len(padded) // 4).to_bytes(2)
         stream += (len(fixed + padded + message)).to_bytes(4) + fixed + padded + message
 
-    def told(*pieces: bytes) -> list[Any]:
-        server = ServerConnection(detector(), SERVICE.methods)
-        found: list[Any] = []
-        for event in [event for piece in pieces for event in server.receive_data(piece)]:
-            if isinstance(event, ThriftRequest) and event.refusal is None:
-                found.append((msgspec.structs.replace(event, message=b""), server.arguments(event)))
-            elif isinstance(event, ThriftRequest):
-                found.append((event.id, str(event.refusal), repr(event.dialect)))
-            else:
-                assert isinstance(event, ConnectionBroken)
-                found.append(str(event.error))
-        return found
-
     cut = data.draw(st.integers(0, len(stream)))
-    one_by_one = told(*(stream[at : at + 1] for at in range(len(stream))))
-    assert len(one_by_one) == len(parts)
-    assert told(stream) == one_by_one
-    assert told(stream[:cut], stream[cut:]) == one_by_one
+    expected = told(step_by_step_reader(), stream)
+    assert len(expected) == len(parts)
+    for make in (python_reader, lambda: call_reader(HEADER, SERVICE.methods)):
+        assert told(make(), stream) == expected
+        assert told(make(), stream[:cut], stream[cut:]) == expected
+        assert told(make(), *(stream[at : at + 1] for at in range(len(stream)))) == expected
+
+
+HEADER = dialect("header")
+FRAMING = HEADER.framing
+
+
+def python_reader() -> HeaderCalls:
+    assert isinstance(FRAMING, HeaderFramed)
+    return HeaderCalls(HEADER, SERVICE.methods, FRAMING)
+
+
+def step_by_step_reader() -> CallReader:
+    """A reader that knows no short headers with pairs, and no header that came before."""
+
+    class OneByOne(Calls):
+        def read_frame(self, frame: bytes) -> ThriftRequest:
+            opener.mark = b"no frame begins like this"
+            return super().read_frame(frame)
+
+    reader = OneByOne(HEADER, SERVICE.methods)
+    assert isinstance(FRAMING, HeaderFramed)
+    opener = FRAMING.header_opener()
+    opener.accepts_short = False
+    reader._open = opener.open
+    return reader
+
+
+def told(reader: CallReader, *pieces: bytes) -> list[Any]:
+    """What requests say, with their arguments."""
+    events: list[Any] = []
+    for piece in pieces:
+        reader.receive(piece, events)
+    assert reader.is_empty
+    server = ServerConnection(detector(), SERVICE.methods)
+    return [
+        (
+            event.id, event.key, event.method, event.is_oneway, event.is_unordered, dict(event.metadata), event.context,
+            event.size, event.dialect, event.refusal and (str(event.refusal), event.refusal.code),
+            None if event.refusal else server.arguments(event),
+        )
+        for event in events
+    ]  # fmt: skip

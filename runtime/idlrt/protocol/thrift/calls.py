@@ -1,8 +1,8 @@
 """From the bytes of one client to its requests: cut the frames, open them, read the heads, find the methods.
 
 There are three ways. `Calls` goes step by step and serves every dialect. `HeaderCalls` takes fewer steps for requests
-whose THeader says what the last one said. Where the framing is nothing but a length and the codecs are native ones
-(`Dialect.is_fused`), C does all of it in one go, and decodes the arguments too. The requests are the same.
+whose THeader says what the last one said. Where the codecs are native ones, C reads plain frames (`Dialect.is_fused`),
+and those with such a THeader, in one go, and decodes the arguments too. The requests are the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError
-from idlrt.protocol.events import NO_CONTEXT
+from idlrt.protocol.events import NO_CONTEXT, RequestContext
 from idlrt.protocol.thrift.framing import Dialect, SpoiledFrame
 from idlrt.protocol.thrift.header_framing import FIXED, HeaderFramed, is_header
 from idlrt.protocol.thrift.infos import context_from
@@ -29,6 +29,7 @@ __all__ = ["CallReader", "Calls", "HeaderCalls", "call_reader"]
 _SMALLEST: Final = 4 + FIXED
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
+_EMPTY: Final = NO_METADATA, NO_CONTEXT
 
 Methods = Mapping[str, Method[..., Any]]
 
@@ -56,18 +57,25 @@ def call_reader(dialect: Dialect, methods: Methods) -> CallReader:
     Args:
         methods: what is served, by its name on the wire.
     """
-    if is_header(dialect.framing):
-        return HeaderCalls(dialect, methods, dialect.framing)
-    if not dialect.is_fused:
-        return Calls(dialect, methods)
-
-    def arguments_of(method: Method[..., Any]) -> RecordCodec:
-        return method_codec(method, dialect.envelope).arguments
-
-    empty = NO_METADATA, NO_CONTEXT
-    read = partial(read_request, dialect, methods)
-    reader: CallReader = native.FramedCalls(dialect, methods, arguments_of, ThriftRequest, left_over, read, empty)
+    reader: CallReader
+    framing = dialect.framing
+    if is_header(framing):
+        reader = steps = HeaderCalls(dialect, methods, framing)
+        if dialect.is_native:
+            reader = native.HeaderCalls(
+                dialect, methods, _arguments_of, ThriftRequest, left_over, steps.read_frame, _EMPTY,
+                steps.opener, framing.limits, context_from, RequestContext,
+            )  # fmt: skip
+    elif dialect.is_fused:
+        read = partial(read_request, dialect, methods)
+        reader = native.FramedCalls(dialect, methods, _arguments_of, ThriftRequest, left_over, read, _EMPTY)
+    else:
+        reader = Calls(dialect, methods)
     return reader
+
+
+def _arguments_of(method: Method[..., Any], dialect: Dialect) -> RecordCodec:
+    return method_codec(method, dialect.envelope).arguments
 
 
 class Calls:
@@ -85,14 +93,19 @@ class Calls:
         splitter = self._splitter
         splitter.add(data)
         while (frame := splitter.next()) is not None:
-            events.append(self._read(frame))
+            events.append(self.read_frame(frame))
 
     @property
     def is_empty(self) -> bool:
         """See `CallReader.is_empty`."""
         return self._splitter.is_empty
 
-    def _read(self, frame: bytes) -> ThriftRequest:
+    def read_frame(self, frame: bytes) -> ThriftRequest:
+        """Return the request in a frame.
+
+        Raises:
+            RemoteProtocolError: nothing can be read any more.
+        """
         try:
             message, dialect, metadata, number = self._open(frame)
         except SpoiledFrame as error:
@@ -105,15 +118,19 @@ class Calls:
 
 
 class HeaderCalls(Calls):
-    """A `CallReader` for THeader. Whole frames are read where they lie, all others as by `Calls`."""
+    """A `CallReader` for THeader. Whole frames are read where they lie, all others as by `Calls`.
 
-    __slots__ = ("_context", "_limits", "_metadata", "_opener", "_rest")
+    Attributes:
+        opener: opens the frames.
+    """
+
+    __slots__ = ("_context", "_limits", "_metadata", "_rest", "opener")
 
     def __init__(self, dialect: Dialect, methods: Methods, framing: HeaderFramed) -> None:
         super().__init__(dialect, methods)
         self._limits: Final = framing.limits
-        self._opener: Final = framing.header_opener()
-        self._open = self._opener.open
+        self.opener: Final = framing.header_opener()
+        self._open = self.opener.open
         # The metadata of the last header, and what it consists of.
         self._metadata = self._rest = NO_METADATA
         self._context = NO_CONTEXT
@@ -129,7 +146,7 @@ class HeaderCalls(Calls):
 
     def _read_whole(self, data: bytes, events: list[Any]) -> int:
         """Read frames that lie whole at the beginning of `data`. Returns the offset after them."""
-        opener, limits = self._opener, self._limits
+        opener, limits = self.opener, self._limits
         at, size = 0, len(data)
         while size - at >= _SMALLEST:
             (length,) = _unpack_u32(data, at)
@@ -155,5 +172,5 @@ class HeaderCalls(Calls):
                     )
                 )
             else:
-                events.append(self._read(data[begin:at]))
+                events.append(self.read_frame(data[begin:at]))
         return at

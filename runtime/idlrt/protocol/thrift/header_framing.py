@@ -217,18 +217,20 @@ class HeaderOpener:
         dialect: what to answer in.
         metadata: what travels beside the message.
         is_plain: whether there was such a header, and messages behind it are not compressed.
+        kept: metadata for all messages of the connection.
+        accepts_short: whether no pairs that `short_pairs` reads are over a limit.
     """
 
     __slots__ = (
-        "_accepts_short", "_is_compressed", "_is_known", "_kept", "_limits", "_texts", "dialect", "header", "is_plain",
+        "_is_compressed", "_is_known", "_limits", "_texts", "accepts_short", "dialect", "header", "is_plain", "kept",
         "mark", "metadata",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, texts: Limits) -> None:
         self._limits = limits
         self._texts = texts
-        self._accepts_short = accepts_short_pairs(texts)
-        self._kept: dict[str, str] = {}
+        self.accepts_short = accepts_short_pairs(texts)
+        self.kept: dict[str, str] = {}
         self._is_known = self._is_compressed = self.is_plain = False
         self.mark = self.header = b""
         self.metadata = NO_METADATA
@@ -274,7 +276,7 @@ class HeaderOpener:
         if start - FIXED < 4 or start > len(frame) or frame[FIXED] > _HIGHEST or frame[FIXED + 1]:
             return None
         info = frame[FIXED + 2]
-        if info == _PAIRS and self._accepts_short:
+        if info == _PAIRS and self.accepts_short:
             own = short_pairs(frame, FIXED + 3, start, self._texts)
             if own is None:
                 return None
@@ -283,9 +285,9 @@ class HeaderOpener:
         else:
             own = None
         if not own:
-            return MappingProxyType(self._kept) if self._kept else NO_METADATA
+            return MappingProxyType(self.kept) if self.kept else NO_METADATA
         # Not to be changed, since the next frame may have the same.
-        return MappingProxyType({**self._kept, **own} if self._kept else own)
+        return MappingProxyType({**self.kept, **own} if self.kept else own)
 
     def _protocol(self, reader: HeaderReader) -> str:
         number = reader.varint()
@@ -317,13 +319,13 @@ class HeaderOpener:
                 break
         if kept:
             self._keep(kept)
-        if not self._kept and not own:
+        if not self.kept and not own:
             return NO_METADATA
         # Not to be changed, since the next frame may have the same.
-        return MappingProxyType({**self._kept, **own})
+        return MappingProxyType({**self.kept, **own})
 
     def _keep(self, pairs: dict[str, str]) -> None:
-        together = {**self._kept, **pairs}
+        together = {**self.kept, **pairs}
         size = sum(len(key) + len(value) for key, value in together.items())
         # As much as one header can hold: a connection does not gather more by sending many.
         if size > MAX_HEADER or len(together) > self._limits.max_container:
@@ -331,7 +333,7 @@ class HeaderOpener:
                 f"metadata for all messages has grown to {len(together)} pairs of {size} characters: the limits are "
                 f"max_container={self._limits.max_container} and {MAX_HEADER}"
             )
-        self._kept = together
+        self.kept = together
 
     def _bare(self, frame: bytes, start: int) -> bytes:
         size, most = len(frame) - start, self._limits.max_message

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import weakref
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
@@ -114,17 +114,26 @@ class MethodCodec:
             if value is None:
                 raise _missing(self._method, "the handler returned None")
             values = (value, *values)
-        if dialect.is_fused:
-            # What `_pack` does, without its layers: servers do little else.
+        shape = dialect.prefix
+        if dialect.is_fused or (shape is not None and dialect.is_native and not metadata):
+            # What `_pack` and `_pack_behind` do, without their layers: servers do little else.
             head = self._reply_head
             if head is None:
                 head = self._reply_head = self._head(_REPLY, self._method.name)
-            data: bytes = cast("Any", self._result).message(values, head[0], sequence_id, head[1], True)
-            if len(data) - 4 > self._most:
-                self._check_size(len(data) - 4)
+            before, after = head
+            result: Any = self._result  # a native codec
+            if shape is None:
+                data: bytes = result.message(values, before, sequence_id, after, True)
+                if len(data) - 4 > self._most:
+                    self._check_size(len(data) - 4)
+                return data
+            prefix = shape.before + _pack_i32(sequence_id) + shape.after
+            data = result.message(values, prefix + before, sequence_id, after, True)
+            if len(data) - 4 > shape.most:
+                _check_sizes(len(data) - 4, len(prefix), shape.limits)
             return data
-        if dialect.prefix is not None and not metadata:
-            prefix = dialect.prefix.before + _pack_i32(sequence_id) + dialect.prefix.after
+        if shape is not None and not metadata:
+            prefix = shape.before + _pack_i32(sequence_id) + shape.after
             return self._pack_behind(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 

@@ -59,7 +59,7 @@ cdef class FramedCalls:
     Args:
         dialect: framed binary or framed compact.
         methods: what is served, by its name on the wire.
-        arguments_of: gives the `RecordCodec` of a method's arguments.
+        arguments_of: gives the `RecordCodec` of a method's arguments in a dialect.
         event: `ThriftRequest`.
         left_over: makes the error for bytes behind the arguments of a method, of the offset and the size.
         read: makes the request of `(message, metadata, number, size)` where the head is out of the ordinary.
@@ -67,7 +67,8 @@ cdef class FramedCalls:
     """
 
     cdef object dialect, methods, arguments_of, event, left_over, read
-    cdef object no_metadata, no_context
+    cdef object metadata, context  # of the next request
+    cdef bint is_unordered
     cdef dict known     # name → what is served under it: the name, the method, the codec of its arguments
     cdef Protocol protocol
     cdef Py_ssize_t max_name
@@ -83,7 +84,7 @@ cdef class FramedCalls:
         limits = dialect.envelope.limits
         self.dialect, self.methods, self.arguments_of = dialect, methods, arguments_of
         self.event, self.left_over, self.read = event, left_over, read
-        self.no_metadata, self.no_context = empty
+        self.metadata, self.context = empty
         self.known = {}
         self.protocol = PROTOCOLS[dialect.envelope.name]
         self.max_name = min(limits.max_string, 1 << 60)
@@ -154,50 +155,59 @@ cdef class FramedCalls:
         return used
 
     cdef object call(self, const unsigned char* p, Py_ssize_t size, bint is_first):
+        # The request in a frame.
+        request = self.request(p, size, is_first, 0, size)
+        return self.read(bytes_at(p, size), self.metadata, 0, size) if request is None else request
+
+    cdef object request(
+        self, const unsigned char* p, Py_ssize_t size, bint is_first, int32_t number, Py_ssize_t received
+    ):
+        # The request in a message; `None` if it is out of the ordinary. `number`: that of the frame, 0 if it has none.
         cdef MessageHead head
         cdef PyObject* name
         cdef tuple entry
         if not find_head(self.protocol, p, size, &head) or head.name_size > self.max_name:
-            return self.unusual(bytes_at(p, size))
+            return None
         name = make_key(head.name, head.name_size)
         if name == NULL:
             PyErr_Clear()
-            return self.unusual(bytes_at(p, size))
+            return None
         key = <object>name
         DECREF(name)
         entry = self.known.get(key)
         if entry is None:
             method = self.methods.get(key)
             if method is None:
-                return self.unusual(bytes_at(p, size))
-            entry = self.known[key] = (key, method, <RecordCodec?>self.arguments_of(method))
+                return None
+            entry = self.known[key] = (key, method, <RecordCodec?>self.arguments_of(method, self.dialect))
+        if number:
+            head.sequence_id = number
         if not is_first and (<RecordCodec>entry[2]).root + (<RecordCodec>entry[2]).per_byte * size > self.ahead:
             return self.event(
-                head.sequence_id, key, entry[1], head.kind == ONEWAY, False, self.no_metadata, self.no_context, None,
-                None, None, size, dialect=self.dialect, message=bytes_at(p, size), start=head.start
+                head.sequence_id, key, entry[1], head.kind == ONEWAY, self.is_unordered, self.metadata, self.context,
+                None, None, None, received, dialect=self.dialect, message=bytes_at(p, size), start=head.start
             )
-        return self.made(entry, p, size, &head)
+        return self.made(entry, p, size, &head, received)
 
-    cdef object made(self, tuple entry, const unsigned char* p, Py_ssize_t size, MessageHead* head):
+    cdef object made(
+        self, tuple entry, const unsigned char* p, Py_ssize_t size, MessageHead* head, Py_ssize_t received
+    ):
         cdef RecordCodec codec = <RecordCodec>entry[2]
         cdef Input s
         cdef PyObject* values
         arguments, trouble, decoded = None, None, 0
-        open_input(&s, p, head.start, size, self.protocol, &codec.bounds, size)
+        open_input(&s, p, head.start, size, self.protocol, &codec.bounds, received)
         values = read_opened(&s, &codec.plan.layout)
         if values == NULL:
             trouble = str(error_of(&s, codec.plan.label))
         else:
             arguments = <object>values
             DECREF(values)
-            decoded = budget_of(&codec.bounds, size) - s.budget
+            decoded = budget_of(&codec.bounds, received) - s.budget
             self.ahead -= <int64_t>decoded
             if s.p != s.end:
                 arguments, trouble = None, str(self.left_over(entry[1], s.p - s.start, size))
         return self.event(
-            head.sequence_id, entry[0], entry[1], head.kind == ONEWAY, False, self.no_metadata, self.no_context, None,
-            arguments, trouble, size, decoded, dialect=self.dialect, message=b"", start=0
+            head.sequence_id, entry[0], entry[1], head.kind == ONEWAY, self.is_unordered, self.metadata, self.context,
+            None, arguments, trouble, received, decoded, dialect=self.dialect, message=b"", start=0
         )
-
-    cdef object unusual(self, bytes message):
-        return self.read(message, self.no_metadata, 0, len(message))
