@@ -1,8 +1,8 @@
-"""What holds in the end, of all that is said: the nearest wins.
+"""Merge layers of configuration; the most specific wins.
 
-Layers are given from the farthest to the nearest: what the IDL says, the registry, the client's file and `connect`, the
-caller's `using(...)`. Within one layer, what is said of the method wins over what is said of the service. Only routing
-rules do not replace each other: all hold, those of the nearest first.
+Layers are given in the order of increasing precedence: the IDL, the registry, the client's file, `connect`, and
+`using(...)`. Within a layer, settings of the method override those of the service. Only routing rules add up: all of
+them apply, those of higher precedence first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from idlrt.config.schema import (
     SERVICE,
     ServicePolicy,
     convert,
-    fields,
+    nested,
     parsed,
     section,
     switch,
@@ -33,11 +33,11 @@ ROUTES = "routes"
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """What one source says.
+    """Settings from one source.
 
     Attributes:
-        origin: who says it, for people.
-        values: by dotted keys, checked.
+        origin: name of the source, for people.
+        values: checked values by dotted keys.
     """
 
     origin: str
@@ -45,63 +45,51 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Effective:
-    """What holds for a method, and who said so.
+    """Effective settings of a method, as structs, with their sources.
 
     Attributes:
-        policy: of its calls.
-        origins: by dotted key without the method, who said it; what nobody has said is missing.
+        policy: settings of calls.
+        origins: source by dotted key without the method; keys with default values are missing.
     """
 
-    __slots__ = ("_sections", "_values", "origins", "policy")
+    __slots__ = ("_sections", "_tables", "origins", "policy")
 
     def __init__(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-        self._values = values
+        self._tables = nested(values)
         self.origins = origins
         self._sections: dict[str, Any] = {}
-        top = self._table(CALL)
-        backoff = self.section("backoff")
-        call = section(CALL)
-        assert call is not None  # it is ours
-        made: CallPolicy = convert(call, top)
-        self.policy = msgspec.structs.replace(made, backoff=backoff)
+        made: CallPolicy = self.section(CALL)
+        self.policy = msgspec.structs.replace(made, backoff=self.section("backoff"))
 
     @property
     def service(self) -> ServicePolicy:
-        """What holds for the service."""
+        """Settings of the service as a whole."""
         found: ServicePolicy = self.section(SERVICE)
         return found
 
     def section(self, name: str) -> Any:
-        """The settings of a table, with defaults for what nobody has said."""
+        """Return the settings of a table, with defaults for missing keys."""
         found = self._sections.get(name)
         if found is None:
             about = section(name)
             assert about is not None, name
-            found = self._sections[name] = convert(about, self._table(name))
+            found = self._sections[name] = convert(about, self._tables.get(name, {}))
         return found
 
     def tables(self) -> list[str]:
-        """Tables of which something is said."""
-        return list(dict.fromkeys(key.partition(".")[0] for key in self._values if "." in key))
+        """Return the names of the tables in which a key is set."""
+        return [name for name in self._tables if name not in (CALL, SERVICE)]
 
     def is_enabled(self, guard: str) -> bool:
-        """Whether a guard stands: something is said of it, and not that it be off."""
-        return switch(self._values.get(f"{guard}.enabled", True)) is not False
-
-    def _table(self, name: str) -> dict[str, Any]:
-        if name in (CALL, SERVICE):
-            about = section(name)
-            assert about is not None
-            return {field: self._values[field] for field in fields(about) if field in self._values}
-        prefix = name + "."
-        return {key[len(prefix) :]: value for key, value in self._values.items() if key.startswith(prefix)}
+        """Return whether a guard is enabled, as it is if a key of its table is set and `enabled` is not false."""
+        return switch(self._tables.get(guard, {}).get("enabled", True)) is not False
 
 
 def effective(layers: Sequence[Layer], method: str = "") -> Effective:
-    """What holds for `method`, or for methods of which nothing is said.
+    """Return the effective settings of `method`, or those of methods without settings of their own.
 
     Args:
-        layers: from the farthest to the nearest.
+        layers: in the order of increasing precedence.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

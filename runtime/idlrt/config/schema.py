@@ -32,6 +32,7 @@ __all__ = [
     "fields",
     "flatten",
     "near",
+    "nested",
     "parsed",
     "place",
     "section",
@@ -222,6 +223,22 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[dotted] = value
     return flat
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return checked values by table and field."""
+    own = _own()
+    call, service = fields(own[CALL]), fields(own[SERVICE])
+    tables: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        name, dot, field = key.partition(".")
+        if dot:
+            tables.setdefault(name, {})[field] = value
+        elif key in call:
+            tables.setdefault(CALL, {})[key] = value
+        elif key in service:
+            tables.setdefault(SERVICE, {})[key] = value
+    return tables
 
 
 def _empty(dotted: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from idlrt.balance import BALANCERS
 from idlrt.config import Problem, check, flatten, wrong
-from idlrt.config.schema import Section, fields, near, parsed, place, sections, switch
+from idlrt.config.schema import Section, fields, near, nested, parsed, place, sections, switch
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
 
@@ -41,9 +41,19 @@ FLAT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("nested", "flat"), FLAT, ids=[str(each[0])[:50] for each in FLAT])
-def test_nested_tables_are_dotted_keys(nested: dict[str, Any], flat: dict[str, Any]) -> None:
-    assert flatten(nested) == flat
+@pytest.mark.parametrize(("tables", "flat"), FLAT, ids=[str(each[0])[:50] for each in FLAT])
+def test_nested_tables_are_dotted_keys(tables: dict[str, Any], flat: dict[str, Any]) -> None:
+    assert flatten(tables) == flat
+
+
+def test_checked_values_by_table_and_field() -> None:
+    values = {"timeout": 2, "panic": 0.3, "hedge.delay": 0.1, "hedge.attempts": 3, "limiter.enabled": False, "odd": 1}
+    assert nested(values) == {
+        "": {"timeout": 2},
+        "service": {"panic": 0.3},
+        "hedge": {"delay": 0.1, "attempts": 3},
+        "limiter": {"enabled": False},
+    }
 
 
 # Where a key stands.
