@@ -1,4 +1,4 @@
-"""What is said of services and their calls, by whom, and what holds in the end: one schema for all who say it."""
+"""Configuration of services and calls: schema, files, settings in registries, and the merge of all layers."""
 
 from idlrt.config.effective import Effective, Layer, effective
 from idlrt.config.read import ClientConfig, ConfigFile, ServerConfig, read_config

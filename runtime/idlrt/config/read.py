@@ -113,7 +113,7 @@ def read_config(source: ClientConfig = None) -> ConfigFile:
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     problems: list[Problem] = []
     problems.extend(
-        Problem(str(key), f"there is no such table{near(str(key), _TABLES)}") for key in nested if key not in _TABLES
+        Problem(str(key), f"unknown table{near(str(key), _TABLES)}") for key in nested if key not in _TABLES
     )
     tables: dict[str, Mapping[str, Any]] = {}
     for key in _TABLES:
@@ -121,7 +121,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
         if isinstance(table, Mapping):
             tables[key] = table
         else:
-            problems.append(Problem(key, f"it must be a table, not {table!r}"))
+            problems.append(Problem(key, f"expected a table, got {table!r}"))
             tables[key] = {}
     here = _here(tables["here"], problems)
     defaults = _flat(tables["defaults"], "defaults", problems)
@@ -130,7 +130,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
         if _is_table(table):
             services[service] = _flat(table, f"services.{service}", problems)
         else:
-            problems.append(Problem(f"services.{service}", f"it must be a table, not {table!r}"))
+            problems.append(Problem(f"services.{service}", f"expected a table, got {table!r}"))
     server = _flat(tables["server"], "server", problems)
     for key in server:
         try:
@@ -138,7 +138,7 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
         except KeyError:
             continue  # it is among the problems already
         if found is None or found.kind != "guard":
-            problems.append(Problem(f"server.{key}", "servers have guards only"))
+            problems.append(Problem(f"server.{key}", "only guards apply to servers"))
     if problems:
         raise wrong(problems, name)
     return ConfigFile(name=name, here=here, defaults=defaults, services=services, server=server)
@@ -150,14 +150,14 @@ def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dict[str, Any]:
     flat = flatten(table)
-    found = [*check(flat), *(Problem(key, "only registries keep that") for key in flat if key.startswith(BOOKKEEPING))]
+    found = [*check(flat), *(Problem(key, "reserved for registries") for key in flat if key.startswith(BOOKKEEPING))]
     problems.extend(Problem(f"{prefix}.{each.key}", each.why) for each in found)
     return flat
 
 
 def _here(table: Mapping[str, Any], problems: list[Problem]) -> Here:
     known = Here.__struct_fields__
-    found = [Problem(f"here.{key}", f"there is no such key{near(key, known)}") for key in table if key not in known]
+    found = [Problem(f"here.{key}", f"unknown key{near(key, known)}") for key in table if key not in known]
     problems.extend(found)
     try:
         return Here() if found else msgspec.convert(dict(table), Here, strict=False)

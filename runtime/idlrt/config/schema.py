@@ -1,9 +1,13 @@
-"""Which keys there are, and what they may be.
+"""Schema of configurations: tables of settings, and validation of keys and values.
 
-Everything is one table of dotted keys: `retries`, `backoff.base`, `hedge.delay`, `methods.get.timeout`, `routes`. In a
-file they are nested tables, in a registry the settings of a service, as text. The types say what is allowed and what it
-means (their docstrings are the documentation), and plugins bring their own: a table with the name of a fault mode, a
-guard or a balancer holds the settings of that.
+Settings are structs, one for each table: `backoff.base` is the field `base` of the struct of the table `backoff`. Fault
+modes, guards and balancers, also those of plugins, have tables with their names; keys without a table are settings of
+calls (`retries`) or of services (`routes`). The types of the fields define what is allowed, and carry the descriptions
+that `idlrt config keys` shows.
+
+Layers of a configuration exchange settings by dotted keys, as a registry stores them: `hedge.delay`,
+`methods.get.timeout`. In files they are nested tables (`flatten`), and effective settings become structs (`nested`,
+`convert`).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from idlrt.balance import BALANCERS
+from idlrt.config.types import error_text, fields_of, invalid_value
 from idlrt.core import Backoff, CallPolicy, Chance, Fraction, Seconds
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
@@ -42,11 +47,11 @@ __all__ = [
     "wrong",
 ]
 
-# The top of the table, and what stands there for services only.
+# Settings at the top: of calls, and of services as a whole.
 CALL: Final = ""
 SERVICE: Final = "service"
 METHODS: Final = "methods"
-# Keys that the history of a service's settings is kept under; nothing that holds for calls.
+# Prefix of the keys under which a registry stores the history of a service's settings.
 BOOKKEEPING: Final = "config."
 
 
@@ -72,10 +77,10 @@ class Section(msgspec.Struct, frozen=True):
     """A table of settings.
 
     Attributes:
-        name: of the table; empty for the top.
-        settings: what it holds.
-        kind: what it belongs to, for people.
-        is_per_method: whether it may be said of one method.
+        name: name of the table; empty for settings of calls.
+        settings: type of the settings.
+        kind: what the settings belong to, for people.
+        is_per_method: whether single methods may have settings of their own.
     """
 
     name: str
@@ -85,11 +90,11 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something wrong in a configuration.
+    """An error in a configuration.
 
     Attributes:
-        key: where.
-        why: what is wrong, and what could be done.
+        key: place of the error.
+        why: what is wrong, and how to correct it.
     """
 
     key: str
@@ -121,7 +126,7 @@ _PLUGINS: Final = (("fault mode", FAULT_MODES), ("guard", GUARDS), ("balancer", 
 
 @cache
 def section(name: str) -> Section | None:
-    """The table called `name`; `None` if there is none. Loads the plugin that it belongs to."""
+    """Return the table called `name`, or `None`. Loads the plugin that it belongs to."""
     own = _own().get(name)
     if own is not None:
         return own
@@ -133,21 +138,21 @@ def section(name: str) -> Section | None:
 
 
 def sections() -> list[Section]:
-    """All tables: ours, then those of plugins."""
+    """Return all tables with settings: built-in ones, then those of plugins."""
     names = [*_own(), *(name for _, plugins in _PLUGINS for name in plugins.names())]
     return [found for name in names if (found := section(name)) is not None and found.settings.__struct_fields__]
 
 
 def fields(section: Section) -> tuple[str, ...]:
-    """The keys of a table. (`backoff` is a table of its own.)"""
+    """Return the keys of a table. (`backoff` is a table of its own.)"""
     return tuple(name for name in section.settings.__struct_fields__ if section.name or name != "backoff")
 
 
 def place(key: str) -> tuple[str, str, str]:
-    """Method, table and field of a dotted key; the method is empty for what holds for all.
+    """Return method, table and field of a dotted key. The method is empty for settings of all methods.
 
     Raises:
-        KeyError: there is no such key; what it could be is in the text.
+        KeyError: the key is unknown; the text suggests another one.
     """
     method, rest = "", key
     if key.startswith(METHODS + "."):
@@ -155,29 +160,29 @@ def place(key: str) -> tuple[str, str, str]:
     name, dot, field = rest.partition(".")
     if not dot:
         if rest == METHODS:
-            raise KeyError("it is a table: set methods.NAME.KEY, as in methods.get.timeout")
+            raise KeyError("methods is a table; set methods.NAME.KEY, as in methods.get.timeout")
         for top in (CALL, SERVICE):
             own = _own()[top]
             if rest in fields(own):
                 if method and not own.is_per_method:
-                    raise KeyError(f"{rest} holds for a service as a whole, not for one method")
+                    raise KeyError(f"{rest} applies to a whole service, not to a single method")
                 return method, top, rest
         table = section(name) if name not in (CALL, SERVICE) else None
         if table is not None and table.settings.__struct_fields__:
-            raise KeyError(f"{name} is a table: set one of {_names(table)}")
+            raise KeyError(f"{name} is a table; set one of {_names(table)}")
         if table is not None:
-            raise KeyError(f"nothing can be set of {name}")
-        raise KeyError(f"there is no such key{near(rest, _top_names())}")
+            raise KeyError(f"{name} has no settings")
+        raise KeyError(f"unknown key{near(rest, _top_names())}")
     found = section(name) if name not in (CALL, SERVICE) else None
     if found is None:
-        raise KeyError(f"there is no table {name!r}{near(name, [each.name for each in sections() if each.name])}")
+        raise KeyError(f"unknown table {name!r}{near(name, [each.name for each in sections() if each.name])}")
     if method and not found.is_per_method:
-        raise KeyError(f"{name} holds for a service as a whole, not for one method")
+        raise KeyError(f"{name} applies to a whole service, not to a single method")
     if field == "enabled" and found.kind == "guard":
         return method, name, field
     if field not in fields(found):
         if not fields(found):
-            raise KeyError(f"nothing can be set of {name}")
+            raise KeyError(f"{name} has no settings")
         raise KeyError(f"{name} has no {field!r}{near(field, _fields_and_switch(found))}")
     return method, name, field
 
@@ -185,7 +190,7 @@ def place(key: str) -> tuple[str, str, str]:
 def _split_method(key: str) -> tuple[str, str, str]:
     _, name, rest = [*key.split(".", 2), "", ""][:3]
     if not name or not rest:
-        raise KeyError("it must be methods.NAME.KEY, as in methods.get.timeout")
+        raise KeyError("must be methods.NAME.KEY, as in methods.get.timeout")
     return METHODS, name, rest
 
 
@@ -203,16 +208,16 @@ def _fields_and_switch(table: Section) -> list[str]:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """What could have been meant, to be put behind what is wrong."""
+    """Return the end of an error message about an unknown name: the nearest known name, or all of them."""
     known = [each for each in known if each != SERVICE]
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of nested tables. What is nested below a table's field stays as it is.
+    """Return nested tables as dotted keys. Tables within the value of a field stay as they are.
 
-    A guard's table that is empty says that the guard stands: `enabled`. Other tables that are empty say nothing.
+    The empty table of a guard enables the guard (`enabled`). Other empty tables have no effect.
     """
     flat: dict[str, Any] = {}
     depth = prefix.count(".") - (2 if prefix.startswith(METHODS + ".") else 0)
@@ -242,7 +247,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _empty(dotted: str) -> dict[str, Any]:
-    """What a table says that is empty; if it cannot be one, it is there to be complained of."""
+    """Return the keys of an empty table; an unknown one stays, so that `check` finds it."""
     name = dotted
     if dotted.startswith(METHODS + "."):
         name = dotted.split(".", 2)[-1] if dotted.count(".") > 1 else METHODS
@@ -255,7 +260,7 @@ def _empty(dotted: str) -> dict[str, Any]:
 
 
 def parsed(value: Any) -> Any:
-    """A value as it is, or as its text in a registry says."""
+    """Return a value, decoded if it is JSON text, as it is in a registry."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return msgspec.json.decode(value)
@@ -267,19 +272,19 @@ def parsed(value: Any) -> Any:
 
 
 def convert(section: Section, values: Mapping[str, Any]) -> Any:
-    """The settings that `values` make.
+    """Return the settings of a table as a struct.
 
     Raises:
-        msgspec.ValidationError: they do not.
+        msgspec.ValidationError: a value is invalid.
     """
     given = {name: value for name, value in values.items() if name in section.settings.__struct_fields__}
     return msgspec.convert(given, section.settings, strict=False)
 
 
 def check(flat: Mapping[str, Any]) -> list[Problem]:
-    """All that is wrong in a table of dotted keys; nothing if it holds.
+    """Return all errors in values by dotted keys.
 
-    Each key is looked at alone, so that one mistake does not hide another.
+    Each key is checked on its own, so that one error does not hide another.
     """
     return list(_problems(flat))
 
@@ -297,26 +302,26 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
         assert found is not None  # `place` has found it
         if field == "enabled":
             if switch(value) is None:
-                yield Problem(key, f"it must be true or false, not {value!r}")
+                yield Problem(key, f"expected true or false, got {value!r}")
             continue
         try:
             given = parsed(value)
             converted = convert(found, {field: given})
         except msgspec.ValidationError as error:
-            yield Problem(*worded(key, field, str(error), value))
+            yield Problem(*worded(key, field, str(error), value, found.settings))
         except ConfigurationError as error:
             yield Problem(key, str(error))
         else:
             made: Any = getattr(converted, field)
             if isinstance(made, int | float) and not abs(made) <= _LARGEST:
-                yield Problem(key, f"it must be at most {_LARGEST:g}, not {value!r}")
+                yield Problem(key, f"must be at most {_LARGEST:.0f}, got {value!r}")
                 continue
             yield from _meaning(key, name, field, made)
             yield from _making(key, found, converted)
 
 
 def switch(value: Any) -> bool | None:
-    """Whether something is on, as `enabled` says; `None`: it says nothing that can be understood."""
+    """Return `enabled` as a boolean; `None` if the value is invalid."""
     try:
         return msgspec.convert(value, bool, strict=False)
     except msgspec.ValidationError:
@@ -324,7 +329,7 @@ def switch(value: Any) -> bool | None:
 
 
 def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
-    """What a guard or a fault mode itself says of its settings."""
+    """Errors that a guard or a fault mode itself finds in its settings."""
     try:
         if found.kind == "guard":
             GUARDS.make(found.name, settings, Chance())
@@ -335,7 +340,7 @@ def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
 
 
 def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
-    """What types cannot say: names of plugins, and rules."""
+    """Errors that types do not show: in names of plugins, and in routing rules."""
     if table == CALL and field in ("balancer", "fault"):
         plugins = BALANCERS if field == "balancer" else FAULT_MODES
         try:
@@ -353,24 +358,34 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
             yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
 
 
-# Beyond it neither sockets nor clocks can count.
+# Upper bound of all numbers: larger ones overflow clocks and sockets.
 _LARGEST: Final = 1e9
 _AT: Final = re.compile(r"^(?P<why>.*?) - at `\$(?P<path>[^`]*)`$", re.S)
 
 
-def worded(key: str, field: str, error: str, value: Any) -> tuple[str, str]:
-    """Where something is wrong, and what, from what msgspec says of it."""
+def worded(
+    key: str, field: str, error: str, value: Any, settings: type[msgspec.Struct] | None = None
+) -> tuple[str, str]:
+    """Return the key of an invalid value, and what is wrong with it, from the error of msgspec.
+
+    Args:
+        key: of the value; the key that is returned may lead into the value.
+        field: last part of `key`; empty for a whole table.
+        settings: struct of the field.
+    """
     match = _AT.match(error)
     if match is None:
         return key, error
     deeper = match["path"].removeprefix(f".{field}") if field else match["path"]
-    why = match["why"]
-    return key + deeper, f"{why[:1].lower()}{why[1:]}, not {value!r}" if not deeper else f"{why[:1].lower()}{why[1:]}"
+    about = fields_of(settings).get(field) if settings is not None else None
+    return key + deeper, error_text(match["why"]) if deeper or about is None else invalid_value(
+        match["why"], value, about
+    )
 
 
 def wrong(problems: Sequence[Problem], where: str) -> ConfigurationError:
-    """The error for problems in `where`."""
+    """Return the error for problems in `where`."""
     if len(problems) == 1:
         return ConfigurationError(f"{where}: {problems[0]}")
     lines = "".join(f"\n  {each}" for each in problems)
-    return ConfigurationError(f"{where}: {len(problems)} things are wrong:{lines}")
+    return ConfigurationError(f"{where}: {len(problems)} problems:{lines}")

@@ -46,7 +46,7 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
     flat = flatten(given)
     problems = check(flat)
     if not problems:
-        problems = [Problem(key, "servers have guards only") for key in flat if not _is_of_guard(key)]
+        problems = [Problem(key, "only guards apply to servers") for key in flat if not _is_of_guard(key)]
     if problems:
         raise wrong(problems, "guards of a server")
     return flat

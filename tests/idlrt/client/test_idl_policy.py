@@ -206,7 +206,7 @@ def test_mistakes_that_the_compiler_cannot_know_stop_nobody(
     assert len(wrong) == 3, "said once, not with each call"
     assert "the IDL of Store is wrong, and left aside: methods.mistaken.hedge.delay: " in wrong[0]
     assert "did you mean 'hedge'" in wrong[1]
-    assert "there is no table 'odd'" in wrong[2]
+    assert "unknown table 'odd'" in wrong[2]
 
 
 def test_a_server_at_an_address_is_called_likewise(stub: Any, stack: ExitStack, gone: threading.Event) -> None:

@@ -98,8 +98,8 @@ def test_a_file_is_checked(client: str, tmp_path: Path) -> None:
     done = idlrt("config", "check", str(wrong), code=2)
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0] == f"idlrt: {wrong}: 3 things are wrong:"
-    assert lines[1] == "  services.Users.timeot: there is no such key; did you mean 'timeout'?"
+    assert lines[0] == f"idlrt: {wrong}: 3 problems:"
+    assert lines[1] == "  services.Users.timeot: unknown key; did you mean 'timeout'?"
     wrong.write_text("[here\n")
     assert "is not TOML" in idlrt("config", "check", str(wrong), code=2).stderr
     assert "does not exist" in idlrt("config", "check", "nowhere.toml", code=2).stderr
@@ -139,7 +139,7 @@ def test_settings_that_are_wrong_are_told_instead_of_explained(own: tuple[str, R
     url, owner = own
     owner.configure("Users", {"timeot": "1"})
     done = idlrt("config", "explain", "--service", "Users", "--registry", url, code=2)
-    assert f"settings of Users in {url}: timeot: there is no such key; did you mean 'timeout'?" in done.stderr
+    assert f"settings of Users in {url}: timeot: unknown key; did you mean 'timeout'?" in done.stderr
 
 
 # Changes.
@@ -185,10 +185,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["config", "set", "URL", "Users"], "say what to set: KEY=VALUE, or --file"),
     (["config", "set", "URL", "Users", "retries"], "write KEY=VALUE, not 'retries'"),
     (["config", "set", "URL", "Users", "=1"], "write KEY=VALUE, not '=1'"),
-    (["config", "set", "URL", "Users", "timeot=1"], "of Users: timeot: there is no such key; did you mean 'timeout'?"),
+    (["config", "set", "URL", "Users", "timeot=1"], "of Users: timeot: unknown key; did you mean 'timeout'?"),
     (["config", "set", "URL", "Users", "retries=0", "fault=x"], "of Users: fault: no idlrt.fault_modes named 'x'"),
     (["config", "set", "URL", "Users", "config.version=7"], "the history is written by itself"),
-    (["config", "set", "URL", "Users", "--file", "FILE"], "FILE: services.Users: there is no table 'services'"),
+    (["config", "set", "URL", "Users", "--file", "FILE"], "FILE: services.Users: unknown table 'services'"),
     (["config", "set", "URL", "Users", "--file", "NOWHERE"], "does not exist"),
     (["config", "rollback", "URL", "Users"], "the settings of Users have no earlier version"),
     (["config", "rollback", "URL", "Users", "--to", "9"], "there is no version 9 of the settings of Users; known: 0"),

@@ -234,7 +234,7 @@ def test_settings_of_a_service(own: tuple[str, Registry]) -> None:
 def test_settings_that_nobody_would_follow_are_refused(own: tuple[str, Registry]) -> None:
     url, owner = own
     done = idlrt("set", url, "Users", "--setting", "retries=1", "--setting", "timeot=1", code=2)
-    assert "settings of Users: timeot: there is no such key; did you mean 'timeout'?" in done.stderr
+    assert "settings of Users: timeot: unknown key; did you mean 'timeout'?" in done.stderr
     done = idlrt("set", url, "Users", "--setting", "config.version=1", code=2)
     assert "the history is written by itself" in done.stderr
     assert owner.instances("Users").settings == {}
