@@ -99,6 +99,7 @@ ASYNCIO_USERS = {
     "idlrt.registry",
     "idlrt.server.aio",
     "idlrt.server.coroutines",
+    "idlrt.server.eager",
     "idlrt.testing",
     "idlrt.cli",
     "idlrt.tools.load",

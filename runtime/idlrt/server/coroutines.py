@@ -1,7 +1,8 @@
 """`async` handlers of a server that is not asyncio: an event loop on a thread of its own.
 
-Coroutines go there and results come back in batches: however many calls arrive in one round of the server's
-loop, each side wakes the other once.
+Coroutines go there and results come back in batches: however many calls arrive in one round of the server's loop,
+each side wakes the other once. A coroutine that ends without suspending costs the event loop no round: its task runs
+the first step at once (`idlrt.server.eager`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
@@ -18,6 +19,7 @@ from typing import Any
 
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.server.eager import task_starter
 from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
@@ -94,17 +96,26 @@ class CoroutineRunner:
 
     Args:
         deliver: calls a function on the server's thread; may be used by any thread.
+        call_soon: calls a function on the server's thread at the end of its round: the coroutines of a round start
+            together then. `None`: they do not wait for the end of the round.
     """
 
-    def __init__(self, deliver: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[Callable[[], None]], object],
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self._deliver = deliver
+        self._call_soon = call_soon
         self._loop = asyncio.new_event_loop()
-        self._coming: deque[tuple[Coroutine[Any, Any, Any], Context, Done]] = deque()
-        self._going: deque[tuple[asyncio.Task[Any], Done]] = deque()
+        self._coming: deque[tuple[Awaitable[Any], Context, Done]] = deque()
+        self._going: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._is_start_due = False
         self._is_delivery_due = False
         self._is_stopping = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._start_task = task_starter(self._loop)
+        # Suspended tasks, by the identity of their `done`.
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._thread = threading.Thread(target=self._run, name="idlrt async handlers", daemon=True)
         self._thread.start()
         forks.renew(self)
@@ -120,36 +131,83 @@ class CoroutineRunner:
         """Which thread it is, as `threading.get_ident` says."""
         return self._thread.ident
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], context: Context, done: Done) -> None:
+    def run(self, coroutine: Awaitable[Any], context: Context, done: Done) -> None:
         """Run `coroutine`; `done(result, error)` is called on the server's thread."""
         self._coming.append((coroutine, context, done))
         if not self._is_start_due:
             self._is_start_due = True
+            if self._call_soon is None:
+                self._wake()
+            else:
+                self._call_soon(self._wake)
+
+    def _wake(self) -> None:
+        if not self._is_stopping:
             self._loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
+        """Start the coroutines that wait. Those that end without suspending are delivered together."""
         # First the flag: who appends from here on comes again.
         self._is_start_due = False
-        while self._coming:
-            coroutine, context, done = self._coming.popleft()
-            task = self._loop.create_task(caught(coroutine), context=context)
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._finished, coroutine, done))
+        coming = self._coming
+        holds_delivery, self._is_delivery_due = not self._is_delivery_due, True
+        try:
+            for _ in range(len(coming)):
+                coroutine, context, done = coming.popleft()
+                if self._is_stopping:
+                    self._cancel_unstarted(coroutine, done)
+                    continue
+                task = self._start_task(self._finish(coroutine, done), context)
+                if not task.done():
+                    self._tasks[id(done)] = task
+        finally:
+            if holds_delivery:
+                self._is_delivery_due = False
+            if self._going and not self._is_delivery_due:
+                self._deliver_soon()
 
-    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            close_unbegun(task, coroutine)
-        self._tasks.discard(task)
-        self._going.append((task, done))
-        if not self._is_delivery_due:
-            self._is_delivery_due = True
-            self._deliver(self._hand_over)
+    def _cancel_unstarted(self, coroutine: Awaitable[Any], done: Done) -> None:
+        """Cancel a coroutine that has not started. It is closed, because Python warns of coroutines never awaited."""
+        if isinstance(coroutine, CoroutineType):
+            coroutine.close()
+        self._going.append((done, None, asyncio.CancelledError()))
+
+    @entry
+    async def _finish(self, coroutine: Awaitable[Any], done: Done) -> None:
+        """Await the coroutine of a handler and deliver its result, or its error of any class: `SystemExit` and
+        `KeyboardInterrupt` would end the event loop."""
+        before = forks.count
+        try:
+            result = await coroutine
+        except asyncio.CancelledError as error:
+            if forks.count != before:
+                end_child(error)
+            self._going.append((done, None, asyncio.CancelledError()))
+            raise
+        except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+            if forks.count != before:
+                end_child(error)
+            self._going.append((done, None, error))
+        else:
+            if forks.count != before:
+                end_child()
+            self._going.append((done, result, None))
+        finally:
+            self._tasks.pop(id(done), None)
+            if not self._is_delivery_due:
+                self._deliver_soon()
+
+    def _deliver_soon(self) -> None:
+        self._is_delivery_due = True
+        self._deliver(self._hand_over)
 
     def _hand_over(self) -> None:
+        # First the flag: who appends from here on comes again.
         self._is_delivery_due = False
-        while self._going:
-            task, done = self._going.popleft()
-            done(*outcome_of(task))
+        going = self._going
+        while going:
+            done, result, error = going.popleft()
+            done(result, error)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -170,14 +228,16 @@ class CoroutineRunner:
                 _log.error("a task that an async handler had left running failed", exc_info=error)
 
     async def _cancel(self) -> None:
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     def stop(self) -> None:
         """Cancel what runs and end the thread. What refuses to be cancelled is left behind with a warning."""
         self._is_stopping = True
+        self._loop.call_soon_threadsafe(self._start)  # cancels what has not started
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():

@@ -316,7 +316,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
             from idlrt.server.coroutines import CoroutineRunner
 
             assert self._loop is not None
-            self._runner = CoroutineRunner(self._loop.call_threadsafe)
+            loop = self._loop
+            # The coroutines of a round start together at its end, unless plain handlers run on this thread: one of
+            # them may block until an `async` handler has done something.
+            has_plain = not self._workers and not all(each.is_coroutine for each in self._served.table.values())
+            self._runner = CoroutineRunner(loop.call_threadsafe, None if has_plain else loop.call_soon)
         self._runner.run(coroutine, context, done)
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
