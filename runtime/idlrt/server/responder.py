@@ -29,6 +29,7 @@ __all__ = ["Responder"]
 
 _log = get_logger("idlrt.server")
 
+_OK: Final = Outcome.OK
 # A kind of its own for each, so that many of one do not hide another.
 _REFUSED: Final = {code: {"kind": code.name} for code in ApplicationCode}
 
@@ -53,8 +54,8 @@ class Responder:
 
     def respond(self, request: RequestReceived, handler: Handler, result: Any, call: ServerCall) -> bytes | None:
         """Respond with the result of the handler."""
-        call.outcome = Outcome.OK
-        if _is_mute(request, handler):
+        call.outcome = _OK
+        if request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway):  # as `_is_mute`
             return None
         try:
             return self.connection.respond(request, result, call.answer_metadata, self.is_draining)

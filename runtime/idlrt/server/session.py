@@ -13,10 +13,10 @@ go elsewhere), or its caller has stopped waiting.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from types import CoroutineType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from idlrt.core import Deadline, Outcome, ServerCall
 from idlrt.core.forks import forks
@@ -32,6 +32,7 @@ from idlrt.protocol import (
     ServerEvent,
 )
 from idlrt.server.forked import end_child
+from idlrt.server.pending import PendingCall, Place
 from idlrt.server.responder import Responder
 from idlrt.server.routes import NotStarted, Route, unless_expired
 from idlrt.server.surroundings import Done, Outlet, Surroundings
@@ -41,15 +42,7 @@ __all__ = ["Session"]
 _log = get_logger("idlrt.server")
 
 _OK: Final = Outcome.OK
-
-
-class _Place:
-    """A place in the queue of answers."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self) -> None:
-        self.answer: bytes | None = None
+_COROUTINE: Final[Any] = CoroutineType
 
 
 class Session:
@@ -86,7 +79,7 @@ class Session:
         # When what waits has come: nothing is read while anything waits, so it all came together.
         self._arrived = 0.0
         self._usual = Deadline(0.0, surroundings.timeout)
-        self._places: deque[_Place] = deque()
+        self._places: deque[Place] = deque()
         self._loose: list[bytes] = []
         # Bytes of answers that wait in `_places` for one before them, or in `_loose`.
         self._held = 0
@@ -219,9 +212,7 @@ class Session:
             if not answer:
                 continue
             if self._places and not is_unordered:
-                place = _Place()
-                place.answer = answer
-                self._places.append(place)
+                self._places.append(Place(answer))
                 self._held += len(answer)
             else:
                 ready.append(answer)
@@ -243,7 +234,7 @@ class Session:
         """Take the answers that may leave now; how many bytes they are."""
         ready.extend(self._loose)
         self._loose.clear()
-        while self._places and (done := self._places[0].answer) is not None:
+        while self._places and (done := self._places[0].response) is not None:
             self._places.popleft()
             ready.append(done)
         size = sum(map(len, ready))
@@ -312,10 +303,8 @@ class Session:
             return responder.fail(event, handler, error, call)
         if forks.count != self._forks:
             end_child()
-        if is_awaited or type(result) is CoroutineType:
-            around.run_async(
-                cast("Coroutine[Any, Any, Any]", result), context, self._start(event, route, call, decoded)
-            )
+        if is_awaited or type(result) is _COROUTINE:
+            around.run_async(result, context, self._start(event, route, call, decoded))
             return None
         call.outcome = _OK
         if event.is_oneway or (handler.method.is_oneway and not event.acknowledges_oneway):
@@ -334,8 +323,8 @@ class Session:
         done = self._start(event, route, call, decoded)
 
         def finished(result: Any, error: BaseException | None) -> None:
-            if type(result) is CoroutineType:
-                self._surroundings.run_async(cast("Coroutine[Any, Any, Any]", result), context, done)
+            if type(result) is _COROUTINE:
+                self._surroundings.run_async(result, context, done)
             else:
                 done(result, error)
 
@@ -353,40 +342,40 @@ class Session:
         Args:
             decoded: bytes of memory that the arguments take until then.
         """
-        place = None
+        pending = PendingCall(None, self, event, route, call, decoded)
         if not event.is_unordered:
-            place = _Place()
-            self._places.append(place)
+            self._places.append(pending)
         load = self._surroundings.load
         load.in_flight += 1
         load.decoded += decoded
         self._in_flight += 1
+        return pending.done
 
-        def done(result: Any, error: BaseException | None) -> None:
-            load.in_flight -= 1
-            load.decoded -= decoded
-            self._in_flight -= 1
-            call.is_answered = True
-            if self._is_draining and not self._connection.capabilities.drain:
-                self._is_last = True
-            if error is None:
-                answer = self._responder.respond(event, route.handler, result, call)
-            elif isinstance(error, NotStarted):
-                answer = self._responder.not_started(event, call, error)
-            else:
-                answer = self._responder.fail(event, route.handler, error, call)
-            # Nothing to send is an answer too: it frees the place.
-            answer = answer if answer is not None else b""
-            self._held += len(answer)
-            if place is not None:
-                place.answer = answer
-            else:
-                self._loose.append(answer)
-            if not self._is_flush_due and not self._is_lost:
-                self._is_flush_due = True
-                self._surroundings.call_soon(self._flush)
-
-        return done
+    def complete(self, pending: PendingCall, result: Any, error: BaseException | None) -> None:
+        """Respond to a call whose handler runs elsewhere, with what it has returned or raised."""
+        request, call, load = pending.request, pending.call, self._surroundings.load
+        load.in_flight -= 1
+        load.decoded -= pending.decoded
+        self._in_flight -= 1
+        call.is_answered = True
+        if self._is_draining and not self._connection.capabilities.drain:
+            self._is_last = True
+        if error is None:
+            answer = self._responder.respond(request, pending.route.handler, result, call)
+        elif isinstance(error, NotStarted):
+            answer = self._responder.not_started(request, call, error)
+        else:
+            answer = self._responder.fail(request, pending.route.handler, error, call)
+        if answer is None:
+            answer = b""  # nothing to send is an answer too: it frees the place
+        self._held += len(answer)
+        if request.is_unordered:
+            self._loose.append(answer)
+        else:
+            pending.response = answer
+        if not self._is_flush_due and not self._is_lost:
+            self._is_flush_due = True
+            self._surroundings.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False
