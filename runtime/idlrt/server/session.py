@@ -57,8 +57,8 @@ class Session:
 
     __slots__ = (
         "_arrived", "_closed", "_connection", "_forks", "_held", "_in_flight", "_is_detecting", "_is_draining",
-        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_responder",
-        "_surroundings", "_usual", "_waiting", "received",
+        "_is_flush_due", "_is_last", "_is_lost", "_is_paused", "_loose", "_now", "_outlet", "_places", "_request",
+        "_responder", "_surroundings", "_usual", "_waiting", "received",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +91,8 @@ class Session:
         # Set when no more is expected: close once everything has been answered.
         self._is_last = False
         self._is_lost = False
+        # The class of its requests, once one has come: `type(event) is` takes a quarter of the time of `isinstance`.
+        self._request = RequestReceived
         self.received = 0
 
     @property
@@ -124,8 +126,8 @@ class Session:
         self._usual = Deadline(arrived + timeout, timeout)
         if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
             # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
-            event = events[0]
-            if isinstance(event, RequestReceived):
+            event: Any = events[0]
+            if type(event) is self._request or self._is_request(event):
                 answer = self._answer(event)
                 if answer is not None:
                     self._outlet.send(answer)
@@ -204,8 +206,8 @@ class Session:
                 ready.clear()
                 size = 0
                 continue
-            event = waiting.popleft()
-            if isinstance(event, RequestReceived):
+            event: Any = waiting.popleft()
+            if type(event) is self._request or self._is_request(event):
                 answer, is_unordered = self._answer(event), event.is_unordered
             else:  # it must not overtake a response either, where the client tells them apart by their order
                 answer, is_unordered = self._answer_other(event), False
@@ -240,6 +242,13 @@ class Session:
         size = sum(map(len, ready))
         self._held -= size
         return size
+
+    def _is_request(self, event: ServerEvent) -> bool:
+        """Return whether it is a request, and remember its class."""
+        if not isinstance(event, RequestReceived):
+            return False
+        self._request = type(event)
+        return True
 
     def _answer_other(self, event: ServerEvent) -> bytes | None:
         """The bytes that an event other than a request asks for."""
