@@ -9,7 +9,7 @@ Source: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, LocalProtocolError
@@ -178,7 +178,7 @@ def pack_pairs(metadata: Metadata, limits: Limits, text_errors: WriteErrors) -> 
         raise LocalProtocolError(f"{what}: the limit is max_container={limits.max_container}")
     parts = [pack_varint(len(metadata))]
     longest = min(limits.max_string, _SHORT - 1)
-    pairs: Iterable[tuple[object, object]] = metadata.items()
+    pairs = cast("Iterable[tuple[object, object]]", metadata.items())
     for key, value in pairs:
         for text, what in ((key, "a key"), (value, "the value")):
             if isinstance(text, str) and len(text) <= longest and text.isascii():
