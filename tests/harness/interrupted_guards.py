@@ -186,10 +186,9 @@ def interrupt(use: Callable[[], None], times: int, delays: Iterator[float]) -> N
 
 def compete(use: Callable[[], None], stop: threading.Event) -> None:
     """Call `use` until `stop`, with a short pause now and then so that all threads get their turn."""
-    while not stop.is_set():
+    while not stop.wait(0.0005):
         for _ in range(5):
             use()
-        time.sleep(0.0005)
 
 
 def main(kind: str, times: int, threads: int = 0) -> int:
