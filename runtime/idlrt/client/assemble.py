@@ -1,7 +1,7 @@
 """The order of what stands between a caller and the wire, in one place.
 
 From the caller to the wire: filters that the caller gave to `connect`, in their order; the guards of the configuration,
-in the order of `idlrt.config.guards`; the fault mode, which asks for an instance as often as it wants one; routers,
+in the order of `idlrt.guard.order`; the fault mode, which asks for an instance as often as it wants one; routers,
 which narrow the instances; the balancer, which picks one; the instance's breaker; the leaf.
 """
 

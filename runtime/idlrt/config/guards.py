@@ -1,30 +1,15 @@
-"""The guards that a configuration asks for, in their order: the same on clients and on servers."""
+"""The guards that a configuration asks for, in their order (`idlrt.guard.order`): on clients and on servers."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from idlrt.config.effective import Effective
 from idlrt.core import Chance, Listener
 from idlrt.guard import GUARDS, Guard
+from idlrt.guard.order import ordered
 
-__all__ = ["Guards", "ordered"]
-
-# Outermost first. Who stands in for answers sees all failures; who refuses comes before who waits; the breaker counts
-# what calls have come to in the end. Guards of others stand behind these, in the order of their names.
-_ORDER: Final = (
-    "fallback",
-    "deadline",
-    "shedder",
-    "admission",
-    "limiter",
-    "breaker",
-    "concurrency",
-    "bulkhead",
-)
+__all__ = ["Guards"]
 
 
 class Guards:
@@ -55,8 +40,3 @@ class Guards:
         if guard is None:
             guard = self._made[key] = GUARDS.make(name, settings, self._chance, self._listener)
         return guard
-
-
-def ordered(guards: Iterable[str]) -> list[str]:
-    """Names of guards, the outermost first."""
-    return sorted(guards, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))

@@ -27,6 +27,7 @@ from idlrt.core import Backoff, CallPolicy, Chance, Fraction, Seconds
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
+from idlrt.guard.order import check_place
 
 __all__ = [
     "Problem",
@@ -300,6 +301,12 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         found = section(name)
         assert found is not None  # `place` has found it
+        if found.kind == "guard":
+            try:
+                check_place(name)
+            except ConfigurationError as error:
+                yield Problem(key, str(error))
+                continue
         if field == "enabled":
             if switch(value) is None:
                 yield Problem(key, f"expected true or false, got {value!r}")

@@ -112,6 +112,7 @@ class AdmissionControl:
     """See the module. A `Guard`: `admission`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = AdmissionSettings
+    before: ClassVar[tuple[str, ...]] = ("limiter",)
 
     def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

@@ -37,7 +37,11 @@ def nobody(decision: object) -> None:
 
 
 class Guard(Protocol):
-    """Stands in a call's way: `GUARDS.make(name, settings, chance, listener)`. Threads and tasks may share it."""
+    """Stands in a call's way: `GUARDS.make(name, settings, chance, listener)`. Threads and tasks may share it.
+
+    A class may say where it stands, with `before` and `after`: see `idlrt.guard.order`. By default it stands behind all
+    built-in guards.
+    """
 
     Settings: ClassVar[type[msgspec.Struct]]
 

@@ -253,6 +253,8 @@ class CircuitBreaker:
     """See the module. A `Guard`: `breaker`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = BreakerSettings
+    # It counts what calls come to behind it, not those that are refused before.
+    before: ClassVar[tuple[str, ...]] = ("concurrency",)
 
     def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

@@ -163,14 +163,18 @@ class Places:
 
 
 class Bulkhead:
-    """See the module. A `Guard`: `bulkhead`."""
+    """See the module. A `Guard`: `bulkhead`.
+
+    Attributes:
+        places: of each service or method.
+    """
 
     Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
 
     def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._listener = listener
         self._settings = settings
-        self._places: PerMethod[Places] = PerMethod(settings.per, lambda name: Places(settings.calls, settings.waiting))
+        self.places: PerMethod[Places] = PerMethod(settings.per, lambda name: Places(settings.calls, settings.waiting))
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
         """See `Guard.__call__`.
@@ -178,7 +182,7 @@ class Bulkhead:
         Raises:
             Overloaded: there is no place, and none within the time that the call may wait, or that is left for it.
         """
-        places = self._places[call.method]
+        places = self.places[call.method]
         lease = places.enter()
         if lease is None:
             lease = await self._wait(call, places)

@@ -191,6 +191,8 @@ class AdaptiveConcurrency:
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = ConcurrencySettings
+    # Its calls include those that wait in the line of the bulkhead.
+    before: ClassVar[tuple[str, ...]] = ("bulkhead",)
 
     def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

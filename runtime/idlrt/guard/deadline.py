@@ -34,6 +34,8 @@ class Timeout:
     """See the module. A `Guard`: `deadline`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = TimeoutSettings
+    # Before all that waits, and all that counts how calls end.
+    before: ClassVar[tuple[str, ...]] = ("shedder",)
 
     def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._settings = settings

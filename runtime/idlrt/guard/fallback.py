@@ -56,6 +56,8 @@ class Fallback:
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = FallbackSettings
+    # First: it sees all failures, those of guards too.
+    before: ClassVar[tuple[str, ...]] = ("deadline",)
 
     def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._settings = settings

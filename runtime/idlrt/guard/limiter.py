@@ -141,6 +141,7 @@ class RateLimiter:
     """See the module. A `Guard`: `limiter`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
+    before: ClassVar[tuple[str, ...]] = ("breaker",)
 
     def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._now = chance.now

@@ -169,6 +169,8 @@ class LoadShedder:
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = ShedderSettings
+    # Those that refuse stand before those that wait.
+    before: ClassVar[tuple[str, ...]] = ("admission",)
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idlrt.config import Layer, effective
-from idlrt.config.guards import Guards, ordered
+from idlrt.config.guards import Guards
 from idlrt.core import Chance
 from idlrt.guard import GUARDS
 from idlrt.guard.base import nobody
@@ -25,16 +25,6 @@ def of(guards: Guards, values: dict[str, Any], method: str = "") -> list[Any]:
 @pytest.fixture
 def guards() -> Guards:
     return Guards(Chance(), nobody)
-
-
-def test_all_that_there_are_have_a_place() -> None:
-    assert ordered(GUARDS.names()) == [
-        "fallback", "deadline", "shedder", "admission", "limiter", "breaker", "concurrency", "bulkhead",
-    ]  # fmt: skip
-
-
-def test_those_of_others_stand_behind_by_name() -> None:
-    assert ordered(["zeta", "bulkhead", "alpha", "fallback"]) == ["fallback", "bulkhead", "alpha", "zeta"]
 
 
 def test_nobody_asks_for_none(guards: Guards) -> None:

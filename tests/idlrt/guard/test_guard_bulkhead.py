@@ -107,7 +107,7 @@ def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
 
 def test_a_waiting_call_looks_again_by_itself() -> None:
     guarded = Guarded("bulkhead", calls=1, waiting=3, wait=100)
-    places = guarded.guard._places[GET]
+    places = guarded.guard.places[GET]
     leases = [places.enter()]
 
     async def lose(_: Any = None) -> None:
