@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from benchmarks.size import FULL, Size
 from benchmarks.table import Table, measure, middle, unit
@@ -25,15 +29,19 @@ from idlrt.client.stats import PoolStats
 from idlrt.config import Layer, flatten
 from idlrt.core import Call, Chance, Deadline, Instance, ServiceKey, Snapshot
 from idlrt.core.driver import BlockingDriver
+from idlrt.core.leases import Lease
 from idlrt.route import Here
 from idlrt.spec import I64, Service, method, required
 from idlrt.testing.balancers import Target, targets
 
-__all__ = ["run_calls", "run_picks"]
+__all__ = ["run_calls", "run_changes", "run_picks"]
 
 CALL_NOTE = """CPU of a call of a method with one argument whose leaf answers at once: the median of {rounds} rounds.
 `defaults`: the router chain (tag, zone), p2c among {instances} instances, failover with its budget, health, outlier
 ejection and a circuit breaker for each instance, deadline. The rows below add to that."""
+CHANGE_NOTE = """CPU of single calls of a blocking client through `zones, 10 rules, breaker` among {instances} instances,
+of {calls} calls. After every {every}th something changes: on another thread, as with a registry, which is waited for.
+`after a change elsewhere`: of another client, which leaves the processor's caches as cold."""
 PICK_NOTE = """CPU of one `pick`, the median of {rounds} rounds; keys differ from call to call. Instances are idle and
 have equal weights; `busy`: with calls in flight, connections and latencies, and different weights."""
 
@@ -116,7 +124,10 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], Here]] = {
 
 
 def _governed(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, instances: int) -> Any:
-    subscription = LocalSubscription(_snapshot(instances))
+    return _following(kind, said, here, LocalSubscription(_snapshot(instances)))
+
+
+def _following(kind: Callable[..., Any], said: Mapping[str, Any], here: Here, subscription: LocalSubscription) -> Any:
     govern = partial(Governance, [Layer("bench", flatten(said))])
     leaf = _Leaf()
 
@@ -173,6 +184,49 @@ def run_calls(folder: Path, size: Size = FULL) -> Table:
     return table
 
 
+def run_changes(folder: Path, size: Size = FULL) -> Table:
+    """Measure the call after a change of settings or instances, beside all others."""
+    calls, every = size.changes_calls, max(size.changes_calls // 100, 10)
+    note = CHANGE_NOTE.format(instances=size.governance_instances, calls=calls, every=every)
+    table = Table("Governance: the call after a change", ["", "median", "p99", "p99.9", "maximum"], note)
+    said, here = VARIANTS["zones, 10 rules, breaker"]
+    whole = _snapshot(size.governance_instances)
+    count = len(whole.instances)
+
+    def change(subscription: LocalSubscription, what: str, number: int) -> None:
+        settings = {} if what == "instances" else {"timeout": f"{1 + number % 7}"}
+        gone = number % count if what == "instances" else count
+        left = (*whole.instances[:gone], *whole.instances[gone + 1 :])
+        newer = msgspec.structs.replace(whole, instances=left, settings=settings)
+        thread = threading.Thread(target=subscription.publish, args=(newer,))
+        thread.start()
+        thread.join()
+
+    rest = array("q")
+    for what in ("settings", "instances", "elsewhere"):
+        subscriptions = [LocalSubscription(whole) for _ in range(2)]
+        echo, other = [_following(_Blocking, said, here, each).echo for each in subscriptions]
+        other(0)
+        first = array("q")
+        for number in range(calls):
+            is_first = number % every == every - 1
+            if is_first:
+                change(subscriptions[what == "elsewhere"], what, number // every)
+            begun = time.thread_time_ns()
+            echo(number)
+            (first if is_first else rest).append(time.thread_time_ns() - begun)
+        table.add(
+            f"after a change of {what}" if what != "elsewhere" else "after a change elsewhere", *_percentiles(first)
+        )
+    table.add("all others", *_percentiles(rest))
+    return table
+
+
+def _percentiles(nanoseconds: array[int]) -> list[str]:
+    ordered = sorted(nanoseconds)
+    return [unit(ordered[min(int(len(ordered) * part), len(ordered) - 1)] / 1e9) for part in (0.5, 0.99, 0.999, 1.0)]
+
+
 def run_picks(folder: Path, size: Size = FULL) -> Table:
     """Measure balancers."""
     counts = size.picks_instances
@@ -183,29 +237,36 @@ def run_picks(folder: Path, size: Size = FULL) -> Table:
     deadline = Deadline(time.monotonic() + 1000, 1000)
     calls = [Call(_ECHO, (number,), "Echo", deadline, BlockingDriver()) for number in range(97)]
     for name in BALANCERS.names():
-        candidates = {head: _picks(name, _targets(*column), calls) for head, column in zip(heads, columns, strict=True)}
+        candidates = {
+            head: _picks(name, *_targets(*column), calls) for head, column in zip(heads, columns, strict=True)
+        }
         times = measure(candidates, rounds=size.picks_rounds)
         table.add(name, *(unit(middle(times[head]) / len(calls)) for head in heads))
     return table
 
 
-def _targets(count: int, is_busy: bool) -> list[Target]:
+def _targets(count: int, is_busy: bool) -> tuple[list[Target], list[Lease]]:
+    """Return instances, and the leases of the calls that they have, which end when these are dropped."""
     if not is_busy:
-        return targets(*[100] * count)
+        return targets(*[100] * count), []
     dice = random.Random(1)
+    leases: list[Lease] = []
     found = targets(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
     for each in found:
         each.load = Load(partial(int, dice.randrange(1, 9)))
-        each.load.under_way = dice.randrange(1, 20)
+        leases += [each.load.began() for _ in range(dice.randrange(1, 20))]
         each.load.answered(dice.random() / 10, time.monotonic())
-    return found
+    return found, leases
 
 
-def _picks(name: str, candidates: Sequence[Target], calls: Sequence[Call]) -> Callable[[], object]:
+def _picks(
+    name: str, candidates: Sequence[Target], leases: Sequence[Lease], calls: Sequence[Call]
+) -> Callable[[], object]:
     balancer = BALANCERS.make(name, candidates, Chance())
+    held = tuple(leases)
 
     def run() -> None:
         for call in calls:
-            balancer.pick(call, ())
+            balancer.pick(call, held and ())
 
     return run

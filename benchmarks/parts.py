@@ -59,6 +59,7 @@ _ALL: Final = (
     Part(name="crowd", description="one service with very many or very large instances", measure=run_crowd),
     Part(name="dns", description="how soon DNS and registries report changes", measure=dns.run),
     Part(name="governance", description="cost of routing, balancing and guards per call", measure=governance.run_calls),
+    Part(name="changes", description="cost of the call after a change of settings", measure=governance.run_changes),
     Part(name="picks", description="cost of one pick of each balancer", measure=governance.run_picks),
 )
 

@@ -45,6 +45,7 @@ class Size:
         governance_instances: instances of the service that is called.
         governance_rounds: timed rounds.
         governance_batch: calls of one batch.
+        changes_calls: calls, of which one in a hundredth follows a change.
         picks_instances: how many instances balancers choose from, for each column.
         picks_rounds: timed rounds.
     """
@@ -81,6 +82,7 @@ class Size:
     governance_instances: int = 1000
     governance_rounds: int = 31
     governance_batch: int = 200
+    changes_calls: int = 100_000
     picks_instances: tuple[int, ...] = (10, 1000)
     picks_rounds: int = 31
 
@@ -118,6 +120,7 @@ QUICK: Final = Size(
     dns_session=2,
     governance_instances=50,
     governance_rounds=3,
+    changes_calls=500,
     governance_batch=20,
     picks_instances=(10, 50),
     picks_rounds=3,

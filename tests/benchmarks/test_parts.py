@@ -73,6 +73,11 @@ EXPECTED: dict[str, list[Expected]] = {
         )
     ],
     "governance": [Expected(rows=["a bare leaf", *VARIANTS], empty={"a bare leaf": (1, 3)}, zeros=(1, 3))],
+    "changes": [
+        Expected(
+            rows=["after a change of settings", "after a change of instances", "after a change elsewhere", "all others"]
+        )
+    ],
     "picks": [Expected(rows=BALANCERS.names())],
 }
 

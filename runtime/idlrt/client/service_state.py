@@ -86,6 +86,7 @@ class ServiceState(Generic[S]):
         for key, recipe in list(old.recipes.items()):
             if key not in pool.kept:
                 recipe(pool)
+        self.chain.prepare(pool, old)
         if (known := old.kept.get(Choice)) is not None:
             _make(self.picker_of(pool), [each for each in balancers if each.key in known.balancers])
         for key, before in list(old.kept.items())[:_MAX_PARTS]:

@@ -82,6 +82,13 @@ class Chain:
         by_method[method] = busy
         return busy
 
+    def prepare(self, pool: Pool[Any], old: Pool[Any]) -> None:
+        """Find out for `pool` what calls needed of `old`, the pool that it replaces."""
+        by_method: dict[Any, tuple[Router, ...]] = old.kept.get(self) or {}
+        for method in list(by_method):
+            if method is not None:
+                self._busy_for(method, pool)
+
     @staticmethod
     def _forget(by_method: dict[Any, tuple[Router, ...]]) -> None:
         for method in [each for each in list(by_method) if each is not None]:

@@ -7,7 +7,7 @@ import sys
 from types import FrameType
 
 from eventually import eventually
-from hand_written import UserServiceClient, Users, user_service
+from hand_written import Users, UserServiceClient, user_service
 
 from idlrt import Server
 from idlrt.registry import Registry
