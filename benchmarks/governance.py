@@ -39,8 +39,8 @@ __all__ = ["run_calls", "run_changes", "run_picks"]
 CALL_NOTE = """CPU of a call of a method with one argument whose leaf answers at once: the median of {rounds} rounds.
 `defaults`: the router chain (tag, zone), p2c among {instances} instances, failover with its budget, health, outlier
 ejection and a circuit breaker for each instance, deadline. The rows below add to that."""
-CHANGE_NOTE = """CPU of single calls of a blocking client through `zones, 10 rules, breaker` among {instances} instances,
-of {calls} calls. After every {every}th something changes: on another thread, as with a registry, which is waited for.
+CHANGE_NOTE = """CPU of single calls of a blocking client, `zones, 10 rules, breaker` among {instances} instances, of
+{calls} calls. After every {every}th something changes: on another thread, as with a registry, which is waited for.
 `after a change elsewhere`: of another client, which leaves the processor's caches as cold."""
 PICK_NOTE = """CPU of one `pick`, the median of {rounds} rounds; keys differ from call to call. Instances are idle and
 have equal weights; `busy`: with calls in flight, connections and latencies, and different weights."""

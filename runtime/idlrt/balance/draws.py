@@ -17,7 +17,7 @@ _DRAWS: Final = 4
 
 
 class Random(Prepared[C]):
-    """Balancer `random`."""
+    """Each equally often. A `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
@@ -70,7 +70,7 @@ class Drawing(Prepared[C]):
 
 
 class WeightedRandom(Drawing[C]):
-    """Balancer `weighted_random`."""
+    """Each in proportion to its weight. A `Balancer`."""
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
         """Draw a candidate that was not tried."""

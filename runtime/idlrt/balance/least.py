@@ -20,7 +20,7 @@ _WINDOW: Final = 10
 
 
 class LeastRequests(Prepared[C]):
-    """Balancer `least_requests`."""
+    """The fewest calls in flight. A `Balancer`."""
 
     _by_connections: ClassVar[bool] = False
 
@@ -61,6 +61,6 @@ class LeastRequests(Prepared[C]):
 
 
 class LeastConnections(LeastRequests[C]):
-    """Balancer `least_connections`."""
+    """The fewest connections. A `Balancer`."""
 
     _by_connections: ClassVar[bool] = True

@@ -22,7 +22,7 @@ __all__ = ["PowerOfTwoChoices"]
 
 
 class PowerOfTwoChoices(Drawing[C]):
-    """Balancer `p2c`."""
+    """The power of two choices. A `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
