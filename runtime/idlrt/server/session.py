@@ -128,10 +128,11 @@ class Session:
             # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
             event: Any = events[0]
             if type(event) is self._request or self._is_request(event):
-                answer = self._answer(event)
+                answer, outlet, around = self._answer(event), self._outlet, self._surroundings
                 if answer is not None:
-                    self._outlet.send(answer)
-                if self._in_flight or self._is_last or self._outlet.pending >= self._surroundings.high_water:
+                    outlet.send(answer)
+                is_full = self._in_flight >= around.max_in_flight or outlet.pending >= around.high_water
+                if is_full or self._is_last:
                     self._work()
                 return
         self._waiting.extend(events)
@@ -234,10 +235,12 @@ class Session:
 
     def _take_ready(self, ready: list[bytes]) -> int:
         """Take the answers that may leave now; how many bytes they are."""
-        ready.extend(self._loose)
-        self._loose.clear()
-        while self._places and (done := self._places[0].response) is not None:
-            self._places.popleft()
+        if self._loose:
+            ready.extend(self._loose)
+            self._loose.clear()
+        places = self._places
+        while places and (done := places[0].response) is not None:
+            places.popleft()
             ready.append(done)
         size = sum(map(len, ready))
         self._held -= size
