@@ -137,6 +137,13 @@ MUTANTS = (
         tests=("tests/issues/test_unmarked_arguments_may_be_absent.py",),
     ),
     Mutant(
+        name="server: async handlers that have not started when it stops start all the same",
+        path="runtime/idlrt/server/coroutines.py",
+        before="                if self._is_stopping:\n                    self._cancel_unstarted(",
+        after="                if False:\n                    self._cancel_unstarted(",
+        tests=("tests/idlrt/server/test_coroutines.py",),
+    ),
+    Mutant(
         name="server: idle connections stay open",
         path="runtime/idlrt/server/patience.py",
         before="            elif self._idle and now",
