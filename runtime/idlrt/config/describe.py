@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.inspect import Field
 
-from idlrt.config.schema import CALL, SERVICE, Section, fields, sections
+from idlrt.config.schema import CALL, SERVICE, Section, fields, section, sections, subtables
 from idlrt.config.types import description, fields_of, type_text
 
 __all__ = ["Key", "describe", "table"]
@@ -40,22 +40,30 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe() -> list[Key]:
     """Return all keys, including those of plugins."""
-    return [key for section in sections() for key in _keys(section)]
+    return [key for about in sections() for key in _keys(about)]
 
 
-def _keys(section: Section) -> Iterator[Key]:
-    found = fields_of(section.settings)
-    prefix = "" if section.name in (CALL, SERVICE) else f"{section.name}."
-    for name in fields(section):
+def _keys(about: Section) -> Iterator[Key]:
+    found = fields_of(about.settings)
+    kind = _kind(about)
+    prefix = "" if about.name in (CALL, SERVICE) else f"{about.name}."
+    for name in fields(about):
         field = found[name]
         yield Key(
             name=prefix + name,
             type=type_text(field.type),
             default=_default(field),
             about=description(field),
-            kind=section.kind,
-            is_per_method=section.is_per_method,
+            kind=kind,
+            is_per_method=about.is_per_method,
         )
+
+
+def _kind(about: Section) -> str:
+    for name in (CALL, SERVICE):
+        if about.name in subtables(name) and (top := section(name)) is not None:
+            return description(fields_of(top.settings)[about.name])
+    return about.kind
 
 
 def _default(field: Field) -> str:

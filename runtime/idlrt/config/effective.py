@@ -22,6 +22,7 @@ from idlrt.config.schema import (
     nested,
     parsed,
     section,
+    subtables,
     switch,
 )
 from idlrt.core import CallPolicy
@@ -58,8 +59,7 @@ class Effective:
         self._tables = nested(values)
         self.origins = origins
         self._sections: dict[str, Any] = {}
-        made: CallPolicy = self.section(CALL)
-        self.policy = msgspec.structs.replace(made, backoff=self.section("backoff"))
+        self.policy: CallPolicy = self.section(CALL)
 
     @property
     def service(self) -> ServicePolicy:
@@ -73,7 +73,10 @@ class Effective:
         if found is None:
             about = section(name)
             assert about is not None, name
-            found = self._sections[name] = convert(about, self._tables.get(name, {}))
+            found = convert(about, self._tables.get(name, {}))
+            if inner := subtables(name):
+                found = msgspec.structs.replace(found, **{each: self.section(each) for each in inner})
+            self._sections[name] = found
         return found
 
     def tables(self) -> list[str]:

@@ -23,11 +23,14 @@ from msgspec import Meta
 
 from idlrt.balance import BALANCERS
 from idlrt.config.types import error_text, fields_of, invalid_value
-from idlrt.core import Backoff, CallPolicy, Chance, Fraction, Seconds
+from idlrt.core import CallPolicy, Chance, Fraction, Seconds
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
+from idlrt.guard.breaker import BreakerSettings
 from idlrt.guard.order import check_place
+from idlrt.guard.outlier import OutlierSettings
+from idlrt.guard.retry_budget import RetryBudgetSettings
 
 __all__ = [
     "Problem",
@@ -43,6 +46,7 @@ __all__ = [
     "place",
     "section",
     "sections",
+    "subtables",
     "switch",
     "worded",
     "wrong",
@@ -72,6 +76,11 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tolerated: Annotated[
         int, Meta(ge=1, description="consecutive failures that mark an instance unhealthy until it responds to a ping.")
     ] = 3
+    budget: Annotated[RetryBudgetSettings, Meta(description="budget for retries")] = RetryBudgetSettings()
+    ejection: Annotated[OutlierSettings, Meta(description="ejection of outliers")] = OutlierSettings()
+    instance_breaker: Annotated[BreakerSettings, Meta(description="circuit breaker of each instance")] = (
+        BreakerSettings()
+    )
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -107,19 +116,17 @@ class Problem(msgspec.Struct, frozen=True):
 
 @cache
 def _own() -> Mapping[str, Section]:
-    from idlrt.guard.breaker import CircuitBreaker
-    from idlrt.guard.outlier import OutlierDetector
-    from idlrt.guard.retry_budget import RetryBudget
-
-    own = (
-        Section(CALL, CallPolicy, "calls"),
-        Section(SERVICE, ServicePolicy, "services", is_per_method=False),
-        Section("backoff", Backoff, "pauses before retries"),
-        Section("budget", RetryBudget.Settings, "budget for retries", is_per_method=False),
-        Section("ejection", OutlierDetector.Settings, "ejection of outliers", is_per_method=False),
-        Section("instance_breaker", CircuitBreaker.Settings, "circuit breaker of each instance", is_per_method=False),
-    )
-    return {each.name: each for each in own}
+    """Return the tables of settings of calls and of services: these settings, and the structs that they contain."""
+    own = {
+        CALL: Section(CALL, CallPolicy, "calls"),
+        SERVICE: Section(SERVICE, ServicePolicy, "services", is_per_method=False),
+    }
+    for top in list(own.values()):
+        # Defaults tell which fields are structs; looking into types takes milliseconds when a program starts.
+        for name, default in msgspec.structs.asdict(top.settings()).items():
+            if isinstance(default, msgspec.Struct):
+                own[name] = Section(name, type(default), top.kind, top.is_per_method)
+    return own
 
 
 _PLUGINS: Final = (("fault mode", FAULT_MODES), ("guard", GUARDS), ("balancer", BALANCERS))
@@ -144,9 +151,19 @@ def sections() -> list[Section]:
     return [found for name in names if (found := section(name)) is not None and found.settings.__struct_fields__]
 
 
+@cache
 def fields(section: Section) -> tuple[str, ...]:
-    """Return the keys of a table. (`backoff` is a table of its own.)"""
-    return tuple(name for name in section.settings.__struct_fields__ if section.name or name != "backoff")
+    """Return the keys of a table, without those that are tables themselves."""
+    inner = subtables(section.name)
+    return tuple(name for name in section.settings.__struct_fields__ if name not in inner)
+
+
+def subtables(name: str) -> tuple[str, ...]:
+    """Return the names of the tables that a table contains: those of settings of calls and of services do."""
+    if name not in (CALL, SERVICE):
+        return ()
+    own = _own()
+    return tuple(each for each in own[name].settings.__struct_fields__ if each in own)
 
 
 def place(key: str) -> tuple[str, str, str]:

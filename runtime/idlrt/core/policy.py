@@ -94,4 +94,4 @@ class CallPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         ),
     ] = ""
     chain_stop: Annotated[bool, Meta(description="whether nested calls of a retry are not retried themselves.")] = True
-    backoff: Annotated[Backoff, Meta(description="pauses before retries.")] = Backoff()
+    backoff: Annotated[Backoff, Meta(description="pauses before retries")] = Backoff()
