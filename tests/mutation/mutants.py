@@ -90,8 +90,8 @@ MUTANTS = (
     Mutant(
         name="health: one failure more than configured is tolerated",
         path="runtime/idlrt/client/health.py",
-        before="        if self._failures < self.tolerated:\n",
-        after="        if self._failures <= self.tolerated:\n",
+        before="        if self.failures < self.tolerated:\n",
+        after="        if self.failures <= self.tolerated:\n",
         tests=("tests/idlrt/client/test_health.py",),
     ),
     Mutant(
