@@ -1,11 +1,9 @@
-"""The server: one thread, a selector loop, any number of connections.
+"""Selector server: one thread, one loop, any number of connections.
 
-Its life is one line: *new → bound → running → stopping → stopped*, never back. Stopping takes no more
-connections and tells those that are open to go elsewhere: with the next answer, by metadata or, where there is none,
-by closing. After `drain_s` it answers what has arrived and closes each connection as soon as nothing of it is left to
-do, and after the grace time closes the others as they are.
-
-Plain handlers run on the loop's thread, one at a time: one that waits holds up everybody, unless there are `workers`.
+States: new, bound, running, stopping, stopped. Stopping accepts no more connections and tells clients to go elsewhere,
+with the next answer or by closing. After `drain_s` it answers what has arrived and closes each connection when nothing
+of it is left to do; after the grace time it closes the others. Plain handlers run on the loop's thread, one at a time,
+unless there are `workers`.
 """
 
 from __future__ import annotations
@@ -384,8 +382,6 @@ class Server(EngineBase["Channel | TlsChannel"]):
         if not self.connections:
             assert self._loop is not None
             self._loop.stop()
-
-    # Signals.
 
     def _drain_by_signal(self) -> None:
         # No lock here: the signal may have come while this thread holds it.

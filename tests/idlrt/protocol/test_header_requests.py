@@ -302,7 +302,7 @@ def step_by_step_reader() -> CallReader:
     assert isinstance(FRAMING, HeaderFramed)
     opener = FRAMING.header_opener()
     opener.accepts_short = False
-    reader._open = opener.open
+    vars(reader)["_open"] = opener.open
     return reader
 
 
