@@ -130,11 +130,18 @@ some_dice = st.lists(
 )
 
 
+class Busy(Load):
+    """The load of an instance with connections and calls in flight."""
+
+    def __init__(self, connections: int, calls: int) -> None:
+        super().__init__(lambda: connections)
+        self.leases = [self.began() for _ in range(calls)]
+
+
 def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[Target]:
     candidates = targets(*weights)
     for number, (each, load) in enumerate(zip(candidates, cycle(loads))):
-        each.load = Load(lambda count=(load * 7 + number) % 5: count)  # type: ignore[misc]
-        each.load.under_way = load
+        each.load = Busy((load * 7 + number) % 5, load)
         if load:
             each.load.answered(load * 0.01, NOW - number)
     return candidates
