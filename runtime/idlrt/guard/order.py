@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from idlrt.errors import ConfigurationError
 from idlrt.guard.base import GUARDS
 from idlrt.plugins import UnknownPlugin
@@ -91,11 +93,11 @@ def _classes(wanted: Iterable[str], find: Find) -> dict[str, Any]:
 
 def _names(name: str, guard: Any, which: str) -> tuple[str, ...]:
     names: Any = getattr(guard, which, ())
-    if not isinstance(names, tuple | list) or not all(isinstance(each, str) for each in names):
-        raise ConfigurationError(
-            f"cannot order guards: {name}.{which} must be a tuple of names of guards, got {names!r}"
-        )
-    return tuple(names)
+    try:
+        return msgspec.convert(names, tuple[str, ...])
+    except msgspec.ValidationError:
+        why = f"{name}.{which} must be a tuple of names of guards, got {names!r}"
+        raise ConfigurationError(f"cannot order guards: {why}") from None
 
 
 def _is_built_in(guard: Any) -> bool:
