@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded
+from idlrt.core import Evidence, evidence_of
 
 __all__ = ["Health"]
 
@@ -62,9 +62,10 @@ class Health:
         Once it is out, only pings say that it still is: calls that were under way before end one by one, and would put
         off the next ping each time.
         """
-        if not isinstance(error, ConnectFailed | ConnectionLost | DeadlineExceeded):
+        evidence = evidence_of(error)
+        if not evidence.is_failure:
             return False
-        self.failures = self.tolerated if isinstance(error, ConnectFailed) else self.failures + 1
+        self.failures = self.tolerated if evidence is Evidence.UNREACHABLE else self.failures + 1
         if self.failures < self.tolerated:
             return False
         was_out, self.is_out = self.is_out, True

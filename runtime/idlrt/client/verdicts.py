@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from idlrt.client.health import Health
 from idlrt.client.node import Node
-from idlrt.core import BreakerChanged, Call, Decision, Ejected, Listener, Restored, tell
+from idlrt.core import BreakerChanged, Call, Decision, Ejected, Evidence, Listener, Restored, evidence_of, tell
 from idlrt.core.leases import Lease
 from idlrt.core.logs import get_logger
-from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded
+from idlrt.errors import CircuitOpen
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
 
@@ -30,8 +30,6 @@ _PAUSE: Final = 0.01
 # Seconds after which a breaker that waits for the outcome of a probe is looked at: an exception of a signal handler may
 # have interrupted the probe, and then nothing is reported.
 _PROBE_CHECK: Final = 1.0
-# What speaks against an instance. A server that says "not now" works.
-_FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 
 
 class Verdicts:
@@ -165,7 +163,8 @@ class Verdicts:
         self, node: Node[Any], error: Exception, now: float, permit: Lease | None = None, *, call: Call | None = None
     ) -> None:
         """A call has come to nothing, or a ping, if there is no call."""
-        if not isinstance(error, _FAILURES):
+        evidence = evidence_of(error)
+        if not evidence.is_failure:
             if permit:
                 self.abandoned(node, now, permit)
             return
@@ -180,7 +179,7 @@ class Verdicts:
         if node.breaker.changes:
             self._breaker_changed(node, call)
         # Who cannot be reached is asked with pings, and back at once. What pings do not show is the rest.
-        if isinstance(error, DeadlineExceeded):
+        if evidence is Evidence.TIMED_OUT:
             self._suspect(node, str(error), now, call)
 
     def watch(self, nodes: Sequence[Node[Any]]) -> None:

@@ -35,7 +35,7 @@ from idlrt.core.instance import (
 )
 from idlrt.core.logs import ALWAYS
 from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
-from idlrt.core.outcome import Outcome, outcome_of
+from idlrt.core.outcome import Evidence, Outcome, evidence_of, outcome_of
 from idlrt.core.policy import (
     CONFIG_VARIABLE,
     LONGEST,
@@ -77,6 +77,7 @@ __all__ = [
     "Ejected",
     "Endpoint",
     "Event",
+    "Evidence",
     "Filter",
     "Fraction",
     "Freshness",
@@ -110,6 +111,7 @@ __all__ = [
     "current_call",
     "difference",
     "drive",
+    "evidence_of",
     "format_rpc_protocols",
     "handler_context",
     "is_duration",

@@ -1,6 +1,9 @@
 """How a call ended, in words that no protocol owns: for filters, monitoring and tracing.
 
 The names are those of gRPC's status codes, with one more for exceptions that the IDL declares: they are answers.
+
+`Evidence` is another question: what the end of one attempt says about the server. Ejection, circuit breakers and
+admission control all read it, so an attempt is never a failure for one of them and none for another by accident.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from idlrt.errors import (
     NoInstance,
     Overloaded,
     ProtocolError,
+    RemoteProtocolError,
+    RpcError,
 )
 from idlrt.spec import DeclaredError
 
-__all__ = ["Outcome", "outcome_of"]
+__all__ = ["Evidence", "Outcome", "evidence_of", "outcome_of"]
 
 
 class Outcome(enum.StrEnum):
@@ -90,3 +95,60 @@ def outcome_of(error: BaseException | None) -> Outcome:
         if isinstance(error, kind):
             return outcome
     return Outcome.CANCELLED if type(error).__name__ == "CancelledError" else Outcome.INTERNAL
+
+
+class Evidence(enum.Enum):
+    """What the end of an attempt says about the server that it was sent to."""
+
+    ANSWERED = enum.auto()
+    """It replied: with a result, an exception that the IDL declares, or a refusal."""
+    BROKEN = enum.auto()
+    """It replied that it failed (`INTERNAL_ERROR`)."""
+    UNREADABLE = enum.auto()
+    """It replied with something that is not of the protocol."""
+    UNREACHABLE = enum.auto()
+    """No connection could be made."""
+    LOST = enum.auto()
+    """The connection ended before the reply."""
+    TIMED_OUT = enum.auto()
+    """The reply did not come in time."""
+    REJECTED = enum.auto()
+    """It is overloaded. A server that rejects calls works."""
+    NOT_ASKED = enum.auto()
+    """No server was asked: there is none, or a circuit breaker is open."""
+    RAISED = enum.auto()
+    """Code that is not of the runtime raised an exception, for example a handler behind a guard of a server."""
+    NOTHING = enum.auto()
+    """The attempt was cancelled, or something on this side is wrong."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the server did not reply: that counts against it everywhere."""
+        return self in _FAILURES
+
+
+_FAILURES: Final = frozenset({Evidence.UNREACHABLE, Evidence.LOST, Evidence.TIMED_OUT})
+_EVIDENCE: Final[tuple[tuple[type[BaseException], Evidence], ...]] = (
+    (DeclaredError, Evidence.ANSWERED),
+    (ConnectFailed, Evidence.UNREACHABLE),
+    (ConnectionLost, Evidence.LOST),
+    (DeadlineExceeded, Evidence.TIMED_OUT),
+    (Overloaded, Evidence.REJECTED),
+    (CircuitOpen, Evidence.NOT_ASKED),
+    (NoInstance, Evidence.NOT_ASKED),
+    (RemoteProtocolError, Evidence.UNREADABLE),
+    (RpcError, Evidence.NOTHING),
+    (Exception, Evidence.RAISED),
+)
+
+
+def evidence_of(error: BaseException | None) -> Evidence:
+    """Return what an attempt that ended with `error`, or without one, says about the server."""
+    if error is None:
+        return Evidence.ANSWERED
+    if isinstance(error, ApplicationError):
+        return Evidence.BROKEN if error.code == ApplicationCode.INTERNAL_ERROR else Evidence.ANSWERED
+    for kind, evidence in _EVIDENCE:
+        if isinstance(error, kind):
+            return evidence
+    return Evidence.NOTHING

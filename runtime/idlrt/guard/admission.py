@@ -11,22 +11,18 @@ and forced pass are go-zero's, https://github.com/zeromicro/go-zero (`core/break
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core import Chance, Evidence, Listener, Refused, evidence_of, tell
 from idlrt.core.policy import Positive
-from idlrt.errors import CircuitOpen, ConnectFailed, ConnectionLost, DeadlineExceeded, NoInstance, Overloaded
+from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 from idlrt.guard.window import Window
 
 __all__ = ["Admission", "AdmissionControl", "AdmissionSettings"]
-
-_REJECTED: Final = (Overloaded, DeadlineExceeded, ConnectFailed, ConnectionLost)
-# Nobody was asked.
-_UNASKED: Final = (CircuitOpen, NoInstance)
 
 
 class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,13 +130,12 @@ class AdmissionControl:
             raise self._refused(call, probability)
         try:
             result = await next(call)
-        except _REJECTED:
-            account.rejected(now())
-            raise
-        except _UNASKED:
-            raise
-        except Exception:
-            account.accepted(now())
+        except Exception as error:
+            evidence = evidence_of(error)
+            if evidence is Evidence.REJECTED or evidence.is_failure:
+                account.rejected(now())
+            elif evidence is not Evidence.NOT_ASKED:
+                account.accepted(now())
             raise
         account.accepted(now())
         return result

@@ -20,22 +20,13 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import BreakerChanged, Chance, Listener, Refused, tell
+from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Refused, evidence_of, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
-from idlrt.errors import (
-    ApplicationCode,
-    ApplicationError,
-    CircuitOpen,
-    ConnectFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    RpcError,
-)
+from idlrt.errors import CircuitOpen
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 from idlrt.guard.window import Window
-from idlrt.spec import DeclaredError
 
 __all__ = ["CLOSED", "HALF_OPEN", "OPEN", "Breaker", "BreakerSettings", "CircuitBreaker"]
 
@@ -43,7 +34,6 @@ CLOSED: Final = "closed"
 OPEN: Final = "open"
 HALF_OPEN: Final = "half-open"
 
-_FAILURES: Final = (ConnectFailed, ConnectionLost, DeadlineExceeded)
 # Changes that nobody asks for.
 _KEPT: Final = 8
 # A lease that is gone.
@@ -298,16 +288,13 @@ class CircuitBreaker:
 
     def _is_failure(self, error: Exception) -> bool | None:
         """Whether it speaks against who was called; `None`: it says nothing."""
-        if isinstance(error, _FAILURES):
+        evidence = evidence_of(error)
+        if evidence.is_failure:
             return True
-        if isinstance(error, DeclaredError):
-            return False
-        if isinstance(error, ApplicationError):
-            return self._counts_internal and error.code == ApplicationCode.INTERNAL_ERROR
-        if isinstance(error, RpcError):
-            return None
-        # A handler of this server broke: its client gets INTERNAL_ERROR.
-        return self._counts_internal
+        # A handler of this server that raises is a reply with INTERNAL_ERROR for its client.
+        if evidence is Evidence.BROKEN or evidence is Evidence.RAISED:
+            return self._counts_internal
+        return False if evidence is Evidence.ANSWERED else None
 
     def _refused(self, call: AnyCall, name: str, breaker: Breaker) -> CircuitOpen:
         now = self._now()

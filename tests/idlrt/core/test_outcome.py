@@ -10,16 +10,18 @@ from eventually import eventually
 from hand_written import NotFound, Users, UserServiceClient, user_service
 
 from idlrt import Server, current_call
-from idlrt.core import Outcome, ServerCall, outcome_of
+from idlrt.core import Evidence, Outcome, ServerCall, evidence_of, outcome_of
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
     CircuitOpen,
+    ConfigurationError,
     ConnectFailed,
     ConnectionLost,
     DeadlineExceeded,
     LocalProtocolError,
     NoInstance,
+    NotSent,
     Overloaded,
     RemoteProtocolError,
 )
@@ -51,6 +53,36 @@ from idlrt.errors import (
 )
 def test_each_error_has_an_outcome(error: BaseException | None, outcome: Outcome) -> None:
     assert outcome_of(error) is outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "evidence"),
+    [
+        (None, Evidence.ANSWERED),
+        (NotFound(id=1), Evidence.ANSWERED),
+        (ApplicationError("x", ApplicationCode.UNKNOWN_METHOD), Evidence.ANSWERED),
+        (ApplicationError("x", ApplicationCode.LOADSHEDDING), Evidence.ANSWERED),
+        (ApplicationError("x", 4711), Evidence.ANSWERED),
+        (ApplicationError("x", ApplicationCode.INTERNAL_ERROR), Evidence.BROKEN),
+        (RemoteProtocolError("x"), Evidence.UNREADABLE),
+        (ConnectFailed("x"), Evidence.UNREACHABLE),
+        (ConnectionLost("x"), Evidence.LOST),
+        (DeadlineExceeded("x"), Evidence.TIMED_OUT),
+        (Overloaded("x"), Evidence.REJECTED),
+        (CircuitOpen("x"), Evidence.NOT_ASKED),
+        (NoInstance("x"), Evidence.NOT_ASKED),
+        (NotSent("x"), Evidence.NOTHING),
+        (LocalProtocolError("x"), Evidence.NOTHING),
+        (ConfigurationError("x"), Evidence.NOTHING),
+        (ValueError("x"), Evidence.RAISED),
+        (asyncio.CancelledError(), Evidence.NOTHING),
+        (KeyboardInterrupt(), Evidence.NOTHING),
+    ],
+    ids=repr,
+)
+def test_each_error_says_something_about_the_server_or_nothing(error: BaseException | None, evidence: Evidence) -> None:
+    assert evidence_of(error) is evidence
+    assert evidence.is_failure is isinstance(error, ConnectFailed | ConnectionLost | DeadlineExceeded)
 
 
 def test_every_code_but_unknown_has_an_outcome() -> None:
