@@ -12,7 +12,7 @@ from hand_written import AsyncUserServiceClient, Users, UserServiceClient, user_
 
 from idlrt import Server
 from idlrt.client.options import CallOptions
-from idlrt.config.schema import check
+from idlrt.config import check
 from idlrt.core import Chance
 from idlrt.errors import ConfigurationError
 from idlrt.registry.url import RegistryUrl

@@ -1,8 +1,9 @@
 """Configuration of services and calls: schema, files, settings in registries, and the merge of all layers."""
 
+from idlrt.config.checks import Problem, check, wrong
 from idlrt.config.effective import Effective, Layer, effective
 from idlrt.config.read import ClientConfig, ConfigFile, ServerConfig, read_config
-from idlrt.config.schema import Problem, ServicePolicy, check, flatten, wrong
+from idlrt.config.schema import ServicePolicy, flatten
 
 __all__ = [
     "ClientConfig",

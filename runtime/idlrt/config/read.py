@@ -31,8 +31,9 @@ from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
+from idlrt.config.checks import Problem, check, worded, wrong
 from idlrt.config.effective import Layer
-from idlrt.config.schema import BOOKKEEPING, Problem, check, flatten, near, place, section, worded, wrong
+from idlrt.config.schema import BOOKKEEPING, flatten, near, place, section
 from idlrt.core import CONFIG_VARIABLE
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here

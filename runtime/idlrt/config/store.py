@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.config.schema import BOOKKEEPING, check, wrong
+from idlrt.config.checks import check, wrong
+from idlrt.config.schema import BOOKKEEPING
 from idlrt.core import DEFAULT_GROUP
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry

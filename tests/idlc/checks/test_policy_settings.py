@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from idlc.checks.policy import CALL_SETTINGS, SERVICE_KEYS, SERVICE_TABLES
 from idlrt.balance import BALANCERS
-from idlrt.config.schema import check, fields, sections
+from idlrt.config import check
+from idlrt.config.schema import fields, sections
 from idlrt.core import Backoff, CallPolicy
 from idlrt.fault import FAULT_MODES
 

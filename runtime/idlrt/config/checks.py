@@ -1,0 +1,142 @@
+"""Validation of keys and values. Errors say where they are, what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from idlrt.balance import BALANCERS
+from idlrt.config.schema import BOOKKEEPING, CALL, SERVICE, Section, convert, parsed, place, section, switch
+from idlrt.config.types import error_text, fields_of, invalid_value
+from idlrt.core import Chance
+from idlrt.errors import ConfigurationError
+from idlrt.fault import FAULT_MODES
+from idlrt.guard import GUARDS
+from idlrt.guard.order import check_place
+
+__all__ = ["Problem", "check", "worded", "wrong"]
+
+# Upper bound of all numbers: larger ones overflow clocks and sockets.
+_LARGEST: Final = 1e9
+_AT: Final = re.compile(r"^(?P<why>.*?) - at `\$(?P<path>[^`]*)`$", re.S)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error in a configuration.
+
+    Attributes:
+        key: place of the error.
+        why: what is wrong, and how to correct it.
+    """
+
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.why}"
+
+
+def check(flat: Mapping[str, Any]) -> list[Problem]:
+    """Return all errors in values by dotted keys.
+
+    Each key is checked on its own, so that one error does not hide another.
+    """
+    return list(_problems(flat))
+
+
+def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in flat.items():
+        if key.startswith(BOOKKEEPING):
+            continue
+        try:
+            _, name, field = place(key)
+        except KeyError as error:
+            yield Problem(key, str(error.args[0]))
+            continue
+        found = section(name)
+        assert found is not None  # `place` has found it
+        if found.kind == "guard":
+            try:
+                check_place(name)
+            except ConfigurationError as error:
+                yield Problem(key, str(error))
+                continue
+        if field == "enabled":
+            if switch(value) is None:
+                yield Problem(key, f"expected true or false, got {value!r}")
+            continue
+        try:
+            given = parsed(value)
+            converted = convert(found, {field: given})
+        except msgspec.ValidationError as error:
+            yield Problem(*worded(key, field, str(error), value, found.settings))
+        except ConfigurationError as error:
+            yield Problem(key, str(error))
+        else:
+            made: Any = getattr(converted, field)
+            if isinstance(made, int | float) and not abs(made) <= _LARGEST:
+                yield Problem(key, f"must be at most {_LARGEST:.0f}, got {value!r}")
+                continue
+            yield from _meaning(key, name, field, made)
+            yield from _making(key, found, converted)
+
+
+def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
+    """Errors that a guard or a fault mode itself finds in its settings."""
+    try:
+        if found.kind == "guard":
+            GUARDS.make(found.name, settings, Chance())
+        elif found.kind == "fault mode":
+            FAULT_MODES.make(found.name, settings, Chance()).close()
+    except ConfigurationError as error:
+        yield Problem(key, str(error))
+
+
+def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
+    """Errors that types do not show: in names of plugins, and in routing rules."""
+    if table == CALL and field in ("balancer", "fault"):
+        plugins = BALANCERS if field == "balancer" else FAULT_MODES
+        try:
+            plugins.get(value)
+        except ConfigurationError as error:
+            yield Problem(key, str(error))
+    elif table == SERVICE and field == "routes":
+        from idlrt.route import Here
+        from idlrt.route.chain import make_chain
+
+        try:
+            make_chain(value, Here(id="check"), Chance(), where=key)
+        except ConfigurationError as error:
+            head, colon, why = str(error).partition(": ")
+            yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
+
+
+def worded(
+    key: str, field: str, error: str, value: Any, settings: type[msgspec.Struct] | None = None
+) -> tuple[str, str]:
+    """Return the key of an invalid value, and what is wrong with it, from the error of msgspec.
+
+    Args:
+        key: of the value; the key that is returned may lead into the value.
+        field: last part of `key`; empty for a whole table.
+        settings: struct of the field.
+    """
+    match = _AT.match(error)
+    if match is None:
+        return key, error
+    deeper = match["path"].removeprefix(f".{field}") if field else match["path"]
+    about = fields_of(settings).get(field) if settings is not None else None
+    if deeper or about is None:
+        return key + deeper, error_text(match["why"])
+    return key, invalid_value(match["why"], value, about)
+
+
+def wrong(problems: Sequence[Problem], where: str) -> ConfigurationError:
+    """Return the error for problems in `where`."""
+    if len(problems) == 1:
+        return ConfigurationError(f"{where}: {problems[0]}")
+    lines = "".join(f"\n  {each}" for each in problems)
+    return ConfigurationError(f"{where}: {len(problems)} problems:{lines}")
