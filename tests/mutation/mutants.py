@@ -39,6 +39,20 @@ MUTANTS = (
         tests=("tests/idlrt/protocol/test_framing.py",),
     ),
     Mutant(
+        name="header: uses the template of a request for timeouts with more digits",
+        path="runtime/idlrt/protocol/thrift/header_requests.py",
+        before="        self._high = 10 ** len(digits)\n",
+        after="        self._high = 100 ** len(digits)\n",
+        tests=("tests/idlrt/protocol/test_header_requests.py",),
+    ),
+    Mutant(
+        name="header: takes the answer to a ping for that to a call",
+        path="runtime/idlrt/protocol/thrift/client.py",
+        before="                and not self._pings\n",
+        after="",
+        tests=("tests/idlrt/protocol/test_header_requests.py",),
+    ),
+    Mutant(
         name="compact: forgets the sign of an i32",
         path="runtime/idlrt/serialization/_compact_input.py",
         before='raise out_of_range(start, unzigzag(number), "i32")\n        return (number >> 1) ^ -(number & 1)\n',

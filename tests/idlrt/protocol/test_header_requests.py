@@ -13,7 +13,7 @@ from idlrt.core.metadata import NO_METADATA
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
 from idlrt.protocol.events import NO_CONTEXT, ConnectionBroken, PongReceived, RequestContext
 from idlrt.protocol.thrift.calls import CallReader, Calls, HeaderCalls, call_reader
-from idlrt.protocol.thrift.connection import ClientConnection, ServerConnection
+from idlrt.protocol.thrift.connection import PING, ClientConnection, ServerConnection
 from idlrt.protocol.thrift.dialects import dialect
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, CompactEnvelope, Envelope, JsonEnvelope
 from idlrt.protocol.thrift.framing import Dialect, FramePrefix
@@ -75,6 +75,17 @@ def test_requests_have_the_same_bytes_as_step_by_step(how: Dialect, each: list[R
     for number, context in enumerate([*each, *each], start=1):
         expected = step_by_step(how, MessageKind.CALL, name, number, arguments, context)
         assert client.request(GET, (7,), NO_METADATA, context) == (number, expected)
+
+
+@each_dialect
+def test_timeouts_of_all_widths_have_the_same_bytes_as_step_by_step(how: Dialect) -> None:
+    client = ClientConnection(how)
+    body = method_codec(GET, how.envelope).arguments.encode((7,))
+    widths = [0.0, 0.009, 0.01, 0.099, 0.1, 0.999, 1.0, 9.9991, 10.0, 99.0, 100.0, 1e6]
+    for number, timeout in enumerate([*widths, *reversed(widths), -1.0], start=1):
+        context = RequestContext(timeout=timeout, caller="billing")
+        expected = step_by_step(how, MessageKind.CALL, "get", number, body, context)
+        assert client.request(GET, (7,), NO_METADATA, context)[1] == expected
 
 
 @each_dialect
@@ -231,17 +242,18 @@ def test_broken_responses_are_the_same_however_they_arrive(how: Dialect) -> None
             assert asked(how, bad) == asked(how, *(bad[:2], bad[2:])), (at, byte)
 
 
-def test_responses_while_a_ping_is_in_flight() -> None:
-    how = made("binary", "pure")
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_responses_while_a_ping_is_in_flight(is_refused: bool) -> None:
+    how = dialect("header")
     server = ServerConnection(detector(), SERVICE.methods)
-    refusal = server.refuse(
-        ThriftRequest(7, "idlrt_ping", None, dialect=how, message=b"", start=0), ApplicationError("unknown")
-    )
-    *events, state = asked(how, replies(how) + refusal, has_ping=True)
+    ping = ThriftRequest(7, "idlrt_ping", PING, dialect=how, message=b"", start=0)
+    answer = server.refuse(ping, ApplicationError("unknown")) if is_refused else server.respond(ping, None)
+    stream = replies(how)
+    first = 4 + int.from_bytes(stream[:4])  # the next frame has the same header
+    events = asked(how, stream[:first] + answer + stream[first:], has_ping=True)
 
-    assert events[:-1] == asked(how, replies(how))[:-1]
-    assert isinstance(events[-1], PongReceived)
-    assert state == (0, 0, True)
+    assert isinstance(events.pop(1), PongReceived)
+    assert events == asked(how, stream)
 
 
 @pytest.mark.parametrize("limits", [Limits(max_string=2), Limits(max_message=40), Limits(max_frame=60, max_string=60)])

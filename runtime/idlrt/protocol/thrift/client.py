@@ -136,7 +136,9 @@ class ClientConnection:
         if self._headers is not None and not metadata:
             prefix = self._headers.prefix(context, sequence_id)
         if prefix is not None:
-            data = codec.pack_call_behind(dialect, prefix, name, sequence_id, arguments)
+            data = codec.pack_behind(
+                dialect, prefix, codec.arguments, codec.call_kind, name, sequence_id, arguments
+            )  # fmt: skip
         else:
             if (context is not NO_CONTEXT or metadata) and self.capabilities.metadata:
                 metadata = request_metadata(metadata, context)

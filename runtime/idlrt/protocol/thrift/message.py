@@ -37,6 +37,7 @@ class MethodCodec:
 
     Attributes:
         arguments: the codec of its arguments.
+        call_kind: the kind of its calls.
         reply_head: the head of its replies up to the sequence id, where 4 bytes of that are all that follows; else
             `None`.
     """
@@ -54,6 +55,7 @@ class MethodCodec:
         "_tail",
         "_width",
         "arguments",
+        "call_kind",
         "reply_head",
     )  # fmt: skip
 
@@ -62,6 +64,7 @@ class MethodCodec:
         self._envelope: Final = envelope
         self._tail: Final = envelope.tail
         self.arguments: Final = envelope.serialization.record(method.arguments, method.defaults, method.full_name)
+        self.call_kind: Final = _ONEWAY if method.is_oneway else _CALL
         self._has_value: Final = not isinstance(method.result, VoidType)
         success = (Field(0, "success", method.result, is_required=False),) if self._has_value else ()
         fields = success + method.throws
@@ -88,19 +91,7 @@ class MethodCodec:
         Raises:
             LocalProtocolError: a value does not fit its field, the metadata cannot be written, or a limit is met.
         """
-        kind = _ONEWAY if self._method.is_oneway else _CALL
-        return self._pack(dialect, self.arguments, kind, name, sequence_id, arguments, metadata)
-
-    def pack_call_behind(
-        self, dialect: Dialect, prefix: bytes, name: str, sequence_id: int, arguments: tuple[Any, ...]
-    ) -> bytes:
-        """The bytes of a call whose frame is a length, `prefix` and the message. Raises as `pack_call`.
-
-        Args:
-            dialect: with `Dialect.prefix`.
-        """
-        kind = _ONEWAY if self._method.is_oneway else _CALL
-        return self._pack_behind(dialect, prefix, self.arguments, kind, name, sequence_id, arguments)
+        return self._pack(dialect, self.arguments, self.call_kind, name, sequence_id, arguments, metadata)
 
     def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
         """The bytes of a reply.
@@ -116,7 +107,7 @@ class MethodCodec:
             values = (value, *values)
         shape = dialect.prefix
         if dialect.is_fused or (shape is not None and dialect.is_native and not metadata):
-            # What `_pack` and `_pack_behind` do, without their layers: servers do little else.
+            # What `_pack` and `pack_behind` do, without their layers: servers do little else.
             head = self._reply_head
             if head is None:
                 head = self._reply_head = self._head(_REPLY, self._method.name)
@@ -134,7 +125,7 @@ class MethodCodec:
             return data
         if shape is not None and not metadata:
             prefix = shape.before + _pack_i32(sequence_id) + shape.after
-            return self._pack_behind(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
+            return self.pack_behind(dialect, prefix, self._result, _REPLY, self._method.name, sequence_id, values)
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 
     def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
@@ -170,7 +161,7 @@ class MethodCodec:
             self._check_size(len(data) - 4)
         return data
 
-    def _pack_behind(
+    def pack_behind(
         self,
         dialect: Dialect,
         prefix: bytes,
@@ -180,6 +171,13 @@ class MethodCodec:
         sequence_id: int,
         values: tuple[Any, ...],
     ) -> bytes:
+        """The bytes of a frame: its length, `prefix` and a message. Raises as `pack_call`.
+
+        Args:
+            dialect: with `Dialect.prefix`, of which `prefix` is one.
+            codec: `arguments`, or that of the result.
+            name: of the method, as it stands on the wire.
+        """
         shape = dialect.prefix
         assert shape is not None
         head = self._heads.get((kind, name)) or self._head(kind, name)
