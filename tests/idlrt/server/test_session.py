@@ -273,6 +273,17 @@ def test_no_more_calls_are_under_way_than_allowed() -> None:
     assert bench.is_reading
 
 
+def test_the_only_call_that_is_allowed_pauses_reading_until_it_is_answered() -> None:
+    bench = Bench(max_in_flight=1)
+    bench.call((WAIT, (1,)))
+    assert not bench.is_reading
+
+    bench.under_way[0](1, None)
+    bench.run_soon()
+    assert bench.answers() == [1]
+    assert bench.is_reading
+
+
 def test_a_session_knows_how_many_messages_came_and_whether_one_is_incomplete() -> None:
     # From that a server tells messages that come slowly from one that does not end.
     bench = Bench()
