@@ -204,7 +204,8 @@ class Verdicts:
             by_record = {id(record): node for record, node in zip(records, nodes, strict=True)}
             ejected: list[Record] = []
             restored: list[Record] = []
-            if now >= self._sweep_at:
+            is_sweep = now >= self._sweep_at
+            if is_sweep:
                 is_first, self._sweep_at = not self._sweep_at, now + self._outliers.settings.interval
                 if not is_first:
                     ejected, restored = self._outliers.sweep(records, now)
@@ -223,7 +224,8 @@ class Verdicts:
                     self._restored(node, "a call is to find out whether it is back", None)
         is_probing = False
         for node in nodes:
-            if node.is_out and node.breaker.state != CLOSED and node.breaker.is_ready(now):
+            # In a sweep all: an exception of a signal handler may have come before one that is back was judged.
+            if node.is_out and (is_sweep or (node.breaker.state != CLOSED and node.breaker.is_ready(now))):
                 is_probing = self._judge(node, now) or is_probing
         if is_probing:
             self._changed()

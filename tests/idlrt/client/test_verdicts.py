@@ -93,6 +93,37 @@ def test_failfast_does_not_meet_a_breaker_that_is_shut_while_others_are_there() 
     assert ("half-open", "closed") not in changes(things.heard)
 
 
+def test_an_instance_whose_return_was_interrupted_is_back_after_the_next_sweep() -> None:
+    things = VirtualCluster(*instances(3), policy={"ejection.interval": 10.0})
+    things.make()
+    node = things.cluster.nodes[0]
+    node.is_out = True  # as if an exception of a signal handler had come before this could be corrected
+    things.driver.advance(10.0)
+    things.make()
+    assert not node.is_out
+
+
+def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
+    things = VirtualCluster(*instances(3), policy=BREAKER)
+    things.make()
+    bad = things.leaves["10.0.0.1:9090"]
+    bad.error = lost
+    for _ in range(60):
+        with contextlib.suppress(ConnectionLost):
+            things.make()
+    bad.error = None
+    node = next(each for each in things.cluster.nodes if each.instance is bad.instance)
+    things.driver.advance(5.0)
+    permit = node.breaker.allows(things.driver.now())
+    assert permit
+    del permit
+    for _ in range(2):
+        things.driver.advance(1.0)
+        for _ in range(6):
+            things.make()
+    assert changes(things.heard)[-1] == ("half-open", "closed")
+
+
 def test_when_too_many_breakers_are_open_they_have_no_say() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
