@@ -1,5 +1,4 @@
 # Reading values by their plan, over the primitives of a protocol: how a field, a container, a scalar begins.
-#
 # Nothing is read without a look at what is left; lengths are checked against it, and against the limits, before
 # anything is allocated for them.
 
