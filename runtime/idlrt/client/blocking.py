@@ -1,36 +1,24 @@
-"""The leaf for threads: a bounded pool of connections with one call each.
+"""Transport of blocking clients: a connection pool with one call on each connection.
 
-Idle connections are taken last in, first out. One that is not quiet (the server has closed it, or said what
-nobody asked for) is never used. A connection goes back to the pool only after a whole answer; after a
-timeout or any other surprise it is closed, so that no late answer can meet a later call. So is one whose server
-says that it is about to stop. One that has been idle for long is asked for first (`idlrt.client.ping`).
+A connection is used again only after a whole response: after a timeout or another failure it is closed, so that a late
+response cannot meet a later call. So is one whose server is about to stop. A call that finds its idle connection closed
+before it was sent is sent again, over a new one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
 from typing import Any
 
+from idlrt.client.blocking_pool import BlockingLease, BlockingPool
+from idlrt.client.connection_pool import PoolConnection
+from idlrt.client.exclusive_pool import ExclusivePool
 from idlrt.client.opening import Opening
 from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
-from idlrt.client.sender import (
-    RESPONSES,
-    broken,
-    client_closed,
-    deadline_exceeded,
-    lost,
-    no_room,
-    not_needed,
-    not_sent,
-    result_of,
-)
-from idlrt.client.stats import PoolStats
+from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, lost, not_sent, result_of
 from idlrt.core import Call
-from idlrt.core.forks import forks
-from idlrt.core.races import is_called_off
 from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport
 from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAway, PongReceived, ResponseReceived
@@ -38,21 +26,44 @@ from idlrt.protocol import ClientConnection, ConnectionBroken, DataToSend, GoAwa
 __all__ = ["PooledSender"]
 
 
-class _Link:
-    """A connection, whether a call may be put on it, and since when nobody has."""
+class _Connection(PoolConnection):
+    """A connection of the pool.
 
-    __slots__ = ("connection", "idle_since", "is_closing", "is_good", "is_used", "transport")
+    Attributes:
+        transport: set when it is opened.
+        protocol: the protocol's end of it, likewise.
+        is_open: whether they are set.
+        is_used: whether it has been idle, so that the server may have closed it.
+        is_closing: whether the server closes it after the response.
+        is_reusable: whether another call may use it: not from the moment in which a request is sent until its whole
+            response has been received.
+    """
 
-    def __init__(self, transport: BlockingTransport, connection: ClientConnection) -> None:
-        self.transport = transport
-        self.connection = connection
-        self.is_used = False
-        self.is_good = True
-        self.is_closing = False
-        self.idle_since = 0.0
+    __slots__ = ("is_closing", "is_open", "is_reusable", "is_used", "protocol", "transport")
+
+    transport: BlockingTransport
+    protocol: ClientConnection
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = self.is_used = self.is_closing = self.is_reusable = False
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether another call may use it."""
+        return self.is_reusable
+
+    def is_stale(self) -> bool:
+        """Return whether the server has closed it, or has sent something without a request."""
+        return not self.transport.is_quiet()
+
+    def dispose(self) -> None:
+        """Close the transport."""
+        if self.is_open:
+            self.transport.close()
 
 
-class PooledSender:
+class PooledSender(BlockingPool[_Connection]):
     """See the module. A `BlockingSender`.
 
     Args:
@@ -62,6 +73,8 @@ class PooledSender:
         ping_timeout: seconds to wait for the response to such a ping.
     """
 
+    _pool: ExclusivePool[_Connection]
+
     def __init__(
         self,
         opening: Opening,
@@ -70,205 +83,166 @@ class PooledSender:
         ping_after: float = math.inf,
         ping_timeout: float = PING_TIMEOUT,
     ) -> None:
-        self._opening = opening
-        self._peer = opening.peer
-        self._max = max_connections
-        self._ping_after = ping_after
+        pool = ExclusivePool(_Connection, max_connections=max_connections, ping_after=ping_after)
+        super().__init__(opening, pool, max_connections)
         self._ping_timeout = ping_timeout
-        self._is_closed = False
-        self.renew()
-        forks.renew(self)
-
-    def renew(self) -> None:
-        """In a child of the process that made it: the sockets are the parent's, and are left alone."""
-        self._lock = threading.Lock()
-        self._freed = threading.Condition(self._lock)
-        self._idle: list[_Link] = []
-        self._count = 0
-        self._queue = 0
-
-    @property
-    def carries_metadata(self) -> bool:
-        """See `BlockingSender.carries_metadata`."""
-        return self._peer.carries_metadata
 
     async def send(self, call: Call) -> Any:
-        """See `BlockingSender.send`."""
+        """Return the result of `call`."""
         if call.metadata:
             self._peer.check_metadata(call)
         until = call.deadline.at
-        link = self._take(call, until)
+        connection = self._pool.acquire_idle(until - call.deadline.timeout)
+        if connection is None or connection.needs_ping:
+            connection = self._acquire(call, until, connection)
         try:
-            return self._exchange(link, call, until)
-        except _StaleLink:
+            return self._exchange(connection, call, until)
+        except _StaleConnection:
             pass
         finally:
-            self._give_back(link)
-        # The server had closed it before the call was handed over: nobody has seen the call.
-        link = self._take(call, until, fresh=True)
+            self._give_back(connection)
+        # The server had closed it before the call was sent, so it has not seen the call.
+        connection = self._acquire(call, until, is_fresh=True)
         try:
-            return self._exchange(link, call, until)
+            return self._exchange(connection, call, until)
+        except _StaleConnection:
+            raise not_sent(call, ConnectionResetError("the server closed the connection")) from None
         finally:
-            self._give_back(link)
+            self._give_back(connection)
 
-    def _exchange(self, link: _Link, call: Call, until: float) -> Any:
-        connection, transport = link.connection, link.transport
+    def _exchange(self, connection: _Connection, call: Call, until: float) -> Any:
+        protocol, transport = connection.protocol, connection.transport
         if call.method is PING:
-            _, data = connection.ping()
+            _, data = protocol.ping()
         else:
-            metadata, context = self._peer.metadata_of(call, connection.capabilities)
-            _, data = connection.request(call.method, call.arguments, metadata, context)
-        # Until an answer has come the connection is of no use for others.
-        link.is_good = False
+            metadata, context = self._peer.metadata_of(call, protocol.capabilities)
+            _, data = protocol.request(call.method, call.arguments, metadata, context)
+        # Until the response has been received the connection is of no use for other calls.
+        connection.is_reusable = False
         try:
             transport.send(data, until)
         except TimeoutError:
             raise deadline_exceeded(call) from None
         except OSError as error:
-            if link.is_used:
-                raise _StaleLink from None
+            if connection.is_used:
+                raise _StaleConnection from None
             raise not_sent(call, error) from error
         if call.method.is_oneway:
-            link.is_good = True
+            connection.is_reusable = True
             return None
-        response = self._receive(link, call, until)
-        link.is_good = connection.is_idle and not (response.is_draining or link.is_closing)
+        response = self._receive(connection, call, until)
+        connection.is_reusable = protocol.is_idle and not (response.is_draining or connection.is_closing)
         return result_of(response, call)
 
-    def _receive(self, link: _Link, call: Call, until: float) -> ResponseReceived | PongReceived:
+    def _receive(self, connection: _Connection, call: Call, until: float) -> ResponseReceived | PongReceived:
         while True:
             try:
-                data = link.transport.receive(until)
+                data = connection.transport.receive(until)
             except TimeoutError:
                 raise deadline_exceeded(call, self._peer) from None
             except OSError as error:
-                self._lost(link)
+                self._lost(connection)
                 raise lost(call, error, self._peer) from error
             if not data:
-                for event in link.connection.receive_eof():
+                for event in connection.protocol.receive_eof():
                     if isinstance(event, RESPONSES):  # the end completes one in some protocols
-                        link.is_closing = self._peer.has_answered = True
+                        connection.is_closing = self._peer.has_answered = True
                         return event
-                self._lost(link)
+                self._lost(connection)
                 raise lost(call, None, self._peer)
             response: ResponseReceived | PongReceived | None = None
-            for event in link.connection.receive_data(data):
+            for event in connection.protocol.receive_data(data):
                 if isinstance(event, RESPONSES):
                     response = event
                 elif response is None:
-                    self._handle(link, event, call, until)
+                    self._handle(connection, event, call, until)
                 else:
-                    link.is_closing = True  # the call is over: whatever it is, it concerns later ones
+                    connection.is_closing = True  # the call is over: whatever it is, it concerns later ones
             if response is not None:
                 self._peer.has_answered = True
                 return response
             if time.monotonic() >= until:
                 raise deadline_exceeded(call, self._peer)
 
-    def _handle(self, link: _Link, event: ConnectionBroken | DataToSend | GoAway, call: Call, until: float) -> None:
+    def _handle(
+        self, connection: _Connection, event: ConnectionBroken | DataToSend | GoAway, call: Call, until: float
+    ) -> None:
         """Handle an event that is not a response."""
         if isinstance(event, ConnectionBroken):
             raise broken(call, event.error)
         if isinstance(event, GoAway):
-            link.is_closing = True
+            connection.is_closing = True
             return
         try:
-            link.transport.send(event.data, until)
+            connection.transport.send(event.data, until)
         except TimeoutError:
             raise deadline_exceeded(call, self._peer) from None
         except OSError as error:
             raise lost(call, error, self._peer) from error
 
-    def _lost(self, link: _Link) -> None:
-        if not link.is_used:
+    def _lost(self, connection: _Connection) -> None:
+        if not connection.is_used:
             self._peer.reconsider()
 
     # The pool.
 
-    def _take(self, call: Call, until: float, *, fresh: bool = False) -> _Link:
+    def _acquire(
+        self, call: Call, until: float, connection: _Connection | None = None, *, is_fresh: bool = False
+    ) -> _Connection:
+        """Return a connection for `call`.
+
+        Args:
+            connection: an idle one, which must answer a ping first.
+            is_fresh: whether it must not be one that was idle.
+        """
         while True:
-            with self._lock:
-                if self._is_closed:
-                    raise client_closed(call)
-                link = self._idle.pop() if self._idle else None
-                if link is None:
-                    if self._count < self._max:
-                        self._count += 1
-                        break
-                    self._wait(call, until)
-                    continue
-            if not fresh and link.transport.is_quiet():
-                link.is_used = True
-                if until - call.deadline.timeout - link.idle_since <= self._ping_after or self._answers(link, call):
-                    return link
-                # The others have been idle for longer.
-                fresh = True
-            link.is_good = False
-            self._give_back(link)
-        return self._connect(call, until)
+            if connection is None:
+                connection = self._wait_for(call, until, is_fresh=is_fresh)
+            if not connection.is_open:
+                self._open(connection, call, until)
+                return connection
+            if not connection.needs_ping or self._answers(connection, call):
+                return connection
+            # The others have been idle for longer.
+            connection, is_fresh = None, True
 
-    def _answers(self, link: _Link, call: Call) -> bool:
-        """Whether the server answers a ping over this connection, so that `call` may follow."""
-        ping = ping_before(call, self._ping_timeout)
-        with contextlib.suppress(RpcError, _StaleLink):
-            self._exchange(link, ping, ping.deadline.at)
-        return link.is_good
-
-    def _wait(self, call: Call, until: float) -> None:
-        """With the lock: wait until a connection is free."""
-        self._queue += 1
+    def _wait_for(self, call: Call, until: float, *, is_fresh: bool) -> _Connection:
+        lease = BlockingLease[_Connection]()
+        lease.is_fresh = is_fresh
         try:
-            if not self._freed.wait(until - time.monotonic()):
-                raise no_room(call, self._max)
-            if is_called_off():
-                self._freed.notify()  # the next one in the line
-                raise not_needed(call)
-        finally:
-            self._queue -= 1
-
-    def _connect(self, call: Call, until: float) -> _Link:
-        """A new connection, which has been counted already."""
-        try:
-            return _Link(*self._opening.connect(call, until))
+            return self._wait(lease, call, until)
         except BaseException:
-            with self._lock:
-                self._count -= 1
-                self._freed.notify()
+            self._pool.release(lease, time.monotonic())
             raise
 
-    def _give_back(self, link: _Link) -> None:
-        with self._lock:
-            if link.is_good and not self._is_closed:
-                link.idle_since = time.monotonic()
-                self._idle.append(link)
-            else:
-                link.transport.close()
-                self._count -= 1
-            if self._queue:
-                self._freed.notify()
+    def _open(self, connection: _Connection, call: Call, until: float) -> None:
+        try:
+            connection.transport, connection.protocol = self._opening.connect(call, until)
+            connection.is_open = connection.is_reusable = True
+        except BaseException:
+            self._pool.discard(connection, time.monotonic())
+            raise
 
-    def found_again(self) -> None:
-        """See `BlockingSender.found_again`."""
-        self._opening.backoff.succeeded()
+    def _answers(self, connection: _Connection, call: Call) -> bool:
+        """Return whether the server answers a ping over `connection`, which is closed if it does not."""
+        ping = ping_before(call, self._ping_timeout)
+        try:
+            with contextlib.suppress(RpcError, _StaleConnection):
+                self._exchange(connection, ping, ping.deadline.at)
+        except BaseException:
+            self._pool.discard(connection, time.monotonic())
+            raise
+        if not connection.is_reusable:
+            self._pool.discard(connection, time.monotonic())
+        return connection.is_reusable
 
-    def connections(self) -> int:
-        """See `BlockingSender.connections`."""
-        return self._count
-
-    def stats(self) -> PoolStats:
-        """See `BlockingSender.stats`."""
-        return self._peer.stats(self._count, self._count - len(self._idle), self._queue)
-
-    def close(self) -> None:
-        """See `BlockingSender.close`."""
-        with self._lock:
-            self._is_closed = True
-            for link in self._idle:
-                link.transport.close()
-            self._count -= len(self._idle)
-            self._idle.clear()
-            self._freed.notify_all()
+    def _give_back(self, connection: _Connection) -> None:
+        if connection.is_reusable:
+            connection.is_used = True
+            self._pool.give_back(connection, time.monotonic())
+        else:
+            self._pool.discard(connection, time.monotonic())
 
 
-class _StaleLink(Exception):
-    """The server had closed the connection before the call was handed over."""
+class _StaleConnection(Exception):
+    """The server had closed the connection before the call was sent."""

@@ -49,11 +49,14 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             protocol = self.peer.protocol or self._find_protocol(call, until)
             transport = self._open(until)
         except OSError as error:
-            failure: ConnectFailed = connect_failed(call, error, max(seconds, 0.0), self.peer)
-            self.backoff.failed(failure)
-            raise failure from error
+            raise self._failed(connect_failed(call, error, max(seconds, 0.0), self.peer)) from error
         self.backoff.succeeded()
         return transport, protocol.connect(self.service)
+
+    def _failed(self, failure: ConnectFailed) -> ConnectFailed:
+        # No variable of `connect` refers to it: with a cycle its traceback would keep the objects of its callers.
+        self.backoff.failed(failure)
+        return failure
 
     def _open(self, until: float) -> BlockingTransport:
         seconds = min(self.connect_timeout, until - time.monotonic())

@@ -1,8 +1,12 @@
-"""A connection that threads share: it carries many calls at once, told apart by their ids.
+"""Connection that threads share: it carries many calls at once, told apart by their ids.
 
 There is no thread behind it. Of the threads that wait for responses on a connection one reads, for all; when it has its
 own response, it hands reading on to another one. A call that runs out of time is cancelled, and its response is dropped
-when it arrives; a connection on which nothing is answered any more takes no further calls (`Link.is_stuck`).
+when it arrives; a connection on which nothing is answered any more takes no further calls (`is_stuck`).
+
+An exception of a signal handler may end a call at any byte code. The connection knows waiting calls by weak references
+only, so it notices: it takes no further calls then, and if bytes may be missing in one of the two directions, it fails.
+The thread that reads is a weak reference as well; when it is gone, another one takes over.
 """
 
 from __future__ import annotations
@@ -11,8 +15,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+from weakref import ref
 
+from idlrt.client.blocking_pool import BlockingLease
+from idlrt.client.connection_pool import LOOK_AGAIN, PoolConnection
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
 from idlrt.client.sender import (
@@ -37,117 +44,166 @@ from idlrt.protocol import (
     ResponseReceived,
 )
 
-__all__ = ["Link", "StaleLink"]
+__all__ = ["Link", "StaleLink", "Waiter"]
+
+_INTERRUPTED: Final = "another call on the connection was interrupted"
 
 
-class _Waiter:
-    """A thread that waits for a response.
+class Waiter(BlockingLease["Link"]):
+    """A call on a connection, and the thread that waits for its response.
 
     Attributes:
         order: how many calls had been made on the connection before.
-        signal: is set when there is an answer, or when it is this one's turn to read.
+        response: what has been received for it.
+        error: why nothing will be.
     """
 
-    __slots__ = ("error", "order", "reply", "signal")
+    __slots__ = ("error", "order", "response")
 
-    def __init__(self, order: int) -> None:
-        self.order = order
-        self.signal = threading.Event()
-        self.reply: ResponseReceived | PongReceived | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = 0
+        self.response: ResponseReceived | PongReceived | None = None
         self.error: Exception | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether there is an answer, or never will be."""
-        return self.reply is not None or self.error is not None
+        """Whether there is a response, or never will be."""
+        return self.response is not None or self.error is not None
 
 
-class Link:
+class Link(PoolConnection):
     """A connection and the calls that are on it.
 
     Attributes:
+        is_open: whether it has been opened.
         is_used: whether a call has been made on it before.
         is_stuck: whether it takes no further calls, although some may still be answered.
         is_lost: whether it is gone.
-        is_asked: whether its server is being asked whether it is there; nothing else is put on it meanwhile.
-        claimed: calls that are on it, or about to be.
-        idle_since: when the last of them was over.
     """
 
-    def __init__(self, transport: BlockingTransport, connection: ClientConnection, peer: PeerState) -> None:
-        self.transport = transport
+    _transport: BlockingTransport
+    _connection: ClientConnection
+
+    def __init__(self, peer: PeerState) -> None:
+        super().__init__()
         self._peer = peer
-        self.is_used = self.is_stuck = self.is_lost = self.is_asked = False
-        self.claimed, self.idle_since = 0, 0.0
-        self._connection = connection
+        self.is_open = self.is_used = self.is_stuck = self.is_lost = False
         self._lock = threading.Lock()
-        self._sending = threading.Lock()
-        self._waiting: dict[int, _Waiter] = {}
+        self._waiting: dict[int, ref[Waiter]] = {}
+        # Calls that were interrupted without a chance to leave.
+        self._interrupted: list[ref[Waiter]] = []
         self._made = self._answered = 0
-        self._has_reader = False
+        self._is_beginning = False
+        # The call whose thread reads for all, and whether bytes that it has read may not have been handled yet.
+        self._reader: ref[Waiter] | None = None
+        self._is_receiving = False
+        # The right to send, and whether a part of the bytes may not have been sent yet.
+        self._sending = threading.Lock()
+        self._is_sending = False
         # Bytes that answer no request and wait to be sent.
         self._due = b""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the protocol has no room for another request, cancelled ones included."""
-        connection = self._connection
-        return self.claimed + connection.cancelled >= connection.capabilities.max_in_flight
+    def open(self, transport: BlockingTransport, connection: ClientConnection) -> None:
+        """Set what calls go over."""
+        self._transport, self._connection = transport, connection
+        self.is_open = True
 
-    def exchange(self, call: Call, until: float) -> Any:
+    @property
+    def takes_calls(self) -> bool:
+        """Whether another call may be put on it. Cancelled calls occupy room until they are answered."""
+        if self.is_lost or self.is_stuck or self._interrupted or not self.is_open:
+            return False
+        connection = self._connection
+        return len(self.leases) + connection.cancelled < connection.capabilities.max_in_flight
+
+    def is_stale(self) -> bool:
+        """Return whether the server has closed it, or has sent something without a request."""
+        return not self._transport.is_quiet()
+
+    def dispose(self) -> None:
+        """Close the transport."""
+        self.is_lost = True
+        if self.is_open:
+            self._transport.close()
+
+    def exchange(self, waiter: Waiter, call: Call, until: float) -> Any:
         """Make a call.
 
         Raises:
-            StaleLink: the server had closed the connection before the call was sent.
+            StaleLink: the connection was of no use before the call was sent.
         """
-        with self._lock:
-            if self.is_lost:
-                raise StaleLink
-            if call.method is PING:
-                number, data = self._connection.ping()
-            else:
-                metadata, context = self._peer.metadata_of(call, self._connection.capabilities)
-                number, data = self._connection.request(call.method, call.arguments, metadata, context)
-            waiter = _Waiter(self._made)
+        number, data = self._begin(waiter, call)
+        try:
+            self._send(waiter, call, data, until)
             if not call.method.is_oneway:
-                self._made += 1
-                self._waiting[number] = waiter
-        try:
-            self._send(call, waiter, data, until)
-        except BaseException:
-            self._leave(number, waiter)
+                self._wait(waiter, until)
+        except (RpcError, StaleLink):
             raise
-        if call.method.is_oneway:
-            return None
-        try:
-            self._wait(waiter, until)
+        except BaseException:
+            self._interrupted.append(ref(waiter))
+            raise
         finally:
             self._leave(number, waiter)
+        if call.method.is_oneway:
+            return None
         if (error := waiter.error) is not None:
             if isinstance(error, RemoteProtocolError):
                 raise broken(call, error)
             raise lost(call, None if isinstance(error, EOFError) else error, self._peer)
-        if waiter.reply is None:
+        if waiter.response is None:
             raise deadline_exceeded(call, self._peer)
-        return result_of(waiter.reply, call)
+        return result_of(waiter.response, call)
 
     def answers(self, call: Call, ping_timeout: float) -> bool:
-        """Whether the server answers a ping, so that `call` may follow."""
+        """Return whether the server answers a ping, so that `call` may follow."""
         with contextlib.suppress(RpcError, StaleLink):
-            self.exchange(ping := ping_before(call, ping_timeout), ping.deadline.at)
+            self.exchange(Waiter(), ping := ping_before(call, ping_timeout), ping.deadline.at)
         return not (self.is_lost or self.is_stuck)
 
-    def _send(self, call: Call, waiter: _Waiter, data: bytes, until: float) -> None:
-        """One after the other. Who reads is not held up: a server may take calls only when its answers are taken."""
-        if not self._sending.acquire(timeout=max(until - time.monotonic(), 0.0)):
-            raise not_sent(call, TimeoutError("the server does not take the calls before it"))
+    def _begin(self, waiter: Waiter, call: Call) -> tuple[int, bytes]:
+        """Start a call: return its id and the bytes to send."""
+        connection = self._connection
+        with self._lock:
+            if self.is_lost or self._interrupted or self._is_beginning:
+                # With `_is_beginning` the connection may wait for the response to a request that was never sent.
+                self.is_stuck = True
+                raise StaleLink
+            self._is_beginning = True
+            try:
+                if call.method is PING:
+                    number, data = connection.ping()
+                else:
+                    metadata, context = self._peer.metadata_of(call, connection.capabilities)
+                    number, data = connection.request(call.method, call.arguments, metadata, context)
+            except RpcError:
+                self._is_beginning = False
+                raise
+            if not call.method.is_oneway:
+                waiter.order = self._made
+                self._made += 1
+                self._waiting[number] = ref(waiter, self._interrupted.append)
+            self._is_beginning = False
+        return number, data
+
+    def _send(self, waiter: Waiter, call: Call, data: bytes, until: float) -> None:
+        """Send, one call after the other. The thread that reads is not held up: a server may receive calls only while
+        its responses are received.
+        """
+        if not self._sending.acquire(blocking=False):
+            self._wait_to_send(call, until)
         try:
+            if self._is_sending:
+                with self._lock:
+                    self._fail(OSError(_INTERRUPTED))
             if waiter.error is not None:
                 raise StaleLink
-            self.transport.send(data, until)
+            self._is_sending = True
+            self._transport.send(data, until)
+            self._is_sending = False
             self.is_used = True
         except OSError as error:
-            # What is sent by halves spoils the connection for all.
+            # A part of a call spoils the connection for all.
             with self._lock:
                 self._fail(error)
             if isinstance(error, TimeoutError):
@@ -160,32 +216,52 @@ class Link:
         if self._due:
             self._send_due(until)
 
-    def _wait(self, waiter: _Waiter, until: float) -> None:
-        while not waiter.is_done:
-            with self._lock:
-                is_reader = not self._has_reader and not waiter.is_done
-                if is_reader:
-                    self._has_reader = True
-                else:
-                    waiter.signal.clear()
-                    if waiter.is_done:
-                        return
-            if is_reader:
-                try:
-                    self._read(waiter, until)
-                finally:
-                    self._hand_on(waiter)
-                return
-            if not waiter.signal.wait(max(until - time.monotonic(), 0.0)):
-                return
+    def _wait_to_send(self, call: Call, until: float) -> None:
+        while not self._sending.acquire(timeout=max(min(until - time.monotonic(), LOOK_AGAIN), 0.0)):
+            if self._interrupted:
+                raise StaleLink  # perhaps nothing will ever release the lock
+            if time.monotonic() >= until:
+                raise not_sent(call, TimeoutError("the server does not take the calls before it"))
 
-    def _read(self, waiter: _Waiter, until: float) -> None:
-        """Read for all, until there is an answer for `waiter` or its time is over."""
-        while not waiter.is_done and time.monotonic() < until:
-            try:
-                data = self.transport.receive(until)
-            except TimeoutError:
+    def _wait(self, waiter: Waiter, until: float) -> None:
+        """Wait for the response. The thread reads itself if no other one does."""
+        while not waiter.is_done:
+            if self._becomes_reader(waiter):
+                self._read(waiter, until)
                 return
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            if not waiter.is_done:
+                waiter.wait(left)
+
+    def _becomes_reader(self, waiter: Waiter) -> bool:
+        with self._lock:
+            if waiter.is_done or self._has_reader():
+                return False
+            if self._is_receiving:
+                self._fail(OSError(_INTERRUPTED))
+                return False
+            self._reader = ref(waiter)
+            return True
+
+    def _has_reader(self) -> bool:
+        return self._reader is not None and self._reader() is not None
+
+    def _read(self, waiter: Waiter, until: float) -> None:
+        """Read for all, until there is a response for `waiter` or its time is over."""
+        transport = self._transport
+        # Signal handlers run on the main thread. Most interrupt it while it waits, when no bytes can be lost.
+        is_main = threading.get_ident() == threading.main_thread().ident
+        while not waiter.is_done and time.monotonic() < until:
+            if is_main and not transport.wait_readable(until):
+                return
+            self._is_receiving = True
+            try:
+                data = transport.receive(0.0 if is_main else until)
+            except TimeoutError:
+                self._is_receiving = False
+                continue
             except OSError as error:
                 with self._lock:
                     self._fail(error)
@@ -196,14 +272,13 @@ class Link:
                     self._received([each for each in self._connection.receive_eof() if isinstance(each, RESPONSES)])
                     self._fail(EOFError())
                     return
-                due = self._received(self._connection.receive_data(data))
-            if due:
-                self._due += due
+                self._due += self._received(self._connection.receive_data(data))
+                self._is_receiving = False
             if self._due:
                 self._send_due(until)
 
     def _received(self, events: Sequence[ClientEvent]) -> bytes:
-        """With the lock: hand responses to those who wait for them. Returns bytes to send."""
+        """With the lock: hand responses to the calls that wait for them. Returns bytes to send."""
         due = b""
         for event in events:
             if isinstance(event, ConnectionBroken):
@@ -218,11 +293,12 @@ class Link:
             if event.is_draining:
                 self.is_stuck = True
             self._peer.has_answered = True
-            waiter = self._waiting.pop(event.id, None)
+            found = self._waiting.pop(event.id, None)
+            waiter = found() if found is not None else None
             if waiter is not None:
                 self._answered = max(self._answered, waiter.order + 1)
-                waiter.reply = event
-                waiter.signal.set()
+                waiter.response = event
+                waiter.wake()
         return due
 
     def _send_due(self, until: float) -> None:
@@ -232,31 +308,28 @@ class Link:
         try:
             with self._lock:
                 due, self._due = self._due, b""
-            self.transport.send(due, until)
+            if self._is_sending:
+                return  # the next call finds out
+            self._is_sending = True
+            self._transport.send(due, until)
+            self._is_sending = False
         except OSError as error:
             with self._lock:
                 self._fail(error)
         finally:
             self._sending.release()
 
-    def _hand_on(self, leaving: _Waiter) -> None:
-        """Let another one read."""
+    def _leave(self, number: int, waiter: Waiter) -> None:
+        """End a call, with or without a response."""
         with self._lock:
-            self._has_reader = False
-            self._wake(leaving)
-
-    def _wake(self, leaving: _Waiter) -> None:
-        for waiter in self._waiting.values():
-            if waiter is not leaving and not waiter.is_done:
-                waiter.signal.set()
-                return
-
-    def _leave(self, number: int, waiter: _Waiter) -> None:
-        """The caller goes, with or without an answer."""
-        with self._lock:
-            if not self._has_reader:
-                self._wake(waiter)  # it may have been this one's turn
-            if self._waiting.get(number) is not waiter or waiter.is_done:
+            if self._reader is not None and self._reader() is waiter:
+                self._reader = None
+                if self._is_receiving and not self.is_lost:
+                    self._fail(OSError(_INTERRUPTED))
+            if not self._has_reader():
+                self._wake_another(waiter)
+            found = self._waiting.get(number)
+            if found is None or found() is not waiter or waiter.is_done:
                 return
             del self._waiting[number]
             notice = self._connection.cancel(number)
@@ -265,16 +338,26 @@ class Link:
             if waiter.order >= self._answered or notice or is_full(self._connection):
                 self.is_stuck = True
 
+    def _wake_another(self, leaving: Waiter) -> None:
+        """With the lock: let another call read."""
+        for each in self._waiting.values():
+            waiter = each()
+            if waiter is not None and waiter is not leaving and not waiter.is_done:
+                waiter.wake()
+                return
+
     def _fail(self, error: Exception) -> None:
-        """With the lock: no answer will come any more."""
+        """With the lock: no response will come any more."""
         self.is_lost = True
         if self._waiting and not self._answered:
             self._peer.reconsider()
-        for waiter in self._waiting.values():
-            waiter.error = error
-            waiter.signal.set()
+        for each in self._waiting.values():
+            waiter = each()
+            if waiter is not None:
+                waiter.error = error
+                waiter.wake()
         self._waiting.clear()
 
 
 class StaleLink(Exception):
-    """The server had closed the connection before the call was handed over."""
+    """The connection was of no use before the call was sent."""

@@ -50,6 +50,12 @@ class BlockingTransport(Protocol):
         """
         ...
 
+    def wait_readable(self, until: float) -> bool:
+        """Wait until something has arrived; return whether it has in time. Reads nothing, so a signal handler that
+        raises an exception meanwhile loses nothing.
+        """
+        ...
+
     def is_quiet(self) -> bool:
         """Whether nothing has arrived: no byte, no end, no error. An idle connection that is not quiet is of no use."""
         ...
@@ -127,6 +133,10 @@ class BlockingSocket:
         whole = int(self._patience)
         timeval = struct.pack("@ll", whole, int((self._patience - whole) * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+
+    def wait_readable(self, until: float) -> bool:
+        """Wait until something has arrived."""
+        return bool(self._poll.poll(milliseconds(until)))
 
     def is_quiet(self) -> bool:
         """See `BlockingTransport.is_quiet`."""

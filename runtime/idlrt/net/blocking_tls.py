@@ -82,6 +82,14 @@ class BlockingTlsSocket:
         if not poll.poll(milliseconds(until)):
             raise TimeoutError(why)
 
+    def wait_readable(self, until: float) -> bool:
+        """Wait until something has arrived, perhaps only a part of what TLS can decrypt."""
+        if self._kept or self._socket.pending():
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(milliseconds(until)))
+
     def is_quiet(self) -> bool:
         """See `BlockingTransport.is_quiet`. TLS's own messages (a server sends tickets) do not count."""
         poll = select.poll()

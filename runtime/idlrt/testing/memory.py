@@ -227,6 +227,10 @@ class _BlockingPair:
         self._out.clear()
         return data
 
+    def wait_readable(self, until: float) -> bool:
+        """Return at once: `receive` waits."""
+        return True
+
     def is_quiet(self) -> bool:
         """See `BlockingTransport.is_quiet`."""
         return not self._out and not self._is_closed

@@ -54,6 +54,9 @@ class Slow:
         data, self._answers = self._answers, b""
         return data
 
+    def wait_readable(self, until: float) -> bool:
+        return True
+
     def is_quiet(self) -> bool:
         return True
 

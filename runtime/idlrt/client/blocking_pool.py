@@ -1,0 +1,108 @@
+"""Blocking part of the connection pool: what both transports of blocking clients do with it.
+
+Of `threading` only locks are used, and `queue.SimpleQueue`: their methods are written in C, so that an exception of a
+signal handler cannot leave them in a wrong state. `Condition`, `Event` and `Semaphore` are written in Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from idlrt.client.connection_pool import LOOK_AGAIN, ConnectionPool, Lease, PoolConnection
+from idlrt.client.opening import Opening
+from idlrt.client.sender import client_closed, no_room, not_needed
+from idlrt.client.stats import PoolStats
+from idlrt.core import Call
+from idlrt.core.forks import forks
+from idlrt.core.races import is_called_off
+
+__all__ = ["BlockingLease", "BlockingPool"]
+
+C = TypeVar("C", bound=PoolConnection)
+
+
+class BlockingLease(Lease[C]):
+    """The claim of a call whose thread waits."""
+
+    __slots__ = ("_mailbox",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mailbox: SimpleQueue[None] = SimpleQueue()
+
+    def wake(self) -> None:
+        """Wake the thread."""
+        self._mailbox.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until `wake`, for at most `seconds` and at most `LOOK_AGAIN`."""
+        with contextlib.suppress(Empty):  # the caller looks again
+            self._mailbox.get(timeout=min(seconds, LOOK_AGAIN))
+
+
+class BlockingPool(Generic[C]):
+    """Base of the transports of blocking clients: waiting for a connection, statistics, forks and closing.
+
+    Args:
+        opening: how connections are made.
+        pool: decides which connection a call gets.
+        max_connections: of the pool, for messages.
+    """
+
+    def __init__(self, opening: Opening, pool: ConnectionPool[C], max_connections: int) -> None:
+        self._opening = opening
+        self._peer = opening.peer
+        self._pool = pool
+        self._max = max_connections
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """In a child of the process that made it: the sockets are the parent's, and are left alone."""
+        self._pool.renew()
+
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether metadata travels with calls."""
+        return self._peer.carries_metadata
+
+    def _wait(self, lease: BlockingLease[C], call: Call, until: float) -> C:
+        """Return the connection that `call` gets, when it gets one.
+
+        Raises:
+            NotSent: the client is closed, or the result is not needed any more.
+            Overloaded: it got none in time.
+        """
+        pool = self._pool
+        now = time.monotonic()
+        while not pool.acquire(lease, now):
+            if pool.is_closed:
+                raise client_closed(call)
+            if now >= until:
+                raise no_room(call, self._max)
+            lease.wait(until - now)
+            if is_called_off():
+                raise not_needed(call)
+            now = time.monotonic()
+        connection = lease.connection
+        assert connection is not None
+        return connection
+
+    def found_again(self) -> None:
+        """Let the next call try to connect: the server can be reached."""
+        self._opening.backoff.succeeded()
+
+    def connections(self) -> int:
+        """Return the number of connections."""
+        return self._pool.count
+
+    def stats(self) -> PoolStats:
+        """Return the statistics."""
+        pool = self._pool
+        return self._peer.stats(pool.count, pool.in_flight, pool.waiting)
+
+    def close(self) -> None:
+        """Close connections. Calls under way end first; new ones are refused."""
+        self._pool.close()
