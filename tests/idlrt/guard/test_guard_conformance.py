@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from idlrt.config.describe import describe
 from idlrt.core import Call, Chance, Listener, Refused
 from idlrt.errors import NotSent, Overloaded
 from idlrt.guard import GUARDS, Guard
@@ -58,11 +59,9 @@ def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> Non
 
 @pytest.mark.parametrize("name", GUARDS.names())
 def test_every_setting_says_what_it_is(name: str) -> None:
-    settings = settings_of(name)
-    _, attributes, described = settings.__doc__.partition("Attributes:")
-    assert attributes
-    for field in msgspec.structs.fields(settings):
-        assert f"\n        {field.name}: " in described, field.name
+    described = {key.name: key.about for key in describe()}
+    for field in settings_of(name).__struct_fields__:
+        assert described[f"{name}.{field}"].endswith("."), field
 
 
 # The suite finds what is wrong.
