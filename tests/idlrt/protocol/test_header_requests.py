@@ -285,7 +285,7 @@ def test_requests_are_the_same_however_they_arrive(parts: list[tuple[bytes, int,
         stream += (len(fixed + padded + message)).to_bytes(4) + fixed + padded + message
 
     cut = data.draw(st.integers(0, len(stream)))
-    expected = told(step_by_step_reader(), stream)
+    expected = told(StepByStep(), stream)
     assert len(expected) == len(parts)
     for make in (python_reader, lambda: call_reader(HEADER, SERVICE.methods)):
         assert told(make(), stream) == expected
@@ -302,20 +302,19 @@ def python_reader() -> HeaderCalls:
     return HeaderCalls(HEADER, SERVICE.methods, FRAMING)
 
 
-def step_by_step_reader() -> CallReader:
+class StepByStep(Calls):
     """A reader that knows no short headers with pairs, and no header that came before."""
 
-    class OneByOne(Calls):
-        def read_frame(self, frame: bytes) -> ThriftRequest:
-            opener.mark = b"no frame begins like this"
-            return super().read_frame(frame)
+    def __init__(self) -> None:
+        super().__init__(HEADER, SERVICE.methods)
+        assert isinstance(FRAMING, HeaderFramed)
+        self.opener = FRAMING.header_opener()
+        self.opener.accepts_short = False
+        self._open = self.opener.open
 
-    reader = OneByOne(HEADER, SERVICE.methods)
-    assert isinstance(FRAMING, HeaderFramed)
-    opener = FRAMING.header_opener()
-    opener.accepts_short = False
-    vars(reader)["_open"] = opener.open
-    return reader
+    def read_frame(self, frame: bytes) -> ThriftRequest:
+        self.opener.mark = b"no frame begins like this"
+        return super().read_frame(frame)
 
 
 def told(reader: CallReader, *pieces: bytes) -> list[Any]:
