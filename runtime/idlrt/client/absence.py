@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from idlrt.client.members import Members
+from idlrt.client.endpoint_set import EndpointSet
 from idlrt.core import Call, Freshness
 from idlrt.errors import NoInstance, RegistryError
 from idlrt.route import Pool, Step
@@ -13,7 +13,7 @@ from idlrt.route.chain import Chain, no_instance_reason
 __all__ = ["no_instance", "no_snapshot"]
 
 
-def no_instance(call: Call, name: str, members: Members[Any], pool: Pool[Any], chain: Chain) -> NoInstance:
+def no_instance(call: Call, name: str, endpoints: EndpointSet[Any], pool: Pool[Any], chain: Chain) -> NoInstance:
     """Nobody is left for `call`.
 
     Args:
@@ -22,7 +22,7 @@ def no_instance(call: Call, name: str, members: Members[Any], pool: Pool[Any], c
         chain: the rules.
     """
     what = f"{name} for {call.method.full_name}"
-    snapshot, states = members.snapshot, members.states()
+    snapshot, states = endpoints.snapshot, endpoints.states()
     if snapshot is None or not states:
         return NoInstance(f"no instance of {what}: none is registered; is the service running, in this group?")
     if pool.nodes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from idlrt.client.governance import Governance
 from idlrt.core import Call, Deadline, Decision, tell
 
-__all__ = ["Heard", "attempt_of"]
+__all__ = ["EventEmitter", "attempt_of"]
 
 
 def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
@@ -26,7 +26,7 @@ def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
     )  # fmt: skip
 
 
-class Heard:
+class EventEmitter:
     """The part of `Reach` that lets listeners know: those of the call, and those of the client."""
 
     governance: Governance

@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 from idlrt.client.absence import no_instance
-from idlrt.client.attempts import Heard, attempt_of
-from idlrt.client.choice import Choice, past_breakers
+from idlrt.client.attempts import EventEmitter, attempt_of
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node, S
 from idlrt.client.peer_state import has_explicit_metadata, metadata_refused
+from idlrt.client.picker import Picker, past_breakers
 from idlrt.client.service_state import ServiceState
 from idlrt.client.service_view import ServiceView
 from idlrt.client.stats import ClientStats, endpoint_stats, total
@@ -65,7 +65,7 @@ class Govern(Protocol):
     ) -> Governance: ...
 
 
-class Cluster(Heard, Generic[S]):
+class Cluster(EventEmitter, Generic[S]):
     """See the module. A `Reach`. Threads may share it.
 
     Args:
@@ -109,12 +109,12 @@ class Cluster(Heard, Generic[S]):
         self._view: ServiceView[S] = ServiceView(
             subscription, make, retire, name, self.governance, here, other, wall, is_watched=is_watched
         )
-        self._verdicts = self._view.verdicts
+        self._tracker = self._view.tracker
 
     @property
     def nodes(self) -> list[Node[S]]:
         """All that are known, for whoever watches them."""
-        return self._view.members.nodes
+        return self._view.endpoints.nodes
 
     def stats(self) -> ClientStats:
         """Return the statistics of all instances that are known."""
@@ -122,7 +122,7 @@ class Cluster(Heard, Generic[S]):
             endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
             for node in sorted(self.nodes, key=lambda node: node.instance.id)
         )
-        return total(tuple(found), None if self._is_direct else self._view.members.subscription.snapshot)
+        return total(tuple(found), None if self._is_direct else self._view.endpoints.subscription.snapshot)
 
     def _base(self, plan: Plan) -> Endpoint:
         if self._is_direct:
@@ -151,7 +151,7 @@ class Cluster(Heard, Generic[S]):
 
     async def look(self, call: Call) -> None:
         """Wait for the first snapshot. Guards have this done first: the settings of the registry apply to them, too."""
-        if self._view.members.subscription.snapshot is None:
+        if self._view.endpoints.subscription.snapshot is None:
             await self._wait_for_first(call)
         self._view.follow()
 
@@ -162,12 +162,12 @@ class Cluster(Heard, Generic[S]):
             NoInstance: there is no snapshot.
             NotSent: the client is closed.
         """
-        members = self._view.members
-        if members.subscription.snapshot is None:
+        endpoints = self._view.endpoints
+        if endpoints.subscription.snapshot is None:
             await self._wait_for_first(call)
         self._view.follow()
-        if members.awaited:
-            await members.wait_for_groups(call, self._first)
+        if endpoints.awaited:
+            await endpoints.wait_for_groups(call, self._first)
             self._view.follow()
         if self._view.is_closed:
             raise self._closed(call)
@@ -175,7 +175,7 @@ class Cluster(Heard, Generic[S]):
 
     async def _wait_for_first(self, call: Call) -> None:
         try:
-            await self._first(self._view.members.subscription, call)
+            await self._first(self._view.endpoints.subscription, call)
         except NoInstance:
             if self._view.is_closed:
                 raise self._closed(call) from None
@@ -185,44 +185,44 @@ class Cluster(Heard, Generic[S]):
         """See `Reach.pick`."""
         state = self._view.state
         is_heard = call.listeners or self.governance.listeners
-        choice = state.picker
-        if choice is None or is_heard:
-            choice = self._choice(call, state)
+        picker = state.picker
+        if picker is None or is_heard:
+            picker = self._picker_for(call, state)
         if call.metadata and has_explicit_metadata(call):
-            tried = self._or_unable(call, choice, tried)
+            tried = self._or_unable(call, picker, tried)
         plan: Plan = call.plan
-        node = choice.pick(call, tried, plan.balancer)
+        node = picker.pick(call, tried, plan.balancer)
         if node is not None and node.breaker.state is not CLOSED and not state.is_panic:
-            node = past_breakers(choice, call, tried, plan.balancer, node)
+            node = past_breakers(picker, call, tried, plan.balancer, node)
         if is_heard and node is not None:
             name, address = plan.balancer.name, node.instance.address
-            picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(choice.ready))
+            picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(picker.ready))
             self.tell(call, picked)
         return node
 
     def everyone(self, call: Call) -> Sequence[Node[S]]:
         """See `Reach.everyone`."""
-        choice = self._choice(call, self._view.state)
-        found = [*choice.ready, *(node for node in choice.nodes if node in choice.out)]
+        picker = self._picker_for(call, self._view.state)
+        found = [*picker.ready, *(node for node in picker.nodes if node in picker.out)]
         if call.metadata and has_explicit_metadata(call):
-            unable = self._or_unable(call, choice, ())
+            unable = self._or_unable(call, picker, ())
             found.sort(key=lambda node: node in unable)
         return found
 
-    def _or_unable(self, call: Call, choice: Choice[Node[S]], tried: Collection[Node[S]]) -> Collection[Node[S]]:
+    def _or_unable(self, call: Call, picker: Picker[Node[S]], tried: Collection[Node[S]]) -> Collection[Node[S]]:
         """Return `tried` and the instances that the explicit metadata of `call` cannot travel to.
 
         Raises:
             ConfigurationError: it cannot travel to any.
         """
         # Not cached: it may be found out instance by instance.
-        unable = frozenset(node for node in choice.nodes if not node.sender.carries_metadata)
-        if len(unable) == len(choice.nodes):
+        unable = frozenset(node for node in picker.nodes if not node.sender.carries_metadata)
+        if len(unable) == len(picker.nodes):
             why = "no instance is spoken to in a protocol that carries any"
             raise metadata_refused(call, f"{why}: {self._metadata_advice}")
         return unable.union(tried) if unable else tried
 
-    def _choice(self, call: Call, state: ServiceState[S]) -> Choice[Node[S]]:
+    def _picker_for(self, call: Call, state: ServiceState[S]) -> Picker[Node[S]]:
         pool, chain = state.pool, state.chain
         steps: list[Step] | None = [] if call.listeners or self.governance.listeners else None
         routed = chain.route(call, pool, steps)
@@ -234,21 +234,21 @@ class Cluster(Heard, Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise no_instance(call, self._name, self._view.members, pool, chain)
+            raise no_instance(call, self._name, self._view.endpoints, pool, chain)
         return state.picker_of(routed)
 
     async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
         """See `Reach.send`."""
         now = self._now
         start = now()
-        verdicts = self._verdicts
-        if start >= verdicts.due or start >= self._view.due:
+        tracker = self._tracker
+        if start >= tracker.due or start >= self._view.due:
             self._view.keep_house(start)
         permit = node.breaker.allows(start)
         if not permit and not self._view.state.is_panic:
-            raise verdicts.refused(node, start)
+            raise tracker.refused(node, start)
         if node.breaker.state is not CLOSED:
-            verdicts.probing(node, call)
+            tracker.probing(node, call)
         sent = attempt_of(call, node.target, start, attempt)
         load = node.load
         if not node.is_used:
@@ -265,7 +265,7 @@ class Cluster(Heard, Generic[S]):
         del lease
         end = now()
         load.answered(end - start, end)
-        verdicts.answered(node, end, permit, call=call)
+        tracker.answered(node, end, permit, call=call)
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, end - start, None)
         return result
@@ -286,19 +286,19 @@ class Cluster(Heard, Generic[S]):
             self._attempted(call, node, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
             node.load.failed(seconds, timeout, end)
-            self._verdicts.failed(node, error, end, permit, call=call)
+            self._tracker.failed(node, error, end, permit, call=call)
         elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             is_broken = isinstance(error, RemoteProtocolError) or (
                 isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             )
             node.load.answered(seconds, end)
-            self._verdicts.answered(node, end, permit, is_broken=is_broken, call=call)
+            self._tracker.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
             # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it
             # took so long, or more.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
-            self._verdicts.abandoned(node, end, permit)
+            self._tracker.abandoned(node, end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
         self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
@@ -309,11 +309,11 @@ class Cluster(Heard, Generic[S]):
 
     def answered(self, node: Node[S], now: float) -> None:
         """An instance has answered a ping."""
-        self._verdicts.pinged(node, now)
+        self._tracker.pinged(node, now)
 
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
         """A ping of an instance has come to nothing."""
-        self._verdicts.failed(node, error, now)
+        self._tracker.failed(node, error, now)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")

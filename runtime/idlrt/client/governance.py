@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.balance import BALANCERS
-from idlrt.client.choice import BalancerChoice
+from idlrt.client.picker import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
 from idlrt.config.guards import Guards
 from idlrt.config.schema import METHODS, section

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable, MutableMapping, Sequence
 from typing import Any, Final, Generic, cast
 
-from idlrt.client.choice import BalancerChoice, Choice
 from idlrt.client.node import Node, S
+from idlrt.client.picker import BalancerChoice, Picker
 from idlrt.core import Chance
 from idlrt.route import Pool
 from idlrt.route.chain import Chain
@@ -58,15 +58,15 @@ class ServiceState(Generic[S]):
         self._chance = chance
         self._lasting = lasting
         self._panic = panic
-        self.picker: Choice[Node[S]] | None = None
+        self.picker: Picker[Node[S]] | None = None
         if pool.nodes and not chain.busy(pool):
             self.picker = self.picker_of(pool)
 
-    def picker_of(self, pool: Pool[Node[S]]) -> Choice[Node[S]]:
+    def picker_of(self, pool: Pool[Node[S]]) -> Picker[Node[S]]:
         """Return what picks an instance of `pool`, which is this one or a part of it."""
-        found: Choice[Node[S]] | None = pool.kept.get(Choice)
+        found: Picker[Node[S]] | None = pool.kept.get(Picker)
         if found is None:
-            found = pool.kept[Choice] = Choice(pool, self._chance, self._panic, self._lasting)
+            found = pool.kept[Picker] = Picker(pool, self._chance, self._panic, self._lasting)
         return found
 
     def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:
@@ -87,7 +87,7 @@ class ServiceState(Generic[S]):
             if key not in pool.kept:
                 recipe(pool)
         self.chain.prepare(pool, old)
-        if (known := old.kept.get(Choice)) is not None:
+        if (known := old.kept.get(Picker)) is not None:
             _make(self.picker_of(pool), [each for each in balancers if each.key in known.balancers])
         for key, before in list(old.kept.items())[:_MAX_PARTS]:
             after = pool.kept.get(key)
@@ -96,7 +96,7 @@ class ServiceState(Generic[S]):
                 self._prepare(cast("Pool[Node[S]]", after), cast("Pool[Node[S]]", before), balancers)
 
 
-def _make(picker: Choice[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
+def _make(picker: Picker[Node[S]], balancers: Sequence[BalancerChoice]) -> None:
     for each in balancers:
         if each.key not in picker.balancers:
             picker.make(each)

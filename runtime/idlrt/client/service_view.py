@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic
 
+from idlrt.client.endpoint_set import EndpointSet
 from idlrt.client.governance import Governance
+from idlrt.client.health_tracker import HealthTracker
+from idlrt.client.instance_pool import InstancePool
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.members import Members
 from idlrt.client.node import Node, S
 from idlrt.client.service_state import ServiceState
-from idlrt.client.standing import Standing
-from idlrt.client.verdicts import Verdicts
 from idlrt.core import Change, Instance
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
@@ -48,8 +48,8 @@ class ServiceView(Generic[S]):
 
     Attributes:
         state: what calls read.
-        members: the instances.
-        verdicts: the health of instances.
+        endpoints: the instances.
+        tracker: the health of instances.
         budget: for retries.
         is_closed: whether `close` was called.
     """
@@ -82,35 +82,35 @@ class ServiceView(Generic[S]):
         self._is_behind = False
         self.is_closed = False
         self.budget = RetryBudget(governance.service.section("budget"))
-        self.verdicts = Verdicts(name, self._recount, lambda: governance.listeners, is_watched)
-        self.members: Members[S] = Members(subscription, other, self._node, retire, name, self._changed)
-        self._standing: Standing[S] = Standing(self._now, wall, self._callables)
-        self.state: ServiceState[S] = ServiceState(-1, self._chain, self._standing.pool, self._chance, self._lasting)
+        self.tracker = HealthTracker(name, self._recount, lambda: governance.listeners, is_watched)
+        self.endpoints: EndpointSet[S] = EndpointSet(subscription, other, self._node, retire, name, self._changed)
+        self._pool: InstancePool[S] = InstancePool(self._now, wall, self._callables)
+        self.state: ServiceState[S] = ServiceState(-1, self._chain, self._pool.pool, self._chance, self._lasting)
         with self._settling:
             self._adopt()
             self._publish()
-        self.members.listen()
+        self.endpoints.listen()
         subscription.listen(self._changed)
         forks.renew(self)
 
     def renew(self) -> None:
         """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
         self._settling = threading.Lock()
-        self._standing.renew()
-        self.members.renew()
-        self.verdicts.renew()
+        self._pool.renew()
+        self.endpoints.renew()
+        self.tracker.renew()
         self._publish(is_ready=False)
 
     @property
     def due(self) -> float:
         """When instances that warm up are to be weighed, or a pool is to be rebuilt that has to wait; `inf`: never."""
-        return self._standing.due
+        return self._pool.due
 
     def _callables(self) -> list[Node[S]]:
-        return [node for node in self.members.nodes if node.instance.is_callable]
+        return [node for node in self.endpoints.nodes if node.instance.is_callable]
 
     def _node(self, instance: Instance) -> Node[S]:
-        health, breaker = self.verdicts.fresh()
+        health, breaker = self.tracker.fresh()
         return Node(instance, self._make(instance), health, breaker)
 
     def _changed(self, change: Change) -> None:
@@ -119,7 +119,7 @@ class ServiceView(Generic[S]):
         self._catch_up()
         # What is due because of the change is no business of the next call.
         now = self._now()
-        if now >= self.verdicts.due:
+        if now >= self.tracker.due:
             self.keep_house(now)
 
     def _catch_up(self) -> None:
@@ -129,31 +129,31 @@ class ServiceView(Generic[S]):
                 self._take_over()
             finally:
                 self._settling.release()
-            self.members.listen()
+            self.endpoints.listen()
 
     def follow(self) -> None:
         """Take over the newest snapshots, or wait until another thread has done so."""
         with self._settling:
             self._take_over()
-        self.members.listen()
+        self.endpoints.listen()
         self._catch_up()
 
     def _take_over(self) -> None:
         """Build the state from the newest snapshots. Needs `_settling`."""
         self._is_behind = False
-        members = self.members
+        endpoints = self.endpoints
         # The newest snapshot, whichever was announced: older settings must not replace newer ones.
-        is_new = members.follow()
-        snapshot = members.snapshot
+        is_new = endpoints.follow()
+        snapshot = endpoints.snapshot
         if snapshot is not None:
             self._governance.snapshot_known()
             self._governance.advise(snapshot.settings, f"settings of {self._name}")
         if self._governance.version != self._version:
             is_new = True
             self._adopt()
-            members.follow()  # the groups may be others now
+            endpoints.follow()  # the groups may be others now
         if is_new:
-            self.verdicts.watch(self._standing.weigh())
+            self.tracker.watch(self._pool.weigh())
         if is_new or not self.state.is_ready:
             self._publish()
 
@@ -162,23 +162,23 @@ class ServiceView(Generic[S]):
         self._version = self._governance.version
         service = self._governance.service
         policy = service.service
-        self._standing.adopt(policy.panic, policy.warm_up)
+        self._pool.adopt(policy.panic, policy.warm_up)
         settings = service.section("budget")
         if settings != self.budget.settings:
             self.budget = RetryBudget(settings)
-        self.verdicts.adopt(
-            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.members.nodes
+        self.tracker.adopt(
+            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.endpoints.nodes
         )
         if policy.routes != self._routes:
             # What routers have made for pools stays good as long as they are the same.
-            self._routes, home = policy.routes, self.members.subscription.key.group
+            self._routes, home = policy.routes, self.endpoints.subscription.key.group
             try:
                 self._chain = make_chain(policy.routes, self._here, self._chance, home=home)
             except ConfigurationError as error:
                 # It was checked before; but plugins may not be the same everywhere.
                 _log.error("ignoring the routing rules of %s: %s", self._name, error)
                 self._chain = make_chain((), self._here, self._chance, home=home)
-            self.members.mix(self._chain.groups)
+            self.endpoints.mix(self._chain.groups)
 
     def _publish(self, *, is_ready: bool = True) -> None:
         """Replace the state that calls read. Needs `_settling`.
@@ -186,16 +186,16 @@ class ServiceView(Generic[S]):
         Args:
             is_ready: whether calls may go by it, as far as the caller knows.
         """
-        members, standing, old = self.members, self._standing, self.state
+        endpoints, pool, old = self.endpoints, self._pool, self.state
         state = ServiceState(
             self._version,
             self._chain,
-            standing.pool,
+            pool.pool,
             self._chance,
             self._lasting,
-            panic=standing.panic,
-            is_panic=standing.is_panic,
-            is_ready=is_ready and members.snapshot is not None and not members.awaited and not self.is_closed,
+            panic=pool.panic,
+            is_panic=pool.is_panic,
+            is_ready=is_ready and endpoints.snapshot is not None and not endpoints.awaited and not self.is_closed,
         )
         state.prepare(old, self._governance.balancers)
         self.state = state
@@ -203,27 +203,27 @@ class ServiceView(Generic[S]):
     def _recount(self) -> None:
         """Rebuild the pool: an instance has become unhealthy, or healthy again."""
         with self._settling:
-            self._standing.recount()
-            if self._standing.pool is not self.state.pool:
+            self._pool.recount()
+            if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
 
     def keep_house(self, now: float) -> None:
         """Do what is due: weigh instances that warm up, compare instances, let probes through."""
         with self._settling:
-            if self._standing.keep(now):
-                self.verdicts.watch(self._standing.weigh())
-            if self._standing.pool is not self.state.pool:
+            if self._pool.keep(now):
+                self.tracker.watch(self._pool.weigh())
+            if self._pool.pool is not self.state.pool:
                 self._publish()
         self._catch_up()
-        self.verdicts.keep_house(self._standing.pool.nodes, now)
+        self.tracker.keep_house(self._pool.pool.nodes, now)
 
     def close(self) -> list[S]:
         """Follow nothing any more. Returns the senders, which are to be closed."""
         self.is_closed = True
         self._governance.close()
-        senders = self.members.close()
-        self._standing.clear()
+        senders = self.endpoints.close()
+        self._pool.clear()
         with self._settling:
             self._publish()
         return senders

@@ -11,14 +11,14 @@ import pytest
 
 from idlrt.client.base import AsyncClient
 from idlrt.client.cluster import Cluster
+from idlrt.client.endpoint_set import EndpointSet
 from idlrt.client.governance import Governance
 from idlrt.client.health import Health
+from idlrt.client.health_tracker import HealthTracker
+from idlrt.client.instance_pool import InstancePool
 from idlrt.client.local_subscription import LocalSubscription
-from idlrt.client.members import Members
 from idlrt.client.node import Node
-from idlrt.client.standing import Standing
 from idlrt.client.stats import PoolStats
-from idlrt.client.verdicts import Verdicts
 from idlrt.config import Layer
 from idlrt.core import Call, Chance, Deadline, Decision, Instance, Restored, ServiceKey, Snapshot, drive
 from idlrt.errors import ConnectFailed, ConnectionLost, LocalProtocolError, NoInstance
@@ -224,17 +224,17 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
 
 def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_waits_for_its_probe() -> None:
     """The pause of the breaker is over, but its instance still cannot be reached."""
-    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
-    verdicts.adopt(1, BreakerSettings(consecutive=1), OutlierSettings(consecutive=0), ())
-    node = make_node(verdicts)
-    verdicts.watch([node])
-    verdicts.failed(node, ConnectFailed("gone"), START, call=a_call())
+    tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
+    tracker.adopt(1, BreakerSettings(consecutive=1), OutlierSettings(consecutive=0), ())
+    node = make_node(tracker)
+    tracker.watch([node])
+    tracker.failed(node, ConnectFailed("gone"), START, call=a_call())
     assert node.is_out
-    assert verdicts.due <= START
+    assert tracker.due <= START
     now = START + 5.5
-    verdicts.keep_house([node], now)
+    tracker.keep_house([node], now)
     assert node.is_out
-    assert verdicts.due > now
+    assert tracker.due > now
 
 
 def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
@@ -254,8 +254,8 @@ def a_call() -> Call:
     return Call(GET, ("",), SERVICE, Deadline(START + 1.0, 1.0), FakeDriver(START))
 
 
-def make_node(verdicts: Verdicts) -> Node[Leaf]:
-    health, breaker = verdicts.fresh()
+def make_node(tracker: HealthTracker) -> Node[Leaf]:
+    health, breaker = tracker.fresh()
     return Node(instance(0), Leaf(instance(0), World(0)), health, breaker)
 
 
@@ -277,9 +277,9 @@ def in_between(work: Callable[[], object]) -> tuple[threading.Thread, Callable[[
 def test_an_instance_that_answers_while_its_failure_is_handled_is_available() -> None:
     """While one thread handles a failure of an instance, another one learns that it answers pings."""
     heard: list[Decision] = []
-    verdicts = Verdicts(SERVICE, lambda: None, lambda: (heard.append,))
-    node = make_node(verdicts)
-    other, interrupt = in_between(lambda: verdicts.pinged(node, START))
+    tracker = HealthTracker(SERVICE, lambda: None, lambda: (heard.append,))
+    node = make_node(tracker)
+    other, interrupt = in_between(lambda: tracker.pinged(node, START))
 
     class Interrupted(Health):
         @property
@@ -294,7 +294,7 @@ def test_an_instance_that_answers_while_its_failure_is_handled_is_available() ->
             self.was_out = value
 
     node.health = Interrupted(1)
-    verdicts.failed(node, ConnectFailed(), START, call=a_call())
+    tracker.failed(node, ConnectFailed(), START, call=a_call())
     other.join()
     assert not node.is_out
     assert [type(each) for each in heard][-1] is Restored
@@ -302,13 +302,13 @@ def test_an_instance_that_answers_while_its_failure_is_handled_is_available() ->
 
 def test_a_recount_brings_no_older_instances_back() -> None:
     """While the pool is made anew because an instance is unavailable, the registry publishes others."""
-    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
-    old, new = make_node(verdicts), make_node(verdicts)
+    tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
+    old, new = make_node(tracker), make_node(tracker)
     nodes = [old]
-    standing = Standing[Leaf](lambda: START, lambda: EPOCH, lambda: nodes)
-    standing.weigh()
+    instance_pool = InstancePool[Leaf](lambda: START, lambda: EPOCH, lambda: nodes)
+    instance_pool.weigh()
     nodes = [new]
-    other, interrupt = in_between(standing.weigh)
+    other, interrupt = in_between(instance_pool.weigh)
 
     class Interrupted(Pool[Node[Leaf]]):
         @property
@@ -319,15 +319,15 @@ def test_a_recount_brings_no_older_instances_back() -> None:
         @nodes.setter
         def nodes(self, value: tuple[Node[Leaf], ...]) -> None: ...
 
-    standing.pool = Interrupted([old])
-    standing.recount()
+    instance_pool.pool = Interrupted([old])
+    instance_pool.recount()
     other.join()
-    assert tuple(standing.pool.nodes) == (new,)
+    assert tuple(instance_pool.pool.nodes) == (new,)
 
 
 def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
     """Two threads follow, the one an older snapshot; it is slow."""
-    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
+    tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
 
     class Slow(LocalSubscription):
         def __init__(self, *snapshots: Snapshot) -> None:
@@ -345,40 +345,40 @@ def test_an_older_snapshot_does_not_come_back_after_a_newer_one() -> None:
 
     def publish_and_follow() -> None:
         subscription.newest = newer
-        members.follow()
+        endpoints.follow()
 
     def node(instance: Instance) -> Node[Leaf]:
-        health, breaker = verdicts.fresh()
+        health, breaker = tracker.fresh()
         return Node(instance, Leaf(instance, World(0)), health, breaker)
 
     other, interrupt = in_between(publish_and_follow)
     older, newer = (Snapshot(key=ServiceKey(SERVICE), instances=(instance(number),)) for number in range(2))
     subscription = Slow(older)
-    members = Members[Leaf](subscription, None, node, lambda leaf: None, SERVICE, lambda change: None)
-    members.follow()
+    endpoints = EndpointSet[Leaf](subscription, None, node, lambda leaf: None, SERVICE, lambda change: None)
+    endpoints.follow()
     other.join()
-    assert [each.instance.address for each in members.nodes] == [TWO]
+    assert [each.instance.address for each in endpoints.nodes] == [TWO]
 
 
 def test_a_pool_of_many_is_made_anew_only_so_often_and_not_for_nothing() -> None:
     now = START
-    verdicts = Verdicts(SERVICE, lambda: None, lambda: ())
-    nodes = [make_node(verdicts) for _ in range(100)]
-    standing = Standing[Leaf](lambda: now, lambda: EPOCH, lambda: nodes)
-    standing.weigh()
-    standing.recount()
-    pool = standing.pool
+    tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
+    nodes = [make_node(tracker) for _ in range(100)]
+    instance_pool = InstancePool[Leaf](lambda: now, lambda: EPOCH, lambda: nodes)
+    instance_pool.weigh()
+    instance_pool.recount()
+    pool = instance_pool.pool
     for _ in range(20):
-        standing.recount()
-        standing.keep(now)
-    assert standing.pool is pool
+        instance_pool.recount()
+        instance_pool.keep(now)
+    assert instance_pool.pool is pool
     now = START + 0.02
-    standing.keep(now)
-    newer = standing.pool
+    instance_pool.keep(now)
+    newer = instance_pool.pool
     assert newer is not pool
     for _ in range(20):
-        standing.keep(now)
-    assert standing.pool is newer
+        instance_pool.keep(now)
+    assert instance_pool.pool is newer
 
 
 def test_older_settings_do_not_come_after_newer_ones() -> None:

@@ -54,7 +54,7 @@ SERVICE = "UserService"
 D = TypeVar("D", bound=Decision)
 
 
-class Heard:
+class EventEmitter:
     """Listens."""
 
     def __init__(self) -> None:
@@ -131,9 +131,9 @@ def register_dead(stack: ExitStack, registry: Registry, **instance: Any) -> int:
     return port
 
 
-def connect(stack: ExitStack, target: str, **options: Any) -> tuple[UserServiceClient, Heard]:
+def connect(stack: ExitStack, target: str, **options: Any) -> tuple[UserServiceClient, EventEmitter]:
     """A client without heartbeats, so that no pause of the machine takes an instance out of rotation."""
-    heard = Heard()
+    heard = EventEmitter()
     options = {"heartbeat": None, "timeout": 60, **options}
     return stack.enter_context(UserServiceClient.connect(target, listeners=[heard], **options)), heard
 
@@ -256,7 +256,7 @@ def _is_refused(client: UserServiceClient) -> bool:
 def test_an_asyncio_client_follows_too(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "fast", tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
-    heard = Heard()
+    heard = EventEmitter()
 
     async def main() -> None:
         async with AsyncUserServiceClient.connect(url, listeners=[heard], timeout=60) as client:
@@ -579,7 +579,7 @@ def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, capl
         raise ValueError("broken")
 
     serve(stack, memory, "one")
-    heard = Heard()
+    heard = EventEmitter()
     client = stack.enter_context(UserServiceClient.connect(memory, listeners=[broken, heard], timeout=60))
     with caplog.at_level(logging.ERROR, "idlrt.client"):
         assert client.get(1).name == "one"

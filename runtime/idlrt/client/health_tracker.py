@@ -20,7 +20,7 @@ from idlrt.errors import CircuitOpen
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
 
-__all__ = ["Verdicts"]
+__all__ = ["HealthTracker"]
 
 _log: Final = get_logger("idlrt.client")
 
@@ -32,7 +32,7 @@ _PAUSE: Final = 0.01
 _PROBE_CHECK: Final = 1.0
 
 
-class Verdicts:
+class HealthTracker:
     """See the module. Threads may share it.
 
     Args:

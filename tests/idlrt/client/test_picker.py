@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Chance
-from idlrt.client.choice import BalancerChoice, Choice
+from idlrt.client.picker import BalancerChoice, Picker
 from idlrt.errors import ConfigurationError
 from idlrt.route import Pool
 from idlrt.testing.balancers import Target, call_of
@@ -26,13 +26,13 @@ class Node(Target):
         self.is_out = is_out
 
 
-def chosen(nodes: Sequence[Node], seed: int = 1, lasting: dict[Hashable, Any] | None = None) -> Choice[Node]:
-    return Choice(Pool(nodes), Chance(now=lambda: 0.0, dice=random.Random(seed).random), lasting=lasting)
+def chosen(nodes: Sequence[Node], seed: int = 1, lasting: dict[Hashable, Any] | None = None) -> Picker[Node]:
+    return Picker(Pool(nodes), Chance(now=lambda: 0.0, dice=random.Random(seed).random), lasting=lasting)
 
 
 def spread(nodes: Sequence[Node], count: int = 5000) -> list[float]:
-    choice = chosen(nodes)
-    found = Counter(choice.pick(call_of()) for _ in range(count))
+    picker = chosen(nodes)
+    found = Counter(picker.pick(call_of()) for _ in range(count))
     return [found[node] / count for node in nodes]
 
 
@@ -71,8 +71,8 @@ def test_a_balancer_that_covers_all_outlives_health() -> None:
     calls = [call_of(f"key {number}") for number in range(200)]
     before = [chosen(nodes, lasting=lasting).pick(call, (), ring) for call in calls]
     nodes[2].is_out = True
-    choice = chosen(nodes, lasting=lasting)
-    after = [choice.pick(call, (), ring) for call in calls]
+    picker = chosen(nodes, lasting=lasting)
+    after = [picker.pick(call, (), ring) for call in calls]
     assert len(lasting) == 1
     assert nodes[2] in before
     assert nodes[2] not in after
@@ -102,9 +102,9 @@ def test_a_balancer_that_nobody_knows() -> None:
 )
 def test_every_one_is_tried_before_it_gives_up(made: list[tuple[int, bool]], balancer: str, seed: int) -> None:
     nodes = [Node(number, weight, is_out=is_out) for number, (weight, is_out) in enumerate(made)]
-    choice = chosen(nodes, seed)
+    picker = chosen(nodes, seed)
     tried: list[Node] = []
-    while (node := choice.pick(call_of(), tried, BalancerChoice(balancer, None, balancer))) is not None:
+    while (node := picker.pick(call_of(), tried, BalancerChoice(balancer, None, balancer))) is not None:
         assert node not in tried
         tried.append(node)
     assert set(tried) == set(nodes)

@@ -23,7 +23,7 @@ from idlrt.errors import ConfigurationError, NoInstance
 if TYPE_CHECKING:
     from idlrt.registry import Subscription
 
-__all__ = ["Members"]
+__all__ = ["EndpointSet"]
 
 _log: Final = get_logger("idlrt.client")
 
@@ -31,7 +31,7 @@ _log: Final = get_logger("idlrt.client")
 _FOR_GROUPS: Final = 0.5
 
 
-class Members(Generic[S]):
+class EndpointSet(Generic[S]):
     """See the module. Threads may share it.
 
     Args:

@@ -14,7 +14,7 @@ from idlrt.balance.warm_up import warm_weight
 from idlrt.client.node import Node, S
 from idlrt.route import Pool
 
-__all__ = ["Standing"]
+__all__ = ["InstancePool"]
 
 # Of so many instances no pool is made anew more often than in such a time, in seconds: when many come and go at once,
 # as in a bad moment of a large service, a few at a time are enough.
@@ -25,7 +25,7 @@ _WARMING_STEP: Final = 0.5
 _NEVER: Final = float("inf")
 
 
-class Standing(Generic[S]):
+class InstancePool(Generic[S]):
     """See the module. Threads may share it.
 
     Args:

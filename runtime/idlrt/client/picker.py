@@ -16,7 +16,7 @@ from idlrt.core import Call, Chance
 from idlrt.guard.breaker import Breaker
 from idlrt.route import Pool
 
-__all__ = ["P2C", "BalancerChoice", "Choice", "Chosen", "past_breakers"]
+__all__ = ["P2C", "BalancerChoice", "Chosen", "Picker", "past_breakers"]
 
 
 class BalancerChoice(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ _TRIES: Final = 3
 _MOST_LASTING: Final = 16
 
 
-class Choice(Generic[N]):
+class Picker(Generic[N]):
     """See the module. Threads may share it.
 
     Args:
@@ -126,7 +126,7 @@ class Choice(Generic[N]):
         return found
 
 
-def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
+def past_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
     """`node` if its circuit breaker lets a call through, else another one of the choice, if there is one that does."""
     now = call.driver.now()
     shut = list(tried)
@@ -135,5 +135,5 @@ def past_breakers(choice: Choice[B], call: Call, tried: Collection[B], balancer:
         if found is None or found.breaker.is_ready(now):
             break
         shut.append(found)
-        found = choice.pick(call, shut, balancer)
+        found = picker.pick(call, shut, balancer)
     return found if found is not None else node
