@@ -51,8 +51,9 @@ class Leases(set[ref[Lease]]):
         reference = ref(lease, self.discard)
         self.add(reference)
         if len(self) > limit:
-            # Threads that compete for the last place see each other's leases; one after the other, all but one go. A
-            # lock of C is safe in `with`: no signal handler runs between its `__enter__` and the block.
+            # Threads that compete for the last place count each other's leases. They look again one after the other, so
+            # that one of them gets it. A lock of C is safe in `with`: no signal handler runs between its `__enter__`
+            # and the block.
             with self._lock:
                 if len(self) > limit:
                     self.discard(reference)
