@@ -52,21 +52,20 @@ class SharedSender(BlockingPool[Link]):
         if call.metadata:
             self._peer.check_metadata(call)
         until = call.deadline.at
-        waiter = Waiter()
-        try:
-            return self._acquire(waiter, call, until).exchange(waiter, call, until)
-        except StaleLink:
-            pass
-        finally:
-            self._pool.release(waiter, time.monotonic())
-        waiter = Waiter()
-        waiter.is_fresh = True
-        try:
-            return self._acquire(waiter, call, until).exchange(waiter, call, until)
-        except StaleLink:
-            raise not_sent(call, ConnectionResetError("the server closed the connection")) from None
-        finally:
-            self._pool.release(waiter, time.monotonic())
+        is_fresh = False
+        while True:
+            waiter = Waiter()
+            waiter.is_fresh = is_fresh
+            try:
+                return self._acquire(waiter, call, until).exchange(waiter, call, until)
+            except StaleLink as stale:
+                # Nothing was sent, so another connection is tried; only once if the server closes them.
+                if is_fresh and not stale.is_interrupted:
+                    error = ConnectionResetError("the server closed the connection")
+                    raise not_sent(call, error) from None
+                is_fresh = is_fresh or not stale.is_interrupted
+            finally:
+                self._pool.release(waiter, time.monotonic())
 
     def _acquire(self, waiter: Waiter, call: Call, until: float) -> Link:
         """Return a connection for `call`, which occupies room on it until it is released."""

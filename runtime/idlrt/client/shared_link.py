@@ -168,7 +168,7 @@ class Link(PoolConnection):
             if self.is_lost or self._interrupted or self._is_beginning:
                 # With `_is_beginning` the connection may wait for the response to a request that was never sent.
                 self.is_stuck = True
-                raise StaleLink
+                raise self._stale()
             self._is_beginning = True
             try:
                 if call.method is PING:
@@ -197,7 +197,7 @@ class Link(PoolConnection):
                 with self._lock:
                     self._fail(OSError(_INTERRUPTED))
             if waiter.error is not None:
-                raise StaleLink
+                raise self._stale()
             self._is_sending = True
             self._transport.send(data, until)
             self._is_sending = False
@@ -209,17 +209,20 @@ class Link(PoolConnection):
             if isinstance(error, TimeoutError):
                 raise deadline_exceeded(call) from None
             if self.is_used:
-                raise StaleLink from None
+                raise self._stale() from None
             raise not_sent(call, error) from error
         finally:
             self._sending.release()
         if self._due:
             self._send_due(until)
 
+    def _stale(self) -> StaleLink:
+        return StaleLink(is_interrupted=bool(self._interrupted) or self._is_beginning)
+
     def _wait_to_send(self, call: Call, until: float) -> None:
         while not self._sending.acquire(timeout=max(min(until - time.monotonic(), LOOK_AGAIN), 0.0)):
             if self._interrupted:
-                raise StaleLink  # perhaps nothing will ever release the lock
+                raise self._stale()  # perhaps nothing will ever release the lock
             if time.monotonic() >= until:
                 raise not_sent(call, TimeoutError("the server does not take the calls before it"))
 
@@ -360,4 +363,12 @@ class Link(PoolConnection):
 
 
 class StaleLink(Exception):
-    """The connection was of no use before the call was sent."""
+    """The connection was of no use before the call was sent.
+
+    Attributes:
+        is_interrupted: whether that is because another call on it was interrupted; else the server has closed it.
+    """
+
+    def __init__(self, *, is_interrupted: bool) -> None:
+        super().__init__()
+        self.is_interrupted = is_interrupted

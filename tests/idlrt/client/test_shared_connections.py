@@ -15,6 +15,7 @@ from hand_written import SERVICE, AsyncUsers, NotFound, User, Users, UserService
 
 from idlrt.client import client_stats
 from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
+from idlrt.net.blocking import BlockingSocket
 from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
 from idlrt.protocol.thrift.sniff import detector
@@ -131,6 +132,50 @@ def test_who_gives_up_leaves_the_reading_to_others(server: Server, users: AsyncU
         second.join(60)
         assert patient == [2]
         assert client.get(1).id == 1
+
+
+def test_an_interrupted_reader_leaves_the_reading_to_others(
+    server: Server, users: AsyncUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    with connect(server.address, framing="header") as client:
+        assert client.get(1).id == 1  # so that there is a connection
+        other = threading.Thread(target=lambda: found.append(client.wait(2)))
+
+        def interrupted(self: BlockingSocket, until: float) -> bool:
+            other.start()
+            for _ in range(2):
+                assert users.all_entered.acquire(timeout=60)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BlockingSocket, "wait_readable", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.wait(1)
+        users.release(1)
+        users.release(2)
+        other.join(60)
+        assert found == [2]
+        assert client.get(3).id == 3
+
+
+def test_a_connection_whose_call_was_interrupted_takes_no_further_calls(
+    client: UserServiceClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get(1).id == 1
+    send = BlockingSocket.send
+
+    def half(self: BlockingSocket, data: bytes, until: float) -> None:
+        send(self, data[:10], until)
+        raise KeyboardInterrupt
+
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(BlockingSocket, "send", half)
+            with pytest.raises(KeyboardInterrupt):
+                client.get(1)
+        assert client.get(number + 2).id == number + 2
+        assert client_stats(client).connections == 1
 
 
 def test_a_connection_that_hangs_gets_no_further_calls(server: Server, users: AsyncUsers) -> None:
