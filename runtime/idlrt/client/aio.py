@@ -1,7 +1,7 @@
-"""The leaf for asyncio: a bounded pool of connections, each of which carries many calls at once.
+"""Transport of asyncio clients: a connection pool with many calls at once on each connection.
 
-A connection is made by the first call, and by a later one that finds none with room. Calls for which there is no room
-wait in their order. One that has been idle for long is asked for first (`idlrt.client.ping`).
+`idlrt.client.connection_pool` decides which connection a call gets. New ones are opened by tasks, for all calls that
+wait.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
+from functools import partial
 from typing import Any, Final
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
+from idlrt.client.connection_pool import ConnectionPool, Lease
 from idlrt.client.options import MAX_CONNECTIONS
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING_TIMEOUT
@@ -66,20 +67,24 @@ class MultiplexedSender:
         if max_connections is None:
             max_connections = MAX_CONNECTIONS if peer.max_in_flight == 1 else 1
         self._max = max_connections
-        self._most = min(calls_per_connection, peer.max_in_flight)
         self._ping_after = ping_after
         self._ping_timeout = ping_timeout
-        self._is_closed = self._is_retired = False
+        self._pool = ConnectionPool(
+            partial(Link, peer),
+            max_connections=max_connections,
+            calls_per_connection=min(calls_per_connection, peer.max_in_flight),
+            ping_after=ping_after,
+            is_background=True,
+        )
         self._backoff = Backoff()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
     def _reset(self) -> None:
+        self._pool.renew()
         # All that are not lost, also those that take no further calls.
-        self._links: list[Link] = []
+        self._links: set[Link] = set()
         self._connecting: set[Connecting] = set()
-        # Of calls without a connection. Each is woken to look again, or is told why there will be none.
-        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def carries_metadata(self) -> bool:
@@ -95,123 +100,105 @@ class MultiplexedSender:
             # What belongs to a loop that does not run cannot be closed, or waited for, from another one.
             self._loop = loop
             self._reset()
-        link = await self._take(call, loop)
+        lease = _Lease()
         try:
+            link = await self._acquire(lease, call, loop)
             return await link.exchange(call)
         finally:
-            self._give_back(link)
+            self._pool.release(lease, loop.time() if self._ping_after is not math.inf else 0.0)
 
-    async def _take(self, call: Call, loop: asyncio.AbstractEventLoop) -> Link:
-        """A connection with room for `call`, which is counted on it from now on."""
-        is_first = True
+    async def _acquire(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> Link:
+        """Return a connection for `call`, which occupies room on it until it is released."""
         while True:
-            if self._is_closed:
+            if self._pool.is_closed:
                 raise client_closed(call)
-            # Who has just come stands behind those who wait.
-            link = self._least_busy() if not (is_first and self._waiting) else None
-            if link is None:
-                await self._wait(call, loop, is_first=is_first)
-                is_first = False
-                continue
-            link.claimed += 1
-            if link.claimed > 1:
+            if not self._pool.acquire(lease, call.driver.now()):
+                await self._wait(lease, call, loop)
+            link = lease.connection
+            assert link is not None
+            if len(link.leases) > 1 and not link.needs_ping:
                 return link
-            is_good = False
+            is_ready = False
             try:
-                is_good = await self._try_out(link, call)
+                is_ready = await self._is_ready(link, call)
             finally:
-                if not is_good:
-                    self._give_back(link)
-            if is_good:
+                if link.needs_ping and not is_ready:
+                    self._pool.discard(link, call.driver.now())
+            if is_ready:
+                if link.needs_ping:
+                    self._pool.make_available(link, call.driver.now())
                 return link
+            if link.needs_ping:
+                self._pool.close_idle()  # they have been idle for longer
+            self._pool.release(lease, call.driver.now())
 
-    async def _try_out(self, link: Link, call: Call) -> bool:
-        """Whether `call` may be put on a connection that was idle."""
+    async def _is_ready(self, link: Link, call: Call) -> bool:
+        """Return whether `call` may be put on a connection that was idle."""
         await link.settle()
-        if not link.is_usable or self._is_closed:
+        if not link.is_usable or self._pool.is_closed:
             return False
-        if self._ping_after is math.inf or call.driver.now() - link.idle_since <= self._ping_after:
-            return True
-        link.is_asked = True
-        try:
-            return await link.answers(call, self._ping_timeout)
-        finally:
-            link.is_asked = False
-            self._wake(self._most)
+        return not link.needs_ping or await link.answers(call, self._ping_timeout)
 
-    def _least_busy(self) -> Link | None:
-        """The connection for the next call, if there is one with room."""
-        best: Link | None = None
-        for link in self._links:
-            if link.is_usable and not link.is_asked and link.claimed < self._most and not link.is_full:
-                if not link.claimed:
-                    return link
-                if best is None or link.claimed < best.claimed:
-                    best = link
-        return best
+    async def _wait(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for a connection.
 
-    async def _wait(self, call: Call, loop: asyncio.AbstractEventLoop, *, is_first: bool) -> None:
-        """Wait until there may be room. Who has waited before keeps its place."""
-        self._links = [link for link in self._links if not link.is_lost]
-        room = self._max - len(self._connecting) - sum(link.is_usable for link in self._links)
-        # Each connection that is being made has so much room.
-        if room > 0 and len(self._waiting) >= len(self._connecting) * self._most:
-            try:
-                self._backoff.check(call)
-            except ConnectFailed:
-                self._wake()  # the next one is told the same
-                raise
-            task = loop.create_task(self._make(call))
-            self._connecting.add(task)
-            task.add_done_callback(self._made)
-        waiter: asyncio.Future[None] = loop.create_future()
-        if is_first:
-            self._waiting.append(waiter)
-        else:
-            self._waiting.appendleft(waiter)
+        Raises:
+            NotSent: the client is closed.
+            Overloaded: there was no room in time.
+            ConnectFailed: no connection could be made.
+        """
         seconds = max(call.deadline.remaining(call.driver.now()), 0.0)
-        is_woken = False
         try:
             async with asyncio.timeout(seconds):
-                await waiter
-            is_woken = True
+                while not self._pool.acquire(lease, call.driver.now()):
+                    if self._pool.is_closed:
+                        raise client_closed(call)
+                    self._open_more(lease, call, loop)
+                    await lease.wait(loop)
         except TimeoutError as error:
             # Of the call's time, or what `_made` says of the connection's.
-            if waiter.cancelled() and any(link.is_usable for link in self._links):
+            if not lease.is_turned_away and any(link.is_usable for link in self._links):
                 raise no_room(call, self._max) from None
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
         except OSError as error:
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
-        finally:
-            if not is_woken:
-                self._leave(waiter)
 
-    def _leave(self, waiter: asyncio.Future[None]) -> None:
-        """Somebody does not wait any longer."""
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-        elif not waiter.cancelled() and waiter.exception() is None:
-            self._wake()  # it was its turn
+    def _open_more(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+        """Open a connection, if the calls that wait need another one."""
+        link = self._pool.reserve()
+        if link is None:
+            return
+        try:
+            self._backoff.check(call)
+        except ConnectFailed:
+            now = call.driver.now()
+            self._pool.discard(link, now)
+            self._pool.release(lease, now)
+            self._pool.wake_first()  # the next one is told the same
+            raise
+        task = loop.create_task(self._make(link, call))
+        self._connecting.add(task)
+        task.add_done_callback(self._made)
 
-    async def _make(self, call: Call) -> None:
+    async def _make(self, link: Link, call: Call) -> None:
         """Make a connection, for `call` and others."""
         try:
-            link = await self._connect(self._peer.protocol or await self._find_protocol(call))
-        except OSError as error:
-            self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
+            await self._connect(link, self._peer.protocol or await self._find_protocol(call))
+        except BaseException as error:
+            if isinstance(error, OSError):
+                self._backoff.failed(connect_failed(call, error, self._connect_timeout, self._peer))
+            self._pool.discard(link, call.driver.now())
             raise
         self._backoff.succeeded()
-        if self._is_closed:
-            await link.close()
-            return
-        link.idle_since = call.driver.now()
-        self._links.append(link)
+        self._links.add(link)
+        link.ended.add_done_callback(lambda _: self._links.discard(link))
+        if link.is_lost:
+            self._links.discard(link)
+        self._pool.make_available(link, call.driver.now())
 
-    async def _connect(self, protocol: ClientProtocol) -> Link:
-        link = Link(protocol.connect(self._service), self._peer)
+    async def _connect(self, link: Link, protocol: ClientProtocol) -> None:
         async with asyncio.timeout(self._connect_timeout):
-            await link.open(self._open)
-        return link
+            await link.open(self._open, protocol.connect(self._service))
 
     async def _find_protocol(self, call: Call) -> ClientProtocol:
         peer = self._peer
@@ -225,7 +212,8 @@ class MultiplexedSender:
 
     async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
         """See `Ask`."""
-        link = await self._connect(protocol)
+        link = Link(self._peer)
+        await self._connect(link, protocol)
         try:
             await link.exchange(ping)
         except ConnectFailed as error:
@@ -244,30 +232,9 @@ class MultiplexedSender:
         """A connection has been made, or has not."""
         self._connecting.discard(task)
         error = task.exception() if not task.cancelled() else None
-        if error is None or any(link.is_usable for link in self._links):
-            self._wake(self._most)
-            return
-        for waiter in [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]:
-            if not waiter.done():
-                waiter.set_exception(error)
-        self._wake()
-
-    def _give_back(self, link: Link) -> None:
-        link.claimed -= 1
-        if not link.claimed and self._ping_after is not math.inf:
-            link.idle_since = link.loop.time()
-        if self._waiting:
-            self._wake()
-        elif self._is_retired:
-            self._close_idle()
-
-    def _wake(self, count: int = 1) -> None:
-        """Let the first of those who wait look again."""
-        while count > 0 and self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                count -= 1
+        if error is not None and not any(link.is_usable for link in self._links):
+            self._pool.turn_away(self._pool.calls_per_connection, error)
+        self._pool.wake_first()
 
     def found_again(self) -> None:
         """See `AsyncSender.found_again`."""
@@ -278,36 +245,58 @@ class MultiplexedSender:
         return len(self._links) + len(self._connecting)
 
     def stats(self) -> PoolStats:
-        """See `AsyncSender.stats`."""
-        in_flight = sum(link.claimed for link in self._links)
-        return self._peer.stats(self.connections(), in_flight, len(self._waiting))
+        """Return the statistics."""
+        in_flight = sum(len(link.leases) for link in self._links)
+        return self._peer.stats(self.connections(), in_flight, self._pool.waiting)
 
     def retire(self) -> None:
-        """See `AsyncSender.retire`. Any thread may call it."""
-        self._is_closed = self._is_retired = True
+        """Close connections when the calls in flight have ended; new ones are refused. Any thread may call it."""
+        self._pool.is_closed = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # its loop is closed, and the connections with it
-                self._loop.call_soon_threadsafe(self._retire)
-
-    def _retire(self) -> None:
-        self._wake(len(self._waiting))
-        self._close_idle()
-
-    def _close_idle(self) -> None:
-        for link in self._links:
-            if not link.claimed:
-                link.abandon()
+                self._loop.call_soon_threadsafe(self._pool.close)
 
     async def close(self) -> None:
         """See `AsyncSender.close`."""
-        self._is_closed = True
+        self._pool.is_closed = True
         if self._loop is not asyncio.get_running_loop():
             return  # what belongs to another loop cannot be closed from this one
         for task in list(self._connecting):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await task
-        self._wake(len(self._waiting))
-        links, self._links = self._links, []
+        links, self._links = self._links, set()
+        self._pool.close()
         for link in links:
             await link.close()
+
+
+class _Lease(Lease[Link]):
+    """The claim of a call whose task waits.
+
+    Attributes:
+        is_turned_away: whether it waits no longer, because no connection could be made.
+    """
+
+    __slots__ = ("_waiter", "is_turned_away")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_turned_away = False
+
+    async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until `wake`, or raise the error that `turn_away` is given."""
+        self._waiter = loop.create_future()
+        await self._waiter
+
+    def wake(self) -> None:
+        """Wake the task."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def turn_away(self, error: BaseException) -> None:
+        """Wake the task with an error."""
+        if self._waiter is not None and not self._waiter.done():
+            self.is_turned_away = True
+            self._waiter.set_exception(error)

@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from idlrt.client.connection_pool import PoolConnection
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
 from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, is_full, lost, result_of
@@ -37,26 +38,23 @@ _CLOSE_PATIENCE = 1.0
 _PRECISION = 0.001
 
 
-class Link:
+class Link(PoolConnection):
     """One connection and the calls that are on it.
 
     Attributes:
         is_lost: whether it is gone.
         is_stuck: whether it takes no further calls, although some may still be answered.
-        is_asked: whether its server is being asked whether it is there; nothing else is put on it meanwhile.
-        claimed: calls that are on it, or about to be.
-        idle_since: when the last of them was over.
         ended: is done when it is closed.
     """
 
-    def __init__(self, connection: ClientConnection, peer: PeerState) -> None:
+    _connection: ClientConnection
+
+    def __init__(self, peer: PeerState) -> None:
+        super().__init__()
         self.loop = asyncio.get_running_loop()
         self.is_lost = False
-        self.is_stuck = self.is_asked = False
-        self.claimed = 0
-        self.idle_since = 0.0
+        self.is_stuck = False
         self.ended: asyncio.Future[None] = self.loop.create_future()
-        self._connection = connection
         self._peer = peer
         self._answers: dict[int, tuple[asyncio.Future[ResponseReceived | PongReceived], Call, int]] = {}
         # Calls in the order in which they were made: how many, and the last that was answered.
@@ -75,13 +73,30 @@ class Link:
         return not self.is_lost and not self.is_stuck and transport is not None and not transport.is_closing
 
     @property
-    def is_full(self) -> bool:
-        """Whether the protocol has no room for another request, cancelled ones included."""
+    def takes_calls(self) -> bool:
+        """Whether another call may be put on it. Cancelled calls occupy room until they are answered."""
+        if not self.is_usable:
+            return False
         connection = self._connection
-        return self.claimed + connection.cancelled >= connection.capabilities.max_in_flight
+        return len(self.leases) + connection.cancelled < connection.capabilities.max_in_flight
 
-    async def open(self, open: Open) -> None:
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was opened and will never take another call."""
+        return self._transport is not None and not self.is_usable
+
+    def is_stale(self) -> bool:
+        """Return whether it is of no use for calls."""
+        return not self.is_usable
+
+    def dispose(self) -> None:
+        """Close the connection when no call is left on it."""
+        self.is_stuck = True
+        self._close_if_done()
+
+    async def open(self, open: Open, connection: ClientConnection) -> None:
         """Make the connection. Raises `OSError`."""
+        self._connection = connection
         self._transport = await open(self._received, self._lost)
 
     async def settle(self) -> None:
@@ -254,11 +269,6 @@ class Link:
                 else:
                     answer.set_exception(lost(call, error, self._peer))
         self._answers.clear()
-
-    def abandon(self) -> None:
-        """Close the connection when no call is left on it."""
-        self.is_stuck = True
-        self._close_if_done()
 
     async def close(self) -> None:
         """Close the connection."""

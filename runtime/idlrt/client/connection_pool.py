@@ -56,6 +56,11 @@ class PoolConnection:
         """Whether another call may be put on it, as far as the connection itself knows. Must not block."""
         return True
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether it is open, but will never take another call."""
+        return False
+
     def is_stale(self) -> bool:
         """Return whether it is of no use for calls, asked while it is idle. Must not block."""
         return False
@@ -85,6 +90,9 @@ class Lease(Generic[C]):
     def wake(self) -> None:
         """Wake the call: it has got a connection, or has to look again. Must not block; called with the lock held."""
 
+    def turn_away(self, error: BaseException) -> None:
+        """Wake the call and let it fail. Likewise."""
+
 
 class ConnectionPool(Generic[C]):
     """A pool of connections that carry several calls each. Thread-safe.
@@ -99,6 +107,7 @@ class ConnectionPool(Generic[C]):
             that take no further calls do not count. Else a call opens the connection that it gets.
 
     Attributes:
+        calls_per_connection: as given.
         is_closed: whether no further call gets a connection.
     """
 
@@ -113,7 +122,7 @@ class ConnectionPool(Generic[C]):
     ) -> None:
         self._make = make
         self._max = max_connections
-        self._room = calls_per_connection
+        self.calls_per_connection = calls_per_connection
         self._ping_after = ping_after
         self._is_background = is_background
         self.is_closed = False
@@ -142,7 +151,7 @@ class ConnectionPool(Generic[C]):
             if lease.connection is None and not self.is_closed:
                 if self._queue or (connection := self._select(lease, now)) is None:
                     self._queue[ref(lease)] = None
-                    self._assign(now)  # a connection may have become idle meanwhile, without the lock
+                    self._assign(now)  # one may have become idle meanwhile, without the lock
                 else:
                     self._grant(lease, connection)
         return lease.connection is not None
@@ -161,14 +170,14 @@ class ConnectionPool(Generic[C]):
                     if self.is_closed or not connection.takes_calls:
                         self._drop(connection)
             if self._queue:
-                self._assign(now)
+                self._serve(now)
 
     def reserve(self) -> C | None:
         """Return a new connection to open in the background, if those being opened are too few for the waiting calls.
         `make_available` or `discard` follows.
         """
         with self._lock:
-            if self.is_closed or len(self._queue) <= len(self._opening) * self._room:
+            if self.is_closed or len(self._queue) <= len(self._opening) * self.calls_per_connection:
                 return None
             connection = self._new()
             if connection is not None:
@@ -190,16 +199,20 @@ class ConnectionPool(Generic[C]):
         with self._lock:
             self._drop(connection)
             if self._queue:
-                self._assign(now)
+                self._serve(now)
 
-    def turn_away(self, count: int) -> list[Lease[C]]:
-        """Remove the first `count` of the waiting calls from the queue and return them."""
-        removed: list[Lease[C]] = []
+    def close_idle(self) -> None:
+        """Close all idle connections, as `Lease.is_fresh` does, which is not for connections from the background."""
         with self._lock:
-            while len(removed) < count and (lease := self._first()) is not None:
+            self._drop_idle()
+
+    def turn_away(self, count: int, error: BaseException) -> None:
+        """End the wait of the first `count` calls with an error."""
+        with self._lock:
+            while count > 0 and (lease := self._first()) is not None:
                 self._queue.pop(ref(lease), None)
-                removed.append(lease)
-        return removed
+                lease.turn_away(error)
+                count -= 1
 
     def wake_first(self) -> None:
         """Let the first of the waiting calls look again."""
@@ -243,15 +256,25 @@ class ConnectionPool(Generic[C]):
 
     # Decisions, made with the lock.
 
-    def _assign(self, now: float) -> None:
-        """Grant connections to the calls that wait, in their order, as long as there are any."""
+    def _serve(self, now: float) -> None:
+        """Grant connections to the calls that wait. If there is none, the first of them may open one."""
+        if not self._assign(now) and self._is_background and (lease := self._first()) is not None:
+            lease.wake()
+
+    def _assign(self, now: float) -> bool:
+        """Grant connections to the calls that wait, in their order, as long as there are any; return whether there was
+        one.
+        """
+        is_granted = False
         while not self.is_closed and (lease := self._first()) is not None:
             connection = self._select(lease, now)
             if connection is None:
-                return
+                break
             self._grant(lease, connection)
             self._queue.pop(ref(lease), None)
             lease.wake()
+            is_granted = True
+        return is_granted
 
     def _first(self) -> Lease[C] | None:
         """Return the first call that waits, having removed what precedes it: calls that were interrupted."""
@@ -287,7 +310,7 @@ class ConnectionPool(Generic[C]):
 
     def _least_busy(self) -> C | None:
         best: C | None = None
-        fewest = self._room
+        fewest = self.calls_per_connection
         for connection in self._available:
             calls = len(connection.leases)
             if calls and (calls >= fewest or not connection.takes_calls):
@@ -312,14 +335,16 @@ class ConnectionPool(Generic[C]):
         return connection
 
     def _reclaim(self) -> None:
-        """Free the places of connections that interrupted calls have left before they became available."""
+        """Free the places of connections that interrupted calls have left before they became available, and in the
+        background those of connections that take no further calls.
+        """
         for each in self._places.copy():
             connection = each()
             if connection is None:
                 continue
             if not connection.leases and connection not in self._available and each not in self._opening:
                 self._drop(connection)
-            elif self._is_background and each not in self._opening and not connection.takes_calls:
+            elif self._is_background and connection.is_retired:
                 self._retired.add(ref(connection, self._retired.discard))
                 self._places.discard(each)
 
@@ -328,7 +353,7 @@ class ConnectionPool(Generic[C]):
         if self.is_closed:
             self._drop_idle()
         else:
-            self._assign(now)
+            self._serve(now)
 
     def _drop_idle(self) -> None:
         for connection in tuple(self._available):

@@ -30,6 +30,10 @@ class Connection(PoolConnection):
     def takes_calls(self) -> bool:
         return self.is_open and not self.is_broken
 
+    @property
+    def is_retired(self) -> bool:
+        return self.is_broken
+
     def is_stale(self) -> bool:
         assert self.is_open
         return self.was_closed_by_server
@@ -384,9 +388,12 @@ def test_connections_that_take_no_calls_leave_their_places_in_background_pools()
     other = pool.reserve()
     assert other is not None
     assert (pool.count, pool.in_flight) == (2, 1)
+    assert second.wakes == 0
     pool.release(first, 0.0)
     assert stuck.is_disposed
     assert pool.count == 1
+    # It may open a connection, if that one fails.
+    assert second.wakes == 1
 
 
 @pytest.mark.parametrize("is_exclusive", [False, True])
