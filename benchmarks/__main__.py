@@ -37,7 +37,7 @@ def _parts_help() -> str:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"\b\nParts:\n{_parts_help()}",
 )
-@click.argument("names", metavar="[PART]...", nargs=-1, type=click.Picker(list(PARTS)))
+@click.argument("names", metavar="[PART]...", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="Run a small version of each part, in seconds; its numbers mean little.")
 @click.option("--list", is_eager=True, is_flag=True, expose_value=False, callback=_show_parts, help="List the parts.")
 @click.option(

@@ -107,7 +107,7 @@ def _table(title: str, comparisons: Sequence[Comparison], note: str = "") -> Tab
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("ref")
-@click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Picker(PARTS))
+@click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(PARTS))
 @click.option("--pairs", default=20, show_default=True, type=click.IntRange(min=1), help="Measurements of each cell.")
 @click.option("--cell", "names", multiple=True, metavar="NAME", help="Compare this cell only; may be repeated.")
 @click.option("--json", "output", metavar="FILE", type=click.Path(path_type=Path), help="Write the results to FILE.")
