@@ -95,6 +95,8 @@ class Link(PoolConnection):
         self._interrupted: list[ref[Waiter]] = []
         self._made = self._answered = 0
         self._is_beginning = False
+        # Why no response will come any more.
+        self._failure: Exception | None = None
         # The call whose thread reads for all, and whether bytes that it has read may not have been handled yet.
         self._reader: ref[Waiter] | None = None
         self._is_receiving = False
@@ -147,13 +149,13 @@ class Link(PoolConnection):
             self._leave(number, waiter)
         if call.method.is_oneway:
             return None
+        if waiter.response is not None:
+            return result_of(waiter.response, call)
         if (error := waiter.error) is not None:
             if isinstance(error, RemoteProtocolError):
                 raise broken(call, error)
             raise lost(call, None if isinstance(error, EOFError) else error, self._peer)
-        if waiter.response is None:
-            raise deadline_exceeded(call, self._peer)
-        return result_of(waiter.response, call)
+        raise deadline_exceeded(call, self._peer)
 
     def answers(self, call: Call, ping_timeout: float) -> bool:
         """Return whether the server answers a ping, so that `call` may follow."""
@@ -242,6 +244,9 @@ class Link(PoolConnection):
         with self._lock:
             if waiter.is_done or self._has_reader():
                 return False
+            if self._failure is not None:  # and telling the calls of it was interrupted
+                waiter.error = self._failure
+                return False
             if self._is_receiving:
                 self._fail(OSError(_INTERRUPTED))
                 return False
@@ -296,12 +301,14 @@ class Link(PoolConnection):
             if event.is_draining:
                 self.is_stuck = True
             self._peer.has_answered = True
-            found = self._waiting.pop(event.id, None)
+            found = self._waiting.get(event.id)
             waiter = found() if found is not None else None
             if waiter is not None:
                 self._answered = max(self._answered, waiter.order + 1)
                 waiter.response = event
                 waiter.wake()
+            # In this order: a call that is not in the table hears nothing of a failure.
+            self._waiting.pop(event.id, None)
         return due
 
     def _send_due(self, until: float) -> None:
@@ -352,6 +359,7 @@ class Link(PoolConnection):
     def _fail(self, error: Exception) -> None:
         """With the lock: no response will come any more."""
         self.is_lost = True
+        self._failure = error
         if self._waiting and not self._answered:
             self._peer.reconsider()
         for each in self._waiting.values():

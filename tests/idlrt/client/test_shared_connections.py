@@ -14,6 +14,7 @@ from eventually import eventually
 from hand_written import SERVICE, AsyncUsers, NotFound, User, Users, UserServiceClient, scripted_server, user_service
 
 from idlrt.client import client_stats
+from idlrt.client.shared_link import Waiter
 from idlrt.errors import ConfigurationError, ConnectionLost, DeadlineExceeded, NotSent, Overloaded
 from idlrt.net.blocking import BlockingSocket
 from idlrt.protocol.events import RequestReceived
@@ -156,6 +157,36 @@ def test_an_interrupted_reader_leaves_the_reading_to_others(
         users.release(2)
         other.join(60)
         assert found == [2]
+        assert client.get(3).id == 3
+
+
+def test_a_reader_that_is_interrupted_with_the_response_to_another_call_loses_none(
+    server: Server, users: AsyncUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    with connect(server.address, framing="header") as client:
+        assert client.get(1).id == 1  # so that there is a connection
+        other = threading.Thread(target=lambda: found.append(client.wait(2)))
+        wait_readable = BlockingSocket.wait_readable
+
+        def other_first(self: BlockingSocket, until: float) -> bool:
+            other.start()
+            for _ in range(2):
+                assert users.all_entered.acquire(timeout=60)
+            users.release(2)
+            return wait_readable(self, until)
+
+        def interrupted(self: Waiter) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BlockingSocket, "wait_readable", other_first)
+            patch.setattr(Waiter, "wake", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.wait(1)
+        other.join(60)
+        assert found == [2]
+        users.release(1)
         assert client.get(3).id == 3
 
 
