@@ -1,8 +1,9 @@
 """A client in a process of its own whose main thread is interrupted at random moments, again and again.
 
-`python interrupted_calls.py TARGET INTERRUPTS COMPETING OPTIONS` makes calls, beside COMPETING other threads, until
-INTERRUPTS exceptions of a SIGALRM handler have been raised. Then it calls `wait` from as many threads as the client has
-room for, all at once. It prints figures before and after. See `tests/issues/test_interrupted_calls_cost_no_places.py`.
+`python interrupted_calls.py TARGET INTERRUPTS COMPETING OPTIONS ROOM` makes calls, beside COMPETING threads, until
+a SIGALRM handler has raised INTERRUPTS exceptions. Then it calls `wait` from ROOM threads, all at once, which is what
+the client has room for. It prints figures before and after. See
+`tests/issues/test_interrupted_calls_cost_no_places.py`.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def call(client: UserServiceClient, failures: Counter[str]) -> None:
         failures["lost"] += 1
 
 
-def main(target: str, interrupts: int, competing: int, options: dict[str, Any]) -> None:
+def main(target: str, interrupts: int, competing: int, options: dict[str, Any], room: int) -> None:
     # More threads get between two statements of another one, and the main thread waits less for its turn.
     sys.setswitchinterval(0.0002)
     client = UserServiceClient.connect(target, **{"timeout": 60, **options})
@@ -104,7 +105,6 @@ def main(target: str, interrupts: int, competing: int, options: dict[str, Any]) 
     stats = client_stats(client)
     counts = {"connections": stats.connections, "in_flight": stats.in_flight, "waiting": stats.waiting}
     print(json.dumps({**counts, **failures}), flush=True)
-    room = options["max_connections"] * options.get("calls_per_connection", 1)
     results: list[int] = []
     threads = [threading.Thread(target=lambda id=id: results.append(client.wait(id))) for id in range(room)]
     for thread in threads:
@@ -116,4 +116,4 @@ def main(target: str, interrupts: int, competing: int, options: dict[str, Any]) 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]), int(sys.argv[5]))
