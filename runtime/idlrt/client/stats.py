@@ -54,8 +54,8 @@ class ClientStats(PoolStats, frozen=True, kw_only=True):
     """A client: the sums over its endpoints, and the endpoints themselves.
 
     Attributes:
-        endpoints: servers that calls may be routed to, sorted by id. The calls of a client make it follow its registry,
-            so one that is not called may list instances that `snapshot` no longer has.
+        endpoints: servers that calls may be routed to, sorted by id. A client takes over a new snapshot a moment after the
+            registry has published it.
         snapshot: the newest state of the service that the registry has published; `None` before the first, and for
             targets that are an address.
     """
