@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import math
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
 from idlrt.client.connection_pool import ConnectionPool, Lease
 from idlrt.client.options import MAX_CONNECTIONS
-from idlrt.client.peer_state import PeerState
+from idlrt.client.peer_state import PROBE_PAUSE, PeerState
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
 from idlrt.client.sender import client_closed, connect_failed, no_room, reason
@@ -28,9 +28,6 @@ from idlrt.protocol import ClientProtocol
 __all__ = ["Lost", "MultiplexedSender", "Open", "Received"]
 
 Connecting = asyncio.Task[None]
-
-# Seconds between two looks at whether another thread or event loop has found out what the server reads.
-_PROBE_PAUSE: Final = 0.01
 
 
 class MultiplexedSender:
@@ -203,12 +200,12 @@ class MultiplexedSender:
     async def _find_protocol(self, call: Call) -> ClientProtocol:
         peer = self._peer
         # Calls of a blocking client and the pings of its instances share what is known of a server.
-        while not peer.try_probing():
-            await asyncio.sleep(_PROBE_PAUSE)
+        while (lease := peer.begin_probing()) is None:
+            await asyncio.sleep(PROBE_PAUSE)
         try:
             return peer.protocol or await find_protocol(peer, call, self._ask)
         finally:
-            peer.end_probing()
+            del lease
 
     async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
         """See `Ask`."""

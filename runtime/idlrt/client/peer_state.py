@@ -9,7 +9,6 @@ before anything is sent. *Ambient* values (the deadline, the attempt, the routin
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable
@@ -19,10 +18,14 @@ from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.stats import PoolStats
 from idlrt.core import AMBIENT, NO_CONTEXT, NO_METADATA, Call, Metadata, RequestContext
 from idlrt.core.forks import forks
+from idlrt.core.leases import Lease, Leases
 from idlrt.errors import ConfigurationError
 from idlrt.protocol import Capabilities, ClientProtocol
 
-__all__ = ["PeerState", "has_explicit_metadata", "metadata_refused"]
+__all__ = ["PROBE_PAUSE", "PeerState", "has_explicit_metadata", "metadata_refused"]
+
+PROBE_PAUSE: Final = 0.01
+"""Seconds between two looks at whether another thread or event loop has found out what is spoken."""
 
 # Names under which typed values are counted that were left out.
 ATTEMPT, CALLER, DEADLINE, TAG = "attempt", "caller", "deadline", "tag"
@@ -45,7 +48,7 @@ class PeerState:
     """
 
     __slots__ = (
-        "__weakref__", "_lock", "has_answered", "is_encrypted", "left_out", "probe_timeout", "protocol", "protocols"
+        "__weakref__", "_probes", "has_answered", "is_encrypted", "left_out", "probe_timeout", "protocol", "protocols"
     )  # fmt: skip
 
     def __init__(
@@ -67,8 +70,8 @@ class PeerState:
             forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that made it."""
-        self._lock = threading.Lock()
+        """Forget the threads of the parent, in a child of the process that made it."""
+        self._probes = Leases()
 
     @contextlib.contextmanager
     def probing(self, until: float) -> Generator[None]:
@@ -80,20 +83,18 @@ class PeerState:
         Raises:
             TimeoutError: another thread has not found it out by then.
         """
-        if not self._lock.acquire(timeout=max(until - time.monotonic(), 0.0)):
-            raise TimeoutError
+        while (lease := self.begin_probing()) is None:
+            if time.monotonic() >= until:
+                raise TimeoutError
+            time.sleep(PROBE_PAUSE)
         try:
             yield
         finally:
-            self._lock.release()
+            del lease
 
-    def try_probing(self) -> bool:
-        """Begin to find out what is spoken, unless another thread or event loop is at it. End it with `end_probing`."""
-        return self._lock.acquire(blocking=False)
-
-    def end_probing(self) -> None:
-        """Let the next one find out what is spoken, if that is still unknown."""
-        self._lock.release()
+    def begin_probing(self) -> Lease | None:
+        """Return the right to find out what is spoken, for as long as the lease lives; `None` if it is taken."""
+        return self._probes.acquire(1)
 
     def reconsider(self) -> None:
         """A fresh connection was closed before its first answer: if it was found out what is spoken, do it again."""

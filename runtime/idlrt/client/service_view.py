@@ -78,8 +78,8 @@ class ServiceView(Generic[S]):
         self._version = -1
         self._routes: Sequence[object] | None = None
         self._chain: Chain = make_chain((), here, self._chance)
-        self._settling = threading.Lock()
-        self._is_behind = False
+        self._settling = threading.RLock()
+        self._is_behind = self._is_unfinished = False
         self.is_closed = False
         self.budget = RetryBudget(governance.service.section("budget"))
         self.tracker = HealthTracker(name, self._recount, lambda: governance.listeners, is_watched)
@@ -88,6 +88,7 @@ class ServiceView(Generic[S]):
         self.state: ServiceState[S] = ServiceState(-1, self._chain, self._pool.pool, self._chance, self._lasting)
         with self._settling:
             self._adopt()
+            self._version = governance.version
             self._publish()
         self.endpoints.listen()
         subscription.listen(self._changed)
@@ -95,7 +96,7 @@ class ServiceView(Generic[S]):
 
     def renew(self) -> None:
         """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
-        self._settling = threading.Lock()
+        self._settling = threading.RLock()
         self._pool.renew()
         self.endpoints.renew()
         self.tracker.renew()
@@ -123,12 +124,13 @@ class ServiceView(Generic[S]):
             self.keep_house(now)
 
     def _catch_up(self) -> None:
-        """Take over what is new, unless another thread is doing that: it goes on until nothing is."""
-        while self._is_behind and self._settling.acquire(blocking=False):
-            try:
-                self._take_over()
-            finally:
-                self._settling.release()
+        """Take over what is new. Returns when nothing is, also if another thread has done it."""
+        while self._is_behind:
+            # No `acquire` and `try`: a signal handler that raises in between would leave the lock taken for ever.
+            with self._settling:
+                if self._is_behind:
+                    self._take_over()
+            # Without the lock: the registry's thread may be about to call `_changed`, which needs it.
             self.endpoints.listen()
 
     def follow(self) -> None:
@@ -142,24 +144,29 @@ class ServiceView(Generic[S]):
         """Build the state from the newest snapshots. Needs `_settling`."""
         self._is_behind = False
         endpoints = self.endpoints
-        # The newest snapshot, whichever was announced: older settings must not replace newer ones.
-        is_new = endpoints.follow()
+        # The newest snapshot, whichever was announced: older settings must not replace newer ones. A signal handler may
+        # have raised in the midst of the time before.
+        is_new = endpoints.follow() or self._is_unfinished
+        self._is_unfinished = True
         snapshot = endpoints.snapshot
         if snapshot is not None:
             self._governance.snapshot_known()
             self._governance.advise(snapshot.settings, f"settings of {self._name}")
+        if endpoints.snapshot is not snapshot:
+            self._is_behind = True  # a signal handler has made a call in between
         if self._governance.version != self._version:
             is_new = True
             self._adopt()
+            self._version = self._governance.version
             endpoints.follow()  # the groups may be others now
         if is_new:
             self.tracker.watch(self._pool.weigh())
         if is_new or not self.state.is_ready:
             self._publish()
+        self._is_unfinished = False
 
     def _adopt(self) -> None:
         """Apply the settings of the service. Needs `_settling`."""
-        self._version = self._governance.version
         service = self._governance.service
         policy = service.service
         self._pool.adopt(policy.panic, policy.warm_up)
@@ -171,7 +178,7 @@ class ServiceView(Generic[S]):
         )
         if policy.routes != self._routes:
             # What routers have made for pools stays good as long as they are the same.
-            self._routes, home = policy.routes, self.endpoints.subscription.key.group
+            home = self.endpoints.subscription.key.group
             try:
                 self._chain = make_chain(policy.routes, self._here, self._chance, home=home)
             except ConfigurationError as error:
@@ -179,6 +186,7 @@ class ServiceView(Generic[S]):
                 _log.error("ignoring the routing rules of %s: %s", self._name, error)
                 self._chain = make_chain((), self._here, self._chance, home=home)
             self.endpoints.mix(self._chain.groups)
+            self._routes = policy.routes
 
     def _publish(self, *, is_ready: bool = True) -> None:
         """Replace the state that calls read. Needs `_settling`.

@@ -54,7 +54,7 @@ class ClientStats(PoolStats, frozen=True, kw_only=True):
     """A client: the sums over its endpoints, and the endpoints themselves.
 
     Attributes:
-        endpoints: servers that calls may be routed to, sorted by id. A client takes over a new snapshot a moment after the
+        endpoints: servers that calls may be routed to, sorted by id. A client takes over a snapshot a moment after the
             registry has published it.
         snapshot: the newest state of the service that the registry has published; `None` before the first, and for
             targets that are an address.
