@@ -19,6 +19,8 @@ from functools import partial
 from itertools import count, cycle
 from typing import Any, Final
 
+import msgspec
+
 from benchmarks.simulate.driver import EventDriver, Task
 from benchmarks.simulate.figures import SCALE, SHIFT, Result, Tally
 from benchmarks.simulate.server import Server, draws
@@ -190,6 +192,11 @@ class World:
         """Others behind the same addresses. To be said before anybody calls."""
         self.servers = list(servers)
         self._by_address = {each.address: servers[number] for number, each in enumerate(self.instances)}
+        # Clients made senders for the old ones when these were published.
+        nobody = msgspec.structs.replace(self.snapshot, instances=())
+        for caller in self.callers:
+            caller.view.publish(nobody)
+            caller.view.publish(self.snapshot)
 
     def publish(self, instances: Sequence[Instance], delay: float = 0.2) -> None:
         """The registry says that there are these; each client hears of it within `delay` seconds."""
