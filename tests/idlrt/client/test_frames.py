@@ -11,8 +11,12 @@ from hand_written import Users, UserServiceClient, user_service
 
 from idlrt import Server
 from idlrt.registry import Registry
+from idlrt.serialization import backend
 
 _numbers = itertools.count(1)
+
+# The pure codecs are Python functions themselves.
+LIMIT = 50 if backend == "native" else 60
 
 
 def test_a_call_through_a_registry_takes_at_most_50_python_frames() -> None:
@@ -44,4 +48,4 @@ def test_a_call_through_a_registry_takes_at_most_50_python_frames() -> None:
                 sys.setprofile(None)
             counts.append(len(called))
     # The median: now and then a call finds something due, such as the next window of a budget.
-    assert sorted(counts)[10] <= 50, called
+    assert sorted(counts)[10] <= LIMIT, called
