@@ -70,19 +70,8 @@ cdef unsigned char* put_wild(unsigned char* p, Shape* shape, PyObject* value) no
     return p
 
 cdef inline unsigned char* put_simple(Output* out, unsigned char* p, Shape* shape, PyObject* value) noexcept:
-    cdef int64_t number
     if shape.kind == STRING:
         return put_text(out, p, value)
-    elif shape.kind == I64 and PyLong_CheckExact(value):
-        number = number_of(value)
-        put_64(p, <uint64_t>number)
-        return p + 8 if number != -1 or PyErr_Occurred() == NULL else NULL
-    elif shape.kind == DOUBLE and PyFloat_CheckExact(value):
-        put_64(p, bits_of(PyFloat_AS_DOUBLE(value)))
-        return p + 8
-    elif shape.kind == BOOL and PyBool_Check(value):
-        p[0] = value == TRUE
-        return p + 1
     return put_number(p, shape, value) if is_tame(value) else put_wild(p, shape, value)
 
 cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value, PyObject* kept) noexcept:
@@ -117,7 +106,8 @@ cdef inline int put_binary_fields(Output* out, Layout* layout, PyObject* value) 
             p = more_room(out, p, ROOM)
             if p == NULL:
                 return -1
-        put_32(p, slot.binary_head << 8)  # and a byte that the value replaces
+        p[0] = slot.shape.code
+        put_16(p + 1, <uint16_t>slot.id)
         if is_simple(slot.shape):
             p = put_simple(out, p + 3, slot.shape, found)
             if p == NULL:
@@ -136,6 +126,7 @@ cdef inline int put_binary_fields(Output* out, Layout* layout, PyObject* value) 
 cdef int write_binary_list(Output* out, Shape* element, PyObject* value) noexcept:
     # The elements of a `list`, which are simple.
     cdef Py_ssize_t i, size = PyList_GET_SIZE(value)
+    cdef int64_t number
     cdef PyObject* item
     cdef unsigned char* p
     if need(out, (size if element.kind == STRING else size * 8) + ROOM) < 0:
@@ -148,6 +139,13 @@ cdef int write_binary_list(Output* out, Shape* element, PyObject* value) noexcep
         item = PyList_GET_ITEM(value, i)
         if element.kind == STRING:
             p = put_text(out, p, item)
+        elif element.kind == DOUBLE and PyFloat_CheckExact(item):
+            put_64(p, bits_of(PyFloat_AS_DOUBLE(item)))
+            p += 8
+        elif element.kind == I64 and PyLong_CheckExact(item):
+            number = number_of(item)
+            put_64(p, <uint64_t>number)
+            p = p + 8 if number != -1 or PyErr_Occurred() == NULL else NULL
         else:
             p = put_simple(out, p, element, item)
         if p == NULL:
