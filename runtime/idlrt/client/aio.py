@@ -102,7 +102,7 @@ class MultiplexedSender:
             link = await self._acquire(lease, call, loop)
             return await link.exchange(call)
         finally:
-            self._pool.release(lease, loop.time() if self._ping_after is not math.inf else 0.0)
+            self._pool.release(lease, call.driver.now() if self._ping_after is not math.inf else 0.0)
 
     async def _acquire(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> Link:
         """Return a connection for `call`, which occupies room on it until it is released."""
@@ -113,13 +113,13 @@ class MultiplexedSender:
                 await self._wait(lease, call, loop)
             link = lease.connection
             assert link is not None
-            if len(link.leases) > 1 and not link.needs_ping:
+            if not link.needs_ping and link.is_settled and not self._pool.is_closed:
                 return link
             is_ready = False
             try:
                 is_ready = await self._is_ready(link, call)
             finally:
-                if link.needs_ping and not is_ready:
+                if not is_ready and (link.needs_ping or not link.is_usable):
                     self._pool.discard(link, call.driver.now())
             if is_ready:
                 if link.needs_ping:
@@ -278,7 +278,9 @@ class _Lease(Lease[Link]):
     __slots__ = ("_waiter", "is_turned_away")
 
     def __init__(self) -> None:
-        super().__init__()
+        # What `Lease` sets as well: one is made for each call.
+        self.connection = None
+        self.is_fresh = False
         self._waiter: asyncio.Future[None] | None = None
         self.is_turned_away = False
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from idlrt.client.connection_pool import PoolConnection
@@ -47,6 +47,8 @@ class Link(PoolConnection):
         ended: is done when it is closed.
     """
 
+    may_be_stale = False
+
     _connection: ClientConnection
 
     def __init__(self, peer: PeerState) -> None:
@@ -61,6 +63,8 @@ class Link(PoolConnection):
         self._made = 0
         self._answered = 0
         self._transport: AsyncTransport | None = None
+        # Of the last response.
+        self._response_class: type[Any] | None = None
         self._batch: list[bytes] = []
         # One timer for all calls, for the earliest of their ends that was known when it was set.
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +79,8 @@ class Link(PoolConnection):
     @property
     def takes_calls(self) -> bool:
         """Whether another call may be put on it. Cancelled calls occupy room until they are answered."""
-        if not self.is_usable:
+        # Whether the transport is about to close is asked last, by `is_settled`.
+        if self.is_lost or self.is_stuck or self._transport is None:
             return False
         connection = self._connection
         return len(self.leases) + connection.cancelled < connection.capabilities.max_in_flight
@@ -85,9 +90,18 @@ class Link(PoolConnection):
         """Whether it was opened and will never take another call."""
         return self._transport is not None and not self.is_usable
 
-    def is_stale(self) -> bool:
-        """Return whether it is of no use for calls."""
-        return not self.is_usable
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is usable, and nothing has arrived that the event loop has not heard of: see `settle`."""
+        transport = self._transport
+        if self.is_lost or self.is_stuck or transport is None or transport.is_closing:
+            return False
+        return bool(self._answers) or transport.is_quiet()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it will never take another call."""
+        return self.is_lost or self.is_stuck
 
     def dispose(self) -> None:
         """Close the connection when no call is left on it."""
@@ -211,25 +225,26 @@ class Link(PoolConnection):
         else:
             self._transport.close()
 
-    def _received(self, data: bytes) -> None:
-        for event in self._connection.receive_data(data):
-            if isinstance(event, RESPONSES):
-                self._answer(event)
+    def _received(self, data: bytes, events: Sequence[Any] | None = None) -> None:
+        event: Any
+        for event in self._connection.receive_data(data) if events is None else events:
+            # `isinstance` of a msgspec struct costs more than all the rest here.
+            if event.__class__ is self._response_class or isinstance(event, RESPONSES):
+                self._response_class = event.__class__
+                self._peer.has_answered = True
+                waiting = self._answers.pop(event.id, None)
+                if waiting is not None:
+                    answer, _, order = waiting
+                    if order > self._answered:
+                        self._answered = order
+                    if not answer.done():
+                        answer.set_result(event)
+                if event.is_draining:
+                    self.is_stuck = True
             elif not self._handle(event):
                 return
         if self.is_stuck:
             self._close_if_done()
-
-    def _answer(self, event: ResponseReceived | PongReceived) -> None:
-        self._peer.has_answered = True
-        waiting = self._answers.pop(event.id, None)
-        if waiting is not None:
-            answer, _, order = waiting
-            self._answered = max(self._answered, order)
-            if not answer.done():
-                answer.set_result(event)
-        if event.is_draining:
-            self.is_stuck = True
 
     def _handle(self, event: ConnectionBroken | DataToSend | GoAway) -> bool:
         """Handle an event that is not a response. Returns whether the connection goes on."""
@@ -247,9 +262,8 @@ class Link(PoolConnection):
     def _lost(self, error: Exception | None) -> None:
         self.is_lost = True
         if error is None:
-            for event in self._connection.receive_eof():
-                if isinstance(event, RESPONSES):  # the end completes one in some protocols
-                    self._answer(event)
+            # The end completes a response in some protocols.
+            self._received(b"", [each for each in self._connection.receive_eof() if isinstance(each, RESPONSES)])
         self._fail(error)
         if not self.ended.done():
             self.ended.set_result(None)

@@ -26,7 +26,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 from weakref import ref
 
 __all__ = ["LOOK_AGAIN", "ConnectionPool", "Lease", "PoolConnection"]
@@ -46,6 +46,9 @@ class PoolConnection:
 
     __slots__ = ("__weakref__", "idle_since", "leases", "needs_ping")
 
+    may_be_stale: ClassVar[bool] = True
+    """Whether `takes_calls` cannot tell that a connection is of no use, so that `is_stale` is asked."""
+
     def __init__(self) -> None:
         self.idle_since = 0.0
         self.needs_ping = False
@@ -55,6 +58,11 @@ class PoolConnection:
     def takes_calls(self) -> bool:
         """Whether another call may be put on it, as far as the connection itself knows. Must not block."""
         return True
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is of no use for further calls, asked when the last of its calls has ended."""
+        return not self.takes_calls
 
     @property
     def is_retired(self) -> bool:
@@ -149,7 +157,13 @@ class ConnectionPool(Generic[C]):
         """
         with self._lock:
             if lease.connection is None and not self.is_closed:
-                if self._queue or (connection := self._select(lease, now)) is None:
+                connection = None
+                if not self._queue:
+                    # `_select`, written out: most calls get a connection here.
+                    connection = self._pick(now, is_fresh=lease.is_fresh)
+                    if connection is None and not self._is_background:
+                        connection = self._new()
+                if connection is None:
                     self._queue[ref(lease)] = None
                     self._assign(now)  # one may have become idle meanwhile, without the lock
                 else:
@@ -167,7 +181,7 @@ class ConnectionPool(Generic[C]):
                 lease.connection = None
                 if not connection.leases:
                     connection.idle_since = now
-                    if self.is_closed or not connection.takes_calls:
+                    if self.is_closed or connection.is_used_up:
                         self._drop(connection)
             if self._queue:
                 self._serve(now)
@@ -300,10 +314,13 @@ class ConnectionPool(Generic[C]):
 
     def _pick(self, now: float, *, is_fresh: bool) -> C | None:
         """Return an existing connection with room, if there is one."""
-        while (best := self._least_busy()) is not None:
-            if best.leases:
+        available = self._available
+        while available:
+            # Mostly there is one.
+            best = available[0] if len(available) == 1 and not available[0].leases else self._least_busy()
+            if best is None or best.leases:
                 return best
-            if not is_fresh and best.takes_calls and not best.is_stale():
+            if not is_fresh and best.takes_calls and not (best.may_be_stale and best.is_stale()):
                 best.needs_ping = now - best.idle_since > self._ping_after
                 if best.needs_ping:
                     self._available.remove(best)
