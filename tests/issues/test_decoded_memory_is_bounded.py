@@ -111,8 +111,8 @@ def test_the_count_is_not_less_than_what_python_takes(how: Any, kind: str) -> No
     codec = how().record(type(value).__thrift_fields__)
     cost = cost_of(how, value, data)
     codec.decode(data)
-    # The least of some: threads that other tests have left behind take memory, too.
-    assert min(taken_by(lambda: codec.decode(data)) for _ in range(5)) <= cost + 1000
+    # Threads that other tests have left behind take memory, too: then it is measured again.
+    assert any(taken_by(lambda: codec.decode(data)) <= cost + 1000 for _ in range(5))
 
 
 def taken_by(work: Callable[[], object]) -> int:
