@@ -193,9 +193,9 @@ class World:
         self.servers = list(servers)
         self._by_address = {each.address: servers[number] for number, each in enumerate(self.instances)}
         # Clients made senders for the old ones when these were published.
-        nobody = msgspec.structs.replace(self.snapshot, instances=())
+        empty = msgspec.structs.replace(self.snapshot, instances=())
         for caller in self.callers:
-            caller.view.publish(nobody)
+            caller.view.publish(empty)
             caller.view.publish(self.snapshot)
 
     def publish(self, instances: Sequence[Instance], delay: float = 0.2) -> None:

@@ -108,8 +108,8 @@ class ConnectionPool(Generic[C]):
     Args:
         make: makes a connection without a transport. Must not refer to the owner of the pool: without a cycle, a pool
             that is dropped closes its sockets.
-        max_connections: at most so many at a time.
-        calls_per_connection: at most so many calls at a time on each.
+        max_connections: maximum number of connections.
+        calls_per_connection: maximum number of concurrent calls on each.
         ping_after: seconds of idleness after which a connection is pinged before its next call.
         is_background: whether new connections are opened in the background, for all that wait (`reserve`), and those
             that take no further calls do not count. Else a call opens the connection that it gets.

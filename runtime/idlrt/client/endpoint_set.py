@@ -85,13 +85,6 @@ class EndpointSet(Generic[S]):
         """All that are known."""
         return list(self._nodes.values())
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether there is something newer than what was followed."""
-        if self.subscription.snapshot is not self.snapshot:
-            return True
-        return self._seen != [] and self._snapshots() != self._seen
-
     def _snapshots(self) -> list[Snapshot | None]:
         return [each.snapshot for each in self._groups.values()]
 

@@ -32,7 +32,7 @@ class ServiceState(Generic[S]):
         pool: all instances in rotation, the unhealthy ones included.
         is_ready: whether calls can go by it: instances are known, also of other groups that rules mix in, and the
             client is not closed.
-        is_panic: whether so many instances are unhealthy that health is ignored.
+        is_panic: whether too few instances are healthy, so that health is ignored.
         picker: for calls that no router narrows; `None` if a router may narrow some, or there is no instance.
     """
 

@@ -192,7 +192,7 @@ class ServiceView(Generic[S]):
         """Replace the state that calls read. Needs `_settling`.
 
         Args:
-            is_ready: whether calls may go by it, as far as the caller knows.
+            is_ready: `False` if calls must wait, whatever is known of the service.
         """
         endpoints, pool, old = self.endpoints, self._pool, self.state
         state = ServiceState(
