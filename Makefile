@@ -66,12 +66,12 @@ bench-compare: $(READY) $(NATIVE) ## compare the speed with that of a commit: RE
 simulate: $(READY) $(NATIVE) ## simulate a thousand instances at 100,000 calls a second, and check what balancers and fault modes come to
 	@$(BIN)/python -m benchmarks.simulate $(SCENARIOS)
 
-check: $(READY) $(NATIVE) ## ruff, mypy (strict for what is shipped), pyright strict, architecture
+check: $(READY) $(NATIVE) ## run ruff, mypy (strict for the package), pyright strict, and the tests of architecture and wording
 	@echo "==> ruff" && $(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@echo "==> mypy --strict" && $(BIN)/mypy
 	@echo "==> mypy, tests and benchmarks" && $(BIN)/mypy --config-file tests/mypy.ini
 	@echo "==> pyright strict" && $(BIN)/pyright
-	@echo "==> architecture" && $(BIN)/python -m pytest tests/architecture
+	@echo "==> architecture and wording" && $(BIN)/python -m pytest tests/architecture tests/wording
 
 format: $(READY) ## format the sources
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
