@@ -1,8 +1,8 @@
-"""Text from outside, made fit for terminals, logs and error messages: control characters are escaped, passwords masked.
+"""Text for terminals, logs and error messages: escaped control characters, masked passwords, nouns that agree.
 
-What registries, servers, settings and peers say is not ours: an escape sequence in it would move the cursor or set
-the title of a terminal, a bidirectional override would show one name as another, a zero-width character would make two
-names look alike, and a line break would forge a line of a log.
+Text that registries, servers, configuration and peers send is untrusted: an escape sequence in it would move the cursor
+or set the title of a terminal, a bidirectional override would show one name as another, a zero-width character would
+make two names look alike, and a line break would forge a log line.
 """
 
 from __future__ import annotations
@@ -11,20 +11,29 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["escape_json", "mask_passwords", "printable"]
+__all__ = ["escape_json", "mask_passwords", "plural", "printable"]
 
-# Controls, formats (bidirectional and zero-width ones), halves of characters, private ones, separators of lines.
+# Control and format characters (bidirectional, zero-width), surrogates, private use, line separators.
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-# Letters by category that are shown as nothing.
+# Letters by category that render as blank.
 _BLANK: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _OTHER: Final = re.compile(r"[^ -~]")
+
+
+def plural(count: int, noun: str, plural: str = "") -> str:
+    """Return the count and its noun in agreement: "1 byte", "2 bytes".
+
+    Args:
+        plural: the plural of nouns that do not just add an "s", e.g. "addresses".
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""Return `text` with each character that a terminal would not show as itself escaped, as `\x1b` or `\u202e`.
 
     Args:
-        keep: characters that stay, such as line breaks of a text of several lines.
+        keep: characters to leave unescaped, e.g. line breaks in multi-line text.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -32,7 +41,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def escape_json(text: str) -> str:
-    """Return JSON text that means the same, with such characters escaped as JSON has it; line breaks stay."""
+    """Return equivalent JSON text with unsafe characters as JSON escapes; line breaks and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
 
@@ -60,8 +69,8 @@ def _shown(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-# A scheme, with as many slashes as somebody may have written, and a user. Then the password, to the last `@`: unless it
-# is quoted it may hold anything.
+# A scheme, any number of slashes, and a user. Then the password, up to the last `@`: an unquoted password may contain
+# any character.
 _SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _NAME: Final = r"[^:@/\s'\"`(]"
 _USER: Final = rf"((?:{_SCHEME}/+{_NAME}*|{_SCHEME}{_NAME}+|{_NAME}+)):(?!/)"
@@ -73,10 +82,10 @@ _OPTION: Final = re.compile(r"([?&;](?:token|password|passwd|pwd|secret|api_?key
 def mask_passwords(text: str, *, is_url: bool = False) -> str:
     """Return `text` with the passwords and tokens of URLs in it replaced by `***`, well-formed or not.
 
-    Rather too much is masked than too little: what stands between `USER:` and the last `@` of a word.
+    Errs on the side of masking too much: everything between `USER:` and the last `@` of a word.
 
     Args:
-        is_url: all of `text` is meant to be one URL, so that a password with spaces is one as well.
+        is_url: whether `text` as a whole is one URL, so that the password may contain spaces.
     """
     if "@" in text:
         text = (_LOGIN_OF_URL if is_url else _LOGIN).sub(r"\1:***@", text)
