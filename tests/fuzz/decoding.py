@@ -142,7 +142,7 @@ def _check_written(name: str, cls: Any, is_record: bool, limits: Limits, roomy: 
     if isinstance(written[0], str):
         assert len({*written}) == 1, f"backends do not agree: {written}"
         # Only a union whose field a newer peer alone knows can be read and not written.
-        assert "is a union and must have one field set, not none" in written[0], f"read, not written: {written[0]}"
+        assert "is a union: exactly one field must be set, got none" in written[0], f"read, not written: {written[0]}"
         return
     # One value, two writers. Sets of nan that were read twice have two orders.
     assert written[: len(codecs)] == [written[0]] * len(codecs), f"backends write {written}"

@@ -151,7 +151,7 @@ def _decode(how: How, cls: Any, data: bytes, limits: dict[str, int]) -> tuple[An
         again = codec.encode(value)
     except LocalProtocolError as error:
         # Only a union whose field a newer peer alone knows can be read and not written.
-        if "is a union and must have one field set, not none" in str(error):
+        if "is a union: exactly one field must be set, got none" in str(error):
             return value, end
         raise AssertionError(f"{value!r} was read and cannot be written") from error
     if how().struct(t.Empty).decode(again)[1] != len(again):

@@ -40,18 +40,18 @@ def test_a_codec_does_it_many_times(protocol):
     assert data == idlrt.encode(Point(x=5), protocol=protocol)
     assert codec.decode_whole(data) == idlrt.decode(Point, data, protocol=protocol) == Point(x=5)
     assert codec is idlrt.codec(Point, protocol=protocol)
-    with pytest.raises(RemoteProtocolError, match=f"cannot read Point: it ends at offset {len(data)}, 1 bytes follow"):
+    with pytest.raises(RemoteProtocolError, match=f"cannot read Point: 1 trailing byte at offset {len(data)}"):
         codec.decode_whole(data + b"x")
 
 
 def test_a_codec_has_limits():
     data = idlrt.encode(Broke(why="much too long"))
-    with pytest.raises(RemoteProtocolError, match=r"cannot read Broke\.why: 13 at offset 7 is over .* max_string=10"):
+    with pytest.raises(RemoteProtocolError, match=r"cannot read Broke\.why: 13 at offset 7 exceeds .* max_string=10"):
         idlrt.codec(Broke, limits=idlrt.Limits(max_string=10)).decode_whole(data)
 
 
 def test_bytes_that_go_on_are_refused():
-    with pytest.raises(RemoteProtocolError, match="cannot read Point: it ends at offset 8, 2 bytes follow"):
+    with pytest.raises(RemoteProtocolError, match="cannot read Point: 2 trailing bytes at offset 8"):
         idlrt.decode(Point, DATA + b"xx")
 
 

@@ -96,7 +96,7 @@ def test_escaped_text_is_written_as_the_bytes_that_came(how: How) -> None:
 
 @each_protocol
 def test_strict_stays_the_default_and_names_the_field(how: How) -> None:
-    with pytest.raises(RemoteProtocolError, match=r"cannot read Texts\.one: its text at offset \d+ is not utf-8"):
+    with pytest.raises(RemoteProtocolError, match=r"cannot read Texts\.one: string at offset \d+ is not UTF-8"):
         how().struct(Texts).decode_whole(bytes_of_texts(how))
     for text_errors in ("strict", "replace"):
         value = texts("a", "b", texts("a", ESCAPED))

@@ -77,7 +77,7 @@ def unescaped(data: bytes, offset: int, errors: TextErrors = "strict") -> str:
         elif errors != "strict":
             return chr(number).encode(errors="surrogatepass").decode(errors="surrogateescape")
         at = offset + len(_bytes_of(text[: found.start()]))
-        raise unexpected(at, "an escape for a whole character", found[0])
+        raise unexpected(at, "an escape of a valid character", found[0])
 
     return _ESCAPE.sub(replace, text)
 

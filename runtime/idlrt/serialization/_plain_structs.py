@@ -51,7 +51,7 @@ _VALID: Final = {
 
 def too_deep() -> PlainFault:
     """Return the fault of a struct within too many others."""
-    return PlainFault("nested deeper than the limit max_depth allows")
+    return PlainFault("nesting exceeds the limit max_depth")
 
 
 def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Convert:

@@ -177,7 +177,7 @@ def _in_idl_order(cls: Any) -> list[Field[Any]]:
 def _not_one(cls: Any, value: Any, count: int) -> str:
     if count == 0 and unknown_of(value) is not None:
         return f"{cls.__name__} has a field set that this version of the IDL does not know, and JSON has no name for it"
-    return f"{cls.__name__} is a union: exactly one field must be set, not {count or 'none'}"
+    return f"{cls.__name__} is a union: exactly one field must be set, got {count or 'none'}"
 
 
 def _write_nothing(value: Any, depth: int) -> None:

@@ -1,9 +1,8 @@
-"""What can be wrong with bytes, and where: every error of reading, for all protocols and both backends.
+"""Decode errors of all protocols and both backends, with their texts.
 
-A reader raises a `Fault`, which knows only what is wrong at an offset. On its way out each value that was
-being read adds its step (`.name`, `[3]`), and who was asked to read adds the root: the text is then
-`cannot read Order.items[3].name: it needs 12 bytes at offset 40, 5 are left`. Nothing is paid for that
-while nothing goes wrong.
+A reader raises a `Fault`, which has the offset and the cause. On its way out each enclosing value adds a step to the path
+(`.name`, `[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data at offset
+40: need 12 bytes, have 5`. Valid input pays nothing for paths.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.serialization.types import TypeId
 
 __all__ = [
@@ -42,15 +42,15 @@ __all__ = [
 _BRIEF = 40
 
 EXPANSION_FLOOR: Final = 4 << 20
-"""Bytes of memory that the values of any message may take, however short it is."""
+"""Memory in bytes that the values of any message may take, regardless of its length."""
 
 
 class Fault(Exception):
-    """What is wrong. Never leaves `idlrt.serialization`: `whole` makes the error of it.
+    """A decode error inside a value. Internal to `idlrt.serialization`: `whole` converts it into the public error.
 
     Attributes:
-        what: the words behind `cannot read ...: `.
-        path: the steps that lead to the value, innermost first.
+        what: the text after `cannot read ...: `.
+        path: steps to the value, innermost first.
     """
 
     def __init__(self, what: str) -> None:
@@ -60,138 +60,138 @@ class Fault(Exception):
 
 
 class NotFast(Exception):
-    """A fast reader met what only a careful one reads. Never leaves `idlrt.serialization`."""
+    """The fast reader cannot handle this input; the careful one must read it. Internal to `idlrt.serialization`."""
 
 
 def whole(fault: Fault, root: str) -> RemoteProtocolError:
-    """The error that a caller sees.
+    """Return the public error for a fault.
 
     Args:
-        root: what was to be read, for example the name of a class.
+        root: start of the path, for example the name of a class.
     """
     return RemoteProtocolError(f"cannot read {root}{''.join(reversed(fault.path))}: {fault.what}")
 
 
 def goes_on(root: str, end: int, size: int) -> RemoteProtocolError:
-    """The error for `size` bytes that should be one value, which ends at the offset `end`."""
-    return RemoteProtocolError(f"cannot read {root}: it ends at offset {end}, {size - end} bytes follow")
+    """Return the error for trailing bytes: a value ends at offset `end` of `size` bytes."""
+    return RemoteProtocolError(f"cannot read {root}: {plural(size - end, 'trailing byte')} at offset {end}")
 
 
 # Steps of a path.
 
 
 def at_field(name: str) -> str:
-    """The step to a field."""
+    """Return the path step of a field."""
     return f".{name}"
 
 
 def at_element(index: int) -> str:
-    """The step to an element of a list or set, counted from 0 in the order of the wire."""
+    """Return the path step of an element of a list or set, counted from 0 in wire order."""
     return f"[{index}]"
 
 
 def at_key(index: int) -> str:
-    """The step to the key of a pair of a map, counted likewise."""
+    """Return the path step of a map key, counted from 0 in wire order."""
     return f"[key {index}]"
 
 
 def at_value(key: Any) -> str:
-    """The step to the value of a key."""
+    """Return the path step of the value of a map key."""
     return f"[{_brief(repr(key))}]"
 
 
-# What is wrong.
+# Causes.
 
 
 def too_short(offset: int, wanted: int, end: int) -> Fault:
-    """The message ends within a value: `wanted` bytes should stand at `offset`, and `end` is where it ends."""
-    return Fault(f"it needs {wanted} bytes at offset {offset}, {max(end - offset, 0)} are left")
+    """The data ends inside a value: `wanted` bytes are needed at `offset`, and the data ends at `end`."""
+    have = max(end - offset, 0)
+    return Fault(f"unexpected end of data at offset {offset}: need {plural(wanted, 'byte')}, have {have}")
 
 
 def over_limit(offset: int, value: int, limit: str, most: int) -> Fault:
-    """A length is more than this side accepts."""
-    return Fault(f"{value} at offset {offset} is over the limit {limit}={most}")
+    """A length exceeds one of the `Limits`."""
+    return Fault(f"{value} at offset {offset} exceeds the limit {limit}={most}")
 
 
 def over_decoded(offset: int, received: int, limits: Any) -> Fault:
-    """The values of a message need more memory than this side accepts.
+    """The decoded values of a message exceed the memory budget.
 
     Args:
-        offset: up to which the message was read.
-        received: its bytes, as they arrived.
-        limits: `Limits`, or what has its `max_decoded` and `max_expansion`.
+        offset: end of the part that was read.
+        received: size of the message on the wire, in bytes.
+        limits: `Limits`, or an object with its `max_decoded` and `max_expansion`.
     """
     if limits.max_decoded <= EXPANSION_FLOOR + limits.max_expansion * received:
         return Fault(f"decoded values at offset {offset} exceed the limit max_decoded={limits.max_decoded}")
-    most = f"{EXPANSION_FLOOR} bytes plus max_expansion={limits.max_expansion} times the {received} bytes received"
+    bytes_received = plural(received, "received byte")
+    most = f"{EXPANSION_FLOOR} bytes plus max_expansion={limits.max_expansion} times {bytes_received}"
     return Fault(f"decoded values at offset {offset} exceed {most}")
 
 
 def colliding(offset: int) -> Fault:
-    """Keys of a set or map were made to collide (see `_hash_probes`)."""
+    """Crafted keys of a set or map collide (see `_hash_probes`)."""
     return Fault(f"too many hash collisions between keys at offset {offset}")
 
 
 def too_long(most: int) -> Fault:
-    """A message without a length in front goes on behind what this side accepts. How far is not known yet."""
-    return Fault(f"it has more than {most} bytes, and is over the limit max_message={most}")
+    """A message without a length prefix is longer than the limit; its end is not known yet."""
+    return Fault(f"the message exceeds the limit max_message={most}")
 
 
 def too_deep(offset: int, most: int) -> Fault:
-    """Values are nested deeper than this side accepts."""
-    return Fault(f"nesting at offset {offset} is over the limit max_depth={most}")
+    """Values are nested deeper than the limit."""
+    return Fault(f"nesting at offset {offset} exceeds the limit max_depth={most}")
 
 
 def missing(offset: int, name: str) -> Fault:
-    """A required field did not come; its struct ends at `offset`."""
-    return Fault(f"its required field {name!r} is missing (it ends at offset {offset})")
+    """A required field is missing; its struct ends at `offset`."""
+    return Fault(f"missing required field {name!r} (struct ends at offset {offset})")
 
 
 def wrong_elements(offset: int, got: int, wanted: int, got2: int = 0, wanted2: int = 0) -> Fault:
-    """A container holds values of another type than the IDL says.
+    """The element type of a container differs from the IDL.
 
     Args:
-        got: the type of the elements; of a map `got` of its keys and `got2` of its values. As in `unknown_type`.
+        got: type of the elements; for a map, `got` of its keys and `got2` of its values. As in `unknown_type`.
     """
     got_text = _name(got) if not wanted2 else f"{_name(got)} and {_name(got2)}"
     wanted_text = _name(wanted) if not wanted2 else f"{_name(wanted)} and {_name(wanted2)}"
-    return Fault(f"its elements at offset {offset} are {got_text}, not {wanted_text}")
+    return Fault(f"expected elements of type {wanted_text} at offset {offset}, got {got_text}")
 
 
 def unknown_type(offset: int, number: int) -> Fault:
-    """A type number that the protocol does not have.
+    """The protocol has no type with this number.
 
     Args:
-        number: below zero if the protocol's own numbers are not those of `TypeId`: minus the protocol's number.
+        number: negative if the protocol's numbers are not those of `TypeId`: minus the protocol's number.
     """
-    return Fault(f"there is no type {abs(number)} (at offset {offset})")
+    return Fault(f"unknown type {abs(number)} at offset {offset}")
 
 
 def over_long(offset: int, most: int) -> Fault:
-    """A number of variable length, which starts at `offset`, goes on after the bytes that any number takes."""
-    return Fault(f"its number at offset {offset} is longer than {most} bytes")
+    """A varint, which starts at `offset`, is longer than any valid one."""
+    return Fault(f"number at offset {offset} is longer than {plural(most, 'byte')}")
 
 
 def out_of_range(offset: int, value: int | str, type: str) -> Fault:
-    """A number, which starts at `offset`, is more or less than its type (`i16`, `size`) holds."""
-    return Fault(f"its number {_brief(str(value))} at offset {offset} does not fit {type}")
+    """A number, which starts at `offset`, is out of range for its type (`i16`, `size`)."""
+    return Fault(f"number {_brief(str(value))} at offset {offset} is out of range for {type}")
 
 
 def unexpected(offset: int, wanted: str, got: str) -> Fault:
-    """Text of another form stands at `offset` than the protocol has there."""
-    return Fault(f"it needs {wanted} at offset {offset}, not {_brief(got)}")
+    """The text at `offset` does not have the form that the protocol requires there."""
+    return Fault(f"expected {wanted} at offset {offset}, got {_brief(got)}")
 
 
 def bad_text(offset: int, error: UnicodeDecodeError) -> Fault:
     """A string, whose bytes start at `offset`, is not UTF-8."""
-    return Fault(
-        f"its text at offset {offset} is not utf-8: {error.reason} at byte {error.start} of {len(error.object)}"
-    )
+    return Fault(f"string at offset {offset} is not UTF-8: {error.reason} at byte {error.start} of {len(error.object)}")
 
 
 def bad_union(offset: int, error: Exception) -> Fault:
-    """A class refuses the values that came; its struct ends at `offset`."""
-    return Fault(f"{error} (it ends at offset {offset})")
+    """The class rejects the decoded values; its struct ends at `offset`."""
+    return Fault(f"{error} (struct ends at offset {offset})")
 
 
 def _brief(text: str) -> str:

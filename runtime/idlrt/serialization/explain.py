@@ -1,7 +1,7 @@
-"""Says which value could not be written, and why.
+"""Encode errors: find the value that could not be written, and say why.
 
-Writers check little on the way: they are fast because what does not fit simply raises. Only then is the
-value walked once more, slowly, to find the field.
+Writers validate little, which makes them fast: an unsuitable value raises somewhere. Only then is the whole value walked
+once more, slowly, to find the field.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from idlrt.printable import plural
 from idlrt.serialization._unknown import UntranslatableError
 from idlrt.serialization.options import WriteErrors
 from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, StructType, Type, Union, unknown_of
@@ -18,22 +19,22 @@ from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, St
 __all__ = ["WRITE_ERRORS", "explain_record", "explain_struct"]
 
 WRITE_ERRORS = (struct.error, AttributeError, TypeError, ValueError, OverflowError, RecursionError)
-"""What writing an unsuitable value can raise in a writer."""
+"""Exceptions that an unsuitable value can cause in a writer."""
 
 _RANGES = {"i8": 2**7, "i16": 2**15, "i32": 2**31, "i64": 2**63}
-_TOO_DEEP = "a value in it contains itself, or is nested too deep"
+_TOO_DEEP = "a value contains itself or is nested too deep"
 _LONGEST_PATH = 80
 _BRIEF = 40
 
 
 def explain_struct(value: Any, error: Exception, max_depth: int, text_errors: WriteErrors = "strict") -> str:
-    """Why a value could not be written.
+    """Return the error text for a value that could not be written.
 
     Args:
-        value: of a generated class.
-        error: what writing it raised.
-        max_depth: see `Limits`.
-        text_errors: what happens to lone surrogates.
+        value: an object of a generated class.
+        error: the exception of the writer.
+        max_depth: as in `Limits`.
+        text_errors: handling of lone surrogates.
     """
     name = type(value).__name__
     if not hasattr(value, "__thrift_fields__"):
@@ -54,28 +55,28 @@ def explain_record(
     label: str = "arguments",
     text_errors: WriteErrors = "strict",
 ) -> str:
-    """Why the `values` of `fields` could not be written. Paths start with `label`."""
+    """Return the error text for `values` of `fields` that could not be written; `label` names the record."""
     if len(fields) != len(values):
-        return f"cannot write {label}: there are {len(values)} values for {len(fields)} fields"
+        return f"cannot write {label}: expected {plural(len(fields), 'value')}, got {len(values)}"
     search = _Search(max_depth, text_errors, error)
     try:
         for field, value in zip(fields, values, strict=True):
-            found = search.in_field(field, value, f"{label}.{field.name}", 0)
+            found = search.in_field(field, value, field.name, 0)
             if found is not None:
-                return f"cannot write {found}"
+                return f"cannot write {label}: {found}"
     except _TooDeepError as deep:
-        return f"cannot write {deep}"
+        return f"cannot write {label}: {deep}"
     except RecursionError:
         return f"cannot write {label}: {_TOO_DEEP}"
     return f"cannot write {label}: {error}"
 
 
 class _TooDeepError(Exception):
-    """A struct within more others than may be; the text says where."""
+    """A struct is nested deeper than the limit; the text has its path."""
 
 
 class _Search:
-    """Looks for the first value that does not fit. Depth is counted in structs around the value."""
+    """Search for the first invalid value. Depth counts enclosing structs."""
 
     def __init__(self, max_depth: int, text_errors: WriteErrors, error: Exception) -> None:
         self._error = error
@@ -85,13 +86,13 @@ class _Search:
     def in_struct(self, value: Any, path: str, depth: int) -> str | None:
         if depth > self._max_depth:
             start = path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."
-            raise _TooDeepError(f"{start}: nested deeper than the limit max_depth={self._max_depth} allows")
+            raise _TooDeepError(f"{start}: nesting exceeds the limit max_depth={self._max_depth}")
         if isinstance(value, Union):
             names = [field.name for field in value.__thrift_fields__ if getattr(value, field.attribute) is not None]
             if not names and unknown_of(value) is not None:
                 return f"{path} {self._error}" if isinstance(self._error, UntranslatableError) else None
             if len(names) != 1:
-                return f"{path} is a union and must have one field set, not {', '.join(names) or 'none'}"
+                return f"{path} is a union: exactly one field must be set, got {', '.join(names) or 'none'}"
         for field in value.__thrift_fields__:
             found = self.in_field(field, getattr(value, field.attribute), f"{path}.{field.name}", depth)
             if found is not None:
@@ -100,7 +101,7 @@ class _Search:
 
     def in_field(self, field: Field[Any], value: Any, path: str, depth: int) -> str | None:
         if value is None:
-            return f"{path} is required, but it is None" if field.is_required else None
+            return f"{path} is required, got None" if field.is_required else None
         return self._in_value(field.type, value, path, depth)
 
     def _in_value(self, spec: Type[Any], value: Any, path: str, depth: int) -> str | None:
@@ -109,21 +110,21 @@ class _Search:
                 return _in_base(base, value, path, self._text_errors)
             case EnumType() as enum_type:
                 if not _is_whole(value):
-                    return f"{path} must be {enum_type.cls.__name__}, not {_describe(value)}"
+                    return f"{path} must be {enum_type.cls.__name__}, got {_describe(value)}"
                 return _in_base(BaseType[int]("i32"), value, path)
             case StructType() as referred:
                 if not hasattr(value, "__thrift_fields__"):
-                    return f"{path} must be {referred.cls.__name__}, not {_describe(value)}"
+                    return f"{path} must be {referred.cls.__name__}, got {_describe(value)}"
                 return self.in_struct(value, path, depth + 1)
             case ListType() | SetType() as sequence:
                 if not hasattr(value, "__iter__") or not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
-                    return f"{path} must be {spec!r}, not {_describe(value)}"
+                    return f"{path} must be {spec!r}, got {_describe(value)}"
                 return _first(
                     self._in_value(sequence.element, item, f"{path}[{i}]", depth) for i, item in enumerate(value)
                 )
             case MapType() as mapping:
                 if not hasattr(value, "items"):
-                    return f"{path} must be {spec!r}, not {_describe(value)}"
+                    return f"{path} must be {spec!r}, got {_describe(value)}"
                 for key, item in value.items():
                     found = self._in_value(mapping.key, key, f"a key of {path}", depth)
                     found = found or self._in_value(mapping.value, item, f"{path}[{_brief(key)}]", depth)
@@ -138,9 +139,9 @@ def _in_base(spec: BaseType[Any], value: Any, path: str, text_errors: WriteError
     name = spec.name
     if name in _RANGES:
         if not _is_whole(value):
-            return f"{path} must be {name}, not {_describe(value)}"
+            return f"{path} must be {name}, got {_describe(value)}"
         if not -_RANGES[name] <= value < _RANGES[name]:
-            return f"{path} must be {name}, but {_brief(value)} does not fit"
+            return f"{path} must be {name}, but {_brief(value)} is out of range"
         return None
     if name == "string" and isinstance(value, str):
         try:
@@ -152,7 +153,7 @@ def _in_base(spec: BaseType[Any], value: Any, path: str, text_errors: WriteError
         try:
             float(value)
         except OverflowError:
-            return f"{path} must be double, but {_brief(value)} does not fit"
+            return f"{path} must be double, but {_brief(value)} is out of range"
         return None
     is_suitable = {
         "string": isinstance(value, str),
@@ -160,7 +161,7 @@ def _in_base(spec: BaseType[Any], value: Any, path: str, text_errors: WriteError
         "double": isinstance(value, float) or hasattr(value, "__float__") or _is_whole(value),
         "uuid": isinstance(value, uuid.UUID),
     }
-    return None if is_suitable.get(name, True) else f"{path} must be {name}, not {_describe(value)}"
+    return None if is_suitable.get(name, True) else f"{path} must be {name}, got {_describe(value)}"
 
 
 def _is_whole(value: Any) -> bool:
@@ -183,7 +184,7 @@ def _describe(value: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    """The beginning of its text; some have none: Python does not print numbers of many digits."""
+    """Return a shortened repr. Python refuses to print numbers of many digits: they are described."""
     try:
         text = repr(value)
     except ValueError:

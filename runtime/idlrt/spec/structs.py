@@ -89,7 +89,7 @@ class Union(KeepsUnknown, msgspec.Struct):
             setattr(self, name, make())
             return
         given = f"{len(names)} ({', '.join(names)})" if names else "none"
-        raise TypeError(f"{type(self).__name__} is a union: exactly one field must be set, not {given}")
+        raise TypeError(f"{type(self).__name__} is a union: exactly one field must be set, got {given}")
 
     def __hash__(self) -> int:
         of_fields = _hash_of_fields(self)

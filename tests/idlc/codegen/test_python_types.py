@@ -71,9 +71,9 @@ def test_recursive_types(compiled) -> None:
 def test_a_union_has_exactly_one_field(compiled) -> None:
     module = compiled("union U { 1: i32 a, 2: string b, 3: list<i32> c }")
     assert module.U(a=0).b is None
-    with pytest.raises(TypeError, match="U is a union: exactly one field must be set, not none"):
+    with pytest.raises(TypeError, match="U is a union: exactly one field must be set, got none"):
         module.U()
-    with pytest.raises(TypeError, match=r"exactly one field must be set, not 2 \(a, b\)"):
+    with pytest.raises(TypeError, match=r"exactly one field must be set, got 2 \(a, b\)"):
         module.U(a=1, b="x")
 
 

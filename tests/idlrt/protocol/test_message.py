@@ -107,9 +107,9 @@ def test_an_argument_that_is_absent_has_its_default() -> None:
 
 @each_dialect
 def test_an_argument_that_does_not_fit_is_named(dialect: Dialect) -> None:
-    with pytest.raises(LocalProtocolError, match=r"UserService\.get\.id must be i64, not str 'seven'"):
+    with pytest.raises(LocalProtocolError, match=r"UserService\.get: id must be i64, got str 'seven'"):
         codec_of(GET, dialect).pack_call(dialect, "get", 1, ("seven",), NO_METADATA)
-    with pytest.raises(LocalProtocolError, match="there are 2 values for 1 fields"):
+    with pytest.raises(LocalProtocolError, match="expected 1 value, got 2"):
         codec_of(GET, dialect).pack_call(dialect, "get", 1, (1, 2), NO_METADATA)
 
 

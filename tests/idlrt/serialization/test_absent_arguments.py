@@ -78,9 +78,9 @@ def test_an_absent_argument_is_its_default(how: How) -> None:
 @each_protocol
 def test_wrong_arguments_are_named_as_ever(how: How) -> None:
     record = how().record(ARGUMENTS, label="S.f")
-    with pytest.raises(LocalProtocolError, match=r"S\.f\.a3 must be i32, not str 'x'"):
+    with pytest.raises(LocalProtocolError, match=r"S\.f: a3 must be i32, got str 'x'"):
         record.encode(("x", "", True, 1, [], 1.0, {}))
-    with pytest.raises(LocalProtocolError, match=r"S\.f\.a3 must be i32, not str 'x'"):
+    with pytest.raises(LocalProtocolError, match=r"S\.f: a3 must be i32, got str 'x'"):
         record.encode(("x", None, True, 1, [], 1.0, {}))
-    with pytest.raises(LocalProtocolError, match="2 values for 7 fields"):
+    with pytest.raises(LocalProtocolError, match="expected 7 values, got 2"):
         record.encode((1, ""))

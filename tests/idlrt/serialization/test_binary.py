@@ -67,8 +67,8 @@ def test_both_heads_are_read_whichever_is_written(head, data):
         ("00000000 09 00000001", "no kind of message 9"),
         ("80010001 ffffffff 00000001", "max_string"),
         ("7fffffff 61616161", "max_string"),
-        ("80010001 00001000 00000001", "needs 4096 bytes"),
-        ("80010001 00000002 ffff 00000001", "utf-8"),
+        ("80010001 00001000 00000001", "need 4096 bytes"),
+        ("80010001 00000002 ffff 00000001", "UTF-8"),
     ],
 )
 def test_what_is_no_head_is_refused(data, message):

@@ -178,7 +178,7 @@ UNWRITABLE: list[tuple[Type[Any], Any, str]] = [
     (rpc.map_of(rpc.I32, rpc.I32), [1], "$: must be map<i32, i32>, got list"),
     (BY_LIST, {(1, 2**31): "x"}, "$[0].key[1]: must be i32"),
     (rpc.list_of(POINT), [t.Point(x=1), 5], "$[1]: must be Point, got int 5"),
-    (PICK, empty_union(t.Pick), "$: Pick is a union: exactly one field must be set, not none"),
+    (PICK, empty_union(t.Pick), "$: Pick is a union: exactly one field must be set, got none"),
     (PICK, empty_union(t.Pick, b"\0\0\x09\2\0\0\0\1\1"), "$: Pick has a field set that this version of the IDL does"),
     (rpc.VOID, 1, "$: must be None, got int 1"),
 ]

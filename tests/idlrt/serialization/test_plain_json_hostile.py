@@ -40,7 +40,7 @@ def test_depth_is_bounded_both_ways() -> None:
         (lambda: idlrt.from_json(t.User, msgspec.json.encode(nested(65))), RemoteProtocolError),
         (lambda: idlrt.from_json(t.User, msgspec.json.encode(nested(4)), max_depth=3), RemoteProtocolError),
     ):
-        with pytest.raises(error, match="friend: nested deeper than the limit max_depth allows"):
+        with pytest.raises(error, match="friend: nesting exceeds the limit max_depth"):
             call()
     assert from_plain(USER, nested(100), JsonOptions(max_depth=100)).friend is not None
 

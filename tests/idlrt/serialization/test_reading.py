@@ -91,13 +91,16 @@ def test_what_is_wrong_in_an_unknown_field_is_said(how, kind):
         return
     message = how.bytes.struct(how.bytes.field(number, 77, data))
     cut = message[: -2 if how.name != "json" else -3]  # the value's last byte goes too
-    with pytest.raises(RemoteProtocolError, match=r"^cannot read Point\.field 77: it needs \d+ bytes at offset \d+"):
+    with pytest.raises(
+        RemoteProtocolError,
+        match=r"^cannot read Point\.field 77: unexpected end of data at offset \d+: need \d+ bytes?",
+    ):
         how().struct(t.Point).decode(cut)
 
 
 @each_protocol
 def test_a_required_field_of_another_type_is_missing(how):
-    with pytest.raises(RemoteProtocolError, match="required field 'x' is missing"):
+    with pytest.raises(RemoteProtocolError, match="missing required field 'x'"):
         read(how, t.Point, how.bytes.field(t.I64, 1, how.bytes.i64(1)))
 
 
@@ -122,7 +125,7 @@ def test_a_missing_required_field_is_named(how, missing):
     del fields[missing]
     name = t.Scalars.__thrift_fields__[missing].name
     end = len(how.bytes.struct(*fields)) - 1
-    expected = rf"^cannot read Scalars: its required field '{name}' is missing \(it ends at offset {end}\)$"
+    expected = rf"^cannot read Scalars: missing required field '{name}' \(struct ends at offset {end}\)$"
     with pytest.raises(RemoteProtocolError, match=expected):
         read(how, t.Scalars, *fields)
 
@@ -147,21 +150,19 @@ def test_an_error_has_the_path_of_the_field(how):
     bad = {"binary": b.text(b"\xff"), "compact": b.text(b"\xff"), "json": b'"\xff"'}[how.name]
     pick = b.struct(b.field(t.STRING, 2, bad))
     lists = b.struct(b.field(t.LIST, 12, b.sequence(t.STRUCT, b.struct(b.field(t.STRING, 2, b.text("ok"))), pick)))
-    with pytest.raises(
-        RemoteProtocolError, match=r"^cannot read Lists\.picks\[1\]\.text: its text at offset \d+ is not"
-    ):
+    with pytest.raises(RemoteProtocolError, match=r"^cannot read Lists\.picks\[1\]\.text: string at offset \d+ is not"):
         how().struct(t.Lists).decode(lists)
     inner = b.mapping(t.I64, t.LIST, b.i64(-7), b.sequence(t.STRUCT, pick))
     maps = b.struct(b.field(t.MAP, 12, b.mapping(t.STRING, t.MAP, b.text("a'b"), inner)))
     with pytest.raises(
-        RemoteProtocolError, match=r"^cannot read Maps\.deep\[\"a'b\"\]\[-7\]\[0\]\.text: its text at off"
+        RemoteProtocolError, match=r"^cannot read Maps\.deep\[\"a'b\"\]\[-7\]\[0\]\.text: string at off"
     ):
         how().struct(t.Maps).decode(maps)
     keys = b.struct(b.field(t.MAP, 2, b.mapping(t.STRING, t.I32, b.text("k"), b.i32(1), bad, b.i32(1))))
-    with pytest.raises(RemoteProtocolError, match=r"^cannot read Maps\.counts\[key 1\]: its text at offset \d+ is not"):
+    with pytest.raises(RemoteProtocolError, match=r"^cannot read Maps\.counts\[key 1\]: string at offset \d+ is not"):
         how().struct(t.Maps).decode(keys)
     record = how().record(t.Maps.__thrift_fields__, label="Shop.order")
-    with pytest.raises(RemoteProtocolError, match=r"^cannot read Shop\.order\.counts\[key 1\]: its text at offset"):
+    with pytest.raises(RemoteProtocolError, match=r"^cannot read Shop\.order\.counts\[key 1\]: string at offset"):
         record.decode(keys)
 
 
@@ -190,7 +191,9 @@ def test_a_container_of_another_element_type_is_an_error(how, field):
     kind, item = (t.I8, b.i8(1)) if type_id(field.type.element) != t.I8 else (t.I16, b.i16(1))
     # As many bytes as the elements that are expected would take.
     data = b.sequence(kind, *[item] * 40)
-    with pytest.raises(RemoteProtocolError, match=rf"Lists\.{field.name}: its elements at offset \d+ are i(8|16), not"):
+    with pytest.raises(
+        RemoteProtocolError, match=rf"Lists\.{field.name}: expected elements .* at offset \d+, got i(8|16)$"
+    ):
         read(how, t.Lists, b.field(t.LIST, field.id, data), b.field(t.STRING, 99, b.text("x" * 600)))
 
 
@@ -198,7 +201,7 @@ def test_a_container_of_another_element_type_is_an_error(how, field):
 def test_a_map_of_another_key_or_value_type_is_an_error(how):
     b = how.bytes
     for key, value, left, right in ((t.STRING, t.I64, b.text("a"), b.i64(1)), (t.I8, t.I32, b.i8(1), b.i32(1))):
-        with pytest.raises(RemoteProtocolError, match=r"Maps\.counts: its elements .* not string and i32"):
+        with pytest.raises(RemoteProtocolError, match=r"Maps\.counts: expected elements of type string and i32 at"):
             read(how, t.Maps, b.field(t.MAP, 2, b.mapping(key, value, left, right)), b.field(t.I64, 99, b.i64(1 << 50)))
 
 
@@ -224,7 +227,7 @@ def test_containers_in_key_position_are_frozen(how):
 @each_protocol
 def test_invalid_utf8_names_what_was_read(how):
     data = {"binary": how.bytes.text(b"a\xff"), "compact": how.bytes.text(b"a\xff"), "json": b'"a\xff"'}[how.name]
-    what = r"cannot read Optionals\.text: its text at offset \d+ is not utf-8: invalid start byte at byte 1 of 2"
+    what = r"cannot read Optionals\.text: string at offset \d+ is not UTF-8: invalid start byte at byte 1 of 2"
     with pytest.raises(RemoteProtocolError, match=what):
         read(how, t.Optionals, how.bytes.field(t.STRING, 7, data))
     assert read(how, t.Optionals, how.bytes.field(t.STRING, 8, how.bytes.binary(b"\xff"))).data == b"\xff"
@@ -235,14 +238,16 @@ def test_invalid_utf8_names_what_was_read(how):
 
 @each_protocol
 def test_a_union_without_a_field_is_an_error(how):
-    with pytest.raises(RemoteProtocolError, match=r"exactly one field must be set, not none \(it ends at offset \d+\)"):
+    with pytest.raises(
+        RemoteProtocolError, match=r"exactly one field must be set, got none \(struct ends at offset \d+\)"
+    ):
         read(how, t.Pick)
 
 
 @each_protocol
 def test_a_union_with_two_fields_is_an_error(how):
     b = how.bytes
-    with pytest.raises(RemoteProtocolError, match=r"exactly one field must be set, not 2 \(number, text\)"):
+    with pytest.raises(RemoteProtocolError, match=r"exactly one field must be set, got 2 \(number, text\)"):
         read(how, t.Pick, b.field(t.STRING, 2, b.text("a")), b.field(t.I64, 1, b.i64(1)))
 
 
@@ -299,12 +304,12 @@ def test_a_class_that_was_not_generated_is_refused(how):
 def test_a_type_number_that_does_not_exist_is_an_error(how):
     b = BUILDERS["binary"]
     for number in (1, 5, 7, 9, 17, 128, 255):
-        with pytest.raises(RemoteProtocolError, match=rf"Empty\.field 1: there is no type {number} \(at offset 3\)"):
+        with pytest.raises(RemoteProtocolError, match=rf"Empty\.field 1: unknown type {number} at offset 3"):
             read(how, t.Empty, b.field(number, 1, bytes(8)))
-        with pytest.raises(RemoteProtocolError, match=f"there is no type {number}"):
+        with pytest.raises(RemoteProtocolError, match=f"unknown type {number}"):
             read(how, t.Empty, b.field(t.LIST, 1, b.sequence(number, b"\0")))
-        with pytest.raises(RemoteProtocolError, match=f"there is no type {number}"):
+        with pytest.raises(RemoteProtocolError, match=f"unknown type {number}"):
             read(how, t.Empty, b.field(t.MAP, 1, b.mapping(t.I8, number, b"\0", b"\0")))
     for key, value in ((0, 0), (t.I8, 0)):
-        with pytest.raises(RemoteProtocolError, match=r"Maps\.counts: its elements .* not string and i32"):
+        with pytest.raises(RemoteProtocolError, match=r"Maps\.counts: expected elements of type string and i32 at"):
             read(how, t.Maps, b.field(t.MAP, 2, b.mapping(key, value, b.text("a"), b.i64(1))))

@@ -115,9 +115,9 @@ def test_frozen_structs_hash_and_do_not_change():
 def test_a_union_has_exactly_one_field():
     assert which(Pick(number=0)) == "number"
     assert which(Pick(text="")) == "text"
-    with pytest.raises(TypeError, match="Pick is a union: exactly one field must be set, not none"):
+    with pytest.raises(TypeError, match="Pick is a union: exactly one field must be set, got none"):
         Pick()
-    with pytest.raises(TypeError, match=r"not 2 \(number, text\)"):
+    with pytest.raises(TypeError, match=r"got 2 \(number, text\)"):
         Pick(number=1, text="a")
 
 
