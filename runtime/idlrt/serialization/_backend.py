@@ -1,4 +1,4 @@
-"""Who reads and writes: the codecs in C where they were built, the pure ones elsewhere.
+"""Selection of the codec backend: native (C) where it was built, pure Python elsewhere.
 
 Both have the same bytes, values and errors. The environment variable `IDLRT_BACKEND` (`native` or `pure`) decides
 where both are there.
@@ -27,7 +27,7 @@ except ImportError:
 
 
 def choose(wanted: str | None = None) -> Backend:
-    """The backend to use: the one that is wanted, or the best there is.
+    """Return the requested backend, or the best available one.
 
     Raises:
         ConfigurationError: there is no such backend, or it was not built.
@@ -49,4 +49,4 @@ def choose(wanted: str | None = None) -> Backend:
 
 
 backend: Final = choose(os.environ.get(VARIABLE))
-"""`native` or `pure`: who reads and writes unless a protocol is told otherwise."""
+"""Default backend of all serializations: `native` or `pure`."""

@@ -1,4 +1,4 @@
-"""Text that reads what most writers write: all fields of a struct, in order, with lengths below 256.
+"""Generated fast path of binary readers: all fields of a struct, in order, with lengths below 256.
 
 One `struct` call reads everything up to the next value whose size is not known. Where something is not as
 expected, `p` stays before it, and whatever follows in the function takes over.
@@ -30,7 +30,7 @@ __all__ = ["read_expected", "read_many_expected"]
 def read_expected(
     reader: Reader, fields: Sequence[Field[Any]], variables: list[str], unset: dict[str, str], answer: str
 ) -> None:
-    """Read all fields in order, and return; go on behind this text where something is not as expected.
+    """Generate code that reads all fields in order and returns; unexpected input falls through to the code after it.
 
     Args:
         unset: what each variable holds while its field has not come.
@@ -44,7 +44,7 @@ def read_expected(
 
 
 def read_many_expected(reader: Reader, fields: Sequence[Field[Any]], variables: list[str], answer: str) -> None:
-    """Read `n` values in a row, and return; `one` reads those where something is not as expected."""
+    """Generate code that reads `n` consecutive values and returns; `one` reads unexpected ones."""
     source = reader.source
     source.line("many = []")
     with source.block("while n:"):
@@ -66,7 +66,7 @@ def _read_run(
 
 
 class _Run:
-    """Fields that one `struct` call reads: their heads, and their values as far as their sizes are known.
+    """Consecutive fields that one `struct` call reads: heads, and values of fixed size.
 
     A string is read as what `struct` calls a Pascal string: a byte that says how long it is, and bytes behind
     it. That byte is the last one of the length; the three before it must be zero, as in the heads of containers.
@@ -87,7 +87,7 @@ class _Run:
         self._variables: list[str] = []
 
     def field(self, field: Field[Any], variable: str) -> None:
-        """Add a field, and read what was added if its size is not known."""
+        """Add a field; flush if its size is not fixed."""
         source, type = self._reader.source, field.type
         head = struct.pack(">bh", type_id(type), field.id)
         match type:
@@ -126,7 +126,7 @@ class _Run:
                 read_value(self._reader, type, variable)
 
     def _value(self, head: bytes, format: str, variable: str, *, is_final: bool = False) -> str:
-        """Expect `head`, then a value of `format`; answers the name that has it."""
+        """Expect `head`, then a value of `format`; return the variable that has the value."""
         source = self._reader.source
         size = len(head) + struct.calcsize(">" + format)
         if self._size + size > len(PADDING):
@@ -145,7 +145,7 @@ class _Run:
         return target
 
     def _length(self, head: bytes, first: Type[Any], variable: str) -> tuple[str, str]:
-        """Read a container's length, and the length of its first string if strings come first."""
+        """Generate code that reads a container's length, and that of its first string if it starts with a string."""
         length, ahead = self._value(head, "B", variable), ""
         if is_string(first):
             ahead = self._reader.source.local("n")
@@ -155,7 +155,7 @@ class _Run:
         return length, ahead
 
     def flush(self, size: str = "") -> None:
-        """Read what was added."""
+        """Generate the code that reads the added fields."""
         if not self._targets:
             return
         source = self._reader.source

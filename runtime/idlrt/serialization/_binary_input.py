@@ -1,4 +1,4 @@
-"""The binary protocol for those who want to know what is wrong: every step is checked.
+"""Careful reader of the binary protocol: every step is validated, so that errors have a cause and an offset.
 
 Only bytes that the fast reader has refused are read with this.
 
@@ -59,7 +59,7 @@ class BinaryInput(Input):
         self.depth = limits.max_depth + 1
 
     def _take(self, size: int) -> int:
-        """Pass `size` bytes; answers where they start."""
+        """Consume `size` bytes; return their start."""
         offset = self.offset
         if size > self.end - offset:
             raise too_short(offset, size, self.end)

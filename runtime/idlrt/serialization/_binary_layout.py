@@ -1,4 +1,4 @@
-"""How each type lies in the binary protocol: its type number, its `struct` format, its smallest size.
+"""Layout of types in the binary protocol: type number, `struct` format, minimum size.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
 """
@@ -13,7 +13,7 @@ from idlrt.spec import BaseType, EnumType, ListType, MapType, SetType, StructTyp
 __all__ = ["FIXED_SIZES", "FORMATS", "MINIMUM_SIZES", "format_of", "type_id"]
 
 FORMATS = {"i8": "b", "i16": "h", "i32": "i", "i64": "q", "double": "d"}
-"""`struct` format characters of the types that are written as they are; `bool` has its own rule."""
+"""`struct` format characters of fixed-size types; `bool` is handled separately."""
 
 MINIMUM_SIZES: dict[int, int] = {
     TypeId.BOOL: 1,
@@ -29,14 +29,14 @@ MINIMUM_SIZES: dict[int, int] = {
     TypeId.LIST: 5,
     TypeId.UUID: 16,
 }
-"""Bytes that a value of a type takes at least: what bounds the length that a container may announce."""
+"""Minimum size of a value of each type in bytes: it bounds the length that a container may announce."""
 
 FIXED_SIZES: dict[int, int] = {
     number: size
     for number, size in MINIMUM_SIZES.items()
     if number not in (TypeId.STRING, TypeId.STRUCT, TypeId.MAP, TypeId.SET, TypeId.LIST)
 }
-"""The same for the types that never take more."""
+"""Sizes of fixed-size types in bytes."""
 
 _BASE = {
     "bool": TypeId.BOOL,
@@ -52,7 +52,7 @@ _BASE = {
 
 
 def type_id(type: Type[Any]) -> int:
-    """The number that stands for `type` on the wire."""
+    """Return the type number of `type` on the wire."""
     match type:
         case BaseType():
             return int(_BASE[type.name])
@@ -71,5 +71,5 @@ def type_id(type: Type[Any]) -> int:
 
 
 def format_of(type: Type[Any]) -> str | None:
-    """The `struct` format of a type that Python's `struct` reads and writes as it is, else `None`."""
+    """Return the `struct` format of a fixed-size type, else `None`."""
     return FORMATS.get(type.name) if isinstance(type, BaseType) else None

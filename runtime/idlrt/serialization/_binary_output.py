@@ -1,4 +1,4 @@
-"""Primitives of writing the binary protocol, for values that no table of fields describes.
+"""Write primitives of the binary protocol, for values without a field table.
 
 Everything else is written by functions that are compiled (`_binary_writer`).
 

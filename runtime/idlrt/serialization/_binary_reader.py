@@ -1,4 +1,4 @@
-"""Compiles a table of fields into a Python function that reads it from the binary protocol.
+"""Compiler of binary readers: field tables to Python functions.
 
 The function first expects what most writers write: all fields, in order, with lengths below 256. Then one
 `struct` call reads everything up to the next value of unknown length (`_binary_expected`). From the first
@@ -82,7 +82,7 @@ __all__ = ["PADDING", "Read", "ReadMany", "compile_many_reader", "compile_record
 
 
 def compile_struct_reader(cls: Any, reader: Reader) -> Read:
-    """The reader of a generated class."""
+    """Compile the reader of a generated class."""
     source = reader.source
     fields, variables, answer = _parts(cls, source)
     defaults = _class_defaults(cls)
@@ -126,7 +126,7 @@ def compile_struct_reader(cls: Any, reader: Reader) -> Read:
 
 
 def compile_many_reader(cls: Any, reader: Reader, one: Read) -> ReadMany:
-    """The reader of a row of values of a generated class; `one` reads a single one."""
+    """Compile the reader of consecutive values of a generated class; `one` reads a single one."""
     source = reader.source
     fields, variables, answer = _parts(cls, source)
     source.names["one"] = one
@@ -143,7 +143,7 @@ def compile_many_reader(cls: Any, reader: Reader, one: Read) -> ReadMany:
 
 
 def _parts(cls: Any, source: Source) -> tuple[list[Field[Any]], list[str], str]:
-    """The fields of a class in the order of the wire, a variable for each, and what makes the value of them."""
+    """Return the fields of a class in wire order, a variable for each, and the expression that creates the value."""
     fields = sorted(cls.__thrift_fields__, key=lambda field: field.id)
     variables = [f"f{index}" for index in range(len(fields))]
     pairs = zip(fields, variables, strict=True)
@@ -152,7 +152,7 @@ def _parts(cls: Any, source: Source) -> tuple[list[Field[Any]], list[str], str]:
 
 
 def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any], reader: Reader) -> Read:
-    """The reader of fields without a class: it answers a tuple in the order of `fields`."""
+    """Compile the reader of a record: it returns a tuple in the order of `fields`."""
     source = reader.source
     variables = {field.id: f"f{index}" for index, field in enumerate(fields)}
     in_order = sorted(fields, key=lambda field: field.id)
@@ -187,7 +187,7 @@ def compile_record_reader(fields: Sequence[Field[Any]], defaults: Sequence[Any],
 
 
 def _class_defaults(cls: Any) -> dict[str, Any]:
-    """Python name → default value, or the function that makes it, of the fields that have one."""
+    """Return defaults by attribute name: a value, or a function that creates it."""
     if issubclass(cls, DeclaredError):
         declared: dict[str, Any] = {}
         for name, default in cls.__declared_defaults__.items():
@@ -212,7 +212,7 @@ def _read_fields(
     notes_unknown: bool = False,
     keeps: bool = False,
 ) -> None:
-    """Read fields to the end of a struct.
+    """Generate code that reads fields to the end of a struct.
 
     Args:
         notes_unknown: the variable `unknown` becomes what `keep_binary` answers.
@@ -243,7 +243,7 @@ def _read_fields(
 
 
 def _read_after_head(reader: Reader, type: Type[Any], target: str) -> None:
-    """Read the value whose head is at `p`; `x` holds the four bytes behind the head."""
+    """Generate code that reads the value whose head is at `p`; `x` has the four bytes after the head."""
     source = reader.source
     match type:
         case BaseType(name="bool"):

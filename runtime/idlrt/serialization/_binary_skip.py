@@ -1,4 +1,4 @@
-"""Passing over values of the binary protocol without reading them, in a message that is all there.
+"""Skipping of values in complete binary messages.
 
 Raises `Fault`s where it must, else whatever Python raises: the careful `BinaryInput` then says what is wrong.
 """
@@ -20,7 +20,7 @@ _unpack_map = struct.Struct(">BBI").unpack_from
 
 
 def skip(data: bytes, offset: int, end: int, type: int, depth: int, limits: Limits) -> int:
-    """The offset after a value of `type` that starts at `offset`.
+    """Return the offset after a value of `type` that starts at `offset`.
 
     Args:
         end: where the message ends; `data` may go on (see `_binary_reader.PADDING`).

@@ -1,4 +1,4 @@
-"""Text that reads one value from the binary protocol: what `_binary_reader` and `_binary_expected` are made of.
+"""Generated code for single values of the binary protocol, used by `_binary_reader` and `_binary_expected`.
 
 All of it works on the variables `d`, `p`, `end` and `depth` of the function that is being written.
 """
@@ -50,20 +50,20 @@ __all__ = [
 ]
 
 Read: TypeAlias = Callable[[bytes, int, int, int], tuple[Any, int]]
-"""`(data with PADDING behind it, offset, offset where the data ends, structs that may still nest)` → value, offset."""
+"""`(data followed by PADDING, offset, end of the data, remaining struct depth)` → value, offset."""
 
 ReadMany: TypeAlias = Callable[[bytes, int, int, int, int], tuple[list[Any], int]]
-"""As `Read`, with how many values follow each other → list of them, offset."""
+"""As `Read`, with the number of consecutive values → list, offset."""
 
 PADDING = bytes(512)
-"""Zero bytes behind the data: what one call may read too far."""
+"""Zero bytes after the data: the maximum that a single call may read beyond the end."""
 
 MISSING: Any = msgspec.UNSET
-"""What a variable holds while its field has not come."""
+"""Value of a variable whose field has not been read."""
 
 
 class Reader:
-    """What all parts of one function share while it is written.
+    """Shared state of the parts of a function under construction.
 
     Args:
         label: what is read, for tracebacks.
@@ -102,12 +102,12 @@ class Reader:
         )
 
     def unpacker(self, format: str) -> str:
-        """A name for what unpacks `format` from an offset."""
+        """Return a name for the function that unpacks `format` at an offset."""
         return self.source.constant("U", struct.Struct(format).unpack_from, key=format)
 
 
 def string_start(reader: Reader, length: str, start: str) -> str:
-    """Move `p` behind a string of `length` bytes that starts at `start`; answers where it starts."""
+    """Move `p` after a string of `length` bytes at `start`; return its start."""
     source = reader.source
     name = source.local("s")
     source.line(f"{name} = {start}; p = {name} + {length}")
@@ -118,13 +118,13 @@ def string_start(reader: Reader, length: str, start: str) -> str:
 
 
 def member(source: Source, type: EnumType[Any], number: str) -> str:
-    """An expression for the enum's value of a number; calling the class costs three times a look-up."""
+    """Return an expression for the enum member of a number; a lookup costs a third of a call of the class."""
     members = source.constant("M", type.cls._value2member_map_, key=id(type.cls))
     return f"{members}[{number}] if {number} in {members} else {source.constant('E', type.cls)}({number})"
 
 
 def read_value(reader: Reader, type: Type[Any], target: str) -> None:
-    """Read the value at `p` into `target`, and leave `p` behind it."""
+    """Generate code that reads the value at `p` into `target` and moves `p` after it."""
     source = reader.source
     match type:
         case BaseType(name="bool"):
@@ -157,7 +157,7 @@ def read_value(reader: Reader, type: Type[Any], target: str) -> None:
 
 
 def read_length(reader: Reader, length: str, minimum: int) -> None:
-    """Check a container's announced length against the rest of the message, and against the limit."""
+    """Generate checks of a container's length against the rest of the message and the limit."""
     source = reader.source
     source.line(f"if {length} * {minimum} > end - p: raise too_short(p, {length} * {minimum}, end)")
     check_container(reader, length)
@@ -171,7 +171,7 @@ def check_container(reader: Reader, length: str) -> None:
 
 
 def _check_watched(reader: Reader, length: str, key: Type[Any]) -> None:
-    """Leave sets and maps to the careful reader whose keys have to be watched."""
+    """Defer to the careful reader for sets and maps whose keys must be checked for collisions."""
     watched = watched_from(key)
     if watched:
         reader.source.line(f"if {length} >= {watched}: raise NotFast")
@@ -187,7 +187,7 @@ def read_list_head(reader: Reader, length: str, element: int) -> None:
 def read_elements(
     reader: Reader, type: ListType[Any] | SetType[Any], length: str, target: str, ahead: str = ""
 ) -> None:
-    """Read the elements at `p`; `ahead` has the length of the first one already if that is a string."""
+    """Generate code that reads the elements at `p`; `ahead` has the length of the first string, if it was read."""
     source = reader.source
     if isinstance(type, ListType):
         make = "tuple" if type.is_frozen else "list"
@@ -231,18 +231,18 @@ def is_string(type: Type[Any]) -> bool:
 
 
 def text(reader: Reader, type: Type[Any], data: str) -> str:
-    """An expression for the value of a string of which `data` has the bytes."""
+    """Return an expression for the value of a string with the bytes `data`."""
     return f"{data}.{reader.decode}" if isinstance(type, BaseType) and type.name == "string" else data
 
 
 @cache
 def _strings(after: str) -> tuple[Callable[..., Any], ...]:
-    """For each length below 256: what reads a string of that length, and what is `after` it, in one call."""
+    """Return readers by length below 256: a string of that length and `after` in one call."""
     return tuple(struct.Struct(f">{length}s{after}").unpack_from for length in range(256))
 
 
 def _read_ahead(reader: Reader, ahead: str) -> str:
-    """Begin to read strings: `p` goes behind the first length, and the answer is the name that has it."""
+    """Start reading strings: move `p` after the first length; return the variable that has it."""
     if not ahead:
         ahead = reader.source.local("n")
         reader.source.line(f"({ahead},) = {reader.unpacker('>I')}(d, p)")
@@ -251,7 +251,7 @@ def _read_ahead(reader: Reader, ahead: str) -> str:
 
 
 def _string_and_next(reader: Reader, ahead: str, between: str = "", value: str = "") -> str:
-    """Read a string of `ahead` bytes, a number if there is one, and the length of the next string.
+    """Generate code that reads a string of `ahead` bytes, an optional number, and the length of the next string.
 
     Behind the last string that length is read for nothing.
 
@@ -285,7 +285,7 @@ def _read_map(reader: Reader, type: MapType[Any], target: str) -> None:
 
 
 def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, ahead: str = "") -> None:
-    """Read the pairs at `p`; `ahead` has the length of the first key already if that is a string."""
+    """Generate code that reads the pairs at `p`; `ahead` has the length of the first key, if it was read."""
     source = reader.source
     _check_watched(reader, length, type.key)
     items, key, value = source.local("m"), source.local("k"), source.local("w")
@@ -315,7 +315,7 @@ def read_pairs(reader: Reader, type: MapType[Any], length: str, target: str, ahe
 
 
 def _nested_name(reader: Reader, type: StructType[Any], *, is_many: bool = False) -> str:
-    """A name for the reader of another class, which is compiled when it is first called."""
+    """Return a name for the reader of another class, compiled on its first call."""
     name = f"{'L' if is_many else 'R'}{id(type)}"
     names = reader.source.names
 

@@ -1,4 +1,4 @@
-"""Compiles a table of fields into a Python function that writes it in the binary protocol.
+"""Compiler of binary writers: field tables to Python functions.
 
 The function appends pieces of bytes to a list that is joined once. Constant bytes (field heads, the stop
 byte) and numbers that follow each other are packed by one `struct` call. The text for
@@ -52,10 +52,10 @@ from idlrt.spec import (
 __all__ = ["Nested", "Write", "compile_record_writer", "compile_struct_writer"]
 
 Write: TypeAlias = Callable[[Any, list[bytes], int], None]
-"""`(value, pieces of bytes to add to, structs that may still nest)`"""
+"""`(value, list of chunks to append to, remaining struct depth)`"""
 
 Nested: TypeAlias = Callable[[Any, bool], Write]
-"""Gives the writer of another class, of one value or of many in a row; called when that is first written."""
+"""Returns the writer of another class, of one value or of consecutive ones; called on first use."""
 
 
 # Most strings are short: looking four bytes up is twice as fast as packing them.
@@ -63,14 +63,14 @@ _LENGTHS = tuple(length.to_bytes(4, "big") for length in range(256))
 
 
 class _Pending:
-    """Constant bytes and numbers that wait to be packed together."""
+    """Constant bytes and numbers that will be packed together."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._parts: list[bytes | tuple[str, str]] = []
 
     def _take_constant(self) -> bytes:
-        """The constant bytes that wait last, taken away; empty if a number does."""
+        """Remove and return the last pending constant bytes; empty if a number is last."""
         last = self._parts[-1] if self._parts else b""
         if not isinstance(last, bytes):
             return b""
@@ -85,7 +85,7 @@ class _Pending:
 
     @property
     def has_numbers(self) -> bool:
-        """Whether a call is needed in any case."""
+        """Whether packing needs a call."""
         return any(not isinstance(part, bytes) for part in self._parts)
 
     def flush(self) -> None:
@@ -111,7 +111,7 @@ class _Pending:
         self._source.line(f"out.append({packer}({', '.join(arguments)}))")
 
     def _flush_boolean(self, parts: list[bytes | tuple[str, str]]) -> None:
-        """A single boolean among constants is a choice between two constants."""
+        """Write a single boolean among constants as a choice between two constants."""
         [expression] = [part[1] for part in parts if not isinstance(part, bytes)]
         choices = [b"".join(part if isinstance(part, bytes) else value for part in parts) for value in (b"\1", b"\0")]
         yes, no = (self._source.constant("K", choice) for choice in choices)
@@ -119,7 +119,7 @@ class _Pending:
 
 
 def compile_struct_writer(cls: Any, nested: Nested, limits: Limits, *, is_many: bool = False) -> Write:
-    """The writer of a generated class: of one value, or of many in a row."""
+    """Compile the writer of a generated class: of one value, or of consecutive ones."""
     source = _WriterSource(limits)
     fields = [(field, f"o.{field.attribute}") for field in sorted(cls.__thrift_fields__, key=_by_id)]
     with source.block(f"def write({'many' if is_many else 'o'}, out, depth):"):
@@ -154,7 +154,7 @@ def _write_class(
 
 
 def compile_record_writer(fields: Sequence[Field[Any]], nested: Nested, limits: Limits) -> Write:
-    """The writer of fields without a class: its first argument has a value for each."""
+    """Compile the writer of a record: its first argument has a value for each field."""
     source = _WriterSource(limits)
     with source.block("def write(o, out, depth):"):
         if fields:
@@ -177,7 +177,7 @@ def _escaped(text: str) -> bytes:
 
 
 class _WriterSource(Source):
-    """The source of a writer.
+    """Source of a writer.
 
     Attributes:
         encode: the call that encodes a text.
@@ -209,7 +209,7 @@ def _write_fields(
     *,
     is_complete: bool = False,
 ) -> None:
-    """Write a struct to its end.
+    """Generate code that writes a struct.
 
     Args:
         kept: an expression for unknown fields, where the variable `u` is not None.
@@ -244,7 +244,7 @@ def _write_fields(
 
 
 def _write_value(source: _WriterSource, pending: _Pending, type: Type[Any], expression: str, nested: Nested) -> None:
-    """Write one value. `expression` is evaluated once."""
+    """Generate code that writes a value. `expression` is evaluated once."""
     match type:
         case BaseType(name="bool"):
             pending.number("?", expression)
@@ -300,12 +300,12 @@ def _write_bytes(source: Source, pending: _Pending, data: str, length: str) -> N
 
 @cache
 def _pairs(after: str) -> tuple[Callable[..., bytes], ...]:
-    """For each length below 256: what packs a length, a string of that length, and a number."""
+    """Return packers by length below 256: a length, a string of that length, and a number."""
     return tuple(struct.Struct(f">I{length}s{after}").pack for length in range(256))
 
 
 def _write_pair(source: _WriterSource, key: str, value: str, value_format: str) -> None:
-    """Write a string and a number: one call if the string is short."""
+    """Generate code that writes a string and a number: one call if the string is short."""
     data, length = source.local("b"), source.local("n")
     source.line(f"{data} = {key}.{source.encode}; {length} = len({data})")
     short = source.constant("S", _pairs(value_format), key=("pairs", value_format))
@@ -317,7 +317,7 @@ def _write_pair(source: _WriterSource, key: str, value: str, value_format: str) 
 
 
 class _NumberPackers(dict[int, Callable[..., bytes]]):
-    """What packs so many numbers, or pairs of numbers. A few counts are kept: most rows are as long as others."""
+    """Packers of a count of numbers, or of pairs of numbers. Few are cached: most lists have similar lengths."""
 
     def __init__(self, formats: str) -> None:
         self._formats = formats
@@ -336,7 +336,7 @@ def _number_packers(formats: str) -> _NumberPackers:
 
 
 def _write_numbers(source: Source, items: str, formats: str) -> None:
-    """Write the pairs of a map of numbers: one call if they are few, because each number of pairs is a format."""
+    """Generate code that writes a map of numbers: one call if there are few pairs, because each count is a format."""
     length, row = source.local("n"), source.local("x")
     packers = source.constant("N", _number_packers(formats), key=("numbers", formats))
     pair = source.constant("P", struct.Struct(">" + formats).pack, key=">" + formats)
@@ -387,7 +387,7 @@ def _write_sequence(
 
 
 def _nested_name(source: Source, type: StructType[Any], nested: Nested, *, is_many: bool = False) -> str:
-    """A name for a writer of another class, which is compiled when it is first called."""
+    """Return a name for the writer of another class, compiled on its first call."""
     name = f"{'L' if is_many else 'W'}{id(type)}"
 
     def first_call(value: Any, out: list[bytes], depth: int) -> None:

@@ -1,4 +1,4 @@
-"""Primitives of reading the compact protocol. See `_walk_primitives.Input` for what each does.
+"""Read primitives of the compact protocol; `_walk_primitives.Input` documents them.
 
 Apache's C++ and Java libraries cut a number that is too large for its field to the field's bits without a word,
 Apache's Python hands it on as it is. No writer ever writes one, so here it is a fault.
@@ -61,7 +61,7 @@ class CompactInput(Input):
         self.depth = limits.max_depth + 1
 
     def _take(self, size: int) -> int:
-        """Pass `size` bytes; answers where they start."""
+        """Consume `size` bytes; return their start."""
         offset = self.offset
         if size > self.end - offset:
             raise too_short(offset, size, self.end)
@@ -69,7 +69,7 @@ class CompactInput(Input):
         return offset
 
     def read_byte(self) -> int:
-        """One byte."""
+        """Read one byte."""
         offset = self.offset
         if offset >= self.end:
             raise too_short(offset, 1, self.end)
@@ -77,7 +77,7 @@ class CompactInput(Input):
         return self._data[offset]
 
     def read_varint(self, most: int) -> int:
-        """A number of at most `most` bytes."""
+        """Read a varint of at most `most` bytes."""
         start = self.offset
         number = self.read_byte()
         if number < 0x80:
@@ -93,7 +93,7 @@ class CompactInput(Input):
         raise over_long(start, most)
 
     def read_u32(self) -> int:
-        """A number of 32 bits that is not negative."""
+        """Read an unsigned number of 32 bits."""
         start = self.offset
         number = self.read_varint(5)
         if number >> 32:

@@ -1,4 +1,4 @@
-"""Numbers of the compact protocol, and what every reader of it needs: numbers of variable length.
+"""Type numbers of the compact protocol, varints and zigzag.
 
 A number takes seven bits a byte, the lowest first; the high bit says that more follow. Signed numbers are
 "zigzag" ones: 0, -1, 1, -2 are 0, 1, 2, 3. Five bytes hold 32 bits, ten hold 64.
@@ -35,29 +35,29 @@ CODES: Final[dict[int, int]] = {
     TypeId.STRUCT: 12,
     TypeId.UUID: 13,
 }
-"""`TypeId` → number of a type in the compact protocol."""
+"""Compact type number by `TypeId`."""
 
 _BY_CODE = {code: int(type) for type, code in CODES.items()} | {_FALSE: int(TypeId.BOOL)}
 
 TYPES: Final = tuple(_BY_CODE.get(code, -code) for code in range(16))
-"""Number of a type in the compact protocol → `TypeId`; minus the number if there is no such type."""
+"""`TypeId` by compact type number; minus the number if the type does not exist."""
 
 MINIMUM_SIZES: Final[dict[int, int]] = dict.fromkeys(map(int, CODES), 1) | {TypeId.DOUBLE: 8, TypeId.UUID: 16}
-"""Bytes that an element of a type takes at least."""
+"""Minimum size of an element of each type, in bytes."""
 
 
 def zigzag(number: int) -> int:
-    """What stands on the wire for a signed number."""
+    """Return the zigzag encoding of a signed number."""
     return number << 1 if number >= 0 else ~(number << 1)
 
 
 def unzigzag(number: int) -> int:
-    """The signed number for which `number` stands."""
+    """Decode a zigzag number."""
     return (number >> 1) ^ -(number & 1)
 
 
 def varint(number: int) -> bytes:
-    """The bytes of a number that is not negative."""
+    """Return the varint of a number of 0 or more."""
     data = bytearray()
     while number > 0x7F:
         data.append(number & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""Primitives of writing the compact protocol. See `_walk_primitives.Output` for what each does.
+"""Write primitives of the compact protocol; `_walk_primitives.Output` documents them.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """

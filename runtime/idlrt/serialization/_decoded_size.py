@@ -55,7 +55,7 @@ _NUMBER: Final = 32
 
 
 def budget_of(limits: Limits, received: int) -> int:
-    """Bytes that the values of one message may take.
+    """Return the memory budget of a message, in bytes.
 
     Args:
         received: bytes of the message as they arrived, compressed ones where it was compressed.
@@ -64,18 +64,18 @@ def budget_of(limits: Limits, received: int) -> int:
 
 
 def struct_cost(cls: Any) -> int:
-    """Cost of an object of a generated class without its values."""
+    """Return the cost of an object of a generated class, without its values."""
     size: int = cls.__basicsize__
     return size + _GC_HEAD
 
 
 def record_cost(fields: Sequence[Field[Any]]) -> int:
-    """The same for the tuple of a record."""
+    """Return the cost of the tuple of a record, without its values."""
     return 56 + 8 * len(fields)
 
 
 def container_cost(type: ListType[Any] | SetType[Any] | MapType[Any]) -> int:
-    """Cost of an empty container."""
+    """Return the cost of an empty container."""
     match type:
         case ListType():
             return 88 if type.is_frozen else 72
@@ -86,7 +86,7 @@ def container_cost(type: ListType[Any] | SetType[Any] | MapType[Any]) -> int:
 
 
 def member_cost(type: ListType[Any] | SetType[Any] | MapType[Any]) -> int:
-    """Cost of one element or pair of a container: its place, and the element as far as its cost is fixed."""
+    """Return the cost of an element or pair of a container: its slot, and the fixed part of the element."""
     match type:
         case ListType():
             return (16 if type.is_frozen else 8) + _element_cost(type.element)
@@ -105,7 +105,7 @@ def _element_cost(type: Type[Any]) -> int:
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """An upper bound of the cost of any message of a type.
+    """Upper bound of the cost of messages of a type.
 
     Attributes:
         root: of the outermost value.
@@ -116,12 +116,12 @@ class Costs(msgspec.Struct, frozen=True):
     per_byte: int
 
     def bound(self, size: int) -> int:
-        """Most that a message of `size` bytes can cost."""
+        """Return the maximum cost of a message of `size` bytes."""
         return self.root + self.per_byte * size
 
 
 def costs_of_class(cls: Any, minimum: dict[int, int], head: int) -> Costs:
-    """The bound of a generated class.
+    """Return the bound of a generated class.
 
     Args:
         minimum: type → bytes that an element of it takes at least, as the protocol has it.
@@ -131,12 +131,12 @@ def costs_of_class(cls: Any, minimum: dict[int, int], head: int) -> Costs:
 
 
 def costs_of_record(fields: Sequence[Field[Any]], minimum: dict[int, int], head: int) -> Costs:
-    """The bound of fields without a class."""
+    """Return the bound of a record."""
     return _costs(record_cost(fields), fields, minimum, head)
 
 
 def _costs(root: int, fields: Sequence[Field[Any]], minimum: dict[int, int], head: int) -> Costs:
-    """Look at all that a table of fields leads to, and find what costs most for each byte that it takes.
+    """Walk all types that a field table refers to, and find the highest cost per byte on the wire.
 
     Each cost is divided by bytes that nothing else is divided by: that of a value with its place in a container by
     the bytes which a value takes at least, that of a field by those of its head.

@@ -1,4 +1,4 @@
-"""Keys that were made to collide: a bound of the work that a peer can make of a set or map.
+"""Protection against crafted keys with colliding hashes: a bound on the work that a peer can cause.
 
 Python hashes numbers by their value, without a salt, so a peer can choose keys that all look for a place at the same
 places of a hash table: each costs as many steps as there are others. How many steps CPython takes can be said before
@@ -22,7 +22,7 @@ from idlrt.spec import BaseType, EnumType, Type
 __all__ = ["PROBES", "HashProbes", "watched_from"]
 
 PROBES: Final = 64
-"""Steps for each key, on average, from which on keys are refused."""
+"""Average number of probes per key above which keys are rejected."""
 
 _NUMBERS: Final = 1024
 _UUIDS: Final = 64
@@ -31,14 +31,14 @@ _NEVER: Final = ("bool", "i8", "string", "binary")
 
 
 def watched_from(key: Type[Any]) -> int:
-    """The length from which on a set or map with such keys is watched; 0: never."""
+    """Return the length from which a set or map with keys of a type is checked; 0: never."""
     if isinstance(key, BaseType):
         return 0 if key.name in _NEVER else _UUIDS if key.name == "uuid" else _NUMBERS
     return _NUMBERS if isinstance(key, EnumType) else _COMPOUND
 
 
 class HashProbes:
-    """Counts the steps of adding keys to a hash table.
+    """Counter of the probes of insertions into a hash table.
 
     Args:
         length: keys at most.
@@ -70,7 +70,7 @@ class HashProbes:
         self._slot = slot
 
     def look(self, key: Any, offset: int) -> None:
-        """A key is about to be looked up.
+        """Count the probes of the lookup of a key.
 
         Raises:
             Fault: keys collide too much.
@@ -80,7 +80,7 @@ class HashProbes:
             raise colliding(offset)
 
     def added(self, key: Any) -> None:
-        """The key that was looked up last was new."""
+        """Record that the key of the last lookup was new."""
         self._bits[self._slot] = 1
         self._hashes.append(hash(key))
         used = len(self._hashes)

@@ -1,4 +1,4 @@
-"""Primitives of reading Thrift's JSON. See `_walk_primitives.Input` for what each does.
+"""Read primitives of Thrift's JSON; `_walk_primitives.Input` documents them.
 
 White space may stand between any two tokens. Numbers are as long as their types need, not longer: what Python
 makes of a million digits takes hours.
@@ -69,7 +69,7 @@ class JsonInput(Input):
     # Tokens.
 
     def _next(self) -> int:
-        """The next byte that is no white space; it stays unread."""
+        """Return the next byte that is not white space, without consuming it."""
         offset = self.offset
         if offset < self.end and (byte := self._data[offset]) > 0x20:
             return byte
@@ -81,17 +81,17 @@ class JsonInput(Input):
         return self._data[offset]
 
     def _found(self) -> str:
-        """What stands here, for a message."""
+        """Return the text at the current position, for an error."""
         return repr(self._data[self.offset : self.offset + 12].decode(errors="replace"))
 
     def expect(self, token: bytes) -> None:
-        """Pass one byte, which must be `token`."""
+        """Consume one byte, which must be `token`."""
         if self._next() != token[0]:
             raise unexpected(self.offset, repr(token.decode()), self._found())
         self.offset += 1
 
     def _begin(self) -> bool:
-        """A value begins: pass what stands before it. Answers whether it is a key."""
+        """Start a value: consume the separator. Return whether it is a key."""
         context = self._context
         if BEFORE[context]:
             self.expect(BEFORE[context])
@@ -99,7 +99,7 @@ class JsonInput(Input):
         return IS_KEY[context]
 
     def _string(self) -> tuple[int, bytes, bool]:
-        """Pass a string: where its inside begins, the inside, and whether there are escapes in it."""
+        """Consume a string; return the start of its content, the content, and whether it has escapes."""
         if self._next() != _QUOTE:
             raise unexpected(self.offset, "a string", self._found())
         start = self.offset + 1
@@ -107,7 +107,7 @@ class JsonInput(Input):
         return start, self._data[start : self.offset - 1], has_escapes
 
     def _number(self, most: int, type: str) -> tuple[int, bytes]:
-        """Pass a number: where it begins, and its text."""
+        """Consume a number; return its start and its text."""
         self._next()
         start = self.offset
         found = _NUMBER.match(self._data, start)
@@ -122,7 +122,7 @@ class JsonInput(Input):
         return start, self._data[start:end]
 
     def whole(self, bits: int, type: str) -> int:
-        """Pass a whole number of so many bits, with its sign."""
+        """Consume a signed integer of `bits` bits."""
         start, token = self._number(_MOST_OF_WHOLE, type)
         if not _WHOLE.fullmatch(token):
             raise unexpected(start, type, repr(token.decode()))
@@ -249,7 +249,7 @@ class JsonInput(Input):
         return self.text()
 
     def text(self) -> str:
-        """Pass a string: what it stands for."""
+        """Consume a string; return its value."""
         start, data, has_escapes = self._string()
         return text_of(data, has_escapes, start, self._max_string, self._text_errors)
 

@@ -1,4 +1,4 @@
-"""How values lie in Thrift's JSON: names of types, and what stands between values.
+"""Layout of Thrift's JSON: names of types, and separators.
 
 A struct is `{"1":{"i64":5},"2":{"str":"x"}}`, a list or set `["i64",2,5,6]`, a map `["str","i64",1,{"a":5}]`.
 Keys of maps are any values, so with a struct as key it is no JSON that other parsers read; numbers are quoted there.
@@ -31,17 +31,17 @@ NAMES: Final[dict[int, bytes]] = {
     TypeId.MAP: b"map",
     TypeId.UUID: b"uid",
 }
-"""`TypeId` → its name."""
+"""Name by `TypeId`."""
 
 TYPES: Final = {name: int(type) for type, name in NAMES.items()}
-"""Name of a type → `TypeId`."""
+"""`TypeId` by name."""
 
 MINIMUM_SIZES: Final[dict[int, int]] = dict.fromkeys(map(int, NAMES), 2)
-"""Bytes that an element takes at least: what separates it from the last one, and one more."""
+"""Minimum size of an element in bytes: its separator and one more."""
 
 
 class Context(enum.IntEnum):
-    """What comes next."""
+    """Position within a JSON container."""
 
     VALUE = 0  # of a field
     ELEMENT = 1
@@ -51,10 +51,10 @@ class Context(enum.IntEnum):
 
 
 BEFORE: Final = (b"", b",", b"", b":", b",")
-"""Context → what stands before the value."""
+"""Separator before the value, by context."""
 
 AFTER: Final = (Context.VALUE, Context.ELEMENT, Context.PAIR_VALUE, Context.KEY, Context.PAIR_VALUE)
-"""Context → what comes after the value."""
+"""Next context after the value, by context."""
 
 IS_KEY: Final = (False, False, True, False, True)
-"""Context → whether numbers are quoted."""
+"""Whether numbers are quoted, by context."""

@@ -1,4 +1,4 @@
-"""Primitives of writing Thrift's JSON. See `_walk_primitives.Output` for what each does.
+"""Write primitives of Thrift's JSON; `_walk_primitives.Output` documents them.
 
 It is what Apache's Python library writes, byte for byte, except where that is no JSON: control characters are
 escaped, and numbers that are not finite are quoted, both as Apache's C++ and Java libraries have it.
@@ -31,7 +31,7 @@ _NOT_FINITE: Final = {math.inf: b'"Infinity"', -math.inf: b'"-Infinity"'}
 
 
 def quoted(text: str, errors: WriteErrors = "strict") -> bytes:
-    """A string of JSON.
+    """Return a JSON string.
 
     Args:
         errors: with `surrogateescape`, lone surrogates that stand for bytes (PEP 383) are written as those bytes.

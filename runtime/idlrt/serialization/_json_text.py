@@ -1,4 +1,4 @@
-"""Tokens of JSON: where a string ends, and what values strings and numbers stand for. Both backends use it.
+"""JSON tokens: ends of strings, and values of strings and numbers. Used by both backends.
 
 Source: RFC 8259, sections 6 and 7
 """
@@ -17,7 +17,7 @@ from idlrt.serialization.options import TextErrors
 __all__ = ["MOST_OF_REAL", "binary_of", "double_of", "string_end", "text_of", "unescaped", "uuid_of"]
 
 MOST_OF_REAL: Final = 1100
-"""Bytes of a double: written out in full it has up to 767 digits that count, after as many as 323 zeros."""
+"""Maximum length of a double in bytes: up to 767 significant digits after up to 323 zeros."""
 
 # Bytes of an escape that stands for one byte.
 _LONGEST_ESCAPE = 6
@@ -36,7 +36,7 @@ _SIMPLE: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n
 
 
 def string_end(data: bytes, offset: int) -> tuple[int, bool]:
-    """The offset after the string whose opening quote is at `offset`, and whether there are escapes in it.
+    """Return the offset after the string whose opening quote is at `offset`, and whether it has escapes.
 
     Raises:
         Fault: it does not end.
@@ -51,7 +51,7 @@ def string_end(data: bytes, offset: int) -> tuple[int, bool]:
 
 
 def unescaped(data: bytes, offset: int, errors: TextErrors = "strict") -> str:
-    """The text for which `data` stands: what is between the quotes of a string, and begins at `offset`.
+    """Return the text of the content of a string, `data`, which starts at `offset`.
 
     Where it is not UTF-8 and `errors` is not `strict`, wrong bytes are lone surrogates in it (PEP 383), and half a
     character is the three bytes that would encode it.
@@ -83,12 +83,12 @@ def unescaped(data: bytes, offset: int, errors: TextErrors = "strict") -> str:
 
 
 def _bytes_of(text: str) -> bytes:
-    """The bytes of `unescaped` text."""
+    """Return the bytes of the unescaped text."""
     return text.encode(errors="surrogateescape")
 
 
 def text_of(data: bytes, has_escapes: bool, offset: int, most: int, errors: TextErrors = "strict") -> str:
-    """The text for which a string stands.
+    """Return the value of a string.
 
     Args:
         data: what is between its quotes.
@@ -110,7 +110,7 @@ def text_of(data: bytes, has_escapes: bool, offset: int, most: int, errors: Text
 
 
 def binary_of(data: bytes, has_escapes: bool, offset: int, most: int) -> bytes:
-    """The bytes for which a string of base64 stands. See `text_of`."""
+    """Return the bytes of a base64 string. Raises as `text_of`."""
     if has_escapes:
         data = unescaped(data, offset).encode()
     found = _BASE64.fullmatch(data)
@@ -124,7 +124,7 @@ def binary_of(data: bytes, has_escapes: bool, offset: int, most: int) -> bytes:
 
 
 def uuid_of(data: bytes, has_escapes: bool, offset: int) -> uuid.UUID:
-    """The uuid for which a string stands. See `text_of`."""
+    """Return the UUID of a string. Raises as `text_of`."""
     try:
         text = unescaped(data, offset) if has_escapes else data.decode()
         if not _UUID.fullmatch(text):  # Python takes many other forms
@@ -135,7 +135,7 @@ def uuid_of(data: bytes, has_escapes: bool, offset: int) -> uuid.UUID:
 
 
 def double_of(token: bytes, offset: int, is_quoted: bool) -> float:
-    """The double for which a number stands, or a string: as a key, or because it is not finite.
+    """Return the double of a number, or of a string: a key, or a value that is not finite.
 
     Raises:
         Fault: it stands for none, or for more than a double holds.

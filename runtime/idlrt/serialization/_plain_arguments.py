@@ -18,7 +18,7 @@ _OBJECTS: tuple[type[Any], ...] = (dict,)
 
 
 def arguments_reader(method: Method[..., Any], reader: PlainReader, *, from_peer: bool = False) -> Convert:
-    """Return what reads the arguments of a method into a tuple.
+    """Return the function that reads the arguments of a method into a tuple.
 
     Args:
         from_peer: only arguments that the IDL marks `required` have to be there, as in a Thrift message; the others are
@@ -30,7 +30,7 @@ def arguments_reader(method: Method[..., Any], reader: PlainReader, *, from_peer
 
 
 def arguments_writer(method: Method[..., Any], writer: PlainWriter) -> Convert:
-    """Return what writes the arguments of a method, in their order, into an object."""
+    """Return the function that writes the arguments of a method, in order, into an object."""
     key = ("plain arguments", writer)
     found: Convert | None = method.codecs.get(key)
     return method.codecs.setdefault(key, _writer(method, writer)) if found is None else found
@@ -76,7 +76,7 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
 
 
 def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
-    """The value of an argument that was left out."""
+    """Return the value of an absent argument."""
     if method.arguments[place].is_required if from_peer else method.has_to_be_given[place]:
         raise PlainFault(f"missing argument `{method.arguments[place].name}`")
     default = method.defaults[place]

@@ -1,4 +1,4 @@
-"""Where compiled converters are kept: on the type that they belong to.
+"""Cache of compiled converters, stored on their types.
 
 A converter refers to the class that it makes, so a table of converters elsewhere would keep classes alive that are
 used no more. On the class itself, both end together.

@@ -1,4 +1,4 @@
-"""Compile readers: functions that make values of JSON.
+"""Compiler of JSON readers: functions that convert JSON values to values of the IDL's types.
 
 Each type becomes a function once. Elements of containers are read by the list: scalars by msgspec in C, and one by one
 only where something in the list needs it.
@@ -22,11 +22,11 @@ from idlrt.spec import BaseType, Field, FrozenMap, ListType, MapType, SetType, S
 __all__ = ["Many", "PlainReader"]
 
 Many: TypeAlias = Callable[[list[Any], int], list[Any]]
-"""A `Convert` of a whole list. The last step of a fault's path is the index."""
+"""A `Convert` of a whole list. The last step of an error's path is the index."""
 
 
 class PlainReader:
-    """Compiles readers, and keeps them with their types.
+    """Compiler of readers, which are cached on their types.
 
     Args:
         refuse_unknown: whether unknown fields of structs are errors.
@@ -70,7 +70,7 @@ class PlainReader:
         raise TypeError(f"{type!r} has no JSON")
 
     def _later(self, type: StructType[Any]) -> Convert:
-        """The reader of a class, which is compiled on first use: types may be recursive."""
+        """Return a reader of a class that is compiled on first use, because types may be recursive."""
         made: Convert | None = None
 
         def read(plain: Any, depth: int) -> Any:
@@ -140,7 +140,7 @@ class PlainReader:
         return read
 
     def _map(self, type: MapType[Any]) -> Convert:
-        """The reader of a map whose keys are scalars: an object."""
+        """Return the reader of a map with scalar keys: an object."""
         read_keys, read_values = many(lambda: key_reader(type.key), _key_batch(type.key)), self._many(type.value)
         watched, is_frozen = watched_from(type.key), type.is_frozen
         same_values = _batch(type.value) if _is_kept(type) else None
@@ -169,7 +169,7 @@ class PlainReader:
         return read
 
     def _pairs(self, type: MapType[Any]) -> Convert:
-        """The reader of a map with other keys: an array of objects with `key` and `value`."""
+        """Return the reader of a map with other keys: an array of objects with `key` and `value`."""
         read_keys, read_values = self._many(type.key), self._many(type.value)
         watched, is_frozen = watched_from(type.key), type.is_frozen
 
@@ -232,7 +232,7 @@ def _key_batch(type: Type[Any]) -> Batch | None:
 
 
 def is_unchanged(items: dict[Any, Any], same_values: Batch) -> bool:
-    """Return whether a map from strings goes as it is. Copying a large `dict` is ten times as fast as making one.
+    """Return whether a map with string keys needs no conversion: copying a `dict` is ten times as fast as building it.
 
     Args:
         same_values: a batch that changes nothing.
@@ -267,12 +267,12 @@ def _read_part(read_all: Many, pairs: list[Any], name: str, depth: int) -> list[
 
 
 def _index(fault: PlainFault) -> int:
-    """Take the last step of a path, which is an index."""
+    """Remove and return the last step of a path, which is an index."""
     return int(fault.path.pop())
 
 
 def _repeated(found: list[Any]) -> int:
-    """The index of the first element that came before."""
+    """Return the index of the first repeated element."""
     seen: set[Any] = set()
     for index, each in enumerate(found):
         if each in seen:
@@ -282,7 +282,7 @@ def _repeated(found: list[Any]) -> int:
 
 
 def _check_collisions(keys: list[Any]) -> None:
-    """Refuse keys that were chosen so that their hashes collide."""
+    """Reject crafted keys with colliding hashes."""
     probes, seen = HashProbes(len(keys)), set[Any]()
     try:
         for key in keys:

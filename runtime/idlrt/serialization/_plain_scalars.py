@@ -1,4 +1,4 @@
-"""Scalars and enums in JSON: how each is read and written, as a value and as the key of an object."""
+"""Scalars and enums in JSON, as values and as keys of objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from idlrt.spec import BaseType, Enum, EnumType, Type
 __all__ = ["Convert", "is_scalar", "key_reader", "key_writer", "names_of", "scalar_reader", "scalar_writer"]
 
 Convert: TypeAlias = Callable[[Any, int], Any]
-"""`(value, structs that may still nest)` → the converted value."""
+"""`(value, remaining struct depth)` → the converted value."""
 
 _NON_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
@@ -81,7 +81,7 @@ def _integer_reader(name: str) -> Convert:
 
 
 def _whole(plain: Any) -> int | None:
-    """The integer that a JSON value stands for: JSON does not tell 5 from 5.0, and has text for large ones."""
+    """Return the integer of a JSON value: JSON does not distinguish 5 from 5.0, and large numbers are text."""
     if isinstance(plain, str):
         return int(plain) if _INTEGER.fullmatch(plain) else None
     if isinstance(plain, float):
@@ -186,7 +186,7 @@ def names_of(cls: type[Enum]) -> dict[str, Any]:
 
 
 def _idl_name(name: str) -> str:
-    """The name in the IDL of a member of an enum: `None` is `None_` in Python."""
+    """Return the IDL's name of an enum member: `None` is `None_` in Python."""
     stem = name[:-1]
     is_taken = name.endswith("_") and (keyword.iskeyword(stem) or stem in _TAKEN)
     return stem if is_taken else name
@@ -196,7 +196,7 @@ def _idl_name(name: str) -> str:
 
 
 def scalar_writer(type: Type[Any], *, i64_as_text: bool, enums_as_numbers: bool, for_display: bool) -> Convert:
-    """Return the writer of a base type or an enum. See `JsonOptions`."""
+    """Return the writer of a base type or an enum, with `JsonOptions`."""
     if isinstance(type, EnumType):
         return _write_enum_number(type.cls) if enums_as_numbers else _enum_writer(type.cls)
     assert isinstance(type, BaseType)

@@ -50,12 +50,12 @@ _VALID: Final = {
 
 
 def too_deep() -> PlainFault:
-    """Return the fault of a struct within too many others."""
+    """Return the error for a struct that is nested too deep."""
     return PlainFault("nesting exceeds the limit max_depth")
 
 
 def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Convert:
-    """Return what writes the fields of a class that are set into a `dict`."""
+    """Return the function that writes the fields of an object that are set into a `dict`."""
     source = _source(cls, fields, "required, but None")
     source.names["not_one"] = partial(_of_another_class, cls)
     with source.block("def write(o, depth):"):
@@ -71,7 +71,7 @@ def fields_writer(cls: type[Any], fields: Fields, *, i64_as_text: bool) -> Conve
 
 
 def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Convert:
-    """Return what reads a `dict` into an object of a class."""
+    """Return the function that reads a `dict` into an object of a class."""
     source = _source(cls, fields, "required, but null")
     source.names |= {
         "names": {field.name for field, _ in fields},
@@ -127,7 +127,7 @@ def _source(cls: type[Any], fields: Fields, absent: str) -> Source:
 
 @contextmanager
 def _fields(source: Source) -> Generator[None, None, None]:
-    """Around the lines of all fields: a fault in one gets its name."""
+    """Surround the lines of all fields: an error in one gets the name of the field."""
     source.line("if depth < 0: raise too_deep()")
     source.line("depth -= 1")
     source.line("p = {}")
@@ -140,7 +140,7 @@ def _fields(source: Source) -> Generator[None, None, None]:
 
 
 def _convert(source: Source, place: int, type: Type[Any], key: str, *, is_text: bool) -> None:
-    """Put `v` into `p`, unless it is `None`."""
+    """Generate code that puts `v` into `p`, unless it is `None`."""
     word = "if"
     if isinstance(type, BaseType) and type.name in _VALID and not (type.name == "i64" and is_text):
         source.line(f"if {_VALID[type.name]}: p[{key!r}] = v")

@@ -1,4 +1,4 @@
-"""Compile writers: functions that make JSON of values. The counterpart of `_plain_reader`."""
+"""Compiler of JSON writers, the counterpart of `_plain_reader`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_SEQUENCES: tuple[type[Any], ...] = (str, bytes, bytearray, Mapping)
 
 
 class PlainWriter:
-    """Compiles writers, and keeps them with their types. Arguments as in `JsonOptions`."""
+    """Compiler of writers, which are cached on their types. Arguments as in `JsonOptions`."""
 
     def __init__(self, *, i64_as_text: bool, enums_as_numbers: bool, for_display: bool) -> None:
         self._i64_as_text = i64_as_text
@@ -75,7 +75,7 @@ class PlainWriter:
         raise TypeError(f"{type!r} has no JSON")
 
     def _later(self, type: StructType[Any]) -> Convert:
-        """The writer of a class, which is compiled on first use: types may be recursive."""
+        """Return a writer of a class that is compiled on first use, because types may be recursive."""
         made: Convert | None = None
 
         def write(value: Any, depth: int) -> Any:
@@ -116,7 +116,7 @@ class PlainWriter:
         return checked(type.name) if type.name in BITS or type.name == "bool" else None
 
     def _is_kept(self, type: Type[Any]) -> bool:
-        """Whether a batch of a type changes nothing."""
+        """Whether a batch of a type needs no conversion."""
         return isinstance(type, BaseType) and type.name != "double" and not (type.name == "i64" and self._i64_as_text)
 
     def _sequence(self, type: ListType[Any] | SetType[Any]) -> Convert:
@@ -129,7 +129,7 @@ class PlainWriter:
         return write
 
     def _map(self, type: MapType[Any]) -> Convert:
-        """The writer of a map whose keys are scalars: an object."""
+        """Return the writer of a map with scalar keys: an object."""
         is_text = isinstance(type.key, BaseType) and type.key.name == "string"
         batch = self._batch(type.key) if is_text else None
         same_values = self._batch(type.value) if is_text and self._is_kept(type.value) else None
@@ -154,7 +154,7 @@ class PlainWriter:
         return write
 
     def _pairs(self, type: MapType[Any]) -> Convert:
-        """The writer of a map with other keys: an array of objects with `key` and `value`."""
+        """Return the writer of a map with other keys: an array of objects with `key` and `value`."""
         write_keys, write_values, wanted = self._many(type.key), self._many(type.value), repr(type)
 
         def write(value: Any, depth: int) -> list[dict[str, Any]]:
@@ -167,7 +167,7 @@ class PlainWriter:
 
 
 def _in_idl_order(cls: Any) -> list[Field[Any]]:
-    """The fields of a class; its table has them in the order of the wire."""
+    """Return the fields of a class in IDL order; its table has them in wire order."""
     table: tuple[Field[Any], ...] = cls.__thrift_fields__
     names = cls.__declared_defaults__ if issubclass(cls, DeclaredError) else cls.__struct_fields__
     places = {name: place for place, name in enumerate(names)}
@@ -192,7 +192,7 @@ def _elements(value: Any, wanted: str) -> list[Any]:
 
 
 def _parts(value: Any, wanted: str) -> tuple[list[Any], list[Any]]:
-    """The keys and the values of a map."""
+    """Return the keys and the values of a map."""
     if not isinstance(value, _MAPS):
         raise PlainFault(f"must be {wanted}, got {described(value)}")
     return list(value), list(value.values())

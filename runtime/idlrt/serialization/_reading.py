@@ -1,4 +1,4 @@
-"""Reading a value with pure codecs: first fast, and with every step checked and counted where that is needed.
+"""Reading with the pure codecs: fast first, then careful where a check or a count is needed.
 
 The fast reader neither says where it failed nor counts what its values cost. So the careful one reads
 
@@ -24,17 +24,17 @@ from idlrt.serialization.errors import Fault, NotFast
 __all__ = ["Fast", "Reading"]
 
 Fast = Callable[[bytes, int], tuple[Any, int]]
-"""`(data, start)` → value, offset after it. Raises one of `READ_ERRORS` where it cannot read."""
+"""`(data, start)` → value, offset after it. Raises one of `READ_ERRORS` for input that it cannot read."""
 
 _ROUGH: Final = 1 << 20
-"""Bytes up to which the bound of a message is good enough as its measure."""
+"""Size of a message up to which the upper bound of its cost is used as its cost, in bytes."""
 
 READ_ERRORS: Final = (Fault, struct.error, IndexError, ValueError, TypeError, RecursionError)
-"""What unsuitable bytes can raise inside fast readers."""
+"""Exceptions that unsuitable bytes can cause in fast readers."""
 
 
 class Reading:
-    """Reads values of one type.
+    """Reader of values of one type.
 
     Args:
         fast: the fast reader.
@@ -75,7 +75,7 @@ class Reading:
         return self._decode(data, start, received, max(_ROUGH, 2 * (len(data) - start)))
 
     def _decode(self, data: bytes, start: int, received: int, rough: int | None) -> tuple[Any, int, int]:
-        """Decode; a bound over `rough` bytes is replaced by the exact count."""
+        """Decode; an upper bound over `rough` bytes is replaced by the exact count."""
         costs = self._costs
         if costs is None:
             costs = self._costs = self._make_costs()

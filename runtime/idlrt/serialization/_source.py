@@ -1,4 +1,4 @@
-"""Source text of a function in the making: lines, constants, and the names they go by."""
+"""Source of a generated function: lines, constants and their names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Source"]
 
 
 class Source:
-    """Lines of Python and the names that they refer to.
+    """Lines of Python and the objects that they refer to by name.
 
     Attributes:
         names: what the text finds as its globals when it runs.
@@ -24,19 +24,19 @@ class Source:
         self._locals = 0
 
     def line(self, text: str) -> None:
-        """Add one line at the present indentation."""
+        """Add a line at the current indentation."""
         self._lines.append(self._indent + text)
 
     @contextmanager
     def block(self, head: str) -> Generator[None, None, None]:
-        """Add `head`, and indent what is added inside."""
+        """Add `head`, and indent the lines that are added inside."""
         self.line(head)
         outer, self._indent = self._indent, self._indent + " "
         yield
         self._indent = outer
 
     def constant(self, prefix: str, value: Any, key: Any = None) -> str:
-        """A name for `value`; the same name again for the same `key` (the value itself, if none is given)."""
+        """Return a name for `value`; the same name for the same `key` (by default the value)."""
         index = (prefix, value if key is None else key)
         name = self._constants.get(index)
         if name is None:
@@ -45,11 +45,11 @@ class Source:
         return name
 
     def local(self, prefix: str) -> str:
-        """A name for a local variable that nothing else uses."""
+        """Return an unused name for a local variable."""
         self._locals += 1
         return f"{prefix}{self._locals}"
 
     def function(self, name: str, file: str) -> Any:
-        """Compile what was added, and return the function that it defines as `name`."""
+        """Compile the source and return its function `name`."""
         exec(compile("\n".join(self._lines), file, "exec"), self.names)
         return self.names[name]

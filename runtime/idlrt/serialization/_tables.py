@@ -1,4 +1,4 @@
-"""What all protocols share: codecs are made from tables of fields, once for each class, and kept.
+"""Base of all serializations: codecs are built from field tables, once per class, and cached.
 
 A protocol says how a codec is made; here it is decided when. Threads that ask at the same time get the same
 codec.
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class TableSerialization(ABC):
-    """The half of a `Serialization` that makes and keeps codecs.
+    """Base of a `Serialization` that builds and caches codecs.
 
     Args:
         limits: what is accepted when reading; `max_depth` also when writing.
@@ -72,7 +72,7 @@ class TableSerialization(ABC):
         return self._make_record(fields, defaults, label)
 
     def lenient(self) -> Self:
-        """This protocol, for texts that must not make anything unreadable: what is not UTF-8 in them is replaced."""
+        """This serialization with replacement of invalid UTF-8, for texts that must always be readable."""
         limits = lenient(self.limits)
         return self if limits is self.limits else type(self)(limits, backend=self.backend)
 
@@ -84,8 +84,8 @@ class TableSerialization(ABC):
 
     @abstractmethod
     def _make_struct(self, cls: type[Any]) -> StructCodec[Any]:
-        """A new codec in Python of a class that has a table of fields. Must not ask for other codecs yet."""
+        """Return a new Python codec of a class with a field table. It must not request other codecs yet."""
 
     @abstractmethod
     def _make_record(self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...], label: str) -> RecordCodec:
-        """A new codec in Python of fields without a class."""
+        """Return a new Python codec of a record."""

@@ -24,7 +24,7 @@ from idlrt.spec import unknown_records
 __all__ = ["UntranslatableError", "keep", "keep_binary", "kept_in_binary", "mark_of", "translated", "write_kept"]
 
 _NAMES: Final = ("binary", "compact", "json")
-"""Protocols, by the number that stands in what is kept."""
+"""Protocols by the number stored with unknown fields."""
 
 _BOOL, _STRING, _STRUCT, _MAP, _SET, _LIST = map(
     int, (TypeId.BOOL, TypeId.STRING, TypeId.STRUCT, TypeId.MAP, TypeId.SET, TypeId.LIST)
@@ -43,12 +43,12 @@ class UntranslatableError(ValueError):
 
 
 def mark_of(protocol: str) -> bytes | None:
-    """What stands in front of fields that are kept in a protocol; `None` if they cannot be."""
+    """Return the prefix of unknown fields that are kept in a protocol; `None` if it cannot keep them."""
     return bytes([_NAMES.index(protocol)]) if protocol in _NAMES else None
 
 
 def keep(kept: bytearray, mark: bytes, id: int, type: int, value: bytes) -> None:
-    """Add a field to what is kept."""
+    """Add a field to the kept ones."""
     if not kept:
         kept += mark
     kept += id.to_bytes(2, signed=True) + bytes([type]) + len(value).to_bytes(4) + value
@@ -57,7 +57,7 @@ def keep(kept: bytearray, mark: bytes, id: int, type: int, value: bytes) -> None
 def keep_binary(
     kept: bytearray | None, data: bytes, offset: int, end: int, ids: frozenset[bytes] | None
 ) -> bytearray | None:
-    """Add a field in binary, which lies between two offsets.
+    """Add a field in binary, given by its start and end offsets.
 
     Args:
         kept: `None` if there is none yet.
@@ -74,7 +74,7 @@ def keep_binary(
 
 
 def write_kept(out: Output, kept: bytes, *, is_union: bool) -> None:
-    """Write fields that are kept, behind the known ones.
+    """Write kept fields after the known ones.
 
     Raises:
         UntranslatableError: one cannot be written in this protocol, and a union has nothing else. A struct goes
@@ -90,7 +90,7 @@ def write_kept(out: Output, kept: bytes, *, is_union: bool) -> None:
 
 
 def kept_in_binary(kept: bytes, is_union: bool) -> bytes:
-    """The bytes of fields that are kept, in binary. Raises as `write_kept`."""
+    """Return kept fields in binary. Raises as `write_kept`."""
     out = _writer("binary")()
     write_kept(out, kept, is_union=is_union)
     data: bytes = out.taken()
@@ -98,7 +98,7 @@ def kept_in_binary(kept: bytes, is_union: bool) -> bytes:
 
 
 def translated(kept: bytes, protocol: str, *, is_union: bool) -> bytes:
-    """What is kept, with its values in another protocol. See `write_kept`."""
+    """Return kept fields converted to another protocol. Raises as `write_kept`."""
     origin = _NAMES[kept[0]]
     if origin == protocol:
         return kept
@@ -119,7 +119,7 @@ def translated(kept: bytes, protocol: str, *, is_union: bool) -> bytes:
 
 @cache
 def _reader(protocol: str) -> Callable[[bytes], Any]:
-    """What gives the primitives that read a value."""
+    """Return the factory of the primitives that read a value."""
     from idlrt.serialization._binary_input import BinaryInput
     from idlrt.serialization._compact_input import CompactInput
     from idlrt.serialization._json_input import JsonInput
@@ -132,7 +132,7 @@ def _reader(protocol: str) -> Callable[[bytes], Any]:
 
 @cache
 def _writer(protocol: str) -> Callable[[], Any]:
-    """What gives the primitives that write one."""
+    """Return the factory of the primitives that write a value."""
     from idlrt.serialization._binary_output import BinaryOutput
     from idlrt.serialization._compact_output import CompactOutput
     from idlrt.serialization._json_output import JsonOutput
@@ -142,7 +142,7 @@ def _writer(protocol: str) -> Callable[[], Any]:
 
 
 def _copy(source: Input, out: Output, type: int) -> None:
-    """Write a value that is read; a boolean as an element has it."""
+    """Copy a value from input to output; a boolean as an element."""
     if type in _SCALARS:
         name = _SCALARS[type]
         getattr(out, f"write_{name}")(getattr(source, f"read_{name}")())
@@ -180,5 +180,5 @@ def _copy(source: Input, out: Output, type: int) -> None:
 
 
 def _element(type: int) -> int:
-    """The type of elements; where there are none it may be anything, and stand for nothing."""
+    """Return the type of elements; in empty containers it may be any number, also of no type."""
     return type if type in MINIMUM_SIZES else _BOOL

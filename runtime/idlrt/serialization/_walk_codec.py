@@ -1,4 +1,4 @@
-"""A protocol whose codecs walk the table of fields: the codecs, and the half of the protocol that makes them."""
+"""Codecs that walk the field table over primitives, and the serialization base that builds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a protocol is to those who walk a table of fields: how a field, a container, a number begins and ends.
+"""Interface of a protocol for codecs that walk field tables: the start and end of fields, containers and numbers.
 
 Types are numbers of `TypeId`. The bytes may say other numbers, too; those of a protocol that numbers types in its
 own way are then below zero (see `faults.unknown_type`).
@@ -13,7 +13,7 @@ __all__ = ["Input", "Output", "bytes_of"]
 
 
 class Input(Protocol):
-    """Bytes that are read from the front. Types are numbers of `TypeId`, and others where the bytes say so.
+    """Read primitives over bytes. Types are numbers of `TypeId`, or unknown numbers from the wire.
 
     Every method raises a `Fault` where the bytes do not go on as the protocol has it. After that nothing
     more may be asked.
@@ -41,43 +41,43 @@ class Input(Protocol):
     CLOSES_FIELDS: ClassVar[bool]
 
     def begin_struct(self) -> int:
-        """A struct begins; answers what `end_struct` wants back."""
+        """Start a struct; return the state for `end_struct`."""
         ...
 
     def field(self) -> tuple[int, int]:
-        """The head of the next field: type and id. `(0, ...)` at the end of the struct, which stays unread."""
+        """Read the head of the next field: type and id. `(0, ...)` at the end of the struct, which is not consumed."""
         ...
 
     def end_field(self) -> None:
-        """The value of a field has been read."""
+        """Finish the value of a field."""
         ...
 
     def end_struct(self, state: int) -> None:
-        """Pass the end of the struct that `field` saw."""
+        """Consume the end of the struct, which `field` has reported."""
         ...
 
     def list_head(self) -> tuple[int, int]:
-        """The head of a list or set: the type of the elements, and how many there are."""
+        """Read the head of a list or set: element type and length."""
         ...
 
     def end_list(self) -> None:
-        """All elements have been read."""
+        """Finish a list or set."""
         ...
 
     def map_head(self) -> tuple[int, int, int]:
-        """The head of a map: the types of keys and values, and how many pairs there are."""
+        """Read the head of a map: key type, value type and length."""
         ...
 
     def end_map(self) -> None:
-        """All pairs have been read."""
+        """Finish a map."""
         ...
 
     def read_field_bool(self) -> bool:
-        """A boolean that is the value of a field."""
+        """Read a boolean that is the value of a field."""
         ...
 
     def read_bool(self) -> bool:
-        """A boolean that is an element, a key or a value."""
+        """Read or write a boolean that is an element, a key or a value."""
         ...
 
     def read_i8(self) -> int: ...
@@ -90,16 +90,16 @@ class Input(Protocol):
     def read_uuid(self) -> uuid.UUID: ...
 
     def skip(self, type: int, is_field: bool) -> None:
-        """Pass a value of a type that is neither struct nor container."""
+        """Skip a value of a scalar type."""
         ...
 
     def passed_field(self, start: int) -> bytes:
-        """The bytes from `start` on of the value of a field that was passed; of a boolean, as an element has it."""
+        """Return the bytes of a skipped field value from `start` on; a boolean as an element."""
         ...
 
 
 class Output(Protocol):
-    """Bytes that are written one after the other. Types are numbers of `TypeId`.
+    """Write primitives. Types are numbers of `TypeId`.
 
     Attributes:
         depth: how many structs may still begin, at first one more than `Limits.max_depth`: the outermost one.
@@ -112,43 +112,43 @@ class Output(Protocol):
     CLOSES_FIELDS: ClassVar[bool]
 
     def begin_struct(self) -> int:
-        """A struct begins; answers what `end_struct` wants back."""
+        """Start a struct; return the state for `end_struct`."""
         ...
 
     def field(self, type: int, id: int) -> None:
-        """The head of a field that is no boolean."""
+        """Write the head of a field that is not boolean."""
         ...
 
     def write_field_bool(self, id: int, value: Any) -> None:
-        """A whole field that is a boolean."""
+        """Write a boolean field: head and value."""
         ...
 
     def end_field(self) -> None:
-        """The value of a field, a boolean too, has been written."""
+        """Finish the value of a field."""
         ...
 
     def end_struct(self, state: int) -> None:
-        """All fields have been written."""
+        """Finish a struct."""
         ...
 
     def begin_list(self, element: int, length: int) -> None:
-        """The head of a list or set."""
+        """Write the head of a list or set."""
         ...
 
     def end_list(self) -> None:
-        """All elements have been written."""
+        """Finish a list or set."""
         ...
 
     def begin_map(self, key: int, value: int, length: int) -> None:
-        """The head of a map."""
+        """Write the head of a map."""
         ...
 
     def end_map(self) -> None:
-        """All pairs have been written."""
+        """Finish a map."""
         ...
 
     def write_bool(self, value: Any) -> None:
-        """A boolean that is an element, a key or a value."""
+        """Read or write a boolean that is an element, a key or a value."""
         ...
 
     def write_i8(self, value: Any) -> None: ...
@@ -161,14 +161,14 @@ class Output(Protocol):
     def write_uuid(self, value: Any) -> None: ...
 
     def write_passed(self, data: bytes) -> None:
-        """The value of a field, as `Input.passed_field` gave it; of a boolean too."""
+        """Write a field value as `Input.passed_field` returned it."""
         ...
 
     def taken(self) -> bytes:
-        """Everything that was written."""
+        """Return the bytes written so far."""
         ...
 
 
 def bytes_of(value: Any) -> bytes:
-    """The bytes of anything that shows its bytes: arrays and views of numbers too."""
+    """Return the bytes of any object with the buffer protocol, also of arrays and views of numbers."""
     return memoryview(value).tobytes()

@@ -1,4 +1,4 @@
-"""Reads values by their table of fields, over the primitives of any protocol.
+"""Reader that walks field tables over the primitives of any protocol.
 
 Each type becomes a function of an `Input`, put together once; those of classes are made when a value of the class
 is first met, because types may be recursive. A protocol is what its `Input` does: how a field, a container, a
@@ -69,11 +69,11 @@ Read: TypeAlias = Callable[[Any], Any]
 """`(Input)` → value."""
 
 _ReadFields: TypeAlias = Callable[[Input, dict[str, Any]], bytearray | None]
-"""`(Input, values to fill)` → the unknown fields: `None` if there were none, empty if they are not kept."""
+"""`(Input, values to fill)` → unknown fields: `None` if there were none, empty if they are not kept."""
 
 
 class WalkReader:
-    """Makes the functions that read, and keeps those of classes.
+    """Factory of read functions; those of classes are cached.
 
     Args:
         primitives: the class of `Input`.
@@ -89,7 +89,7 @@ class WalkReader:
         self._structs: dict[type, Read] = {}
 
     def fast(self, read: Read) -> Callable[[bytes, int], tuple[Any, int]]:
-        """What reads without counting, and leaves it to others to say what is wrong."""
+        """Return a reader that does not count, and whose errors have no path."""
         primitives, limits = self._primitives, self._limits
 
         def fast(data: bytes, start: int) -> tuple[Any, int]:
@@ -99,7 +99,7 @@ class WalkReader:
         return fast
 
     def read(self, read: Read, label: str, data: bytes, start: int, received: int = 0) -> tuple[Any, int, int]:
-        """A value that starts at `start`, the offset after it, and the bytes of memory that were charged for it.
+        """Read the value at `start`; return it, the offset after it, and its cost in bytes of memory.
 
         Args:
             received: bytes of the message as they arrived, if that is not what `data` has from `start` on.
@@ -126,7 +126,7 @@ class WalkReader:
             ) from None
 
     def struct(self, cls: type[Any]) -> Read:
-        """What reads a generated class."""
+        """Return the read function of a generated class."""
         read = self._structs.get(cls)
         if read is None:
             with self._lock:
@@ -134,7 +134,7 @@ class WalkReader:
         return read
 
     def record(self, fields: Sequence[Field[Any]], defaults: Sequence[Any]) -> Read:
-        """What reads fields without a class, to a tuple."""
+        """Return the read function of a record; it returns a tuple."""
         read_fields = self._make_fields(fields, {field.id: field.name for field in fields})
         required = [field.name for field in fields if field.is_required]
         absent = {field.name: defaults[i] if i < len(defaults) else None for i, field in enumerate(fields)}
@@ -199,7 +199,7 @@ class WalkReader:
         return read
 
     def _charge(self, source: Input, cost: int) -> None:
-        """Values that cost this are about to be made."""
+        """Charge the budget before values are created."""
         source.budget -= cost
         if source.budget < 0:
             raise over_decoded(source.offset, source.received, self._limits)
@@ -207,7 +207,7 @@ class WalkReader:
     def _make_fields(
         self, fields: Sequence[Field[Any]], keys: dict[int, str], mark: bytes | None = None
     ) -> _ReadFields:
-        """What reads all fields to the end of a struct, each under its key.
+        """Return the function that reads all fields of a struct, by key.
 
         Args:
             mark: of the protocol, if unknown fields are kept.
@@ -363,7 +363,7 @@ class WalkReader:
 
 
 def _watched(keys: list[Any], offset: int) -> dict[Any, None]:
-    """Keys of a set, each once."""
+    """Return the keys of a set, checked for collisions."""
     probes, made = HashProbes(len(keys)), dict[Any, None]()
     for key in keys:
         _put_watched(probes, made, key, None, offset)
@@ -371,7 +371,7 @@ def _watched(keys: list[Any], offset: int) -> dict[Any, None]:
 
 
 def _put_watched(probes: HashProbes, items: dict[Any, Any], key: Any, value: Any, offset: int) -> None:
-    """Put a pair into a dict, unless too many keys collide."""
+    """Add a pair to a dict; fail if too many keys collide."""
     probes.look(key, offset)
     before = len(items)
     items[key] = value

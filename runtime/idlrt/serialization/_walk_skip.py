@@ -1,4 +1,4 @@
-"""Passing over values whose fields nobody knows, over the primitives of any protocol."""
+"""Skipping of unknown fields over the primitives of any protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIST: Final = int(TypeId.LIST)
 
 
 def skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
-    """Pass an unknown field; answers the bytes of its value."""
+    """Skip an unknown field; return the bytes of its value."""
     start = source.offset
     try:
         _skip(source, head[0], source.depth, limits, is_field=True)
@@ -31,7 +31,7 @@ def skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
 
 
 def _skip(source: Any, type: int, depth: int, limits: Limits, *, is_field: bool) -> None:
-    """Pass a value. `depth` is how many structs may still nest; containers count too, nothing else bounds them.
+    """Skip a value. `depth` is the remaining nesting; containers count too, because nothing else bounds them.
 
     Limits hold as if the value was wanted, so that whoever scans a message sees the same.
     """

@@ -1,4 +1,4 @@
-"""Writes values by their table of fields, over the primitives of any protocol: the counterpart of `_walk_reader`.
+"""Writer that walks field tables over the primitives of any protocol, the counterpart of `_walk_reader`.
 
 Values are checked where a protocol would otherwise write something else than was meant; all else that does not fit
 raises whatever Python raises, and `explain` then says which field it was.
@@ -25,11 +25,11 @@ Write: TypeAlias = Callable[[Any, Any], None]
 """`(Output, value)`"""
 
 _WriteFields: TypeAlias = Callable[[Output, list[Any], bytes | None, bool], None]
-"""`(Output, values, unknown fields that are kept, whether it is a union)`"""
+"""`(Output, values, kept unknown fields, whether it is a union)`"""
 
 
 class WalkWriter:
-    """Makes the functions that write, and keeps those of classes.
+    """Factory of write functions; those of classes are cached.
 
     Args:
         primitives: the class of `Output`.
@@ -43,7 +43,7 @@ class WalkWriter:
         self._structs: dict[type, Write] = {}
 
     def write(self, write: Write, value: Any) -> bytes:
-        """The bytes of a value.
+        """Return the bytes of a value.
 
         Raises:
             Exception: one of `explain.WRITE_ERRORS`; it does not fit.
@@ -54,7 +54,7 @@ class WalkWriter:
         return data
 
     def struct(self, cls: type[Any]) -> Write:
-        """What writes a generated class."""
+        """Return the write function of a generated class."""
         write = self._structs.get(cls)
         if write is None:
             with self._lock:
@@ -62,7 +62,7 @@ class WalkWriter:
         return write
 
     def record(self, fields: Sequence[Field[Any]]) -> Write:
-        """What writes fields without a class; the value is a sequence with one for each."""
+        """Return the write function of a record; its value is a sequence with one value per field."""
         order = sorted(range(len(fields)), key=lambda index: fields[index].id)
         write_fields = self._make_fields([fields[index] for index in order])
         width = len(fields)
@@ -100,7 +100,7 @@ class WalkWriter:
         return write
 
     def _make_fields(self, fields: Sequence[Field[Any]]) -> _WriteFields:
-        """What writes a whole struct, of which it is given the values in the order of its ids."""
+        """Return the function that writes a struct, given its values in the order of ids."""
         heads = [(field.is_required, type_id(field.type), field.id, self._value(field.type)) for field in fields]
         closes, boolean = self._primitives.CLOSES_FIELDS, int(TypeId.BOOL)
 

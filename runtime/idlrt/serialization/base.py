@@ -23,11 +23,11 @@ __all__ = [
 T = TypeVar("T")
 
 Backend: TypeAlias = Literal["native", "pure"]
-"""Who reads and writes: compiled code, or Python."""
+"""Codec backend: native (C) or pure (Python)."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
-    """What a reader accepts. Checked before anything is allocated for the value that is announced.
+    """Limits on input, checked before memory is allocated.
 
     Attributes:
         max_frame: bytes of one frame as it arrives, without its length. Apache Thrift's default is the default.
@@ -63,10 +63,10 @@ DEFAULT_LIMITS = Limits()
 
 
 class StructCodec(Protocol[T]):
-    """Reads and writes one struct, union or exception class."""
+    """Codec of a struct, union or exception class."""
 
     def encode(self, value: T) -> bytes:
-        """The bytes of `value`.
+        """Return the bytes of `value`.
 
         Raises:
             LocalProtocolError: it cannot be written; the message has the path of the field.
@@ -74,7 +74,7 @@ class StructCodec(Protocol[T]):
         ...
 
     def decode(self, data: bytes, start: int = 0) -> tuple[T, int]:
-        """The value that starts at `start`, and the offset after it.
+        """Return the value at `start`, and the offset after it.
 
         Raises:
             RemoteProtocolError: it cannot be read, or is over a limit.
@@ -82,7 +82,7 @@ class StructCodec(Protocol[T]):
         ...
 
     def decode_whole(self, data: bytes, /) -> T:
-        """The value that `data` holds, all of it.
+        """Return the value of which `data` consists.
 
         Raises:
             RemoteProtocolError: as `decode`, or bytes go on after the value.
@@ -91,14 +91,14 @@ class StructCodec(Protocol[T]):
 
 
 class RecordCodec(Protocol):
-    """Reads and writes fields that have no class: the arguments of a call, or its result."""
+    """Codec of a record: fields without a class, such as the arguments or the result of a call."""
 
     def encode(self, values: Sequence[Any]) -> bytes:
-        """The bytes of `values`, one for each field in the order of the table; `None` is left out."""
+        """Return the bytes of `values`, one for each field in table order; `None` is omitted."""
         ...
 
     def decode(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int]:
-        """One value for each field in the order of the table, its default where it was absent; and the offset after.
+        """Return a value for each field in table order, defaults for absent ones; and the offset after.
 
         Args:
             received: bytes of the message as they arrived, if that is not what `data` has from `start` on.
@@ -106,12 +106,12 @@ class RecordCodec(Protocol):
         ...
 
     def decode_measured(self, data: bytes, start: int = 0, received: int = 0) -> tuple[tuple[Any, ...], int, int]:
-        """As `decode`, and how many bytes of memory the values take at most (`_decoded_size`)."""
+        """Decode as `decode`, and return an upper bound of the memory of the values in bytes (`_decoded_size`)."""
         ...
 
 
 class Serialization(Protocol):
-    """Bytes of values. An instance has its limits, keeps its compiled codecs, and may be shared by threads.
+    """Conversion between values and bytes. An instance has limits, caches compiled codecs, and is thread-safe.
 
     Attributes:
         name: under which it is registered.
@@ -122,13 +122,13 @@ class Serialization(Protocol):
     limits: Limits
 
     def struct(self, cls: type[T]) -> StructCodec[T]:
-        """The codec of a generated class, compiled on first use."""
+        """Return the codec of a generated class, compiled on first use."""
         ...
 
     def record(
         self, fields: tuple[Field[Any], ...], defaults: tuple[Any, ...] = (), label: str = "arguments"
     ) -> RecordCodec:
-        """A codec of fields without a class. `defaults` are for absent fields, each a value or a function that makes
+        """Return a codec of a record. `defaults` are for absent fields, each a value or a function that makes
         one, `None` where it is shorter. A required field that is absent is an error. Not kept: keep it where the
         fields are kept. Paths in messages start with `label`."""
         ...

@@ -1,4 +1,4 @@
-"""Thrift's binary protocol: numbers of fixed sizes, big-endian; fields with their types and ids in front.
+"""Thrift's binary protocol: fixed-size big-endian numbers; fields are preceded by type and id.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
 """
@@ -32,7 +32,7 @@ _join = b"".join
 
 
 class BinarySerialization(TableSerialization):
-    """The binary protocol. See `Serialization`.
+    """The binary protocol, a `Serialization`.
 
     Args:
         limits: what is accepted when reading.
@@ -52,12 +52,12 @@ class BinarySerialization(TableSerialization):
         return _RecordCodec(fields, defaults, label, self, self._walk)
 
     def codec(self, cls: type[T]) -> _Codec[T]:
-        """The codec in Python of a class, for codecs of classes that refer to it."""
+        """Return the Python codec of a class, for codecs of classes that refer to it."""
         return cast("_Codec[T]", self.struct(cls))
 
 
 def _padded(read: Read, max_depth: int) -> Fast:
-    """What reads from bytes that have no padding yet."""
+    """Return a reader of bytes without padding."""
 
     def fast(data: bytes, start: int) -> tuple[Any, int]:
         return read(data + PADDING, start, len(data), max_depth)
@@ -66,7 +66,7 @@ def _padded(read: Read, max_depth: int) -> Fast:
 
 
 class _Codec(Generic[T]):
-    """The codec of one class: a `StructCodec`, and the functions that other codecs call."""
+    """Codec of a class: a `StructCodec`, and the functions that other codecs call."""
 
     __slots__ = (
         "_cls",
@@ -100,14 +100,14 @@ class _Codec(Generic[T]):
 
     @property
     def read_many(self) -> ReadMany:
-        """Reads values in a row; compiled when it is first needed."""
+        """Reader of consecutive values, compiled on first use."""
         if self._read_many is None:
             self._read_many = compile_many_reader(self._cls, _reader(self._cls.__name__, self._protocol), self.read)
         return self._read_many
 
     @property
     def write_many(self) -> Write:
-        """Writes values in a row; compiled when it is first needed."""
+        """Writer of consecutive values, compiled on first use."""
         if self._write_many is None:
             self._write_many = compile_struct_writer(
                 self._cls, _nested_writers(self._protocol), self._protocol.limits, is_many=True
@@ -136,7 +136,7 @@ class _Codec(Generic[T]):
 
 
 class _RecordCodec:
-    """A `RecordCodec`."""
+    """Codec of a record, a `RecordCodec`."""
 
     __slots__ = ("_fields", "_label", "_max_depth", "_reading", "_text_errors", "_write")
 

@@ -1,4 +1,4 @@
-"""Thrift's compact protocol: numbers take as few bytes as they need, and the heads of fields mostly one.
+"""Thrift's compact protocol: varints, and field heads that are mostly one byte.
 
 Numbers of types are its own; 13 is a uuid, as Apache has it since 0.22. A boolean field has its value in its head.
 
@@ -15,7 +15,7 @@ __all__ = ["CompactSerialization"]
 
 
 class CompactSerialization(WalkSerialization):
-    """The compact protocol. See `Serialization`.
+    """The compact protocol, a `Serialization`.
 
     Args:
         limits: what is accepted when reading; `max_depth` also when writing.

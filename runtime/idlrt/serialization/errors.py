@@ -1,8 +1,8 @@
 """Decode errors of all protocols and both backends, with their texts.
 
-A reader raises a `Fault`, which has the offset and the cause. On its way out each enclosing value adds a step to the path
-(`.name`, `[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data at offset
-40: need 12 bytes, have 5`. Valid input pays nothing for paths.
+A reader raises a `Fault`, which has the offset and the cause. On its way out each enclosing value adds a step to the
+path (`.name`, `[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data
+at offset 40: need 12 bytes, have 5`. Valid input pays nothing for paths.
 """
 
 from __future__ import annotations

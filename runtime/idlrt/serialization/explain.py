@@ -1,7 +1,7 @@
 """Encode errors: find the value that could not be written, and say why.
 
-Writers validate little, which makes them fast: an unsuitable value raises somewhere. Only then is the whole value walked
-once more, slowly, to find the field.
+Writers validate little, which makes them fast: an unsuitable value raises somewhere. Only then is the whole value
+walked once more, slowly, to find the field.
 """
 
 from __future__ import annotations

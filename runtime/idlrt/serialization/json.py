@@ -1,4 +1,4 @@
-"""Thrift's JSON protocol: text in which every value has its type, and fields have numbers.
+"""Thrift's JSON protocol: text in which every value has its type, and fields have ids.
 
 Source: Apache's implementations (`TJSONProtocol`); there is no other specification.
 """
@@ -13,7 +13,7 @@ __all__ = ["JsonSerialization"]
 
 
 class JsonSerialization(WalkSerialization):
-    """The JSON protocol. See `Serialization`.
+    """Thrift's JSON protocol, a `Serialization`.
 
     Args:
         limits: what is accepted when reading; `max_depth` also when writing.

@@ -1,4 +1,4 @@
-"""Options of reading that travel with the limits: what to do with text that is not UTF-8, and with unknown fields.
+"""Read options that travel with the limits: handling of text that is not UTF-8, and of unknown fields.
 
 `Limits` reach every codec, framing and dialect, and are part of the key under which those are kept. `ReadOptions` are
 limits with options, so they travel the same way, and no signature of a plugin knows of them. They are internal:
@@ -42,14 +42,14 @@ _UNKNOWN: Final = get_args(UnknownFields)
 
 
 class ReadOptions(Limits, frozen=True, kw_only=True):
-    """Limits with options; see `TextErrors` and `UnknownFields`."""
+    """Limits with the options `TextErrors` and `UnknownFields`."""
 
     text_errors: TextErrors = "strict"
     unknown: UnknownFields = "drop"
 
 
 def with_options(limits: Limits, text_errors: object = "strict", unknown: object = "drop") -> Limits:
-    """`limits` with options; `limits` as they are if the options say what holds anyway.
+    """Return `limits` with options; `limits` unchanged if the options are the defaults.
 
     Raises:
         ConfigurationError: an option, or `limits`, is not of its kind.
@@ -64,27 +64,27 @@ def with_options(limits: Limits, text_errors: object = "strict", unknown: object
 
 
 def text_errors_of(limits: Limits) -> TextErrors:
-    """What happens to text that is not UTF-8."""
+    """Return the handling of text that is not UTF-8."""
     return limits.text_errors if isinstance(limits, ReadOptions) else "strict"
 
 
 def write_errors_of(limits: Limits) -> WriteErrors:
-    """What happens to lone surrogates when text is written. What was replaced needs nothing."""
+    """Return the handling of lone surrogates in written text. Replaced text has none."""
     return "surrogateescape" if text_errors_of(limits) == "surrogateescape" else "strict"
 
 
 def keeps_unknown(limits: Limits) -> bool:
-    """Whether structs keep unknown fields."""
+    """Return whether structs keep unknown fields."""
     return isinstance(limits, ReadOptions) and limits.unknown == "keep"
 
 
 def lenient(limits: Limits) -> Limits:
-    """These, for text that must not make anything unreadable: it is read with replacement characters."""
+    """Return the limits with replacement of invalid UTF-8, for texts that must always be readable."""
     return limits if text_errors_of(limits) == "replace" else _made(limits, "replace", "drop")
 
 
 def strict(limits: Limits) -> Limits:
-    """These without options: for names, which are compared."""
+    """Return the limits without options, for names, which are compared."""
     return Limits(**_values(limits)) if isinstance(limits, ReadOptions) else limits
 
 

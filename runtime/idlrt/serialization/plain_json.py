@@ -1,4 +1,4 @@
-"""JSON for people: values of the IDL's types as JSON that reads like the IDL.
+"""Readable JSON: values of the IDL's types as JSON that resembles the IDL.
 
 Structs are objects by the names of their fields, enums are names, binary is base64. It is the mapping of `idlrt call`,
 `idlrt.to_json` and `idlrt.from_json`. (Thrift's own JSON protocol, which has numbers for names, is a wire protocol:

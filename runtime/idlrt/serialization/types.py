@@ -1,4 +1,4 @@
-"""Numbers that stand on the wire.
+"""Type numbers on the wire.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
 """
