@@ -29,6 +29,10 @@ __all__ = ["PING", "ClientConnection"]
 
 _REPLY, _EXCEPTION = MessageKind.REPLY, MessageKind.EXCEPTION
 _SMALLEST: Final = 4 + FIXED
+# A frame with the smallest head of the binary protocol: its length, a version, an empty name and a sequence id.
+_SMALLEST_PLAIN: Final = 16
+# The length of a frame, and that of the name in a strict head of the binary protocol.
+_unpack_lengths = struct.Struct(">I4xI").unpack_from
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
 
@@ -140,7 +144,7 @@ class ClientConnection:
                 dialect, prefix, codec.arguments, codec.call_kind, name, sequence_id, arguments
             )  # fmt: skip
         else:
-            if (context is not NO_CONTEXT or metadata) and self.capabilities.metadata:
+            if self.capabilities.metadata and (context is not NO_CONTEXT or metadata):
                 metadata = request_metadata(metadata, context)
             data = codec.pack_call(dialect, name, sequence_id, arguments, metadata)
         if not method.is_oneway:
@@ -190,10 +194,14 @@ class ClientConnection:
                     if at == len(data):
                         return events
                     data = data[at:]
-                elif 4 < len(data) <= self._most and int.from_bytes(data[:4]) == len(data) - 4:
-                    # The usual case: one whole answer. What is below would do the same with more steps.
-                    event = self._find(self.dialect, data[4:], NO_METADATA, 0, len(data) - 4)
-                    return [event] if event is not None else events
+                elif _SMALLEST_PLAIN <= (size := len(data)) <= self._most:
+                    length, name_size = _unpack_lengths(data)
+                    if length == size - 4:
+                        # The usual case: one whole reply. The code below does the same in more steps.
+                        event: ClientEvent | None = self._read_reply(data, name_size)
+                        if event is None:
+                            event = self._find(self.dialect, data[4:], NO_METADATA, 0, length)
+                        return [event] if event is not None else events
             self._has_rest = True
             self._splitter.add(data)
             while (frame := self._splitter.next()) is not None:
@@ -244,6 +252,33 @@ class ClientConnection:
                 events.append(event)
             at = end
         return at
+
+    def _read_reply(self, data: bytes, name_size: int) -> ThriftResponse | None:
+        """The event for a plain frame that is a reply with the usual head of its method's replies; `None` if it
+        is anything else, which `_find` reads step by step.
+
+        Args:
+            name_size: bytes of the method's name, if the head is a strict one of the binary protocol. Other heads have
+                something else there, and do not match.
+        """
+        size = len(data)
+        if name_size > size - _SMALLEST_PLAIN:
+            return None
+        (sequence_id,) = _unpack_i32(data, 12 + name_size)
+        if (
+            (method := self._calls.get(sequence_id)) is not None
+            and (codec := method.codecs.get((dialect := self.dialect).envelope)) is not None
+            and (head := codec.reply_head) is not None
+            and len(head) == 8 + name_size
+            and data.startswith(head, 4)
+            and not self._pings
+        ):
+            del self._calls[sequence_id]
+            return ThriftResponse(
+                sequence_id, method, NO_METADATA, False, size - 4,
+                is_refusal=False, dialect=dialect, message=data[4:], start=12 + name_size,
+            )  # fmt: skip
+        return None
 
     def _is_between(self) -> bool:
         """Whether nothing of an unfinished message has arrived."""

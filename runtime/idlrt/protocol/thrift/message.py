@@ -43,6 +43,7 @@ class MethodCodec:
     """
 
     __slots__ = (
+        "_call_heads",
         "_envelope",
         "_has_value",
         "_heads",
@@ -73,6 +74,7 @@ class MethodCodec:
         # What stands in a reply beside the value of the method.
         self._nothing: Final = (None,) * (self._width - int(self._has_value))
         self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
+        self._call_heads: dict[str, tuple[bytes, bytes]] = {}
         self._reply_head: tuple[bytes, bytes] | None = None
         self._most: Final = min(envelope.limits.max_message, envelope.limits.max_frame)
         # The very class: what is derived from it may have other heads.
@@ -91,7 +93,18 @@ class MethodCodec:
         Raises:
             LocalProtocolError: a value does not fit its field, the metadata cannot be written, or a limit is met.
         """
-        return self._pack(dialect, self.arguments, self.call_kind, name, sequence_id, arguments, metadata)
+        if not dialect.is_fused:
+            return self._pack(dialect, self.arguments, self.call_kind, name, sequence_id, arguments, metadata)
+        # What `_pack` does, in fewer steps.
+        head = self._call_heads.get(name)
+        if head is None:
+            # Names are the method's, with or without the name of a service: there are no others.
+            head = self._call_heads[name] = self._head(self.call_kind, name)
+        codec: Any = self.arguments  # a native codec
+        data: bytes = codec.message(arguments, head[0], sequence_id, head[1], True)
+        if len(data) - 4 > self._most:
+            self._check_size(len(data) - 4)
+        return data
 
     def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
         """The bytes of a reply.
