@@ -16,10 +16,11 @@ import contextlib
 import select
 import socket
 import struct
-import time
 from threading import get_ident, main_thread
+from time import monotonic
 from typing import Protocol
 
+from idlrt.core.forks import forks
 from idlrt.net.address import Address
 from idlrt.net.socket_options import keep_alive
 
@@ -29,6 +30,25 @@ _RECEIVE = 65536
 # Seconds that receiving may take too long, and that it blocks at most before it looks at the clock again.
 _PRECISION = 0.001
 _LONGEST = 3600.0
+
+
+class _MainThread:
+    """The main thread, found out once per process.
+
+    Attributes:
+        ident: its identifier.
+    """
+
+    def __init__(self) -> None:
+        self.ident = main_thread().ident
+        forks.renew(self)
+
+    def renew(self) -> None:
+        """Note the only thread of a child of the process: it is the main thread there."""
+        self.ident = get_ident()
+
+
+_main = _MainThread()
 
 
 class BlockingTransport(Protocol):
@@ -110,14 +130,14 @@ class BlockingSocket:
 
     def receive(self, until: float) -> bytes:
         """See `BlockingTransport.receive`."""
-        is_signalled = get_ident() == main_thread().ident
         while True:
-            left = until - time.monotonic()
+            left = until - monotonic()
             try:
                 if left <= 0:
                     return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
-                if is_signalled:
-                    if self._poll.poll(milliseconds(until)):
+                if get_ident() == _main.ident:
+                    # Rounded up, as by `milliseconds`.
+                    if self._poll.poll(int(left * 1000) + 1):
                         return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
                     continue
                 if not 0 <= self._patience - left < _PRECISION:
@@ -170,4 +190,4 @@ def connect_socket(address: Address, timeout: float) -> socket.socket:
 
 def milliseconds(until: float) -> float:
     """What is left, rounded up: `poll` must not return early and spin."""
-    return max(0, int((until - time.monotonic()) * 1000) + 1)
+    return max(0, int((until - monotonic()) * 1000) + 1)
