@@ -89,7 +89,8 @@ class Caller(AsyncClient):
 
     def get(self, key: str) -> Any:
         """The coroutine of a call."""
-        return self._start(GET, (key,), _NO_NAMES)
+        call = self._begin(GET, (key,), _NO_NAMES)
+        return call.plan.endpoint(call)
 
 
 _NO_NAMES: Final[dict[str, Any]] = {}

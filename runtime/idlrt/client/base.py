@@ -65,7 +65,14 @@ class Client(ClientBase):
         return cls(sender, target=name, options={}, filters=settings.filters, governance=governance)
 
     def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = drive(self._start(method, args, kwargs))
+        call = self._begin(method, args, kwargs)
+        result: R
+        if self._endpoint is not None:
+            result = drive(self._endpoint(call))
+        elif call.plan.blocking is None:
+            result = drive(call.plan.endpoint(call))
+        else:
+            result = call.plan.blocking(call)
         return result
 
     def close(self) -> None:
@@ -115,7 +122,8 @@ class AsyncClient(ClientBase):
         return cls(sender, target=name, options={}, filters=settings.filters, governance=governance)
 
     async def _call(self, method: Method[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = await self._start(method, args, kwargs)
+        call = self._begin(method, args, kwargs)
+        result: R = await (call.plan.endpoint if self._endpoint is None else self._endpoint)(call)
         return result
 
     async def close(self) -> None:

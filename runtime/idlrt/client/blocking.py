@@ -89,10 +89,15 @@ class PooledSender(BlockingPool[_Connection]):
 
     async def send(self, call: Call) -> Any:
         """Return the result of `call`."""
+        return self.send_blocking(call)
+
+    def send_blocking(self, call: Call) -> Any:
+        """Return the result of `call`, as `send` does: what calls without filters and guards need no coroutine for."""
         if call.metadata:
             self._peer.check_metadata(call)
-        until = call.deadline.at
-        connection = self._pool.acquire_idle(until - call.deadline.timeout)
+        deadline = call.deadline
+        until = deadline.at
+        connection = self._pool.acquire_idle(until - deadline.timeout)
         if connection is None or connection.needs_ping:
             connection = self._acquire(call, until, connection)
         try:

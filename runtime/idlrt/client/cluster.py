@@ -129,6 +129,7 @@ class Cluster(EventEmitter, Generic[S]):
             origins = plan.effective.origins
             if "fault" not in origins and "attempt_timeout" not in origins:
                 for node in self.nodes:  # none once it is closed
+                    plan.blocking = getattr(node.sender, "send_blocking", None)
                     return node.sender.send
         return self.call
 

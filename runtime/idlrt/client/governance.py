@@ -47,9 +47,12 @@ class Plan:
         endpoint: what calls go through.
         behind: the same, for a call that has waited for the first snapshot.
         is_guarded: whether there are guards.
+        blocking: makes a call of a blocking client as `endpoint` does, without a coroutine; `None` if it has to be one.
     """
 
-    __slots__ = ("balancer", "behind", "effective", "endpoint", "is_guarded", "mode", "nearest", "policy", "version")
+    __slots__ = (
+        "balancer", "behind", "blocking", "effective", "endpoint", "is_guarded", "mode", "nearest", "policy", "version"
+    )  # fmt: skip
 
     endpoint: Callable[[Call], Coroutine[Any, Any, Any]]
     behind: Endpoint
@@ -64,6 +67,7 @@ class Plan:
         self.mode = mode
         self.balancer = balancer
         self.nearest = nearest
+        self.blocking: Callable[[Call], Any] | None = None
 
 
 class _Settings:
@@ -206,8 +210,10 @@ class Governance:
         guards = self._guards.of(found)
         plan.is_guarded = bool(guards)
         plan.behind = plan.endpoint = stack(guards, self._base(plan))
-        if guards and self._look is not None:
-            plan.endpoint = self._look_first
+        if guards:
+            plan.blocking = None
+            if self._look is not None:
+                plan.endpoint = self._look_first
         return plan
 
     async def _look_first(self, call: Call) -> Any:

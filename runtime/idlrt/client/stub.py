@@ -21,7 +21,6 @@ from idlrt.client.options import (
 from idlrt.client.stats import ClientStats, PoolStats, endpoint_stats, total
 from idlrt.client.target import spoken_to
 from idlrt.core import (
-    NO_CONTEXT,
     Call,
     Deadline,
     Driver,
@@ -122,8 +121,8 @@ class ClientBase:
         other._set({**self._options, **options})
         return other
 
-    def _start(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """The coroutine of a call."""
+    def _begin(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Call:
+        """Return a new call, for `_endpoint` or, without filters, for its plan."""
         if named or len(arguments) != len(method.arguments):
             arguments = arrange(method, arguments, named)
         plan = self._plans.get(method)
@@ -131,8 +130,7 @@ class ClientBase:
             plan = self._plans[method] = self._governance.plan(method, self._said)
         policy = plan.policy
         timeout, outer = policy.timeout, current_call()
-        metadata = self._metadata.copy()  # a filter may add to it
-        context, tag = NO_CONTEXT, self._tag
+        attempt, tag = 0, self._tag
         if outer is not None and not outer.is_answered:
             # A nested call must not outlive the deadline of the call that makes it.
             timeout = min(timeout, outer.remaining())
@@ -141,24 +139,24 @@ class ClientBase:
                 why = f"the caller of {outer.method.full_name}, which calls it, does not wait any longer"
                 raise DeadlineExceeded(f"{what}: {why}")
             # What a call has from the call on whose behalf it is made: its tag, and that it is a retry.
-            context = outer.context
-        deadline = Deadline(self._now() + timeout, timeout)
-        call = Call(
+            attempt = outer.context.attempt
+            if tag is None:
+                tag = outer.context.tag
+        return Call(
             method,
             arguments,
             self._target,
-            deadline,
+            Deadline(self._now() + timeout, timeout),
             self._driver,
-            metadata,
+            self._metadata.copy(),  # a filter may add to it
             self._options,
             policy,
             (),
             plan,
-            context.attempt,
-            context.tag if tag is None else tag,
+            attempt,
+            tag or "",
             self._governance.caller,
         )
-        return plan.endpoint(call) if self._endpoint is None else self._endpoint(call)
 
 
 def connect_settings(
