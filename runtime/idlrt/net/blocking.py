@@ -1,10 +1,11 @@
 """A connection for threads that wait: every operation ends by a given time.
 
-Sending never blocks; waiting for room is one `poll`. Receiving blocks in the kernel, for as long as the socket was
-told: that is one system call, where `poll` first would be two. The socket is told anew only when what is left of a
-call's time is another one than before, to a millisecond: once, as long as all calls have the same timeout. On the main
-thread `poll` it is all the same: that is where signals come, each of which would begin the time anew, so that with a
-timer of signals it would never be over.
+Sending never blocks; waiting for room is one `poll`. Receiving blocks in the kernel, for at most the receive timeout of
+the socket (`SO_RCVTIMEO`): that is one system call, where `poll` first would be two. The timeout is set again only when
+it is longer than what is left of a call's time, by a millisecond, or less than half of that: a few times at first, as
+long as all calls have the same timeout. If it is shorter, receiving ends too early and is repeated for the rest of the
+time. The main thread uses `poll` nevertheless: it receives the signals of the process, each of which would restart the
+timeout, so that with a periodic timer of signals it would never expire.
 
 Errors are the operating system's own (`OSError`, `TimeoutError`); whoever knows which call they hit turns them into
 errors of the runtime.
@@ -93,7 +94,7 @@ class BlockingSocket:
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(True)
         self._socket = connected
-        # Seconds that receiving blocks: what the kernel was told.
+        # Seconds that receiving blocks: the timeout that was set.
         self._patience = 0.0
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
@@ -140,7 +141,7 @@ class BlockingSocket:
                     if self._poll.poll(int(left * 1000) + 1):
                         return self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
                     continue
-                if not 0 <= self._patience - left < _PRECISION:
+                if not (left / 2 <= self._patience < left + _PRECISION or self._patience == _LONGEST < left):
                     self._set_patience(left)
                 return self._socket.recv(_RECEIVE)
             except BlockingIOError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from eventually import TIMEOUT, eventually
@@ -43,6 +46,52 @@ def test_nothing_comes_in_time(pair: tuple[BlockingSocket, socket.socket]) -> No
     with pytest.raises(TimeoutError):
         ours.receive(deadline)
     assert time.monotonic() >= deadline
+
+
+def test_timeouts_of_receives_on_another_thread_are_independent(pair: tuple[BlockingSocket, socket.socket]) -> None:
+    """The receive timeout of the socket is that of an earlier receive: longer, shorter, or almost the same."""
+    ours, theirs = pair
+
+    def expires(seconds: float) -> float:
+        deadline = time.monotonic() + seconds
+        with pytest.raises(TimeoutError):
+            ours.receive(deadline)
+        return time.monotonic() - deadline
+
+    def receive() -> list[float]:
+        theirs.sendall(b"there")
+        assert ours.receive(soon()) == b"there"
+        return [expires(seconds) for seconds in (0.02, 0.03, 0.2, 0.19, 0.02)]
+
+    with ThreadPoolExecutor(1) as threads:
+        late = threads.submit(receive).result()
+    assert all(0 <= seconds < TIMEOUT / 2 for seconds in late)
+
+
+def test_the_receive_timeout_of_a_socket_is_rarely_set(
+    pair: tuple[BlockingSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    count = 0
+    pack = struct.pack
+
+    def counted(*values: Any) -> bytes:
+        nonlocal count
+        count += 1
+        return pack(*values)
+
+    def receive(timeout: float) -> None:
+        for part in range(100):
+            theirs.sendall(b"there")
+            # Calls do not all take the same time before they receive.
+            assert ours.receive(time.monotonic() + timeout * (1 - part % 10 / 100)) == b"there"
+
+    monkeypatch.setattr(struct, "pack", counted)
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(receive, TIMEOUT).result()
+        assert 1 <= count <= 10
+        threads.submit(receive, 1e6).result()
+    assert count <= 11
 
 
 def test_a_peer_that_does_not_read(pair: tuple[BlockingSocket, socket.socket]) -> None:
