@@ -7,41 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from idlc import uptodate
 from idlc.diagnostics import Report
+from idlc.request import Request
 
 __all__ = ["Request", "Result", "compile_files", "find_sources"]
 
 SUFFIXES = (".idl", ".thrift")
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to compile, and into what.
-
-    Attributes:
-        paths: IDL files.
-        output: folder that the files go to; created where it is missing.
-        include_dirs: folders searched for includes, in this order.
-        with_includes: generate included files too, so that the output can be imported as it is.
-        target: the language to write.
-        package: dotted name that everything is nested under, or empty.
-        templates: folder with templates that take the place of built-in ones.
-        nullable_arguments: signatures allow `None` for arguments that are neither `required` nor have a default.
-        allow_negative_ids: keep field ids that are zero or negative.
-        only_compare: write nothing; tell what is not up to date.
-        use_cache: skip the work where neither inputs, options nor outputs have changed.
-    """
-
-    paths: tuple[Path, ...]
-    output: Path
-    include_dirs: tuple[Path, ...] = ()
-    with_includes: bool = True
-    target: str = "python"
-    package: str = ""
-    templates: Path | None = None
-    nullable_arguments: bool = False
-    allow_negative_ids: bool = False
-    only_compare: bool = False
-    use_cache: bool = True
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +48,6 @@ def compile_files(request: Request) -> Result:
         UnknownTarget: there is no such target.
         OSError: an output cannot be written.
     """
-    from idlc import uptodate
-
     key = uptodate.key_of(request) if request.use_cache else None
     if key is not None:
         known = uptodate.recall(key, request.output)

@@ -22,12 +22,12 @@ import idlc
 from idlc.diagnostics import Diagnostic, Label, Report, Severity
 from idlc.elsewhere import find_elsewhere
 from idlc.files import replace_file, sweep
+from idlc.request import Request
 from idlc.resources import cache_dir, resource_dir
 from idlc.source import SourceFile, Span
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
-    from idlc.driver import Request
     from idlc.source import Loader
 
 __all__ = ["Known", "key_of", "recall", "remember"]

@@ -22,7 +22,7 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc"},  # the version
-        {"idlc.elsewhere", "idlc.files", "idlc.resources"},
+        {"idlc.elsewhere", "idlc.files", "idlc.request", "idlc.resources"},
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},
@@ -55,7 +55,6 @@ LAYERS: dict[str, list[set[str]]] = {
 GENERATED = SOURCES["idlrt"] / "embedded" / "api"
 
 ALLOWED = {
-    ("idlc.uptodate", "idlc.driver"): "the request is named in an annotation only",
     ("idlrt.plugins", "idlrt.errors"): "a plugin that is not there is an error of the caller",
 }
 
