@@ -1,8 +1,12 @@
 """What IDL files say, with every name resolved: made in three passes, `gather`, `link` and `constants`."""
 
 from idlc.model.build import build
-from idlc.model.declarations import (
+from idlc.model.policy import policy_of
+from idlc.model.program import (
+    BASE_TYPES,
+    UNKNOWN,
     Annotations,
+    BaseType,
     Const,
     Constant,
     Declaration,
@@ -11,26 +15,22 @@ from idlc.model.declarations import (
     EnumMember,
     Field,
     Function,
+    Include,
     ListConstant,
+    ListType,
     MapConstant,
+    MapType,
+    Namespace,
+    Program,
+    Reference,
     Requiredness,
     Service,
     SetConstant,
+    SetType,
     Struct,
     StructConstant,
-    Typedef,
-)
-from idlc.model.policy import policy_of
-from idlc.model.program import Include, Namespace, Program
-from idlc.model.types import (
-    BASE_TYPES,
-    UNKNOWN,
-    BaseType,
-    ListType,
-    MapType,
-    Reference,
-    SetType,
     Type,
+    Typedef,
     resolve,
 )
 

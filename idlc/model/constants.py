@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from idlc.diagnostics import Report
 from idlc.model.cycles import walk
-from idlc.model.declarations import Const, Field, ListConstant, MapConstant, SetConstant, StructConstant
 from idlc.model.evaluation import Evaluator
+from idlc.model.program import Const, Field, ListConstant, MapConstant, SetConstant, StructConstant
 from idlc.model.scope import Found, Scope
 from idlc.syntax import nodes
 

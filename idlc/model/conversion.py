@@ -9,24 +9,40 @@ import math
 import re
 from uuid import UUID
 
-from idlc.model.declarations import (
+from idlc.model.program import (
+    BaseType,
     Constant,
     Enum,
     EnumConstant,
     ListConstant,
+    ListType,
     MapConstant,
+    MapType,
+    Reference,
     SetConstant,
     Struct,
     StructConstant,
+    Type,
+    resolve,
 )
-from idlc.model.types import BaseType, ListType, MapType, Reference, Type, resolve
 from idlc.source import SourceFile
 from idlc.syntax import nodes
 from idlc.syntax.literals import binary
 
-__all__ = ["convert", "describe", "fits", "identity", "kind_of_constant", "read_base", "with_article"]
+__all__ = [
+    "convert",
+    "describe",
+    "describe_members",
+    "fits",
+    "identity",
+    "kind_of_constant",
+    "read_base",
+    "with_article",
+]
 
 _BITS = {"i8": 7, "i16": 15, "i32": 31, "i64": 63}
+# Messages list at most this many members of an enum.
+_SHOWN = 10
 _UUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
 
 
@@ -179,6 +195,15 @@ def kind_of_constant(value: Constant) -> str:
             return "a map"
         case StructConstant():
             return f"a `{value.struct.name}`"
+
+
+def describe_members(enum: Enum) -> str:
+    """List the members of an enum, for help texts."""
+    names = [f"`{member.name}`" for member in enum.members]
+    if not names:
+        return f"`{enum.name}` has no members"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"its members are {', '.join(names[:_SHOWN])}{more}"
 
 
 def with_article(type: Type) -> str:

@@ -11,8 +11,19 @@ from __future__ import annotations
 from typing import cast
 
 from idlc.diagnostics import Label, Report
-from idlc.model.conversion import convert, describe, fits, identity, kind_of_constant, read_base, with_article
-from idlc.model.declarations import (
+from idlc.model.conversion import (
+    convert,
+    describe,
+    describe_members,
+    fits,
+    identity,
+    kind_of_constant,
+    read_base,
+    with_article,
+)
+from idlc.model.program import (
+    UNKNOWN,
+    BaseType,
     Const,
     Constant,
     Enum,
@@ -20,30 +31,22 @@ from idlc.model.declarations import (
     EnumMember,
     Field,
     ListConstant,
+    ListType,
     MapConstant,
+    MapType,
+    Reference,
     SetConstant,
+    SetType,
     Struct,
     StructConstant,
+    Type,
+    resolve,
 )
 from idlc.model.scope import Ambiguous, Found, Scope, nearest, suggest
-from idlc.model.types import UNKNOWN, BaseType, ListType, MapType, Reference, SetType, Type, resolve
 from idlc.source import Span
 from idlc.syntax import nodes
 
 __all__ = ["Evaluator"]
-
-
-# Of an enum with more members a message lists the first ones.
-_SHOWN = 10
-
-
-def _members(enum: Enum) -> str:
-    """The members of an enum, for a message."""
-    names = [f"`{member.name}`" for member in enum.members]
-    if not names:
-        return f"`{enum.name}` has no members"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"its members are {', '.join(names[:_SHOWN])}{more}"
 
 
 class Evaluator:
@@ -360,7 +363,7 @@ class Evaluator:
                 f"enum `{owner.name}` has no member `{member}`",
                 span,
                 labels=(Label(owner.span, "declared here"),),
-                help=f"did you mean `{replacement}`?" if near else _members(owner),
+                help=f"did you mean `{replacement}`?" if near else describe_members(owner),
             )
             return
         help, fixes = suggest(node.text, span, self._scope.constant_names())

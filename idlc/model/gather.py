@@ -14,10 +14,22 @@ from typing import TypedDict
 
 from idlc.diagnostics import Diagnostic, Fix, Report
 from idlc.model.cycles import walk
-from idlc.model.declarations import Annotations, Const, Enum, EnumMember, Field, Function, Service, Struct, Typedef
-from idlc.model.program import Include, Namespace, Program
+from idlc.model.program import (
+    BASE_TYPES,
+    Annotations,
+    Const,
+    Enum,
+    EnumMember,
+    Field,
+    Function,
+    Include,
+    Namespace,
+    Program,
+    Service,
+    Struct,
+    Typedef,
+)
 from idlc.model.scope import Scope
-from idlc.model.types import BASE_TYPES
 from idlc.source import Loader, SourceFile, SourceNotFound, SourceUnreadable, Span
 from idlc.syntax import Document, nodes, parse
 

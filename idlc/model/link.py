@@ -13,10 +13,22 @@ import msgspec
 
 from idlc.diagnostics import Diagnostic, Fix, Label, Report
 from idlc.model.cycles import walk
-from idlc.model.declarations import Field, Service, Struct, Typedef
 from idlc.model.foreign import foreign_type
+from idlc.model.program import (
+    BASE_TYPES,
+    UNKNOWN,
+    Field,
+    ListType,
+    MapType,
+    Reference,
+    Service,
+    SetType,
+    Struct,
+    Type,
+    Typedef,
+    resolve,
+)
 from idlc.model.scope import Ambiguous, Found, NamedThing, Scope, kind_of, suggest
-from idlc.model.types import BASE_TYPES, UNKNOWN, ListType, MapType, Reference, SetType, Type, resolve
 from idlc.source import Span
 from idlc.syntax import nodes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from idlc.model.declarations import Field, Function
+from idlc.model.program import Field, Function
 from idlc.syntax import nodes
 
 __all__ = ["HASH_BY", "HASH_KEYS", "PREFIX", "is_hash_key", "key_of", "policy_of", "settings", "value_of"]

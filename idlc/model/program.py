@@ -1,14 +1,298 @@
-"""One linked file."""
+"""Linked model of IDL files: programs, their declarations, types and constants, with every name resolved.
+
+Checks and targets work with these classes. They are in one module because a model is a graph with cycles: a declaration
+knows its program, a type its declaration, and a constant the enum or struct that it is a value of.
+
+Declarations are created by the gather pass with their names, and completed by the link and constants passes; after
+`build` they are not modified. They are compared by identity (`eq=False`), because of the cycles. Each keeps the syntax
+node that it was created from, for the source positions of messages.
+"""
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
 
-from idlc.model.declarations import Annotations, Const, Enum, Service, Struct, Typedef
 from idlc.source import SourceFile, Span
-from idlc.syntax import Document
+from idlc.syntax import Document, nodes
 
-__all__ = ["Include", "Namespace", "Program"]
+__all__ = [
+    "BASE_TYPES",
+    "UNKNOWN",
+    "Annotations",
+    "BaseType",
+    "Const",
+    "Constant",
+    "Declaration",
+    "Enum",
+    "EnumConstant",
+    "EnumMember",
+    "Field",
+    "Function",
+    "Include",
+    "ListConstant",
+    "ListType",
+    "MapConstant",
+    "MapType",
+    "Namespace",
+    "Program",
+    "Reference",
+    "Requiredness",
+    "Service",
+    "SetConstant",
+    "SetType",
+    "Struct",
+    "StructConstant",
+    "Type",
+    "Typedef",
+    "resolve",
+]
+
+Annotations: TypeAlias = dict[str, tuple[str, ...]]
+"""Annotation name → its values in order; a value-less annotation has the value `"1"`, as in Apache Thrift."""
+
+Requiredness: TypeAlias = Literal["required", "optional", "default"]
+"""`default` is what Thrift calls a field that is neither marked `required` nor `optional`."""
+
+
+class BaseType(msgspec.Struct, frozen=True):
+    """One of Thrift's scalar types.
+
+    Attributes:
+        name: `bool`, `i8`, `i16`, `i32`, `i64`, `double`, `string`, `binary`, `uuid`
+            (`byte` is read as `i8`).
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ListType(msgspec.Struct, frozen=True):
+    """`list<element>`."""
+
+    element: Type
+
+    def __str__(self) -> str:
+        return f"list<{self.element}>"
+
+
+class SetType(msgspec.Struct, frozen=True):
+    """`set<element>`."""
+
+    element: Type
+
+    def __str__(self) -> str:
+        return f"set<{self.element}>"
+
+
+class MapType(msgspec.Struct, frozen=True):
+    """`map<key, value>`."""
+
+    key: Type
+    value: Type
+
+    def __str__(self) -> str:
+        return f"map<{self.key}, {self.value}>"
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A named type: a typedef, an enum, or a struct, union or exception."""
+
+    target: Typedef | Enum | Struct
+
+    def __str__(self) -> str:
+        return self.target.name
+
+
+Type: TypeAlias = BaseType | ListType | SetType | MapType | Reference
+
+UNKNOWN = BaseType("unknown")
+"""Stands where a type could not be found. It fits everything, so that one mistake is reported once."""
+
+BASE_TYPES = {
+    name: BaseType(name) for name in ("bool", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")
+}
+
+
+def resolve(type: Type) -> Type:
+    """Look through typedefs: what the type is on the wire. Never returns a reference to a typedef."""
+    while isinstance(type, Reference) and isinstance(type.target, Typedef):
+        type = type.target.type
+    return type
+
+
+class EnumConstant(msgspec.Struct, frozen=True):
+    """A constant of an enum type. `member` is `None` for a number that the enum does not name."""
+
+    enum: Enum
+    number: int
+    member: EnumMember | None
+
+
+class ListConstant(msgspec.Struct, frozen=True):
+    """A constant of a list type."""
+
+    items: tuple[Constant, ...]
+
+
+class SetConstant(msgspec.Struct, frozen=True):
+    """A constant of a set type; items in the order of the IDL, without duplicates."""
+
+    items: tuple[Constant, ...]
+
+
+class MapConstant(msgspec.Struct, frozen=True):
+    """A constant of a map type; pairs in the order of the IDL."""
+
+    pairs: tuple[tuple[Constant, Constant], ...]
+
+
+class StructConstant(msgspec.Struct, frozen=True):
+    """A constant of a struct, union or exception type: the fields that were given, in order."""
+
+    struct: Struct
+    fields: tuple[tuple[Field, Constant], ...]
+
+
+Constant: TypeAlias = (
+    bool | int | float | str | bytes | EnumConstant | ListConstant | SetConstant | MapConstant | StructConstant
+)
+"""A constant after the third pass, already of its declared type: `bool` for `bool`, `bytes` for `binary`,
+`float` for `double`, `str` for `string` and for `uuid` (canonical form), `EnumConstant` for an enum."""
+
+
+class Declaration(msgspec.Struct, eq=False, kw_only=True):
+    """What every named thing of a file has.
+
+    Attributes:
+        name: as written in the IDL.
+        span: where the name stands.
+        program: the file that declares it.
+        doc: the cleaned text of its doc comment, or `None`.
+        annotations: `(key = "value")` pairs.
+    """
+
+    name: str
+    span: Span
+    program: Program
+    doc: str | None = None
+    annotations: Annotations = {}
+
+    @property
+    def qualified_name(self) -> str:
+        """`file.Name`, as another file would write it."""
+        return f"{self.program.stem}.{self.name}"
+
+    @property
+    def deprecated(self) -> str | None:
+        """The text of a `deprecated` annotation (empty if it has none to say), or `None`."""
+        values = self.annotations.get("deprecated")
+        if values is None or values[-1].lower() == "false":
+            return None
+        return "" if values[-1].lower() in ("1", "true") else values[-1]
+
+
+class Typedef(Declaration, eq=False, kw_only=True):
+    """`typedef type Name`."""
+
+    node: nodes.Typedef | nodes.Senum = None  # type: ignore[assignment]  # set by the gather pass
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+
+
+class EnumMember(Declaration, eq=False, kw_only=True):
+    """One name of an enum.
+
+    Attributes:
+        value: its number, a signed 32-bit integer.
+        enum: the enum it belongs to.
+        is_explicit: whether the number was written in the IDL.
+    """
+
+    node: nodes.EnumMember = None  # type: ignore[assignment]  # set by the gather pass
+    value: int
+    enum: Enum
+    is_explicit: bool = True
+
+
+class Enum(Declaration, eq=False, kw_only=True):
+    """`enum Name { ... }`; members in the order of the IDL."""
+
+    node: nodes.Enum = None  # type: ignore[assignment]  # set by the gather pass
+    members: list[EnumMember] = []
+
+    def member(self, name: str) -> EnumMember | None:
+        """The member called `name`, or `None`."""
+        return next((member for member in self.members if member.name == name), None)
+
+
+class Field(Declaration, eq=False, kw_only=True):
+    """A field of a struct, an argument of a function, or one line of its `throws`.
+
+    Attributes:
+        id: the number on the wire; fields without a number in the IDL count -1, -2, ... down.
+        is_explicit: whether `id` was written in the IDL.
+        type: its type.
+        default: its default value, or `None`.
+        is_reference: whether it was marked `&` (means nothing in Python; kept for tools).
+    """
+
+    node: nodes.Field = None  # type: ignore[assignment]  # set by the gather pass
+    id: int
+    is_explicit: bool = True
+    requiredness: Requiredness = "default"
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+    default: Constant | None = None
+    is_reference: bool = False
+
+
+class Struct(Declaration, eq=False, kw_only=True):
+    """A struct, union or exception; fields in the order of the IDL."""
+
+    node: nodes.Struct = None  # type: ignore[assignment]  # set by the gather pass
+    kind: Literal["struct", "union", "exception"]
+    fields: list[Field] = []
+
+
+class Const(Declaration, eq=False, kw_only=True):
+    """`const type NAME = value`."""
+
+    node: nodes.Const = None  # type: ignore[assignment]  # set by the gather pass
+    type: Type = None  # type: ignore[assignment]  # set by the link pass
+    value: Constant = None  # type: ignore[assignment]  # set by the constants pass
+
+
+class Function(Declaration, eq=False, kw_only=True):
+    """One function of a service.
+
+    Attributes:
+        result: its return type, `None` for `void`.
+        arguments: in the order of the IDL.
+        throws: declared exceptions, in the order of the IDL.
+    """
+
+    node: nodes.Function = None  # type: ignore[assignment]  # set by the gather pass
+    service: Service
+    is_oneway: bool = False
+    result: Type | None = None
+    arguments: list[Field] = []
+    throws: list[Field] = []
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether an annotation `idempotent` says that doing it twice is the same as doing it once."""
+        values = self.annotations.get("idempotent")
+        return values is not None and values[-1].lower() in ("1", "true")
+
+
+class Service(Declaration, eq=False, kw_only=True):
+    """`service Name extends Base { ... }`; functions in the order of the IDL, without inherited ones."""
+
+    node: nodes.Service = None  # type: ignore[assignment]  # set by the gather pass
+    extends: Service | None = None
+    functions: list[Function] = []
 
 
 class Include(msgspec.Struct, eq=False):

@@ -15,9 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 import msgspec
 
 from idlc.diagnostics import Diagnostic, Fix, Label, Report
-from idlc.model.declarations import Const, Enum, EnumMember, Service, Struct, Typedef
-from idlc.model.program import Include, Program
-from idlc.model.types import BASE_TYPES
+from idlc.model.program import BASE_TYPES, Const, Enum, EnumMember, Include, Program, Service, Struct, Typedef
 from idlc.source import Span
 
 __all__ = ["Ambiguous", "Found", "NamedThing", "Scope"]
