@@ -2,18 +2,18 @@
 
 The compiler knows the keys that are said of every call, and what they may be; tables (`rpc.hedge.delay`) belong to
 fault modes, guards and balancers, which anybody can add, so the runtime judges those. Both sides read a value in the
-same way: as text that msgspec makes a number or a truth value of. A test holds the tables here against the runtime's.
+same way: as text that msgspec makes a number or a truth value of. The table of settings is generated from the runtime's
+(`call_settings`), because neither side imports the other.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
-
-import msgspec
+from collections.abc import Iterator
+from typing import Final
 
 from idlc.checks.base import Finding, check
+from idlc.checks.call_settings import CALL_SETTINGS, SERVICE_KEYS, SERVICE_TABLES
 from idlc.diagnostics import Fix, Label
 from idlc.model import UNKNOWN, Function, Program, Reference, Struct, resolve
 from idlc.model.policy import HASH_BY, HASH_KEYS, PREFIX, is_hash_key, key_of, settings, value_of
@@ -21,62 +21,10 @@ from idlc.model.scope import nearest
 from idlc.source import Span
 from idlc.syntax import nodes
 
-__all__ = ["CALL_SETTINGS", "SERVICE_KEYS", "SERVICE_TABLES", "Setting"]
+__all__: list[str] = []
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """What a key may be.
-
-    Attributes:
-        type: what its text has to become.
-        what: the same for people.
-    """
-
-    type: Any
-    what: str
-
-    def takes(self, text: str) -> bool:
-        """Whether it may be `text`."""
-        if text[:1] in ("[", "{"):  # JSON, which none of them is
-            return False
-        try:
-            value = msgspec.convert(text, self.type, strict=False)
-        except msgspec.ValidationError:
-            return False
-        return not isinstance(value, float) or value <= _LARGEST
-
-
-_LARGEST: Final = 1e9
-"""The largest number that means anything; the runtime has the same."""
-_SHORTEST: Final = 1e-9
-_LONGEST: Final = 2_000_000.0
-"""Bounds of durations in seconds; likewise."""
-
-_POSITIVE: Final[Any] = Annotated[float, msgspec.Meta(ge=_SHORTEST, le=_LONGEST)]
-_SECONDS: Final = Setting(Annotated[float, msgspec.Meta(ge=0, le=_LONGEST)], "seconds, from 0 to 2000000")
-_NAME: Final = Setting(Annotated[str, msgspec.Meta(min_length=1)], "a name")
 _YES_OR_NO: Final = '"true" or "false"'
-
-CALL_SETTINGS: Final[Mapping[str, Setting]] = {
-    "timeout": Setting(_POSITIVE, "seconds, from 1e-09 to 2000000"),
-    "attempt_timeout": Setting(_POSITIVE | None, "seconds, from 1e-09 to 2000000"),
-    "balancer": _NAME,
-    "fault": _NAME,
-    "retries": Setting(Annotated[int, msgspec.Meta(ge=0, le=100)], "a number from 0 to 100"),
-    "idempotent": Setting(bool | None, _YES_OR_NO),
-    "hash_by": Setting(str, "an argument, or a path into one"),
-    "chain_stop": Setting(bool, _YES_OR_NO),
-    "backoff.base": _SECONDS,
-    "backoff.factor": Setting(Annotated[float, msgspec.Meta(ge=1)], "a number, 1 or more"),
-    "backoff.longest": _SECONDS,
-    "backoff.jitter": Setting(Annotated[float, msgspec.Meta(ge=0, le=1)], "a number from 0 to 1"),
-}
-"""What may be said of every call."""
-
-SERVICE_KEYS: Final = frozenset({"panic", "routes", "tolerated", "warm_up"})
-SERVICE_TABLES: Final = frozenset({"budget", "ejection", "instance_breaker"})
-"""What holds for a service as a whole, and is said in the registry or by the client."""
-
 _OURS: Final = {key.partition(".")[0] for key in CALL_SETTINGS if "." in key}
 _DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -141,13 +89,13 @@ def values_can_be_used(program: Program) -> Iterator[Finding]:
     for owner in _owners(program):
         for key, annotation in settings(owner.annotations):
             setting = CALL_SETTINGS.get(key)
-            if setting is not None and not setting.takes(value_of(annotation)):
+            if setting is not None and not setting.accepts(value_of(annotation)):
                 is_given = annotation.value is not None
                 what = f"cannot be {annotation.value!r}" if is_given else "has no value"
                 yield Finding(
                     f"`{annotation.name.text}` of `{owner.name.text}` {what}",
                     program.document.span(annotation),
-                    help=f"it must be {setting.what}",
+                    help=f"expected {setting.expected}",
                 )
     for function in _functions(program):
         for argument in function.arguments:
