@@ -1,6 +1,7 @@
 """From linked programs to files: targets, templates, and writing only what changed."""
 
 from idlc.codegen.output import Outcome, write_outputs
-from idlc.codegen.target import GeneratedFile, Target, TargetOptions, find_target
+from idlc.codegen.registry import find_target
+from idlc.codegen.target import GeneratedFile, Target, TargetOptions
 
 __all__ = ["GeneratedFile", "Outcome", "Target", "TargetOptions", "find_target", "write_outputs"]

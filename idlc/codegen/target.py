@@ -1,22 +1,21 @@
-"""What a target is: a language that idlc writes.
+"""The interface of targets. A target is an output language of idlc.
 
-A target turns linked programs into files and touches no disk. Targets are found by entry point
-(`idlc.targets`), the built-in one like a stranger's.
+A target turns linked programs into files and does not touch the disk. This module imports no target;
+`idlc.codegen.registry` finds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path, PurePosixPath
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 
 from idlc.diagnostics import Report
 from idlc.model import Program
 
-__all__ = ["GeneratedFile", "Target", "TargetOptions", "UnknownTarget", "find_target"]
+__all__ = ["GeneratedFile", "Target", "TargetOptions", "UnknownTarget"]
 
 
 class UnknownTarget(LookupError):
@@ -68,19 +67,3 @@ class Target(Protocol):
         error; the files are then not to be written.
         """
         ...
-
-
-def find_target(name: str) -> Target:
-    """A new instance of the target called `name`.
-
-    Raises:
-        UnknownTarget: there is none.
-    """
-    found = {entry.name: entry for entry in entry_points(group="idlc.targets")}
-    if name in found:
-        return cast("Target", found[name].load()())
-    if name == "python":  # a checkout that is not installed has no entry points
-        from idlc.codegen.python import PythonTarget
-
-        return PythonTarget()
-    raise UnknownTarget(f"no target named {name!r}; known: {', '.join(sorted(found)) or 'python'}")
