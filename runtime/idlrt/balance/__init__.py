@@ -1,4 +1,4 @@
-"""Choosing one of several instances. Balancers are plugins: entry points `idlrt.balancers`."""
+"""Load balancing: pick one of several instances. Balancers are plugins (entry points `idlrt.balancers`)."""
 
 from idlrt.balance.base import BALANCERS, Balancer, Candidate, Chance, NoSettings
 from idlrt.balance.keys import key_of

@@ -1,18 +1,18 @@
-"""Choosing one of several instances: what a balancer is, and what it may look at.
+"""Interface of load balancers.
 
-A balancer is made for a set of instances and chooses from it until the set, or a weight in it, changes; then another
-one is made. So it may prepare whatever it likes, and need not notice changes. What is measured belongs to the instances
-(`Load`) and outlives it.
+A balancer is immutable: it is constructed for a set of endpoints and picks from it until the set or a weight changes;
+then a new one replaces it. So it may precompute anything and need not handle changes. Measurements belong to the
+endpoints (`Load`) and survive the replacement.
 
-Balancers know nothing of health. Most are made for the instances that are to be called. One that *covers all*
-(`covers_all`) would move keys, or take long, if it were made anew whenever somebody does not answer; so it is made for
-all instances, and those that are out are among the `tried` of each call.
+Balancers know nothing of health. Most are constructed for the healthy endpoints only. For one that sets `covers_all`,
+rebuilding on every health change would move keys or cost too much; it is constructed for all endpoints, and
+unhealthy ones are in the `tried` argument of each pick.
 
-Weights are two. `Candidate.weight` is the share of calls at the moment: less than its own while an instance warms up.
-`Candidate.instance.weight` is what it is worth in the long run: balancers by key go by that one, because keys must not
-move while somebody warms up.
+There are two weights. `Candidate.weight` is the current share of calls, which is reduced while an instance warms up.
+`Candidate.instance.weight` is the configured weight: key-based balancers use it, because keys must not move while an
+instance warms up.
 
-`pick` is called by many threads at once.
+`pick` must be thread-safe.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["BALANCERS", "Balancer", "C", "Candidate", "Chance", "NoSettings", "P
 
 
 class Candidate(Protocol):
-    """What is chosen from. Candidates are told apart by identity, and can be in sets."""
+    """One endpoint to pick from; compared and hashed by identity."""
 
     instance: Instance
     load: Load
 
     @property
     def weight(self) -> int:
-        """Its share of calls at the moment, relative to the others; 0 for none."""
+        """Current share of calls, relative to the other endpoints; 0 for none."""
         ...
 
 
@@ -45,46 +45,47 @@ C = TypeVar("C", bound=Candidate)
 
 
 class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of balancers that have nothing to be set."""
+    """Settings of balancers that have none."""
 
 
 class Balancer(Protocol[C]):
-    """Chooses from the candidates that it was made with: `BALANCERS.make(name, candidates, chance, settings)`.
+    """Picks one of a fixed set of candidates; constructed by `BALANCERS.make(name, candidates, chance, settings)`.
 
-    Without settings it has those that `Settings()` makes.
+    `settings` defaults to `Settings()`.
     """
 
     Settings: ClassVar[type[msgspec.Struct]]
-    """What can be set: a frozen struct that has a default for everything."""
+    """The settings: a frozen struct with a default for every field."""
 
     covers_all: ClassVar[bool]
-    """Whether it is made for all instances, those that are out too; `pick` finds these among `tried`."""
+    """Whether it is constructed for all endpoints, unhealthy ones included; `pick` gets these in `tried`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None: ...
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """The one for `call` that is not among those that were `tried` for it already; `None` if all were.
+        """Return a candidate for `call` that was not `tried` for it yet; `None` if all were.
 
         Args:
-            tried: a few in whatever order; hundreds as a `frozenset`. Some may be no candidates (any more).
+            tried: excluded endpoints: a few in any order, hundreds as a `frozenset`. Some may not be candidates (any
+                more).
 
         Raises:
-            ConfigurationError: the call's policy asks for what its method does not have.
+            ConfigurationError: the call's policy refers to an argument that the method does not have.
         """
         ...
 
 
 BALANCERS: Final[Plugins[Any]] = Plugins("idlrt.balancers")
-"""Balancers by name."""
+"""Registered balancers by name."""
 
 
 def left(candidates: Sequence[C], tried: Collection[C]) -> Sequence[C]:
-    """Those that were not tried."""
+    """Return the candidates that were not tried."""
     return [each for each in candidates if each not in tried] if tried else candidates
 
 
 class Prepared(Generic[C]):
-    """The base of balancers that keep their candidates as they were given, and have nothing to be set."""
+    """Base of balancers without settings that keep the candidates in the given order."""
 
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
     covers_all: ClassVar[bool] = False

@@ -1,8 +1,9 @@
-"""By key, but to nobody who has too much: what balancers by key share.
+"""Key-based balancing with bounded loads: the base of `consistent_hash` and `maglev`.
 
-A key has a place, and the place an owner. With `bound`, no instance has more calls under way than so many times the
-average, in proportion to its weight and rounded up; calls beyond that jump to places that the key alone says, so those
-of one hot key always overflow to the same few, and a hot instance does not weigh on its neighbour.
+A key hashes to a position, and each position has an owner. With `bound`, no instance has more calls in flight than
+`bound` times the average, in proportion to its weight and rounded up. Excess calls go to positions that are rehashes of
+the key: the calls of one hot key always overflow to the same few instances, and an overloaded instance does not burden
+its neighbor on the ring.
 
 Sources: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads" (arXiv 1608.01350); Chen, Coleman,
 Shrivastava, "Revisiting Consistent Hashing with Bounded Loads" (arXiv 1908.08762), as Envoy's `hash_balance_factor`.
@@ -27,17 +28,16 @@ from idlrt.errors import ConfigurationError
 
 __all__ = ["BoundSettings", "Bounded"]
 
-# A key's place is the number in the first four bytes of its digest; a tuple with nothing else.
-_place_in: Final = struct.Struct("<I").unpack_from
-# After these an instance that has room is looked for in turn.
-_JUMPS: Final = 16
-# From so many candidates on, the calls under way are not added up for each call, but once while that part of them is
-# called.
-_COUNTED_EACH_TIME: Final = 16
+# A key's position is the number in the first four bytes of its digest; unpacks to a 1-tuple.
+_position_in: Final = struct.Struct("<I").unpack_from
+# Rehashes before a linear scan for an instance below its bound.
+_REHASHES: Final = 16
+# With this many candidates or more, the sum of the calls in flight is reused for this fraction (1/16) of their number.
+_SUM_REUSE_DIVISOR: Final = 16
 
 
 class BoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of balancers by key.
+    """Settings of key-based balancers.
 
     Raises:
         ConfigurationError: `bound` is neither 0 nor a finite number of 1 or more.
@@ -53,11 +53,11 @@ class BoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         if self.bound != 0 and not 1 <= self.bound < math.inf:
-            raise ConfigurationError(f"the bound of a balancer must be 1.0 or more, or 0 for none, not {self.bound!r}")
+            raise ConfigurationError(f"balancer setting bound must be at least 1, or 0 (no bound), got {self.bound!r}")
 
 
 class Bounded(Generic[C]):
-    """The base of balancers by key that go by weights: they say who owns a place.
+    """Base of weighted key-based balancers; subclasses map positions to owners.
 
     Args:
         settings: a `BoundSettings`.
@@ -67,66 +67,74 @@ class Bounded(Generic[C]):
     covers_all: ClassVar[bool] = True
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
-        # In an order of their own: it is the same in every process.
+        # By address, so that the order is the same in every process.
         self._ordered = sorted(candidates, key=lambda candidate: candidate.instance.address)
         bound: float = settings.bound if settings is not None else 0.0
         self._average = _Average(self._ordered, bound) if bound else None
 
     @abstractmethod
     def owner(self, place: int, tried: Collection[C]) -> C | None:
-        """Whose place it is; the one that follows if that one was tried, and so on.
+        """Return the owner of a position; if it was tried, the next owner that was not; `None` if all were.
 
         Args:
-            place: from 0 to below 2^32.
+            place: the position, at least 0 and below 2^32.
         """
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """Return the owner of the key's place, or with a bound the next candidate that has room."""
+        """Return the owner of the key's position, or the next candidate below its bound."""
         digest = new_md5(key_of(call)).digest()
-        found = self.owner(_place_in(digest)[0], tried)
-        # An idle candidate has room.
+        found = self.owner(_position_in(digest)[0], tried)
+        # An idle candidate is always below its bound.
         if self._average is None or found is None or not found.load.calls:
             return found
         return self._with_room(found, digest, tried, *self._average.of_all_but(tried))
 
     def _with_room(self, first: C, digest: bytes, tried: Collection[C], allowed: float, weight: int) -> C:
-        """The first one that has room, from `first` on. One has if one call more is no more than its part, rounded up:
-        `under_way + 1 <= ceil(allowed * own / weight)`.
+        """Return the first candidate below its bound, starting with `first`.
+
+        A candidate may take one more call if `in_flight + 1 <= ceil(allowed * own_weight / weight)`.
+
+        Args:
+            allowed: calls that all candidates together may have in flight.
+            weight: sum of the weights of all candidates.
         """
         found: C | None = first
-        for _ in range(_JUMPS):
+        for _ in range(_REHASHES):
             if found is not None and len(found.load.calls) * weight < allowed * found.instance.weight:
                 return found
             digest = new_md5(digest).digest()
-            found = self.owner(_place_in(digest)[0], tried)
+            found = self.owner(_position_in(digest)[0], tried)
         ordered = self._ordered
         start = int.from_bytes(digest[4:8], "little")
         for step in range(len(ordered)):
             found = ordered[(start + step) % len(ordered)]
             if found not in tried and len(found.load.calls) * weight < allowed * found.instance.weight:
                 return found
-        return first  # others have called meanwhile
+        return first  # other threads have used up the room since the sum was taken
 
 
 class _Average(Generic[C]):
-    """Adds up what candidates have under way. That takes long for a thousand, so there it serves for some calls: from
-    `_COUNTED_EACH_TIME` candidates on the average may be off by that part of a call.
+    """Sum of the calls in flight, cached when there are many candidates.
+
+    Summing up a thousand candidates for each call takes too long, so one sum serves 1/16 of a call per candidate: from
+    `_SUM_REUSE_DIVISOR` candidates on, the average may be off by that fraction of a call.
     """
 
     def __init__(self, candidates: Sequence[C], bound: float) -> None:
         self._bound = bound
         self._weights = {each: each.instance.weight for each in candidates}
         self._weight = sum(self._weights.values())
-        self._uses = len(candidates) // _COUNTED_EACH_TIME
-        self._kept = _Sum((), 0.0, 0, 0)
+        self._uses = len(candidates) // _SUM_REUSE_DIVISOR
+        self._cached = _Sum((), 0.0, 0, 0)
 
     def of_all_but(self, tried: Collection[C]) -> tuple[float, int]:
-        """What those that were not tried may have together, with the call that is to be placed; and their weight."""
-        known = self._kept
-        # Only what cannot change is known again. Threads lose a use or two to each other.
-        if known.uses > 0 and (tried is known.tried or not (tried or known.tried)):
-            known.uses -= 1
-            return known.allowed, known.weight
+        """Return how many calls the untried candidates together may have, the new one included, and their weight."""
+        cached = self._cached
+        # Identity of `tried` is a safe key because only immutable sets are cached. A race between threads merely
+        # miscounts a use or two.
+        if cached.uses > 0 and (tried is cached.tried or not (tried or cached.tried)):
+            cached.uses -= 1
+            return cached.allowed, cached.weight
         weights, weight = self._weights, self._weight
         found: Collection[C] = weights
         if tried:
@@ -134,12 +142,12 @@ class _Average(Generic[C]):
             weight = sum([weights[each] for each in found])
         allowed = self._bound * (sum([len(each.load.calls) for each in found]) + 1)
         if self._uses and (not tried or isinstance(tried, frozenset)):
-            self._kept = _Sum(tried if tried else (), allowed, weight, self._uses)
+            self._cached = _Sum(tried if tried else (), allowed, weight, self._uses)
         return allowed, weight
 
 
 class _Sum:
-    """What was added up last: of all but `tried`, good for `uses` more calls."""
+    """A cached sum over all candidates except `tried`, valid for `uses` more calls."""
 
     __slots__ = ("allowed", "tried", "uses", "weight")
 

@@ -1,9 +1,8 @@
-"""`consistent_hash`: by key, so that calls with one key meet one instance, and when an instance leaves only its own
-keys move.
+"""Balancer `consistent_hash`: calls with the same key go to the same instance; when it leaves, only its keys move.
 
-It is Ketama as Dubbo and Tars lay it out: 160 points on a ring for each instance of the usual weight, from the MD5 of
-its address; so clients of theirs agree with ours. A key belongs to the next point. Every process gives the same answer:
-neither Python's own hashes nor chance are in it.
+Ketama with the ring layout of Dubbo and Tars, so that their clients and ours agree: 160 points per instance of default
+weight, from the MD5 of its address. A key belongs to the next point on the ring. The result is the same in every
+process: neither Python's `hash` nor randomness is involved.
 
 Sources: Dubbo's `ConsistentHashLoadBalance`, Tars' `consistenthash_new`; Karger et al. (1997)
 """
@@ -25,38 +24,38 @@ from idlrt.core.instance import DEFAULT_WEIGHT
 __all__ = ["ConsistentHash", "points"]
 
 _POINTS: Final = 160
-_IN_A_DIGEST: Final = 4
-# Of all instances; weights that would need more are taken in proportion.
-_MOST_POINTS: Final = 200_000
-# A point and whose it is are one number, so that rings are sorted and searched quickly.
+_POINTS_PER_DIGEST: Final = 4
+# Upper bound for the whole ring; weights that would need more points are scaled down.
+_MAX_POINTS: Final = 200_000
+# A point and the index of its owner are packed into one integer, so that rings sort and search fast.
 _OWNER_BITS: Final = 24
 _OWNER: Final = (1 << _OWNER_BITS) - 1
-# Points are kept for so many addresses: rings are made anew when instances come and go, with most of them as before.
-_KEPT: Final = 8192
-_LARGEST_KEPT: Final = 16 * _POINTS
-# Steps along the ring before it is asked whether anybody is left.
+# Addresses whose points are cached: rings are rebuilt when instances join and leave, and most instances stay.
+_CACHE_SIZE: Final = 8192
+_MAX_CACHED_POINTS: Final = 16 * _POINTS
+# Steps along the ring before checking whether an untried candidate exists at all.
 _STEPS: Final = 64
 
 
 class ConsistentHash(Bounded[C]):
-    """See the module. A `Balancer`."""
+    """Hash ring (Ketama). Implements `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
         wanted = _POINTS * sum(each.instance.weight for each in candidates) // DEFAULT_WEIGHT
-        scale = min(1.0, max(_MOST_POINTS, _POINTS * len(candidates)) / wanted) if wanted else 1.0
+        scale = min(1.0, max(_MAX_POINTS, _POINTS * len(candidates)) / wanted) if wanted else 1.0
         ring: list[int] = []
         for number, each in enumerate(self._ordered):
             if weight := each.instance.weight:
-                count = max(int(_POINTS * weight * scale) // DEFAULT_WEIGHT, _IN_A_DIGEST)
-                count -= count % _IN_A_DIGEST
-                made = _kept_points if count <= _LARGEST_KEPT else _placed_points
-                ring.extend(map(number.__or__, made(each.instance.address, count)))
-        ring.sort()  # many sorted runs: merged rather than sorted
+                count = max(int(_POINTS * weight * scale) // DEFAULT_WEIGHT, _POINTS_PER_DIGEST)
+                count -= count % _POINTS_PER_DIGEST
+                positions = _cached_points if count <= _MAX_CACHED_POINTS else _shifted_points
+                ring.extend(map(number.__or__, positions(each.instance.address, count)))
+        ring.sort()  # fast: timsort merges the sorted runs
         self._ring = ring
 
     def owner(self, place: int, tried: Collection[C]) -> C | None:
-        """See `Bounded.owner`. The one that follows is the next one on the ring."""
+        """Return the owner of the next point on the ring that was not tried; `None` if all were."""
         ring, ordered = self._ring, self._ordered
         if not ring:
             return None
@@ -75,17 +74,17 @@ class ConsistentHash(Bounded[C]):
 
 
 def points(address: str, count: int) -> Iterable[int]:
-    """Where an instance stands on the ring, from 0 to below 2^32, in the order in which Dubbo makes them.
+    """Return the points of an instance on the ring, at least 0 and below 2^32, in the order in which Dubbo makes them.
 
     Args:
-        count: of points, a multiple of four.
+        count: number of points, a multiple of four.
     """
-    for number in range(count // _IN_A_DIGEST):
+    for number in range(count // _POINTS_PER_DIGEST):
         yield from struct.unpack("<4I", new_md5(f"{address}{number}".encode()).digest())
 
 
-def _placed_points(address: str, count: int) -> array[int]:
+def _shifted_points(address: str, count: int) -> array[int]:
     return array("Q", sorted([point << _OWNER_BITS for point in points(address, count)]))
 
 
-_kept_points = lru_cache(maxsize=_KEPT)(_placed_points)
+_cached_points = lru_cache(maxsize=_CACHE_SIZE)(_shifted_points)

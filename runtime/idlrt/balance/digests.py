@@ -1,6 +1,4 @@
-"""MD5, which gives keys and instances their places: the same in every process, and in clients of Dubbo and Tars. Not
-used for security.
-"""
+"""MD5 for key-based balancers: the same in every process and in clients of Dubbo and Tars. Not used for security."""
 
 from __future__ import annotations
 
@@ -18,8 +16,9 @@ class _Digest(Protocol):
 
 
 def _constructor() -> Callable[[bytes], _Digest]:
-    """Return CPython's built-in MD5 if there is one. OpenSSL's, which `hashlib` prefers, takes two to three times as
-    long for a key: nearly all of that is looking up the algorithm.
+    """Return CPython's built-in MD5 if available, else OpenSSL's.
+
+    `hashlib` prefers OpenSSL's, which takes two to three times as long for a key, mostly for looking up the algorithm.
     """
     try:
         builtin: Callable[[bytes], _Digest] = importlib.import_module("_md5").md5
@@ -29,4 +28,4 @@ def _constructor() -> Callable[[bytes], _Digest]:
 
 
 new_md5: Final = _constructor()
-"""The MD5 of a few bytes: `new_md5(data).digest()`, 16 bytes."""
+"""Constructor of MD5 hashes: `new_md5(data).digest()` is 16 bytes."""

@@ -1,7 +1,7 @@
-"""What calls are kept together by: the key that balancers by key go by.
+"""Hash key of a call, for key-based balancers.
 
-It is the option `hash_key` (`client.using(hash_key=...)`); else what the policy's `hash_by` names, an argument or a
-path into one (`user.id`); else the first argument, as Dubbo has it.
+The first of: the option `hash_key` (`client.using(hash_key=...)`); the argument, or the path into one (`user.id`), that
+the policy's `hash_by` names; the first argument, as in Dubbo.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["key_of"]
 Arguments = tuple[Any, ...]
 Getter = Callable[[Arguments], object]
 
-_NOTHING: Final = object()
-# Ways to the keys that were asked for. Programs have few; one that makes them up does not fill the memory.
+_MISSING: Final = object()
+# Compiled getters by method and path. Programs use few; the bound protects those that generate paths.
 _getters: dict[tuple[Method[..., Any], str], Getter] = {}
-_MOST_GETTERS: Final = 4096
+_MAX_GETTERS: Final = 4096
 
 
 def key_of(call: Call) -> bytes:
-    """The key of `call`, the same in every process. See the module.
+    """Return the hash key of `call`; the same in every process.
 
     Raises:
-        ConfigurationError: `hash_by` names what the method does not have.
+        ConfigurationError: `hash_by` names an argument or field that does not exist.
     """
     options = call.options
-    key: object = options.get("hash_key", _NOTHING) if options else _NOTHING
-    if key is _NOTHING:
+    key: object = options.get("hash_key", _MISSING) if options else _MISSING
+    if key is _MISSING:
         path = call.policy.hash_by
         if path:
             method = call.method
@@ -46,37 +46,38 @@ def key_of(call: Call) -> bytes:
     text = str(key)
     try:
         return text.encode()
-    except UnicodeEncodeError:  # naming the error handler in every call costs more than the rest
+    except UnicodeEncodeError:  # passing `errors` in every call costs more than the rest of this function
         return text.encode(errors="surrogatepass")
 
 
 def _find(method: Method[..., Any], path: str) -> Getter:
-    """The way from the arguments of `method` to what `path` names."""
+    """Return a getter for the value that `path` names in the arguments of `method`, and cache it."""
     name, *steps = path.split(".")
     names = [field.name for field in method.arguments]
     if name not in names:
         raise ConfigurationError(
-            f"cannot hash calls of {method.full_name} by {path!r}: it has no argument {name!r}; {_known(names)}"
+            f"cannot hash {method.full_name} by {path!r}: no argument {name!r} (arguments: {_listed(names)})"
         )
     index = names.index(name)
     attributes = _attributes(method, path, method.arguments[index], steps)
     getter = _through(index, attributes) if attributes else operator.itemgetter(index)
-    if len(_getters) >= _MOST_GETTERS:
+    if len(_getters) >= _MAX_GETTERS:
         _getters.clear()
     _getters[method, path] = getter
     return getter
 
 
 def _attributes(method: Method[..., Any], path: str, field: Field[Any], steps: list[str]) -> list[str]:
-    """What the fields are called in Python that `steps` lead through."""
+    """Return the Python attribute names of the fields along `steps`."""
     attributes: list[str] = []
     for step in steps:
-        said = f"cannot hash calls of {method.full_name} by {path!r}"
+        attempt = f"cannot hash {method.full_name} by {path!r}"
         if not isinstance(field.type, StructType):
-            raise ConfigurationError(f"{said}: {field.name} is {field.type!r} and has no fields")
+            raise ConfigurationError(f"{attempt}: {field.name} is of type {field.type!r}, which has no fields")
         fields: dict[str, Field[Any]] = {each.name: each for each in field.type.cls.__thrift_fields__}
         if step not in fields:
-            raise ConfigurationError(f"{said}: {field.type!r} has no field {step!r}; {_known(list(fields))}")
+            known = _listed(list(fields))
+            raise ConfigurationError(f"{attempt}: {field.type!r} has no field {step!r} (fields: {known})")
         field = fields[step]
         attributes.append(field.attribute)
     return attributes
@@ -86,7 +87,7 @@ def _through(index: int, attributes: list[str]) -> Getter:
     def get(arguments: Arguments) -> object:
         value = arguments[index]
         for attribute in attributes:
-            if value is None:  # all who left it out are kept together
+            if value is None:  # calls that omit an optional field share one key
                 return ""
             value = getattr(value, attribute)
         return value
@@ -94,5 +95,5 @@ def _through(index: int, attributes: list[str]) -> Getter:
     return get
 
 
-def _known(names: list[str]) -> str:
-    return f"there are: {', '.join(names)}" if names else "there is none"
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

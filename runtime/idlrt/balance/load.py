@@ -1,4 +1,4 @@
-"""What a client has measured of an instance. Measuring is here, choosing in the balancers."""
+"""Load of an instance as a client measures it: calls in flight and latency. Balancers read it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from idlrt.core.leases import Lease, Leases
 
 __all__ = ["Load"]
 
-# Seconds after which an old measurement counts a third, and that an instance is taken to need before there is one.
+# Time constant of the EWMA in seconds: after it, an old measurement counts 1/e.
 DECAY: Final = 10.0
+# Latency in seconds that is assumed before the first measurement.
 DEFAULT: Final = 0.030
-_LONGEST: Final = 30.0
+# Upper bound in seconds for the penalty of failures.
+_MAX_PENALTY: Final = 30.0
 
 
 def _none() -> int:
@@ -21,15 +23,15 @@ def _none() -> int:
 
 
 class Load:
-    """One instance. Threads may share it: what they lose to each other is a measurement.
+    """Load of one instance. Threads may share it; a race loses at most a measurement.
 
-    The latency is a peak EWMA: it follows a rise at once, and forgets it slowly, so that an instance that has become
-    slow is noticed by the first call that it holds up. Sources: Finagle's `PeakEwma`; linkerd's defaults (10 s, 30 ms);
-    brpc's rule for failures.
+    The latency is a peak EWMA: it follows a rise immediately and decays slowly, so that the first slow call reveals an
+    instance that has become slow. Sources: Finagle's `PeakEwma`; linkerd's defaults (10 s, 30 ms); brpc's rule for
+    failures.
 
     Attributes:
-        calls: leases of the calls under way: `len(load.calls)` is `load.under_way`, in half the time.
-        connections: tells how many connections there are.
+        calls: leases of the calls in flight: `len(load.calls)` equals `load.under_way`, in half the time.
+        connections: returns the number of open connections.
     """
 
     __slots__ = ("_at", "_latency", "calls", "connections")
@@ -42,22 +44,22 @@ class Load:
 
     @property
     def under_way(self) -> int:
-        """Calls that this client has there."""
+        """Calls that this client has in flight to the instance."""
         return len(self.calls)
 
     def began(self) -> Lease:
-        """Count a call as under way until the lease that is returned is deleted, or lost in an exception."""
+        """Count a call as in flight until the returned lease is garbage collected, e.g. because of an exception."""
         return self.calls.begin()
 
     def latency(self, now: float) -> float:
-        """Seconds that a call is expected to take there."""
+        """Return the expected latency of a call in seconds."""
         if not self._latency:
             return DEFAULT
-        # What is not called is forgiven: it would never be called again otherwise.
+        # Decay without new measurements too: a slow instance would never be called again otherwise.
         return self._latency * math.exp(-max(now - self._at, 0.0) / DECAY)
 
     def answered(self, seconds: float, now: float) -> None:
-        """A call has taken so long."""
+        """Record a call that was answered after `seconds`."""
         seconds = max(seconds, 1e-6)
         if seconds > self._latency:
             self._latency = seconds
@@ -67,10 +69,10 @@ class Load:
         self._at = now
 
     def failed(self, seconds: float, timeout: float, now: float) -> None:
-        """A call has come to nothing after so long; who fails fast must not look fast.
+        """Record a call that failed after `seconds`. Failing fast must not make an instance look fast.
 
         Args:
-            timeout: that the call had.
+            timeout: timeout of the call in seconds.
         """
-        self._latency = min(max(seconds, timeout, 2 * self._latency), _LONGEST)
+        self._latency = min(max(seconds, timeout, 2 * self._latency), _MAX_PENALTY)
         self._at = now

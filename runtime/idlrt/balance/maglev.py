@@ -1,8 +1,9 @@
-"""`maglev`: by key as `consistent_hash`, from a table: shares are more even and choosing is quicker, and when an
-instance leaves a few keys of others move too.
+"""Balancer `maglev`: key-based like `consistent_hash`, with a lookup table instead of a ring.
 
-Instances fill a table of 65537 places in turns, each in an order of its own that its address says; the heavier have
-more turns. Shares are even within a hundredth up to some 650 instances.
+Shares are more even and lookups faster; but when an instance leaves, a few keys of other instances move too.
+
+Instances take turns filling a table of 65537 slots, each in a permutation derived from its address; heavier instances
+take more turns. Shares are even to within 1 % for up to about 650 instances.
 
 Source: Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4
 """
@@ -19,21 +20,21 @@ from idlrt.balance.digests import new_md5
 
 __all__ = ["Maglev"]
 
-# A prime, so that every order meets every place.
+# A prime, so that every step width visits every slot.
 _SIZE: Final = 65537
-# Steps along the table before it is asked whether anybody is left.
+# Steps along the table before checking whether an untried candidate exists at all.
 _STEPS: Final = 64
 
 
 class Maglev(Bounded[C]):
-    """See the module. A `Balancer`."""
+    """Maglev lookup table. Implements `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
         self._table = _filled([each for each in self._ordered if each.instance.weight])
 
     def owner(self, place: int, tried: Collection[C]) -> C | None:
-        """See `Bounded.owner`. The one that follows is that of the next place: for each place another one."""
+        """Return the owner of the next slot that was not tried; `None` if all were. The successor differs per slot."""
         table = self._table
         if not table:
             return None
@@ -51,7 +52,7 @@ class Maglev(Bounded[C]):
 
 
 def _filled(owners: Sequence[C]) -> list[C]:
-    """The table: each place and whose it is."""
+    """Return the lookup table: the owner of each slot."""
     if not owners:
         return []
     steps: list[int] = []
@@ -73,7 +74,7 @@ def _filled(owners: Sequence[C]) -> list[C]:
 
 
 def _turns(weights: Sequence[int]) -> Iterable[int]:
-    """Whose turn it is, as often as there are places: all begin, then the n-th turn of each comes at n/weight."""
+    """Return the index of the owner whose turn it is, once per slot: the n-th turn of each comes at time n/weight."""
     count = len(weights)
     if min(weights) == max(weights):
         rounds = -(-_SIZE // count)

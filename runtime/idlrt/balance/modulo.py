@@ -1,5 +1,7 @@
-"""`modulo`: by key, spread evenly, and quickly made; when an instance comes or leaves, nearly all keys move. The same
-in every process; weights do not count.
+"""Balancer `modulo`: key-based, by the key's digest modulo the number of instances.
+
+Keys spread evenly and construction is cheap; but when an instance joins or leaves, nearly all keys move. The result is
+the same in every process. Weights do not count.
 
 Source: Tars' `modhash`
 """
@@ -18,7 +20,7 @@ __all__ = ["Modulo"]
 
 
 class Modulo(Prepared[C]):
-    """See the module. A `Balancer`."""
+    """Digest modulo the number of candidates. Implements `Balancer`."""
 
     covers_all: ClassVar[bool] = True
 
@@ -27,8 +29,10 @@ class Modulo(Prepared[C]):
         self._count = len(candidates)
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """Return the candidate whose number is the digest of the key modulo their count. The rest of the digest says
-        the substitutes of a tried one, so that its keys do not all go to its neighbour.
+        """Return the candidate at index digest modulo count.
+
+        If it was tried, the remaining digits of the digest choose its substitutes, so that its keys do not all go to
+        its neighbor.
         """
         candidates, count = self._candidates, self._count
         if not count:

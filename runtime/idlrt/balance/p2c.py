@@ -1,9 +1,10 @@
-"""Balancer `p2c`, the default: the power of two choices. Of two instances that are drawn by weight, pick the one that
-is expected to answer first. That takes the same time for two instances and for thousands, and clients that do not know
-of each other do not all choose the same one.
+"""Balancer `p2c`, the default: power of two choices with peak EWMA latency.
 
-The expected time is the latency, as peak EWMA, times the calls in flight including this one. Both draws may give the
-same instance: that way a slow one is called now and then, and can show that it has recovered.
+Draw two instances by weight and pick the one with the lower expected response time. That costs the same for two
+instances as for thousands, and clients that do not coordinate do not all pick the same instance.
+
+The expected response time is the peak EWMA of the latency times the calls in flight, including this one. Both draws may
+hit the same instance: this way a slow instance is called now and then, and its recovery is noticed.
 
 Sources: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001); Finagle's `p2c.PeakEwma`
 """
@@ -15,21 +16,21 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from idlrt.balance.base import C, Chance
-from idlrt.balance.draws import Drawing
+from idlrt.balance.sampling import WeightedSampling
 from idlrt.core import Call
 
 __all__ = ["PowerOfTwoChoices"]
 
 
-class PowerOfTwoChoices(Drawing[C]):
-    """The power of two choices. A `Balancer`."""
+class PowerOfTwoChoices(WeightedSampling[C]):
+    """Power of two choices. Implements `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         super().__init__(candidates, chance, settings)
         self._now = chance.now
 
     def pick(self, call: Call, tried: Collection[C]) -> C | None:
-        """Draw two candidates that were not tried and return the one that is expected to answer first."""
+        """Draw two candidates that were not tried and return the one with the lower expected response time."""
         candidates, last = self._candidates, self._last
         first: C | None
         second: C | None
@@ -41,15 +42,15 @@ class PowerOfTwoChoices(Drawing[C]):
             if second is None:
                 return first
         else:
-            # `Drawing.draw` written out: this is the path of nearly all calls of nearly all clients.
-            dice, total, weight = self._dice, self._total, self._weight
+            # `WeightedSampling.draw` inlined: nearly every call takes this path.
+            random, total, weight = self._random, self._total, self._weight
             if weight:
-                first = candidates[int(dice() * total) // weight]
-                second = candidates[int(dice() * total) // weight]
+                first = candidates[int(random() * total) // weight]
+                second = candidates[int(random() * total) // weight]
             else:
                 sums = self._sums
-                first = candidates[bisect_right(sums, dice() * total, 0, last)]
-                second = candidates[bisect_right(sums, dice() * total, 0, last)]
+                first = candidates[bisect_right(sums, random() * total, 0, last)]
+                second = candidates[bisect_right(sums, random() * total, 0, last)]
         if second is first:
             return first
         now = self._now()

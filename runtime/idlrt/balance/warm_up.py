@@ -1,6 +1,6 @@
-"""Less for those who have just begun: their caches are cold, their code is not compiled, their connections are few.
+"""Slow start: reduced weights for new instances, whose caches are cold and whose code and connections are not ready.
 
-Source: Envoy's slow start (`SlowStartConfig`): the weight grows with the time, from a tenth of it.
+Source: Envoy's slow start (`SlowStartConfig`): the weight grows with uptime, starting at 10 %.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from typing import Final
 
 __all__ = ["warm_weight"]
 
-# The part of its weight that an instance has at least.
-_LEAST: Final = 0.10
+# Minimum fraction of the full weight.
+_MIN_FRACTION: Final = 0.10
 
 
 def warm_weight(weight: int, uptime: float, seconds: float, aggression: float = 1.0) -> int:
-    """The share of calls of an instance that runs since `uptime` seconds.
+    """Return the effective weight of an instance with the given uptime.
 
     Args:
-        weight: its share when it is warm.
-        uptime: seconds; clocks of machines differ, so it may be less than 0.
-        seconds: that it takes to warm up; 0: it is warm at once.
-        aggression: how the share grows: 1.0 evenly, more at first quickly, less at first slowly.
+        weight: full weight, once warmed up.
+        uptime: seconds since the start; may be negative, because clocks of hosts differ.
+        seconds: duration of the warm-up; 0 disables it.
+        aggression: shape of the growth: 1.0 is linear, above 1 grows faster at first, below 1 slower.
 
     Returns:
-        At least 1 if it has any weight, and never more than `weight`.
+        At least 1 unless `weight` is 0, and at most `weight`.
     """
     if weight <= 0 or seconds <= 0 or uptime >= seconds:
         return weight
     part = max(uptime / seconds, 0.0) ** (1 / aggression)
-    return max(int(weight * max(part, _LEAST)), 1)
+    return max(int(weight * max(part, _MIN_FRACTION)), 1)

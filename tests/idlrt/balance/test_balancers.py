@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from idlrt.balance import BALANCERS, Balancer, Chance, Load
 from idlrt.balance.load import DEFAULT
-from idlrt.balance.rounds import smooth_order
+from idlrt.balance.weighted_round_robin import smooth_order
 from idlrt.testing import check_balancer
 from idlrt.testing.balancers import Target, call_of, targets
 

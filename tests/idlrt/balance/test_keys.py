@@ -75,12 +75,12 @@ def test_text_that_has_no_bytes_is_a_key_too() -> None:
 @pytest.mark.parametrize(
     ("by", "method", "said"),
     [
-        ("usr", PUT, "cannot hash calls of put by 'usr': it has no argument 'usr'; there are: key, user"),
-        ("key", PING, "cannot hash calls of ping by 'key': it has no argument 'key'; there is none"),
-        ("user.name", PUT, "cannot hash calls of put by 'user.name': User has no field 'name'; there are: id, home"),
-        ("key.name", PUT, "cannot hash calls of put by 'key.name': key is string and has no fields"),
-        ("user.id.x", PUT, "cannot hash calls of put by 'user.id.x': id is i64 and has no fields"),
-        ("user..id", PUT, "cannot hash calls of put by 'user..id': User has no field ''; there are: id, home"),
+        ("usr", PUT, "cannot hash put by 'usr': no argument 'usr' (arguments: key, user)"),
+        ("key", PING, "cannot hash ping by 'key': no argument 'key' (arguments: none)"),
+        ("user.name", PUT, "cannot hash put by 'user.name': User has no field 'name' (fields: id, home)"),
+        ("key.name", PUT, "cannot hash put by 'key.name': key is of type string, which has no fields"),
+        ("user.id.x", PUT, "cannot hash put by 'user.id.x': id is of type i64, which has no fields"),
+        ("user..id", PUT, "cannot hash put by 'user..id': User has no field '' (fields: id, home)"),
     ],
 )
 def test_what_is_not_there_is_told_each_time(by: str, method: Any, said: str) -> None:
