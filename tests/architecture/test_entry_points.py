@@ -102,30 +102,29 @@ def test_every_serialization_of_thrift_has_its_envelope() -> None:
         assert load(envelopes[name])(load(place)()).name == name
 
 
-def test_every_balancer_is_registered() -> None:
-    found = {
-        f"idlrt.balance.{path.stem}:{node.name}"
-        for path in (ROOT / "runtime" / "idlrt" / "balance").glob("*.py")
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef) and "A `Balancer`." in (ast.get_docstring(node) or "")
-    }
-    assert found == set(ENTRIES["idlrt.balancers"].values())
-
-
-def _told(folder: str, what: str) -> set[str]:
-    """Classes whose docstring says that they are a `what`."""
+def _implementations(folder: str, interface: str) -> set[str]:
+    """Public classes whose docstring says that they implement `interface`."""
     return {
         f"idlrt.{folder}.{path.stem}:{node.name}"
         for path in (ROOT / "runtime" / "idlrt" / folder).glob("*.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef)
         and not node.name.startswith("_")
-        and f"A `{what}`" in " ".join((ast.get_docstring(node) or "").split())
+        and f"Implements `{interface}`." in " ".join((ast.get_docstring(node) or "").split())
     }
 
 
+def test_every_balancer_is_registered() -> None:
+    assert _implementations("balance", "Balancer") == set(ENTRIES["idlrt.balancers"].values())
+
+
+def test_balancers_and_fault_modes_have_a_file_each_by_their_name() -> None:
+    for folder, group in (("balance", "idlrt.balancers"), ("fault", "idlrt.fault_modes")):
+        assert all(place.startswith(f"idlrt.{folder}.{name}:") for name, place in ENTRIES[group].items())
+
+
 def test_every_fault_mode_is_registered() -> None:
-    assert _told("fault", "FaultMode") == set(ENTRIES["idlrt.fault_modes"].values())
+    assert _implementations("fault", "FaultMode") == set(ENTRIES["idlrt.fault_modes"].values())
 
 
 def test_a_fault_mode_is_called_as_it_is_registered() -> None:

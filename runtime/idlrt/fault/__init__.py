@@ -1,4 +1,4 @@
-"""What follows when a call fails. Fault modes are plugins: entry points `idlrt.fault_modes`."""
+"""Fault modes: retry, fail over, hedge or ignore failed calls. Plugins (entry points `idlrt.fault_modes`)."""
 
 from idlrt.fault.base import FAULT_MODES, FaultMode, Reach, Reachable, may_repeat
 from idlrt.fault.failback import Failure, OnFailure, Retry, Use

@@ -1,10 +1,10 @@
-"""What follows when a call fails: what a fault mode is, and what it may do.
+"""Interface of fault modes: strategies for failed and slow calls.
 
-A mode decides how many instances see a call, and when. It does so through `Reach`, which the cluster offers: to pick an
-instance, to ask it, to spend of the budget for retries. It sleeps and races with the call's driver, so one coroutine
-serves blocking and asyncio clients, and tests run it in virtual time.
+A fault mode decides which instances receive a call, how many, and when. It acts through `Reach`, the interface that the
+cluster implements: pick an instance, send the call to it, take a retry from the retry budget. It sleeps and races
+through the call's driver, so one coroutine serves blocking and asyncio clients, and tests run it in virtual time.
 
-Idempotency is respected always: a call that an instance may have worked on is made again only if `may_repeat` says so.
+Idempotency is always respected: a call that an instance may have executed is repeated only if `may_repeat` allows it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 import msgspec
 
 from idlrt.core import Call, Chance, Decision, Instance
+from idlrt.errors import NotSent, Unknown
 from idlrt.plugins import Plugins
 
-__all__ = ["FAULT_MODES", "FaultMode", "Reach", "Reachable", "may_repeat"]
+__all__ = ["FAULT_MODES", "FaultMode", "NoSettings", "Reach", "Reachable", "is_final", "may_repeat"]
 
 
 class Reachable(Protocol):
-    """An instance, as modes see it."""
+    """An endpoint as fault modes see it."""
 
     instance: Instance
 
@@ -30,33 +31,34 @@ N = TypeVar("N", bound=Reachable)
 
 
 class Reach(Protocol[N]):
-    """What a mode may do."""
+    """Sends calls on behalf of a fault mode; implemented by the cluster."""
 
     chance: Chance
 
     def pick(self, call: Call, tried: Collection[N]) -> N | None:
-        """The instance for `call` that routing, health and the balancer leave, not among `tried`; `None` if there is no
-        other.
+        """Return the endpoint that routing, health and the balancer select and that is not in `tried`.
+
+        Returns:
+            `None` if all eligible endpoints were tried.
 
         Raises:
-            NoInstance: there is none at all, tried or not; the message says why.
+            NoInstance: there is no eligible endpoint at all, tried or not; the message has the reason.
         """
         ...
 
     def everyone(self, call: Call) -> Sequence[N]:
-        """All instances that routing leaves for `call`, good ones first.
+        """Return all endpoints that routing leaves for `call`, healthy ones first.
 
         Raises:
-            NoInstance: as `pick`.
+            NoInstance: there is none; the message has the reason.
         """
         ...
 
     async def send(self, node: N, call: Call, attempt: int = 0) -> Any:
-        """Ask one instance. It takes no more than `call.policy.attempt_timeout`, and what it comes to is counted.
+        """Send `call` to one endpoint, for at most `call.policy.attempt_timeout`, and record the outcome.
 
         Args:
-            attempt: how often the call was sent before; the server is told, so that nobody retries on behalf of a
-                retry.
+            attempt: number of previous attempts; sent to the server, so that it does not retry on behalf of a retry.
 
         Raises:
             RpcError: see `idlrt.errors`.
@@ -64,43 +66,55 @@ class Reach(Protocol[N]):
         ...
 
     def spend(self) -> bool:
-        """Take one retry out of the service's budget. `False`: there is none left, so do not retry."""
+        """Take one retry from the service's retry budget; return `False` if it is exhausted: do not retry then."""
         ...
 
     def tell(self, call: Call, decision: Decision) -> None:
-        """Let listeners know. Ask `is_heard` first where making the decision costs something."""
+        """Emit a decision event. Check `is_heard` first where constructing the event is expensive."""
         ...
 
     def is_heard(self, call: Call) -> bool:
-        """Whether anybody listens."""
+        """Whether there are listeners for decisions about `call`."""
         ...
 
 
+class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of fault modes that have none."""
+
+
 class FaultMode(Protocol):
-    """`FAULT_MODES.make(name, settings, chance)`: one for a service and its settings, shared by threads and tasks."""
+    """Strategy for failed calls, constructed by `FAULT_MODES.make(name, settings, chance)`.
+
+    There is one for each service and its settings; threads and tasks share it.
+    """
 
     Settings: ClassVar[type[msgspec.Struct]]
 
     def __init__(self, settings: Any, chance: Chance) -> None: ...
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """Make `call`.
+        """Make `call` and return its result.
 
         Raises:
-            RpcError: it came to nothing.
+            RpcError: the call failed.
         """
         ...
 
     def close(self) -> None:
-        """The client is closed: end what goes on in the background."""
+        """Stop background work: the client is being closed."""
         ...
 
 
 FAULT_MODES: Final[Plugins[Any]] = Plugins("idlrt.fault_modes")
-"""Fault modes by name."""
+"""Registered fault modes by name."""
 
 
 def may_repeat(call: Call) -> bool:
-    """Whether doing `call` twice is the same as doing it once: what its policy says, else the IDL."""
-    said = call.policy.idempotent
-    return call.method.is_idempotent if said is None else said
+    """Whether `call` is idempotent: as its policy declares, else as the IDL does."""
+    declared = call.policy.idempotent
+    return call.method.is_idempotent if declared is None else declared
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether other instances would fail in the same way: the error is a server's response or a local error."""
+    return not isinstance(error, NotSent | Unknown)

@@ -1,8 +1,8 @@
-"""`failback`: the caller is told what happened, and decides what follows.
+"""Fault mode `failback`: on failure, a callback of the caller decides what to do.
 
-Nothing is made again by itself. What the server has answered, as far as it has, goes to the callback of the caller
-(`using(fault="failback", on_failure=...)`), which returns `Retry`, `Use`, or `None` to let the error be raised. (Dubbo
-calls `failback` what is `failcache` here.)
+There are no automatic retries. The callback (`using(fault="failback", on_failure=...)`) receives a `Failure` with the
+server's response, if any, and returns `Retry`, `Use`, or `None` to raise the error. (Dubbo's `failback` corresponds to
+`failcache` here.)
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _log: Final = get_logger("idlrt.client")
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call has come to.
+    """A failed attempt, as the callback receives it.
 
     Attributes:
-        call: which.
-        error: what would be raised.
-        instance: whom it was sent to, as `host:port`; empty if there was nobody.
-        attempt: 0 for the first time, then counting up.
-        code: that the server answered with (`ApplicationCode`, or its own number); `None` if it did not.
-        retry_after: seconds for which the server wants it not to be made again, `inf` for ever; `None` if it did not
-            say.
-        was_worked_on: whether a server has worked on it, now or when it was made before; `None` if nobody knows.
-        is_repeatable: whether it may be made again without more ado: nobody has worked on it, or it is idempotent.
-        remaining: seconds that are left for the call.
+        call: the call.
+        error: the error that is raised unless the callback decides otherwise.
+        instance: the instance that the call was sent to, as `host:port`; empty if there was none.
+        attempt: number of the attempt, starting at 0.
+        code: error code in the server's response (an `ApplicationCode`, or a code of the application); `None` without a
+            response.
+        retry_after: pushback of the server in seconds, `inf` for "never"; `None` without pushback.
+        was_worked_on: whether a server has executed the call, in this or an earlier attempt; `None` if unknown.
+        is_repeatable: whether a retry is safe: no server has executed the call, or it is idempotent.
+        remaining: seconds until the deadline.
     """
 
     call: Call
@@ -61,13 +61,12 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """Make the call again.
+    """Retry the call.
 
     Attributes:
-        after: seconds from now.
+        after: pause before the retry in seconds.
         elsewhere: whether to prefer instances that were not tried yet.
-        even_if_done: whether that is all right although a server may have worked on it and the method is not
-            idempotent.
+        even_if_done: whether to retry even if a server may have executed the call and the method is not idempotent.
     """
 
     after: float = 0.0
@@ -76,13 +75,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """Return `value` instead of an answer."""
+    """Return `value` as the result of the call."""
 
     value: Any
 
 
 OnFailure = Callable[[Failure], Retry | Use | Awaitable[Retry | Use | None] | None]
-"""Decides what follows. An asyncio client's may be `async`."""
+"""Callback that decides what to do about a failure; may be `async` in an asyncio client."""
 
 
 class FailbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +93,7 @@ class FailbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Failback:
-    """See the module. A `FaultMode`."""
+    """Failure handling by callback. Implements `FaultMode`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = FailbackSettings
 
@@ -103,7 +102,7 @@ class Failback:
         self._has_complained = False
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """See `FaultMode.call`."""
+        """Make `call` until it succeeds or the callback stops it."""
         tried: list[Any] = []
         attempt = 0
         was_worked_on: bool | None = False
@@ -113,7 +112,7 @@ class Failback:
                 node = reach.pick(call, tried) or reach.pick(call, ())
                 return await reach.send(node, call, attempt)
             except DeclaredError:
-                raise  # an answer
+                raise  # a response, not a failure
             except RpcError as error:
                 if isinstance(error, ConfigurationError):
                     raise
@@ -130,11 +129,12 @@ class Failback:
                 if why:
                     if reach.is_heard(call):
                         reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failback"))
-                    error.add_note(f"not made again, as the callback has it: {why}")
+                    error.add_note(f"not retried, although on_failure requested it: {why}")
                     raise
                 if reach.is_heard(call):
                     what, pause = call.method.full_name, decision.after
-                    reach.tell(call, Retrying(subject=what, why="the callback says so", mode="failback", pause=pause))
+                    why = f"requested by on_failure: {error}"
+                    reach.tell(call, Retrying(subject=what, why=why, mode="failback", pause=pause))
                 if decision.after > 0:
                     await call.driver.sleep(decision.after)
                 attempt += 1
@@ -145,9 +145,11 @@ class Failback:
         if callback is None:
             if not self._has_complained:
                 self._has_complained = True
+                name = failure.call.method.full_name
                 _log.warning(
-                    "%s failed with fault=failback, and nobody is told: give the client one with using(on_failure=...)",
-                    failure.call.method.full_name,
+                    "no failure callback for %s with fault=failback; pass using(on_failure=...)",
+                    name,
+                    extra={"method": name, "mode": "failback"},
                 )
             return None
         try:
@@ -155,30 +157,33 @@ class Failback:
             if inspect.isawaitable(decision):
                 decision = await decision
         except Exception as error:  # noqa: BLE001
-            # The failure itself must not be lost behind it.
-            _log.exception("the callback for failures of %s failed", failure.call.method.full_name)
-            failure.error.add_note(f"the callback on_failure failed: {error!r}")
+            # An error of the callback must not hide the failure of the call.
+            name = failure.call.method.full_name
+            _log.exception("on_failure callback of %s failed", name, extra={"method": name, "mode": "failback"})
+            failure.error.add_note(f"on_failure callback failed: {error!r}")
             return None
         if not isinstance(decision, Retry | Use | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"on_failure must return Retry, Use or None, not {decision!r}") from failure.error
+            raise ConfigurationError(f"on_failure must return Retry, Use or None, got {decision!r}") from failure.error
         return decision
 
     def _against(self, failure: Failure, decision: Retry) -> str:
-        """What stands against making a call again."""
+        """Return why the retry must not happen; empty if it may."""
         call = failure.call
         if failure.attempt + 1 >= self._attempts:
-            return f"it was made {failure.attempt + 1} times"
+            return f"all attempts used ({failure.attempt + 1} of {self._attempts})"
         if not (failure.is_repeatable or decision.even_if_done):
-            return f"{call.method.full_name} is not idempotent; say Retry(even_if_done=True)"
+            return f"{call.method.full_name} is not idempotent; use Retry(even_if_done=True) to retry anyway"
         left = call.deadline.at - call.driver.now()
-        return "no time is left" if decision.after >= left else ""
+        if decision.after < left:
+            return ""
+        return "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {decision.after:.3g} s"
 
     def close(self) -> None:
-        """See `FaultMode.close`."""
+        """Do nothing: no background work."""
 
 
-# Refusals of what a server did not understand, or did not want.
-_NEVER_BEGUN: Final = (
+# Error codes with which a server rejects a call before executing it.
+_NOT_EXECUTED: Final = (
     ApplicationCode.UNKNOWN_METHOD,
     ApplicationCode.INVALID_MESSAGE_TYPE,
     ApplicationCode.INVALID_PROTOCOL,
@@ -190,10 +195,10 @@ _NEVER_BEGUN: Final = (
 
 
 def _was_worked_on(error: RpcError, before: bool | None) -> bool | None:
-    """Whether a server has worked on a call that has come to `error`, and to other errors before."""
+    """Whether a server has executed the call, given its latest error and the answer before it; `None` if unknown."""
     if isinstance(error, NotSent | LocalProtocolError) or before:
         return before
-    if isinstance(error, ApplicationError) and error.code in _NEVER_BEGUN:
+    if isinstance(error, ApplicationError) and error.code in _NOT_EXECUTED:
         return before
     return True if isinstance(error, ApplicationError) else None
 

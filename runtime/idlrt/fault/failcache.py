@@ -1,14 +1,14 @@
-"""`failcache`: a call that fails is kept, and made again after a while, in the background.
+"""Fault mode `failcache`: queue failed calls and retry them later in the background.
 
-At once would hit a service that is overwhelmed already; later it may have recovered. For what has to happen, but not
-now: notes, mails, counters. A method that returns nothing returns as if it were done; of one that returns something
-the caller gets a `Deferred`. Kept is only what may be made again: nobody has worked on it, or its method is
-idempotent. How many, how often and for how long is bounded, and what comes of it a callback hears:
+An immediate retry would hit a service that may be overloaded; later it may have recovered. For calls that must be
+executed, but not now: notifications, mails, counters. A void method returns as if it had succeeded; other methods raise
+`Deferred`. Only calls that are safe to retry are queued: no server has executed them, or the method is idempotent. The
+number of queued calls, their retries and their age are bounded, and a callback receives the final outcome:
 `using(fault="failcache", on_done=...)`.
 
-Kept calls are in memory: they end with the client, which says how many there were.
+The queue is in memory: closing the client drops it and logs the number of dropped calls.
 
-Source: Dubbo's `FailbackClusterInvoker`, which is about this (5 s, 3 times, 100 tasks)
+Source: Dubbo's `FailbackClusterInvoker`, which is similar (5 s, 3 times, 100 tasks)
 """
 
 from __future__ import annotations
@@ -31,26 +31,27 @@ from idlrt.core.leases import Lease, Leases
 from idlrt.core.logs import get_logger
 from idlrt.errors import Deferred, NotSent, Unknown
 from idlrt.fault.base import Reach, may_repeat
+from idlrt.printable import plural
 from idlrt.spec import VOID, DeclaredError
 
 __all__ = ["Failcache", "OnDone", "Outcome"]
 
 _log: Final = get_logger("idlrt.client")
 
-# How long a client that is closed may have to wait for the thread that sleeps until the next kept call is due.
-_LONGEST_SLEEP: Final = 0.5
-# A lease that is gone.
+# Upper bound in seconds for how long the worker thread outlives a closed client.
+_MAX_SLEEP: Final = 0.5
+# A dead reference.
 _NO_WORKER: Final = ref(Lease())
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kept call has come to in the end.
+    """Final outcome of a queued call.
 
     Attributes:
-        call: which.
-        result: of the call, if it was done.
-        error: why it was not; `None` if it was.
-        attempts: how often it was made, the first time included.
+        call: the call.
+        result: its result, if it succeeded.
+        error: the last error if it failed, else `None`.
+        attempts: number of attempts, including the first.
     """
 
     call: Call
@@ -60,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OnDone = Callable[[Outcome], object]
-"""Hears what kept calls have come to. Called in the background."""
+"""Callback for the final outcome of queued calls; called in the background."""
 
 
 class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +81,7 @@ class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     age: Annotated[Positive, Meta(description="time after which a deferred call is dropped.")] = 60.0
 
 
-class _KeptCall:
+class _QueuedCall:
     __slots__ = ("attempts", "call", "lease", "reach", "since")
 
     def __init__(self, call: Call, reach: Reach[Any], since: float, lease: Lease) -> None:
@@ -92,7 +93,7 @@ class _KeptCall:
 
 
 class Failcache:
-    """See the module. A `FaultMode`."""
+    """Background retries. Implements `FaultMode`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = FailcacheSettings
 
@@ -106,23 +107,23 @@ class Failcache:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process: what is kept is the parent's."""
+        """Start with an empty queue after a fork: the queued calls belong to the parent process."""
         self._lock = threading.Lock()
-        self._waiting: list[tuple[float, int, _KeptCall]] = []
+        self._waiting: list[tuple[float, int, _QueuedCall]] = []
         self._leases.renew()
-        # Held by the loop that makes kept calls, so it is gone also if an exception came before that was started.
+        # The lease is held by the worker, so it is released even if an exception prevents the worker from starting.
         self._worker = _NO_WORKER
 
     @property
     def kept(self) -> int:
-        """How many calls are kept at the moment."""
+        """Number of queued calls."""
         return len(self._leases)
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """See `FaultMode.call`.
+        """Make `call`, and queue it for later if it fails.
 
         Raises:
-            Deferred: it failed, and is made again later.
+            Deferred: the call failed and is queued for a retry.
         """
         try:
             return await reach.send(reach.pick(call, ()), call)
@@ -131,38 +132,42 @@ class Failcache:
             if why:
                 if reach.is_heard(call):
                     reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failcache"))
-                error.add_note(f"not kept: {why}")
+                error.add_note(f"not queued for a retry: {why}")
                 raise
             if call.method.result is VOID:
                 return None
-            what = f"{call.method.full_name} failed, and is made again after {self._settings.interval:.3g} s or more"
+            what = f"{call.method.full_name} failed and will be retried in about {self._settings.interval:.3g} s"
             raise Deferred(f"{what}: {error}") from error
 
     def _keep(self, call: Call, reach: Reach[Any], error: NotSent | Unknown) -> str:
-        """Put `call` aside; what stands against that."""
+        """Queue `call` for a retry; return why that is not possible, or an empty string."""
         if not isinstance(error, NotSent) and not may_repeat(call):
             return f"{call.method.full_name} is not idempotent"
         pause = self._pause(1, error)
         if pause >= self._settings.age:
-            return "the server does not want it again for so long"
+            if pause == math.inf:
+                return "the server rejects retries (pushback)"
+            return f"the pause before the retry ({pause:.3g} s) exceeds the maximum age ({self._settings.age:.3g} s)"
         with self._lock:
             if self._is_closed:
                 return "the client is closed"
             lease = self._leases.acquire(self._settings.most)
             if lease is None:
-                return f"{self._settings.most} calls are kept already"
+                return f"the queue is full ({plural(self._settings.most, 'call')})"
             now = call.driver.now()
-            # A copy, because it gets deadlines of its own; with the plan, which the reach goes by.
+            # A copy, because retries have their own deadlines.
             copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
-            kept = _KeptCall(copied, reach, now, lease)
-            heapq.heappush(self._waiting, (now + pause, next(self._order), kept))
-            del lease, kept
+            queued = _QueuedCall(copied, reach, now, lease)
+            heapq.heappush(self._waiting, (now + pause, next(self._order), queued))
+            del lease, queued
             worker = Lease() if self._worker() is None else None
             if worker is not None:
                 self._worker = ref(worker)
-        _log.info("keeping %s, to be made again in %.3g s: %s", call.method.full_name, pause, error)
+        name = call.method.full_name
+        fields = {"method": name, "mode": "failcache", "pause": pause}
+        _log.info("queued %s for a retry in %.3g s: %s", name, pause, error, extra=fields)
         if reach.is_heard(call):
-            reach.tell(call, Kept(subject=call.method.full_name, why=str(error), mode="failcache", pause=pause))
+            reach.tell(call, Kept(subject=name, why=str(error), mode="failcache", pause=pause))
         if worker is not None:
             call.driver.beside(partial(self._work, call, worker))
         return ""
@@ -172,7 +177,7 @@ class Failcache:
         return max(pause, error.retry_after or 0.0)
 
     async def _work(self, first: Call, worker: Lease) -> None:
-        """Make kept calls when they are due, until there is none any more."""
+        """Retry queued calls when they are due, until the queue is empty."""
         driver = first.driver
         try:
             while True:
@@ -181,67 +186,70 @@ class Failcache:
                         self._worker = _NO_WORKER
                         return
                     at = self._waiting[0][0]
-                    kept = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
-                if kept is None:
-                    await driver.sleep(min(at - driver.now(), _LONGEST_SLEEP))
+                    queued = heapq.heappop(self._waiting)[2] if at <= driver.now() else None
+                if queued is None:
+                    await driver.sleep(min(at - driver.now(), _MAX_SLEEP))
                 else:
-                    await self._make(kept)
+                    await self._retry(queued)
         except BaseException:
-            # Its event loop ends. The next call that is kept, on another one, starts a worker for all that is left.
+            # The event loop is closing. The next queued call starts a new worker, which continues with this queue.
             with self._lock:
                 self._worker = _NO_WORKER
             raise
         finally:
             del worker
 
-    async def _make(self, kept: _KeptCall) -> None:
-        call, driver = kept.call, kept.call.driver
+    async def _retry(self, queued: _QueuedCall) -> None:
+        call, driver = queued.call, queued.call.driver
         timeout = call.policy.timeout
         call.deadline = Deadline(driver.now() + timeout, timeout)
-        kept.attempts += 1
+        queued.attempts += 1
         try:
-            result = await kept.reach.send(kept.reach.pick(call, ()), call, kept.attempts - 1)
+            result = await queued.reach.send(queued.reach.pick(call, ()), call, queued.attempts - 1)
         except (NotSent, Unknown) as error:
-            pause = self._pause(kept.attempts, error)
+            pause = self._pause(queued.attempts, error)
             due = driver.now() + pause
-            is_over = kept.attempts > self._settings.attempts or due > kept.since + self._settings.age
+            is_over = queued.attempts > self._settings.attempts or due > queued.since + self._settings.age
             if not is_over and pause < math.inf and (isinstance(error, NotSent) or may_repeat(call)):
                 with self._lock:
                     if not self._is_closed:
-                        heapq.heappush(self._waiting, (due, next(self._order), kept))
+                        heapq.heappush(self._waiting, (due, next(self._order), queued))
                         return
-            self._end(kept, None, error)
-        except Exception as error:  # noqa: BLE001  # an answer, if no good one: told, not raised
-            self._end(kept, None, error)
+            self._finish(queued, None, error)
+        except Exception as error:  # noqa: BLE001  # an error response: goes to the callback
+            self._finish(queued, None, error)
         except BaseException:
             with self._lock:
-                heapq.heappush(self._waiting, (driver.now(), next(self._order), kept))
+                heapq.heappush(self._waiting, (driver.now(), next(self._order), queued))
             raise
         else:
-            self._end(kept, result, None)
+            self._finish(queued, result, None)
 
-    def _end(self, kept: _KeptCall, result: Any, error: Exception | None) -> None:
-        kept.lease = None
-        what = kept.call.method.full_name
+    def _finish(self, queued: _QueuedCall, result: Any, error: Exception | None) -> None:
+        queued.lease = None
+        name = queued.call.method.full_name
+        fields = {"method": name, "mode": "failcache", "attempts": queued.attempts}
         if error is None:
-            _log.info("%s, which was kept, is done", what)
+            _log.info("queued call of %s succeeded", name, extra=fields)
         elif not isinstance(error, DeclaredError):
-            _log.error("%s, which was kept, is given up after %d attempts: %s", what, kept.attempts, error)
-        tell: OnDone | None = kept.call.options.get("on_done")
-        if tell is None:
+            attempts = plural(queued.attempts, "attempt")
+            _log.error("dropped queued call of %s after %s: %s", name, attempts, error, extra=fields)
+        on_done: OnDone | None = queued.call.options.get("on_done")
+        if on_done is None:
             return
         try:
-            tell(Outcome(call=kept.call, result=result, error=error, attempts=kept.attempts))
+            on_done(Outcome(call=queued.call, result=result, error=error, attempts=queued.attempts))
         except Exception:  # noqa: BLE001
-            _log.exception("the callback on_done of %s failed", what)
+            _log.exception("on_done callback of %s failed", name, extra=fields)
 
     def close(self) -> None:
-        """See `FaultMode.close`. What is kept is given up, and told so."""
+        """Drop the queue; the callbacks of its calls receive `NotSent`."""
         with self._lock:
             self._is_closed = True
-            left, self._waiting = self._waiting, []
-        if left:
-            _log.warning("the client was closed with %d kept calls that were not made again", len(left))
-        for _, _, kept in left:
-            what = f"{kept.call.method.full_name} was kept, and the client was closed before it was made again"
-            self._end(kept, None, NotSent(what))
+            dropped, self._waiting = self._waiting, []
+        if dropped:
+            fields = {"mode": "failcache", "calls": len(dropped)}
+            _log.warning("client closed with %s in the retry queue", plural(len(dropped), "call"), extra=fields)
+        for _, _, queued in dropped:
+            name = queued.call.method.full_name
+            self._finish(queued, None, NotSent(f"{name} was not retried: the client was closed"))

@@ -1,15 +1,15 @@
-"""`failover`, the default: another instance is tried where that is safe, and does no harm.
+"""Fault mode `failover`, the default: retry on another instance where that is safe and does not cause overload.
 
-Safe is a call that no server has worked on, or whose method is idempotent. Harm is done by retries that come all at
-once and add to what is too much already. So, except where nobody was reached at all:
+A retry is safe if no server has executed the call, or if its method is idempotent. Retries cause overload if they
+arrive in bursts and add to a load that is already too high. Therefore, unless no server was reached at all:
 
-- there are at most `retries` of them, and they come out of a budget of the service;
-- a call that is made on behalf of a retry is not retried, or three hops would make 27 calls of one;
-- a server that says for how long it wants to be left alone, is;
-- otherwise there is a pause before, which grows and is never the same twice.
+- there are at most `retries` of them, taken from the retry budget of the service;
+- a call that is made on behalf of a retry is not retried: otherwise three hops would turn one call into 27;
+- a server's pushback (retry-after) is respected;
+- without pushback, the pause before a retry grows exponentially, with jitter.
 
-An instance that has lost a connection is left for another one without a pause: that says nothing of the service.
-When all were tried, those are asked again that failed: they may be back, and rules may leave others by then.
+After a lost connection the first retry has no pause: a lost connection does not indicate overload of the service.
+When all instances were tried, failed ones are tried again: they may have recovered, and routing rules may have changed.
 
 Sources: Dubbo's `FailoverClusterInvoker`; Finagle's `RetryBudget`; Kitex' chain stop; gRFC A6 (pushback, backoff)
 """
@@ -24,23 +24,21 @@ import msgspec
 from idlrt.core import Call, Chance, GaveUp, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import NoSettings, Reach, may_repeat
+from idlrt.printable import plural
 
-__all__ = ["Failover", "NoSettings"]
+__all__ = ["Failover"]
 
 _log: Final = get_logger("idlrt.client")
 
-# Instances that could not be reached cost nobody anything; but somewhere it must end.
-_MOST_TRIED: Final = 10
-
-
-class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """There is nothing to set."""
+# Attempts that reach no server are free of charge, up to this number.
+_MAX_FREE_ATTEMPTS: Final = 10
 
 
 class Failover:
-    """See the module. A `FaultMode`; what it does is set for all modes that retry: `retries`, `backoff`, `chain_stop`,
-    `budget`.
+    """Retries on other instances. Implements `FaultMode`.
+
+    Its settings are those of the policy that all retrying modes share: `retries`, `backoff`, `chain_stop`, `budget`.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
@@ -50,7 +48,7 @@ class Failover:
         self._chance = chance
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """See `FaultMode.call`."""
+        """Make `call`, and retry it if that is safe."""
         node = reach.pick(call, ())
         try:
             return await reach.send(node, call)
@@ -60,23 +58,23 @@ class Failover:
     async def _again(
         self, call: Call, reach: Reach[Any], tried: list[Any], error: NotSent | Unknown, counted: int = 0
     ) -> Any:
-        """Make `call`, which has failed, once more, and so on.
+        """Retry `call`, which failed with `error`, until it succeeds or must not be retried.
 
         Args:
-            tried: who was asked.
-            counted: how many of its `retries` are used up.
+            tried: endpoints that the call was sent to.
+            counted: number of its `retries` that are used up.
         """
         failed: list[Any] = list(tried)
         while True:
             is_free = costs_nothing(error, len(failed))
             pause = 0.0
-            why = "" if call.policy.retries else "it is not to be made again"
+            why = "" if call.policy.retries else "retries are disabled (retries=0)"
             node = None
             if not why and is_free:
                 node = reach.pick(call, tried)
-                why = "" if call.driver.now() < call.deadline.at else "no time is left"
+                why = "" if call.driver.now() < call.deadline.at else "deadline exceeded"
             if not why and node is None:
-                # Somebody has to be asked who was reached, or was asked before.
+                # The next instance is one that was reached or tried before, so the retry counts.
                 is_free = False
                 pause, why = self._may_go_on(call, reach, error, counted)
                 if not why:
@@ -85,14 +83,16 @@ class Failover:
                         tried.clear()
                         node = reach.pick(call, ())
                     if node is None:
-                        why = "no other instance is left"
+                        why = "no other instance available"
             if why:
                 raise self._give_up(call, reach, error, failed, why)
             if not is_free:
                 counted += 1
-            _log.info("trying another instance for %s: %s", call.method.full_name, error)
+            name = call.method.full_name
+            fields = {"method": name, "mode": self.name, "attempt": len(failed), "pause": pause}
+            _log.info("retrying %s on another instance: %s", name, error, extra=fields)
             if reach.is_heard(call):
-                reach.tell(call, Retrying(subject=call.method.full_name, why=str(error), mode=self.name, pause=pause))
+                reach.tell(call, Retrying(subject=name, why=str(error), mode=self.name, pause=pause))
             if pause > 0:
                 await call.driver.sleep(pause)
             try:
@@ -103,15 +103,15 @@ class Failover:
                 failed.append(node)
 
     def _may_go_on(self, call: Call, reach: Reach[Any], error: NotSent | Unknown, counted: int) -> tuple[float, str]:
-        """Seconds to wait before another try, and what stands against it."""
+        """Return the pause before the next retry in seconds, and why there must not be one (empty if there may be)."""
         policy = call.policy
         why = ""
         if not isinstance(error, NotSent) and not may_repeat(call):
             return 0.0, f"{call.method.full_name} is not idempotent"
         if counted >= policy.retries:
-            return 0.0, f"it was made again {counted} times"
+            return 0.0, f"all retries used ({counted} of {policy.retries})"
         if policy.chain_stop and call.attempt:
-            return 0.0, "it is made on behalf of a retry"
+            return 0.0, "the caller's own call is a retry (chain_stop)"
         asked = error.retry_after
         if asked is not None:
             pause = asked
@@ -121,26 +121,27 @@ class Failover:
             pause = policy.backoff.pause(counted, self._chance.dice())
         left = call.deadline.at - call.driver.now()
         if pause == math.inf:
-            why = "the server does not want it again"
+            why = "the server rejects retries (pushback)"
         elif pause >= left:
-            why = "no time is left" if left <= 0 else f"no time is left to wait {pause:.3g} s"
+            why = "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {pause:.3g} s"
         elif not reach.spend():
-            why = "the budget for retries is spent"
+            why = "retry budget exhausted"
         return pause, why
 
     def _give_up(self, call: Call, reach: Reach[Any], error: RpcError, failed: list[Any], why: str) -> RpcError:
         if reach.is_heard(call):
             reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode=self.name))
         if len(failed) > 1:
-            error.add_note(f"tried before: {', '.join(f'tcp://{each.instance.address}' for each in failed[:-1])}")
+            earlier = ", ".join(f"tcp://{each.instance.address}" for each in failed[:-1])
+            error.add_note(f"{plural(len(failed) - 1, 'earlier attempt')}: {earlier}")
         if why:
-            error.add_note(f"not tried again: {why}")
+            error.add_note(f"not retried: {why}")
         return error
 
     def close(self) -> None:
-        """See `FaultMode.close`."""
+        """Do nothing: no background work."""
 
 
 def costs_nothing(error: RpcError, failed: int) -> bool:
-    """Whether nobody was reached, so that another try costs nobody anything. `failed` is how many were tried."""
-    return isinstance(error, NotSent) and not isinstance(error, Overloaded) and failed < _MOST_TRIED
+    """Whether the attempt reached no server, so that another one adds no load; `failed` is the number of attempts."""
+    return isinstance(error, NotSent) and not isinstance(error, Overloaded) and failed < _MAX_FREE_ATTEMPTS

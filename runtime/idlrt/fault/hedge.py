@@ -1,14 +1,15 @@
-"""`hedge`: when an answer takes longer than nearly all do, another instance is asked too, and the first answer counts.
+"""Fault mode `hedge`: send a slow call to a second instance as well and use the first response.
 
-One slow instance, or one unlucky call, does not make the caller wait: for a few more calls the slowest answers come as
-quickly as most. How long to wait before is measured: so long that only `extra_load` of the calls are not answered yet.
-And extra calls come out of an allowance of that share, so a service that has become slow as a whole does not get twice
-the calls. Only idempotent methods are asked twice; others, and failures, are treated as `failover` does.
+Hedging cuts tail latency: for a few extra calls, one slow instance or one unlucky call does not delay the caller. The
+delay before a hedge is derived from measured latency: the quantile that only a fraction `extra_load` of the calls
+exceeds. Hedges are also limited to that fraction of calls (a token bucket), so a service that becomes slow as a whole
+does not receive twice the calls. Only idempotent methods are hedged; other methods, and failures, are handled as in
+`failover`.
 
-It is for answers that are late, not for those that never come: once the allowance is spent, who was sent to an instance
-that hangs waits for it. `attempt_timeout` ends that, and such an instance is soon out.
+Hedging is for late responses, not for missing ones: once the allowance is exhausted, calls to a hanging instance wait
+for it. `attempt_timeout` bounds that, and the instance is soon marked unhealthy.
 
-In a blocking client a call that may be hedged runs on a thread beside the caller's, which costs some tens of µs.
+In a blocking client a call that may be hedged runs on a second thread, which costs some tens of µs.
 
 Sources: Dean and Barroso, "The Tail at Scale" (2013); Finagle's `BackupRequestFilter`; gRFC A6
 """
@@ -26,16 +27,16 @@ from msgspec import Meta
 from idlrt.core import Call, Chance, Retrying, Seconds
 from idlrt.core.forks import forks
 from idlrt.errors import NoInstance, NotSent, Unknown
-from idlrt.fault.base import Reach, may_repeat
+from idlrt.fault.base import Reach, is_final, may_repeat
 from idlrt.fault.failover import Failover, costs_nothing
 from idlrt.fault.quantiles import Quantiles
-from idlrt.fault.several import is_answer
 
 __all__ = ["Hedge"]
 
-# Calls that must have been measured before anything follows from it, and the most extra calls that may come at once.
-_ENOUGH: Final = 50
-_MOST_SAVED: Final = 10.0
+# Measurements that are required before a delay is derived from them.
+_MIN_SAMPLES: Final = 50
+# Capacity of the token bucket: the maximum burst of hedges.
+_MAX_BURST: Final = 10.0
 
 
 class HedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +52,7 @@ class HedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class _Allowance:
-    """Extra calls that may still be made."""
+    """Token bucket for hedges: each call adds a fraction of a token, each hedge takes a token."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -60,16 +61,16 @@ class _Allowance:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
     def save(self) -> None:
-        """A call is made."""
+        """Add a call's fraction of a token."""
         with self._lock:
-            self._saved = min(self._saved + self._share, _MOST_SAVED)
+            self._saved = min(self._saved + self._share, _MAX_BURST)
 
     def spend(self) -> bool:
-        """Whether another one may be."""
+        """Take a token; return whether there was one."""
         with self._lock:
             if self._saved < 1:
                 return False
@@ -78,7 +79,7 @@ class _Allowance:
 
 
 class Hedge(Failover):
-    """See the module. A `FaultMode`."""
+    """Hedged calls. Implements `FaultMode`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = HedgeSettings
     name: ClassVar[str] = "hedge"
@@ -90,7 +91,7 @@ class Hedge(Failover):
         self._latencies: dict[str, Quantiles] = {}
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """See `FaultMode.call`."""
+        """Make `call`, and hedge it if it is slow."""
         start = call.driver.now()
         latencies = self._latencies.get(call.method.name)
         if latencies is None:
@@ -106,11 +107,11 @@ class Hedge(Failover):
         return result
 
     def delay(self, latencies: Quantiles, now: float) -> float:
-        """Seconds until another instance is asked; 0: that is not to happen."""
+        """Return the seconds after which a call is hedged; 0 if it must not be."""
         settings = self._settings
         if settings.delay:
             return settings.delay
-        if latencies.count(now) < _ENOUGH:
+        if latencies.count(now) < _MIN_SAMPLES:
             return 0.0
         return max(latencies.quantile(1 - settings.extra_load, now), settings.least_delay)
 
@@ -141,7 +142,7 @@ class Hedge(Failover):
                 try:
                     node = reach.pick(call, tried)
                 except NoInstance:
-                    return  # those that were asked may still answer
+                    return  # calls in flight may still succeed
                 if node is None:
                     return
                 if len(failed) > replaced:
@@ -157,14 +158,14 @@ class Hedge(Failover):
                 else:
                     if not self._allowance.spend():
                         return
-                    why, pause = f"no answer from {tried[-1].instance.address} yet", delay
+                    why, pause = f"no response from {tried[-1].instance.address} yet", delay
                 if reach.is_heard(call):
                     reach.tell(call, Retrying(subject=call.method.full_name, why=why, mode="hedge", pause=pause))
 
         try:
-            return await call.driver.race(starts(), delay, is_answer)
+            return await call.driver.race(starts(), delay, is_final)
         except (NotSent, Unknown) as error:
             if len(failed) < len(tried) or call.deadline.at <= call.driver.now():
                 raise
-            # All have failed, and there is time left.
+            # All attempts failed before the deadline.
             return await self._again(call, reach, tried, error, counted)

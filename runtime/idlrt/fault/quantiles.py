@@ -1,7 +1,7 @@
-"""How long calls have taken of late, as far as "longer than so many of a hundred" needs it.
+"""Latency quantiles over a sliding window.
 
-Counts in buckets that grow by 5 %, so a quantile is right to 5 %, in two halves of a window of which the older one is
-thrown away: old measurements are forgotten, and measuring costs a logarithm.
+A histogram whose buckets grow by 5 %, so quantiles are accurate to 5 %. The window consists of two halves, and the
+older one is dropped as a whole: old measurements expire, and recording one costs one logarithm.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _REFRESH: Final = 0.1
 
 
 class Quantiles:
-    """Latencies of a window. Threads may share it: what they lose to each other is a measurement.
+    """Latencies of a window. Threads may share it; a race loses at most a measurement.
 
     Args:
-        window: seconds after which a measurement is forgotten, at the latest.
+        window: maximum age of a measurement in seconds.
     """
 
     __slots__ = ("_began", "_counts", "_half", "_kept", "_kept_at", "_older", "_total", "_total_older")
@@ -36,19 +36,19 @@ class Quantiles:
         self._kept_at = -math.inf
 
     def add(self, seconds: float, now: float) -> None:
-        """A call has taken so long."""
+        """Record the latency of a call."""
         self._turn(now)
         place = int(math.log(seconds / _SMALLEST) / _GROWTH) + 1 if seconds > _SMALLEST else 0
         self._counts[min(place, _BUCKETS - 1)] += 1
         self._total += 1
 
     def count(self, now: float) -> int:
-        """How many measurements there are."""
+        """Return the number of measurements in the window."""
         self._turn(now)
         return self._total + self._total_older
 
     def quantile(self, share: float, now: float) -> float:
-        """Seconds that `share` of the calls, from 0 to 1, have not taken longer than. 0 if there were none."""
+        """Return the latency in seconds that a fraction `share` (0 to 1) of the calls did not exceed; 0 for no data."""
         if now - self._kept_at > _REFRESH:
             self._kept = {}
             self._kept_at = now

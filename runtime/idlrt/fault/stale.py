@@ -1,8 +1,8 @@
-"""`stale`: when a call fails, the last good answer to the very same question is given, if it is not too old.
+"""Fault mode `stale`: when a call fails, return the cached result of the last identical call if it is recent enough.
 
-For what changes slowly and is asked often: a price list of a minute ago is better than none. Failures are retried
-first, as `failover` does. Methods that are not idempotent are left to that: an old answer would say that something was
-done which was not. Answers are kept as bytes, so nobody can change them by changing what was returned.
+For data that changes slowly and is read often: a price list from a minute ago is better than none. Failures are retried
+first, as in `failover`. Non-idempotent methods are only retried: a cached result would report an execution that did
+not happen. Results are cached in serialized form, so callers cannot modify the cache through returned objects.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Stale(Failover):
-    """See the module. A `FaultMode`."""
+    """Stale results on error. Implements `FaultMode`."""
 
     Settings: ClassVar[type[msgspec.Struct]] = StaleSettings
     name: ClassVar[str] = "stale"
@@ -58,11 +58,11 @@ class Stale(Failover):
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
-        """See `FaultMode.call`."""
+        """Make `call`, or return the cached result if it fails."""
         if not may_repeat(call):
             return await super().call(call, reach)
         try:
@@ -71,11 +71,13 @@ class Stale(Failover):
             found = self._find(call)
             if found is None:
                 raise
-            age, kept = found
-            _log.warning("%s failed; its answer of %.3g s ago is given: %s", call.method.full_name, age, error)
+            age, cached = found
+            name = call.method.full_name
+            fields = {"method": name, "mode": "stale", "age": age}
+            _log.warning("returning stale result of %s (%.3g s old): %s", name, age, error, extra=fields)
             if reach.is_heard(call):
-                reach.tell(call, Replaced(subject=call.method.full_name, why=f"{age:.3g} s old: {error}", by="stale"))
-            return pickle.loads(kept)  # written by this process
+                reach.tell(call, Replaced(subject=name, why=f"stale result ({age:.3g} s old): {error}", by="stale"))
+            return pickle.loads(cached)  # safe: pickled by this process
         self._keep(call, answer)
         return answer
 
@@ -83,18 +85,20 @@ class Stale(Failover):
         if call.method.is_oneway or answer is None:
             return
         try:
-            kept = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+            cached = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
             key = _key(call)
-        except Exception as error:  # noqa: BLE001  # whatever a class of somebody else raises
-            # As of classes that no module has. The call has its answer, and must not fail behind it.
+        except Exception as error:  # noqa: BLE001  # user classes may raise anything when pickled
+            # For example local classes. The call has succeeded and must not fail because of the cache.
             if not self._has_complained:
                 self._has_complained = True
-                _log.warning("answers of %s cannot be kept for fault=stale: %s", call.method.full_name, error)
+                name = call.method.full_name
+                fields = {"method": name, "mode": "stale"}
+                _log.warning("cannot cache results of %s for fault=stale: %s", name, error, extra=fields)
             return
-        if len(kept) > self._settings.bytes:
+        if len(cached) > self._settings.bytes:
             return
         with self._lock:
-            self._answers[key] = (self._chance.now(), kept)
+            self._answers[key] = (self._chance.now(), cached)
             self._answers.move_to_end(key)
             if len(self._answers) > self._settings.answers:
                 self._answers.popitem(last=False)
@@ -102,7 +106,7 @@ class Stale(Failover):
     def _find(self, call: Call) -> tuple[float, bytes] | None:
         try:
             key = _key(call)
-        except Exception:  # noqa: BLE001  # as above: then nothing was kept
+        except Exception:  # noqa: BLE001  # as above: so nothing was cached
             return None
         with self._lock:
             found = self._answers.get(key)
@@ -117,12 +121,13 @@ class Stale(Failover):
 
 
 def _key(call: Call) -> tuple[str, bytes]:
-    """What tells questions apart: method and arguments; and for whom they are: the tag, and what the caller has said in
-    `using(metadata=...)`. (What filters add is different each time, as the number of a trace is.)
+    """Return the cache key: method, arguments, tag, and the caller's metadata (`using(metadata=...)`).
+
+    Metadata that filters add is excluded, because it may differ for each call, as a trace id does.
     """
     written = io.BytesIO()
     pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
-    pickler.fast = True  # two equal values are written alike, whether they are one object or two
-    said = sorted(call.options.get("metadata", {}).items())
-    pickler.dump((call.arguments, call.tag, said))
+    pickler.fast = True  # no memo: equal values pickle to equal bytes, whether they are one object or two
+    metadata = sorted(call.options.get("metadata", {}).items())
+    pickler.dump((call.arguments, call.tag, metadata))
     return call.method.full_name, written.getvalue()

@@ -358,7 +358,7 @@ def test_retries_can_be_switched_off(
     with pytest.raises(ConnectFailed) as caught:
         client.get(1)
     assert len(attempted(heard)) == 3
-    assert "tried before: tcp://127.0.0.1:" in caught.value.__notes__[0]
+    assert "earlier attempts: tcp://127.0.0.1:" in caught.value.__notes__[0]
     with pytest.raises(ConfigurationError, match="retries must be a number from 0 to 100"):
         client.using(retries=-1)
 

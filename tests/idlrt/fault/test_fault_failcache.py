@@ -55,7 +55,7 @@ def test_of_another_the_caller_hears_that_it_comes_later() -> None:
     trial = Trial("failcache", [ConnectFailed("not there"), "answer"], interval=2.0)
     failed = trial.call(GET)
     assert isinstance(failed, Deferred)
-    assert "Check.get failed, and is made again after 2 s or more: not there" in str(failed)
+    assert "Check.get failed and will be retried in about 2 s: not there" in str(failed)
     assert isinstance(failed.__cause__, ConnectFailed)
     kept = trial.reach.told(Kept)
     assert kept == [Kept(subject="Check.get", why="not there", mode="failcache", pause=2.0)]
@@ -146,7 +146,7 @@ def test_only_so_many_are_kept() -> None:
     assert [trial.call(NOTE) for _ in range(3)] == [None] * 3
     failed = trial.call(NOTE)
     assert isinstance(failed, ConnectFailed)
-    assert "3 calls are kept already" in notes(failed)
+    assert "the queue is full (3 calls)" in notes(failed)
     assert trial.mode.kept == 3
     trial.driver.finish()
     assert trial.mode.kept == 0
@@ -172,11 +172,17 @@ def test_a_server_that_wants_to_be_left_alone_is() -> None:
     assert late(trial) == pytest.approx([0.0, 30.001])
 
 
-@pytest.mark.parametrize("seconds", [60.0, math.inf])
-def test_a_server_that_wants_it_never_again_is_believed(seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "why"),
+    [
+        (60.0, "the pause before the retry (60 s) exceeds the maximum age (60 s)"),
+        (math.inf, "the server rejects retries (pushback)"),
+    ],
+)
+def test_pushback_beyond_the_maximum_age_is_respected(seconds: float, why: str) -> None:
     trial = Trial("failcache", Overloaded("busy").push_back(seconds))
     failed = trial.call(NOTE)
-    assert "does not want it again for so long" in notes(failed)
+    assert f"not queued for a retry: {why}" in notes(failed)
     trial = Trial("failcache", [ConnectFailed, Overloaded("busy").push_back(seconds), "answer"])
     assert trial.call(NOTE) is None
     trial.driver.finish()
@@ -220,8 +226,8 @@ def test_a_closed_client_tells_of_what_is_left(caplog: pytest.LogCaptureFixture)
         trial.call(NOTE, on_done=outcomes.append)
     trial.mode.close()
     assert [type(each.error) for each in outcomes] == [NotSent] * 3
-    assert "closed before it was made again" in str(outcomes[0].error)
-    assert "the client was closed with 3 kept calls" in caplog.text
+    assert "was not retried: the client was closed" in str(outcomes[0].error)
+    assert "client closed with 3 calls in the retry queue" in caplog.text
     assert trial.mode.kept == 0
     trial.mode.close()
     assert len(outcomes) == 3
@@ -240,7 +246,7 @@ def test_a_callback_that_fails_is_no_trouble_of_the_others(caplog: pytest.LogCap
     trial.call(NOTE, on_done=broken)
     trial.call(NOTE, on_done=outcomes.append)
     trial.driver.finish()
-    assert "the callback on_done of Check.note failed" in caplog.text
+    assert "on_done callback of Check.note failed" in caplog.text
     assert [each.error for each in outcomes] == [None]
 
 
@@ -289,7 +295,7 @@ def test_whatever_ends_a_kept_call_is_logged(caplog: pytest.LogCaptureFixture) -
     trial = Trial("failcache", [ConnectFailed, RemoteProtocolError("cannot be read")])
     trial.call(NOTE)
     trial.driver.finish()
-    assert "given up after 2 attempts: cannot be read" in caplog.text
+    assert "dropped queued call of Check.note after 2 attempts: cannot be read" in caplog.text
 
 
 def test_a_closed_one_stays_closed_after_a_fork() -> None:

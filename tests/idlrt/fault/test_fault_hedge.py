@@ -55,7 +55,7 @@ def test_when_it_takes_long_another_one_is_asked() -> None:
     assert [each.attempt for each in trial.reach.sent] == [0, 1]
     (told,) = trial.reach.told(Retrying)
     assert (told.mode, told.pause) == ("hedge", 0.1)
-    assert "no answer from 10.0.0.1:9090 yet" in told.why
+    assert "no response from 10.0.0.1:9090 yet" in told.why
     assert trial.reach.spent == 0, "that is no retry"
 
 
@@ -139,7 +139,7 @@ def test_there_are_no_more_retries_than_elsewhere(retries: int) -> None:
     trial = Saved(*[ConnectionLost] * 9)
     failed = trial.call(retries=retries)
     assert len(trial.asked) == 1 + retries
-    assert f"it was made again {retries} times" in notes(failed)
+    assert f"all retries used ({retries} of {retries})" in notes(failed)
     assert trial.reach.spent == retries
 
 

@@ -113,7 +113,7 @@ def test_what_must_be_done_once_is_not_broadcast() -> None:
     trial = Trial("broadcast", "a", "b")
     failed = trial.call(PUT)
     assert isinstance(failed, ConfigurationError)
-    assert "Check.put: it is not idempotent; say using(idempotent=True)" in str(failed)
+    assert "Check.put: the method is not idempotent; pass using(idempotent=True)" in str(failed)
     assert trial.asked == ""
     assert trial.call(PUT, idempotent=True) == "a"
 
@@ -156,7 +156,7 @@ def test_a_failure_is_logged_and_left(method: Any, error: Any, caplog: pytest.Lo
     trial = Trial("failsafe", error, "b")
     assert trial.call(method) is None
     assert trial.asked == "1"
-    assert f"{method.full_name} failed, and is left undone" in caplog.text
+    assert f"ignoring failure of {method.full_name}" in caplog.text
     assert trial.reach.told(Replaced)[0].by == "failsafe"
 
 

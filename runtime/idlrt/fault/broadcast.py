@@ -1,0 +1,70 @@
+"""Fault mode `broadcast`: call all instances, e.g. to invalidate their caches.
+
+Source: Dubbo's `BroadcastClusterInvoker`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from idlrt.core import Call, Chance
+from idlrt.errors import ConfigurationError
+from idlrt.fault.base import Reach, may_repeat
+from idlrt.printable import plural
+
+__all__ = ["Broadcast"]
+
+
+class BroadcastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `broadcast`."""
+
+    fail_percent: Annotated[
+        float,
+        Meta(ge=0, le=100, description="percentage of failed instances from which the call fails; 0: any failure."),
+    ] = 0.0
+    at_once: Annotated[
+        int, Meta(ge=1, le=1000, description="maximum number of instances that are called in parallel.")
+    ] = 16
+
+
+class Broadcast:
+    """One call per instance, once each; returns one of the results. Implements `FaultMode`.
+
+    The call is executed several times, so the method must be idempotent, or the caller must declare it repeatable:
+    `using(fault="broadcast", idempotent=True)`.
+    """
+
+    Settings: ClassVar[type[msgspec.Struct]] = BroadcastSettings
+
+    def __init__(self, settings: BroadcastSettings, chance: Chance) -> None:
+        self._settings = settings
+
+    async def call(self, call: Call, reach: Reach[Any]) -> Any:
+        """Make `call` on every instance.
+
+        Raises:
+            ConfigurationError: the method is not idempotent and the caller did not declare it repeatable.
+            RpcError: at least `fail_percent` of the instances failed: the last error, with a note that lists them.
+        """
+        if not may_repeat(call):
+            what = f"cannot broadcast {call.method.full_name}: the method is not idempotent"
+            raise ConfigurationError(f"{what}; pass using(idempotent=True) if every instance may execute it")
+        nodes = reach.everyone(call)
+        starts: Sequence[Callable[[], Coroutine[Any, Any, Any]]] = [partial(reach.send, node, call) for node in nodes]
+        outcomes = await call.driver.all(starts, self._settings.at_once)
+        failed = [(node, each) for node, each in zip(nodes, outcomes, strict=True) if isinstance(each, Exception)]
+        if failed and len(failed) * 100 >= len(nodes) * self._settings.fail_percent:
+            error: Exception = failed[-1][1]
+            names = ", ".join(node.instance.address for node, _ in failed[:10])
+            more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
+            error.add_note(f"{len(failed)} of {plural(len(nodes), 'instance')} failed: {names}{more}")
+            raise error
+        return next(each for each in outcomes if not isinstance(each, Exception))
+
+    def close(self) -> None:
+        """Do nothing: no background work."""
