@@ -1,13 +1,12 @@
-"""idlrt, the runtime that generated stubs run on.
+"""idlrt: the runtime of generated clients and servers.
 
-`encode` and `decode` turn values into bytes and back (`codec`, if there are many), `to_json` and `from_json` into JSON
-for people; `Server` serves handlers, generated clients call.
+`Server` serves handlers; generated clients call them. `encode` and `decode` convert values to bytes and back (`codec`
+is faster for many values of one type), `to_json` and `from_json` to human-readable JSON.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from idlrt.core import Peer, ServerCall, current_call, request_metadata
 from idlrt.door import codec, decode, encode
@@ -28,6 +27,7 @@ from idlrt.errors import (
     RpcError,
     Unknown,
 )
+from idlrt.exports import lazy_exports
 from idlrt.net.tls import Tls
 from idlrt.serialization import Limits
 from idlrt.serialization.plain_json import from_json, to_json
@@ -82,19 +82,13 @@ __all__ = [
 ]
 
 
-# Imported on first use: asyncio and the modules of clients take tens of milliseconds.
-_LAZY = {
-    "AsyncServer": "idlrt.server",
-    "CallOptions": "idlrt.client",
-    "ClientStats": "idlrt.client",
-    "ConnectOptions": "idlrt.client",
-    "InstanceOptions": "idlrt.server.presence",
-    "ProcessServer": "idlrt.server",
-    "client_stats": "idlrt.client",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Importing asyncio and the client modules takes tens of milliseconds.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "idlrt.client": ("CallOptions", "ClientStats", "ConnectOptions", "client_stats"),
+            "idlrt.server": ("AsyncServer", "ProcessServer"),
+            "idlrt.server.presence": ("InstanceOptions",),
+        },
+    )

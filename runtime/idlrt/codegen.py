@@ -1,13 +1,12 @@
-"""Everything that generated code may use, and all of it: the rest of the runtime may move.
+"""The interface of generated code: all of the runtime that stubs use. The rest may change between versions.
 
-Generated modules import this one as `rpc`.
+Generated modules import it as `rpc`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID as Uuid
 
@@ -15,6 +14,7 @@ from msgspec import field
 
 from idlrt.client import AsyncClient, Client
 from idlrt.core import Handlers, bind
+from idlrt.exports import lazy_exports
 from idlrt.spec import (
     BINARY,
     BOOL,
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
 else:
 
     def deprecated(message: str) -> Callable[[T], T]:
-        """`warnings.deprecated`, except that a class may be extended without a warning.
+        """Mark as deprecated like `warnings.deprecated`, but allow subclasses without a warning.
 
-        A stub that extends a deprecated service does so when it is imported, which is not its user's doing.
+        A stub that extends a deprecated service does so at import, which its user cannot avoid.
         """
 
         def mark(target: T) -> T:
@@ -119,11 +119,11 @@ __all__ = [
 
 
 def requires(version: str) -> None:
-    """Refuse to import stubs that this runtime cannot carry.
+    """Check that this runtime supports the stubs that are being imported.
 
     Args:
-        version: `major.minor` of the idlc that made the stubs. A runtime carries the stubs of its own major
-            version, of its own or an earlier minor one.
+        version: `major.minor` of the idlc that generated the stubs. A runtime supports stubs of the same major version
+            and of the same or an earlier minor version.
 
     Raises:
         ImportError: the stubs are newer than the runtime, or of another major version.
@@ -131,32 +131,24 @@ def requires(version: str) -> None:
     wanted = tuple(int(part) for part in version.split("."))
     present = tuple(int(part) for part in __version__.split(".")[:2])
     if wanted[0] != present[0] or wanted > present:
-        what = "upgrade it with `pip install -U idlc`" if wanted > present else "compile the IDL again"
-        raise ImportError(f"these stubs were made by idlc {version} and the runtime is idlrt {__version__}: {what}")
+        what = "upgrade the runtime: pip install -U idlc" if wanted > present else "compile the IDL again"
+        raise ImportError(f"stubs of idlc {version} do not work with idlrt {__version__}; {what}")
 
 
 def reexport(
     package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package that offers what its modules declare.
+    """Return `__getattr__` and `__dir__` of a package that exports the declarations of its modules.
 
-    Modules are imported when a name of theirs is first used, so packages whose files include each other do
-    not go round in circles at import.
+    Modules are imported when one of their names is first used, so packages whose IDL files include each other do not
+    cause import cycles.
 
     Args:
-        modules: module name → the names it declares.
+        modules: module name → the names that it declares.
     """
-    homes = {name: module for module, names in modules.items() for name in names}
-
-    def __getattr__(name: str) -> Any:
-        home = homes.get(name)
-        if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home}"), name)
-        setattr(sys.modules[package], name, value)
-        return value
+    names = {name for declared in modules.values() for name in declared}
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *homes})
+        return sorted({*vars(sys.modules[package]), *names})
 
-    return __getattr__, __dir__
+    return lazy_exports(package, {f".{module}": declared for module, declared in modules.items()}), __dir__

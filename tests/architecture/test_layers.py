@@ -34,7 +34,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"idlc.__main__"},
     ],
     "idlrt": [
-        {"idlrt.errors", "idlrt.plugins", "idlrt.printable", "idlrt.version"},
+        {"idlrt.errors", "idlrt.exports", "idlrt.plugins", "idlrt.printable", "idlrt.version"},
         {"idlrt.named", "idlrt.spec"},
         {"idlrt.core", "idlrt.serialization"},
         {"idlrt.protocol"},

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from idlrt.exports import lazy_exports
 from idlrt.guard.base import GUARDS, AnyCall, Guard, Next
 
 if TYPE_CHECKING:
@@ -44,28 +44,20 @@ __all__ = [
     "Timeout",
 ]
 
-# Most programs use none of them, and pay for none.
-_HOMES: Final = {
-    "AdaptiveConcurrency": "concurrency",
-    "AdmissionControl": "admission",
-    "Breaker": "breaker",
-    "BreakerSettings": "breaker",
-    "Bulkhead": "bulkhead",
-    "CircuitBreaker": "breaker",
-    "Fallback": "fallback",
-    "LoadShedder": "shedder",
-    "OutlierDetector": "outlier",
-    "OutlierSettings": "outlier",
-    "RateLimiter": "limiter",
-    "Record": "outlier",
-    "RetryBudget": "retry_budget",
-    "RetryBudgetSettings": "retry_budget",
-    "Timeout": "deadline",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+if not TYPE_CHECKING:
+    # Most programs use none of the guards.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            ".admission": ("AdmissionControl",),
+            ".breaker": ("Breaker", "BreakerSettings", "CircuitBreaker"),
+            ".bulkhead": ("Bulkhead",),
+            ".concurrency": ("AdaptiveConcurrency",),
+            ".deadline": ("Timeout",),
+            ".fallback": ("Fallback",),
+            ".limiter": ("RateLimiter",),
+            ".outlier": ("OutlierDetector", "OutlierSettings", "Record"),
+            ".retry_budget": ("RetryBudget", "RetryBudgetSettings"),
+            ".shedder": ("LoadShedder",),
+        },
+    )

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from idlrt.exports import lazy_exports
 from idlrt.registry.backend import REGISTRIES, Backend, Found, SessionLost, Update
 from idlrt.registry.cache import SnapshotCache
 from idlrt.registry.ownership import INSTANCE_TOKEN, AlreadyRegistered, check_replaceable, is_same_instance
@@ -41,22 +42,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Importing asyncio takes tens of milliseconds, which programs without a registry need not pay.
-    if name == "Registry":
-        from idlrt.registry.client import Registry
-
-        return Registry
-    if name == "Registration":
-        from idlrt.registry.registration import Registration
-
-        return Registration
-    if name in ("RegistrationEvent", "RegistrationState"):
-        from idlrt.registry import registrar
-
-        return getattr(registrar, name)
-    if name == "shared_registries":
-        from idlrt.registry.shared import shared_registries
-
-        return shared_registries
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Importing asyncio takes tens of milliseconds, which programs without a registry should not pay.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            ".client": ("Registry",),
+            ".registrar": ("RegistrationEvent", "RegistrationState"),
+            ".registration": ("Registration",),
+            ".shared": ("shared_registries",),
+        },
+    )

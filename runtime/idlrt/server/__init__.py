@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from idlrt.exports import lazy_exports
 from idlrt.server.access import TOKEN, allow_addresses, require_token
 from idlrt.server.routes import ServerEndpoint, ServerFilter
 from idlrt.server.server import Server
@@ -26,14 +27,6 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Importing asyncio takes tens of milliseconds, and blocking programs do not need it.
-    if name == "AsyncServer":
-        from idlrt.server.aio import AsyncServer
-
-        return AsyncServer
-    if name == "ProcessServer":
-        from idlrt.server.processes import ProcessServer
-
-        return ProcessServer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Importing asyncio takes tens of milliseconds, which blocking programs should not pay.
+    __getattr__ = lazy_exports(__name__, {".aio": ("AsyncServer",), ".processes": ("ProcessServer",)})
