@@ -1,7 +1,7 @@
-"""idlc, the IDL compiler: a Thrift-compatible IDL in, small typed Python stubs out.
+"""idlc, an IDL compiler: it compiles a Thrift-compatible IDL into small typed Python stubs.
 
-The pipeline is the folder list: `source` reads files, `syntax` parses them, `model` links them,
-`checks` judges them, `codegen` writes. `driver` runs it, `cli` is the command line.
+Each folder is a stage of the pipeline: `source` reads files, `syntax` parses them, `model` links them, `checks`
+validates them, `codegen` generates code. `driver` runs the pipeline, `cli` is the command line.
 """
 
 __all__ = ["__version__"]

@@ -1,4 +1,4 @@
-"""`python -m idlc`."""
+"""Entry point of `python -m idlc`."""
 
 from idlc.cli import main
 

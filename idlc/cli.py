@@ -1,7 +1,7 @@
-"""The command line. It decides what to print and which exit code to give; everything else is the driver's.
+"""Command line of the compiler: options, output and exit codes. The compile itself is in `driver`.
 
-Exit codes: 0 clean (warnings are no failure), 1 errors in the IDL or, with `--check`, output that is not up
-to date, 2 wrong usage. Findings go to standard error. `doctor` gives 1 if something of the installation is broken.
+Exit codes: 0 success (also with warnings); 1 errors in the IDL or, with `--check`, output that is out of date;
+2 usage errors. Diagnostics go to standard error. `doctor` exits with 1 if the installation is broken.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 
 from idlc import __version__
 from idlc.files import readable
+from idlc.text import plural
 
 if TYPE_CHECKING:
     from idlc.diagnostics import Report
@@ -25,7 +26,7 @@ __all__ = ["main"]
 
 
 class _CompileByDefault(click.Group):
-    """`idlc FILES...` is short for `idlc compile FILES...`."""
+    """Command group with `compile` as its default command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
@@ -50,7 +51,7 @@ def main() -> None:
     """
 
 
-@main.command("compile", short_help="Write stubs for IDL files.")
+@main.command("compile", short_help="Compile IDL files into stubs.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILES...", type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -58,7 +59,7 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("gen"),
     show_default=True,
-    help="Folder for the output; created where it is missing.",
+    help="Output folder; created if it does not exist.",
 )
 @click.option(
     "-I",
@@ -67,37 +68,41 @@ def main() -> None:
     multiple=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Search DIR for includes, after the including file's own folder. May be given several times.",
+    help="Folder to search for includes, after the folder of the including file. Can be repeated.",
 )
-@click.option("--package", default="", metavar="NAME", help="Nest everything under the package NAME (dotted).")
-@click.option("--target", default="python", show_default=True, metavar="NAME", help="The language to write.")
+@click.option("--package", default="", metavar="NAME", help="Dotted name of a package that contains all output.")
+@click.option("--target", default="python", show_default=True, metavar="NAME", help="Output language.")
 @click.option(
     "--templates",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Templates that take the place of the built-in ones of the same name.",
+    help="Folder with templates that override built-in ones of the same name.",
 )
 @click.option(
-    "--includes/--no-includes", "with_includes", default=True, show_default=True, help="Write included files too."
+    "--includes/--no-includes",
+    "with_includes",
+    default=True,
+    show_default=True,
+    help="Whether to compile included files, too.",
 )
 @click.option(
     "--nullable-arguments",
     is_flag=True,
-    help="Type arguments `T | None` that the IDL neither marks `required` nor gives a default.",
+    help="Type arguments as `T | None` that are neither `required` nor have a default.",
 )
 @click.option(
     "--allow-neg-keys",
     "allow_negative_ids",
     is_flag=True,
-    help="Keep field ids that are zero or negative (as Apache Thrift's option of that name).",
+    help="Keep field ids that are zero or negative (as the option of that name in Apache Thrift).",
 )
-@click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is not up to date.")
+@click.option("--check", "only_compare", is_flag=True, help="Write nothing; fail if the output is out of date.")
 @click.option(
     "--cache/--no-cache",
     "use_cache",
     default=True,
     show_default=True,
-    help="Skip the work where nothing has changed since the last time.",
+    help="Whether to skip the compile if nothing has changed since the last one.",
 )
 @click.option(
     "--format",
@@ -105,43 +110,44 @@ def main() -> None:
     type=click.Choice(["full", "short"]),
     default="full",
     show_default=True,
-    help="How findings look: with the source, or one line each (file:line:column: ...).",
+    help="Format of diagnostics: with source code, or one line each (file:line:column: ...).",
 )
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Colour findings; `auto` honours NO_COLOR and FORCE_COLOR.",
+    help="Whether to color diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print findings only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
 def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
-    """Write Python stubs for FILES (IDL files, or folders with `.idl` and `.thrift` files).
+    """Compile FILES (IDL files, or folders with `.idl` and `.thrift` files) into Python stubs.
 
-    Included files are found beside the file that includes them, then in each `-I` folder. Outputs that have
-    not changed are not touched.
+    Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. Output
+    files that have not changed are not written.
     """
     from idlc.codegen.target import UnknownTarget
     from idlc.driver import Request, compile_files, find_sources
 
     for path in paths:
         if not path.exists():
-            raise click.UsageError(f"there is no file or folder {readable(path)}")
+            raise click.UsageError(f"no such file or folder: '{readable(path)}'")
     sources = find_sources(paths)
     if not sources:
-        raise click.UsageError(f"there are no .idl or .thrift files in {', '.join(map(readable, paths))}")
+        searched = ", ".join(f"'{readable(path)}'" for path in paths)
+        raise click.UsageError(f"no .idl or .thrift files in {searched}")
     if output.exists() and not output.is_dir():
-        raise click.UsageError(f"the output {readable(output)} is a file; give a folder with -o")
+        raise click.UsageError(f"--output '{readable(output)}': is a file, must be a folder")
     package: str = options["package"]
     if package and not all(part.isidentifier() and not iskeyword(part) for part in package.split(".")):
-        raise click.UsageError(f"--package {readable(package)}: it must be a dotted Python name")
+        raise click.UsageError(f"--package '{readable(package)}': must be a dotted Python name")
     try:
         result = compile_files(Request(paths=tuple(sources), output=output, **options))
     except UnknownTarget as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.ClickException(
-            f"cannot write {readable(error.filename or output)}: {error.strerror or error}"
+            f"cannot write '{readable(error.filename or output)}': {error.strerror or error}"
         ) from None
     _print_findings(result.report, style, is_colored=_is_colored(color))
     if result.report.has_errors:
@@ -149,18 +155,18 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
     sys.exit(_conclude(result, output, quiet=quiet, only_compare=options["only_compare"]))
 
 
-@main.command("doctor", short_help="Say what is installed, and what is missing.")
-@click.option("--json", "is_json", is_flag=True, help="Print one JSON object instead of lines.")
+@main.command("doctor", short_help="Check the installation.")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object instead of text.")
 def doctor_command(is_json: bool) -> None:
-    """Say what this installation is, and what is missing.
+    """Check the installation and suggest fixes.
 
-    Versions, dependencies, extras, the codecs that the runtime uses and why, the cache folder, and every plugin
-    with whether it loads. Exits with 1 if something is broken.
+    Shows versions, dependencies, extras, the codecs that the runtime uses and why, the cache folder, and all plugins
+    with errors of those that cannot be loaded. Exits with 1 if there are errors.
     """
     from idlc.doctor import examine, render, to_json
 
     condition = examine()
-    # Names of folders may have bytes in them that cannot be printed.
+    # Names of folders may contain bytes that cannot be printed.
     click.echo(to_json(condition) if is_json else "\n".join(map(readable, render(condition).split("\n"))))
     sys.exit(0 if condition.is_fine else 1)
 
@@ -169,14 +175,18 @@ def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) 
     count = len(result.written) + len(result.unchanged)
     if only_compare and result.written:
         for path in result.written:
-            click.echo(f"not up to date: {readable(path)}", err=True)
+            click.echo(f"out of date: {readable(path)}", err=True)
+        verb = "is" if len(result.written) == 1 else "are"
         click.echo(
-            f"{len(result.written)} of {count} files in {readable(output)} are not up to date; compile again", err=True
+            f"{readable(output)}: {len(result.written)} of {plural(count, 'file')} {verb} out of date; "
+            "compile again without --check",
+            err=True,
         )
         return 1
     if not quiet:
         click.echo(
-            f"{readable(output)}: {count} files, {len(result.written)} written, {len(result.unchanged)} unchanged"
+            f"{readable(output)}: {plural(count, 'file')}, {len(result.written)} written, "
+            f"{len(result.unchanged)} unchanged"
         )
     return 0
 

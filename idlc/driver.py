@@ -1,4 +1,4 @@
-"""The pipeline on one page: load, parse, link, check, generate, write."""
+"""Pipeline of the compiler: load, parse, link, check, generate, write."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SUFFIXES = (".idl", ".thrift")
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
+    """Result of a compile.
 
     Attributes:
-        report: all findings. When it has errors, nothing was written.
-        written: files that were new or different (or would be, with `only_compare`).
-        unchanged: files that were left alone.
+        report: all diagnostics. If it has errors, nothing was written.
+        written: files that were new or have changed (with `only_compare`: that would be written).
+        unchanged: files that were up to date.
     """
 
     report: Report
@@ -31,7 +31,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_sources(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, and every `.idl` and `.thrift` file below folders, sorted."""
+    """Return the given files, and all `.idl` and `.thrift` files below the given folders, sorted within each folder."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -45,8 +45,8 @@ def compile_files(request: Request) -> Result:
     """Run the pipeline.
 
     Raises:
-        UnknownTarget: there is no such target.
-        OSError: an output cannot be written.
+        UnknownTarget: no target has the requested name.
+        OSError: an output file cannot be written.
     """
     key = uptodate.key_of(request) if request.use_cache else None
     if key is not None:
@@ -54,7 +54,7 @@ def compile_files(request: Request) -> Result:
         if known is not None:
             return Result(report=known.report, unchanged=known.outputs)
 
-    # Not at the top: an up-to-date compile needs none of it.
+    # Imported here because they are slow to import, and an up-to-date compile does not need them.
     from idlc.checks import run_checks
     from idlc.codegen import TargetOptions, find_target, write_outputs
     from idlc.elsewhere import find_elsewhere

@@ -1,8 +1,9 @@
-"""Replacing files whole, whenever the process may be killed, and saying what files are called.
+"""Atomic replacement of files, and printable file names.
 
-A file is written under a temporary name beside its place and moved over it, so that nobody ever reads half of it. A
-process that is killed in between leaves the temporary file behind. The next compile that writes into the folder removes
-it: the file is locked as long as its writer lives, and the kernel releases the locks of a process however it ends.
+A file is written under a temporary name in the same folder and then renamed, so that readers never see a partial file.
+A process that is killed in between leaves the temporary file behind. The next compile that writes into the folder
+removes it: a temporary file is locked while its writer lives, and the kernel releases the locks of a process however it
+ends.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows, where nobody can remove a file that is open
+except ImportError:  # Windows, where open files cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["readable", "replace_file", "sweep"]
@@ -22,13 +23,13 @@ _PREFIX, _SUFFIX = ".idlc-", ".tmp"
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write `data` to `path`, all at once; folders are made as needed.
+    """Write `data` to `path` atomically; create missing folders.
 
     Args:
-        mode: permissions of the file, less those that the process' umask takes away.
+        mode: permissions of the file, before the umask of the process is applied.
 
     Raises:
-        OSError: it cannot be written. There is no temporary file then.
+        OSError: the file cannot be written. No temporary file is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while not _try_replace(path, data, mode):
@@ -36,7 +37,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files whose writers were killed. Those of writers that are at work are left alone."""
+    """Remove temporary files of writers that were killed. Those of running writers are kept."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
@@ -44,14 +45,14 @@ def sweep(folder: Path) -> None:
 
 
 def readable(path: Path | str) -> str:
-    """What messages call a file: bytes that are not UTF-8, and characters that cannot be printed, are escaped."""
+    """Return a printable file name: bytes that are not UTF-8, and characters that cannot be printed, are escaped."""
     return "".join(map(_readable, str(path)))
 
 
 def _readable(character: str) -> str:
     if character.isprintable():
         return character
-    if "\udc80" <= character <= "\udcff":  # a byte, as PEP 383 has it
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8 (PEP 383)
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
 
@@ -66,7 +67,7 @@ def _try_replace(path: Path, data: bytes, mode: int) -> bool:
             stream.write(data)
             stream.flush()
             if fcntl is not None:
-                os.replace(temporary, path)  # while it is locked
+                os.replace(temporary, path)  # before the lock is released, or `sweep` could remove the file
         if fcntl is None:
             os.replace(temporary, path)
     except BaseException:
@@ -77,13 +78,13 @@ def _try_replace(path: Path, data: bytes, mode: int) -> bool:
 
 
 def _claim(handle: int) -> bool:
-    """Lock a file that was just created; false if somebody who sweeps was faster and is removing it."""
+    """Lock a file that was just created; return false if a concurrent `sweep` has locked it first and removes it."""
     if fcntl is not None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:  # a file system without locks, where nobody sweeps
+        except OSError:  # a file system without locks, where `sweep` removes nothing
             return True
     return os.fstat(handle).st_nlink > 0
 

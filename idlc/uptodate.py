@@ -1,9 +1,9 @@
-"""Knowing that there is nothing to do.
+"""Compile cache: detects that a compile would change nothing, and skips it.
 
-After a compile it is kept what went in (a hash of every file read, and the places where an include was
-looked for in vain) and what came out (a hash of every file written). When the same command finds all of it
-as it was, parsing and generating are skipped; findings are shown again. What is kept lies in the user's
-cache folder, never in the output. A broken or missing entry only means that the work is done again.
+After a compile, its inputs (a hash of every file that was read, and the paths where an include was searched but not
+found) and its outputs (a hash of every file that was written) are recorded. If the same command finds all of them
+unchanged, parsing and code generation are skipped, and the recorded diagnostics are reported again. Records are in the
+user's cache folder, never in the output folder. If a record is missing or corrupt, the compile runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["Known", "key_of", "recall", "remember"]
 
 
 class Known(msgspec.Struct, frozen=True):
-    """An earlier compile that still holds."""
+    """Result of an earlier compile that is still up to date."""
 
     report: Report
     outputs: list[Path]
@@ -66,7 +66,7 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 def key_of(request: Request) -> str:
-    """What the compile depends on besides the contents of files: options, and idlc itself."""
+    """Return the cache key of a compile: a hash of its options and of idlc itself, but not of the IDL files."""
     parts = [
         idlc.__version__,
         _fingerprint(),
@@ -86,7 +86,7 @@ def key_of(request: Request) -> str:
 
 
 def recall(key: str, output: Path) -> Known | None:
-    """The earlier compile of this key, if inputs and outputs are still as it left them."""
+    """Return the earlier compile with this key if its inputs and outputs are unchanged, else `None`."""
     try:
         record = msgspec.convert(json.loads(_entry(key).read_bytes()), type=_Record)
         sources: dict[str, SourceFile] = {}
@@ -121,16 +121,16 @@ def remember(
     consulted: Mapping[str, bool],
     elsewhere: Mapping[str, str | None],
 ) -> None:
-    """Keep a compile that went well.
+    """Record a successful compile.
 
     Args:
-        files: what it wrote.
-        consulted: files below the output folder that it looked at, and whether they were there.
-        elsewhere: packages that it looked for outside of the output, and where they were found.
+        files: generated files.
+        consulted: files in the output folder that code generation has looked up, and whether they existed.
+        elsewhere: packages that code generation has searched outside of the output folder, and where they were found.
     """
     written = {str(file.path): _hash(file.text.encode()) for file in files}
     with suppress(OSError):
-        # Hashed from what was parsed: a file that was edited meanwhile is not taken for the one that was compiled.
+        # Files that were edited during the compile must not be recorded with the hash of their new contents.
         record = _Record(
             {str(path): (file.name, _hash(path.read_bytes())) for path, file in loader.files.items()},
             sorted(map(str, loader.absent)),
@@ -143,7 +143,7 @@ def remember(
             return
         entry = _entry(key)
         sweep(entry.parent)
-        # Not msgspec's JSON: names of files may have surrogates in them, which stand for bytes that are not UTF-8.
+        # msgspec's JSON encoder rejects surrogates, which stand for bytes of file names that are not UTF-8.
         replace_file(entry, json.dumps(msgspec.to_builtins(record)).encode("ascii"), mode=0o600)
 
 
@@ -160,7 +160,7 @@ def _hash(data: bytes) -> str:
 
 
 def _fingerprint() -> str:
-    """Changes when idlc's own files do: somebody who works on a template sees its effect at once."""
+    """Return a hash of the times and sizes of idlc's own files, so that an edited template takes effect immediately."""
     stamps: list[str] = []
     for folder in (Path(__file__).parent, resource_dir("templates"), resource_dir("grammars")):
         for file in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""Findings about IDL files: collected in a report, rendered for people and machines."""
+"""Diagnostics about IDL files, collected in a report and rendered as text."""
 
 from idlc.diagnostics.diagnostic import Diagnostic, Fix, Label, Severity
 from idlc.diagnostics.render import render, render_short, summary

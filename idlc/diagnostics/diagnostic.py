@@ -1,9 +1,9 @@
-"""One finding about an IDL file.
+"""Diagnostic about an IDL file: an error, a warning or a note.
 
-How messages are written: lower case, no full stop; short; the smallest span that is wrong comes first;
-at most three spans; never two findings for one cause; a `help` when the fix is known; "not allowed"
-rather than "illegal"; nobody is blamed; the tool has no first person. Every kind of finding has a stable
-dotted name (`field.id.duplicate`) that people can search for and that checks are configured by.
+Style of messages: lower case, no full stop, short; the smallest span that is wrong comes first; at most three spans;
+one diagnostic per cause; a `help` if the fix is known; "not allowed" rather than "illegal"; no blame, no first person.
+Every kind of diagnostic has a stable dotted name (`field.id.duplicate`), by which users search for it and checks are
+configured.
 """
 
 from __future__ import annotations
@@ -20,30 +20,32 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 class Label(msgspec.Struct, frozen=True):
-    """A second place that explains a finding ("first declared here")."""
+    """Secondary span that explains a diagnostic ("first declared here")."""
 
     span: Span
     text: str
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """An edit that would mend it: replace what `span` covers by `text`."""
+    """Edit that fixes the problem: replace the text of `span` by `text`."""
 
     span: Span
     text: str
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding.
+    """An error, warning or note about an IDL file.
 
     Attributes:
-        severity: `error`: nothing is written; `warning`: the IDL is questionable; `note`: the IDL is fine, but
-            the output differs from what its reader may expect.
-        name: stable dotted name of the kind of finding.
-        span: the place that is wrong; `None` only when no file can be named (a missing input).
-        note: what to write under the carets, may be empty.
-        labels: further places, at most two.
-        help: what to do about it, may be empty.
+        name: stable dotted name of the kind of diagnostic.
+        message: description of the problem, in one line.
+        span: source text that is wrong; `None` only if no file can be named (a missing input file).
+        severity: `error`: no output is written; `warning`: the IDL is questionable; `note`: the IDL is valid, but the
+            output differs from what a reader may expect.
+        note: text under the carets; may be empty.
+        labels: secondary spans, at most two.
+        help: how to fix the problem; may be empty.
+        fixes: edits that fix the problem.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Findings as people read them: the place, the line, carets under what is wrong, in the manner of rustc.
+"""Rendering of diagnostics as text: position, source line, and carets under the span, in the style of rustc.
 
     error[field.id.duplicate]: field id 1 is used twice
      --> user.thrift:4:3
@@ -10,8 +10,8 @@
       |
       = help: the next free id is 3
 
-Text that would break the picture is tamed: tabs become spaces, wide characters take two columns, control characters are
-replaced, long lines are cut around what matters.
+To keep carets aligned, tabs become spaces, wide characters count as two columns, and control characters are replaced.
+Long lines are cropped around the spans.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ import msgspec
 from idlc.diagnostics.diagnostic import Diagnostic
 from idlc.diagnostics.report import Report
 from idlc.source import SourceFile, Span
+from idlc.text import plural
 
 __all__ = ["render", "render_short", "summary"]
 
 _TAB = 4
 _WIDEST_LINE = 120
-_CONTEXT = 40  # what is left of a long line on either side of a span
+_CONTEXT = 40  # characters of a cropped line that are kept before a span
 _RESET = "\x1b[0m"
 _COLORS = {
     "error": "\x1b[1;31m",
@@ -42,14 +43,17 @@ _COLORS = {
 
 
 def render(diagnostics: Diagnostic | Iterable[Diagnostic], *, color: bool = False) -> str:
-    """Write findings with snippets, one blank line between them; ends with a line end unless there is none."""
+    """Return diagnostics with source snippets, separated by blank lines.
+
+    The text ends with a line end; it is empty if there are no diagnostics.
+    """
     if isinstance(diagnostics, Diagnostic):
         diagnostics = (diagnostics,)
     return "\n".join(_Renderer(diagnostic, color).text() for diagnostic in diagnostics)
 
 
 def render_short(diagnostics: Diagnostic | Iterable[Diagnostic]) -> str:
-    """Write findings one a line, as GCC does: `file:line:column: error: message [name]`."""
+    """Return one line for each diagnostic, in the format of GCC: `file:line:column: error: message [name]`."""
     if isinstance(diagnostics, Diagnostic):
         diagnostics = (diagnostics,)
     return "".join(
@@ -60,13 +64,13 @@ def render_short(diagnostics: Diagnostic | Iterable[Diagnostic]) -> str:
 
 
 def summary(report: Report) -> str:
-    """How many findings of each severity there are, in words; empty if there are none."""
+    """Return the number of diagnostics of each severity, as `1 error, 2 warnings`; empty if there are none."""
     counts = (("error", report.errors), ("warning", report.warnings), ("note", report.notes))
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts if count)
+    return ", ".join(plural(count, word) for word, count in counts if count)
 
 
 class _Mark(msgspec.Struct):
-    """Characters of one line to be underlined, and what to write beside that."""
+    """Underlined characters of a line, and the text beside them."""
 
     line: int
     first: int
@@ -99,7 +103,7 @@ class _Renderer:
         return "\n".join(self._lines) + "\n"
 
     def _groups(self) -> list[tuple[Span, list[_Mark]]]:
-        """What to underline, file by file; the file of the finding first."""
+        """Return the underlined spans of each file; the file of the diagnostic comes first."""
         found = self._diagnostic
         if found.span is None:
             return []
@@ -144,13 +148,13 @@ class _Renderer:
 
 
 def _marks(span: Span, text: str, is_primary: bool) -> Iterator[_Mark]:
-    """One mark for a span within a line; for a longer one, its first and its last line."""
+    """Yield the mark of a span within a line; of a multi-line span, the marks of its first and its last line."""
     file = span.file
     length = len(file.text)
     start_offset = min(max(span.start, 0), length)
     start = file.position(start_offset)
     end = file.position(min(max(span.end, start_offset), length))
-    if end.line > start.line and end.column == 1:  # it ends with the line end of the line before
+    if end.line > start.line and end.column == 1:  # the span ends with the previous line
         end = file.position(min(max(span.end - 1, start_offset), length))
     if end.line == start.line:
         yield _Mark(start.line, start.column - 1, end.column - 1, text, is_primary)
@@ -162,7 +166,7 @@ def _marks(span: Span, text: str, is_primary: bool) -> Iterator[_Mark]:
 
 
 def _cropped(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
-    """A long line, cut to what is around the marks."""
+    """Crop a long line around its marks."""
     if len(text) <= _WIDEST_LINE or not marks:
         return text[:_WIDEST_LINE], marks
     first = min(mark.first for mark in marks)
@@ -180,7 +184,7 @@ def _cropped(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
 
 
 def _tame(text: str) -> str:
-    """Text that takes as many columns as `_width` says: no tabs, no control characters."""
+    """Replace tabs and control characters, so that the text is as wide as `_width` computes."""
     if text.isascii() and text.isprintable():
         return text
     shown: list[str] = []
@@ -198,7 +202,7 @@ def _tame(text: str) -> str:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal a text takes (Unicode Standard Annex 11)."""
+    """Return the width of a text in terminal columns (Unicode Standard Annex 11)."""
     if text.isascii():
         return len(text)
     return sum(

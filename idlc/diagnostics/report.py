@@ -1,7 +1,7 @@
-"""All findings of one run.
+"""Collection of all diagnostics of a compile.
 
-Passes add to the report and go on; nobody stops at the first error. The same finding added twice counts
-once, and readers get findings file by file, top to bottom.
+Passes add to the report and continue after errors. Duplicates are dropped, and iteration is ordered by file and
+position.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class Report:
-    """Collects findings.
+    """Diagnostics of a compile.
 
-    Iterating gives them ordered: files in the order in which they were first mentioned, and by place in a file.
+    Iteration orders them by file, in the order in which files were first reported, and by position within a file.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Report:
         self._counts: Counter[Severity] = Counter()
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Add a finding, unless the very same is already there."""
+        """Add a diagnostic, unless the report already has one with the same name, span and message."""
         span = diagnostic.span
         place = (span.file.path, span.start, span.end) if span is not None else None
         key = (diagnostic.name, place, diagnostic.message)
@@ -51,22 +51,22 @@ class Report:
 
     @property
     def errors(self) -> int:
-        """How many errors."""
+        """Number of errors."""
         return self._counts["error"]
 
     @property
     def warnings(self) -> int:
-        """How many warnings."""
+        """Number of warnings."""
         return self._counts["warning"]
 
     @property
     def notes(self) -> int:
-        """How many notes."""
+        """Number of notes."""
         return self._counts["note"]
 
     @property
     def has_errors(self) -> bool:
-        """Whether there is an error."""
+        """Whether there is at least one error."""
         return self._counts["error"] > 0
 
     def __len__(self) -> int:

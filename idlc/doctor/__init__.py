@@ -1,7 +1,7 @@
-"""What this installation is, and what is missing: the logic of `idlc doctor`.
+"""Check of the installation: the implementation of `idlc doctor`.
 
-`examine` looks, `Condition` is what it saw and what that means, `render` and `to_json` say it. Only the standard
-library is taken for granted: this must run where dependencies are missing, `packaging` included.
+`examine` collects facts into a `Condition`, which derives findings from them; `render` and `to_json` format it. The
+package uses only the standard library, because it must run where dependencies are missing, including `packaging`.
 """
 
 from idlc.doctor.condition import Condition, Finding

@@ -1,6 +1,6 @@
-"""What was seen of an installation, and what is wrong with it.
+"""Facts about an installation, and the findings that follow from them.
 
-An *error* is something that is broken: a command or a call will fail. A *warning* costs time or comfort only.
+An *error* means that a command or a call will fail. A *warning* means that something is slow or inconvenient.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _REINSTALL = "pip install --force-reinstall idlc"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is not as it should be, and what can be done."""
+    """A problem of the installation, and how to fix it."""
 
     severity: Literal["error", "warning"]
     message: str
@@ -25,7 +25,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Python:
-    """The interpreter; `wanted` is what the package asks for, empty if that is not known."""
+    """The interpreter; `wanted` is the version that idlc requires, empty if unknown."""
 
     version: str
     implementation: str
@@ -37,7 +37,7 @@ class Python:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A package that is asked for; `found` is its version here, `None` if it is missing."""
+    """A required package; `wanted` is the required version, `found` the installed one, `None` if it is missing."""
 
     name: str
     wanted: str
@@ -47,7 +47,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
-    """What can be installed besides: `pip install 'idlc[name]'`."""
+    """An optional feature and the packages that it requires; installed by `pip install 'idlc[name]'`."""
 
     name: str
     purpose: str
@@ -56,12 +56,13 @@ class Extra:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """The codecs that the runtime uses: `native`, `pure`, or empty if the runtime cannot be asked.
+    """Codecs that the runtime uses.
 
     Attributes:
-        reason: why it is not the native one.
-        help: what can be done about that; empty if it is wanted.
-        compiler: path of a C compiler, `None` if none was found. It was only looked up.
+        name: `native` or `pure`; empty if the runtime cannot be imported.
+        reason: reason why the codecs are not native.
+        help: how to get native codecs; empty if the pure ones were requested.
+        compiler: path of a C compiler, `None` if there is none. It is not run.
     """
 
     name: str
@@ -72,12 +73,12 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What `idlrt` said of itself.
+    """The installed runtime, `idlrt`.
 
     Attributes:
-        error: why it cannot be used; empty if it can.
-        stubs: `major.minor` that stubs of this idlc ask for.
-        stubs_error: why the runtime does not carry them; empty if it does.
+        error: reason why it cannot be imported; empty if it can.
+        stubs: `major.minor` version that stubs of this idlc require.
+        stubs_error: reason why the runtime does not support these stubs; empty if it does.
     """
 
     version: str
@@ -89,7 +90,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """The folder for what can be made again; `error` says why it cannot be written to, empty if it can."""
+    """The cache folder; `error` is the reason why it is not writable, empty if it is."""
 
     folder: str
     error: str
@@ -97,7 +98,15 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """An entry point: `place` is what it loads, `package` who registered it, `error` why it fails to load."""
+    """An entry point.
+
+    Attributes:
+        group: entry point group.
+        name: name within the group.
+        place: object reference, `module:attribute`.
+        package: distribution that registers it.
+        error: reason why it cannot be loaded; empty if it can.
+    """
 
     group: str
     name: str
@@ -108,11 +117,14 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """All that was seen.
+    """All facts about an installation.
 
     Attributes:
-        metadata: version of the installed package as its metadata has it, `None` if there is none.
-        metadata_error: why requirements could not be read.
+        version: version of the compiler.
+        folder: folder of its package.
+        metadata: version in the metadata of the installed distribution, `None` if idlc is not installed.
+        metadata_error: reason why requirements could not be checked; empty if they were.
+        plugins: plugins by entry point group.
     """
 
     version: str
@@ -129,11 +141,11 @@ class Condition:
 
     @property
     def is_fine(self) -> bool:
-        """Whether nothing is broken; warnings are no failure."""
+        """Whether there are no errors; warnings are allowed."""
         return all(finding.severity != "error" for finding in self.findings())
 
     def findings(self) -> list[Finding]:
-        """What is not as it should be, what is broken first."""
+        """Return all problems, errors first."""
         return sorted(self._findings(), key=lambda finding: finding.severity)
 
     def _findings(self) -> Iterator[Finding]:
@@ -142,41 +154,39 @@ class Condition:
         for group, plugins in self.plugins.items():
             for plugin in plugins:
                 if plugin.error:
-                    what = f"{group} {plugin.name!r} ({plugin.place}) fails to load: {plugin.error}"
+                    what = f"cannot load plugin {plugin.name!r} of {group} ({plugin.place}): {plugin.error}"
                     yield _error(what, f"upgrade or uninstall {plugin.package or 'the package that registers it'}")
             if not plugins and not self.runtime.error and self.metadata is not None:
-                yield _error(f"no {group} is registered", f"install the package again: {_REINSTALL}")
+                yield _error(f"no plugins of {group} are registered", f"reinstall idlc: {_REINSTALL}")
         if self.cache.error:
             what = f"cannot write to the cache folder {self.cache.folder}: {self.cache.error}"
-            yield _warning(
-                what, "set IDLC_CACHE_DIR to a folder that can be written to; without one compiling is slower"
-            )
+            yield _warning(what, "set IDLC_CACHE_DIR to a writable folder; without a cache, compiling is slower")
 
     def _of_the_package(self) -> Iterator[Finding]:
         if self.metadata is None:
-            yield _error("idlc runs from files that are not installed", "install them: pip install -e .")
+            yield _error("idlc runs from a source folder and is not installed", "install it: pip install -e .")
         elif self.metadata != self.version:
-            what = f"idlc is {self.version}, but what is registered of it is from {self.metadata}"
-            yield _warning(what, f"install it again: {_REINSTALL}")
+            what = f"version mismatch: idlc is {self.version}, but its installed metadata is of {self.metadata}"
+            yield _warning(what, f"reinstall idlc: {_REINSTALL}")
         if self.metadata_error:
-            yield _error(self.metadata_error, f"install the package again: {_REINSTALL}")
+            yield _error(self.metadata_error, f"reinstall idlc: {_REINSTALL}")
         if not self.python.is_satisfied:
-            what = f"python is {self.python.version}, idlc needs {self.python.wanted}"
+            what = f"Python {self.python.version} is not supported: idlc requires {self.python.wanted}"
             yield _error(what, "use a newer Python")
         for package in self.dependencies:
             if not package.is_satisfied:
-                present = "is missing" if package.found is None else f"is {package.found}"
-                what = f"the base dependency {package.name} {present}, idlc needs {package.wanted or 'any version'}"
+                present = "is missing" if package.found is None else f"{package.found} is not supported"
+                what = f"dependency {package.name} {present}: idlc requires {package.wanted or 'any version'}"
                 yield _error(what, f"install it: pip install '{package.name}{package.wanted}'")
 
     def _of_the_runtime(self) -> Iterator[Finding]:
         if self.runtime.error:
-            yield _error(f"the runtime idlrt cannot be used: {self.runtime.error}", f"install it again: {_REINSTALL}")
+            yield _error(f"cannot import the runtime idlrt: {self.runtime.error}", f"reinstall idlc: {_REINSTALL}")
         elif self.runtime.stubs_error:
-            what = f"stubs of this idlc do not run on this idlrt: {self.runtime.stubs_error}"
-            yield _error(what, f"install both again, they are one package: {_REINSTALL}")
+            what = f"stubs of this idlc are incompatible with this idlrt: {self.runtime.stubs_error}"
+            yield _error(what, f"reinstall both, which are one package: {_REINSTALL}")
         if self.backend.name == "pure" and self.backend.help:
-            yield _warning(f"the codecs are the pure ones: {self.backend.reason}", self.backend.help)
+            yield _warning(f"using pure Python codecs, which are slower: {self.backend.reason}", self.backend.help)
 
 
 def _error(message: str, help: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Looks at the installation. Nothing is changed, nothing is fetched, no compiler is run."""
+"""Collection of facts about the installation. It changes nothing, downloads nothing, and runs no compiler."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["PURPOSES", "examine"]
 
 PURPOSES = {
-    "dns": "registries at dns://: hosts and SRV records",
-    "etcd": "registries at etcd://",
-    "testing": "hypothesis strategies of generated classes: idlrt.testing.strategies",
-    "zookeeper": "registries at zookeeper://, with Motan's and Dubbo's layouts",
+    "dns": "DNS registries (dns://), with host and SRV records",
+    "etcd": "etcd registries (etcd://)",
+    "testing": "hypothesis strategies for generated classes (idlrt.testing.strategies)",
+    "zookeeper": "ZooKeeper registries (zookeeper://), with the layouts of Motan and Dubbo",
 }
-"""What each extra is for."""
+"""Purpose of each extra."""
 
 _COMPILERS = ("cc", "gcc", "clang")
 _VARIABLE = "IDLRT_BACKEND"
@@ -36,7 +36,7 @@ _BUILD = "pip install --force-reinstall --no-deps --no-binary idlc idlc"
 
 
 def examine() -> Condition:
-    """All that can be seen from here. Takes about a second: a child process loads the runtime and all plugins."""
+    """Examine the installation. It takes about a second, because a child process loads the runtime and all plugins."""
     stubs = ".".join(idlc.__version__.split(".")[:2])
     answer = ask(stubs)
     distribution = _distribution()
@@ -72,11 +72,11 @@ def _distribution() -> metadata.Distribution | None:
 
 
 def _requirements(distribution: metadata.Distribution | None) -> tuple[list[Requirement], str]:
-    """What the package asks for; and why that cannot be said, if it cannot."""
+    """Return the requirements of idlc, and the reason why they could not be read (empty if they could)."""
     try:
         from packaging.requirements import Requirement
     except ImportError:  # itself a base dependency
-        return [], "the base dependency packaging is missing, so that the others cannot be judged"
+        return [], "dependency packaging is missing: cannot check the versions of other dependencies"
     lines = (distribution.requires or []) if distribution else []
     return [Requirement(line) for line in sorted(lines)], ""
 
@@ -132,7 +132,7 @@ def _python(distribution: metadata.Distribution | None, *, can_judge: bool) -> P
 
 
 def _compiler() -> str | None:
-    """The C compiler that a build would use: `$CC`, or the first of the usual names."""
+    """Return the path of the C compiler that a build would use: `$CC`, or the first of the usual names."""
     chosen = shlex.split(os.environ.get("CC", ""))
     found = (shutil.which(name) for name in (*chosen[:1], *_COMPILERS))
     return next((path for path in found if path), None)
@@ -142,22 +142,22 @@ def _backend(name: str, native: str, compiler: str | None) -> Backend:
     reason = help = ""
     if name == "pure":
         if os.environ.get(_VARIABLE) == "pure":
-            reason = f"{_VARIABLE}=pure asks for them"
+            reason = f"requested by {_VARIABLE}=pure"
         elif native not in ("", "missing"):
-            reason, help = f"the native ones cannot be loaded: {native}", f"build them again: {_BUILD}"
+            reason, help = f"cannot load the native codecs: {native}", f"rebuild them: {_BUILD}"
         elif platform.python_implementation() != "CPython":
-            reason = "the native ones are for CPython"
+            reason = "the native codecs require CPython"
         elif compiler is None:
-            reason = "the native ones were not built, and there is no C compiler"
-            help = f"install a C compiler and the headers of Python, then the package again: {_BUILD}"
+            reason = "the native codecs were not built, and there is no C compiler"
+            help = f"install a C compiler and the headers of Python, then build the codecs: {_BUILD}"
         else:
-            reason = "the native ones were not built"
-            help = f"build them, which says why it fails if it does: IDLC_NATIVE=require {_BUILD}"
+            reason = "the native codecs were not built"
+            help = f"build them, or see why that fails: IDLC_NATIVE=require {_BUILD}"
     return Backend(name=name, reason=reason, help=help, compiler=compiler)
 
 
 def _cache(folder: Path) -> Cache:
-    """Whether the folder can be written to, or could be made. Tried, because permission bits do not tell all."""
+    """Test whether the folder is writable or can be created, by writing: permission bits are not sufficient."""
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent

@@ -1,7 +1,7 @@
-"""Asks the runtime and every plugin, in a child process.
+"""Import of the runtime and of all plugins, in a child process.
 
-The compiler imports nothing of the runtime, and a plugin may do anything when it is loaded: print, hang, or end the
-process. The child finds packages where this process finds them.
+The compiler does not import the runtime, and a plugin may do anything when it is loaded: print, hang, or end the
+process. The child process has the same `sys.path` as this one.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ GROUPS = (
     "idlrt.guards",
     "idlrt.routers",
 )
-"""The entry-point groups of the compiler and of the runtime."""
+"""Entry point groups of the compiler and of the runtime."""
 
 _SECONDS = 60.0
 
-# Speaks on what was standard output; what plugins print goes to standard error.
+# The reply goes to the original standard output; output of plugins is redirected to standard error.
 _SCRIPT = """
 import os, sys
 answer_to = os.fdopen(os.dup(1), "w")
@@ -39,7 +39,7 @@ import importlib.metadata, importlib.util, json
 asked = json.load(sys.stdin)
 sys.path[:] = asked["path"]
 
-def said(error):
+def text(error):
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 answer = {"version": "", "folder": "", "error": "", "backend": "", "native": "", "stubs": "", "plugins": []}
@@ -54,60 +54,62 @@ try:
         try:
             import idlrt.serialization._native
         except Exception as error:
-            answer["native"] = said(error)
+            answer["native"] = text(error)
     try:
         import idlrt.codegen
         idlrt.codegen.requires(asked["stubs"])
     except Exception as error:
-        answer["stubs"] = said(error)
+        answer["stubs"] = text(error)
 except Exception as error:
-    answer["error"] = said(error)
+    answer["error"] = text(error)
 for group in asked["groups"]:
     for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda entry: entry.name):
         error = ""
         try:
             entry.load()
         except BaseException as failure:
-            error = said(failure)
+            error = text(failure)
         package = entry.dist.name if entry.dist is not None else ""
         answer["plugins"].append(
             {"group": group, "name": entry.name, "place": entry.value, "package": package, "error": error}
         )
 json.dump(answer, answer_to)
 answer_to.flush()
-os._exit(0)  # whatever threads a plugin has started
+os._exit(0)  # without waiting for threads that a plugin has started
 """
 
 
 def ask(stubs: str) -> dict[str, Any]:
-    """What the runtime says of itself, and how loading each plugin went.
+    """Return facts about the runtime, and the result of loading each plugin.
 
     Args:
-        stubs: `major.minor` that stubs ask for.
+        stubs: `major.minor` version that stubs require.
 
     Returns:
-        `version`, `folder`, `backend`; `error`, why the runtime cannot be used; `native`, why the native codecs cannot
-        be loaded (`missing`: they are not there); `stubs`, why it does not carry the stubs; `plugins`, a list
-        of `group`, `name`, `place`, `package`, `error`. Strings are empty where there is nothing to say.
+        `version`, `folder` and `backend` of the runtime; `error`, the reason why it cannot be imported; `native`, the
+        reason why the native codecs cannot be loaded (`missing`: they are not installed); `stubs`, the reason why the
+        runtime does not support the stubs; `plugins`, a list of dictionaries with `group`, `name`, `place`, `package`
+        and `error`. Reasons are empty if there is no error.
     """
     question = json.dumps({"path": sys.path, "stubs": stubs, "groups": GROUPS})
-    # -P: a folder that happens to be where the command is run from is not the runtime.
+    # -P: the working directory is not searched, because a folder `idlrt` in it is not the runtime.
     command = [sys.executable, "-P", "-c", _SCRIPT]
     try:
         done = subprocess.run(
             command, input=question, capture_output=True, text=True, timeout=_SECONDS, check=False, encoding="utf-8"
         )
     except subprocess.TimeoutExpired:
-        return _silence(f"it did not answer within {_SECONDS:.0f} seconds")
+        return _failure(f"timed out after {_SECONDS:.0f} seconds")
     except OSError as error:
-        return _silence(f"cannot run {sys.executable}: {error.strerror or error}")
+        return _failure(f"cannot run {sys.executable}: {error.strerror or error}")
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2]
-        return _silence(f"a process that imports it and all plugins ended with {done.returncode}: {last}".rstrip(": "))
+        what = f"the process that imports it and all plugins exited with {done.returncode}"
+        return _failure(f"{what}: {last}" if last else what)
     return answer
 
 
-def _silence(error: str) -> dict[str, Any]:
+def _failure(error: str) -> dict[str, Any]:
     return {"version": "", "folder": "", "error": error, "backend": "", "native": "", "stubs": "", "plugins": []}

@@ -1,4 +1,4 @@
-"""Where IDL text comes from: files, the include search path, positions in them."""
+"""IDL source files: loading, the include search path, and positions in files."""
 
 from idlc.source.file import Position, SourceFile, Span
 from idlc.source.loader import Loader, SourceNotFound, SourceUnreadable

@@ -1,7 +1,6 @@
-"""One IDL file in memory, and places in it.
+"""IDL source files in memory, and spans in them.
 
-A place is a pair of character offsets; lines and columns are worked out only when somebody wants to
-read them, because most spans are never shown.
+A span is a pair of character offsets. Lines and columns are computed on demand, because most spans are never shown.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ __all__ = ["Position", "SourceFile", "Span"]
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
-    """A place as people count: line and column start at 1, columns are characters."""
+    """Line and column, both counted from 1; columns are characters."""
 
     line: int
     column: int
@@ -26,9 +25,9 @@ class SourceFile:
     """The text of one IDL file.
 
     Attributes:
-        path: where it was read from; the identity of the file (resolved, absolute).
-        name: how messages call it, usually relative to where the command was run.
-        text: decoded text, without a byte order mark, with line ends as in the file.
+        path: resolved, absolute path, which identifies the file.
+        name: file name in messages, usually relative to the working directory.
+        text: decoded text, without a byte order mark, with the line ends of the file.
     """
 
     def __init__(self, path: Path, text: str, *, name: str | None = None) -> None:
@@ -49,12 +48,12 @@ class SourceFile:
         return starts
 
     def position(self, offset: int) -> Position:
-        """Line and column of a character offset."""
+        """Return the line and column of a character offset."""
         line = bisect_right(self._line_starts, offset)
         return Position(line, offset - self._line_starts[line - 1] + 1)
 
     def line(self, number: int) -> str:
-        """The text of line `number` (from 1), without its line end; empty past the last line."""
+        """Return line `number` (from 1) without its line end; empty past the last line."""
         starts = self._line_starts
         if not 1 <= number <= len(starts):
             return ""
@@ -63,7 +62,7 @@ class SourceFile:
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A stretch of one file: character offsets, `end` exclusive."""
+    """Range of characters in a file: offsets, with `end` exclusive."""
 
     file: SourceFile
     start: int
@@ -71,12 +70,12 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def position(self) -> Position:
-        """Where the span starts."""
+        """Position of the start."""
         return self.file.position(self.start)
 
     @property
     def text(self) -> str:
-        """What stands there."""
+        """Text of the span."""
         return self.file.text[self.start : self.end]
 
     def __str__(self) -> str:

@@ -1,14 +1,14 @@
-"""Reading IDL files: from memory, from disk, through the include search path.
+"""Loading of IDL files: from memory or disk, with an include search path.
 
-An include is looked for as Apache Thrift does: beside the file that includes it, then in each include
-folder in the order given, then in the working directory. A file is read once, whatever paths lead to it:
-its resolved path is its identity.
+Includes are searched as in Apache Thrift: in the folder of the including file, then in each include folder in the given
+order, then in the working directory. A file is read once, even if several paths lead to it, because files are
+identified by their resolved paths.
 
-IDL files may come from strangers, and diagnostics quote files. So only files that are called `.thrift` or `.idl` are
-included, by the name in the include and by the one that symbolic links lead to; others are not even opened.
+IDL files may be untrusted, and diagnostics quote source text. Therefore an included file must end in `.thrift` or
+`.idl`, both in the include and after symbolic links are resolved; other files are not opened.
 
-The loader also remembers which places it looked at in vain. A later run is up to date only if the files
-it read are unchanged *and* none of those places has come into being.
+The loader also records the paths that it has searched without success. A later compile is up to date only if the files
+that were read are unchanged *and* none of these paths exists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from idlc.source.file import SourceFile, Span
 __all__ = ["Loader", "SourceNotFound", "SourceUnreadable"]
 
 _SUFFIXES = (".thrift", ".idl")
-_NOT_IDL = "its name must end in `.thrift` or `.idl`"
+_NOT_IDL = "the file name must end in `.thrift` or `.idl`"
 
 
 def _is_idl(name: str) -> bool:
@@ -31,11 +31,11 @@ def _is_idl(name: str) -> bool:
 
 
 class SourceNotFound(Exception):
-    """No file of that name.
+    """A file does not exist.
 
     Attributes:
-        name: as it was asked for.
-        searched: the folders that were searched, in order, as people would write them.
+        name: requested name.
+        searched: folders that were searched, in order, as shown in messages.
     """
 
     def __init__(self, name: str, searched: Sequence[str] = ()) -> None:
@@ -45,12 +45,12 @@ class SourceNotFound(Exception):
 
 
 class SourceUnreadable(Exception):
-    """The file is there but cannot be used.
+    """A file exists but cannot be read or decoded, or is not allowed as an include.
 
     Attributes:
-        name: how messages call the file.
-        reason: why, lower case, without a full stop.
-        span: the first place that is wrong, if the file could be read at all.
+        name: file name in messages.
+        reason: lower case, without a full stop.
+        span: first invalid character, if the file could be read.
     """
 
     def __init__(self, name: str, reason: str, span: Span | None = None) -> None:
@@ -61,15 +61,15 @@ class SourceUnreadable(Exception):
 
 
 class Loader:
-    """Finds and reads IDL files.
+    """Loader of IDL files.
 
     Args:
-        include_dirs: folders searched for includes, in this order.
-        overlay: texts that stand in for files, for editors and tests: path → text. They need not exist on disk.
+        include_dirs: folders to search for includes, in this order.
+        overlay: contents that replace those of files, by path, for editors and tests. The files need not exist.
 
     Attributes:
-        files: every file read so far, by resolved path.
-        absent: every resolved path that was looked for and is not there.
+        files: files that were read, by resolved path.
+        absent: resolved paths that were searched and do not exist.
     """
 
     def __init__(self, include_dirs: Sequence[Path] = (), *, overlay: Mapping[Path, str] | None = None) -> None:
@@ -80,11 +80,11 @@ class Loader:
         self._cwd = Path.cwd()
 
     def load(self, path: Path) -> SourceFile:
-        """Read the file at `path`, which is taken relative to the working directory.
+        """Read the file at `path`, relative to the working directory.
 
         Raises:
-            SourceNotFound: there is no such file.
-            SourceUnreadable: it cannot be read or is not UTF-8.
+            SourceNotFound: the file does not exist.
+            SourceUnreadable: the file cannot be read or is not UTF-8.
         """
         found = self._probe(path)
         if found is None:
@@ -92,11 +92,11 @@ class Loader:
         return found
 
     def include(self, name: str, includer: SourceFile) -> SourceFile:
-        """Find and read what `includer` means by `include "name"`.
+        """Find and read the file that `include "name"` in `includer` refers to.
 
         Raises:
-            SourceNotFound: no folder of the search path has it.
-            SourceUnreadable: it cannot be read, is not UTF-8, or is not called like an IDL file.
+            SourceNotFound: no folder of the search path contains the file.
+            SourceUnreadable: the file cannot be read, is not UTF-8, or does not have the suffix of an IDL file.
         """
         if "\0" in name or not name:
             raise SourceNotFound(name)
@@ -127,7 +127,11 @@ class Loader:
             if text is None and not resolved.is_file():
                 self.absent.add(resolved)
                 return None
-        except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of symbolic links
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ):  # name too long, zero byte, loop of symbolic links
             return None
         if is_included and not _is_idl(resolved.name):
             raise SourceUnreadable(self._display(path), _NOT_IDL)
@@ -146,7 +150,7 @@ class Loader:
             return SourceFile(path, data.decode("utf-8"), name=name)
         except UnicodeDecodeError as error:
             if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise SourceUnreadable(name, "the file is UTF-16, IDL files are UTF-8") from error
+                raise SourceUnreadable(name, "the file is UTF-16, must be UTF-8") from error
             before = len(data[: error.start].decode("utf-8"))
             file = SourceFile(path, data.decode("utf-8", errors="replace"), name=name)
             reason = f"byte 0x{data[error.start]:02x} is not UTF-8"

@@ -22,7 +22,7 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc"},  # the version
-        {"idlc.elsewhere", "idlc.files", "idlc.request", "idlc.resources"},
+        {"idlc.elsewhere", "idlc.files", "idlc.request", "idlc.resources", "idlc.text"},
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},

@@ -99,12 +99,12 @@ def test_warnings_are_printed_again_when_nothing_is_to_do(run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing.thrift"], "there is no file or folder nothing.thrift"),
-        (["empty"], "there are no .idl or .thrift files in empty"),
+        (["nothing.thrift"], "no such file or folder: 'nothing.thrift'"),
+        (["empty"], "no .idl or .thrift files in 'empty'"),
         (["user.thrift", "-o", "user.thrift"], "user.thrift"),
-        (["user.thrift", "--package", "not-a-name"], "--package not-a-name: it must be a dotted Python name"),
-        (["user.thrift", "--package", "a..b"], "it must be a dotted Python name"),
-        (["user.thrift", "--package", "a.class"], "it must be a dotted Python name"),
+        (["user.thrift", "--package", "not-a-name"], "--package 'not-a-name': must be a dotted Python name"),
+        (["user.thrift", "--package", "a..b"], "--package 'a..b': must be a dotted Python name"),
+        (["user.thrift", "--package", "a.class"], "--package 'a.class': must be a dotted Python name"),
         (["user.thrift", "--target", "perl"], "no target named 'perl'"),
         (["user.thrift", "--templates", "nowhere"], "nowhere"),
         (["user.thrift", "--format", "fancy"], "fancy"),
@@ -126,15 +126,15 @@ def test_an_output_that_cannot_be_written_is_said_without_a_traceback(run, tmp_p
     (tmp_path / "gen/demo").write_text("a file where a folder should be")
     result = run("user.thrift")
     assert result.exit_code == 1
-    assert "cannot write gen/demo" in result.stderr
+    assert "cannot write 'gen/demo" in result.stderr
     assert isinstance(result.exception, SystemExit)
 
 
 def test_check_fails_until_the_output_is_up_to_date(run, tmp_path: Path) -> None:
     result = run("user.thrift", "--check")
     assert result.exit_code == 1
-    assert "not up to date: gen/demo/user.py" in result.stderr
-    assert "3 of 3 files in gen are not up to date; compile again" in result.stderr
+    assert "out of date: gen/demo/user.py" in result.stderr
+    assert "gen: 3 of 3 files are out of date; compile again without --check" in result.stderr
     assert not (tmp_path / "gen").exists()
     run("user.thrift")
     assert run("user.thrift", "--check").exit_code == 0

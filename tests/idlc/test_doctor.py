@@ -131,12 +131,12 @@ def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
 @pytest.mark.parametrize(
     ("requirement", "message"),
     [
-        ("not-there-at-all>=1.5", "the base dependency not-there-at-all is missing, idlc needs >=1.5"),
+        ("not-there-at-all>=1.5", "dependency not-there-at-all is missing: idlc requires >=1.5"),
         *(
             pytest.param(requirement, message, marks=pytest.mark.slow)
             for requirement, message in (
-                ("not-there-at-all", "the base dependency not-there-at-all is missing, idlc needs any version"),
-                ("click>=999", r"the base dependency click is \d[\d.]*, idlc needs >=999"),
+                ("not-there-at-all", "dependency not-there-at-all is missing: idlc requires any version"),
+                ("click>=999", r"dependency click \d[\d.]* is not supported: idlc requires >=999"),
             )
         ),
     ],
@@ -149,7 +149,7 @@ def test_a_base_dependency_that_is_not_there_or_too_old(run: Run, site: Path, re
     assert re.fullmatch(message, findings(done, "error")[0])
     text = run().stdout
     assert f"pip install '{requirement}'" in text
-    assert re.search(r"^  (not-there-at-all +missing +needs|click +\S+ +does not satisfy) [>a]", text, re.M)
+    assert re.search(r"^  (not-there-at-all +missing +requires|click +\S+ +does not satisfy) [>a]", text, re.M)
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_without_what_reads_requirements(run: Run, site: Path) -> None:
     (site / "packaging/__init__.py").write_text("raise ImportError('no packaging')")
     done = run("--json")
     assert done.returncode == 1
-    assert "the base dependency packaging is missing, so that the others cannot be judged" in findings(done, "error")
+    assert "dependency packaging is missing: cannot check the versions of other dependencies" in findings(done, "error")
 
 
 def test_it_runs_without_what_the_others_need(run: Run, site: Path) -> None:
@@ -178,7 +178,7 @@ def test_it_runs_without_what_the_others_need(run: Run, site: Path) -> None:
         (site / f"{name}.py").write_text(f"raise ImportError('no {name}')")
     done = run("--json")
     assert done.returncode == 1
-    assert "the runtime idlrt cannot be used: ImportError: no msgspec" in findings(done, "error")
+    assert "cannot import the runtime idlrt: ImportError: no msgspec" in findings(done, "error")
 
 
 def test_a_plugin_that_fails_to_load(run: Run, site: Path) -> None:
@@ -187,11 +187,13 @@ def test_a_plugin_that_fails_to_load(run: Run, site: Path) -> None:
     install(site, "stranger", "1.0", entry_points={"idlrt.framings": {"strange": "stranger:Framing"}})
     done = run("--json")
     assert done.returncode == 1
-    message = "idlrt.framings 'strange' (stranger:Framing) fails to load: RuntimeError: of no use"
+    message = "cannot load plugin 'strange' of idlrt.framings (stranger:Framing): RuntimeError: of no use"
     assert findings(done, "error") == [message]
     text = run().stdout
     assert f"error: {message}\n  help: upgrade or uninstall stranger" in text
-    assert re.search(r"^  idlrt.framings +strange +stranger:Framing fails: RuntimeError: of no use$", text, re.M)
+    assert re.search(
+        r"^  idlrt.framings +strange +stranger:Framing \(cannot be loaded: RuntimeError: of no use\)$", text, re.M
+    )
 
 
 @pytest.mark.slow
@@ -203,7 +205,7 @@ def test_a_plugin_that_wants_to_leave(run: Run, site: Path, code: str) -> None:
     done = run("--json")
     assert done.returncode == 1
     (message,) = findings(done, "error")
-    assert message.startswith("idlc.targets 'strange' (stranger) fails to load: ")
+    assert message.startswith("cannot load plugin 'strange' of idlc.targets (stranger): ")
 
 
 @pytest.mark.slow
@@ -214,7 +216,7 @@ def test_a_plugin_that_ends_the_process(run: Run, site: Path) -> None:
     done = run("--json")
     assert done.returncode == 1
     (message,) = findings(done, "error")
-    assert message.endswith("a process that imports it and all plugins ended with 3: last words")
+    assert message.endswith("the process that imports it and all plugins exited with 3: last words")
 
 
 @pytest.mark.slow
@@ -222,7 +224,7 @@ def test_plugins_that_are_not_registered(run: Run, site: Path) -> None:
     install(site, entry_points={})
     done = run("--json")
     assert done.returncode == 1
-    assert "no idlrt.serializations is registered" in findings(done, "error")
+    assert "no plugins of idlrt.serializations are registered" in findings(done, "error")
 
 
 @pytest.mark.slow
@@ -232,7 +234,7 @@ def test_a_runtime_that_cannot_be_imported(run: Run, site: Path) -> None:
     (site / "idlrt/__init__.py").write_text("raise ImportError('half of it is missing')")
     done = run("--json")
     assert done.returncode == 1
-    assert "the runtime idlrt cannot be used: ImportError: half of it is missing" in findings(done, "error")
+    assert "cannot import the runtime idlrt: ImportError: half of it is missing" in findings(done, "error")
     assert json.loads(done.stdout)["backend"]["name"] == ""
     assert re.search(r"^  idlrt +unknown$", run().stdout, re.M)
 
@@ -264,7 +266,7 @@ def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
     done = run("--json", IDLRT_BACKEND="pure")
     said = json.loads(done.stdout)["backend"]
     assert (done.returncode, findings(done, "warning")) == (0, [])
-    assert (said["name"], said["reason"], said["help"]) == ("pure", "IDLRT_BACKEND=pure asks for them", "")
+    assert (said["name"], said["reason"], said["help"]) == ("pure", "requested by IDLRT_BACKEND=pure", "")
 
 
 @pytest.mark.slow
@@ -298,10 +300,16 @@ def seen() -> Condition:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metadata": None}, "idlc runs from files that are not installed"),
-        ({"metadata": "0.0.1"}, f"idlc is {idlc.__version__}, but what is registered of it is from 0.0.1"),
-        ({"python": {"wanted": ">=99", "is_satisfied": False, "version": "3.11.0"}}, "idlc needs >=99"),
-        ({"runtime": {"stubs_error": "ImportError: too old"}}, "stubs of this idlc do not run on this idlrt: "),
+        ({"metadata": None}, "idlc runs from a source folder and is not installed"),
+        (
+            {"metadata": "0.0.1"},
+            f"version mismatch: idlc is {idlc.__version__}, but its installed metadata is of 0.0.1",
+        ),
+        (
+            {"python": {"wanted": ">=99", "is_satisfied": False, "version": "3.11.0"}},
+            "Python 3.11.0 is not supported: idlc requires >=99",
+        ),
+        ({"runtime": {"stubs_error": "ImportError: too old"}}, "stubs of this idlc are incompatible with this idlrt: "),
         ({"backend": {"name": "pure", "reason": "there is no C compiler", "help": "install one"}}, "no C compiler"),
     ],
 )
@@ -325,7 +333,7 @@ def test_nothing_found(seen: Condition) -> None:
     }
     fine = dataclasses.replace(seen, backend=native, plugins=nothing)
     assert (fine.is_fine, fine.findings()) == (True, [])
-    assert render(fine).endswith("\n\neverything is as it should be")
+    assert render(fine).endswith("\n\nno problems found")
 
 
 def test_every_extra_says_what_it_is_for() -> None:
