@@ -1,4 +1,4 @@
-"""Rules about IDL files beyond what linking needs, one module per topic."""
+"""Checks of linked IDL files, beyond the errors that linking reports; one module per topic."""
 
 from idlc.checks.base import Check, Finding, check, checks_in, run_checks
 

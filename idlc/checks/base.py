@@ -1,10 +1,10 @@
-"""What a check is, and how checks are run.
+"""Definition and execution of checks.
 
-A check is a function that looks at one file and yields what it finds. The decorator gives it its name, which is
-stable (people search for it and configure by it), and says how bad it is. A module of checks is found by the entry
-point group `idlc.checks`; every check in it runs. Adding a check is adding a function.
+A check is a function that examines one file and yields findings. A decorator gives it a name, which is stable because
+users search for it and configure checks by it, and a severity. Modules with checks are registered in the entry point
+group `idlc.checks`; all checks of a registered module run. To add a check, add a function.
 
-Checks see a linked model. What cannot be linked or evaluated at all is reported by the model's own passes.
+Checks run on a linked model. Errors that prevent linking or evaluation are reported by the passes of the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Check", "Finding", "check", "checks_in", "run_checks"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check found; the parts mean what they mean in `Diagnostic`."""
+    """Result of a check: a `Diagnostic` without the name and the severity of the check."""
 
     message: str
     span: Span
@@ -39,8 +39,8 @@ class Check(msgspec.Struct, frozen=True):
 
     Attributes:
         name: stable dotted name.
-        severity: what a finding is.
-        run: looks at one file.
+        severity: severity of its findings.
+        run: function that examines one file.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def doc(self) -> str:
-        """What the rule is and why."""
+        """Description of the rule and its reason."""
         return (self.run.__doc__ or "").strip()
 
 
 def check(name: str, severity: Severity) -> Callable[[Callable[[Program], Iterator[Finding]]], Check]:
-    """Make a function a check."""
+    """Decorate a function as a check."""
 
     def register(run: Callable[[Program], Iterator[Finding]]) -> Check:
         return Check(name, severity, run)
@@ -63,16 +63,16 @@ def check(name: str, severity: Severity) -> Callable[[Callable[[Program], Iterat
 
 
 def checks_in(modules: Iterable[ModuleType]) -> list[Check]:
-    """All checks of some modules, by name."""
+    """Return all checks of some modules, sorted by name."""
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Check)}
     return sorted(found.values(), key=lambda check: check.name)
 
 
 def run_checks(programs: Sequence[Program], report: Report, modules: Iterable[ModuleType] | None = None) -> None:
-    """Judge all programs; warnings only about those that were asked for.
+    """Check all programs. Programs that are only included are checked for errors, but not for warnings.
 
     Args:
-        modules: where the checks are; by default, every module registered as `idlc.checks`.
+        modules: modules with checks; by default, all modules registered in `idlc.checks`.
     """
     checks = checks_in(_registered() if modules is None else modules)
     for program in programs:
@@ -96,11 +96,11 @@ def _diagnostic(rule: Check, finding: Finding) -> Diagnostic:
 
 
 def _registered() -> list[ModuleType]:
-    from importlib.metadata import entry_points  # thirty milliseconds that a caller with its own modules need not pay
+    from importlib.metadata import entry_points  # takes 30 ms, which callers with their own modules save
 
     registered = sorted(entry_points(group="idlc.checks"), key=lambda entry: entry.name)
     if registered:
         return [entry.load() for entry in registered]
-    # A checkout that is not installed has no entry points: take the modules of this package.
+    # A checkout that is not installed has no entry points: use the modules of this package.
     package = import_module("idlc.checks")
     return [import_module(f"idlc.checks.{module.name}") for module in pkgutil.iter_modules(package.__path__)]

@@ -1,4 +1,4 @@
-"""Rules about enums."""
+"""Checks of enums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_VALUE = 2**31 - 1
 
 @check("enum.member.duplicate", "error")
 def duplicate_members(program: Program) -> Iterator[Finding]:
-    """Members of one enum have different names."""
+    """Names of members are unique within an enum."""
     for enum in program.enums:
         for again, first in duplicates(enum.members):
             yield Finding(
@@ -29,9 +29,9 @@ def duplicate_members(program: Program) -> Iterator[Finding]:
 
 @check("enum.value.duplicate", "warning")
 def duplicate_values(program: Program) -> Iterator[Finding]:
-    """Two members with one number cannot be told apart on the wire.
+    """Two members with the same value are indistinguishable on the wire.
 
-    The annotation `(allow_alias = "true")` on the enum permits it.
+    The annotation `(allow_alias = "true")` of the enum allows it.
     """
     for enum in program.enums:
         if enum.annotations.get("allow_alias", ("false",))[-1].lower() not in ("false", "0"):
@@ -41,32 +41,32 @@ def duplicate_values(program: Program) -> Iterator[Finding]:
             known = first.setdefault(member.value, member)
             if known is not member:
                 yield Finding(
-                    f"`{member.name}` has the number of `{known.name}`: {member.value}",
+                    f"`{member.name}` has the same value as `{known.name}`: {member.value}",
                     _value_span(member),
                     labels=(Label(_value_span(known), "first used here"),),
-                    help='if both mean the same, write `(allow_alias = "true")` after the enum',
+                    help='if this is intended, write `(allow_alias = "true")` after the enum',
                 )
 
 
 @check("enum.value.negative", "warning")
 def negative_values(program: Program) -> Iterator[Finding]:
-    """Not every implementation accepts negative numbers."""
+    """Some implementations reject negative values."""
     for enum in program.enums:
         for member in enum.members:
             if -_MAX_VALUE - 1 <= member.value < 0:
-                yield Finding(f"the number of `{member.name}` is negative: {member.value}", _value_span(member))
+                yield Finding(f"the value of `{member.name}` is negative: {member.value}", _value_span(member))
 
 
 @check("enum.value.range", "error")
 def values_out_of_range(program: Program) -> Iterator[Finding]:
-    """Enums are 32-bit numbers on the wire. Reported once an enum, because the next members count on from there."""
+    """Enums are 32-bit integers on the wire. Reported once per enum, because later members count on from this value."""
     for enum in program.enums:
         for member in enum.members:
             if not -_MAX_VALUE - 1 <= member.value <= _MAX_VALUE:
                 yield Finding(
-                    f"the number of `{member.name}` does not fit in 32 bits: {member.value}",
+                    f"the value of `{member.name}` does not fit in 32 bits: {member.value}",
                     _value_span(member),
-                    help=f"numbers go from {-_MAX_VALUE - 1} to {_MAX_VALUE}",
+                    help=f"values must be between {-_MAX_VALUE - 1} and {_MAX_VALUE}",
                 )
                 break
 

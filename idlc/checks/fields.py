@@ -1,4 +1,4 @@
-"""Rules about fields, arguments and exceptions of functions, and about the types they have."""
+"""Checks of fields, of arguments and exceptions of functions, and of their types."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from idlc.diagnostics import Fix, Label
 from idlc.model import UNKNOWN, BaseType, Enum, MapType, Program, Reference, SetType, Struct, Type, Typedef, resolve
 from idlc.source import Span
 from idlc.syntax import nodes
+from idlc.text import plural
 
 __all__: list[str] = []
 
@@ -18,7 +19,7 @@ _MAX_ID = 2**15 - 1
 
 @check("field.id.duplicate", "error")
 def duplicate_ids(program: Program) -> Iterator[Finding]:
-    """The id is what a field is known by on the wire; two fields of one struct cannot share it."""
+    """Field ids are unique within a struct, because they identify fields on the wire."""
     for fields in field_lists(program):
         first: dict[int, int] = {}
         for index, field in enumerate(fields):
@@ -35,7 +36,7 @@ def duplicate_ids(program: Program) -> Iterator[Finding]:
 
 @check("field.name.duplicate", "error")
 def duplicate_names(program: Program) -> Iterator[Finding]:
-    """Two fields of one struct, or two arguments of one function, cannot have the same name."""
+    """Names of fields are unique within a struct, names of arguments within a function."""
     for fields in field_lists(program):
         for again, first in duplicates(fields):
             yield Finding(
@@ -48,34 +49,32 @@ def duplicate_names(program: Program) -> Iterator[Finding]:
 
 @check("field.id.missing", "warning")
 def missing_ids(program: Program) -> Iterator[Finding]:
-    """Fields without an id are numbered by their order, so that inserting one breaks everybody who has the old file."""
+    """Fields without an id are numbered by their order; inserting one is incompatible with users of the old file."""
     for fields in field_lists(program):
         missing = [field for field in fields if field.node.id is None]
         if missing:
             first, more = missing[0], len(missing) - 1
-            others = (
-                "" if not more else f", nor do {more} more after it" if more > 1 else ", nor does one more after it"
-            )
+            others = f" and {plural(more, 'later field')} have" if more else " has"
             free = next_free_id(fields)
             at = Span(first.span.file, first.node.start, first.node.start)
             yield Finding(
-                f"field `{first.name}` has no id{others}",
+                f"field `{first.name}`{others} no id",
                 first.span,
-                help=f"write `{free}:` before it; until then its id is {first.id}",
+                help=f"write `{free}:` before it; otherwise its id is {first.id}",
                 fixes=(Fix(at, f"{free}: "),),
             )
 
 
 @check("field.id.negative", "warning")
 def negative_ids(program: Program) -> Iterator[Finding]:
-    """Ids count from 1. Apache Thrift ignores others and numbers the field itself, unless it is told to keep them."""
+    """Field ids are positive. Apache Thrift replaces other ids by numbers of its own, unless told to keep them."""
     for fields in field_lists(program):
         for field in fields:
             written = field.node.id
             if written is not None and written.value <= 0:
-                fate = "" if field.id == written.value else f", `{field.name}` gets {field.id} instead"
+                replaced = "" if field.id == written.value else f"; `{field.name}` gets id {field.id} instead"
                 yield Finding(
-                    f"field id {written.value} is not positive{fate}",
+                    f"field id {written.value} is not positive{replaced}",
                     id_span(field),
                     help=f"the next free id is {next_free_id(fields)}",
                 )
@@ -83,25 +82,27 @@ def negative_ids(program: Program) -> Iterator[Finding]:
 
 @check("field.id.range", "error")
 def ids_out_of_range(program: Program) -> Iterator[Finding]:
-    """Ids are 16-bit numbers on the wire."""
+    """Field ids are 16-bit integers on the wire."""
     for fields in field_lists(program):
         for field in fields:
             if not -_MAX_ID - 1 <= field.id <= _MAX_ID:
                 yield Finding(
-                    f"field id {field.id} does not fit in 16 bits", id_span(field), help=f"ids go up to {_MAX_ID}"
+                    f"field id {field.id} does not fit in 16 bits",
+                    id_span(field),
+                    help=f"ids must be at most {_MAX_ID}",
                 )
 
 
 @check("union.required", "warning")
 def required_in_union(program: Program) -> Iterator[Finding]:
-    """Exactly one field of a union is set, so none of them can be required."""
+    """Exactly one field of a union is set, so no field can be required."""
     for struct in program.structs:
         for field in struct.fields:
             at = field.node.requiredness_span
             if struct.kind == "union" and field.node.requiredness == "required" and at is not None:
                 span = Span(program.source, *at)
                 yield Finding(
-                    "a field of a union cannot be required",
+                    "fields of a union cannot be required",
                     span,
                     help="remove `required`",
                     fixes=(Fix(Span(program.source, at[0], field.node.type.start), ""),),
@@ -110,19 +111,19 @@ def required_in_union(program: Program) -> Iterator[Finding]:
 
 @check("union.empty", "warning")
 def unions_without_fields(program: Program) -> Iterator[Finding]:
-    """A union has one of its fields set; one that has no fields has no values, and cannot be sent."""
+    """A union has exactly one field set; a union without fields has no values and cannot be sent."""
     for struct in program.structs:
         if struct.kind == "union" and not struct.fields and not program.document.is_broken(struct.node):
             yield Finding(
                 f"union `{struct.name}` has no fields, so it has no values",
                 struct.span,
-                help="give it a field, or make it a struct",
+                help="add a field, or make it a struct",
             )
 
 
 @check("union.defaults", "error")
 def two_defaults_in_union(program: Program) -> Iterator[Finding]:
-    """A union has one field set; two default values contradict each other."""
+    """A union has exactly one field set, so at most one field can have a default value."""
     for struct in program.structs:
         if struct.kind == "union":
             with_default = [field for field in struct.fields if field.node.default is not None]
@@ -130,22 +131,20 @@ def two_defaults_in_union(program: Program) -> Iterator[Finding]:
                 yield Finding(
                     f"union `{struct.name}` has two default values",
                     field.span,
-                    labels=(Label(with_default[0].span, "first one here"),),
+                    labels=(Label(with_default[0].span, "first default value here"),),
                 )
 
 
 @check("field.type.exception", "warning")
 def exceptions_as_values(program: Program) -> Iterator[Finding]:
-    """Exceptions are thrown; as values not all implementations understand them (newer Apache compilers refuse them)."""
+    """Exceptions are for `throws`; many implementations, newer Apache compilers included, reject them as values."""
     places = [(fields, "field") for fields in (struct.fields for struct in program.structs)]
     functions = [function for service in program.services for function in service.functions]
     places += [(function.arguments, "argument") for function in functions]
     for fields, kind in places:
         for field in fields:
             if _is_exception(field.type):
-                yield Finding(
-                    f"{kind} `{field.name}` has an exception as its type", program.document.span(field.node.type)
-                )
+                yield Finding(f"{kind} `{field.name}` has an exception type", program.document.span(field.node.type))
     for function in functions:
         if function.result is not None and function.node.result is not None and _is_exception(function.result):
             yield Finding(
@@ -161,24 +160,24 @@ def _is_exception(type: object) -> bool:
 
 @check("type.key", "warning")
 def difficult_keys(program: Program) -> Iterator[Finding]:
-    """Structs and containers cannot be keys in many languages, and doubles are not reliably equal to themselves."""
+    """Many languages do not support structs and containers as map keys, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
         if isinstance(type, MapType) and isinstance(node, nodes.MapType) and not _is_simple(type.key):
-            yield Finding(f"`{type.key}` does not do well as the key of a map", program.document.span(node.key))
+            yield Finding(f"`{type.key}` is not portable as a map key", program.document.span(node.key))
 
 
 @check("type.element", "warning")
 def difficult_elements(program: Program) -> Iterator[Finding]:
-    """Structs and containers cannot be elements of sets in many languages; doubles may not equal each other."""
+    """Many languages do not support structs and containers in sets, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
         if isinstance(type, SetType) and isinstance(node, nodes.SetType) and not _is_simple(type.element):
             span = program.document.span(node.element)
-            help = f"write `list<{type.element}>` if it is to be read in other languages"
-            yield Finding(f"`{type.element}` does not do well as the element of a set", span, help=help)
+            help = f"write `list<{type.element}>` for interoperability with other languages"
+            yield Finding(f"`{type.element}` is not portable as a set element", span, help=help)
 
 
 def _is_simple(type: Type) -> bool:
-    """Whether values of a type are hashable, and equal only to themselves, in all languages."""
+    """Return whether values of a type are hashable and have a reliable equality in all languages."""
     wire = resolve(type)
     is_enum = isinstance(wire, Reference) and isinstance(wire.target, Enum)
     return wire == UNKNOWN or is_enum or (isinstance(wire, BaseType) and wire.name != "double")
@@ -186,7 +185,7 @@ def _is_simple(type: Type) -> bool:
 
 @check("type.byte", "warning")
 def byte_is_deprecated(program: Program) -> Iterator[Finding]:
-    """`byte` is the old name of `i8`; it does not say that it has a sign. Reported once a file."""
+    """`byte` is the old name of `i8`, which does not show that it is signed. Reported once per file."""
     for _, node in type_nodes(program):
         if isinstance(node, nodes.NamedType) and node.name.text == "byte":
             span = program.document.span(node.name)

@@ -1,4 +1,4 @@
-"""Rules about includes."""
+"""Checks of includes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__: list[str] = []
 
 @check("include.unused", "warning")
 def unused_includes(program: Program) -> Iterator[Finding]:
-    """An include that nothing needs only makes the file slower to read."""
+    """An unused include is misleading and slows the compile down."""
     if program.document.errors:
-        return  # what was lost may have needed it
+        return  # code that could not be parsed may use it
     for include in program.includes:
         if not include.is_used:
-            yield Finding(f"nothing in this file uses `{include.name}`", include.span, fixes=(Fix(include.span, ""),))
+            yield Finding(f"unused include `{include.name}`", include.span, fixes=(Fix(include.span, ""),))
 
 
 @check("include.duplicate", "warning")
 def duplicate_includes(program: Program) -> Iterator[Finding]:
-    """Including a file once is enough."""
+    """A second include of the same file has no effect."""
     first: dict[str, nodes.Include] = {}
     for node in program.document.items:
         if isinstance(node, nodes.Include):

@@ -1,4 +1,4 @@
-"""Rules about names and namespaces."""
+"""Checks of names and namespaces."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def _declared(program: Program) -> Iterator[Declaration]:
 
 @check("name.dotted", "error")
 def dotted_names(program: Program) -> Iterator[Finding]:
-    """A dot is what separates a file's name from the name of something in it; no name has one itself."""
+    """Declared names contain no dot, because a dot separates the qualifier of a file from a name in it."""
     for thing in _declared(program):
         if "." in thing.name:
             yield Finding(
-                f"name `{thing.name}` has a `.` in it", thing.span, help=f"write `{thing.name.replace('.', '_')}`"
+                f"name `{thing.name}` contains a `.`", thing.span, help=f"write `{thing.name.replace('.', '_')}`"
             )
 
 
 @check("name.builtin", "error")
 def builtin_names(program: Program) -> Iterator[Finding]:
-    """A type with the name of a built-in one could not be used."""
+    """A type with the name of a built-in type cannot be used."""
     for thing in _types(program):
         if thing.name in _BUILTIN:
             yield Finding(f"`{thing.name}` is the name of a built-in type", thing.span)
@@ -55,40 +55,40 @@ def builtin_names(program: Program) -> Iterator[Finding]:
 
 @check("name.constant", "warning")
 def constants_named_like_types(program: Program) -> Iterator[Finding]:
-    """Constants and types share a module in many languages."""
+    """Constants and types of a file have different names, because they share a module in many languages."""
     types = {thing.name: thing for thing in (*_types(program), *program.services)}
     for const in program.consts:
         known = types.get(const.name)
         if known is not None:
             yield Finding(
-                f"constant `{const.name}` has the name of a type",
+                f"constant `{const.name}` has the same name as a type",
                 const.span,
-                labels=(Label(known.span, "declared here"),),
+                labels=(Label(known.span, "type declared here"),),
             )
 
 
 @check("namespace.duplicate", "warning")
 def duplicate_namespaces(program: Program) -> Iterator[Finding]:
-    """One namespace per language; the first one counts."""
+    """A file has at most one namespace per language; only the first one is used."""
     first: dict[str, int] = {}
     for index, namespace in enumerate(program.namespaces):
         known = first.setdefault(namespace.scope, index)
         if known != index:
             yield Finding(
-                f"`{namespace.scope}` has two namespaces",
+                f"the namespace for `{namespace.scope}` is declared twice",
                 namespace.span,
-                labels=(Label(program.namespaces[known].span, "first one here"),),
+                labels=(Label(program.namespaces[known].span, "first declared here"),),
             )
 
 
 @check("namespace.scope", "warning")
 def namespaces_of_python(program: Program) -> Iterator[Finding]:
-    """Apache Thrift calls the language `py`, and ignores a namespace for `python`."""
+    """In Apache Thrift, the language is called `py`; a namespace for `python` is ignored."""
     for node in program.document.items:
         if isinstance(node, nodes.Namespace) and node.scope.text == "python":
             span = program.document.span(node)
             yield Finding(
-                "Apache Thrift does not know the language `python` and ignores this namespace",
+                "Apache Thrift has no language `python` and ignores this namespace",
                 span,
                 help=f"write `namespace py {node.name.text}`",
             )
@@ -96,11 +96,11 @@ def namespaces_of_python(program: Program) -> Iterator[Finding]:
 
 @check("namespace.hyphen", "warning")
 def hyphens_in_namespaces(program: Program) -> Iterator[Finding]:
-    """Apache Thrift does not read a namespace with a hyphen."""
+    """Apache Thrift rejects namespaces with hyphens."""
     for node in program.document.items:
         if isinstance(node, nodes.Namespace) and "-" in node.name.text:
             yield Finding(
-                f"namespace `{node.name.text}` has a hyphen, which Apache Thrift does not read",
+                f"namespace `{node.name.text}` contains a hyphen, which Apache Thrift rejects",
                 program.document.span(node.name),
                 help=f"write `{node.name.text.replace('-', '_')}`",
             )

@@ -1,9 +1,9 @@
-"""Rules about what annotations say of calls (`rpc.timeout = "0.5"`).
+"""Checks of call settings in annotations (`rpc.timeout = "0.5"`).
 
-The compiler knows the keys that are said of every call, and what they may be; tables (`rpc.hedge.delay`) belong to
-fault modes, guards and balancers, which anybody can add, so the runtime judges those. Both sides read a value in the
-same way: as text that msgspec makes a number or a truth value of. The table of settings is generated from the runtime's
-(`call_settings`), because neither side imports the other.
+The compiler knows the keys and types of the settings that all calls have. Settings in tables (`rpc.hedge.delay`) belong
+to fault modes, guards and balancers, which can be plugins, so that only the runtime validates them. Compiler and
+runtime convert values in the same way, from text by msgspec. The table of settings (`call_settings`) is generated from
+the settings of the runtime, because neither side imports the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from idlc.syntax import nodes
 __all__: list[str] = []
 
 
-_YES_OR_NO: Final = '"true" or "false"'
+_TRUE_OR_FALSE: Final = '"true" or "false"'
 _OURS: Final = {key.partition(".")[0] for key in CALL_SETTINGS if "." in key}
 _DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -43,7 +43,7 @@ def _functions(program: Program) -> Iterator[Function]:
 
 @check("policy.key", "warning")
 def keys_are_known(program: Program) -> Iterator[Finding]:
-    """Nobody acts on a setting whose key is mistyped."""
+    """A setting with a mistyped key would be ignored."""
     for owner in _owners(program):
         for key, annotation in settings(owner.annotations):
             table, dot, _ = key.partition(".")
@@ -51,49 +51,48 @@ def keys_are_known(program: Program) -> Iterator[Finding]:
                 continue
             span = program.document.span(annotation.name)
             if key in SERVICE_KEYS or (dot and table in SERVICE_TABLES):
-                message = f"`{key}` holds for a service as a whole and cannot be said of its calls"
-                yield Finding(message, span, help="say it in the registry, or where clients connect")
+                message = f"`{key}` is a setting of services, not of calls"
+                yield Finding(message, span, help="set it in the registry or in the options of clients")
                 continue
             near = nearest(key, iter(CALL_SETTINGS))
             yield Finding(
-                f"there is no setting `{key}` of calls",
+                f"unknown call setting `{key}`",
                 span,
-                help=f"did you mean `{PREFIX}{near}`?" if near else f"known are {', '.join(CALL_SETTINGS)}",
+                help=f"did you mean `{PREFIX}{near}`?" if near else f"known settings are {', '.join(CALL_SETTINGS)}",
                 fixes=(Fix(span, PREFIX + near),) if near else (),
             )
 
 
 @check("policy.place", "warning")
-def places_are_heard(program: Program) -> Iterator[Finding]:
-    """Settings are said of functions and services, and an argument says only that calls are kept together by it."""
+def settings_are_in_effect(program: Program) -> Iterator[Finding]:
+    """Settings belong to functions and services; the only setting of an argument is that it is the hash key."""
     for function in _functions(program):
         for field in (*function.arguments, *function.throws):
             for annotation in field.node.annotations:
                 if key_of(annotation) is not None:
-                    message = f"`{annotation.name.text}` means nothing at `{field.name}`"
+                    message = f"`{annotation.name.text}` has no effect on `{field.name}`"
                     span = program.document.span(annotation)
-                    yield Finding(message, span, help=f"write it after the function `{function.name}`")
+                    yield Finding(message, span, help=f"write it after function `{function.name}`")
     for owner in _owners(program):
         for annotation in owner.annotations:
             if annotation.name.text == HASH_KEYS[0]:
                 yield Finding(
-                    f"`{annotation.name.text}` means nothing at `{owner.name.text}`",
+                    f"`{annotation.name.text}` has no effect on `{owner.name.text}`",
                     program.document.span(annotation),
-                    help=f"write it after an argument, or name one with `{PREFIX}{HASH_BY}`",
+                    help=f"write it after an argument, or name the argument with `{PREFIX}{HASH_BY}`",
                 )
 
 
 @check("policy.value", "error")
-def values_can_be_used(program: Program) -> Iterator[Finding]:
-    """What a client could not make sense of must not get as far as a client."""
+def values_are_valid(program: Program) -> Iterator[Finding]:
+    """Values are valid. Clients would reject invalid values when they connect, which is too late."""
     for owner in _owners(program):
         for key, annotation in settings(owner.annotations):
             setting = CALL_SETTINGS.get(key)
             if setting is not None and not setting.accepts(value_of(annotation)):
-                is_given = annotation.value is not None
-                what = f"cannot be {annotation.value!r}" if is_given else "has no value"
+                what = f"invalid value {annotation.value!r}" if annotation.value is not None else "missing value"
                 yield Finding(
-                    f"`{annotation.name.text}` of `{owner.name.text}` {what}",
+                    f"{what} for `{annotation.name.text}` of `{owner.name.text}`",
                     program.document.span(annotation),
                     help=f"expected {setting.expected}",
                 )
@@ -103,49 +102,49 @@ def values_can_be_used(program: Program) -> Iterator[Finding]:
                 is_ours = annotation.name.text == HASH_KEYS[0]
                 if is_ours and value_of(annotation).lower() not in ("1", "true", "0", "false"):
                     yield Finding(
-                        f"`{annotation.name.text}` of `{argument.name}` cannot be {annotation.value!r}",
+                        f"invalid value {annotation.value!r} for `{annotation.name.text}` of `{argument.name}`",
                         program.document.span(annotation),
-                        help=f"it must be {_YES_OR_NO}",
+                        help=f"expected {_TRUE_OR_FALSE}",
                     )
 
 
 @check("policy.twice", "error")
-def settings_are_said_once(program: Program) -> Iterator[Finding]:
-    """Of two words about the same thing, one is a mistake."""
+def settings_are_unique(program: Program) -> Iterator[Finding]:
+    """A setting, or the hash key, is given at most once; one of two values is a mistake."""
     for owner in _owners(program):
-        said: dict[str, Span] = {}
+        known: dict[str, Span] = {}
         for key, annotation in settings(owner.annotations):
             span = program.document.span(annotation)
-            if key in said:
-                message = f"`{annotation.name.text}` of `{owner.name.text}` is said twice"
-                yield Finding(message, span, labels=(Label(said[key], "first said here"),))
-            said.setdefault(key, span)
+            if key in known:
+                message = f"`{annotation.name.text}` of `{owner.name.text}` is set twice"
+                yield Finding(message, span, labels=(Label(known[key], "first set here"),))
+            known.setdefault(key, span)
     for function in _functions(program):
-        yield from _hashed_twice(program, function)
+        yield from _duplicate_hash_keys(program, function)
 
 
-def _hashed_twice(program: Program, function: Function) -> Iterator[Finding]:
+def _duplicate_hash_keys(program: Program, function: Function) -> Iterator[Finding]:
     first: Span | None = None
     for argument in filter(is_hash_key, function.arguments):
         at = next(each for each in argument.node.annotations if each.name.text in HASH_KEYS)
         span = program.document.span(at)
         if first is not None:
-            message = f"calls of `{function.name}` cannot be kept together by two arguments"
-            yield Finding(message, span, labels=(Label(first, "this one was said first"),))
+            message = f"function `{function.name}` has two hash keys"
+            yield Finding(message, span, labels=(Label(first, "first hash key here"),))
         first = first or span
     by = next((each for key, each in settings(function.node.annotations) if key == HASH_BY), None)
     if first is not None and by is not None:
         yield Finding(
-            f"`{by.name.text}` of `{function.name}` says again what calls are kept together by",
+            f"`{by.name.text}` of `{function.name}` conflicts with a hash key among the arguments",
             program.document.span(by),
-            labels=(Label(first, "an argument says so here"),),
+            labels=(Label(first, "hash key here"),),
             help="remove one of them",
         )
 
 
 @check("policy.argument", "error")
-def arguments_exist(program: Program) -> Iterator[Finding]:
-    """What calls are to be kept together by, they must have."""
+def hash_keys_exist(program: Program) -> Iterator[Finding]:
+    """The path of a hash key leads to an existing argument or field."""
     for service in program.services:
         of_all = [each for key, each in settings(service.node.annotations) if key == HASH_BY]
         for function in service.functions:
@@ -155,14 +154,16 @@ def arguments_exist(program: Program) -> Iterator[Finding]:
             for annotation in (own or of_all)[-1:]:
                 why = _missing(function, value_of(annotation))
                 if why:
-                    help = "" if own else f'say `({PREFIX}{HASH_BY} = "")` of a function that has its own way'
-                    labels = () if own else (Label(function.span, "of this function"),)
-                    message = f"cannot keep calls of `{function.name}` together: {why}"
+                    help = (
+                        "" if own else f'to use its first argument, write `({PREFIX}{HASH_BY} = "")` after the function'
+                    )
+                    labels = () if own else (Label(function.span, "applied to this function"),)
+                    message = f"invalid hash key of `{function.name}`: {why}"
                     yield Finding(message, program.document.span(annotation), labels=labels, help=help)
 
 
 def _missing(function: Function, path: str) -> str:
-    """Why a path leads nowhere; empty if it leads somewhere."""
+    """Return the reason why a path of arguments and fields is invalid; empty if it is valid."""
     if not path:
         return ""
     owner, what, fields = f"`{function.name}`", "argument", list(function.arguments)
@@ -171,7 +172,7 @@ def _missing(function: Function, path: str) -> str:
         if field is None:
             return f"{owner} has no {what} `{step}`"
         type = resolve(field.type)
-        if type == UNKNOWN:  # enough has been said about it
+        if type == UNKNOWN:  # reported already
             return ""
         owner, what = f"`{field.name}`", "field"
         fields = type.target.fields if isinstance(type, Reference) and isinstance(type.target, Struct) else []

@@ -1,4 +1,4 @@
-"""Rules about services and their functions."""
+"""Checks of services and their functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from idlc.source import Span
 __all__: list[str] = []
 
 
-_YES_OR_NO = ("1", "true", "0", "false")
+_BOOLEANS = ("1", "true", "0", "false")
 
 
 def _functions(program: Program) -> Iterator[Function]:
@@ -23,7 +23,7 @@ def _functions(program: Program) -> Iterator[Function]:
 
 @check("function.duplicate", "error")
 def duplicate_functions(program: Program) -> Iterator[Finding]:
-    """Functions of one service have different names; there is no overloading."""
+    """Names of functions are unique within a service; there is no overloading."""
     for service in program.services:
         for again, first in duplicates(service.functions):
             yield Finding(
@@ -35,7 +35,7 @@ def duplicate_functions(program: Program) -> Iterator[Finding]:
 
 @check("function.inherited", "error")
 def redefined_functions(program: Program) -> Iterator[Finding]:
-    """A service has all functions of the one it extends and cannot replace them."""
+    """A service inherits all functions of the service that it extends and cannot override them."""
     declared_by = _names_declared_twice(program)
     for service in program.services:
         for function in service.functions:
@@ -46,16 +46,16 @@ def redefined_functions(program: Program) -> Iterator[Finding]:
             if base is not None:
                 known = others[id(base)]
                 yield Finding(
-                    f"service `{service.name}` already has a function `{function.name}` from `{base.name}`",
+                    f"service `{service.name}` cannot redefine function `{function.name}` of `{base.name}`",
                     function.span,
                     labels=(Label(known.span, "inherited from here"),),
                 )
 
 
 def _names_declared_twice(program: Program) -> dict[str, dict[int, Function]]:
-    """Names of functions that several services of a file, or of what they extend, declare: name → service → function.
+    """Return functions with names that several services of a file or their bases declare: name → service → function.
 
-    Looking at the others only keeps long chains of services linear.
+    Other functions need no further checks, which keeps the check linear for long chains of services.
     """
     declared: dict[str, dict[int, Function]] = {}
     seen: set[int] = set()
@@ -71,7 +71,7 @@ def _names_declared_twice(program: Program) -> dict[str, dict[int, Function]]:
 
 @check("function.throws", "error")
 def thrown_types(program: Program) -> Iterator[Finding]:
-    """Only exceptions can be thrown."""
+    """`throws` lists exceptions only."""
     for function in _functions(program):
         for field in function.throws:
             type = resolve(field.type)
@@ -89,12 +89,12 @@ def thrown_types(program: Program) -> Iterator[Finding]:
 
 @check("function.oneway.result", "warning")
 def oneway_results(program: Program) -> Iterator[Finding]:
-    """Nobody answers a oneway call, so what it is said to return is ignored."""
+    """Oneway calls have no response, so the return type of a oneway function is ignored."""
     for function in _functions(program):
         if function.is_oneway and function.node.result is not None:
             span = program.document.span(function.node.result)
             yield Finding(
-                f"oneway function `{function.name}` cannot return anything; its result is ignored",
+                f"oneway function `{function.name}` cannot return a value; its return type is ignored",
                 span,
                 help="return `void`, or remove `oneway`",
                 fixes=(Fix(span, "void"),),
@@ -103,27 +103,27 @@ def oneway_results(program: Program) -> Iterator[Finding]:
 
 @check("function.oneway.throws", "error")
 def oneway_throws(program: Program) -> Iterator[Finding]:
-    """Nobody answers a oneway call, so it cannot throw anything."""
+    """Oneway calls have no response, so a oneway function cannot throw exceptions."""
     for function in _functions(program):
         if function.is_oneway and function.throws:
             first, last = function.throws[0].node, function.throws[-1].node
             yield Finding(
-                f"oneway function `{function.name}` cannot throw anything",
+                f"oneway function `{function.name}` cannot throw exceptions",
                 Span(program.source, first.start, last.end),
                 help="remove `throws`, or remove `oneway`",
             )
 
 
 @check("function.idempotent", "error")
-def idempotence_is_yes_or_no(program: Program) -> Iterator[Finding]:
-    """Whether a call may be made twice must not depend on how a typing mistake is read."""
+def idempotent_is_a_boolean(program: Program) -> Iterator[Finding]:
+    """A mistyped `idempotent` must not decide whether a call may be retried."""
     for function in _functions(program):
         for annotation in function.node.annotations:
-            if annotation.name.text == "idempotent" and (annotation.value or "1").lower() not in _YES_OR_NO:
+            if annotation.name.text == "idempotent" and (annotation.value or "1").lower() not in _BOOLEANS:
                 yield Finding(
-                    f"`idempotent` of `{function.name}` cannot be {annotation.value!r}",
+                    f"invalid value {annotation.value!r} for `idempotent` of `{function.name}`",
                     program.document.span(annotation),
-                    help='write `(idempotent = "true")` or `(idempotent = "false")`',
+                    help='expected "true" or "false"',
                 )
 
 
@@ -139,7 +139,7 @@ def async_is_deprecated(program: Program) -> Iterator[Finding]:
 
 @check("function.argument.requiredness", "warning")
 def requiredness_of_arguments(program: Program) -> Iterator[Finding]:
-    """Callers may leave out any argument that is not `required`; `optional` changes signatures, and only ours."""
+    """Callers may omit any argument that is not `required`; `optional` only changes signatures generated by idlc."""
     for function in _functions(program):
         for argument in function.arguments:
             at = argument.node.requiredness_span
@@ -148,14 +148,14 @@ def requiredness_of_arguments(program: Program) -> Iterator[Finding]:
             span = Span(program.source, *at)
             if argument.default is not None:
                 yield Finding(
-                    f"`optional` means nothing for argument `{argument.name}`, which has a default value",
+                    f"`optional` has no effect on argument `{argument.name}`, which has a default value",
                     span,
-                    help="remove it",
+                    help="remove `optional`",
                     fixes=(Fix(Span(program.source, at[0], argument.node.type.start), ""),),
                 )
             else:
                 yield Finding(
-                    f"argument `{argument.name}` is `optional`, which only signatures made by idlc show",
+                    f"`optional` of argument `{argument.name}` only affects signatures generated by idlc",
                     span,
-                    help="every argument that is not `required` may be absent, with and without `optional`",
+                    help="any argument that is not `required` may be absent, with or without `optional`",
                 )

@@ -1,4 +1,4 @@
-"""Ways through a program that several checks take."""
+"""Traversals of a program that several checks share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T", bound=Declaration)
 
 
 def field_lists(program: Program) -> Iterator[Sequence[Field]]:
-    """Every list of fields in which ids and names must be different: structs, arguments, throws."""
+    """Yield all lists of fields in which ids and names must be unique: structs, arguments, throws."""
     for struct in program.structs:
         yield struct.fields
     for service in program.services:
@@ -25,7 +25,7 @@ def field_lists(program: Program) -> Iterator[Sequence[Field]]:
 
 
 def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
-    """Every type that is written in the file, with where it stands; not the parts of containers."""
+    """Yield all types that the file uses, with their nodes, but not the element types of containers."""
     for typedef in program.typedefs:
         if isinstance(typedef.node, nodes.Typedef):
             yield typedef.type, typedef.node.type
@@ -41,7 +41,7 @@ def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
 
 
 def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
-    """Every type that is written in the file, containers before their parts."""
+    """Yield all types that the file uses, with their nodes; containers before their element types."""
     pending = list(typed(program))[::-1]
     while pending:
         type, node = pending.pop()
@@ -58,7 +58,7 @@ def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
 
 
 def duplicates(things: Iterable[T]) -> Iterator[tuple[T, T]]:
-    """Things whose name an earlier one has: the later and the first."""
+    """Yield the declarations whose name is already taken, each with the first one of that name."""
     first: dict[str, T] = {}
     for thing in things:
         known = first.setdefault(thing.name, thing)
@@ -67,10 +67,10 @@ def duplicates(things: Iterable[T]) -> Iterator[tuple[T, T]]:
 
 
 def id_span(field: Field) -> Span:
-    """Where the id of a field stands; where it has none, its name."""
+    """Return the span of the id of a field; of its name if it has no id."""
     return field.program.document.span(field.node.id) if field.node.id is not None else field.span
 
 
 def next_free_id(fields: Sequence[Field]) -> int:
-    """The number after the highest one of a list."""
+    """Return the number after the highest id of a list."""
     return max((field.id for field in fields if 0 < field.id < 2**15), default=0) + 1
