@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plural"]
+__all__ = ["plural", "with_article"]
 
 
 def plural(count: int, noun: str, plural: str = "") -> str:
@@ -13,3 +13,8 @@ def plural(count: int, noun: str, plural: str = "") -> str:
         plural: plural of the noun; empty: the singular with an `s`.
     """
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with its indefinite article: `a struct`, `an enum`."""
+    return f"an {noun}" if noun[:1] in "aeioAEIO" else f"a {noun}"

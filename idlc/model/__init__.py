@@ -1,4 +1,4 @@
-"""What IDL files say, with every name resolved: made in three passes, `gather`, `link` and `constants`."""
+"""Linked model of IDL files, with all names resolved; built by three passes, `gather`, `link` and `constants`."""
 
 from idlc.model.build import build
 from idlc.model.policy import policy_of

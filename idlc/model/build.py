@@ -1,4 +1,4 @@
-"""The three passes, in order."""
+"""Construction of the model: the three passes in order."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["build"]
 
 
 def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negative_ids: bool = False) -> list[Program]:
-    """Read files and everything they include, and resolve every name.
+    """Read files and everything that they include, and resolve all names.
 
-    It goes on after errors: what they leave out is missing from the result, so generate nothing from it when the
-    report has errors.
+    Errors do not stop the build. Declarations with errors are missing from the result, so do not generate code from it
+    if the report has errors.
 
     Args:
-        paths: the files asked for; one that is given twice, or by two paths, counts once.
+        paths: requested files; a file that is given twice, or by two paths, counts once.
         allow_negative_ids: keep field ids that are zero or negative, instead of numbering those fields automatically.
 
     Returns:
-        The files asked for, in the order given (their `is_requested` is true); then every file reached by includes,
-        each after those it includes itself.
+        The requested files in the given order (with `is_requested`), then all included files, each after the files that
+        it includes.
     """
     scopes = gather(paths, loader, report, allow_negative_ids=allow_negative_ids)
     link(scopes, report)
@@ -38,6 +38,6 @@ def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negati
     order: dict[Path, int] = {}
     for path in paths:
         order.setdefault(path.resolve(), len(order))
-    asked_for = [program for program in programs if program.is_requested]
-    asked_for.sort(key=lambda program: order.get(program.source.path, 0))
-    return asked_for + [program for program in programs if not program.is_requested]
+    requested = [program for program in programs if program.is_requested]
+    requested.sort(key=lambda program: order.get(program.source.path, 0))
+    return requested + [program for program in programs if not program.is_requested]

@@ -1,6 +1,7 @@
-"""Pass 3: what constants and default values are, each of its declared type.
+"""Pass 3: evaluation of constants and default values, as values of their declared types.
 
-Constants are worked out after those they mention, whatever the order of files and lines; circles are cut out.
+A constant is evaluated after the constants that it refers to, independently of the order of files and lines. Cycles are
+reported and left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["evaluate_constants"]
 
 
 def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
-    """Fill in the values of constants and defaults. What could not be worked out stays `None` and has been reported."""
+    """Set the values of constants and defaults. Those with errors are reported and stay `None`."""
     of_program = {id(scope.program): scope for scope in scopes}
 
     def successors(const: Const) -> Iterator[Const]:
@@ -28,19 +29,19 @@ def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
             if isinstance(found, Found) and isinstance(found.thing, Const):
                 yield found.thing
 
-    ordered, circles = walk((const for scope in scopes for const in scope.program.consts), successors)
-    for circle in circles:
-        path = " -> ".join(const.name for const in (*circle, circle[0]))
+    ordered, cycles = walk((const for scope in scopes for const in scope.program.consts), successors)
+    for cycle in cycles:
+        path = " -> ".join(const.name for const in (*cycle, cycle[0]))
         message = (
-            f"constant `{circle[0].name}` is defined by itself"
-            if len(circle) == 1
-            else f"constants are defined by one another in a circle: {path}"
+            f"constant `{cycle[0].name}` refers to itself"
+            if len(cycle) == 1
+            else f"constants refer to each other in a cycle: {path}"
         )
-        report.error("constant.cycle", message, circle[0].span)
-    circular = {id(const) for circle in circles for const in circle}
+        report.error("constant.cycle", message, cycle[0].span)
+    cyclic = {id(const) for cycle in cycles for const in cycle}
     evaluators = {id(scope.program): Evaluator(scope, report) for scope in scopes}
     for const in ordered:
-        if id(const) not in circular:
+        if id(const) not in cyclic:
             value = evaluators[id(const.program)].evaluate(const.node.value, const.type, const.name)
             if value is not None:
                 const.value = value
@@ -49,26 +50,26 @@ def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
             if field.node.default is not None:
                 evaluator = evaluators[id(scope.program)]
                 field.default = evaluator.evaluate(field.node.default, field.type, f"{owner}.{field.name}", field)
-    _cut_endless_defaults([field for scope in scopes for _, field in _fields(scope)], report)
+    _cut_infinite_defaults([field for scope in scopes for _, field in _fields(scope)], report)
 
 
-def _cut_endless_defaults(fields: Sequence[Field], report: Report) -> None:
-    """Report defaults that contain themselves: `struct Node { 1: Node next = {} }` has no value that ends."""
-    _, circles = walk(fields, _defaults_in_default)
-    for circle in circles:
-        through = "" if len(circle) == 1 else f" through {', '.join(f'`{field.name}`' for field in circle[1:])}"
+def _cut_infinite_defaults(fields: Sequence[Field], report: Report) -> None:
+    """Report and remove defaults that contain themselves, as in `struct Node { 1: Node next = {} }`."""
+    _, cycles = walk(fields, _defaults_in_default)
+    for cycle in cycles:
+        through = "" if len(cycle) == 1 else f" through {', '.join(f'`{field.name}`' for field in cycle[1:])}"
         report.error(
             "default.cycle",
-            f"the default value of `{circle[0].name}` contains itself{through}",
-            circle[0].span,
-            help="leave out the default, or give all fields of the value",
+            f"the default value of `{cycle[0].name}` contains itself{through}",
+            cycle[0].span,
+            help="remove the default value, or set all fields in it",
         )
-        for field in circle:
+        for field in cycle:
             field.default = None
 
 
 def _defaults_in_default(field: Field) -> Iterator[Field]:
-    """The fields whose defaults are part of the default of `field`, because it does not give them."""
+    """Yield the fields whose defaults are part of the default of `field`, because it does not set them."""
     pending = [field.default]
     while pending:
         match pending.pop():

@@ -1,6 +1,6 @@
-"""Values and types: reading a literal as a type, carrying a constant from one type to another.
+"""Conversion of literals and constants to types, and descriptions of both for messages.
 
-Pure functions, no messages; `None` means that it does not go.
+All functions are pure and report nothing; conversions return `None` if the value does not fit the type.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ __all__ = [
     "identity",
     "kind_of_constant",
     "read_base",
-    "with_article",
 ]
 
 _BITS = {"i8": 7, "i16": 15, "i32": 31, "i64": 63}
@@ -47,7 +46,7 @@ _UUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}
 
 
 def read_base(node: nodes.Value, type: BaseType, source: SourceFile) -> Constant | None:
-    """The value of a literal as a base type; whether an integer is in range is left to `fits`."""
+    """Return the value of a literal as a base type, or `None`. The range of integers is checked by `fits`, not here."""
     name = type.name
     if isinstance(node, nodes.ConstantName):
         node = nodes.IntLiteral(node.start, node.end, int(node.text == "true"))
@@ -79,7 +78,7 @@ def _text_as(text: str, name: str) -> Constant | None:
 
 
 def fits(value: Constant, type: BaseType) -> bool:
-    """Whether a value read by `read_base` is in the range of its type."""
+    """Return whether a value of `read_base` is in the range of its type."""
     if type.name == "bool":
         return isinstance(value, bool)
     if type.name == "double":
@@ -89,7 +88,7 @@ def fits(value: Constant, type: BaseType) -> bool:
 
 
 def convert(value: Constant, type: Type) -> Constant | None:
-    """A constant as a value of another type."""
+    """Convert a constant to another type; return `None` if it does not fit."""
     wire = resolve(type)
     if isinstance(wire, BaseType):
         return _convert_base(value, wire)
@@ -141,7 +140,7 @@ def _convert_reference(value: Constant, type: Reference) -> Constant | None:
 
 
 def identity(value: object) -> object:
-    """Something hashable that is equal for equal constants and different for different ones."""
+    """Return a hashable key of a constant, which is equal for equal constants and different for different ones."""
     if isinstance(value, EnumConstant):
         return ("enum", id(value.enum), value.number)
     if isinstance(value, ListConstant):
@@ -156,7 +155,7 @@ def identity(value: object) -> object:
 
 
 def describe(node: nodes.Value) -> str:
-    """What a literal is, for messages."""
+    """Return the kind of a literal, with an article, for messages."""
     match node:
         case nodes.IntLiteral():
             return "an integer"
@@ -173,7 +172,7 @@ def describe(node: nodes.Value) -> str:
 
 
 def kind_of_constant(value: Constant) -> str:
-    """What a constant is, for messages."""
+    """Return the kind of a constant, with an article, for messages."""
     match value:
         case bool():
             return "a bool"
@@ -204,9 +203,3 @@ def describe_members(enum: Enum) -> str:
         return f"`{enum.name}` has no members"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"its members are {', '.join(names[:_SHOWN])}{more}"
-
-
-def with_article(type: Type) -> str:
-    """A type in a sentence: `an i32`, `a list<string>`, `a Color`."""
-    name = str(type)
-    return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"

@@ -1,7 +1,7 @@
-"""Circles in a graph, and the order in which to walk it where there are none.
+"""Cycle detection and topological order.
 
-Includes, typedefs, services, constants and required fields must all not go round; they share this walk. It keeps its
-own stack, because a chain of a thousand typedefs is nobody's fault and must not meet Python's recursion limit.
+Includes, typedefs, services, constants and required fields must all be acyclic and share this traversal. It has an
+explicit stack, because a chain of a thousand typedefs is valid and must not exceed Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ T = TypeVar("T")
 
 
 def walk(roots: Iterable[T], successors: Callable[[T], Iterable[T]]) -> tuple[list[T], list[list[T]]]:
-    """Depth-first, over everything that can be reached.
+    """Traverse a graph depth-first and find its cycles. Nodes are compared by identity.
 
-    Nodes are told apart by identity.
+    Args:
+        roots: nodes to start from; all nodes that are reachable from them are visited.
 
     Returns:
-        All nodes, each after its successors (except along the circles); and one circle per edge that closes one, each
-        as the nodes on the way round, starting with the one that was reached first.
+        All nodes, each after its successors (except along cycles); and one cycle for each edge that closes one, as its
+        nodes in order, starting with the node that was visited first.
     """
     done: list[T] = []
-    circles: list[list[T]] = []
-    position: dict[int, int] = {}  # id → place on the current path, -1 when finished
+    cycles: list[list[T]] = []
+    position: dict[int, int] = {}  # id → index in the current path, -1 if finished
     for root in roots:
         if id(root) in position:
             continue
@@ -45,5 +46,5 @@ def walk(roots: Iterable[T], successors: Callable[[T], Iterable[T]]) -> tuple[li
                 path.append(following)
                 pending.append(iter(successors(following)))
             elif place >= 0:
-                circles.append(path[place:])
-    return done, circles
+                cycles.append(path[place:])
+    return done, cycles

@@ -1,9 +1,9 @@
-"""One value of one file: what it is as the type that is wanted.
+"""Evaluation of one value as a value of its declared type.
 
-What Apache Thrift lets pass for a type passes here too: whole numbers and `true`/`false` for one another, numbers and
-unqualified members for enums, members for whole numbers, `{}` for an empty list, maps with names of fields for structs
-(compiler/cpp/src/thrift/parse/t_scope.h, `resolve_const_value`; main.cc, `validate_const_rec`). What it lets pass by
-oversight does not: numbers out of range, two fields of a union. A key given twice is a warning, the last one counts.
+All conversions of Apache Thrift are supported: between integers and `true`/`false`; integers and unqualified members to
+enums; members to integers; `{}` to an empty list; maps with names of fields to structs
+(compiler/cpp/src/thrift/parse/t_scope.h, `resolve_const_value`; main.cc, `validate_const_rec`). Values that it accepts
+by oversight are errors: numbers out of range, two fields of a union. Duplicate keys are warnings; the last one is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from idlc.model.conversion import (
     identity,
     kind_of_constant,
     read_base,
-    with_article,
 )
 from idlc.model.program import (
     UNKNOWN,
@@ -45,12 +44,13 @@ from idlc.model.program import (
 from idlc.model.scope import Ambiguous, Found, Scope, nearest, suggest
 from idlc.source import Span
 from idlc.syntax import nodes
+from idlc.text import with_article
 
 __all__ = ["Evaluator"]
 
 
 class Evaluator:
-    """Works out the values of one file. Every method returns `None` for what it has reported."""
+    """Evaluator of the values in one file. Its methods report errors and then return `None`."""
 
     def __init__(self, scope: Scope, report: Report) -> None:
         self._scope = scope
@@ -58,7 +58,7 @@ class Evaluator:
         self._document = scope.program.document
 
     def evaluate(self, node: nodes.Value, type: Type, path: str, field: Field | None = None) -> Constant | None:
-        """The value of `node` as a `type`; `path` is how messages call it."""
+        """Return the value of `node` as a `type`; `path` is its name in messages."""
         wire = resolve(type)
         if wire == UNKNOWN:
             return None
@@ -85,9 +85,9 @@ class Evaluator:
         if value is None:
             help = ""
             if wire.name == "uuid" and isinstance(node, nodes.StringLiteral):
-                help = 'a uuid is written "00112233-4455-6677-8899-aabbccddeeff"'
+                help = 'write it as "00112233-4455-6677-8899-aabbccddeeff"'
             elif field is not None and field.node.id is None and isinstance(node, nodes.IntLiteral):
-                help = f"ids come first in Thrift: `{node.value}: {type} {field.name}`"
+                help = f"the id of a field comes first: `{node.value}: {type} {field.name}`"
             self._mismatch(node, type, path, help)
         elif wire.name == "bool" and isinstance(value, int) and not isinstance(value, bool):
             return self._bool_of_number(self._document.span(node), value, path)
@@ -105,7 +105,7 @@ class Evaluator:
         if member is None and not enum.program.document.is_broken(enum.node):
             self._report.warning(
                 "constant.enum.number",
-                f"enum `{enum.name}` has no member with the number {node.value}",
+                f"enum `{enum.name}` has no member with the value {node.value}",
                 self._document.span(node),
                 labels=(Label(enum.span, "declared here"),),
             )
@@ -126,7 +126,7 @@ class Evaluator:
             value = self.evaluate(item, wire.element, f"{path}[{index}]")
             if value is None:
                 is_whole = False
-            elif isinstance(wire, ListType) or self._is_new(item, value, seen):
+            elif isinstance(wire, ListType) or self._is_new("set element", item, value, seen):
                 items.append(value)
         if not is_whole:
             return None
@@ -147,8 +147,8 @@ class Evaluator:
             if key is None or value is None:
                 is_whole = False
             else:
-                self._is_new(key_node, key, seen)
-                pairs[identity(key)] = (key, value)  # the last one wins, at the place of the first
+                self._is_new("map key", key_node, key, seen)
+                pairs[identity(key)] = (key, value)  # the last value, at the position of the first
         return MapConstant(tuple(pairs.values())) if is_whole else None
 
     def _struct(self, node: nodes.Value, type: Type, struct: Struct, path: str) -> Constant | None:
@@ -173,7 +173,7 @@ class Evaluator:
         if struct.kind == "union" and (len(found) > 1 or not (found or has_default)):
             self._report.error(
                 "constant.union",
-                f"union `{struct.name}` must have one field set, not {len(found) or 'none'}",
+                f"union `{struct.name}` must have exactly one field set, found {len(found) or 'none'}",
                 self._document.span(node),
                 labels=(Label(struct.span, "declared here"),),
             )
@@ -187,10 +187,10 @@ class Evaluator:
         names = {field.name for field, _ in given}
         for field in struct.fields:
             if field.requiredness == "required" and field.name not in names and field.node.default is None:
-                # Apache Thrift lets it pass, and fails when the value is first written.
+                # Apache Thrift accepts this, and fails when the value is first serialized.
                 self._report.error(
                     "constant.field.missing",
-                    f"required field `{field.name}` of {struct.kind} `{struct.name}` is not given",
+                    f"missing required field `{field.name}` of {struct.kind} `{struct.name}`",
                     self._document.span(node),
                     labels=(Label(field.span, "declared here"),),
                 )
@@ -199,7 +199,7 @@ class Evaluator:
         if not isinstance(key, nodes.StringLiteral):
             self._report.error(
                 "constant.field.key",
-                f"a {struct.kind} is written with the names of its fields as strings",
+                f"keys of {with_article(struct.kind)} value must be field names, written as strings",
                 self._document.span(key),
                 labels=(Label(struct.span, "declared here"),),
                 help=f'write `{{"{struct.fields[0].name}": ...}}`' if struct.fields else "",
@@ -221,21 +221,21 @@ class Evaluator:
         if first is not key:
             self._report.error(
                 "constant.field.duplicate",
-                f"field `{field.name}` is given twice",
+                f"field `{field.name}` is set twice",
                 self._document.span(key),
-                labels=(Label(self._document.span(first), "first given here"),),
+                labels=(Label(self._document.span(first), "first set here"),),
             )
             return None
         return field
 
-    def _is_new(self, node: nodes.Value, value: object, seen: dict[object, nodes.Value]) -> bool:
+    def _is_new(self, what: str, node: nodes.Value, value: object, seen: dict[object, nodes.Value]) -> bool:
         first = seen.setdefault(identity(value), node)
         if first is not node:
             self._report.warning(
                 "constant.duplicate",
-                f"`{self._source_text(node)}` is given twice",
+                f"duplicate {what} `{self._source_text(node)}`",
                 self._document.span(node),
-                labels=(Label(self._document.span(first), "first given here"),),
+                labels=(Label(self._document.span(first), "first used here"),),
             )
         return first is node
 
@@ -259,10 +259,10 @@ class Evaluator:
         if isinstance(found, Ambiguous):
             self._report.error(
                 "name.ambiguous",
-                f"`{node.text}` is declared by two included files of the same name",
+                f"`{node.text}` is ambiguous: two included files with this qualifier declare it",
                 self._document.span(node),
-                labels=tuple(Label(include.span, "this one has it") for include in found.includes),
-                help='give one of them another name: `include "..." as other`',
+                labels=tuple(Label(include.span, "declared in this file") for include in found.includes),
+                help='give one of them an alias: `include "..." as other`',
             )
             return None
         if found.include is not None:
@@ -270,7 +270,7 @@ class Evaluator:
         if isinstance(found.thing, EnumMember):
             value: Constant | None = EnumConstant(found.thing.enum, found.thing.value, found.thing)
         else:
-            value = cast("Constant | None", found.thing.value)  # not there if it was reported
+            value = cast("Constant | None", found.thing.value)  # `None` if it was reported
         if value is None:
             return None
         return self._converted(node, value, found.thing, type, path)
@@ -293,31 +293,31 @@ class Evaluator:
             else:
                 self._report.error(
                     "constant.type",
-                    f"`{path}` is {with_article(type)}, but `{node.text}` is {kind_of_constant(value)}",
+                    f"`{path}` must be {with_article(str(type))}, but `{node.text}` is {kind_of_constant(value)}",
                     span,
                     labels=(Label(thing.span, "declared here"),),
                 )
         return converted
 
     def _bool_of_number(self, span: Span, value: int, path: str) -> bool:
-        """Take a number for a bool by Apache's rule (t_py_generator.cc, `render_const_value`): above zero is true."""
+        """Convert a number to a bool as Apache Thrift (t_py_generator.cc, `render_const_value`): above zero is true."""
         self._report.warning(
             "constant.bool.number",
-            f"`{path}` is a bool, {value} is read as {'true' if value > 0 else 'false'}",
+            f"`{path}` is a bool; the number {value} is read as {'true' if value > 0 else 'false'}",
             span,
             help="write `true` or `false`",
         )
         return value > 0
 
     def _number_of_namesake(self, span: Span, value: EnumConstant, type: Reference, path: str) -> Constant | None:
-        """Take the number of a member of another file's enum of the same name, as Apache Thrift does."""
+        """Use the value of a member of an enum of the same name in another file, as Apache Thrift does."""
         enum = value.enum
         self._report.warning(
             "constant.enum.other",
-            f"`{path}` is a `{enum.name}` of this file, but the member is of `{enum.qualified_name}`",
+            f"`{path}` is a `{type.target.qualified_name}`, but the value is a member of `{enum.qualified_name}`",
             span,
             labels=(Label(enum.span, "declared here"),),
-            help=f"write a member of the other `{enum.name}`; until then the number {value.number} is taken",
+            help=f"write a member of `{type.target.qualified_name}`; otherwise the value {value.number} is used",
         )
         return convert(value.number, type)
 
@@ -329,14 +329,14 @@ class Evaluator:
         full = f"{prefix}{member.enum.name}.{member.name}"
         self._report.warning(
             "constant.enum.unqualified",
-            f"enum member `{node.text}` is named without its enum",
+            f"enum member `{node.text}` is used without its enum",
             self._document.span(node),
             help=f"write `{full}`",
         )
         return EnumConstant(member.enum, member.value, member)
 
     def _only_member(self, name: str) -> EnumMember | None:
-        """The member of that name, if just one enum of this file has it."""
+        """Return the member of that name if exactly one enum of this file has it."""
         members = [enum.member(name) for enum in self._scope.program.enums]
         known = [member for member in members if member is not None]
         return known[0] if len(known) == 1 else None
@@ -376,7 +376,7 @@ class Evaluator:
     def _mismatch(self, node: nodes.Value, type: Type, path: str, help: str = "") -> None:
         self._report.error(
             "constant.type",
-            f"`{path}` is {with_article(type)}, but this is {describe(node)}",
+            f"`{path}` must be {with_article(str(type))}, found {describe(node)}",
             self._document.span(node),
             help=help,
         )
@@ -385,13 +385,12 @@ class Evaluator:
         wire = resolve(type)
         assert isinstance(wire, BaseType)
         if wire.name == "double":
-            limits = "a double goes up to about 1.8e308"
+            limits = "the maximum of a double is about 1.8e308"
         else:
             bits = int(wire.name[1:]) - 1
-            limits = f"{with_article(wire)} goes from {-(2**bits)} to {2**bits - 1}"
-        self._report.error(
-            "constant.range", f"`{path}` is {with_article(type)}, {value!s} is out of its range", span, help=limits
-        )
+            limits = f"{wire.name} values must be between {-(2**bits)} and {2**bits - 1}"
+        message = f"`{path}` must be {with_article(str(type))}, but {value!s} is out of range"
+        self._report.error("constant.range", message, span, help=limits)
 
     def _source_text(self, node: nodes.Value) -> str:
         text = self._document.source.text[node.start : node.end]

@@ -1,4 +1,4 @@
-"""Type names that people bring along from other languages, and what Thrift calls them."""
+"""Type names of other languages, and the Thrift types that correspond to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAME = {
     "binary": "bytes blob bytearray Bytes",
     "uuid": "UUID Uuid guid GUID",
 }
-_THRIFT_NAMES = {foreign: ours for ours, names in _SAME.items() for foreign in names.split()}
+_THRIFT_NAMES = {foreign: thrift for thrift, names in _SAME.items() for foreign in names.split()}
 
 _UNSIGNED = {
     "uint8": "i16",
@@ -43,15 +43,17 @@ _CONTAINERS = {
 
 
 def foreign_type(name: str) -> tuple[str, str] | None:
-    """A message about `name` and what to write instead (may be empty); `None` for a name nobody would expect."""
+    """Return a message about a known foreign type name and its replacement (may be empty), or `None`."""
     if name == "void":
-        return "`void` is not a type of values; only a function can return it", ""
+        return "`void` is only allowed as a return type", ""
     if name == "slist":
         return "`slist` is no longer part of Thrift", "string"
     if name == "float":
-        return "`float` is fbthrift's and is not supported", "double"
-    if name in ("list", "set", "map"):
-        return f"`{name}` needs the type of what is in it", ""
+        return "`float` is a type of fbthrift and not supported", "double"
+    if name == "map":
+        return "`map` requires a key type and a value type", ""
+    if name in ("list", "set"):
+        return f"`{name}` requires an element type", ""
     if name in _THRIFT_NAMES:
         return f"Thrift has no type `{name}`", _THRIFT_NAMES[name]
     if name in _UNSIGNED:

@@ -1,7 +1,7 @@
-"""Pass 1: find all files, and give every declaration in them an object with a name.
+"""Pass 1: loading of all files, and creation of a named object for each declaration.
 
-Nothing is looked up yet, so order does not matter and files may be met in any order. Numbers are settled here,
-because they only depend on what stands beside them: enum values, and field ids by Apache Thrift's rule
+No names are resolved yet, so files and declarations can be processed in any order. Enum values and field ids are set
+here, because they depend only on their neighbors; field ids follow the rule of Apache Thrift
 (compiler/cpp/src/thrift/thrifty.yy, `FieldIdentifier`).
 """
 
@@ -45,7 +45,7 @@ class _Common(TypedDict):
 
 
 def gather(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negative_ids: bool) -> list[Scope]:
-    """The scopes of all files reached from `paths`, each after the files it includes."""
+    """Return the scopes of all files that are reachable from `paths`, each after the files that it includes."""
     scopes: dict[Path, Scope] = {}
     pending: deque[Scope] = deque()
 
@@ -78,7 +78,7 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
     document = scope.program.document
     name = node.path.value
     if not name:
-        report.error("include.empty", "an include needs the name of a file", document.span(node.path))
+        report.error("include.empty", "the path of an include is empty", document.span(node.path))
         scope.program.is_complete = False
         return None
     try:
@@ -87,7 +87,7 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
         searched = ", ".join(f"`{folder}`" for folder in error.searched) or "nowhere"
         diagnostic = Diagnostic(
             name="include.missing",
-            message=f"included file `{name}` does not exist",
+            message=f"cannot find included file `{name}`",
             span=document.span(node.path),
             help=f"searched in {searched}; add a folder with `-I`",
         )
@@ -117,13 +117,13 @@ def _in_order(requested: Iterable[Scope], report: Report) -> list[Scope]:
     def includes(scope: Scope) -> list[Scope]:
         return [scope.included(include) for include in scope.program.includes]
 
-    ordered, circles = walk(requested, includes)
-    for circle in circles:
-        programs = [scope.program for scope in circle]
+    ordered, cycles = walk(requested, includes)
+    for cycle in cycles:
+        programs = [scope.program for scope in cycle]
         last = next(include for include in programs[-1].includes if include.program is programs[0])
         path = " -> ".join(program.source.path.name for program in (*programs, programs[0]))
-        message = "a file includes itself" if len(programs) == 1 else "files include one another in a circle"
-        last.is_used = True  # enough has been said about it
+        message = "a file includes itself" if len(programs) == 1 else "files include each other in a cycle"
+        last.is_used = True  # one diagnostic is enough for this include
         report.error("include.cycle", f"{message}: {path}", last.span)
     return ordered
 
@@ -160,7 +160,7 @@ def _declare(document: Document, report: Report, allow_negative_ids: bool) -> Sc
                 struct.fields = numbering.fields(node.fields)
                 if (
                     struct.kind == "union"
-                ):  # exactly one of them is set, whatever each says (t_struct.h, `validate_union_member`)
+                ):  # exactly one field is set, despite other requiredness (t_struct.h, `validate_union_member`)
                     for field in struct.fields:
                         field.requiredness = "optional"
                 program.structs.append(struct)
@@ -199,7 +199,7 @@ def _annotations(annotations: tuple[nodes.Annotation, ...]) -> Annotations:
 
 
 class _Gatherer:
-    """Makes the declarations of one file."""
+    """Creation of the declarations of one file."""
 
     def __init__(self, program: Program, allow_negative_ids: bool) -> None:
         self._program = program
@@ -245,8 +245,11 @@ class _Gatherer:
         return service
 
     def fields(self, found: tuple[nodes.Field, ...]) -> list[Field]:
-        """Number the fields of one list: those without a number, and (unless allowed) those whose number is not
-        positive, count down from -1."""
+        """Create the fields of one list.
+
+        Fields without an id, and fields with an id that is not positive (unless allowed), are numbered -1, -2, and so
+        on.
+        """
         fields: list[Field] = []
         automatic = -1
         for node in found:

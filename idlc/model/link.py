@@ -1,8 +1,8 @@
-"""Pass 2: find what every type and service name means.
+"""Pass 2: resolution of the names of types and services.
 
-A name that means nothing is reported where it stands and becomes `UNKNOWN`, which later passes leave alone. Definitions
-that go round in circles without end (typedefs, services, structs that require themselves) are reported and cut here, so
-that later passes can follow references without looking out.
+An unknown name is reported at its span and becomes `UNKNOWN`, which later passes ignore. Cycles of typedefs and of
+services, and structs that require themselves, are reported here. Cycles of typedefs and services are also cut, so that
+later passes can follow references without checks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from idlc.model.program import (
 from idlc.model.scope import Ambiguous, Found, NamedThing, Scope, kind_of, suggest
 from idlc.source import Span
 from idlc.syntax import nodes
+from idlc.text import with_article
 
 __all__ = ["link"]
 
@@ -38,23 +39,23 @@ _BASE_NAMES = {**BASE_TYPES, "byte": BASE_TYPES["i8"]}
 
 
 def link(scopes: Sequence[Scope], report: Report) -> None:
-    """Fill in the types of all declarations."""
+    """Set the types of all declarations."""
     linkers = [_Linker(scope, scopes, report) for scope in scopes]
     for linker in linkers:
         linker.link()
     used = set[int]().union(*(linker.used for linker in linkers))
     for linker in linkers:
         linker.settle_typedefs(used)
-    _cut_typedef_circles(scopes, report)
-    _cut_service_circles(scopes, report)
-    _report_endless_structs(scopes, report)
+    _cut_typedef_cycles(scopes, report)
+    _cut_service_cycles(scopes, report)
+    _report_infinite_structs(scopes, report)
 
 
 class _Linker:
-    """Links one file.
+    """Linker of one file.
 
     Attributes:
-        used: identities of the types that the file refers to.
+        used: ids (`id()`) of the declarations that the file refers to.
     """
 
     def __init__(self, scope: Scope, scopes: Sequence[Scope], report: Report) -> None:
@@ -83,19 +84,18 @@ class _Linker:
             for function in service.functions:
                 if function.node.result is not None:
                     result = self._type(function.node.result)
-                    # As in Apache Thrift, nothing comes back from a oneway function, whatever it is said to return.
+                    # As in Apache Thrift, a oneway function returns nothing, and its return type is ignored.
                     function.result = None if function.is_oneway else result
                 self._fields(function.arguments)
                 self._fields(function.throws)
 
     def settle_typedefs(self, used: set[int]) -> None:
-        """Decide about typedefs of types that do not exist: a typedef that nobody uses is left out with a warning, as
-        Apache Thrift never looks at it."""
+        """Report typedefs of unknown types. As Apache Thrift ignores unused ones, they are dropped with a warning."""
         for typedef, diagnostic in self._unsettled:
             if id(typedef) in used:
                 self._report.add(diagnostic)
                 continue
-            self._report.add(msgspec.structs.replace(diagnostic, severity="warning", note="nothing uses this typedef"))
+            self._report.add(msgspec.structs.replace(diagnostic, severity="warning", note="this typedef is unused"))
             typedefs = self._scope.program.typedefs
             typedefs[:] = [other for other in typedefs if other is not typedef]
             self._scope.types.pop(typedef.name, None)
@@ -141,7 +141,7 @@ class _Linker:
             return thing
         self._report.error(
             "service.extends.kind",
-            f"`{name.text}` is a {kind_of(thing)}, only a service can be extended",
+            f"`{name.text}` is {with_article(kind_of(thing))}; only a service can be extended",
             self._document.span(name),
             labels=(Label(thing.span, "declared here"),),
         )
@@ -158,10 +158,10 @@ class _Linker:
             return None
         self._report.error(
             "name.ambiguous",
-            f"`{name.text}` is declared by two included files of the same name",
+            f"`{name.text}` is ambiguous: two included files with this qualifier declare it",
             self._document.span(name),
-            labels=tuple(Label(include.span, "this one has it") for include in found.includes),
-            help='give one of them another name: `include "..." as other`',
+            labels=tuple(Label(include.span, "declared in this file") for include in found.includes),
+            help='give one of them an alias: `include "..." as other`',
         )
         for include in found.includes:
             include.is_used = True
@@ -179,7 +179,7 @@ class _Linker:
             fixes = (Fix(span, replacement),) if replacement else ()
             help = f"write `{replacement}`" if replacement else ""
         elif isinstance(constant, Found):
-            message = f"`{name.text}` is a {kind_of(constant.thing)}, not a {kind}"
+            message = f"`{name.text}` is {with_article(kind_of(constant.thing))}, not {with_article(kind)}"
             if constant.include is not None:
                 constant.include.is_used = True
         else:
@@ -195,7 +195,7 @@ class _Linker:
             self._report.add(diagnostic)
 
     def _declared_elsewhere(self, name: str, is_service: bool) -> str:
-        """Help for a name of a file that is known but not included here."""
+        """Return a help text for a name that is declared in a known file that is not included here; else empty."""
         qualifier, _, last = name.rpartition(".")
         program = self._scope.program
         included = {id(include.program) for include in program.includes}
@@ -213,18 +213,18 @@ class _Linker:
         if qualifier and qualifier not in self._scope.includes:
             for suffix in (".thrift", ".idl"):
                 if (program.source.path.parent / f"{qualifier}{suffix}").is_file():
-                    return f'no file of that name is included: `include "{qualifier}{suffix}"`'
+                    return f'this file is not included: `include "{qualifier}{suffix}"`'
         return ""
 
     def _unknown_qualifier(self, name: str) -> str:
         qualifier = name.rpartition(".")[0]
         if not qualifier or qualifier in self._scope.includes:
             return ""
-        return f"no included file is called `{qualifier}`"
+        return f"no included file is named `{qualifier}`"
 
 
 def _named_parts(node: nodes.Type, type: Type) -> Iterator[tuple[nodes.Identifier, Type]]:
-    """The names in a type, each with what it means."""
+    """Yield the names in a type, with the types that they refer to."""
     pending: list[tuple[nodes.Type, Type]] = [(node, type)]
     while pending:
         node, type = pending.pop()
@@ -241,33 +241,33 @@ def _named_parts(node: nodes.Type, type: Type) -> Iterator[tuple[nodes.Identifie
                 pass
 
 
-def _cut_typedef_circles(scopes: Sequence[Scope], report: Report) -> None:
+def _cut_typedef_cycles(scopes: Sequence[Scope], report: Report) -> None:
     def successors(typedef: Typedef) -> Iterator[Typedef]:
         if isinstance(typedef.node, nodes.Typedef):
             for _, part in _named_parts(typedef.node.type, typedef.type):
                 if isinstance(part, Reference) and isinstance(part.target, Typedef):
                     yield part.target
 
-    _, circles = walk((typedef for scope in scopes for typedef in scope.program.typedefs), successors)
-    for circle in circles:
-        _report_circle("typedef.cycle", "typedef", circle, report)
-    for circle in circles:
-        circle[0].type = UNKNOWN
+    _, cycles = walk((typedef for scope in scopes for typedef in scope.program.typedefs), successors)
+    for cycle in cycles:
+        _report_cycle("typedef.cycle", "typedef", cycle, report)
+    for cycle in cycles:
+        cycle[0].type = UNKNOWN
 
 
-def _cut_service_circles(scopes: Sequence[Scope], report: Report) -> None:
+def _cut_service_cycles(scopes: Sequence[Scope], report: Report) -> None:
     def successors(service: Service) -> list[Service]:
         return [service.extends] if service.extends is not None else []
 
-    _, circles = walk((service for scope in scopes for service in scope.program.services), successors)
-    for circle in circles:
-        if len(circle) == 1:
-            report.error("service.cycle", f"service `{circle[0].name}` extends itself", _extends_span(circle[0]))
+    _, cycles = walk((service for scope in scopes for service in scope.program.services), successors)
+    for cycle in cycles:
+        if len(cycle) == 1:
+            report.error("service.cycle", f"service `{cycle[0].name}` extends itself", _extends_span(cycle[0]))
         else:
-            path = " -> ".join(service.name for service in (*circle, circle[0]))
-            message = f"services extend one another in a circle: {path}"
-            report.error("service.cycle", message, _extends_span(circle[0]))
-        circle[-1].extends = None
+            path = " -> ".join(service.name for service in (*cycle, cycle[0]))
+            message = f"services extend each other in a cycle: {path}"
+            report.error("service.cycle", message, _extends_span(cycle[0]))
+        cycle[-1].extends = None
 
 
 def _extends_span(service: Service) -> Span:
@@ -275,7 +275,7 @@ def _extends_span(service: Service) -> Span:
     return service.program.document.span(service.node.extends)
 
 
-def _report_endless_structs(scopes: Sequence[Scope], report: Report) -> None:
+def _report_infinite_structs(scopes: Sequence[Scope], report: Report) -> None:
     def requirements(struct: Struct) -> Iterator[tuple[Field, Struct]]:
         if struct.kind == "union":
             return
@@ -289,23 +289,23 @@ def _report_endless_structs(scopes: Sequence[Scope], report: Report) -> None:
         for _, target in requirements(struct):
             yield target
 
-    _, circles = walk((struct for scope in scopes for struct in scope.program.structs), successors)
-    for circle in circles:
-        following = circle[1] if len(circle) > 1 else circle[0]
-        field = next(field for field, target in requirements(circle[0]) if target is following)
-        path = " -> ".join(struct.name for struct in (*circle, circle[0]))
+    _, cycles = walk((struct for scope in scopes for struct in scope.program.structs), successors)
+    for cycle in cycles:
+        following = cycle[1] if len(cycle) > 1 else cycle[0]
+        field = next(field for field, target in requirements(cycle[0]) if target is following)
+        path = " -> ".join(struct.name for struct in (*cycle, cycle[0]))
         message = (
-            f"{circle[0].kind} `{circle[0].name}` requires itself: no value of it can exist"
-            if len(circle) == 1
-            else f"structs require one another in a circle, no value of them can exist: {path}"
+            f"{cycle[0].kind} `{cycle[0].name}` requires itself, so it has no values"
+            if len(cycle) == 1
+            else f"structs require each other in a cycle, so they have no values: {path}"
         )
         report.warning("struct.endless", message, field.span, help="make one of the fields `optional`")
 
 
-def _report_circle(name: str, kind: str, circle: Sequence[Typedef], report: Report) -> None:
-    if len(circle) == 1:
-        report.error(name, f"{kind} `{circle[0].name}` is defined by itself", circle[0].span)
+def _report_cycle(name: str, kind: str, cycle: Sequence[Typedef], report: Report) -> None:
+    if len(cycle) == 1:
+        report.error(name, f"{kind} `{cycle[0].name}` refers to itself", cycle[0].span)
         return
-    path = " -> ".join(typedef.name for typedef in (*circle, circle[0]))
-    labels = tuple(Label(typedef.span, "by way of this") for typedef in circle[1:3])
-    report.error(name, f"{kind}s are defined by one another in a circle: {path}", circle[0].span, labels=labels)
+    path = " -> ".join(typedef.name for typedef in (*cycle, cycle[0]))
+    labels = tuple(Label(typedef.span, "part of the cycle") for typedef in cycle[1:3])
+    report.error(name, f"{kind}s refer to each other in a cycle: {path}", cycle[0].span, labels=labels)

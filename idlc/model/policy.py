@@ -1,9 +1,9 @@
-"""What annotations say of the calls of a function.
+"""Call settings in annotations.
 
-An annotation `rpc.KEY = "value"` of a function, or of its service for all functions that it declares, is a setting that
-clients start from: `rpc.timeout = "0.5"`, `rpc.hedge.delay = "0.02"`. The value stays text, because what it may be is
-the runtime's business. An argument with `hash_key` is the one that calls are kept together by: it is `hash_by` under
-another name, and is renamed with its argument.
+An annotation `rpc.KEY = "value"` of a function, or of a service for all functions that it declares, is a default of
+clients: `rpc.timeout = "0.5"`, `rpc.hedge.delay = "0.02"`. Values stay text, because the runtime defines their types.
+An argument with the annotation `hash_key` is the hash key of calls. It has the same effect as `rpc.hash_by` with the
+name of the argument, but remains valid if the argument is renamed.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ __all__ = ["HASH_BY", "HASH_KEYS", "PREFIX", "is_hash_key", "key_of", "policy_of
 PREFIX = "rpc."
 HASH_BY = "hash_by"
 HASH_KEYS = ("rpc.hash_key", "hash_key")
-"""Names of the annotation of an argument; the short one is for those who share an IDL with nobody."""
+"""Names of the annotation of an argument; the short one is for IDL files that are not shared with other tools."""
 
 
 def key_of(annotation: nodes.Annotation) -> str | None:
-    """The key of a setting; `None` if the annotation is none."""
+    """Return the key of a setting, or `None` if the annotation is not a setting."""
     name = annotation.name.text
     return name.removeprefix(PREFIX) if name.startswith(PREFIX) and name not in HASH_KEYS else None
 
 
 def value_of(annotation: nodes.Annotation) -> str:
-    """The value of a setting; one without a value is switched on."""
+    """Return the value of a setting; `true` if the annotation has no value."""
     return annotation.value if annotation.value is not None else "true"
 
 
 def settings(annotations: Iterable[nodes.Annotation]) -> Iterator[tuple[str, nodes.Annotation]]:
-    """The settings among some annotations, each with its key."""
+    """Yield the settings among some annotations, with their keys."""
     for annotation in annotations:
         key = key_of(annotation)
         if key is not None:
@@ -41,14 +41,13 @@ def settings(annotations: Iterable[nodes.Annotation]) -> Iterator[tuple[str, nod
 
 
 def is_hash_key(argument: Field) -> bool:
-    """Whether calls are kept together by this argument."""
+    """Return whether this argument is the hash key of calls, by which balancers keep calls on the same instance."""
     found = [value for name in HASH_KEYS for value in argument.annotations.get(name, ())]
     return bool(found) and found[-1].lower() in ("1", "true")
 
 
 def policy_of(function: Function) -> dict[str, str]:
-    """What the IDL says of the calls of a function: the function itself, and where it is silent the service that
-    declares it."""
+    """Return the call settings of a function. Those of the function override those of the service that declares it."""
     policy = {
         key: value_of(annotation)
         for node in (function.service.node, function.node)

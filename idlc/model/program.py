@@ -53,7 +53,7 @@ Annotations: TypeAlias = dict[str, tuple[str, ...]]
 """Annotation name → its values in order; a value-less annotation has the value `"1"`, as in Apache Thrift."""
 
 Requiredness: TypeAlias = Literal["required", "optional", "default"]
-"""`default` is what Thrift calls a field that is neither marked `required` nor `optional`."""
+"""Requiredness of a field; `default` is Thrift's term for fields that are neither `required` nor `optional`."""
 
 
 class BaseType(msgspec.Struct, frozen=True):
@@ -99,7 +99,10 @@ class MapType(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A named type: a typedef, an enum, or a struct, union or exception."""
+    """Reference to a declared type: a typedef, an enum, or a struct, union or exception.
+
+    References to typedefs are kept, because targets print the short name; `resolve` looks through them.
+    """
 
     target: Typedef | Enum | Struct
 
@@ -110,7 +113,7 @@ class Reference(msgspec.Struct, frozen=True):
 Type: TypeAlias = BaseType | ListType | SetType | MapType | Reference
 
 UNKNOWN = BaseType("unknown")
-"""Stands where a type could not be found. It fits everything, so that one mistake is reported once."""
+"""Placeholder for a type that was not found. It is compatible with everything, so that an error is reported once."""
 
 BASE_TYPES = {
     name: BaseType(name) for name in ("bool", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")
@@ -118,14 +121,14 @@ BASE_TYPES = {
 
 
 def resolve(type: Type) -> Type:
-    """Look through typedefs: what the type is on the wire. Never returns a reference to a typedef."""
+    """Look through typedefs: return the type that is used on the wire, which is never a reference to a typedef."""
     while isinstance(type, Reference) and isinstance(type.target, Typedef):
         type = type.target.type
     return type
 
 
 class EnumConstant(msgspec.Struct, frozen=True):
-    """A constant of an enum type. `member` is `None` for a number that the enum does not name."""
+    """A constant of an enum type. `member` is `None` for a number that no member has."""
 
     enum: Enum
     number: int
@@ -151,7 +154,7 @@ class MapConstant(msgspec.Struct, frozen=True):
 
 
 class StructConstant(msgspec.Struct, frozen=True):
-    """A constant of a struct, union or exception type: the fields that were given, in order."""
+    """A constant of a struct, union or exception type: the fields that it sets, in order."""
 
     struct: Struct
     fields: tuple[tuple[Field, Constant], ...]
@@ -160,18 +163,18 @@ class StructConstant(msgspec.Struct, frozen=True):
 Constant: TypeAlias = (
     bool | int | float | str | bytes | EnumConstant | ListConstant | SetConstant | MapConstant | StructConstant
 )
-"""A constant after the third pass, already of its declared type: `bool` for `bool`, `bytes` for `binary`,
-`float` for `double`, `str` for `string` and for `uuid` (canonical form), `EnumConstant` for an enum."""
+"""A constant after the third pass, as a value of its declared type: `bool` for `bool`, `bytes` for `binary`, `float`
+for `double`, `str` for `string` and for `uuid` (canonical form), `EnumConstant` for an enum."""
 
 
 class Declaration(msgspec.Struct, eq=False, kw_only=True):
-    """What every named thing of a file has.
+    """Common attributes of all named declarations.
 
     Attributes:
-        name: as written in the IDL.
-        span: where the name stands.
-        program: the file that declares it.
-        doc: the cleaned text of its doc comment, or `None`.
+        name: name as written in the IDL.
+        span: span of the name.
+        program: file that contains the declaration.
+        doc: cleaned text of the doc comment, or `None`.
         annotations: `(key = "value")` pairs.
     """
 
@@ -183,12 +186,12 @@ class Declaration(msgspec.Struct, eq=False, kw_only=True):
 
     @property
     def qualified_name(self) -> str:
-        """`file.Name`, as another file would write it."""
+        """`file.Name`, as written in another file."""
         return f"{self.program.stem}.{self.name}"
 
     @property
     def deprecated(self) -> str | None:
-        """The text of a `deprecated` annotation (empty if it has none to say), or `None`."""
+        """Text of the `deprecated` annotation (empty if it has no text), or `None` if there is none."""
         values = self.annotations.get("deprecated")
         if values is None or values[-1].lower() == "false":
             return None
@@ -203,12 +206,12 @@ class Typedef(Declaration, eq=False, kw_only=True):
 
 
 class EnumMember(Declaration, eq=False, kw_only=True):
-    """One name of an enum.
+    """Member of an enum.
 
     Attributes:
-        value: its number, a signed 32-bit integer.
-        enum: the enum it belongs to.
-        is_explicit: whether the number was written in the IDL.
+        value: signed 32-bit integer.
+        enum: enum that the member belongs to.
+        is_explicit: whether the IDL contains the value.
     """
 
     node: nodes.EnumMember = None  # type: ignore[assignment]  # set by the gather pass
@@ -224,19 +227,18 @@ class Enum(Declaration, eq=False, kw_only=True):
     members: list[EnumMember] = []
 
     def member(self, name: str) -> EnumMember | None:
-        """The member called `name`, or `None`."""
+        """Return the member called `name`, or `None`."""
         return next((member for member in self.members if member.name == name), None)
 
 
 class Field(Declaration, eq=False, kw_only=True):
-    """A field of a struct, an argument of a function, or one line of its `throws`.
+    """Field of a struct, argument of a function, or exception in its `throws`.
 
     Attributes:
-        id: the number on the wire; fields without a number in the IDL count -1, -2, ... down.
-        is_explicit: whether `id` was written in the IDL.
-        type: its type.
-        default: its default value, or `None`.
-        is_reference: whether it was marked `&` (means nothing in Python; kept for tools).
+        id: id on the wire; fields without an id in the IDL are numbered -1, -2, ...
+        is_explicit: whether the IDL contains the id.
+        default: default value, or `None`.
+        is_reference: whether the field is marked `&` (no effect in Python; kept for tools).
     """
 
     node: nodes.Field = None  # type: ignore[assignment]  # set by the gather pass
@@ -249,7 +251,7 @@ class Field(Declaration, eq=False, kw_only=True):
 
 
 class Struct(Declaration, eq=False, kw_only=True):
-    """A struct, union or exception; fields in the order of the IDL."""
+    """Struct, union or exception; fields in the order of the IDL."""
 
     node: nodes.Struct = None  # type: ignore[assignment]  # set by the gather pass
     kind: Literal["struct", "union", "exception"]
@@ -265,12 +267,13 @@ class Const(Declaration, eq=False, kw_only=True):
 
 
 class Function(Declaration, eq=False, kw_only=True):
-    """One function of a service.
+    """Function of a service.
 
     Attributes:
-        result: its return type, `None` for `void`.
-        arguments: in the order of the IDL.
-        throws: declared exceptions, in the order of the IDL.
+        service: service that declares the function.
+        result: return type, `None` for `void`.
+        arguments: arguments in the order of the IDL.
+        throws: declared exceptions in the order of the IDL.
     """
 
     node: nodes.Function = None  # type: ignore[assignment]  # set by the gather pass
@@ -282,7 +285,7 @@ class Function(Declaration, eq=False, kw_only=True):
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether an annotation `idempotent` says that doing it twice is the same as doing it once."""
+        """Whether an `idempotent` annotation states that repeated calls have the same effect as one."""
         values = self.annotations.get("idempotent")
         return values is not None and values[-1].lower() in ("1", "true")
 
@@ -296,7 +299,7 @@ class Service(Declaration, eq=False, kw_only=True):
 
 
 class Include(msgspec.Struct, eq=False):
-    """`include "path"`: under which name the other file's declarations are reached."""
+    """`include "path"`; `name` is the qualifier of the included declarations."""
 
     name: str
     program: Program
@@ -314,16 +317,16 @@ class Namespace(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, eq=False, kw_only=True):
-    """What one IDL file says, every name in it resolved. Lists are in the order of the file.
+    """Linked IDL file. Lists are in the order of the file.
 
     Attributes:
-        source: the file.
-        document: its syntax tree.
-        is_requested: whether it was asked for, rather than reached through an include.
-        is_complete: false if a file it includes is missing, which only a file that was asked for cannot live with.
-        stem: its name without folder and extension: the qualifier that other files use.
-        includes: in the order of the file, direct ones only.
-        doc: the comment at the head of the file, or `None`.
+        source: source file.
+        document: syntax tree.
+        is_requested: whether the file was requested, and not only included.
+        is_complete: whether all included files were found; if not, that is an error for requested files only.
+        stem: file name without folder and extension, which is the qualifier in other files.
+        includes: direct includes.
+        doc: doc comment of the file, or `None`.
     """
 
     source: SourceFile
@@ -341,7 +344,7 @@ class Program(msgspec.Struct, eq=False, kw_only=True):
     services: list[Service] = []
 
     def namespace(self, *scopes: str) -> str | None:
-        """The name given for the first of `scopes` that the file has a namespace for, or `None`."""
+        """Return the namespace for the first of `scopes` that the file has one for, or `None`."""
         for scope in scopes:
             for namespace in self.namespaces:
                 if namespace.scope == scope:

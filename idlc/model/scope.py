@@ -1,9 +1,9 @@
-"""What a name means in one file.
+"""Name lookup in one file.
 
-A file sees its own declarations by their names and those of a file it includes by `qualifier.Name`, where the qualifier
-is the included file's name without folder and extension (`shared` for `../common/shared.thrift`; it may have dots) or
-the alias the include gives it. Includes are not passed on. Types and services share one space of names, constants
-have another, as in Apache Thrift.
+A file refers to its own declarations by their names, and to those of an included file by `qualifier.Name`. The
+qualifier is the alias of the include or, without an alias, the name of the included file without folder and extension
+(`shared` for `../common/shared.thrift`; it may contain dots). Includes are not transitive. Types and services share one
+namespace, constants have another, as in Apache Thrift.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from idlc.diagnostics import Diagnostic, Fix, Label, Report
 from idlc.model.program import BASE_TYPES, Const, Enum, EnumMember, Include, Program, Service, Struct, Typedef
 from idlc.source import Span
+from idlc.text import with_article
 
 __all__ = ["Ambiguous", "Found", "NamedThing", "Scope"]
 
@@ -25,27 +26,29 @@ T = TypeVar("T")
 
 
 class Found(msgspec.Struct, Generic[T]):
-    """What a name means, and through which include it was reached."""
+    """Result of a lookup: the declaration, and the include through which it was found."""
 
     thing: T
     include: Include | None = None
 
 
 class Ambiguous(msgspec.Struct):
-    """Two included files of the same name both declare it."""
+    """Result of a lookup that is ambiguous: two included files with the same qualifier declare the name."""
 
     includes: tuple[Include, Include]
 
 
 class Scope:
-    """The names of one file.
+    """Names of one file.
 
     Attributes:
         program: the file.
-        includes: qualifier → the includes reached by it.
-        missing: qualifiers of includes that could not be read; nothing is known about names under them.
-        sought: those of them that a name was looked for under.
-        unfound: qualifiers of files that do not exist, and what to report of each.
+        types: types and services of the file, by name.
+        consts: constants of the file, by name.
+        includes: includes, by qualifier.
+        missing: qualifiers of includes that could not be read, so that names with these qualifiers are unknown.
+        sought: qualifiers in `missing` that a lookup has used.
+        unfound: qualifiers of included files that do not exist, with their diagnostics.
     """
 
     def __init__(self, program: Program) -> None:
@@ -59,16 +62,16 @@ class Scope:
         self._scopes: dict[int, Scope] = {}
 
     def connect(self, include: Include, scope: Scope) -> None:
-        """Make the names of an included file reachable."""
+        """Add the names of an included file."""
         self.includes.setdefault(include.name, []).append(include)
         self._scopes[id(include.program)] = scope
 
     def included(self, include: Include) -> Scope:
-        """The names of a file that this one includes."""
+        """Return the scope of an included file."""
         return self._scopes[id(include.program)]
 
     def declare(self, thing: NamedThing | Const, report: Report) -> None:
-        """Enter a declaration; a second one of the same name is reported, the first one stays."""
+        """Add a declaration. If its name is already declared, report that and keep the first declaration."""
         if isinstance(thing, Const):
             first: NamedThing | Const = self.consts.setdefault(thing.name, thing)
         else:
@@ -78,26 +81,26 @@ class Scope:
                 "name.duplicate",
                 f"`{thing.name}` is declared twice",
                 thing.span,
-                note=f"this {kind_of(thing)} has the name of a {kind_of(first)}"
+                note=f"this {kind_of(thing)} has the same name as {with_article(kind_of(first))}"
                 if kind_of(thing) != kind_of(first)
                 else "declared again here",
                 labels=(Label(first.span, "first declared here"),),
             )
 
     def report_unfound(self, report: Report) -> None:
-        """Report included files that do not exist, when all names have been looked up.
+        """Report included files that do not exist, after all names have been looked up.
 
-        As in Apache Thrift, a file may include what is not there if it needs nothing of it; one that is only included
-        may even need what nobody asks of it.
+        As in Apache Thrift, a missing include is an error only if the file uses a name of it. For files that are only
+        included, it is always a warning.
         """
         for qualifier, diagnostic in self.unfound:
             is_needed = qualifier in self.sought and self.program.is_requested
             report.add(msgspec.structs.replace(diagnostic, severity="error" if is_needed else "warning"))
 
-    # Looking up
+    # Lookup
 
     def find_type(self, name: str) -> Found[NamedThing] | Ambiguous | None:
-        """The type or service that `name` means here."""
+        """Look up a type or service by a name as written in this file."""
         own = self.types.get(name)
         if own is not None:
             return Found(own)
@@ -109,7 +112,7 @@ class Scope:
         return _only(matches)
 
     def find_constant(self, name: str) -> Found[Const | EnumMember] | Ambiguous | None:
-        """The constant or the enum member (`Enum.MEMBER`) that `name` means here."""
+        """Look up a constant or an enum member (`Enum.MEMBER`) by a name as written in this file."""
         own = self.own_constant(name)
         if own is not None:
             return Found(own)
@@ -121,7 +124,7 @@ class Scope:
         return _only(matches)
 
     def own_constant(self, name: str) -> Const | EnumMember | None:
-        """The constant or enum member of this very file."""
+        """Look up a constant or an enum member that is declared in this file itself."""
         const = self.consts.get(name)
         if const is not None or "." not in name:
             return const
@@ -130,15 +133,15 @@ class Scope:
         return enum.member(member) if isinstance(enum, Enum) else None
 
     def is_excused(self, name: str) -> bool:
-        """Whether `name` may have been declared where a file could not be read, so that nothing is said about it."""
+        """Return whether `name` may be declared in text that could not be parsed, so that it must not be reported."""
         parts = name.split(".")
         if "-" in name or not name.isascii():
-            return True  # the lexer has said that this is no name
+            return True  # the lexer has reported it as an invalid name
         lost = self.program.document.lost
         if parts[0] in lost or name in lost:
             return True
         if "" in lost and (len(parts) == 1 or not any(qualifier in self.includes for qualifier in _prefixes(parts))):
-            return True  # a definition or an include without a name: it could be this one
+            return True  # the lost definition or include has no name: it could be this one
         for split, qualifier in enumerate(_prefixes(parts), 1):
             if qualifier in self.missing or qualifier in lost:
                 self.sought.add(qualifier)
@@ -155,10 +158,10 @@ class Scope:
                 yield include, name[position + 1 :]
             position = name.find(".", position + 1)
 
-    # Help for names that mean nothing
+    # Suggestions for unknown names
 
     def type_names(self) -> Iterator[str]:
-        """Every type that can be named here, as it would be written."""
+        """Yield the names of all types that this file can use, as written in it."""
         for name, thing in self.types.items():
             if not isinstance(thing, Service):
                 yield name
@@ -169,7 +172,7 @@ class Scope:
         yield from BASE_TYPES
 
     def service_names(self) -> Iterator[str]:
-        """Every service that can be named here, as it would be written."""
+        """Yield the names of all services that this file can use, as written in it."""
         for name, thing in self.types.items():
             if isinstance(thing, Service):
                 yield name
@@ -179,7 +182,7 @@ class Scope:
                     yield f"{include.name}.{name}"
 
     def constant_names(self) -> Iterator[str]:
-        """Every constant and enum member that can be named here, as it would be written."""
+        """Yield the names of all constants and enum members that this file can use, as written in it."""
         yield from self._own_constant_names()
         for include in self._all_includes():
             for name in self.included(include)._own_constant_names():
@@ -213,7 +216,7 @@ def _only(matches: list[Found[T]]) -> Found[T] | Ambiguous | None:
 
 
 def kind_of(thing: NamedThing | Const | EnumMember) -> str:
-    """What a declaration is, in a word."""
+    """Return the kind of a declaration, in one or two words, for messages."""
     if isinstance(thing, Struct):
         return thing.kind
     return {Typedef: "typedef", Enum: "enum", Const: "constant", EnumMember: "enum member", Service: "service"}[
@@ -222,7 +225,7 @@ def kind_of(thing: NamedThing | Const | EnumMember) -> str:
 
 
 def nearest(name: str, known: Iterator[str]) -> str | None:
-    """The known name that somebody who wrote `name` most likely meant."""
+    """Return the known name that is most similar to `name`, or `None`."""
     names = list(dict.fromkeys(known))
     last = name.rpartition(".")[2]
     same = [other for other in names if other.rpartition(".")[2] == last]
@@ -236,7 +239,7 @@ def nearest(name: str, known: Iterator[str]) -> str | None:
 
 
 def suggest(name: str, span: Span, known: Iterator[str]) -> tuple[str, tuple[Fix, ...]]:
-    """Help and fix for an unknown name; both empty when nothing is near."""
+    """Return a help text and a fix for an unknown name; both are empty if no known name is similar."""
     near = nearest(name, known)
     if near is None:
         return "", ()

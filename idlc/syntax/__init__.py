@@ -1,4 +1,4 @@
-"""From text to a syntax tree, with every comment and every place kept."""
+"""Parser: from text to a syntax tree with comments and positions."""
 
 from idlc.syntax import nodes
 from idlc.syntax.nodes import Document

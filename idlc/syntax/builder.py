@@ -1,10 +1,10 @@
-"""From the grammar's rules to nodes: one method per rule or alias of `grammars/thrift.lark`.
+"""Construction of nodes, with one method per rule or alias of `grammars/thrift.lark`.
 
-Lark calls these while it parses, so no parse tree is ever built. Every method gets the rule's children in
-the order of the grammar: tokens, and what other methods returned. The builder has no state, therefore one
-parser serves all files.
+Lark calls these methods during the parse, so no parse tree is built. A method gets the children of the rule in the
+order of the grammar: tokens, and results of other methods. The builder has no state, so that all files share one
+parser.
 
-Lists grow in place on the parser's stack (`empty`, then `append`) and become tuples where their owner is made.
+Lists grow in place on the parser's stack (`empty`, then `append`) and become tuples when their owner is built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Children = list[Any]
 
 
 class _AnnotationList(nodes.Node, frozen=True):
-    """The brackets and what is between them; only lives until its owner is built."""
+    """Annotations with the offsets of their brackets; temporary, until their owner is built."""
 
     items: tuple[nodes.Annotation, ...]
 
@@ -34,9 +34,9 @@ def _end(annotations: _AnnotationList | None, otherwise: int) -> int:
 
 
 class Builder:
-    """See the module. Public names are the grammar's."""
+    """Builder of nodes; Lark finds its public methods by the names of rules and aliases."""
 
-    # Shapes that several rules share
+    # Used by several rules
 
     def empty(self, _: Children) -> list[Any]:
         return []

@@ -1,9 +1,9 @@
-"""Doc comments: which comments are, what they say, and what they are about.
+"""Doc comments: detection, cleaning, and attachment to declarations.
 
-A doc comment is `/** ... */`, or lines that start with `///`; it belongs to the declaration or member that follows.
-Marked with `<` (`///<`, `/**<`) it belongs to what stands before it on the same line. `/***/`, rulers made of stars and
-`////` are ordinary comments. The first doc comment of a file is about the file if a header follows it, or another doc
-comment: Apache Thrift's rule (compiler/cpp/src/thrift/thrifty.yy, `declare_valid_program_doctext`).
+A doc comment is `/** ... */`, or consecutive lines that start with `///`. It documents the declaration or member that
+follows; with `<` (`///<`, `/**<`), the one before it on the same line. `/***/`, lines of asterisks and `////` are
+ordinary comments. The first doc comment of a file documents the file if it is followed by a header or by another doc
+comment, as in Apache Thrift (compiler/cpp/src/thrift/thrifty.yy, `declare_valid_program_doctext`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HEADERS = (nodes.Include, nodes.ForeignInclude, nodes.Namespace)
 
 
 def clean(comment: str) -> str:
-    """The text of a doc comment without its marks, its left margin, and blank lines around it."""
+    """Return the text of a doc comment without its markers, its left margin, and surrounding blank lines."""
     if comment.startswith("//"):
         lines = [line.strip().removeprefix("///").removeprefix("<") for line in comment.splitlines()]
     else:
@@ -44,7 +44,7 @@ def clean(comment: str) -> str:
 def attach(
     text: str, comments: Sequence[nodes.Comment], tokens: Sequence[Token], items: Sequence[nodes.Item]
 ) -> tuple[str | None, dict[int, str]]:
-    """What the comments say about the file, and about each declaration or member by where it starts."""
+    """Return the doc comment of the file, or `None`, and those of declarations and members by their start offsets."""
     leading: dict[int, list[tuple[int, str]]] = {}
     trailing: list[nodes.Comment] = []
     starts = [token.start for token in tokens]
@@ -64,7 +64,7 @@ def attach(
 
 
 def _blocks(text: str, comments: Iterable[nodes.Comment]) -> Iterator[nodes.Comment]:
-    """The doc comments; `///` lines below one another become one."""
+    """Yield the doc comments; consecutive `///` lines are joined."""
     run: nodes.Comment | None = None
     for comment in comments:
         is_line = comment.text.startswith("///") and not comment.text.startswith("////")
@@ -102,8 +102,8 @@ def _attach_trailing(
     name_ends = [node.name.end for node in by_name]
     for comment in trailing:
         line = text.rfind("\n", 0, comment.start) + 1
-        # What ends last before the comment, or, if nothing ends on its line, what has its name there (`struct A {
-        # ///<`).
+        # The declaration that ends last before the comment or, if none ends on its line, the one whose name is on it
+        # (`struct A { ///<`).
         owner: _Declared | None = None
         ended = bisect_right(ends, comment.start) - 1
         named = bisect_right(name_ends, comment.start) - 1

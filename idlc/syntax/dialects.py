@@ -1,6 +1,6 @@
-"""Mistakes of people who come from elsewhere: from fbthrift, from protobuf, from the Thrift of 2008.
+"""Hints about constructs of fbthrift, protobuf, and early versions of Thrift (2008).
 
-Each function knows one construct; see `hints`.
+Each function recognizes one construct; see `hints`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def fbthrift_function(place: Place) -> Hint | None:
 def struct_literal(place: Place) -> Hint | None:
     """`Name{field = value}` as a value."""
     if place.text(0) == "{" and place.type(-1) == "NAME" and place.text(-2) in ("=", ",", "[", ":"):
-        help = 'write a map from the names of the fields: `{"name": value}`'
+        help = 'write a map with the names of fields as keys: `{"name": value}`'
         hint = _fbthrift("struct literals with a type are a feature", (-1, -1), help=help)
         hint.drop = 1
         return hint
@@ -97,7 +97,7 @@ _OLD_NAMESPACES = {
 
 
 def old_header(place: Place) -> Hint | None:
-    """A namespace as it was written before there was `namespace`."""
+    """Namespaces in the syntax before `namespace` was introduced."""
     scope = _OLD_NAMESPACES.get(place.text(0))
     if scope is None or place.list != "item" or not place.is_between:
         return None
@@ -114,21 +114,21 @@ def old_header(place: Place) -> Hint | None:
 
 
 def protobuf_top(place: Place) -> Hint | None:
-    """`syntax`, `import`, `message` and others of protobuf, and words of programming languages."""
+    """`syntax`, `import`, `message` and other keywords of protobuf, and keywords of programming languages."""
     if place.list != "item" or not place.is_between:
         return None
     word = place.text(0)
     if word in ("syntax", "edition") and place.text(1) == "=":
-        message = f"`{word} = {place.text(2)}` is protobuf's, this is a Thrift file"
+        message = f"`{word} = {place.text(2)}` is protobuf syntax, but this is a Thrift file"
         return Hint(name="syntax.protobuf", message=message, shown=(0, 2), repair="skip", count=3)
     if word == "option" and place.is_word(1):
-        return Hint(name="syntax.protobuf", message="`option` is protobuf's", help="remove this line")
+        return Hint(name="syntax.protobuf", message="`option` is protobuf syntax", help="remove this line")
     if word == "package" and place.text(1) in (";", "{", ""):
         return Hint(message="`package` has no name", help="write `namespace * NAME` instead of `package NAME;`")
-    wanted = {"import": "include", "message": "struct", "record": "struct", "class": "struct", "interface": "service"}
-    ours = wanted.get(word)
-    if ours is not None and (place.is_word(1) or place.type(1) == "STRING"):
-        return instead(word, ours)
+    keywords = {"import": "include", "message": "struct", "record": "struct", "class": "struct", "interface": "service"}
+    keyword = keywords.get(word)
+    if keyword is not None and (place.is_word(1) or place.type(1) == "STRING"):
+        return instead(word, keyword)
     return None
 
 
@@ -141,7 +141,7 @@ def protobuf_field(place: Place) -> Hint | None:
             type_, name = place.text(offset + 1), place.text(offset + 2) if place.is_word(offset + 2) else "name"
             return Hint(
                 name="syntax.protobuf",
-                message="`repeated` is protobuf's",
+                message="`repeated` is protobuf syntax",
                 help=f"write `list<{type_}> {name}`",
                 shown=(offset, offset),
                 drop=-offset,
@@ -155,8 +155,8 @@ def protobuf_rpc(place: Place) -> Hint | None:
         if place.text(offset) == "rpc" and place.is_word(offset + 1):
             return Hint(
                 name="syntax.protobuf",
-                message="`rpc` is protobuf's",
-                help="a function is written `Result name(1: Request request)`",
+                message="`rpc` is protobuf syntax",
+                help="write a function as `Result name(1: Request request)`",
                 shown=(offset, offset),
                 drop=-offset,
             )

@@ -1,7 +1,7 @@
-"""What the parser could have taken, in words: "a field name", "`,` or `}`".
+"""Descriptions of the tokens that the parser expects: "a field name", "`,` or `}`".
 
-The parser's state knows terminals (`NAME`, `COMMA`); people think in rules (a type, a field). For every terminal that
-is acceptable this finds the state in which it would be taken, and in it the rule that was expected to begin there.
+The state of the parser knows terminals (`NAME`, `COMMA`), but readers think in rules (a type, a field). For each
+acceptable terminal, this module finds the state in which it would be shifted, and the rule that would begin there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["acceptable", "expected_words", "found_words", "is_acceptable"]
 
 Actions = Mapping[int, Mapping[str, tuple[Any, Any]]]
 
-# Rules that have a name people use. Those that begin with others come first: a field begins with a type.
+# Rules with names that readers know. A rule that can begin with another one precedes it: a field begins with a type.
 _RULES = {
     "item": "a definition",
     "field": "a field",
@@ -46,13 +46,13 @@ _RULES = {
 }
 _TERMINALS = {"STRING": "a string", "INT": "an integer", "DOUBLE": "a number", "NAME": "a name", END: "end of file"}
 
-# Acceptable in so many places that naming them only hides what matters.
+# Acceptable in most places, so that listing them would obscure the other ones.
 _MINOR = ("XSD_OPTIONAL", "XSD_NILLABLE", "XSD_ATTRS", "XSD_ALL", "CPP_TYPE", "AMPERSAND", "AS", "REQUIRED", "OPTIONAL")
 _SHADOWED = ("SEMICOLON", "EQUAL", "LPAR")
 
 
 def acceptable(actions: Actions, stack: Sequence[int]) -> dict[str, int]:
-    """The terminals that can come next, each with the state in which it will be taken."""
+    """Return the terminals that can come next, each with the state in which it would be shifted."""
     found: dict[str, int] = {}
     for terminal in actions[stack[-1]]:
         if terminal.isupper():
@@ -63,8 +63,11 @@ def acceptable(actions: Actions, stack: Sequence[int]) -> dict[str, int]:
 
 
 def is_acceptable(actions: Actions, stack: Sequence[int], terminal: str) -> bool:
-    """Whether a terminal can come next. That the state has an action for it is not enough: the table is LALR, so the
-    action may be to reduce, because the terminal can follow in some other place."""
+    """Return whether a terminal can come next.
+
+    An action for the terminal in the current state is not sufficient: in an LALR table it may be a reduction that is
+    only valid in another context.
+    """
     action, _ = actions[stack[-1]].get(terminal, (None, None))
     return action is Shift or (action is not None and _taken_in(actions, list(stack), terminal) is not None)
 
@@ -86,13 +89,13 @@ def _taken_in(actions: Actions, stack: list[int], terminal: str) -> int | None:
 def expected_words(
     actions: Actions, stack: Sequence[int], text_of: Mapping[str, str], rename: Callable[[str], str] = str
 ) -> str:
-    """What can come next, as the end of a sentence.
+    """Return the tokens and rules that can come next, as in "expected a field or `}`".
 
     Args:
-        actions: the parser's table.
-        stack: its states.
-        text_of: type of a keyword or symbol → its text.
-        rename: says what a rule is called where the parser is (a field of a function is an argument).
+        actions: parser table.
+        stack: parser states.
+        text_of: texts of keywords and symbols, by type.
+        rename: returns the name of a rule in the current context (a field of a function is an argument).
     """
     here = actions[stack[-1]]
     whole = next((rule for rule in ("item", "field", "function", "member", "annotation", "pair") if rule in here), None)
@@ -134,7 +137,7 @@ def _rule(gotos: Mapping[str, Any], terminal: str) -> str | None:
 
 
 def found_words(token: Token) -> str:
-    """A token in a sentence."""
+    """Return a token as shown in messages."""
     if token.type == END:
         return "end of file"
     text = token.text if len(token.text) <= 32 else f"{token.text[:29]}..."

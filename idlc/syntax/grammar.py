@@ -1,9 +1,9 @@
-"""The parser that Lark makes of `grammars/thrift.lark`, made once and kept on disk.
+"""Parser tables that Lark generates from `grammars/thrift.lark`, cached on disk.
 
-Making it takes a third of a second, loading it from the cache a few milliseconds. The cache is a convenience: a folder
-that cannot be written, or a file that cannot be read, costs time and nothing else.
+Generating them takes a third of a second, loading them from the cache a few milliseconds. The cache is optional: if the
+folder is not writable or the file is not readable, the tables are generated.
 
-This is the only module that touches Lark's types; the rest of the package sees the protocols below.
+Only this module uses Lark's types; the rest of the package uses the protocols below.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class _Configuration(Protocol):
 
 
 class ParserState(Protocol):
-    """A parse under way: lark's `ParserState`.
+    """State of a parse: Lark's `ParserState`.
 
     Attributes:
-        state_stack: where the parser is; the last state says which tokens it can take.
-        value_stack: what has been built so far, one value less than there are states.
+        state_stack: LALR states; the last one determines which tokens are acceptable.
+        value_stack: values that were built; one less than there are states.
     """
 
     parse_conf: _Configuration
@@ -41,23 +41,23 @@ class ParserState(Protocol):
     value_stack: list[Any]
 
     def feed_token(self, token: Token, is_end: bool = False) -> Any:
-        """Take one token; the result of the whole parse when it was the last.
+        """Process one token; return the result of the parse if it was the last token.
 
         Raises:
-            lark.UnexpectedToken: the grammar does not allow it here.
+            lark.UnexpectedToken: the grammar does not allow the token here.
         """
         ...
 
     def copy(self, deepcopy_values: bool = True) -> ParserState:
-        """Another parse in the same state; lists among the values are shared unless copied deeply."""
+        """Return a copy of the state; lists among the values are shared unless `deepcopy_values` is true."""
         ...
 
 
 class Grammar:
-    """A parser and the lexer that belongs to it.
+    """Parser tables with their lexer.
 
     Attributes:
-        actions: state → what can come next, by the name of a terminal or rule.
+        actions: for each state, the actions by the name of the next terminal or rule.
     """
 
     def __init__(self, parser: lark.Lark) -> None:
@@ -66,27 +66,27 @@ class Grammar:
         self.actions = self.start().parse_conf.states
 
     def start(self) -> ParserState:
-        """A new parse."""
+        """Start a parse."""
         return cast(ParserState, self._parser.parse_interactive().parser_state)
 
 
 @cache
 def grammar() -> Grammar:
-    """The grammar of Thrift."""
+    """Return the grammar of Thrift."""
     text = read_text("grammars", "thrift.lark")
-    kept_at = _cache_file(text)
+    cache_file = _cache_file(text)
     options: dict[str, Any] = {
         "start": "document",
         "parser": "lalr",
-        "lexer": "basic",  # never used: `Lexer` scans
+        "lexer": "basic",  # not used: `Lexer` scans
         "keep_all_tokens": True,
         "maybe_placeholders": False,
         "transformer": Builder(),
     }
-    if kept_at is not None:
+    if cache_file is not None:
         try:
-            return Grammar(lark.Lark(text, cache=str(kept_at), **options))
-        except Exception:  # noqa: BLE001  # whatever a damaged cache leads to, a fresh parser mends it
+            return Grammar(lark.Lark(text, cache=str(cache_file), **options))
+        except Exception:  # noqa: BLE001  # a corrupt cache can raise any error; generate the tables instead
             pass
     return Grammar(lark.Lark(text, **options))
 

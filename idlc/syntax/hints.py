@@ -1,7 +1,7 @@
-"""Common mistakes: what to say about them, and how to read on as if they had not been made.
+"""Hints about common mistakes: messages, and repairs with which parsing continues.
 
-Each function in the table knows one mistake and looks at the place where the parser could not go on. The first one that
-recognises something wins; without any, the message says what was expected and what was found.
+Each function in the table recognizes one mistake at the position of a syntax error. The first hint is used; if there is
+none, the message is "expected ..., found ...".
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _MISTAKES: tuple[Callable[[Place], Hint | None], ...] = (
 
 
 def find_hint(place: Place) -> Hint | None:
-    """What is known about the mistake at `place`."""
-    for recognise in _MISTAKES:
-        hint = recognise(place)
+    """Return the hint about a mistake at `place`, or `None`."""
+    for recognize in _MISTAKES:
+        hint = recognize(place)
         if hint is not None:
             return hint
     return None

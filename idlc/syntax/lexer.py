@@ -1,11 +1,11 @@
-"""From text to tokens.
+"""Lexer: from text to tokens.
 
-The words come from the grammar file: its terminals are joined into one regular expression, so a file is
-scanned in a single pass. Which keyword is a keyword depends on what the parser can take, so a token of a
-keyword's text carries the keyword's type and the parser turns it into a `NAME` where it wants a name.
+The terminals of the grammar file are joined into one regular expression, so that a file is scanned in a single pass.
+Whether a keyword is a keyword or a name depends on the parser: the token has the type of the keyword, and the parser
+turns it into a `NAME` where a name is expected.
 
-Scanning never fails. What is not a word of the language is reported here, once, and replaced by the nearest
-thing that lets parsing go on: an unclosed string ends with its line, a stray character is skipped.
+Scanning never fails. Invalid text is reported once and replaced, so that parsing continues: an unclosed string ends at
+the end of its line, a stray character is skipped.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from idlc.syntax.nodes import Comment
 __all__ = ["END", "Lexer", "Token"]
 
 END = "$END"
-"""The type of the token after the last one; the name is Lark's."""
+"""Type of the token that marks the end of the file; the name is that of Lark."""
 
 _IGNORED = ("COMMENT", "SPACE")
 
-# What no terminal matches, longest cure first.
+# Text that no terminal matches, in order of precedence: the last alternative matches any character.
 _MISTAKES = r"""(?P<OPEN_STRING>["'][^\n]*)|(?P<OPEN_COMMENT>/\*)|(?P<WORD>[^\W\d]\w*)|(?P<STRAY>.)"""
 
 _WORD = re.compile(r"\w+")
@@ -42,7 +42,7 @@ def _described(character: str) -> str:
     return f"U+{ord(character):04X}" + (f" ({name})" if name else "")
 
 
-# A string over at most fifty lines, after which an element can end: otherwise the quote opens the next string.
+# A string over at most 50 lines that is followed by the end of an element; otherwise the quote opens the next string.
 _MULTILINE = {
     quote: re.compile(rf"({quote}{line}(?:\\?\n{line}){{1,50}}{quote})[ \t]*(?=[\r\n,;)\]}}:/#]|\Z)")
     for quote in "\"'"
@@ -51,7 +51,7 @@ _MULTILINE = {
 
 
 class Token(msgspec.Struct, gc=False):
-    """A word of the file: its type in the grammar, its text and place, and what it means if it is a literal."""
+    """Token: its type in the grammar, its text and offsets, and the value of a literal."""
 
     type: str
     text: str
@@ -61,12 +61,12 @@ class Token(msgspec.Struct, gc=False):
 
 
 class Lexer:
-    """Scans files by the terminals of a grammar.
+    """Lexer for the terminals of a grammar.
 
     Attributes:
-        keywords: types of the tokens that are names wherever the grammar asks for a name.
-        types: text of a keyword or symbol → its type.
-        texts: the reverse.
+        keywords: types of keywords, which are names where the grammar expects a name.
+        types: types of keywords and symbols, by text.
+        texts: texts of keywords and symbols, by type.
     """
 
     def __init__(self, terminals: Iterable[TerminalDef]) -> None:
@@ -87,7 +87,7 @@ class Lexer:
         self._scan = re.compile(rf"[ \t\r\n\f\v]*+(?:{words})")
 
     def scan(self, source: SourceFile, report: Report) -> tuple[list[Token], list[Comment]]:
-        """All tokens of a file, the last of them `END`, and all its comments."""
+        """Return all tokens of a file, which end with `END`, and all its comments."""
         text = source.text
         types = self.types
         tokens: list[Token] = []
@@ -126,7 +126,7 @@ class Lexer:
         if glued is None:
             return end
         word = source.text[start : glued.end()]
-        report.error("syntax.number", f"`{word}` is not a number", Span(source, start, glued.end()))
+        report.error("syntax.number", f"invalid number `{word}`", Span(source, start, glued.end()))
         return glued.end()
 
     def _mistake(
@@ -145,7 +145,7 @@ class Lexer:
         if kind == "OPEN_COMMENT":
             report.error(
                 "syntax.comment.unclosed",
-                "this comment is not closed",
+                "unclosed comment",
                 Span(source, start, start + 2),
                 help="end it with `*/`",
             )
@@ -155,9 +155,9 @@ class Lexer:
         if kind == "WORD":
             report.error(
                 "syntax.character",
-                f"name `{text[start:end]}` has characters that are not allowed",
+                f"name `{text[start:end]}` contains characters that are not allowed",
                 span,
-                help="names are made of the letters a to z and A to Z, digits, `_` and `.`",
+                help="names consist of the letters a to z and A to Z, digits, `_` and `.`",
             )
             tokens.append(Token("NAME", text[start:end], start, end))
             return end
@@ -177,7 +177,7 @@ class Lexer:
             line_end = text.find("\n", start)
             return line_end if line_end >= 0 else len(text)
         if not word.isprintable():
-            # The quoted line does not show it, so the message has its name.
+            # The source line does not show the character, so the message names it.
             named = ", ".join(_described(character) for character in word[:8])
             kind = "character" if len(word) == 1 else "characters"
             report.error(
@@ -200,7 +200,7 @@ class Lexer:
             closing = whole.end(1) - 1
             report.error(
                 "syntax.string.multiline",
-                "a string cannot go over several lines",
+                "strings cannot span multiple lines",
                 Span(source, start, closing + 1),
                 help="write `\\n` for a line break",
             )
@@ -209,7 +209,7 @@ class Lexer:
         end = start + len(text[start:end].rstrip())
         report.error(
             "syntax.string.unclosed",
-            "this string is not closed",
+            "unclosed string",
             Span(source, start, end),
             help=f"close it with `{quote}`",
         )

@@ -1,8 +1,8 @@
-"""What literals mean.
+"""Values of literals.
 
-Integers are signed 64-bit numbers in decimal, hexadecimal, octal (`0o`) or binary (`0b`); a leading zero means
-nothing, as in Apache Thrift. Strings know Apache's escapes (`\\r \\n \\t \\" \\' \\\\`) and, beyond them,
-`\\xhh` and `\\uhhhh`. A bad literal is reported and stands for something harmless, so that parsing goes on.
+Integers are signed 64-bit numbers in decimal, hexadecimal, octal (`0o`) or binary (`0b`) notation; leading zeros have
+no effect, as in Apache Thrift. Strings support the escapes of Apache Thrift (`\\r \\n \\t \\" \\' \\\\`) and also
+`\\xhh` and `\\uhhhh`. An invalid literal is reported and replaced by a valid value, so that parsing continues.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))", re.DOTALL
 
 
 def integer(source: SourceFile, report: Report, text: str, start: int) -> int:
-    """The value of an integer literal that stands at `start`; 0 if it does not fit in 64 bits."""
+    """Return the value of an integer literal at offset `start`; 0 if it does not fit in 64 bits."""
     digits = text.lstrip("+-")
     base = _BASES.get(digits[1:2].lower(), 10)
-    # A number of thousands of digits is out of range whatever it is, and Python refuses to read it.
+    # Python refuses to convert thousands of digits, and any number of that length is out of range.
     value = int(digits, base) if len(digits) < 100 else _LIMIT + 1
     if text[0] == "-":
         value = -value
@@ -36,7 +36,7 @@ def integer(source: SourceFile, report: Report, text: str, start: int) -> int:
 
 
 def string(source: SourceFile, report: Report, text: str, start: int) -> str:
-    """The value of what stands between the quotes, the first character of it at `start`."""
+    """Return the value of a string literal from its text between the quotes, which begins at offset `start`."""
     if "\\" not in text:
         return text
 
@@ -47,30 +47,29 @@ def string(source: SourceFile, report: Report, text: str, start: int) -> str:
         if plain in _PLAIN:
             return _PLAIN[plain]
         where = start + found.start()
-        shown = f"`\\{plain}`" if plain.isprintable() else "this"
         report.error(
             "syntax.string.escape",
-            f"{shown} is not a known escape",
+            f"unknown escape `\\{plain}`" if plain.isprintable() else "unknown escape",
             Span(source, where, where + 2),
-            help=r"known are \r \n \t \" \' \\ \xhh \uhhhh; a backslash itself is written \\",
+            help=r"known escapes are \r \n \t \" \' \\ \xhh \uhhhh; write \\ for a backslash",
         )
         return plain
 
     value = _ESCAPE.sub(replace, text)
-    # `\ud83d\ude00` is one character beyond the first plane, as in JSON.
+    # As in JSON, `\ud83d\ude00` is one character outside of the Basic Multilingual Plane.
     joined = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if joined.count("\ufffd") > value.count("\ufffd"):
         report.error(
             "syntax.string.escape",
-            "half of a surrogate pair is not a character",
+            "incomplete surrogate pair in a string",
             Span(source, start - 1, start + len(text) + 1),
-            help="write both halves, or the character itself",
+            help="write both surrogates, or the character itself",
         )
     return joined
 
 
 def binary(text: str) -> bytes:
-    """The bytes of what stands between the quotes: `\\xhh` is one byte, all else is UTF-8."""
+    """Return the bytes of a string literal from its text between the quotes: `\\xhh` is a byte, all else is UTF-8."""
     pieces: list[bytes] = []
     position = 0
     for found in _ESCAPE.finditer(text):

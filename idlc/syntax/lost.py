@@ -1,8 +1,8 @@
-"""Names that a file with syntax errors would have declared.
+"""Names that a file would declare if it had no syntax errors.
 
-Somebody who forgot a comma in `struct User` should hear about the comma, not about `User` being undefined everywhere.
-So whatever looks like the head of a definition or the path of an include, and did not make it into the tree, is
-remembered.
+If a comma is missing in `struct User`, the missing comma is to be reported, but not that `User` is undeclared wherever
+it is used. Therefore, names in text that looks like the head of a definition or the path of an include are collected if
+they are not in the syntax tree.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["lost_names"]
 
 
 def lost_names(text: str, tokens: Sequence[Token], items: Sequence[nodes.Item]) -> frozenset[str]:
-    """The names and qualifiers that were meant to be there; an empty one if it cannot be told which."""
+    """Return the names and qualifiers that were probably declared; the empty name stands for an unknown one."""
     known: set[str] = set()
     for item in items:
         if isinstance(item, nodes.Include):
             known.add(PurePosixPath(item.path.value).stem)
         elif not isinstance(item, nodes.ForeignInclude | nodes.Namespace):
             known.add(item.name.text)
-    return frozenset(_meant(text, tokens)) - known
+    return frozenset(_probable_names(text, tokens)) - known
 
 
-def _meant(text: str, tokens: Sequence[Token]) -> Iterator[str]:
+def _probable_names(text: str, tokens: Sequence[Token]) -> Iterator[str]:
     for index, token in enumerate(tokens[:-2]):
         following, after = tokens[index + 1], tokens[index + 2]
         is_head = token.type in ("STRUCT", "UNION", "EXCEPTION", "ENUM", "SENUM", "SERVICE")
@@ -49,7 +49,7 @@ def _meant(text: str, tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _words_of_line(text: str, tokens: Sequence[Token], index: int) -> Iterator[str]:
-    """Every word after `typedef` or `const` up to the end of the line or `=`; if there are two, one is the name."""
+    """Yield all words after `typedef` or `const` up to `=` or the end of the line; of two words, one is the name."""
     words = 0
     for before, token in zip(tokens[index:], tokens[index + 1 :], strict=False):
         if token.text == "=" or "\n" in text[before.end : token.start]:

@@ -1,6 +1,6 @@
-"""Mistakes in writing Thrift: words, fields, functions, symbols.
+"""Hints about common mistakes in Thrift files: keywords, fields, functions, symbols.
 
-Each function knows one mistake; see `hints`.
+Each function recognizes one mistake; see `hints`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ __all__ = [
 
 # Words
 
-
-# Words
-
 _BASE_TYPES = ("bool", "byte", "i8", "i16", "i32", "i64", "double", "string", "binary", "uuid")
 _TOP_KEYWORDS = ("struct", "union", "exception", "enum", "service", "typedef", "const", "include", "namespace")
 
@@ -51,7 +48,7 @@ def mistyped_definition(place: Place) -> Hint | None:
 
 
 def mistyped_clause(place: Place) -> Hint | None:
-    """`extend` and `throw`, and what other languages say instead."""
+    """`extend` and `throw`, and the keywords of other languages for them."""
     word = place.text(0)
     if "EXTENDS" in place.acceptable and (word in ("extend", "inherits", "implements") or word == ":"):
         if place.is_word(1):
@@ -68,8 +65,8 @@ def inheritance(place: Place) -> Hint | None:
     """`struct A extends B`."""
     if place.text(0) == "extends" and place.text(-2) in ("struct", "union", "exception", "enum"):
         return Hint(
-            message=f"{place.text(-2)}s cannot extend one another",
-            help=f"put a field of type `{place.text(1)}` into it",
+            message=f"{place.text(-2)}s do not support inheritance",
+            help=f"add a field of type `{place.text(1)}` instead",
             shown=(0, 1),
             repair="skip",
             count=2,
@@ -78,13 +75,13 @@ def inheritance(place: Place) -> Hint | None:
 
 
 def hyphen(place: Place) -> Hint | None:
-    """A name with a `-`."""
+    """Names with a `-`."""
     if place.type(0) != "HYPHENATED" or "NAME" not in place.acceptable:
         return None
     fix = place.text(0).replace("-", "_")
     return Hint(
         name="syntax.name",
-        message="a name cannot have a `-`",
+        message="names cannot contain `-`",
         help=f"write `{fix}`",
         fix=fix,
         repair="replace",
@@ -102,7 +99,7 @@ def unquoted_include(place: Place) -> Hint | None:
     ):
         fix = f'"{place.text(0)}"'
         return Hint(
-            message="the path of an include is written in quotes",
+            message="the path of an include must be in quotes",
             help=f"write `include {fix}`",
             fix=fix,
             repair="replace",
@@ -125,7 +122,7 @@ def missing_colon(place: Place) -> Hint | None:
                 type="COLON",
             )
         if place.text(0) in ("=", ".", ")"):
-            message = f"a field id is followed by `:`, not by `{place.text(0)}`"
+            message = f"expected `:` after field id {place.text(-1)}, found `{place.text(0)}`"
             return Hint(message=message, help=f"write `{place.text(-1)}:`", fix=":", repair="replace", type="COLON")
     return None
 
@@ -135,7 +132,7 @@ def name_before_type(place: Place) -> Hint | None:
     if place.list == "field" and place.text(0) == ":" and place.is_word(-1) and place.is_word(1):
         fix = f"{place.text(1)} {place.text(-1)}"
         return Hint(
-            message="the type of a field comes before its name",
+            message="the type of a field must come before its name",
             help=f"write `{fix}`",
             shown=(-1, 1),
             fix=fix,
@@ -145,11 +142,11 @@ def name_before_type(place: Place) -> Hint | None:
 
 
 def optional_and_required(place: Place) -> Hint | None:
-    """`optional required i32 a`: the second word is taken for the type, and the type for the name."""
+    """`optional required i32 a`: the second word is parsed as the type, and the type as the name."""
     words = ("optional", "required")
     if place.list == "field" and place.is_word(-1) and place.text(-4) in words and place.text(-3) in words:
         return Hint(
-            message="a field is either `required` or `optional`",
+            message="a field must be either `required` or `optional`",
             help=f"write `{place.text(-4)} {place.text(-2)} {place.text(-1)}`",
             shown=(-4, -3),
             drop=4,
@@ -158,7 +155,7 @@ def optional_and_required(place: Place) -> Hint | None:
 
 
 def missing_name_or_type(place: Place) -> Hint | None:
-    """A field of just one word."""
+    """Fields of one word."""
     if place.list != "field" or not place.is_word(-1) or "NAME" not in place.acceptable:
         return None
     if place.token.type not in ("COMMA", "SEMICOLON", "RBRACE", "RPAR", "EQUAL", "INT"):
@@ -166,14 +163,14 @@ def missing_name_or_type(place: Place) -> Hint | None:
     word = place.text(-1)
     if word in _BASE_TYPES:
         return Hint(help=f"write a name after the type: `{word} name`")
-    return Hint(help=f"a field has a type and a name: `i32 {word}`, or `{word} name`")
+    return Hint(help=f"a field requires a type and a name: `i32 {word}`, or `{word} name`")
 
 
 def member_value(place: Place) -> Hint | None:
     """`A: 1` in an enum."""
     if place.list == "member" and place.text(0) == ":" and place.is_word(-1):
         return Hint(
-            message="the number of an enum member is written with `=`",
+            message="the value of an enum member must be written with `=`",
             help="write `=`",
             fix="=",
             repair="replace",
@@ -183,10 +180,10 @@ def member_value(place: Place) -> Hint | None:
 
 
 def missing_result(place: Place) -> Hint | None:
-    """`name(...)` without a type before it, which so far was taken for the type and its annotations."""
+    """`name(...)` without a return type."""
     if place.list != "function":
         return None
-    # Without a type, the name is taken for one, and the arguments for its annotations.
+    # Without a return type, the name is parsed as one, and the arguments as its annotations.
     if place.text(-1) == "(" and place.is_word(-2):
         offset = -2
         if place.text(-2) in ("throw", "raises", "raise"):
@@ -210,7 +207,7 @@ def untyped_const(place: Place) -> Hint | None:
     if place.text(0) == "=" and place.text(-2) == "const" and place.is_word(-1) and place.text(-1) not in _BASE_TYPES:
         return Hint(
             message=f"constant `{place.text(-1)}` has no type",
-            help=f"write its type before its name: `const i32 {place.text(-1)} = ...`",
+            help=f"write a type before the name: `const i32 {place.text(-1)} = ...`",
             shown=(-1, -1),
         )
     return None
@@ -220,30 +217,30 @@ def untyped_const(place: Place) -> Hint | None:
 
 
 def missing_symbol(place: Place) -> Hint | None:
-    """The one symbol that had to come is not there, and what comes could follow it."""
+    """A missing symbol where only this symbol is valid, and the found token can follow it."""
     if "MORETHAN" in place.acceptable and place.is_word(0) and place.is_word(-1):
         return Hint(repair="insert", type="MORETHAN", help="close the `<` before it with `>`")
     if len(place.acceptable) != 1:
         return None
-    (wanted,) = place.acceptable
-    if wanted == "EQUAL" and place.token.type in ("INT", "DOUBLE", "STRING"):
+    (symbol,) = place.acceptable
+    if symbol == "EQUAL" and place.token.type in ("INT", "DOUBLE", "STRING"):
         return Hint(repair="insert", type="EQUAL", help="write `=` before the value")
-    if wanted == "COMMA" and place.is_word(0):
-        return Hint(repair="insert", type="COMMA", help="a map has two types: `map<key, value>`")
+    if symbol == "COMMA" and place.is_word(0):
+        return Hint(repair="insert", type="COMMA", help="write a key type and a value type: `map<key, value>`")
     return None
 
 
 def map_of_one(place: Place) -> Hint | None:
     """`map<string>`."""
     if place.text(0) == ">" and place.acceptable == frozenset({"COMMA"}):
-        return Hint(message="a map has two types", help="write `map<key, value>`")
+        return Hint(message="`map` requires a key type and a value type", help="write `map<key, value>`")
     return None
 
 
 def separator_too_many(place: Place) -> Hint | None:
-    """`,,` or a separator where there is nothing to separate."""
+    """`,,`, or another separator without an element before it."""
     if place.is_between and place.text(0) in (",", ";") and place.text(-1) in (",", ";", "{", "(", "}"):
-        return Hint(message=f"one `{place.text(0)}` too many", help="remove it", repair="skip", count=1)
+        return Hint(message=f"extra `{place.text(0)}`", help="remove it", repair="skip", count=1)
     return None
 
 
@@ -251,7 +248,7 @@ def stray_bracket(place: Place) -> Hint | None:
     """A closing bracket at the top of the file."""
     if place.list == "item" and place.is_between and place.text(0) in ("}", ")", "]", ">"):
         return Hint(
-            name="syntax.bracket", message=f"`{place.text(0)}` closes nothing", help="remove it", repair="skip", count=1
+            name="syntax.bracket", message=f"unmatched `{place.text(0)}`", help="remove it", repair="skip", count=1
         )
     return None
 
@@ -259,5 +256,5 @@ def stray_bracket(place: Place) -> Hint | None:
 def stray_symbol_before_body(place: Place) -> Hint | None:
     """`struct A: {`."""
     if place.text(0) in (":", "=") and place.text(1) == "{" and "LBRACE" in place.acceptable:
-        return Hint(message=f"no `{place.text(0)}` goes before `{{`", help="remove it", repair="skip", count=1)
+        return Hint(message=f"unexpected `{place.text(0)}` before `{{`", help="remove it", repair="skip", count=1)
     return None

@@ -1,11 +1,9 @@
-"""What stands in one file, as it is written: the syntax tree.
+"""Syntax tree of an IDL file.
 
-Nothing is looked up and nothing is judged here; names are text. Every node knows the stretch of the file
-it was read from as two character offsets (the file is the document's), so that making one costs next to
-nothing. Comments are kept aside, in order, with their places.
+Names are unresolved text, and nothing is validated. Nodes have character offsets only, and the document has the file,
+which makes nodes cheap to create. Comments are a separate list, in order.
 
-The node classes are used with their module's name (`nodes.Field`), because linking has a class of the same
-name for most of them.
+Use node classes with the name of the module (`nodes.Field`), because the linked model has classes of the same names.
 """
 
 from __future__ import annotations
@@ -52,44 +50,44 @@ __all__ = [
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A stretch of the file: character offsets, `end` exclusive."""
+    """Node of the syntax tree: character offsets, with `end` exclusive."""
 
     start: int
     end: int
 
 
 class Identifier(Node, frozen=True, gc=False):
-    """A name where it is declared or used."""
+    """Name in a declaration or a reference."""
 
     text: str
 
 
 class Comment(Node, frozen=True, gc=False):
-    """A comment with its marks, as it stands in the file."""
+    """Comment as written in the file, including its markers."""
 
     text: str
 
 
 class IntLiteral(Node, frozen=True, gc=False):
-    """A whole number; fits in 64 bits."""
+    """Integer; fits in 64 bits."""
 
     value: int
 
 
 class DoubleLiteral(Node, frozen=True, gc=False):
-    """A number with a point or an exponent."""
+    """Number with a decimal point or an exponent."""
 
     value: float
 
 
 class StringLiteral(Node, frozen=True, gc=False):
-    """A quoted text, escapes already replaced."""
+    """String in quotes; escapes are replaced."""
 
     value: str
 
 
 class ConstantName(Node, frozen=True, gc=False):
-    """`true`, `false`, or the possibly qualified name of a constant or an enum member."""
+    """`true`, `false`, or the name of a constant or an enum member, which may be qualified."""
 
     text: str
 
@@ -101,7 +99,7 @@ class ListLiteral(Node, frozen=True):
 
 
 class MapLiteral(Node, frozen=True):
-    """`{a: b}`: a map, or a struct with its fields' names as keys."""
+    """`{a: b}`: a map, or a struct with the names of its fields as keys."""
 
     pairs: tuple[tuple[Value, Value], ...]
 
@@ -117,14 +115,14 @@ class Annotation(Node, frozen=True):
 
 
 class NamedType(Node, frozen=True):
-    """A base type or a declared one; `name` may be qualified."""
+    """Base type or declared type; `name` may be qualified."""
 
     name: Identifier
     annotations: tuple[Annotation, ...] = ()
 
 
 class ListType(Node, frozen=True):
-    """`list<element>`. `cpp_type` is what the clause of that name says; only C++ cares."""
+    """`list<element>`. `cpp_type` is the value of the clause of that name, which is used by C++ only."""
 
     element: Type
     cpp_type: str | None = None
@@ -159,7 +157,7 @@ class Include(Node, frozen=True):
 
 
 class ForeignInclude(Node, frozen=True):
-    """`cpp_include` or `hs_include`: kept for formatters, means nothing here."""
+    """`cpp_include` or `hs_include`: kept for formatters, ignored by the compiler."""
 
     keyword: str
     path: StringLiteral
@@ -207,7 +205,7 @@ class Enum(Node, frozen=True):
 
 
 class Senum(Node, frozen=True):
-    """`senum Name { "word", ... }`, the enum of strings that Thrift had in its youth."""
+    """`senum Name { "word", ... }`, an enum of strings in early versions of Thrift."""
 
     name: Identifier
     words: tuple[StringLiteral, ...]
@@ -215,7 +213,7 @@ class Senum(Node, frozen=True):
 
 
 class Field(Node, frozen=True):
-    """A field of a struct, an argument of a function, or one line of its `throws`."""
+    """Field of a struct, argument of a function, or exception in its `throws`."""
 
     id: IntLiteral | None
     requiredness: Literal["required", "optional"] | None
@@ -237,7 +235,7 @@ class Struct(Node, frozen=True):
 
 
 class Function(Node, frozen=True):
-    """One function of a service. `result` is `None` for `void`; `oneway` is the word that was used."""
+    """Function of a service. `result` is `None` for `void`; `oneway` is the keyword `oneway` or `async`, if present."""
 
     oneway: Identifier | None
     result: Type | None
@@ -261,16 +259,16 @@ Item: TypeAlias = Include | ForeignInclude | Namespace | Definition
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One parsed file.
+    """Parsed IDL file.
 
     Attributes:
-        source: the file.
+        source: source file.
         items: headers and definitions, in order.
         comments: all comments, in order.
-        docs: offset at which a declaration or member starts → the cleaned text of its doc comment.
-        doc: the doc comment at the head of the file, or `None`.
-        errors: where syntax errors were found, in order; what contains one of them is not complete.
-        lost: names that definitions would have declared, had they been read without error.
+        docs: cleaned texts of doc comments, by the start offset of the declaration or member.
+        doc: doc comment of the file, or `None`.
+        errors: offsets of syntax errors, in order; nodes that contain one of them may be incomplete.
+        lost: names of definitions that could not be parsed.
     """
 
     source: SourceFile
@@ -282,9 +280,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     lost: frozenset[str] = frozenset()
 
     def span(self, node: Node) -> Span:
-        """Where `node` stands."""
+        """Return the span of a node."""
         return Span(self.source, node.start, node.end)
 
     def is_broken(self, node: Node) -> bool:
-        """Whether a syntax error was found inside `node`, so that parts of it may be missing."""
+        """Return whether there is a syntax error in `node`, so that parts of it may be missing."""
         return any(node.start <= error <= node.end for error in self.errors)

@@ -1,10 +1,9 @@
-"""From a file to its syntax tree.
+"""Parser: from a file to its syntax tree.
 
-Lark's LALR machine does the parsing. It is fed token by token from here, because two decisions are not Lark's:
-whether a keyword is one at this place (the machine is asked what it can take), and how to go on after an error.
+Lark provides the LALR parser. This module feeds it token by token, because it makes two decisions itself: whether a
+keyword is a keyword or a name (depending on which tokens the parser accepts), and how to recover from errors.
 
-Errors: every mistake is reported once. Nothing is said about a second one before a token was understood in between,
-or on a line that already has one.
+Each error is reported once. A further error is not reported on the same line, or before a token was accepted.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ from idlc.syntax.recovery import (
 __all__ = ["parse"]
 
 _MAX_ERRORS = 20
-_MAX_FAILURES = 200  # recoveries, most of them silent, after which a file is not Thrift at all
-_MAX_DEPTH = 400  # states on the parser's stack; nobody nests types or values a hundred deep
+_MAX_FAILURES = 200  # recoveries, most of them not reported; a file with more is not Thrift
+_MAX_DEPTH = 400  # states on the parser's stack, about 100 levels of nested types or values
 _DEFINITIONS = frozenset(
     {
         "STRUCT",
@@ -59,12 +58,12 @@ _DEFINITIONS = frozenset(
 
 
 def parse(source: SourceFile, report: Report) -> nodes.Document:
-    """Read one file.
+    """Parse one file.
 
-    What cannot be read is reported and left out; the rest of the file is read all the same.
+    Errors are reported; elements with errors are missing from the tree, the rest of the file is parsed.
     """
     machine = grammar()
-    found = Report()  # of this file alone: where the lexer complained, the parser keeps quiet
+    found = Report()  # for this file: the parser reports nothing on lines with errors of the lexer
     tokens, comments = machine.lexer.scan(source, found)
     parser = _Parser(machine, source, tokens, found)
     items = parser.run()
@@ -82,7 +81,7 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
 
 
 def _pass_on(found: Report, report: Report) -> None:
-    """Report what was found in a file, but not more than people read."""
+    """Report the errors of a file, up to a maximum number."""
     count = 0
     strange_line = 0
     for diagnostic in found:
@@ -91,7 +90,7 @@ def _pass_on(found: Report, report: Report) -> None:
                 continue
             strange_line = diagnostic.span.position.line
         if count == _MAX_ERRORS:
-            message = f"more than {_MAX_ERRORS} syntax errors, the others are not shown"
+            message = f"more than {_MAX_ERRORS} syntax errors; the others are not shown"
             report.error("syntax.many", message, diagnostic.span)
             return
         count += 1
@@ -113,7 +112,7 @@ class _Parser:
         self.errors: list[int] = []
 
     def run(self) -> tuple[nodes.Item, ...]:
-        """Feed all tokens; the items that could be read."""
+        """Feed all tokens to the parser; return the items that were parsed."""
         tokens = self._tokens
         feed = self._state.feed_token
         actions = self._actions
@@ -146,11 +145,13 @@ class _Parser:
                 return result  # type: ignore[no-any-return]
             index += 1
 
-    # Lists that are not closed
+    # Unclosed lists
 
     def _is_unclosed(self, index: int) -> bool:
-        """Whether a definition seems to begin here although the one before has not ended, or a function although the
-        arguments before it have not."""
+        """Return whether a list seems to be unclosed before the token at `index`.
+
+        That is, a definition begins here inside another one, or a function or `throws` inside a list of arguments.
+        """
         type = self._tokens[index].type
         if index in self._repaired:
             return False
@@ -171,7 +172,7 @@ class _Parser:
         return self._source.position(token.start).column
 
     def _close_for(self, index: int) -> None:
-        """End all open lists, so that the definition at `index` can begin; or just the arguments before a function."""
+        """Close all open lists before a definition at `index`, or the list of arguments before a function."""
         self._repaired.add(index)
         token = self._tokens[index]
         settle(self._state, self._actions)
@@ -196,7 +197,7 @@ class _Parser:
         while len(lists) > 1:
             close(lists[0], self._state, self._actions, self._tokens[index - 1].end)
             following = levels(self._state, self._actions)
-            if len(following) >= len(lists):  # the bracket did not end the list
+            if len(following) >= len(lists):  # the bracket did not close the list
                 return_to(lists[1], self._state, self._actions)
                 following = levels(self._state, self._actions)
             lists = following
@@ -222,7 +223,7 @@ class _Parser:
             "syntax.unclosed",
             f"expected `{closer}`, found {found}",
             at,
-            labels=(Label(Span(self._source, opener.start, opener.end), "not closed"),),
+            labels=(Label(Span(self._source, opener.start, opener.end), "unclosed"),),
             help=f"close it with `{closer}`",
         )
 
@@ -232,10 +233,10 @@ class _Parser:
                 return value
         return None
 
-    # Everything else
+    # Other errors
 
     def _recover(self, index: int) -> int:
-        """Report the error at `index` and bring the parser to where it can go on; which is with the returned token."""
+        """Report the error at `index`, recover, and return the index of the token with which parsing continues."""
         token = self._tokens[index]
         lists = levels(settled(self._state, self._actions), self._actions)
         is_stuck = self._last_failure == index
@@ -278,7 +279,7 @@ class _Parser:
         return index
 
     def _drop(self, start: int) -> None:
-        """Take back the elements that go beyond `start`, and lists that began there."""
+        """Remove elements that end after `start`, and lists that begin after it."""
         for level in levels(self._state, self._actions):
             if level.opener is None or level.opener.start < start:
                 return_to(level, self._state, self._actions)
@@ -318,7 +319,7 @@ class _Parser:
         opener = self._last_opener()
         closes = {"{": "}", "(": ")", "[": "]"}
         if opener is not None and token.text in ("}", ")", "]") and closes[opener.text] != token.text:
-            labels = (Label(Span(self._source, opener.start, opener.end), "not closed"),)
+            labels = (Label(Span(self._source, opener.start, opener.end), "unclosed"),)
         is_sure = hint is not None and hint.is_sure
         self._complain(index, name, message, span, is_sure=is_sure, help=help, fixes=fixes, labels=labels)
         return hint
@@ -334,7 +335,7 @@ class _Parser:
     def _complain(
         self, index: int, name: str, message: str, span: Span, *, is_sure: bool = False, **details: Any
     ) -> None:
-        """Report, unless it is likely to be a consequence of what has been reported already."""
+        """Report an error, unless it is probably a consequence of an earlier one."""
         token = self._tokens[index]
         self.errors.append(token.start)
         line = span.position.line
@@ -348,21 +349,21 @@ class _Parser:
         self._report.error(name, message, span, **details)
 
     def _too_deep(self, index: int) -> int:
-        """Values or types nested beyond reason."""
+        """Report values or types that are nested too deeply, and recover."""
         token = self._tokens[index]
         self._complain(
             index,
             "syntax.depth",
             "nested too deeply",
             Span(self._source, token.start, token.end),
-            help="name the inner parts",
+            help="declare typedefs or constants for the inner parts",
         )
         self._last_failure = index
         settle(self._state, self._actions)
         return go_on_at(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))
 
     def _stop(self, index: int) -> tuple[nodes.Item, ...]:
-        """Give up on a file that is nothing but errors."""
+        """Stop parsing a file with too many errors; return the items that were parsed."""
         self.errors.append(self._tokens[index].start)
         settle(self._state, self._actions)
         self._close_all(index)

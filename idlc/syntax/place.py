@@ -1,4 +1,4 @@
-"""Where the parser is stuck, and what a hint about it can say and do."""
+"""Position of a syntax error, and hints about its cause and repair."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Hint", "Place", "instead"]
 
 
 class Place(msgspec.Struct):
-    """Where the parser is stuck.
+    """Position of an unexpected token.
 
     Attributes:
         tokens: all tokens of the file.
-        index: of the one that does not fit.
-        list: which list it is in: `item` (top level), `member`, `function`, or `field`.
-        opener: the bracket that list began with: `{`, `(`, or empty at top level.
-        is_between: whether a new element of that list was expected.
-        acceptable: types of the tokens that would have fitted.
+        index: index of the unexpected token.
+        list: kind of list that contains it: `item` (top level), `member`, `function`, or `field`.
+        opener: bracket that opened this list: `{`, `(`, or empty at top level.
+        is_between: whether a new element of this list was expected.
+        acceptable: types of the tokens that were expected.
     """
 
     source: SourceFile
@@ -35,25 +35,25 @@ class Place(msgspec.Struct):
 
     @property
     def token(self) -> Token:
-        """The token that does not fit."""
+        """The unexpected token."""
         return self.tokens[self.index]
 
     def text(self, offset: int) -> str:
-        """The text of a token near by, empty outside of the file."""
+        """Return the text of the token at an offset from the unexpected one; empty outside of the file."""
         index = self.index + offset
         return self.tokens[index].text if 0 <= index < len(self.tokens) else ""
 
     def type(self, offset: int) -> str:
-        """The type of a token near by."""
+        """Return the type of the token at an offset; `END` outside of the file."""
         index = self.index + offset
         return self.tokens[index].type if 0 <= index < len(self.tokens) else END
 
     def is_word(self, offset: int) -> bool:
-        """Whether a token near by could be a name."""
+        """Return whether the token at an offset could be a name."""
         return self.type(offset) != "STRING" and self.text(offset)[:1].isidentifier()
 
     def after_bracket(self, offset: int) -> int:
-        """The offset just after the bracket that closes the one at `offset`."""
+        """Return the offset after the bracket that closes the one at `offset`."""
         depth = 0
         while self.type(offset) != END:
             text = self.text(offset)
@@ -69,15 +69,19 @@ _SURE = ("syntax.unsupported", "syntax.obsolete", "syntax.protobuf")
 
 
 class Hint(msgspec.Struct, kw_only=True):
-    """What to say, and how to go on.
+    """Message about a known mistake, and how the parser continues.
 
     Attributes:
-        message: empty for "expected ..., found ...".
-        shown: offsets, relative to the token, of the first and the last token to underline.
-        fix: what to write instead of the underlined tokens, empty if that is not known.
-        repair: `replace` reads the token as one of type `type`; `insert` puts one before it; `skip` leaves out `count`
-            tokens; empty gives the whole element up.
-        drop: how many tokens before the token belong to the mistake: elements made of them are taken back.
+        name: name of the diagnostic.
+        message: text of the diagnostic; empty for "expected ..., found ...".
+        help: help text; may be empty.
+        shown: offsets of the first and the last token to underline.
+        fix: replacement of the underlined tokens, empty if unknown.
+        repair: `replace` treats the token as one of type `type`; `insert` inserts a token of that type before it;
+            `skip` skips `count` tokens; empty drops the whole element.
+        type: type of the token that replaces the token, or is inserted.
+        count: number of tokens to skip.
+        drop: number of preceding tokens that belong to the mistake; elements that were built from them are removed.
     """
 
     name: str = "syntax.unexpected"
@@ -92,12 +96,12 @@ class Hint(msgspec.Struct, kw_only=True):
 
     @property
     def is_sure(self) -> bool:
-        """Whether the mistake is recognised so well that it is no consequence of an earlier one."""
+        """Whether the mistake is so specific that it cannot be a consequence of an earlier error."""
         return self.repair == "replace" or self.name in _SURE
 
 
 def instead(word: str, keyword: str, *, help: str = "", shown: tuple[int, int] = (0, 0), repair: bool = True) -> Hint:
-    """The hint for a word that stands where a keyword of Thrift was meant."""
+    """Return the hint for a word that is used instead of a keyword."""
     return Hint(
         message=f"`{word}` is not a keyword",
         help=help or f"write `{keyword}`",

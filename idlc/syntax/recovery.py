@@ -1,11 +1,11 @@
-"""Going on after a syntax error.
+"""Recovery from syntax errors.
 
-The parser is always inside some lists: items of the file, members of an enum, functions of a service, fields or
-arguments. After an error the broken element is given up, the text is skipped to where the next element seems to
-begin, and parsing goes on in the innermost list that this place belongs to; what the list already has is kept.
+The parser is always inside nested lists: items of the file, members of an enum, functions of a service, fields or
+arguments. After an error, the broken element is dropped, tokens are skipped up to the probable start of the next
+element, and parsing continues in the innermost list that contains it; earlier elements of the list are kept.
 
-Places to go on, whichever comes first: a separator or the closing bracket of a list; a line that looks like the next
-element; a line that looks like a definition. The last also ends lists that were never closed.
+Parsing continues at the first of: a separator or the closing bracket of a list; a line that looks like the next
+element; a line that looks like a definition, which also closes unclosed lists.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _CLOSERS = frozenset(_OPENERS.values())
 _ELEMENTS = ("item", "member", "function", "field")
 
 
-# What only the next element of a list can begin with.
+# Terminals that can only be the start of the next element of a list.
 _FIRST = {"item": "STRUCT", "function": "ONEWAY", "field": "INT", "member": "NAME"}
 
 
 class Level(msgspec.Struct):
-    """A list that the parser is in.
+    """List that contains the current position of the parser.
 
     Attributes:
-        element: what it is a list of.
-        depth: where the parser's stack has the state in which the next element can begin.
-        opener: the bracket it began with, `None` at the top of the file.
-        is_new: whether the list itself is not on the stack yet, because its bracket was the last token.
+        element: kind of its elements.
+        depth: index in the parser's stack of the state in which the next element can begin.
+        opener: bracket that opened the list, `None` for the top level of the file.
+        is_new: whether the list is not yet on the stack, because its bracket was the last token.
     """
 
     element: str
@@ -65,12 +65,12 @@ class Level(msgspec.Struct):
 
     @property
     def closer(self) -> str:
-        """Type of the token that ends the list."""
+        """Type of the token that closes the list."""
         return _OPENERS[self.opener.type] if self.opener is not None else END
 
 
 def levels(state: ParserState, actions: Actions) -> list[Level]:
-    """The lists that the parser is in, innermost first."""
+    """Return the lists that contain the current position, innermost first."""
     found: list[Level] = []
     stack = state.state_stack
     above: Mapping[str, Any] = {}
@@ -90,7 +90,7 @@ def levels(state: ParserState, actions: Actions) -> list[Level]:
 
 
 def settle(state: ParserState, actions: Actions) -> None:
-    """Finish the elements that are complete: the machine waits with that until it sees what follows them."""
+    """Build elements that are complete. The parser does so only when it sees the token that follows them."""
     found = acceptable(actions, state.state_stack)
     for element, terminal in _FIRST.items():
         taken_in = found.get(terminal)
@@ -102,7 +102,7 @@ def settle(state: ParserState, actions: Actions) -> None:
 
 
 def settled(state: ParserState, actions: Actions) -> ParserState:
-    """A copy of `state` after `settle`, good for questions only: its values are not built."""
+    """Return a copy of `state` after `settle`, for lookups only: its values are not built."""
     probe = state.copy(deepcopy_values=False)
     probe.parse_conf = copy(state.parse_conf)
     probe.parse_conf.callbacks = {}
@@ -116,7 +116,7 @@ def _opener(state: ParserState, depth: int) -> Token | None:
 
 
 def return_to(level: Level, state: ParserState, actions: Actions) -> None:
-    """Give up everything above a list."""
+    """Drop everything on the stack above a list."""
     del state.state_stack[level.depth + 1 :]
     del state.value_stack[level.depth :]
     if level.is_new:
@@ -127,8 +127,11 @@ def return_to(level: Level, state: ParserState, actions: Actions) -> None:
 
 
 def close(level: Level, state: ParserState, actions: Actions, offset: int, *, is_element_done: bool = True) -> None:
-    """Give up everything above a list and end the list, as if its closing bracket stood at `offset`; unless told
-    otherwise, what the list belongs to ends with it."""
+    """Drop everything on the stack above a list, and close the list as if its closing bracket were at `offset`.
+
+    Args:
+        is_element_done: whether the element that contains the list ends with it.
+    """
     return_to(level, state, actions)
     if level.opener is None:
         return
@@ -143,7 +146,8 @@ def close(level: Level, state: ParserState, actions: Actions, offset: int, *, is
 
 
 def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
-    """Whether a definition or header seems to begin here: a keyword, first on its line, with what has to follow it."""
+    """Return whether a definition or header seems to begin here: a keyword at the start of a line, with valid tokens
+    after it."""
     token = tokens[index]
     if not starts_line(source, tokens, index) or (token.type not in _BLOCKS and token.type not in _LINES):
         return False
@@ -174,17 +178,17 @@ def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: in
 
 
 def starts_line(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
-    """Whether a token is the first one on its line."""
+    """Return whether a token is the first one on its line."""
     return index == 0 or "\n" in source.text[tokens[index - 1].end : tokens[index].start]
 
 
 def go_on_at(
     state: ParserState, actions: Actions, source: SourceFile, tokens: Sequence[Token], index: int, start: int
 ) -> int:
-    """Recover from an error at `index`: bring the parser to where it can go on, and say with which token.
+    """Recover from an error at `index`, and return the index of the token with which parsing continues.
 
     Args:
-        start: where to begin looking, `index` or later.
+        start: index of the first token to consider; `index` or later.
     """
     lists = levels(state, actions)
     pending = _open_brackets(state.value_stack[lists[0].depth :])
@@ -196,7 +200,8 @@ def go_on_at(
     while True:
         token = tokens[position]
         is_definition = looks_like_definition(source, tokens, position) or (
-            # As far left as the definition before, any line that begins with such a word is one, however it goes on.
+            # A line that starts with a keyword and is indented no more than the current definition is a definition,
+            # whatever follows the keyword.
             position > index
             and (token.type in _BLOCKS or token.type in _LINES)
             and starts_line(source, tokens, position)
@@ -245,7 +250,7 @@ def _is_argument_list(level: Level) -> bool:
 
 
 def _resembles_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
-    """Whether something like a definition begins here, even if its keyword is none."""
+    """Return whether something like a definition begins here, even if its first word is not a keyword."""
     token = tokens[index]
     if token.type in _BLOCKS or token.type in _LINES:
         return True
@@ -256,7 +261,7 @@ def _resembles_definition(source: SourceFile, tokens: Sequence[Token], index: in
 
 
 def _open_brackets(values: Sequence[object]) -> list[str]:
-    """The types of the brackets that have to close what was begun and is given up."""
+    """Return the types of the closing brackets that are missing in the dropped values."""
     pending: list[str] = []
     for value in values:
         if isinstance(value, Token):
@@ -268,8 +273,11 @@ def _open_brackets(values: Sequence[object]) -> list[str]:
 
 
 def next_function(level: Level, source: SourceFile, tokens: Sequence[Token], index: int) -> int | None:
-    """Where a function began that was taken for an argument of the one before, whose bracket was never closed: in
-    `string name(1:` the name is a field's, the bracket that of its annotations, and the number is the error."""
+    """Return the start of a function that was parsed as an argument of the previous function, or `None`.
+
+    That happens if the bracket of the previous function is unclosed: in `string name(1:`, the name is parsed as the
+    name of a field, the bracket as that of its annotations, and the number is the error.
+    """
     if level.opener is None or not _is_argument_list(level):
         return None
     if tokens[index].type != "INT" or tokens[index - 1].type != "LPAR" or tokens[index + 1].type != "COLON":
@@ -282,7 +290,7 @@ def next_function(level: Level, source: SourceFile, tokens: Sequence[Token], ind
 
 
 def looks_like_function(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
-    """Whether a function seems to begin here, first on its line: a type, a name, a bracket with arguments or none."""
+    """Return whether a function seems to begin at the start of this line: a type, a name, a list of arguments."""
     if not starts_line(source, tokens, index):
         return False
     end = index
@@ -295,7 +303,7 @@ def looks_like_function(source: SourceFile, tokens: Sequence[Token], index: int)
 
 
 def _column(state: ParserState, top: Level, source: SourceFile) -> int:
-    """The column of the definition that is being read; of the left margin between definitions."""
+    """Return the column of the current definition; 1 between definitions."""
     values = state.value_stack[top.depth :]
     return source.position(values[0].start).column if values and isinstance(values[0], Token) else 1
 
@@ -303,14 +311,14 @@ def _column(state: ParserState, top: Level, source: SourceFile) -> int:
 def _is_field_in_brackets(
     level: Level, pending: Sequence[str], source: SourceFile, tokens: Sequence[Token], index: int
 ) -> bool:
-    """Whether the token before the error began a field, and was taken for a value of a list that was not closed."""
+    """Return whether the token before the error started a field and was parsed as a value of an unclosed list."""
     if level.element != "field" or not pending or pending[-1] == "RBRACE" or index < 0:
         return False
     return starts_line(source, tokens, index) and _begins("field", tokens, index) and tokens[index].type == "INT"
 
 
 def _begins(element: str, tokens: Sequence[Token], index: int) -> bool:
-    """Whether the next element of a list seems to begin with this token, which is the first on its line."""
+    """Return whether the next element of a list seems to begin with this token, which is the first on its line."""
     token, following = tokens[index], tokens[index + 1]
     if element == "field":
         is_numbered = token.type == "INT" and following.type == "COLON"

@@ -13,63 +13,69 @@ WRONG = {
         "struct Node { 1: Node next = {} }",
         (
             "error default.cycle: the default value of `next` contains itself; "
-            "leave out the default, or give all fields of the value"
+            "remove the default value, or set all fields in it"
         ),
     ),
     "defaults that contain one another": (
         "struct A { 1: B b = {} }\nstruct B { 1: list<A> many = [{}] }",
         (
             "error default.cycle: the default value of `b` contains itself through `many`; "
-            "leave out the default, or give all fields of the value"
+            "remove the default value, or set all fields in it"
         ),
     ),
     "a default of a map": (
         "struct A { 1: map<string, A> m = {'a': {}} }",
         (
             "error default.cycle: the default value of `m` contains itself; "
-            "leave out the default, or give all fields of the value"
+            "remove the default value, or set all fields in it"
         ),
     ),
     "a union without fields": (
         "union Nothing {}\nstruct S { 1: required Nothing n }",
-        "warning union.empty: union `Nothing` has no fields, so it has no values; give it a field, or make it a struct",
+        "warning union.empty: union `Nothing` has no fields, so it has no values; add a field, or make it a struct",
     ),
     "a namespace for python": (
         "namespace python a.b\nstruct S {}",
         (
-            "warning namespace.scope: Apache Thrift does not know the language `python` and ignores this namespace; "
+            "warning namespace.scope: Apache Thrift has no language `python` and ignores this namespace; "
             "write `namespace py a.b`"
         ),
     ),
     "a number that becomes infinity": (
         "const double X = -1e999",
-        "error constant.range: `X` is a double, -1e999 is out of its range; a double goes up to about 1.8e308",
+        (
+            "error constant.range: `X` must be a double, but -1e999 is out of range; "
+            "the maximum of a double is about 1.8e308"
+        ),
     ),
     "such a number as a default": (
         "struct S { 1: double x = 1e999 }",
-        "error constant.range: `S.x` is a double, 1e999 is out of its range; a double goes up to about 1.8e308",
+        (
+            "error constant.range: `S.x` must be a double, but 1e999 is out of range; "
+            "the maximum of a double is about 1.8e308"
+        ),
     ),
     "a set of structs": (
         "struct S {}\nstruct T { 1: list<set<S>> s }",
         (
-            "warning type.element: `S` does not do well as the element of a set; "
-            "write `list<S>` if it is to be read in other languages"
+            "warning type.element: `S` is not portable as a set element; "
+            "write `list<S>` for interoperability with other languages"
         ),
     ),
     "a set of doubles": (
         "typedef double D\nstruct T { 1: set<D> s }",
         (
-            "warning type.element: `D` does not do well as the element of a set; "
-            "write `list<D>` if it is to be read in other languages"
+            "warning type.element: `D` is not portable as a set element; "
+            "write `list<D>` for interoperability with other languages"
         ),
     ),
     "required and optional": (
         "struct S { 1: optional required i32 a, 2: i32 b }",
-        "error syntax.unexpected: a field is either `required` or `optional`; write `optional i32 a`",
+        "error syntax.unexpected: a field must be either `required` or `optional`; write `optional i32 a`",
     ),
     "the other way round, with a default": (
         "struct S { 1: required optional i32 a = 5 }",
-        "error syntax.unexpected: a field is either `required` or `optional`; write `required i32 a`",
+        "error syntax.unexpected: a field must be either `required` or `optional`; write `required i32 a`",
     ),
     "a package": (
         "package;\nstruct S {}",
@@ -99,7 +105,7 @@ WRONG = {
     ),
     "an include of nothing": (
         'include ""\nstruct S {}',
-        "error include.empty: an include needs the name of a file",
+        "error include.empty: the path of an include is empty",
     ),
 }
 RIGHT = [

@@ -28,7 +28,7 @@ def test_a_file_that_is_not_called_like_an_idl_file_is_refused_by_name(
     included = str(tmp_path / name) if is_absolute else name
     (tmp_path / "a.thrift").write_text(f'include "{included}"\n')
     output = compile_file(tmp_path / "a.thrift")
-    assert f"cannot include `{included}`: its name must end in `.thrift` or `.idl`" in output
+    assert f"cannot include `{included}`: the file name must end in `.thrift` or `.idl`" in output
     assert "a.thrift:1:9" in output, "where it is included"
 
 
@@ -36,7 +36,7 @@ def test_a_symbolic_link_does_not_help(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     (tmp_path / "b.thrift").symlink_to(tmp_path / "secret")
     (tmp_path / "a.thrift").write_text('include "b.thrift"\n')
-    assert "its name must end in `.thrift` or `.idl`" in compile_file(tmp_path / "a.thrift")
+    assert "the file name must end in `.thrift` or `.idl`" in compile_file(tmp_path / "a.thrift")
 
 
 def test_files_of_the_system_are_not_opened(tmp_path: Path) -> None:

@@ -27,11 +27,15 @@ def compiled(folder: Path, text: str) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("text", "message", "line"),
     [
-        ("const bool X = 2", "`X` is a bool, 2 is read as true", "X: Final[bool] = True"),
-        ("const bool X = -1", "`X` is a bool, -1 is read as false", "X: Final[bool] = False"),
-        ("const i32 N = 5\nconst bool X = N", "`X` is a bool, 5 is read as true", "X: Final[bool] = True"),
-        ("struct S { 1: bool x = 7 }", "`S.x` is a bool, 7 is read as true", "    x: bool = True"),
-        ("const list<bool> X = [1, 3]", "`X[1]` is a bool, 3 is read as true", "X: Final[list[bool]] = [True, True]"),
+        ("const bool X = 2", "`X` is a bool; the number 2 is read as true", "X: Final[bool] = True"),
+        ("const bool X = -1", "`X` is a bool; the number -1 is read as false", "X: Final[bool] = False"),
+        ("const i32 N = 5\nconst bool X = N", "`X` is a bool; the number 5 is read as true", "X: Final[bool] = True"),
+        ("struct S { 1: bool x = 7 }", "`S.x` is a bool; the number 7 is read as true", "    x: bool = True"),
+        (
+            "const list<bool> X = [1, 3]",
+            "`X[1]` is a bool; the number 3 is read as true",
+            "X: Final[list[bool]] = [True, True]",
+        ),
     ],
 )
 def test_a_bool_may_be_a_number(tmp_path: Path, text: str, message: str, line: str) -> None:
@@ -43,7 +47,7 @@ def test_a_bool_may_be_a_number(tmp_path: Path, text: str, message: str, line: s
 def test_a_member_of_an_enum_of_the_same_name(tmp_path: Path) -> None:
     found, module = compiled(tmp_path, f"{ENUMS}const Color X = other.Color.GREEN")
     assert found == [
-        "warning constant.enum.other: `X` is a `Color` of this file, but the member is of `other.Color`",
+        "warning constant.enum.other: `X` is a `demo.Color`, but the value is a member of `other.Color`",
     ]
     assert "\nX: Final[Color] = Color.GREEN\n" in module
 
@@ -63,7 +67,7 @@ def test_a_number_that_only_the_other_enum_has_is_kept(tmp_path: Path) -> None:
 def test_what_a_oneway_function_is_said_to_return(tmp_path: Path) -> None:
     found, module = compiled(tmp_path, "service S { oneway i32 f() }")
     assert found == [
-        "warning function.oneway.result: oneway function `f` cannot return anything; its result is ignored",
+        "warning function.oneway.result: oneway function `f` cannot return a value; its return type is ignored",
     ]
     assert "def f(self) -> None:" in module
     assert "result=rpc.VOID, oneway=True" in module
@@ -72,7 +76,7 @@ def test_what_a_oneway_function_is_said_to_return(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere", "a/nowhere"])
 def test_an_include_of_what_is_not_there_and_not_needed(tmp_path: Path, name: str) -> None:
     found, module = compiled(tmp_path, f'include "{name}.thrift"\nstruct S {{ 1: i32 x }}')
-    assert found == [f"warning include.missing: included file `{name}.thrift` does not exist"]
+    assert found == [f"warning include.missing: cannot find included file `{name}.thrift`"]
     assert "class S(" in module
 
 
@@ -90,7 +94,7 @@ def test_an_include_of_what_is_not_there_and_not_needed(tmp_path: Path, name: st
 def test_what_is_needed_of_it_is_an_error(tmp_path: Path, use: str) -> None:
     found, module = compiled(tmp_path, f'include "nowhere.thrift"\ninclude "far.thrift"\n{use}')
     assert found == [
-        "error include.missing: included file `nowhere.thrift` does not exist",
-        "warning include.missing: included file `far.thrift` does not exist",
+        "error include.missing: cannot find included file `nowhere.thrift`",
+        "warning include.missing: cannot find included file `far.thrift`",
     ]
     assert module == ""

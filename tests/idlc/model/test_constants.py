@@ -155,7 +155,7 @@ def test_values_that_do_not_fit_are_one_error(type: str, value: str, name: str, 
 
 def test_errors_in_containers_say_where(build_files: Build) -> None:
     _, report = constant(build_files, "list<map<string, Point>>", '[{}, {"a": {"x": "one"}}]')
-    assert [diagnostic.message for diagnostic in report] == ['`X[1]["a"].x` is an i32, but this is a string']
+    assert [diagnostic.message for diagnostic in report] == ['`X[1]["a"].x` must be an i32, found a string']
 
 
 def test_all_errors_of_a_value_are_reported(build_files: Build) -> None:

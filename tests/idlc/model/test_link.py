@@ -92,7 +92,7 @@ def test_names_are_not_passed_on_by_includes(build_files: Build) -> None:
         ("shared.Sharde", "did you mean `shared.Shared`?"),
         ("int", "write `i32`"),
         ("deep.Deep", '`Deep` is declared in `deep.thrift`, which is not included: `include "deep.thrift"`'),
-        ("zzz.Zzz", "no included file is called `zzz`"),
+        ("zzz.Zzz", "no included file is named `zzz`"),
         ("Zzz", ""),
     ],
 )
