@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from import_graph import import_cycles, import_graph
 
 RUNTIME = Path(__file__).parents[2] / "runtime" / "idlrt"
 NEUTRAL = ("client", "net", "server", "testing", "tools")
@@ -131,23 +132,8 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """The modules that each module imports, wherever the import stands, for type checkers only included."""
-    graph: dict[str, set[str]] = {}
-    for module, tree in trees.items():
-        found = graph[module] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module is not None:
-                whole = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-                found |= {each if each in trees else node.module for each in whole.values()}
-        found &= trees.keys() - {module}
-    return graph
-
-
 def packages(graph: Graph) -> dict[str, set[str]]:
-    """The same of the packages under `idlrt`."""
+    """Return the packages under `idlrt` that each of them imports."""
     found: dict[str, set[str]] = {}
     for module, imported in graph.items():
         own = _package(module)
@@ -159,43 +145,26 @@ def _package(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def circles(graph: Graph) -> list[str]:
-    """Circles, each once, as `a -> b -> a`."""
-    done: set[str] = set()
-    found: list[str] = []
-
-    def visit(name: str, path: list[str]) -> None:
-        if name in path:
-            found.append(" -> ".join([*path[path.index(name) :], name]))
-        elif name not in done:
-            for each in sorted(graph.get(name, ())):
-                visit(each, [*path, name])
-            done.add(name)
-
-    for name in sorted(graph):
-        visit(name, [])
-    return found
-
-
-def test_packages_form_no_circle() -> None:
-    graph = packages(imports(modules()))
+def test_packages_form_no_cycle() -> None:
+    graph = packages(import_graph(modules()))
     assert graph.keys() >= ACYCLIC
-    assert circles({name: graph[name] & ACYCLIC for name in ACYCLIC}) == []
+    assert import_cycles({name: graph[name] & ACYCLIC for name in ACYCLIC}) == []
 
 
 @pytest.mark.parametrize("package", ["serialization", "protocol"])
-def test_modules_form_no_circle(package: str) -> None:
-    graph = imports(modules())
+def test_modules_form_no_cycle(package: str) -> None:
+    graph = import_graph(modules())
     own = {name for name in graph if _package(name) == package}
     assert len(own) > 10
-    assert circles({name: graph[name] & own for name in own}) == []
+    assert import_cycles({name: graph[name] & own for name in own}) == []
 
 
-def test_circles_are_found() -> None:
+def test_cycles_are_found() -> None:
     late = "def f():\n    from idlrt.b import x"
     typed = "if TYPE_CHECKING:\n    from idlrt import a"
-    trees = {"idlrt": ast.parse(""), "idlrt.a": ast.parse(late), "idlrt.b": ast.parse(typed)}
-    graph = imports(trees)
-    assert circles(graph) == ["idlrt.a -> idlrt.b -> idlrt.a"]
-    assert circles(packages(graph)) == ["a -> b -> a"]
-    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    itself = "import idlrt.c"
+    sources = {"idlrt": "from idlrt.a import f", "idlrt.a": late, "idlrt.b": typed, "idlrt.c": itself}
+    graph = import_graph({name: ast.parse(source) for name, source in sources.items()})
+    assert import_cycles(graph) == [["idlrt.a", "idlrt.b"], ["idlrt.c"]]
+    assert import_cycles(packages(graph)) == [["a", "b"]]
+    assert import_cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
