@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import idlc
 from idlc.doctor.condition import Backend, Cache, Condition, Extra, Package, Plugin, Python, Runtime
-from idlc.doctor.probe import GROUPS, ask
+from idlc.doctor.probe import GROUPS, load_runtime_and_plugins
 from idlc.resources import cache_dir
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _BUILD = "pip install --force-reinstall --no-deps --no-binary idlc idlc"
 def examine() -> Condition:
     """Examine the installation. It takes about a second, because a child process loads the runtime and all plugins."""
     stubs = ".".join(idlc.__version__.split(".")[:2])
-    answer = ask(stubs)
+    answer = load_runtime_and_plugins(stubs)
     distribution = _distribution()
     requirements, error = _requirements(distribution)
     compiler = _compiler()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-__all__ = ["GROUPS", "ask"]
+__all__ = ["GROUPS", "load_runtime_and_plugins"]
 
 GROUPS = (
     "idlc.targets",
@@ -36,8 +36,8 @@ import os, sys
 answer_to = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 import importlib.metadata, importlib.util, json
-asked = json.load(sys.stdin)
-sys.path[:] = asked["path"]
+request = json.load(sys.stdin)
+sys.path[:] = request["path"]
 
 def text(error):
     return " ".join(f"{type(error).__name__}: {error}".split())
@@ -57,12 +57,12 @@ try:
             answer["native"] = text(error)
     try:
         import idlrt.codegen
-        idlrt.codegen.requires(asked["stubs"])
+        idlrt.codegen.requires(request["stubs"])
     except Exception as error:
         answer["stubs"] = text(error)
 except Exception as error:
     answer["error"] = text(error)
-for group in asked["groups"]:
+for group in request["groups"]:
     for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda entry: entry.name):
         error = ""
         try:
@@ -79,7 +79,7 @@ os._exit(0)  # without waiting for threads that a plugin has started
 """
 
 
-def ask(stubs: str) -> dict[str, Any]:
+def load_runtime_and_plugins(stubs: str) -> dict[str, Any]:
     """Return facts about the runtime, and the result of loading each plugin.
 
     Args:
