@@ -48,6 +48,8 @@ def main() -> None:
       idlc compile idl/ -o src -I idl/common --package myapp.rpc
       idlc compile idl/ -o gen --check
       idlc doctor
+
+    `idlc COMMAND --help` shows the options of a command.
     """
 
 
@@ -83,12 +85,12 @@ def main() -> None:
     "with_includes",
     default=True,
     show_default=True,
-    help="Whether to compile included files, too.",
+    help="Compile included files, too.",
 )
 @click.option(
     "--nullable-arguments",
     is_flag=True,
-    help="Type arguments as `T | None` that are neither `required` nor have a default.",
+    help="Allow `None` for arguments that are neither `required` nor have a default.",
 )
 @click.option(
     "--allow-neg-keys",
@@ -102,7 +104,7 @@ def main() -> None:
     "use_cache",
     default=True,
     show_default=True,
-    help="Whether to skip the compile if nothing has changed since the last one.",
+    help="Skip the compile if nothing has changed since the last one.",
 )
 @click.option(
     "--format",
@@ -117,7 +119,7 @@ def main() -> None:
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Whether to color diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
+    help="Colors in diagnostics; `auto` depends on the terminal, NO_COLOR and FORCE_COLOR.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print diagnostics only.")
 def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: str, quiet: bool, **options: Any) -> None:
@@ -125,6 +127,8 @@ def compile_command(paths: tuple[Path, ...], output: Path, style: str, color: st
 
     Includes are searched in the folder of the including file, in each `-I` folder, and in the working directory. Output
     files that have not changed are not written.
+
+    Exits with 1 if the IDL has errors or, with `--check`, if the output is out of date.
     """
     from idlc.codegen.target import UnknownTarget
     from idlc.driver import Request, compile_files, find_sources
