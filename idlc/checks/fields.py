@@ -67,7 +67,7 @@ def missing_ids(program: Program) -> Iterator[Finding]:
 
 @check("field.id.negative", "warning")
 def negative_ids(program: Program) -> Iterator[Finding]:
-    """Field ids are positive. Apache Thrift replaces other ids by numbers of its own, unless told to keep them."""
+    """Field ids are positive. Apache Thrift replaces other ids by its own numbers, unless an option keeps them."""
     for fields in field_lists(program):
         for field in fields:
             written = field.node.id

@@ -1,4 +1,4 @@
-"""Type and range of a call setting, as far as the compiler validates it."""
+"""Type and range of a call setting."""
 
 from __future__ import annotations
 

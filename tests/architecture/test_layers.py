@@ -1,8 +1,7 @@
-"""Arrows point down: which package may import which.
+"""Layers: which package may import which.
 
-A layer may import the layers under it and nothing beside or above it. Imports inside functions count; imports
-under `if TYPE_CHECKING` count too, because a module that speaks of a type depends on it. What reality asks for beyond
-that is in `ALLOWED`, with a reason.
+A layer may import lower layers only. Imports inside functions count, and so do imports under `if TYPE_CHECKING`,
+because a module depends on the types that its annotations name. Exceptions are in `ALLOWED`, with their reasons.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from import_graph import import_cycles, import_graph
 ROOT = Path(__file__).parents[2]
 SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 
-# From the bottom up. Names in one set are siblings: none imports another.
-# A name is a module, or a package with all it holds.
+# From the lowest layer to the highest. Names in one set are siblings, which do not import each other.
+# A name is a module, or a package with all its modules.
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc"},  # the version
@@ -67,7 +66,7 @@ KNOWN_CYCLES: dict[str, list[list[str]]] = {
     ],
 }
 
-# Who may use what is not ours. A missing name means nobody.
+# Third-party libraries, each with the modules that may use it.
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
     "click": {"idlc.cli", "idlrt.cli"},
@@ -133,7 +132,7 @@ def modules() -> dict[str, ast.Module]:
 
 @cache
 def imports(tree: ast.AST) -> list[tuple[str, int]]:
-    """Every module that is imported, wherever it stands, and the line."""
+    """Return all imported modules, with the lines of their imports."""
     return list(_imports(tree))
 
 
@@ -150,7 +149,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def layer(module: str) -> tuple[int, str] | None:
-    """The number of a module's layer and which name of it matched; the longest match counts."""
+    """Return the number of a module's layer and the name in it that matches; the longest match counts."""
     candidates = [
         (number, name)
         for number, names in enumerate(LAYERS[module.partition(".")[0]])
@@ -164,7 +163,7 @@ def test_every_module_has_a_layer() -> None:
     assert [module for module in modules() if layer(module) is None] == []
 
 
-def test_imports_point_down_and_siblings_stay_apart() -> None:
+def test_layers_import_lower_layers_only() -> None:
     wrong = []
     for module, tree in modules().items():
         own = layer(module)
@@ -180,7 +179,7 @@ def test_imports_point_down_and_siblings_stay_apart() -> None:
     assert wrong == []
 
 
-def test_what_is_allowed_beyond_the_layers_is_needed() -> None:
+def test_exceptions_to_the_layers_are_used() -> None:
     used = {
         (own[1], other[1])
         for module, tree in modules().items()
@@ -190,7 +189,7 @@ def test_what_is_allowed_beyond_the_layers_is_needed() -> None:
     assert set(ALLOWED) <= used
 
 
-def test_compiler_and_runtime_know_nothing_of_each_other() -> None:
+def test_compiler_and_runtime_do_not_import_each_other() -> None:
     other = {"idlc": "idlrt", "idlrt": "idlc"}
     wrong = [
         f"{module}:{line} imports {imported}"
@@ -201,7 +200,7 @@ def test_compiler_and_runtime_know_nothing_of_each_other() -> None:
     assert wrong == []
 
 
-def test_only_net_touches_sockets() -> None:
+def test_only_net_uses_sockets() -> None:
     wrong = [
         f"{module}:{line} imports {imported}"
         for module, tree in modules().items()
@@ -217,7 +216,7 @@ def test_only_net_touches_sockets() -> None:
     assert wrong == []
 
 
-def test_asyncio_stays_where_it_is_known() -> None:
+def test_asyncio_is_used_in_known_modules_only() -> None:
     wrong = [
         f"{module}:{line}"
         for module, tree in modules().items()
@@ -228,7 +227,7 @@ def test_asyncio_stays_where_it_is_known() -> None:
 
 
 @pytest.mark.parametrize("library", THIRD_PARTIES)
-def test_each_library_is_used_where_it_belongs(library: str) -> None:
+def test_libraries_are_used_in_known_modules_only(library: str) -> None:
     wrong = [
         f"{module}:{line}"
         for module, tree in modules().items()
@@ -238,7 +237,7 @@ def test_each_library_is_used_where_it_belongs(library: str) -> None:
     assert wrong == []
 
 
-def test_no_other_library_is_used() -> None:
+def test_no_other_libraries_are_used() -> None:
     import sys
 
     known = {*THIRD_PARTIES, *SOURCES, *sys.stdlib_module_names}
@@ -247,7 +246,7 @@ def test_no_other_library_is_used() -> None:
 
 
 def _at_import(tree: ast.Module) -> Iterator[str]:
-    """What is imported when the module is: not inside functions, not for type checkers only."""
+    """Yield modules that are imported with the module itself: not inside functions or under `if TYPE_CHECKING`."""
     open_nodes: list[ast.AST] = list(tree.body)
     while open_nodes:
         node = open_nodes.pop()

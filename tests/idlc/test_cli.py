@@ -1,4 +1,4 @@
-"""The command line: what is printed where, and the exit codes."""
+"""Command line: output and exit codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     return lambda *arguments: CliRunner().invoke(main, arguments)
 
 
-def test_compile_writes_and_says_so(run, tmp_path: Path) -> None:
+def test_compile_writes_files_and_reports_counts(run, tmp_path: Path) -> None:
     result = run("compile", "user.thrift", "-o", "out")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "out: 3 files, 3 written, 0 unchanged\n"
@@ -41,7 +41,7 @@ def test_compile_writes_and_says_so(run, tmp_path: Path) -> None:
     assert run("compile", "user.thrift", "-o", "out").stdout == "out: 3 files, 0 written, 3 unchanged\n"
 
 
-def test_files_alone_are_short_for_compile(run, tmp_path: Path) -> None:
+def test_compile_is_the_default_command(run, tmp_path: Path) -> None:
     assert run("user.thrift").stdout == "gen: 3 files, 3 written, 0 unchanged\n"
     assert run("-o", "other", "user.thrift").exit_code == 0
     assert (tmp_path / "other/demo/user.py").is_file()
@@ -74,7 +74,7 @@ def test_includes_are_searched_in_the_folders_given_in_their_order(run, tmp_path
     assert "class One" in (tmp_path / "gen/dep/dep.py").read_text()
 
 
-def test_errors_in_the_idl_give_one(run, tmp_path: Path) -> None:
+def test_errors_in_the_idl_exit_with_1(run, tmp_path: Path) -> None:
     result = run("wrong.thrift")
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -84,13 +84,13 @@ def test_errors_in_the_idl_give_one(run, tmp_path: Path) -> None:
     assert not (tmp_path / "gen").exists()
 
 
-def test_warnings_are_no_failure(run) -> None:
+def test_warnings_exit_with_0(run) -> None:
     result = run("warned.thrift")
     assert result.exit_code == 0
     assert "warning[include.unused]" in result.stderr
 
 
-def test_warnings_are_printed_again_when_nothing_is_to_do(run) -> None:
+def test_warnings_are_printed_again_if_the_output_is_up_to_date(run) -> None:
     first, second = run("warned.thrift"), run("warned.thrift")
     assert second.stdout == "gen: 4 files, 0 written, 4 unchanged\n"
     assert second.stderr == first.stderr
@@ -112,7 +112,7 @@ def test_warnings_are_printed_again_when_nothing_is_to_do(run) -> None:
         (["compile"], "FILES"),
     ],
 )
-def test_wrong_usage_gives_two(run, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_usage_errors_exit_with_2(run, tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "empty").mkdir()
     result = run(*arguments)
     assert result.exit_code == 2
@@ -121,7 +121,7 @@ def test_wrong_usage_gives_two(run, tmp_path: Path, arguments: list[str], messag
     assert not (tmp_path / "gen").exists()
 
 
-def test_an_output_that_cannot_be_written_is_said_without_a_traceback(run, tmp_path: Path) -> None:
+def test_an_unwritable_output_is_an_error_without_a_traceback(run, tmp_path: Path) -> None:
     (tmp_path / "gen").mkdir()
     (tmp_path / "gen/demo").write_text("a file where a folder should be")
     result = run("user.thrift")
@@ -143,17 +143,17 @@ def test_check_fails_until_the_output_is_up_to_date(run, tmp_path: Path) -> None
     assert "class User" in (tmp_path / "gen/demo/user.py").read_text()
 
 
-def test_includes_can_be_left_out(run, tmp_path: Path) -> None:
+def test_no_includes_skips_included_files(run, tmp_path: Path) -> None:
     assert run("warned.thrift", "--no-includes").exit_code == 0
     assert not (tmp_path / "gen/demo/user.py").exists()
 
 
-def test_everything_can_be_nested_under_a_package(run, tmp_path: Path) -> None:
+def test_output_can_be_nested_in_a_package(run, tmp_path: Path) -> None:
     run("user.thrift", "--package", "my.rpc")
     assert (tmp_path / "gen/my/rpc/demo/user.py").is_file()
 
 
-def test_the_cache_can_be_left_out(run, tmp_path: Path) -> None:
+def test_the_cache_can_be_disabled(run, tmp_path: Path) -> None:
     run("user.thrift", "--no-cache")
     assert not list(tmp_path.glob("cache/uptodate/*"))
     run("user.thrift")
@@ -165,7 +165,7 @@ def test_short_findings_are_one_line_each(run) -> None:
     assert line.startswith("wrong.thrift:2:18: error")
 
 
-def test_colours_are_for_terminals_or_on_demand(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_depend_on_terminal_environment_and_option(run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" not in run("wrong.thrift").stderr
     assert "\x1b[" in run("wrong.thrift", "--color", "always").stderr
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -175,7 +175,7 @@ def test_colours_are_for_terminals_or_on_demand(run, monkeypatch: pytest.MonkeyP
     assert "\x1b[" not in run("wrong.thrift").stderr
 
 
-def test_negative_ids_are_kept_on_demand(run, tmp_path: Path) -> None:
+def test_negative_ids_are_kept_if_requested(run, tmp_path: Path) -> None:
     (tmp_path / "neg.thrift").write_text("struct S { -5: i32 x }")
     assert run("neg.thrift", "--allow-neg-keys").exit_code == 0
     assert "rpc.optional(-5," in (tmp_path / "gen/neg/neg.py").read_text()

@@ -1,4 +1,4 @@
-"""The pipeline as a whole: what is written, what is left alone, and that the same input gives the same bytes."""
+"""The whole pipeline: which files are written and which are unchanged, and reproducible output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stamps(folder: Path) -> dict[str, int]:
 
 
 def age(folder: Path) -> None:
-    """Give every file a time stamp of long ago, so that a rewritten one shows without waiting."""
+    """Set the time stamps of all files to long ago, so that rewritten files are detected without waiting."""
     for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, ns=(10**18, 10**18))
@@ -65,14 +65,14 @@ def test_included_files_can_be_left_out(tmp_path: Path) -> None:
     assert sorted(stamps(tmp_path / "gen")) == ["demo/__init__.py", "demo/main.py", "demo/py.typed"]
 
 
-def test_a_missing_output_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+def test_a_missing_output_folder_is_created_with_its_parents(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER})
     deep = tmp_path / "a" / "b" / "c"
     compile_files(Request(paths=(tmp_path / "user.thrift",), output=deep, use_cache=False))
     assert (deep / "demo" / "user.py").is_file()
 
 
-def test_unchanged_outputs_are_not_touched(tmp_path: Path) -> None:
+def test_unchanged_outputs_are_not_written(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER, "main.thrift": MAIN})
     compile_files(request(tmp_path, "main.thrift"))
     age(tmp_path / "gen")
@@ -85,7 +85,7 @@ def test_unchanged_outputs_are_not_touched(tmp_path: Path) -> None:
     assert len(result.unchanged) == 3
 
 
-def test_nothing_is_left_beside_the_outputs(tmp_path: Path) -> None:
+def test_no_temporary_files_are_left(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER})
     compile_files(request(tmp_path, "user.thrift"))
     write(tmp_path, {"user.thrift": USER.replace("User", "Person")})
@@ -118,7 +118,7 @@ def test_with_errors_earlier_outputs_stay_as_they_are(tmp_path: Path) -> None:
     assert stamps(tmp_path / "gen") == before
 
 
-def test_comparing_writes_nothing_and_tells_what_would_be_written(tmp_path: Path) -> None:
+def test_comparing_writes_nothing_and_reports_changes(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER, "main.thrift": MAIN})
     result = compile_files(request(tmp_path, "main.thrift", only_compare=True))
     assert len(result.written) == 4
@@ -140,7 +140,7 @@ def test_a_second_compile_of_a_namespace_keeps_the_names_of_the_first(tmp_path: 
     assert (tmp_path / "gen/demo/__init__.py").read_text() == apart
 
 
-def test_names_of_a_module_that_is_gone_are_dropped(tmp_path: Path) -> None:
+def test_names_of_a_removed_module_are_dropped(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER, "order.thrift": "namespace py demo\nstruct Order {}"})
     compile_files(request(tmp_path, "user.thrift"))
     (tmp_path / "gen/demo/user.py").unlink()
@@ -157,13 +157,13 @@ def test_an_init_file_that_idlc_cannot_read_is_replaced(tmp_path: Path, text: st
     assert '__all__ = ["User"]' in (tmp_path / "gen/demo/__init__.py").read_text()
 
 
-def test_an_unknown_target_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+def test_an_unknown_target_is_rejected_with_a_list_of_targets(tmp_path: Path) -> None:
     write(tmp_path, {"user.thrift": USER})
     with pytest.raises(UnknownTarget, match="no target named 'perl'; known: python"):
         compile_files(request(tmp_path, "user.thrift", target="perl"))
 
 
-def test_templates_of_ones_own_take_the_place_of_the_built_in_ones_and_are_formatted(tmp_path: Path) -> None:
+def test_custom_templates_override_built_in_ones_and_are_formatted(tmp_path: Path) -> None:
     write(
         tmp_path,
         {"user.thrift": "enum E { A = 1 }", "mine/enum.py.j2": "\nclass {{ enum.name }}(rpc.Enum):\n  A = ( 1 )\n"},

@@ -1,6 +1,6 @@
-"""`idlc doctor`, as its own process, in installations that are fine and in broken ones.
+"""`idlc doctor` as a process, in complete and in broken installations.
 
-An installation is what the metadata says. Each test writes some of its own, in front of what is installed.
+An installation is defined by its metadata. Tests write metadata to a folder that precedes the installed packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from idlc.doctor import Condition, examine, render, to_json
 from idlc.doctor.condition import Backend
 from idlc.doctor.examine import PURPOSES
 
-# More than a moment.
+# Each test takes a second or more.
 pytestmark = pytest.mark.slow
 
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
@@ -60,7 +60,7 @@ def install(
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder whose packages are found before others."""
+    """Return a folder of packages that precedes all others in the module path."""
     folder = tmp_path / "site"
     folder.mkdir()
     return folder
@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path, site: Path) -> Run:
-    """`idlc doctor ARGUMENTS...` in an empty folder."""
+    """Return a function that runs `idlc doctor ARGUMENTS...` in an empty folder."""
 
     def doctor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
@@ -85,7 +85,7 @@ def findings(done: subprocess.CompletedProcess[str], severity: str) -> list[str]
     return [each["message"] for each in json.loads(done.stdout)["findings"] if each["severity"] == severity]
 
 
-def test_a_whole_installation_is_fine(run: Run, site: Path, tmp_path: Path) -> None:
+def test_a_complete_installation_has_no_errors(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     done = run("--json")
     said = json.loads(done.stdout)
@@ -104,7 +104,7 @@ def test_a_whole_installation_is_fine(run: Run, site: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
+def test_text_and_json_agree(run: Run, site: Path) -> None:
     install(site)
     done = run()
     said = json.loads(run("--json").stdout)
@@ -123,7 +123,7 @@ def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
         assert re.search(rf"^  {each['name']} +{re.escape(each['found'])} +satisfies ", done.stdout, re.M)
     assert re.search(rf"^  backend +{said['backend']['name']}\b", done.stdout, re.M)
     assert re.search(r"^  idlrt.framings +framed +idlrt.protocol.thrift.framing:Framed$", done.stdout, re.M)
-    # Values of a section stand under each other.
+    # Values of a section are aligned.
     columns = {re.search(rf"^(  {each['name']} +){each['found']} ", done.stdout, re.M) for each in said["dependencies"]}
     assert len({len(found[1]) for found in columns if found}) == 1
 
@@ -141,7 +141,7 @@ def test_lines_say_what_the_object_says(run: Run, site: Path) -> None:
         ),
     ],
 )
-def test_a_base_dependency_that_is_not_there_or_too_old(run: Run, site: Path, requirement: str, message: str) -> None:
+def test_a_missing_or_outdated_dependency_is_an_error(run: Run, site: Path, requirement: str, message: str) -> None:
     install(site, requires=[requirement])
     done = run("--json")
     assert done.returncode == 1
@@ -153,7 +153,7 @@ def test_a_base_dependency_that_is_not_there_or_too_old(run: Run, site: Path, re
 
 
 @pytest.mark.slow
-def test_what_other_pythons_need_is_not_missed(run: Run, site: Path) -> None:
+def test_requirements_of_other_python_versions_are_ignored(run: Run, site: Path) -> None:
     install(site, requires=["not-there-at-all; python_version < '3'", "nor-this; extra == 'testing'"])
     done = run("--json")
     assert done.returncode == 0
@@ -163,7 +163,7 @@ def test_what_other_pythons_need_is_not_missed(run: Run, site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_what_reads_requirements(run: Run, site: Path) -> None:
+def test_a_missing_packaging_library_is_reported(run: Run, site: Path) -> None:
     install(site)
     (site / "packaging").mkdir()
     (site / "packaging/__init__.py").write_text("raise ImportError('no packaging')")
@@ -172,7 +172,7 @@ def test_without_what_reads_requirements(run: Run, site: Path) -> None:
     assert "dependency packaging is missing: cannot check the versions of other dependencies" in findings(done, "error")
 
 
-def test_it_runs_without_what_the_others_need(run: Run, site: Path) -> None:
+def test_it_runs_without_its_dependencies(run: Run, site: Path) -> None:
     install(site)
     for name in ("black", "jinja2", "lark", "msgspec"):
         (site / f"{name}.py").write_text(f"raise ImportError('no {name}')")
@@ -198,7 +198,7 @@ def test_a_plugin_that_fails_to_load(run: Run, site: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", ["raise SystemExit(0)", "raise KeyboardInterrupt"])
-def test_a_plugin_that_wants_to_leave(run: Run, site: Path, code: str) -> None:
+def test_a_plugin_that_raises_system_exit(run: Run, site: Path, code: str) -> None:
     install(site)
     (site / "stranger.py").write_text(code)
     install(site, "stranger", "1.0", entry_points={"idlc.targets": {"strange": "stranger"}})
@@ -240,7 +240,7 @@ def test_a_runtime_that_cannot_be_imported(run: Run, site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_that_happens_to_be_here_is_not_the_runtime(run: Run, site: Path, tmp_path: Path) -> None:
+def test_the_working_directory_does_not_shadow_the_runtime(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/idlrt.py").write_text("raise ImportError('not me')")
@@ -261,7 +261,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(run: Run, site: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
+def test_requested_pure_codecs_are_no_warning(run: Run, site: Path) -> None:
     install(site)
     done = run("--json", IDLRT_BACKEND="pure")
     said = json.loads(done.stdout)["backend"]
@@ -271,7 +271,7 @@ def test_the_pure_codecs_on_demand_are_no_warning(run: Run, site: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_the_compiler_is_the_one_that_a_build_would_use(run: Run, site: Path, tmp_path: Path) -> None:
+def test_the_compiler_is_that_of_a_build(run: Run, site: Path, tmp_path: Path) -> None:
     install(site)
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -289,7 +289,7 @@ def test_the_compiler_is_the_one_that_a_build_would_use(run: Run, site: Path, tm
     assert compiler(PATH=str(tools), CC="nocc") == str(tools / "gcc")
 
 
-# What findings there are.
+# Findings
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +313,7 @@ def seen() -> Condition:
         ({"backend": {"name": "pure", "reason": "there is no C compiler", "help": "install one"}}, "no C compiler"),
     ],
 )
-def test_what_is_found(seen: Condition, changes: dict[str, Any], message: str) -> None:
+def test_problems_are_reported_with_help(seen: Condition, changes: dict[str, Any], message: str) -> None:
     parts = {
         name: dataclasses.replace(getattr(seen, name), **change) if isinstance(change, dict) else change
         for name, change in changes.items()
@@ -326,7 +326,7 @@ def test_what_is_found(seen: Condition, changes: dict[str, Any], message: str) -
     assert changed.is_fine == all(each.severity == "warning" for each in changed.findings())
 
 
-def test_nothing_found(seen: Condition) -> None:
+def test_no_problems_found(seen: Condition) -> None:
     native = Backend(name="native", reason="", help="", compiler=None)
     nothing = {
         group: tuple(dataclasses.replace(each, error="") for each in all_) for group, all_ in seen.plugins.items()
@@ -336,5 +336,5 @@ def test_nothing_found(seen: Condition) -> None:
     assert render(fine).endswith("\n\nno problems found")
 
 
-def test_every_extra_says_what_it_is_for() -> None:
+def test_every_extra_has_a_purpose() -> None:
     assert sorted(PURPOSES) == sorted(PROJECT["optional-dependencies"])

@@ -1,4 +1,4 @@
-"""A compile with nothing to do does nothing, and nothing but that is ever skipped."""
+"""Compile cache: an up-to-date compile is skipped, and no other one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNUSED = "namespace py demo\ninclude 'user.thrift'\nstruct Main {}\n"
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's compiles are remembered."""
+    """Return the cache folder of this test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("IDLC_CACHE_DIR", str(folder))
     monkeypatch.chdir(tmp_path)
@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, bool]]:
-    """Compile `main.thrift`; the result, and whether the work was skipped."""
+    """Compile `main.thrift`; return the result, and whether the compile was skipped."""
     recalled: list[bool] = []
     recall = uptodate.recall
 
@@ -79,7 +79,7 @@ def test_an_edited_include_is_compiled_again(run, tmp_path: Path) -> None:
     assert tmp_path / "gen/demo/user.py" in result.written
 
 
-def test_an_edit_that_keeps_size_and_time_is_seen(run, tmp_path: Path) -> None:
+def test_an_edit_that_keeps_size_and_time_is_detected(run, tmp_path: Path) -> None:
     run()
     path = tmp_path / "user.thrift"
     status = path.stat()
@@ -88,7 +88,7 @@ def test_an_edit_that_keeps_size_and_time_is_seen(run, tmp_path: Path) -> None:
     assert not run()[1]
 
 
-def test_a_file_that_was_only_touched_is_not_compiled_again(run, tmp_path: Path) -> None:
+def test_a_changed_time_stamp_alone_does_not_recompile(run, tmp_path: Path) -> None:
     run()
     os.utime(tmp_path / "user.thrift", ns=(1, 1))
     assert run()[1]
@@ -107,7 +107,7 @@ def test_a_file_earlier_in_the_search_path_is_found(run, tmp_path: Path) -> None
     assert "Early" in (tmp_path / "gen/demo/user.py").read_text()
 
 
-def test_an_include_that_is_gone_is_an_error_again(run, tmp_path: Path) -> None:
+def test_a_removed_include_is_an_error_again(run, tmp_path: Path) -> None:
     run()
     (tmp_path / "user.thrift").unlink()
     result, was_skipped = run()
@@ -130,7 +130,7 @@ def test_an_edited_output_is_written_again(run, tmp_path: Path) -> None:
     assert result.written == [tmp_path / "gen/demo/user.py"]
 
 
-def test_other_options_are_another_compile(run, tmp_path: Path) -> None:
+def test_the_cache_key_includes_options(run, tmp_path: Path) -> None:
     run()
     assert not run(package="nested")[1]
     assert not run(with_includes=False)[1]
@@ -170,7 +170,7 @@ def test_warnings_in_a_file_with_a_byte_order_mark_point_to_the_same_place(run, 
     assert [str(each.span) for each in second.report] == [str(each.span) for each in first.report]
 
 
-def test_a_compile_with_errors_is_not_remembered(run, cache: Path, tmp_path: Path) -> None:
+def test_a_compile_with_errors_is_not_cached(run, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "main.thrift").write_text(MAIN + "struct {")
     assert run()[0].report.has_errors
     assert run()[0].report.has_errors
@@ -178,7 +178,7 @@ def test_a_compile_with_errors_is_not_remembered(run, cache: Path, tmp_path: Pat
     assert not list(cache.glob("uptodate/*"))
 
 
-def test_comparing_a_stale_output_is_not_remembered(run, cache: Path) -> None:
+def test_comparing_an_outdated_output_is_not_cached(run, cache: Path) -> None:
     run(only_compare=True)
     assert not list(cache.glob("uptodate/*"))
     result, was_skipped = run()
@@ -186,7 +186,7 @@ def test_comparing_a_stale_output_is_not_remembered(run, cache: Path) -> None:
     assert result.written
 
 
-def test_comparing_uses_what_is_known(run) -> None:
+def test_comparing_uses_the_cache(run) -> None:
     run()
     result, was_skipped = run(only_compare=True)
     assert was_skipped
@@ -197,7 +197,7 @@ def test_comparing_uses_what_is_known(run) -> None:
     "broken",
     [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"inputs":{"a":["a","b"]},"absent":[],"outputs":{},"findings":[]}'],
 )
-def test_a_broken_entry_only_means_work(run, cache: Path, broken: bytes) -> None:
+def test_a_corrupt_entry_is_ignored(run, cache: Path, broken: bytes) -> None:
     run()
     (entry,) = cache.glob("uptodate/*")
     entry.write_bytes(broken)
@@ -206,7 +206,7 @@ def test_a_broken_entry_only_means_work(run, cache: Path, broken: bytes) -> None
     assert run()[1]
 
 
-def test_an_entry_that_points_beyond_its_files_only_means_work(run, cache: Path, tmp_path: Path) -> None:
+def test_an_entry_with_invalid_spans_is_ignored(run, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "main.thrift").write_text(UNUSED)
     run()
     (entry,) = cache.glob("uptodate/*")
@@ -215,9 +215,7 @@ def test_an_entry_that_points_beyond_its_files_only_means_work(run, cache: Path,
     assert not result.report.has_errors
 
 
-def test_a_cache_folder_that_cannot_be_written_does_not_matter(
-    run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unwritable_cache_folder_is_ignored(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path / "file" / "cache"))
     result, was_skipped = run()
@@ -226,7 +224,7 @@ def test_a_cache_folder_that_cannot_be_written_does_not_matter(
     assert not run()[1]
 
 
-def test_nothing_half_written_is_left_in_the_cache(run, cache: Path, tmp_path: Path) -> None:
+def test_no_partial_entries_are_left_in_the_cache(run, cache: Path, tmp_path: Path) -> None:
     run()
     (entry,) = cache.glob("uptodate/*")
     entry.unlink()
@@ -236,14 +234,14 @@ def test_nothing_half_written_is_left_in_the_cache(run, cache: Path, tmp_path: P
     assert list(cache.glob("uptodate/*")) == [entry]
 
 
-def test_without_the_cache_nothing_is_remembered(run, cache: Path, tmp_path: Path) -> None:
+def test_without_the_cache_no_entries_are_written(run, cache: Path, tmp_path: Path) -> None:
     request = Request(paths=(tmp_path / "main.thrift",), output=tmp_path / "gen", use_cache=False)
     compile_files(request)
     compile_files(request)
     assert not list(cache.glob("uptodate/*"))
 
 
-def test_a_namespace_shared_with_another_compile_settles(run, tmp_path: Path) -> None:
+def test_a_namespace_shared_with_another_compile_becomes_stable(run, tmp_path: Path) -> None:
     (tmp_path / "other.thrift").write_text("namespace py demo\nstruct Other {}")
     run()
     run("other.thrift")
@@ -254,7 +252,7 @@ def test_a_namespace_shared_with_another_compile_settles(run, tmp_path: Path) ->
     assert "Main" in (tmp_path / "gen/demo/__init__.py").read_text()
 
 
-def test_names_of_another_compile_go_with_its_module(run, tmp_path: Path) -> None:
+def test_names_of_another_compile_are_removed_with_its_module(run, tmp_path: Path) -> None:
     (tmp_path / "main.thrift").write_text("namespace py demo\nstruct Main {}\n")
     (tmp_path / "user.thrift").write_text(USER)
     run("user.thrift")

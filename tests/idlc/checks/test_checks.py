@@ -1,4 +1,4 @@
-"""Each check finds what it is for, says how bad it is, and leaves good files alone."""
+"""Each check reports its finding with its severity, and nothing for valid files."""
 
 from __future__ import annotations
 
@@ -130,23 +130,23 @@ def judged(text: str, folder: Path, modules: list[ModuleType] | None = MODULES) 
 
 
 @pytest.mark.parametrize(("name", "severity", "text"), CASES)
-def test_each_check_finds_what_it_is_for_and_nothing_else(name: str, severity: str, text: str, tmp_path: Path) -> None:
+def test_each_check_reports_its_finding_and_no_other(name: str, severity: str, text: str, tmp_path: Path) -> None:
     assert judged(text, tmp_path) == [(name, severity)]
 
 
 @pytest.mark.parametrize("text", FINE)
-def test_good_files_are_left_alone(text: str, tmp_path: Path) -> None:
+def test_valid_files_have_no_findings(text: str, tmp_path: Path) -> None:
     assert judged(text, tmp_path) == []
 
 
-def test_every_check_has_a_case_a_name_and_a_reason() -> None:
+def test_every_check_has_a_case_a_name_and_a_description() -> None:
     checks = checks_in(MODULES)
     assert {name for name, _, _ in CASES} == {check.name for check in checks}
     assert len({check.name for check in checks}) == len(checks)
     assert all(check.doc for check in checks)
 
 
-def test_warnings_are_only_about_files_that_were_asked_for(tmp_path: Path) -> None:
+def test_warnings_are_reported_for_requested_files_only(tmp_path: Path) -> None:
     report = Report()
     overlay = {
         tmp_path / "main.thrift": 'include "other.thrift"\nstruct A { 1: other.B b }',
@@ -156,16 +156,16 @@ def test_warnings_are_only_about_files_that_were_asked_for(tmp_path: Path) -> No
     assert [diagnostic.name for diagnostic in report] == ["enum.member.duplicate"]
 
 
-def test_the_built_in_checks_run_by_themselves(tmp_path: Path) -> None:
+def test_built_in_checks_run_by_default(tmp_path: Path) -> None:
     assert judged("enum E { A, A }", tmp_path, None) == [("enum.member.duplicate", "error")]
 
 
-def test_a_check_of_ones_own_is_one_function(tmp_path: Path) -> None:
+def test_a_custom_check_is_one_function(tmp_path: Path) -> None:
     module = ModuleType("mine")
 
     @check("mine.short", "warning")
     def short_names(program: Any) -> Any:
-        """Names should say something."""
+        """Names are descriptive."""
         from idlc.checks import Finding
 
         for struct in program.structs:

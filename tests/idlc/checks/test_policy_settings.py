@@ -58,7 +58,7 @@ def rejected(key: str, text: str) -> bool:
 
 
 def settings(type: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, object]]]:
-    """The arguments of `Setting` for each field of a settings struct of the runtime, by dotted key."""
+    """Yield the arguments of `Setting` for each field of a settings struct of the runtime, with its dotted key."""
     assert isinstance(type, StructType)
     for field in type.fields:
         key, inner = prefix + field.name, field.type

@@ -1,4 +1,4 @@
-"""IDL that is wrong, and what is said about it, word for word.
+"""Expected diagnostics of invalid IDL files, word for word.
 
 Each file under `cases/` holds one or more IDL files after lines `--- name`, then `--- report` and the expected text.
 `main.thrift` is compiled. After changing messages on purpose run once with `IDLC_GOLDEN=update` and read the diff.

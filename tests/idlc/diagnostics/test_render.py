@@ -17,7 +17,7 @@ def finding(file: SourceFile, start: int, end: int, **details: object) -> Diagno
     return Diagnostic(name="x.y", message="wrong", span=Span(file, start, end), **details)  # type: ignore[arg-type]
 
 
-def test_labels_in_other_files_are_shown_with_their_place() -> None:
+def test_labels_in_other_files_are_shown_with_their_position() -> None:
     here, there = source("struct A {}"), source("\nenum A {}", "b.thrift")
     label = Label(Span(there, 6, 7), "first declared here")
     assert (
@@ -66,7 +66,7 @@ def test_a_span_over_several_lines_marks_its_first_and_its_last() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a", "a\n", "\n\n\n"])
-def test_the_end_of_any_file_can_be_pointed_at(text: str) -> None:
+def test_the_end_of_any_file_can_be_marked(text: str) -> None:
     file = source(text)
     assert "^" in render(finding(file, len(text), len(text)))
     assert "^" in render(finding(file, len(text), len(text) + 5))
@@ -79,7 +79,7 @@ def test_tabs_wide_and_control_characters_do_not_move_the_carets() -> None:
     assert lines[4] == "  |                ^"
 
 
-def test_a_long_line_is_cut_around_what_matters() -> None:
+def test_a_long_line_is_cropped_around_the_span() -> None:
     file = source("a" * 1000 + "WRONG" + "b" * 1000)
     lines = render(finding(file, 1000, 1005)).splitlines()
     assert all(len(line) < 150 for line in lines)
@@ -88,7 +88,7 @@ def test_a_long_line_is_cut_around_what_matters() -> None:
     assert lines[4].count("^") == 5
 
 
-def test_a_span_longer_than_the_screen_is_cut_too() -> None:
+def test_a_span_that_is_longer_than_a_line_is_cropped() -> None:
     file = source("a" * 5000)
     assert all(len(line) < 300 for line in render(finding(file, 10, 4990)).splitlines())
 
@@ -101,19 +101,19 @@ def test_colors_change_nothing_but_colors() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == render(diagnostic)
 
 
-def test_findings_without_a_place_are_one_line() -> None:
+def test_diagnostics_without_a_span_are_one_line() -> None:
     assert render(Diagnostic(name="file.missing", message="no such file", span=None)) == (
         "error[file.missing]: no such file\n"
     )
 
 
-def test_several_findings_are_parted_by_blank_lines() -> None:
+def test_diagnostics_are_separated_by_blank_lines() -> None:
     file = source("a")
     assert "\n\nerror[" in render([finding(file, 0, 1), finding(file, 0, 1)])
     assert render([]) == ""
 
 
-def test_the_short_form_is_what_gcc_writes() -> None:
+def test_the_short_format_is_that_of_gcc() -> None:
     file = source("a\nbc")
     assert render_short([finding(file, 3, 4), Diagnostic(name="n", message="two\nlines", span=None)]) == (
         "a.thrift:2:2: error: wrong [x.y]\nerror: two lines [n]\n"

@@ -9,7 +9,7 @@ A = SourceFile(Path("a.thrift"), "x" * 100)
 B = SourceFile(Path("b.thrift"), "x" * 100)
 
 
-def test_the_same_finding_counts_once() -> None:
+def test_duplicates_are_dropped() -> None:
     report = Report()
     for _ in range(3):
         report.error("a.b", "message", Span(A, 1, 2))
@@ -18,7 +18,7 @@ def test_the_same_finding_counts_once() -> None:
     assert report.errors == 3
 
 
-def test_findings_come_file_by_file_from_top_to_bottom() -> None:
+def test_diagnostics_are_ordered_by_file_and_position() -> None:
     report = Report()
     report.error("1", "", Span(B, 50, 51))
     report.warning("2", "", Span(A, 9, 10))
@@ -42,7 +42,7 @@ def test_errors_and_warnings_are_counted() -> None:
     assert summary(report) == "2 errors, 1 warning, 1 note"
 
 
-def test_of_findings_at_one_place_errors_come_first_and_notes_last() -> None:
+def test_errors_come_first_and_notes_last_at_the_same_position() -> None:
     report = Report()
     report.note("3", "", Span(A, 1, 2))
     report.warning("2", "", Span(A, 1, 2))

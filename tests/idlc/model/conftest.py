@@ -31,7 +31,7 @@ def build_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 
 @pytest.fixture
 def build_well(build_files: Build) -> Callable[..., Program]:
-    """Build files that have nothing wrong with them; the main one."""
+    """Build files without errors; return the main one."""
 
     def build_well(main: str, **others: str) -> Program:
         programs, report = build_files(main, **others)

@@ -94,7 +94,7 @@ def test_values_get_the_type_of_their_constant(type: str, value: str, expected: 
     ],
 )
 @pytest.mark.parametrize("type", ["Color", "Shade"])
-def test_enums_take_members_and_numbers(
+def test_enum_values_are_members_or_numbers(
     type: str, value: str, number: int, name: str | None, warnings: list[str], build_files: Build
 ) -> None:
     found, report = constant(build_files, type, value)
@@ -153,7 +153,7 @@ def test_values_that_do_not_fit_are_one_error(type: str, value: str, name: str, 
     assert [diagnostic.name for diagnostic in report] == [name]
 
 
-def test_errors_in_containers_say_where(build_files: Build) -> None:
+def test_errors_in_containers_have_a_path(build_files: Build) -> None:
     _, report = constant(build_files, "list<map<string, Point>>", '[{}, {"a": {"x": "one"}}]')
     assert [diagnostic.message for diagnostic in report] == ['`X[1]["a"].x` must be an i32, found a string']
 
@@ -188,19 +188,19 @@ def test_a_member_without_its_enum_is_found_when_only_one_enum_has_it(build_file
     assert report.errors == 1
 
 
-def test_defaults_of_arguments_are_worked_out_too(build_well: BuildWell) -> None:
+def test_defaults_of_arguments_are_evaluated(build_well: BuildWell) -> None:
     program = build_well("service S { void f(1: list<i32> a = [1]) }")
     assert program.services[0].functions[0].arguments[0].default == ListConstant((1,))
 
 
 @pytest.mark.slow
-def test_a_chain_of_thousands_of_constants_is_fine(build_well: BuildWell) -> None:
+def test_a_chain_of_thousands_of_constants_is_valid(build_well: BuildWell) -> None:
     count = 3000
     text = "\n".join(f"const i32 C{i} = C{i + 1}" for i in range(count)) + f"\nconst i32 C{count} = 1"
     assert build_well(text).consts[0].value == 1
 
 
-def test_one_wrong_constant_does_not_spread(build_files: Build) -> None:
+def test_an_invalid_constant_is_reported_once(build_files: Build) -> None:
     _, report = build_files('const i32 A = "x"\nconst i32 B = A\nstruct S { 1: i32 a = B, 2: list<i32> c = [A] }')
     assert report.errors == 1
 
@@ -215,6 +215,6 @@ def test_a_union_needs_one_field(build_files: Build) -> None:
     assert [diagnostic.name for diagnostic in report] == ["constant.union"]
 
 
-def test_a_union_with_a_default_needs_none(build_files: Build) -> None:
+def test_a_union_with_a_default_may_be_empty(build_files: Build) -> None:
     _, report = build_files("union U { 1: i32 a = 1 }\nconst U X = {}")
     assert len(report) == 0

@@ -23,7 +23,7 @@ Edges = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20)
 
 
 @given(Edges)
-def test_every_node_comes_once_and_every_circle_is_one(edges: list[tuple[int, int]]) -> None:
+def test_every_node_is_visited_once_and_every_cycle_is_one(edges: list[tuple[int, int]]) -> None:
     nodes = graph(edges)
     order, circles = walk(nodes, lambda node: node.next)
     assert sorted(node.name for node in order) == list(range(8))
@@ -33,7 +33,7 @@ def test_every_node_comes_once_and_every_circle_is_one(edges: list[tuple[int, in
 
 
 @given(Edges)
-def test_without_circles_every_node_comes_after_its_successors(edges: list[tuple[int, int]]) -> None:
+def test_without_cycles_every_node_comes_after_its_successors(edges: list[tuple[int, int]]) -> None:
     nodes = graph([(max(edge), min(edge)) for edge in edges if edge[0] != edge[1]])
     order, circles = walk(nodes, lambda node: node.next)
     assert circles == []
@@ -42,7 +42,7 @@ def test_without_circles_every_node_comes_after_its_successors(edges: list[tuple
 
 
 @given(Edges)
-def test_cutting_the_first_node_of_every_circle_leaves_none(edges: list[tuple[int, int]]) -> None:
+def test_cutting_the_first_node_of_every_cycle_leaves_none(edges: list[tuple[int, int]]) -> None:
     nodes = graph(edges)
     _, circles = walk(nodes, lambda node: node.next)
     for circle in circles:

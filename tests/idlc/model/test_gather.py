@@ -35,7 +35,7 @@ def test_fields_are_numbered_as_apache_thrift_does(
         assert [field.id for field in program.services[0].functions[0].arguments] == expected
 
 
-def test_a_number_counts_as_written_only_where_it_was_kept(build_files: Build) -> None:
+def test_an_id_is_explicit_only_if_it_was_kept(build_files: Build) -> None:
     text = "struct A { 1: i32 a, i32 b, -1: i32 c }"
     (program,), _ = build_files(text)
     assert [field.is_explicit for field in program.structs[0].fields] == [True, False, False]
@@ -62,7 +62,7 @@ def test_annotations_keep_all_values_in_order(build_well: BuildWell) -> None:
     assert program.structs[0].deprecated == "use B"
 
 
-def test_docs_come_with_declarations(build_well: BuildWell) -> None:
+def test_declarations_have_docs(build_well: BuildWell) -> None:
     program = build_well("/** file */ namespace py x\n/** A */ struct A { /** a */ 1: i32 a }")
     assert (program.doc, program.structs[0].doc, program.structs[0].fields[0].doc) == ("file", "A", "a")
 
@@ -131,7 +131,7 @@ def test_an_include_can_have_an_alias_and_a_dotted_name(build_well: BuildWell) -
     assert [field.default for field in program.structs[0].fields] == [None, None, 4, 5]
 
 
-def test_what_is_missing_in_an_included_file_is_its_own_business(build_files: Build) -> None:
+def test_missing_includes_of_included_files_are_warnings(build_files: Build) -> None:
     programs, report = build_files(
         'include "b.thrift"\nstruct A { 1: b.Good g }',
         **{"b.thrift": 'include "nowhere.thrift"\nstruct Good {}\nstruct Bad { 1: nowhere.X x }'},
@@ -140,7 +140,7 @@ def test_what_is_missing_in_an_included_file_is_its_own_business(build_files: Bu
     assert [program.is_complete for program in programs] == [True, False]
 
 
-def test_a_missing_input_is_an_error_without_a_place(build_files: Build, tmp_path: Path) -> None:
+def test_a_missing_input_is_an_error_without_a_span(build_files: Build, tmp_path: Path) -> None:
     report = Report()
     assert build([tmp_path / "nowhere.thrift"], Loader(), report) == []
     assert [(diagnostic.name, diagnostic.span) for diagnostic in report] == [("file.missing", None)]

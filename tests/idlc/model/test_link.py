@@ -51,14 +51,14 @@ def test_order_does_not_matter(build_well: BuildWell) -> None:
     assert program.services[0].functions[0].throws[0].type == Reference(program.structs[2])
 
 
-def test_typedefs_stay_references_and_can_be_looked_through(build_well: BuildWell) -> None:
+def test_typedefs_stay_references_and_can_be_resolved(build_well: BuildWell) -> None:
     program = build_well("typedef i32 A\ntypedef A B\ntypedef list<B> C\nstruct S { 1: C c, 2: B b }")
     c, b = (field.type for field in program.structs[0].fields)
     assert (str(c), str(resolve(c))) == ("C", "list<B>")
     assert (str(b), str(resolve(b))) == ("B", "i32")
 
 
-def test_a_chain_of_thousands_of_typedefs_is_fine(build_well: BuildWell) -> None:
+def test_a_chain_of_thousands_of_typedefs_is_valid(build_well: BuildWell) -> None:
     count = 3000
     text = "\n".join(f"typedef T{i + 1} T{i}" for i in range(count)) + f"\ntypedef i32 T{count}\nstruct S {{ 1: T0 t }}"
     assert str(resolve(build_well(text).structs[0].fields[0].type)) == "i32"
@@ -74,7 +74,7 @@ def test_a_type_may_be_called_like_a_constant_or_a_field(build_well: BuildWell) 
     assert isinstance(program.structs[0].fields[0].type, Reference)
 
 
-def test_names_are_not_passed_on_by_includes(build_files: Build) -> None:
+def test_includes_are_not_transitive(build_files: Build) -> None:
     _, report = build_files(
         'include "b.thrift"\nstruct A { 1: c.C c, 2: b.c.C d }',
         **{"b.thrift": 'include "c.thrift"\nstruct B { 1: c.C c }', "c.thrift": "struct C {}"},
@@ -126,7 +126,7 @@ def test_names_under_a_missing_include_are_not_reported(build_files: Build) -> N
     assert [diagnostic.name for diagnostic in report] == ["include.missing"]
 
 
-def test_files_that_include_one_another_are_still_linked(build_files: Build) -> None:
+def test_files_that_include_each_other_are_still_linked(build_files: Build) -> None:
     programs, report = build_files(
         'include "b.thrift"\nstruct A { 1: b.B b }', **{"b.thrift": 'include "main.thrift"\nstruct B { 1: main.A a }'}
     )
@@ -135,7 +135,7 @@ def test_files_that_include_one_another_are_still_linked(build_files: Build) -> 
     assert len(programs) == 2
 
 
-def test_a_typedef_of_nothing_that_nobody_uses_is_left_out(build_files: Build) -> None:
+def test_an_unused_typedef_of_an_unknown_type_is_dropped(build_files: Build) -> None:
     (program,), report = build_files("typedef Nothing A\ntypedef i32 B")
     assert [(diagnostic.name, diagnostic.severity) for diagnostic in report] == [("type.undefined", "warning")]
     assert [typedef.name for typedef in program.typedefs] == ["B"]
@@ -154,7 +154,7 @@ def test_a_typedef_of_nothing_that_nobody_uses_is_left_out(build_files: Build) -
         ("const list<i32> A = [A]", "constant.cycle"),
     ],
 )
-def test_circles_are_one_error(text: str, name: str, build_files: Build) -> None:
+def test_cycles_are_one_error(text: str, name: str, build_files: Build) -> None:
     _, report = build_files(text)
     assert [diagnostic.name for diagnostic in report] == [name]
 
@@ -163,7 +163,7 @@ def test_circles_are_one_error(text: str, name: str, build_files: Build) -> None
     "fields",
     ["1: optional A a", "1: A a", "1: required list<A> a", "1: required B b"],
 )
-def test_recursive_structs_that_can_exist_are_fine(fields: str, build_files: Build) -> None:
+def test_recursive_structs_with_values_are_valid(fields: str, build_files: Build) -> None:
     (program,), report = build_files(f"struct A {{ {fields} }}\nunion B {{ 1: A a, 2: i32 i }}")
     assert len(report) == 0
     assert isinstance(program.structs[0], Struct)

@@ -30,9 +30,7 @@ def test_one_file_reached_by_two_paths_is_read_once(tmp_path: Path) -> None:
     assert loader.load(path) is loader.load(tmp_path / "sub" / ".." / "a.thrift")
 
 
-def test_files_are_called_by_their_path_from_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_names_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "sub" / "a.thrift", "")
     assert Loader().load(Path("sub/a.thrift")).name == str(Path("sub/a.thrift"))
@@ -72,7 +70,7 @@ def test_a_missing_include_names_the_folders_that_were_searched(
     assert caught.value.searched == ("main", "one", ".")
 
 
-def test_places_that_were_looked_at_in_vain_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_paths_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "main.thrift", "")
     write(tmp_path / "two" / "shared.thrift", "")
@@ -82,7 +80,7 @@ def test_places_that_were_looked_at_in_vain_are_remembered(tmp_path: Path, monke
     assert set(loader.files) == {tmp_path / "main.thrift", tmp_path / "two" / "shared.thrift"}
 
 
-def test_an_overlay_stands_in_for_the_disk(tmp_path: Path) -> None:
+def test_an_overlay_replaces_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.thrift", "on disk")
     loader = Loader(overlay={path: "in memory", tmp_path / "b.thrift": "only in memory"})
     assert loader.load(path).text == "in memory"
@@ -90,7 +88,7 @@ def test_an_overlay_stands_in_for_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".", "/", "a/" * 2000, "x.txt", "x.thrift/"])
-def test_what_is_not_called_like_an_idl_file_is_not_included(name: str, tmp_path: Path) -> None:
+def test_files_without_the_suffix_of_an_idl_file_are_not_included(name: str, tmp_path: Path) -> None:
     loader = Loader(overlay={tmp_path / "a.thrift": "", tmp_path / "x.txt": "never read"})
     with pytest.raises(SourceUnreadable, match=r"must end in `\.thrift` or `\.idl`"):
         loader.include(name, loader.load(tmp_path / "a.thrift"))
@@ -103,7 +101,7 @@ def test_strange_include_paths_are_not_found(name: str, tmp_path: Path) -> None:
         loader.include(name, loader.load(tmp_path / "a.thrift"))
 
 
-def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_have_a_span(tmp_path: Path) -> None:
     path = write(tmp_path / "a.thrift", "struct A {} // é ".encode() + b"\xe9\n")
     with pytest.raises(SourceUnreadable, match="byte 0xe9 is not UTF-8") as caught:
         Loader().load(path)

@@ -14,12 +14,12 @@ def test_offsets_become_lines_and_columns(offset: int, line: int, column: int) -
     assert SourceFile(Path("a"), "ab\n\ncd\n").position(offset) == Position(line, column)
 
 
-def test_lines_come_without_their_ends() -> None:
+def test_lines_exclude_line_ends() -> None:
     file = SourceFile(Path("a"), "one\r\ntwo\nthree")
     assert [file.line(number) for number in range(6)] == ["", "one", "two", "three", "", ""]
 
 
-def test_a_span_reads_like_a_compiler_would_write_it() -> None:
+def test_a_span_is_formatted_as_file_line_column() -> None:
     file = SourceFile(Path("/x/a.thrift"), "ab\ncd", name="a.thrift")
     span = Span(file, 3, 5)
     assert str(span) == "a.thrift:2:1"

@@ -12,7 +12,7 @@ from idlc.syntax import Document, parse
 
 @pytest.fixture
 def read() -> Callable[[str], tuple[Document, Report]]:
-    """Parse a text; the document and what was reported."""
+    """Parse a text; return the document and the report."""
 
     def read(text: str) -> tuple[Document, Report]:
         report = Report()
@@ -23,7 +23,7 @@ def read() -> Callable[[str], tuple[Document, Report]]:
 
 @pytest.fixture
 def read_well(read: Callable[[str], tuple[Document, Report]]) -> Callable[[str], Document]:
-    """Parse a text that has nothing wrong with it."""
+    """Parse a text without errors."""
 
     def read_well(text: str) -> Document:
         document, report = read(text)

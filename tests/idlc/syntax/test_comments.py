@@ -11,7 +11,7 @@ Read = Callable[[str], Document]
 
 
 def docs(document: Document) -> dict[str, str]:
-    """Name → doc, of everything in the file."""
+    """Return the docs of all declarations by name."""
     found: dict[str, str] = {}
 
     def note(node: nodes.Definition | nodes.EnumMember | nodes.Field | nodes.Function) -> None:
@@ -36,7 +36,7 @@ def docs(document: Document) -> dict[str, str]:
     return found
 
 
-def test_doc_comments_belong_to_what_follows(read_well: Read) -> None:
+def test_doc_comments_belong_to_the_next_declaration(read_well: Read) -> None:
     document = read_well(
         """
         /** about A */
@@ -72,7 +72,7 @@ def test_doc_comments_belong_to_what_follows(read_well: Read) -> None:
     }
 
 
-def test_trailing_doc_comments_belong_to_what_they_follow(read_well: Read) -> None:
+def test_trailing_doc_comments_belong_to_the_previous_declaration(read_well: Read) -> None:
     document = read_well(
         """
         struct A { ///< about A
@@ -109,7 +109,7 @@ def test_trailing_doc_comments_belong_to_what_they_follow(read_well: Read) -> No
 @pytest.mark.parametrize(
     "comment", ["/***/", "/*****/", "/*** ruler ***/", "/** **/", "//// four", "/* plain */", "# x"]
 )
-def test_other_comments_are_no_docs(comment: str, read_well: Read) -> None:
+def test_other_comments_are_not_docs(comment: str, read_well: Read) -> None:
     document = read_well(f"{comment}\nstruct A {{}}")
     assert document.docs == {}
     assert [kept.text for kept in document.comments] == [comment]
@@ -126,7 +126,7 @@ def test_other_comments_are_no_docs(comment: str, read_well: Read) -> None:
         ("// no doc\nnamespace py x", None, None),
     ],
 )
-def test_the_first_doc_comment_is_about_the_file_when_it_cannot_be_about_a_definition(
+def test_the_first_doc_comment_documents_the_file_if_it_cannot_document_a_definition(
     text: str, doc: str | None, of_a: str | None, read_well: Read
 ) -> None:
     document = read_well(text)
@@ -150,11 +150,11 @@ def test_the_first_doc_comment_is_about_the_file_when_it_cannot_be_about_a_defin
         ("/** * list\n * * item */", "* list\n* item"),
     ],
 )
-def test_marks_and_margins_are_taken_off(comment: str, expected: str) -> None:
+def test_markers_and_margins_are_removed(comment: str, expected: str) -> None:
     assert clean(comment) == expected
 
 
-def test_all_comments_are_kept_with_their_places(read_well: Read) -> None:
+def test_all_comments_are_kept_with_their_positions(read_well: Read) -> None:
     text = "# a\nstruct A { // b\n 1: i32 a /* c */ } /** d */"
     document = read_well(text)
     assert [comment.text for comment in document.comments] == ["# a", "// b", "/* c */", "/** d */"]

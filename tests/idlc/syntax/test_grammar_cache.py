@@ -23,7 +23,7 @@ def works() -> bool:
     return len(parse(SourceFile(Path("a"), "struct A {}"), report).items) == 1 and not report.has_errors
 
 
-def test_the_grammar_is_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grammar_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path / "cache"))
     assert works()
     (kept,) = (tmp_path / "cache").iterdir()
@@ -33,7 +33,7 @@ def test_the_grammar_is_kept_in_the_cache_folder(tmp_path: Path, monkeypatch: py
     assert kept.stat().st_mtime_ns == before
 
 
-def test_a_damaged_cache_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrupt_cache_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path))
     assert works()
     (kept,) = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""Every construct of the language is read, and every node knows where it stands."""
+"""All constructs of the language are parsed, and all nodes have spans."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_everything_at_once(read_well: Read) -> None:
     ]
 
 
-def test_line_ends_of_windows_change_nothing(read_well: Read) -> None:
+def test_windows_line_ends_have_no_effect(read_well: Read) -> None:
     unix, windows = read_well(EVERYTHING), read_well(EVERYTHING.replace("\n", "\r\n"))
     assert [item.name.text for item in unix.items if isinstance(item, nodes.Struct)] == [
         item.name.text for item in windows.items if isinstance(item, nodes.Struct)
@@ -112,7 +112,7 @@ def all_nodes(value: object) -> Iterator[nodes.Node]:
             yield from all_nodes(getattr(value, name))
 
 
-def test_spans_are_inside_of_their_parents_and_names_stand_where_they_say(read_well: Read) -> None:
+def test_spans_are_inside_of_their_parents_and_match_the_text_of_names(read_well: Read) -> None:
     document = read_well(EVERYTHING)
     for item in document.items:
         for node in all_nodes(item):
@@ -138,7 +138,7 @@ def test_separators_may_be_any_or_none(read_well: Read) -> None:
 
 
 @pytest.mark.parametrize("word", KEYWORDS)
-def test_keywords_are_names_where_a_name_has_to_come(word: str, read_well: Read) -> None:
+def test_keywords_are_names_where_a_name_is_expected(word: str, read_well: Read) -> None:
     document = read_well(
         f"struct A {{ 1: required i32 {word} = 1, 2: list<i32> {word} }}\n"
         f'enum E {{ A, {word}, {word} = 3 }} ({word} = "x")\n'
@@ -188,5 +188,5 @@ def test_the_tree_is_frozen(read_well: Read) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "// only a comment", "/* a */", "/**/", "#", ";"[:0]])
-def test_files_with_nothing_in_them_are_fine(text: str, read_well: Read) -> None:
+def test_empty_files_are_valid(text: str, read_well: Read) -> None:
     assert read_well(text).items == ()

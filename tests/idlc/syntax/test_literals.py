@@ -81,7 +81,7 @@ def test_strings(text: str, expected: str, read_well: Callable[[str], Document])
         ("'over\r\nlines'\r\n", "syntax.string.multiline", 15),
     ],
 )
-def test_bad_literals_are_one_error_each(
+def test_invalid_literals_are_one_error_each(
     text: str, name: str, column: int, read: Callable[[str], tuple[Document, Report]]
 ) -> None:
     document, report = read(f"const i32 A = {text}\nstruct B {{}}")

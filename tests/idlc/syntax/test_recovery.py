@@ -1,4 +1,4 @@
-"""What is kept when a part of a file cannot be read."""
+"""Recovery from syntax errors: which parts of a file are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Read = Callable[[str], tuple[Document, Report]]
 
 
 def outline(document: Document) -> dict[str, list[str]]:
-    """Name of each definition → names of its members."""
+    """Return the names of the members of each definition, by its name."""
     found: dict[str, list[str]] = {}
     for item in document.items:
         if isinstance(item, nodes.Struct):
@@ -62,7 +62,7 @@ struct D {}"""
     assert "B" in document.lost
 
 
-def test_a_missing_bracket_does_not_swallow_the_next_definition(read: Read) -> None:
+def test_a_missing_bracket_does_not_affect_the_next_definition(read: Read) -> None:
     document, report = read(
         """struct A {
   1: i32 a
@@ -107,13 +107,13 @@ def test_a_missing_bracket_of_a_value_ends_with_the_field(read: Read) -> None:
         "struct A { 1: i32 a",
     ],
 )
-def test_common_mistakes_are_read_as_they_were_meant(text: str, read: Read) -> None:
+def test_common_mistakes_are_repaired(text: str, read: Read) -> None:
     document, report = read(text)
     assert outline(document) == {"A": ["a"]}
     assert report.errors == 1
 
 
-def test_a_mistyped_clause_is_read_as_it_was_meant(read: Read) -> None:
+def test_a_mistyped_clause_is_repaired(read: Read) -> None:
     document, report = read("service A extend B { void f() throw (1: X x) }\nenum E { X: 1 }")
     service = document.items[0]
     assert isinstance(service, nodes.Service)
@@ -122,19 +122,19 @@ def test_a_mistyped_clause_is_read_as_it_was_meant(read: Read) -> None:
     assert report.errors == 2
 
 
-def test_what_contains_an_error_is_known_to_be_incomplete(read: Read) -> None:
+def test_nodes_with_errors_are_known_to_be_incomplete(read: Read) -> None:
     document, _ = read("struct A { 1: i32 }\nstruct B { 1: i32 b }")
     a, b = document.items
     assert document.is_broken(a)
     assert not document.is_broken(b)
 
 
-def test_an_error_in_a_line_is_the_only_one_of_that_line(read: Read) -> None:
+def test_a_line_has_at_most_one_error(read: Read) -> None:
     _, report = read("struct A { 1: i32 , 2: , 3: i32 } struct { } enum ;")
     assert report.errors == 1
 
 
-def test_a_file_full_of_errors_is_given_up(read: Read) -> None:
+def test_parsing_stops_after_too_many_errors(read: Read) -> None:
     _, report = read("".join(f"struct A{number} {{ {number} }}\n" for number in range(100)))
     assert report.errors == 21
     assert list(report)[-1].name == "syntax.many"
@@ -160,7 +160,7 @@ def test_an_unclosed_comment_is_the_only_error(read: Read) -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_bottomless_nesting_is_an_error_like_any_other(text: str, read: Read) -> None:
+def test_deep_nesting_is_an_error(text: str, read: Read) -> None:
     document, report = read(text + "\nstruct Z {}\n")
     assert 1 <= report.errors <= 21
     assert document.source.text
