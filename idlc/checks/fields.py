@@ -159,7 +159,7 @@ def _is_exception(type: object) -> bool:
 
 
 @check("type.key", "warning")
-def difficult_keys(program: Program) -> Iterator[Finding]:
+def non_portable_keys(program: Program) -> Iterator[Finding]:
     """Many languages do not support structs and containers as map keys, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
         if isinstance(type, MapType) and isinstance(node, nodes.MapType) and not _is_simple(type.key):
@@ -167,7 +167,7 @@ def difficult_keys(program: Program) -> Iterator[Finding]:
 
 
 @check("type.element", "warning")
-def difficult_elements(program: Program) -> Iterator[Finding]:
+def non_portable_elements(program: Program) -> Iterator[Finding]:
     """Many languages do not support structs and containers in sets, and equality of doubles is not reliable."""
     for type, node in type_nodes(program):
         if isinstance(type, SetType) and isinstance(node, nodes.SetType) and not _is_simple(type.element):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 __all__ = ["Setting"]
+
+
+# Smaller lower bounds, such as the resolution of clocks, are shown as "greater than 0".
+_TINY: Final = 1e-6
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +55,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             return "a name" if self.is_name else "a string"
         what = "a whole number" if self.type is int else "a number"
         of = f" of {self.unit}" if self.unit else ""
+        if 0 < self.minimum < _TINY:
+            return f"{what}{of} greater than 0 and at most {_number(self.maximum)}"
         return f"{what}{of} from {_number(self.minimum)} to {_number(self.maximum)}"
 
 

@@ -9,7 +9,7 @@ from idlc.model import Declaration, Field, ListType, MapType, Program, SetType, 
 from idlc.source import Span
 from idlc.syntax import nodes
 
-__all__ = ["duplicates", "field_lists", "id_span", "next_free_id", "type_nodes", "typed"]
+__all__ = ["declared_types", "duplicates", "field_lists", "id_span", "next_free_id", "type_nodes"]
 
 T = TypeVar("T", bound=Declaration)
 
@@ -24,7 +24,7 @@ def field_lists(program: Program) -> Iterator[Sequence[Field]]:
             yield function.throws
 
 
-def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
+def declared_types(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
     """Yield all types that the file uses, with their nodes, but not the element types of containers."""
     for typedef in program.typedefs:
         if isinstance(typedef.node, nodes.Typedef):
@@ -42,7 +42,7 @@ def typed(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
 
 def type_nodes(program: Program) -> Iterator[tuple[Type, nodes.Type]]:
     """Yield all types that the file uses, with their nodes; containers before their element types."""
-    pending = list(typed(program))[::-1]
+    pending = list(declared_types(program))[::-1]
     while pending:
         type, node = pending.pop()
         yield type, node

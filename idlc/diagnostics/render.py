@@ -99,7 +99,7 @@ class _Renderer:
             self._lines.append(pad + self._paint("frame", "|"))
         for index, line in enumerate(found.help.splitlines()):
             start = self._paint("frame", "= ") + self._paint("help", "help: ") if index == 0 else "        "
-            self._lines.append(f"{pad}{start}{_tame(line)}")
+            self._lines.append(f"{pad}{start}{_printable(line)}")
         return "\n".join(self._lines) + "\n"
 
     def _groups(self) -> list[tuple[Span, list[_Mark]]]:
@@ -130,13 +130,13 @@ class _Renderer:
             previous = line
 
     def _source_line(self, file: SourceFile, number: int, marks: list[_Mark]) -> None:
-        text, marks = _cropped(file.line(number), marks)
+        text, marks = _crop(file.line(number), marks)
         gutter = self._paint("frame", f"{number:>{self._gutter}} |")
-        self._lines.append(f"{gutter} {_tame(text)}".rstrip())
+        self._lines.append(f"{gutter} {_printable(text)}".rstrip())
         bar = f"{' ' * self._gutter} {self._paint('frame', '|')}"
         for mark in sorted(marks, key=lambda mark: not mark.is_primary):
-            before = _width(_tame(text[: mark.first]))
-            width = max(1, _width(_tame(text[: mark.last])) - before)
+            before = _width(_printable(text[: mark.first]))
+            width = max(1, _width(_printable(text[: mark.last])) - before)
             drawing = ("^" if mark.is_primary else "-") * width
             if mark.text:
                 drawing += f" {_one_line(mark.text)}"
@@ -165,7 +165,7 @@ def _marks(span: Span, text: str, is_primary: bool) -> Iterator[_Mark]:
     yield _Mark(end.line, min(indent, end.column - 1), end.column - 1, text, is_primary)
 
 
-def _cropped(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
+def _crop(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
     """Crop a long line around its marks."""
     if len(text) <= _WIDEST_LINE or not marks:
         return text[:_WIDEST_LINE], marks
@@ -183,7 +183,7 @@ def _cropped(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
     return f"{head}{text[start:end]}{tail}", moved
 
 
-def _tame(text: str) -> str:
+def _printable(text: str) -> str:
     """Replace tabs and control characters, so that the text is as wide as `_width` computes."""
     if text.isascii() and text.isprintable():
         return text
@@ -212,4 +212,4 @@ def _width(text: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    return _tame(" ".join(text.splitlines()) if "\n" in text or "\r" in text else text)
+    return _printable(" ".join(text.splitlines()) if "\n" in text or "\r" in text else text)

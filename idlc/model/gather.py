@@ -158,9 +158,8 @@ def _declare(document: Document, report: Report, allow_negative_ids: bool) -> Sc
             case nodes.Struct():
                 struct = Struct(**numbering.common(node), node=node, kind=node.kind)
                 struct.fields = numbering.fields(node.fields)
-                if (
-                    struct.kind == "union"
-                ):  # exactly one field is set, despite other requiredness (t_struct.h, `validate_union_member`)
+                # Exactly one field is set, despite other requiredness (t_struct.h, `validate_union_member`).
+                if struct.kind == "union":
                     for field in struct.fields:
                         field.requiredness = "optional"
                 program.structs.append(struct)

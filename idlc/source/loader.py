@@ -127,11 +127,7 @@ class Loader:
             if text is None and not resolved.is_file():
                 self.absent.add(resolved)
                 return None
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ):  # name too long, zero byte, loop of symbolic links
+        except (OSError, ValueError, RuntimeError):  # name too long, zero byte, loop of symbolic links
             return None
         if is_included and not _is_idl(resolved.name):
             raise SourceUnreadable(self._display(path), _NOT_IDL)

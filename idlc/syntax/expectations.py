@@ -89,7 +89,7 @@ def _taken_in(actions: Actions, stack: list[int], terminal: str) -> int | None:
 def expected_words(
     actions: Actions, stack: Sequence[int], text_of: Mapping[str, str], rename: Callable[[str], str] = str
 ) -> str:
-    """Return the tokens and rules that can come next, as in "expected a field or `}`".
+    """Return the tokens and rules that can come next, as in "expected a field or `}`"; empty if none has a name.
 
     Args:
         actions: parser table.
@@ -124,7 +124,7 @@ def expected_words(
     if len(words) > 1 and "end of file" in words:
         words.remove("end of file")
     if len(words) < 2:
-        return "".join(words) or "something else"
+        return "".join(words)
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 

@@ -67,7 +67,7 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
     tokens, comments = machine.lexer.scan(source, found)
     parser = _Parser(machine, source, tokens, found)
     items = parser.run()
-    _pass_on(found, report)
+    _report_errors(found, report)
     doc, docs = attach(source.text, comments, tokens, items)
     return nodes.Document(
         source=source,
@@ -80,15 +80,15 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
     )
 
 
-def _pass_on(found: Report, report: Report) -> None:
+def _report_errors(found: Report, report: Report) -> None:
     """Report the errors of a file, up to a maximum number."""
     count = 0
-    strange_line = 0
+    last_line = 0
     for diagnostic in found:
         if diagnostic.name == "syntax.character" and diagnostic.span is not None:
-            if diagnostic.span.position.line == strange_line:
+            if diagnostic.span.position.line == last_line:
                 continue
-            strange_line = diagnostic.span.position.line
+            last_line = diagnostic.span.position.line
         if count == _MAX_ERRORS:
             message = f"more than {_MAX_ERRORS} syntax errors; the others are not shown"
             report.error("syntax.many", message, diagnostic.span)
@@ -133,7 +133,7 @@ class _Parser:
                         continue
                     token = Token("NAME", token.text, token.start, token.end)
                 if len(stack) > _MAX_DEPTH:
-                    index = self._too_deep(index)
+                    index = self._reject_depth(index)
                     continue
                 result: Any = feed(token, token.type == END)
             except UnexpectedToken:
@@ -177,7 +177,7 @@ class _Parser:
         token = self._tokens[index]
         settle(self._state, self._actions)
         lists = levels(self._state, self._actions)
-        self._complain_unclosed(lists, index)
+        self._report_unclosed(lists, index)
         if token.type in _DEFINITIONS:
             self._close_all(index)
         elif lists[0].element == "field":
@@ -203,10 +203,10 @@ class _Parser:
             lists = following
         return_to(lists[0], self._state, self._actions)
 
-    def _complain_unclosed(self, lists: list[Level], index: int) -> None:
+    def _report_unclosed(self, lists: list[Level], index: int) -> None:
         opener = self._last_opener() or lists[0].opener
         if opener is None:
-            self._complain_unexpected(index, lists)
+            self._report_unexpected(index, lists)
             return
         token = self._tokens[index]
         closer = {"{": "}", "(": ")", "[": "]"}[opener.text]
@@ -218,7 +218,7 @@ class _Parser:
             found = "end of file"
             end = self._tokens[index - 1].end
             at = Span(self._source, end - 1, end)
-        self._complain(
+        self._report_error(
             index,
             "syntax.unclosed",
             f"expected `{closer}`, found {found}",
@@ -247,9 +247,9 @@ class _Parser:
             return function
         hint = None
         if token.type == END and (len(lists) > 1 or self._last_opener() is not None):
-            self._complain_unclosed(lists, index)
+            self._report_unclosed(lists, index)
         else:
-            hint = self._complain_unexpected(index, lists)
+            hint = self._report_unexpected(index, lists)
             if hint is not None and hint.repair and index not in self._repaired:
                 self._repaired.add(index)
                 return self._repair(index, hint)
@@ -287,7 +287,7 @@ class _Parser:
                 elements[:] = [node for node in elements if node.end <= start]
                 return
 
-    def _complain_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
+    def _report_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
         token = self._tokens[index]
         level = lists[0]
         place = Place(
@@ -311,7 +311,8 @@ class _Parser:
         if hint is not None and hint.fix:
             fixes = (Fix(span, hint.fix),)
         if not message:
-            message = f"expected {self._expected(level)}, found {found_words(token)}"
+            expected, found = self._expected(level), found_words(token)
+            message = f"expected {expected}, found {found}" if expected else f"unexpected {found}"
         if token.type == END and first is token:
             end = self._tokens[index - 1].end if index else 0
             span = Span(self._source, max(0, end - 1), end)
@@ -321,7 +322,7 @@ class _Parser:
         if opener is not None and token.text in ("}", ")", "]") and closes[opener.text] != token.text:
             labels = (Label(Span(self._source, opener.start, opener.end), "unclosed"),)
         is_sure = hint is not None and hint.is_sure
-        self._complain(index, name, message, span, is_sure=is_sure, help=help, fixes=fixes, labels=labels)
+        self._report_error(index, name, message, span, is_sure=is_sure, help=help, fixes=fixes, labels=labels)
         return hint
 
     def _expected(self, level: Level) -> str:
@@ -332,7 +333,7 @@ class _Parser:
 
         return expected_words(self._actions, self._state.state_stack, self._machine.lexer.texts, rename)
 
-    def _complain(
+    def _report_error(
         self, index: int, name: str, message: str, span: Span, *, is_sure: bool = False, **details: Any
     ) -> None:
         """Report an error, unless it is probably a consequence of an earlier one."""
@@ -348,10 +349,10 @@ class _Parser:
         self._silent_lines.add(line)
         self._report.error(name, message, span, **details)
 
-    def _too_deep(self, index: int) -> int:
+    def _reject_depth(self, index: int) -> int:
         """Report values or types that are nested too deeply, and recover."""
         token = self._tokens[index]
-        self._complain(
+        self._report_error(
             index,
             "syntax.depth",
             "nested too deeply",
