@@ -1,31 +1,38 @@
-"""Docstrings and comments from IDL text, already as `black` leaves them.
+"""Write docstrings and comments from IDL text, as `black` formats them.
 
-All of it comes from outside, so nothing of it may end the comment or the docstring that it is written into.
+The text comes from outside, so none of it may end the comment or the docstring that it is written into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-__all__ = ["comment_text", "docstring"]
+__all__ = ["comment_text", "docstring", "text_of"]
 
 
 def comment_text(text: str) -> str:
-    """Return `text` as it may stand in a comment: on one line, with everything that is not printable escaped."""
+    """Return `text` on one line, with all characters escaped that are not printable."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def docstring(text: str | None, indent: int, sections: Sequence[str] = ()) -> list[str]:
-    """The lines of a docstring; none if there is nothing to say.
+def text_of(comment: str | None) -> str | None:
+    """Return a comment without blank lines around it; `None` if a docstring would have no text."""
+    if not comment:
+        return None
+    is_blank = not any(c.isprintable() and not c.isspace() for c in comment)
+    return None if is_blank else comment.lstrip("\n").rstrip()
+
+
+def docstring(text: str, indent: int = 0) -> str:
+    """Return a docstring with quotes and margin, without a line end; empty if there is no text.
+
+    The filter `docstring` of templates.
 
     Args:
-        text: the comment, may have several lines.
-        sections: what follows it, each after a blank line.
+        text: may have several lines. Its first line sets no indentation: the one that the others share is removed.
+        indent: the margin in spaces.
     """
-    parts = [_clean(part) for part in (text or "", *sections)]
-    body = "\n\n".join(part for part in parts if part).split("\n")
+    body = _clean(text).split("\n")
     if body == [""]:
-        return []
+        return ""
     body[1:] = _dedented(body[1:])
     margin = " " * indent
     if len(body) == 1:
@@ -34,10 +41,10 @@ def docstring(text: str | None, indent: int, sections: Sequence[str] = ()) -> li
             line = " " + line
         if line.endswith('"') or _ends_in_backslash(line):
             line += " "
-        return [f'{margin}"""{line}"""']
+        return f'{margin}"""{line}"""'
     first = " " + body[0] if body[0].startswith('"') else body[0]
     rest = [margin + line if line else "" for line in body[1:]]
-    return [f'{margin}"""{first}', *rest, f'{margin}"""']
+    return "\n".join([f'{margin}"""{first}', *rest, f'{margin}"""'])
 
 
 def _clean(text: str) -> str:
@@ -54,7 +61,7 @@ def _clean(text: str) -> str:
 
 
 def _dedented(lines: list[str]) -> list[str]:
-    """Without the indentation that all lines share, as the first line is not counted."""
+    """Remove the indentation that all lines share."""
     shared = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     return [line[shared:] for line in lines]
 

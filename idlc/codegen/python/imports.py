@@ -7,26 +7,39 @@ Python has no relative way from one top-level package to another: there the impo
 
 from __future__ import annotations
 
-from idlc.codegen.python.layout import Layout
+import msgspec
+
+from idlc.codegen.python.layout import Layout, ServiceNames
 from idlc.codegen.python.members import Members
 from idlc.codegen.python.packages import Module
-from idlc.codegen.python.wrap import WIDTH
 from idlc.model import Declaration, Program, Service
 
-__all__ = ["Imports"]
+__all__ = ["ImportView", "Imports"]
+
+
+class ImportView(msgspec.Struct, frozen=True, order=True):
+    """`from SOURCE import NAME as ALIAS`."""
+
+    source: str
+    name: str
+    alias: str
 
 
 class Imports:
-    """What one module refers to.
+    """The other modules that one module refers to.
 
     Args:
         taken: the names that the module has. Aliases avoid them and are added, so that others avoid those.
+
+    Attributes:
+        mentions_deprecated: the module mentions the name of something deprecated, which type checkers may report.
     """
 
     def __init__(self, module: Module, layout: Layout, taken: set[str]) -> None:
         self._module = module
         self._layout = layout
         self._taken = taken
+        self.mentions_deprecated = False
         self._aliases: dict[int, tuple[str, Module]] = {}
 
     @property
@@ -52,33 +65,29 @@ class Imports:
 
     def name(self, declaration: Declaration) -> str:
         """A type or constant, as this module says it."""
+        if declaration.annotations and declaration.deprecated is not None:
+            self.mentions_deprecated = True
         return self.prefix(declaration.program) + self._layout.name(declaration)
 
-    def service(self, service: Service, kind: str) -> str:
-        """One of a service's names (an attribute of `ServiceNames`), as this module says it."""
-        return self.prefix(service.program) + str(getattr(self._layout.service(service), kind))
+    def service(self, service: Service) -> ServiceNames:
+        """Return the names of a service, as this module writes them."""
+        if service.deprecated is not None:
+            self.mentions_deprecated = True
+        prefix = self.prefix(service.program)
+        return ServiceNames(*[prefix + name for name in self._layout.service(service)])
 
-    def statements(self) -> list[str]:
-        """The lines of the import statements, sorted as isort does: absolute ones first, then from far to near."""
-        absolute: list[str] = []
-        relative: list[tuple[int, str]] = []
+    def statements(self) -> list[ImportView]:
+        """Return the import statements, sorted as isort does: absolute ones first, then from far to near."""
+        absolute: list[ImportView] = []
+        relative: list[tuple[int, ImportView]] = []
         own = self._module.package
         for alias, other in self._aliases.values():
             if other.package[0] != own[0]:
-                absolute.append(f"from {'.'.join(other.package)} import {other.name} as {alias}")
+                absolute.append(ImportView(".".join(other.package), other.name, alias))
                 continue
             common = 0
             while common < min(len(own), len(other.package)) and own[common] == other.package[common]:
                 common += 1
             dots = "." * (len(own) - common + 1)
-            source = dots + ".".join(other.package[common:])
-            relative.append((-len(dots), f"from {source} import {other.name} as {alias}"))
-        statements = sorted(absolute) + [statement for _, statement in sorted(relative)]
-        return [line for statement in statements for line in _broken(statement)]
-
-
-def _broken(statement: str) -> list[str]:
-    if len(statement) <= WIDTH:
-        return [statement]
-    source, names = statement.split(" import ")
-    return [f"{source} import (", f"    {names},", ")"]
+            relative.append((-len(dots), ImportView(dots + ".".join(other.package[common:]), other.name, alias)))
+        return sorted(absolute) + [each for _, each in sorted(relative)]

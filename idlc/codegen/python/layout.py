@@ -14,6 +14,7 @@ import msgspec
 
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, Rank, settle
+from idlc.codegen.python.known import Known
 from idlc.codegen.python.members import Members
 from idlc.codegen.python.packages import Module, Package, file_claim, place
 from idlc.codegen.python.reserved import reserved_by
@@ -57,7 +58,8 @@ class Layout:
         self._names: dict[int, str] = {}
         self._services: dict[int, ServiceNames] = {}
         self._modules: dict[int, Module] = {}
-        self.members = Members(report, self.name)
+        self.known = Known(programs)
+        self.members = Members(report, self.name, self.known)
         base = tuple(names.package_part(part) for part in package.split(".") if part)
         modules: dict[tuple[str, ...], list[Module]] = {}
         programs = sorted(programs, key=place)
@@ -92,7 +94,8 @@ class Layout:
 
     def _declare(self, module: Module) -> None:
         program = module.program
-        declared = [*program.enums, *program.structs, *program.typedefs, *program.consts, *program.services]
+        values = [*self.known.of(program.typedefs), *self.known.of(program.consts)]
+        declared: list[Declaration] = [*program.enums, *program.structs, *values, *program.services]
         declared.sort(key=lambda declaration: declaration.span.start)
         claims = [Claim.of(each, names.top_level_name(each.name), _kind(each)) for each in declared]
         for service in program.services:

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from idlc.codegen.python import names
 from idlc.codegen.python.claims import Claim, settle
+from idlc.codegen.python.known import Known
 from idlc.codegen.python.mentions import mentioned
 from idlc.diagnostics import Report
 from idlc.model import Declaration, Enum, Function, Program, Service, Struct, Type, Typedef
@@ -25,9 +26,10 @@ class Members:
         name: what a type is called in its module.
     """
 
-    def __init__(self, report: Report, name: Callable[[Declaration], str]) -> None:
+    def __init__(self, report: Report, name: Callable[[Declaration], str], known: Known) -> None:
         self._report = report
         self._name = name
+        self._declared = known
         self._known: dict[int, dict[int, str]] = {}
         self._homes: dict[str, dict[int, Claim]] = {}
 
@@ -35,10 +37,11 @@ class Members:
         """The fields of a struct. Types that its own annotations mention keep their names."""
         found = self._known.get(id(struct))
         if found is None:
-            taken = self._hidden((field.type for field in struct.fields), struct.program)
+            fields = self._declared.of(struct.fields)
+            taken = self._hidden((field.type for field in fields), struct.program)
             if struct.kind == "exception":
                 taken |= names.EXCEPTION_NAMES
-            found = self._known[id(struct)] = self._settled(struct.fields, "field", taken)
+            found = self._known[id(struct)] = self._settled(fields, "field", taken)
         return found
 
     def of_enum(self, enum: Enum) -> dict[int, str]:
@@ -80,14 +83,15 @@ class Members:
         return {id(grant.claim.owner): grant.name for grant in grants}
 
     def _functions(self, service: Service) -> dict[int, str]:
+        functions = self._declared.of(service.functions)
         types = (
             type
-            for function in service.functions
+            for function in functions
             for type in (function.result, *[field.type for field in function.arguments])
             if type is not None
         )
         taken = names.CLIENT_NAMES | self._hidden(types, service.program)
-        claims = [Claim.of(each, names.member_name(each.name, taken), "function") for each in service.functions]
+        claims = [Claim.of(each, names.member_name(each.name, taken), "function") for each in functions]
         found = self._granted(
             claims, lambda name: names.is_taken(name, taken) or self._inherited(name, service) is not None
         )

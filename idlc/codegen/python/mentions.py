@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from idlc.model import UNKNOWN, Enum, ListType, MapType, Reference, SetType, Struct, Type, Typedef
+from idlc.model import UNKNOWN, BaseType, Enum, ListType, MapType, Reference, SetType, Struct, Type, Typedef
 
 __all__ = ["is_known", "mentioned", "typedefs_within"]
 
@@ -29,7 +29,7 @@ def mentioned(*types: Type) -> Iterator[Typedef | Enum | Struct]:
 
 def typedefs_within(type: Type) -> Iterator[Typedef]:
     """The typedefs that a type is made of, not those that they are made of in turn."""
-    pending = [type]
+    pending: list[Type] = [type]
     while pending:
         type = pending.pop()
         if isinstance(type, Reference):
@@ -56,7 +56,9 @@ def is_known(type: Type | None, unknown: AbstractSet[int]) -> bool:
     Args:
         unknown: identities of the typedefs that are not known themselves.
     """
-    pending = [] if type is None else [type]
+    if type is None or isinstance(type, BaseType):  # most are
+        return type != UNKNOWN
+    pending: list[Type] = [type]
     while pending:
         type = pending.pop()
         if type == UNKNOWN:

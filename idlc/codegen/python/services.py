@@ -1,52 +1,91 @@
-"""The views of services: Protocols for handlers, descriptions of methods, clients."""
+"""The data that templates get for services."""
 
 from __future__ import annotations
 
-from textwrap import fill
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from idlc.codegen.python import names
-from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.docs import text_of
 from idlc.codegen.python.layout import ServiceNames
 from idlc.codegen.python.types import annotation, expression
-from idlc.codegen.python.values import is_immutable, quoted, value
-from idlc.codegen.python.views import Context, decorators, table_entry
-from idlc.codegen.python.wrap import WIDTH, Node, Pair, annotated, call, class_head, definition, display, flat, lines
-from idlc.model import Field, Function, Program, Service, policy_of
+from idlc.codegen.python.values import is_immutable, value
+from idlc.codegen.python.views import Context, FieldView, deprecation
+from idlc.model import Annotations, Field, Function, Program, Service, policy_of, resolve
 
-__all__ = ["MethodView", "ServiceView", "in_order", "service_views"]
+__all__ = ["MethodView", "ParameterView", "ServiceView", "in_order", "service_views"]
+
+
+class ParameterView(FieldView, frozen=True):
+    """A parameter of a method.
+
+    `default` is the default in the signature, which must not be mutable, and which a parameter has only if all that
+    follow have one.
+
+    Attributes:
+        declared_default: the expression of the default in the IDL; `None` if it has none.
+        is_default_mutable: each call needs a `declared_default` of its own.
+    """
+
+    declared_default: str | None
 
 
 class MethodView(msgspec.Struct, frozen=True):
-    """One method, as each class has it: lines of the `def`, and of what follows."""
+    """A method of a service.
 
-    protocol: list[str]
-    async_protocol: list[str]
-    client: list[str]
-    async_client: list[str]
-    description: list[str]
+    Attributes:
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        service: the name of its service in the IDL.
+        constant: the private name of its description.
+        returns: its result, as a Python annotation.
+        result: its result, as an expression of a table of fields.
+        throws: the exceptions that it declares.
+        policy: setting → value, from the annotations of the method and its service.
+        deprecated: the text of its deprecation, or `None`.
+    """
+
+    name: str
+    wire_name: str
+    service: str
+    constant: str
+    parameters: list[ParameterView]
+    returns: str
+    result: str
+    throws: list[FieldView]
+    is_oneway: bool
+    is_idempotent: bool
+    policy: dict[str, str]
+    doc: str | None
+    deprecated: str | None
+    annotations: Annotations
 
 
 class ServiceView(msgspec.Struct, frozen=True):
-    """A service."""
+    """A service.
 
-    names: ServiceNames
-    doc: list[str]
-    protocol_head: list[str]
-    async_protocol_head: list[str]
-    client_head: list[str]
-    async_client_head: list[str]
+    Attributes:
+        name: its name in the IDL.
+        names: the names of its classes and of the function that binds a handler.
+        parent: the same names of the service that it extends, as this module writes them; `None` if there is none.
+        constant: the private name of its description.
+        deprecated: the text of its deprecation, or `None`.
+        methods: without the inherited ones.
+    """
+
     name: str
-    decorators: list[str]
-    methods: list[MethodView]
+    names: ServiceNames
+    parent: ServiceNames | None
     constant: str
-    description: list[str]
-    bind: list[str]
+    doc: str | None
+    deprecated: str | None
+    annotations: Annotations
+    methods: list[MethodView]
 
 
 def in_order(program: Program) -> list[Service]:
-    """The services of a file, each behind the one that it extends."""
+    """Return the services of a file, each after the one that it extends."""
     ordered: list[Service] = []
 
     def visit(service: Service) -> None:
@@ -62,7 +101,11 @@ def in_order(program: Program) -> list[Service]:
 
 
 def service_views(program: Program, context: Context, taken: set[str]) -> list[ServiceView]:
-    """The views of a file's services. Private names avoid `taken`, and are added to it."""
+    """Return the views of a file's services.
+
+    Args:
+        taken: the names of the module. Private names avoid these and are added.
+    """
     services = in_order(program)
     return [_service_view(service, context, taken, is_alone=len(services) == 1) for service in services]
 
@@ -77,166 +120,100 @@ def _private(name: str, taken: set[str]) -> str:
 
 
 def _service_view(service: Service, context: Context, taken: set[str], *, is_alone: bool) -> ServiceView:
-    own = context.layout.service(service)
     front = "_" if is_alone else f"_{names.constant_name(service.name)}_"
     given = context.layout.members.of_service(service)
     expand = frozenset(given.values())
-    constants: list[str] = []
     methods: list[MethodView] = []
-    for function in service.functions:
-        constants.append(_private(front + names.constant_name(function.name).lstrip("_"), taken))
-        methods.append(_method_view(function, given[id(function)], constants[-1], own, expand, context))
-    constant = _private(f"{front}SERVICE", taken)
-    parent = service.extends
-    items: list[Node] = [quoted(service.name), *constants]
-    if parent is not None:
-        items.append(f"extends={context.imports.service(parent, 'client')}")
-
-    def base(kind: str, root: str) -> str:
-        return root if parent is None else context.imports.service(parent, kind)
-
-    handler = f"handler: {own.protocol} | {own.async_protocol}"
-    bind = lines(definition(f"def {own.bind}(", (handler,), ") -> rpc.Handlers:"))
-    bind += [
-        f'    """Make `handler` ready to be served as `{service.name}`."""',
-        f"    return rpc.bind({constant}, handler)",
-    ]
+    for function in context.layout.known.of(service.functions):
+        constant = _private(front + names.constant_name(function.name).lstrip("_"), taken)
+        methods.append(_method_view(function, given[id(function)], constant, expand, context))
     return ServiceView(
-        names=own,
-        doc=docstring(service.doc, 4),
-        protocol_head=class_head(own.protocol, f"{base('protocol', '')}, Protocol".lstrip(", ")),
-        async_protocol_head=class_head(own.async_protocol, f"{base('async_protocol', '')}, Protocol".lstrip(", ")),
-        client_head=class_head(own.client, base("client", "rpc.Client")),
-        async_client_head=class_head(own.async_client, base("async_client", "rpc.AsyncClient")),
         name=service.name,
-        decorators=decorators(service),
+        names=context.layout.service(service),
+        parent=None if service.extends is None else context.imports.service(service.extends),
+        constant=_private(f"{front}SERVICE", taken),
+        doc=text_of(service.doc),
+        deprecated=deprecation(service),
+        annotations=service.annotations,
         methods=methods,
+    )
+
+
+def _method_view(
+    function: Function, name: str, constant: str, expand: AbstractSet[str], context: Context
+) -> MethodView:
+    given = context.layout.members.of_parameters(function)
+    return MethodView(
+        name=name,
+        wire_name=function.name,
+        service=function.service.name,
         constant=constant,
-        description=annotated(constant, "Final", call("rpc.service", *items), 0),
-        bind=bind,
+        parameters=_parameters(function, given, expand, context),
+        returns="None" if function.result is None else annotation(function.result, context.imports, expand=expand),
+        result="rpc.VOID" if function.result is None else expression(function.result, context.imports, context.defined),
+        throws=[_exception(field, given[id(field)], context) for field in function.throws],
+        is_oneway=function.is_oneway,
+        is_idempotent=function.is_idempotent,
+        policy=policy_of(function),
+        doc=text_of(function.doc),
+        deprecated=deprecation(function),
+        annotations=function.annotations,
     )
 
 
 def _parameters(
-    function: Function, expand: frozenset[str], context: Context
-) -> tuple[list[tuple[str, str, Node | None]], list[str]]:
-    """(name, annotation, default) of each parameter, and the text of each.
+    function: Function, given: dict[int, str], expand: AbstractSet[str], context: Context
+) -> list[ParameterView]:
+    """Return the parameters of a function.
 
-    A parameter has a default only where all that follow have one. Its annotation allows `None` where a caller may
-    leave it out without a default that the signature can show.
+    A parameter has a default in the signature only where all that follow have one. Its annotation allows `None` where a
+    caller may leave it out and the signature cannot show its default.
     """
-    given = context.layout.members.of_parameters(function)
-    found: list[tuple[str, str, Node | None]] = []
+    found: list[ParameterView] = []
     may_default = True
     for field in reversed(function.arguments):
         text = annotation(field.type, context.imports, expand=expand)
-        default: Node | None = None
-        if field.default is not None and is_immutable(field.default):
-            default = value(field.default, field.type, context.imports)
-        elif field.default is not None or _may_be_none(field, context):
+        declared = None if field.default is None else value(field.default, field.type, context.imports)
+        default = declared
+        is_mutable = field.default is not None and not is_immutable(field.default)
+        is_required = field.requiredness == "required"
+        may_be_none = field.requiredness == "optional" or (context.nullable_arguments and not is_required)
+        if is_mutable or (declared is None and may_be_none):
             text += " | None"
             default = "None"
         may_default = may_default and default is not None
-        found.append((given[id(field)], text, default if may_default else None))
+        is_argument = declared is not None or not (is_required or may_be_none)
+        found.append(
+            ParameterView(
+                id=field.id,
+                name=given[id(field)],
+                wire_name=field.name,
+                type=field.type,
+                annotation=text,
+                spec=expression(field.type, context.imports, context.defined),
+                presence="argument" if is_argument else "required" if is_required else "optional",
+                default=default if may_default else None,
+                is_default_mutable=is_mutable,
+                doc=text_of(field.doc),
+                annotations=field.annotations,
+                declared_default=declared,
+            )
+        )
     found.reverse()
-    texts = [
-        f"{name}: {text}" if default is None else f"{name}: {text} = {flat(default)}" for name, text, default in found
-    ]
-    return found, texts
+    return found
 
 
-def _may_be_none(field: Field, context: Context) -> bool:
-    return field.requiredness == "optional" or (context.nullable_arguments and field.requiredness != "required")
-
-
-def _argument(field: Field, name: str, context: Context) -> Node:
-    """An argument as the description of its method has it: `rpc.argument(1, "limit", rpc.I32, default=10)`."""
-    if field.default is None and (field.requiredness == "required" or _may_be_none(field, context)):
-        return table_entry(field, name, context, is_required=field.requiredness == "required")
-    items: list[Node] = [str(field.id), quoted(field.name), expression(field.type, context.imports, context.defined)]
-    if field.default is not None:
-        default = value(field.default, field.type, context.imports)
-        items.append(Pair("default=" if is_immutable(field.default) else "default_factory=lambda: ", default))
-    if name != field.name:
-        items.append(f"attribute={quoted(name)}")
-    return call("rpc.argument", *items)
-
-
-def _method_view(
-    function: Function, name: str, constant: str, own: ServiceNames, expand: frozenset[str], context: Context
-) -> MethodView:
-    parameters, texts = _parameters(function, expand, context)
-    result = "None" if function.result is None else annotation(function.result, context.imports, expand=expand)
-    sections = _sections(function, context)
-    summary = f"`{function.name}` of `{function.service.name}`." if sections else None
-    doc = docstring(function.doc or summary, 8, sections)
-
-    def head(prefix: str, back: str) -> list[str]:
-        return lines(definition(f"{prefix}def {name}(", ("self", *texts), f") -> {result}:{back}"), 4)
-
-    def declared(prefix: str) -> list[str]:
-        return [*head(prefix, ""), *doc, "        ..."] if doc else head(prefix, " ...")
-
-    def calls(prefix: str, wait: str) -> list[str]:
-        arguments = [constant, *[name for name, _, _ in parameters]]
-        body = lines(call(f"{wait}self._call", *arguments), 8, "return ")
-        return [*decorators(function, 4), *head(prefix, ""), *doc, *body]
-
-    items: list[Node] = [f"{own.protocol}.{name}"]
-    for field, (parameter, _, _) in zip(function.arguments, parameters, strict=True):
-        items.append(_argument(field, parameter, context))
-    result_node = "rpc.VOID" if function.result is None else _result(function, context)
-    items.append(Pair("result=", result_node))
-    if function.throws:
-        given = context.layout.members.of_parameters(function)
-        throws = [table_entry(field, given[id(field)], context, is_required=False) for field in function.throws]
-        items.append(Pair("throws=", display("()", *throws)))
-    if function.is_oneway:
-        items.append("oneway=True")
-    if function.is_idempotent:
-        items.append("idempotent=True")
-    policy = policy_of(function)
-    if policy:
-        said = [Pair(f"{quoted(key)}: ", quoted(text)) for key, text in policy.items()]
-        items.append(Pair("policy=", display("{}", *said)))
-    if name != function.name:
-        items.append(f"name={quoted(function.name)}")
-    return MethodView(
-        protocol=declared(""),
-        async_protocol=declared("async "),
-        client=calls("", ""),
-        async_client=calls("async ", "await "),
-        description=annotated(constant, "Final", call("rpc.method", *items), 0),
+def _exception(field: Field, name: str, context: Context) -> FieldView:
+    return FieldView(
+        id=field.id,
+        name=name,
+        wire_name=field.name,
+        type=field.type,
+        annotation=annotation(resolve(field.type), context.imports),
+        spec=expression(field.type, context.imports, context.defined),
+        presence="optional",
+        default=None,
+        is_default_mutable=False,
+        doc=text_of(field.doc),
+        annotations=field.annotations,
     )
-
-
-def _result(function: Function, context: Context) -> Node:
-    assert function.result is not None
-    return expression(function.result, context.imports, context.defined)
-
-
-def _sections(function: Function, context: Context) -> list[str]:
-    sections: list[str] = []
-    given = context.layout.members.of_parameters(function)
-    described = [f"    {given[id(field)]}: {_one_line(field.doc)}" for field in function.arguments if field.doc]
-    if described:
-        sections.append("\n".join(["Args:", *described]))
-    if function.throws:
-        raised: list[str] = []
-        for field in function.throws:
-            text = _one_line(field.doc) if field.doc else "declared by the IDL."
-            raised.append(f"    {field.type}: {text}")
-        sections.append("\n".join(["Raises:", *raised]))
-    if function.is_oneway:
-        sections.append("Oneway: nothing comes back, not even an error.")
-    if function.is_idempotent:
-        sections.append("Idempotent: it may be tried again when it is not known whether it was done.")
-    policy = policy_of(function)
-    if policy:
-        settings = ", ".join(f"{key}={_one_line(text)}" for key, text in policy.items())
-        sections.append(fill(f"Unless told otherwise: {settings}.", WIDTH - 8, break_long_words=False))
-    return sections
-
-
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())

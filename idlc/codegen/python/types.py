@@ -1,17 +1,17 @@
-"""How a type is written: as an annotation, and in the table of fields.
+"""Write types as annotations and as expressions of tables of fields.
 
-Where Thrift has a key (of a map, or an element of a set) Python needs something hashable, so containers
-there are frozen ones (`idlrt.spec.frozen`).
+The key of a Thrift map and the element of a Thrift set must be hashable in Python, so containers in these positions
+are frozen ones (`idlrt.spec.frozen`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from idlc.codegen.python.imports import Imports
-from idlc.codegen.python.mentions import is_known, mentioned, typedefs_within
-from idlc.codegen.python.wrap import Node, call
 from idlc.model import BaseType, Enum, ListType, MapType, Reference, SetType, Struct, Type, Typedef, resolve
 
-__all__ = ["annotation", "expression", "is_known", "mentioned", "typedefs_within"]
+__all__ = ["annotation", "expression"]
 
 _ANNOTATIONS = {
     "bool": "bool",
@@ -26,14 +26,14 @@ _ANNOTATIONS = {
 }
 
 
-def annotation(type: Type, imports: Imports, *, is_key: bool = False, expand: frozenset[str] = frozenset()) -> str:
-    """The Python annotation of a type.
+def annotation(type: Type, imports: Imports, *, is_key: bool = False, expand: AbstractSet[str] = frozenset()) -> str:
+    """Return the Python annotation of a type.
 
     Args:
-        is_key: it stands in key position.
-        expand: names of typedefs to write out, because something in the class hides them.
+        is_key: the type is in key position.
+        expand: names of typedefs to write out, because a member of the class hides them.
     """
-    # Typedefs say what is not frozen.
+    # The alias of a typedef stands for containers that are not frozen.
     is_frozen = is_key and isinstance(resolve(type), (ListType, SetType, MapType))
     while isinstance(type, Reference) and isinstance(type.target, Typedef):
         name = imports.name(type.target)
@@ -57,12 +57,12 @@ def annotation(type: Type, imports: Imports, *, is_key: bool = False, expand: fr
             return imports.name(target)
 
 
-def expression(type: Type, imports: Imports, defined: frozenset[int], *, is_key: bool = False) -> Node:
-    """The type in a table of fields.
+def expression(type: Type, imports: Imports, defined: AbstractSet[int], *, is_key: bool = False) -> str:
+    """Return the expression of a type in a table of fields: `rpc.list_of(rpc.I64)`.
 
     Args:
-        defined: identities of the structs that are defined before the table in its module; others are
-            referred to by a function.
+        defined: identities of the structs that the module defines above the table; a lambda refers to the others.
+        is_key: the type is in key position.
     """
     type = resolve(type)
     match type:
@@ -70,19 +70,19 @@ def expression(type: Type, imports: Imports, defined: frozenset[int], *, is_key:
             return f"rpc.{name.upper()}"
         case ListType(element=element):
             inner = expression(element, imports, defined, is_key=is_key)
-            return call("rpc.frozen_list_of" if is_key else "rpc.list_of", inner)
+            return f"rpc.frozen_list_of({inner})" if is_key else f"rpc.list_of({inner})"
         case SetType(element=element):
             inner = expression(element, imports, defined, is_key=True)
-            return call("rpc.frozen_set_of" if is_key else "rpc.set_of", inner)
+            return f"rpc.frozen_set_of({inner})" if is_key else f"rpc.set_of({inner})"
         case MapType(key=key, value=value):
             inner = expression(key, imports, defined, is_key=True)
-            second = expression(value, imports, defined, is_key=is_key)
-            return call("rpc.frozen_map_of" if is_key else "rpc.map_of", inner, second)
+            inner += ", " + expression(value, imports, defined, is_key=is_key)
+            return f"rpc.frozen_map_of({inner})" if is_key else f"rpc.map_of({inner})"
         case Reference(target=Enum() as enum):
-            return call("rpc.enum", imports.name(enum))
+            return f"rpc.enum({imports.name(enum)})"
         case Reference(target=Struct() as struct):
             name = imports.name(struct)
             is_defined = id(struct) in defined or imports.prefix(struct.program) != ""
-            return call("rpc.struct", name if is_defined else f"lambda: {name}")
+            return f"rpc.struct({name})" if is_defined else f"rpc.struct(lambda: {name})"
         case Reference():
             raise AssertionError("resolve leaves no reference to a typedef")

@@ -1,16 +1,14 @@
-"""Constants and defaults as Python expressions."""
+"""Write constants and default values as Python expressions."""
 
 from __future__ import annotations
 
 import math
 
 from idlc.codegen.python.imports import Imports
-from idlc.codegen.python.wrap import Node, Pair, call, display
 from idlc.model import (
     BaseType,
     Constant,
     EnumConstant,
-    Field,
     ListConstant,
     ListType,
     MapConstant,
@@ -26,12 +24,16 @@ __all__ = ["is_immutable", "quoted", "value"]
 
 
 def is_immutable(constant: Constant) -> bool:
-    """Whether all instances can share the value as a default."""
+    """Whether instances can share the value as a default."""
     return isinstance(constant, (bool, int, float, str, bytes, EnumConstant))
 
 
-def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = False) -> Node:
-    """The expression of a constant of `type`; a new object each time it is evaluated."""
+def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = False) -> str:
+    """Return the expression of a constant of `type`. Each evaluation of it makes a new object.
+
+    Args:
+        is_key: the value is in key position, where containers are frozen.
+    """
     type = resolve(type)
     match constant:
         case EnumConstant(enum=enum, number=number, member=member):
@@ -40,27 +42,26 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
         case ListConstant(items=items):
             assert isinstance(type, ListType)
             inner = [value(item, type.element, imports, is_key=is_key) for item in items]
-            return display("()" if is_key else "[]", *inner)
+            if not is_key:
+                return f"[{', '.join(inner)}]"
+            return f"({inner[0]},)" if len(inner) == 1 else f"({', '.join(inner)})"
         case SetConstant(items=items):
             assert isinstance(type, SetType)
             inner = [value(item, type.element, imports, is_key=True) for item in items]
-            plain = display("{}", *inner) if inner else "set()"
-            return call("frozenset", *([plain] if inner else [])) if is_key else plain
+            plain = f"{{{', '.join(inner)}}}" if inner else ""
+            return f"frozenset({plain})" if is_key else plain or "set()"
         case MapConstant(pairs=pairs):
             assert isinstance(type, MapType)
             inner = [
-                Pair(
-                    Pair(value(key, type.key, imports, is_key=True), ": "),
-                    value(item, type.value, imports, is_key=is_key),
-                )
+                f"{value(key, type.key, imports, is_key=True)}: {value(item, type.value, imports, is_key=is_key)}"
                 for key, item in pairs
             ]
-            plain = display("{}", *inner)
-            return call("rpc.FrozenMap", plain) if is_key else plain
+            plain = f"{{{', '.join(inner)}}}"
+            return f"rpc.FrozenMap({plain})" if is_key else plain
         case StructConstant(struct=struct, fields=fields):
             given = imports.members.of_struct(struct)
-            inner = [_keyword(field, item, given, imports) for field, item in fields]
-            return call(imports.name(struct), *inner)
+            inner = [f"{given[id(field)]}={value(item, field.type, imports)}" for field, item in fields]
+            return f"{imports.name(struct)}({', '.join(inner)})"
         case str() if isinstance(type, BaseType) and type.name == "uuid":
             return f"rpc.Uuid({quoted(constant)})"
         case str():
@@ -73,12 +74,10 @@ def value(constant: Constant, type: Type, imports: Imports, *, is_key: bool = Fa
             return repr(constant)
 
 
-def _keyword(field: Field, item: Constant, given: dict[int, str], imports: Imports) -> Node:
-    return Pair(f"{given[id(field)]}=", value(item, field.type, imports))
-
-
 def quoted(text: str) -> str:
-    """A string literal."""
+    """Return `text` as a string literal."""
+    if text.isprintable() and "\\" not in text and '"' not in text:
+        return f'"{text}"'
     return _between_quotes("".join(map(_escape, text)))
 
 

@@ -1,188 +1,260 @@
-"""What the templates print: every word decided, every line broken.
+"""The data that templates get for enums, structs, typedefs and constants.
 
-A view is made for one module and one declaration. Templates only loop over views and print their lines.
+A view is made for one declaration in one module. It holds names, types, values and comments as the module writes them,
+but no statements and no line breaks: these are the templates' part. `docs/templates.md` lists all views.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, TypeAlias
+
 import msgspec
 
-from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.docs import text_of
 from idlc.codegen.python.imports import Imports
 from idlc.codegen.python.layout import Layout
 from idlc.codegen.python.types import annotation, expression
-from idlc.codegen.python.values import is_immutable, quoted, value
-from idlc.codegen.python.wrap import Node, Pair, annotated, call, class_head, display, lines, subscript
-from idlc.diagnostics import Report
-from idlc.model import Const, Declaration, Enum, Field, Struct, Typedef
+from idlc.codegen.python.values import is_immutable, value
+from idlc.model import Annotations, Const, Declaration, Enum, Field, Struct, Type, Typedef
 
 __all__ = [
     "Context",
+    "DefaultView",
     "EnumView",
+    "FieldView",
     "MemberView",
     "StructView",
     "ValueView",
     "const_view",
+    "deprecation",
     "enum_view",
     "struct_view",
     "typedef_view",
 ]
 
+Presence: TypeAlias = Literal["required", "optional", "argument"]
+"""The function of `rpc` that describes a field in a table."""
+
 
 class Context(msgspec.Struct, eq=False):
-    """What all views of one module share.
+    """The state that the views of one module share.
 
     Attributes:
-        defined: identities of the structs that were already written.
-        nullable_arguments: whether arguments that are not marked may be `None` in signatures.
+        defined: identities of the structs that the module has defined so far.
+        nullable_arguments: signatures allow `None` for arguments that are neither `required` nor have a default.
     """
 
     layout: Layout
     imports: Imports
-    report: Report
-    defined: frozenset[int] = frozenset()
+    defined: set[int] = msgspec.field(default_factory=set)
     nullable_arguments: bool = False
 
 
 class MemberView(msgspec.Struct, frozen=True):
-    """A line or lines of a class body, and the docstring under them."""
+    """A member of an enum.
 
-    lines: list[str]
-    doc: list[str]
+    Attributes:
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        value: its number.
+    """
+
+    name: str
+    wire_name: str
+    value: int
+    doc: str | None
+    annotations: Annotations
 
 
 class EnumView(msgspec.Struct, frozen=True):
-    """An enum."""
+    """An enum.
+
+    Attributes:
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        deprecated: the text of its deprecation, or `None`.
+    """
 
     name: str
-    decorators: list[str]
-    doc: list[str]
+    wire_name: str
+    doc: str | None
+    deprecated: str | None
+    annotations: Annotations
     members: list[MemberView]
 
 
-class StructView(msgspec.Struct, frozen=True):
-    """A struct, union or exception."""
+class FieldView(msgspec.Struct, frozen=True):
+    """A field of a struct, or an exception that a method throws.
 
-    head: list[str]
-    decorators: list[str]
-    doc: list[str]
-    fields: list[MemberView]
-    table: list[str]
+    Attributes:
+        id: its number on the wire.
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        type: its type, printed as in the IDL.
+        annotation: its type as a Python annotation, with `| None` where the value may be `None`.
+        spec: its type as an expression of a table of fields.
+        presence: the function of `rpc` that describes it in the table.
+        default: the expression of its default, which may be `"None"`; `None` if it has none.
+        is_default_mutable: each instance needs a default of its own.
+    """
+
+    id: int
+    name: str
+    wire_name: str
+    type: Type
+    annotation: str
+    spec: str
+    presence: Presence
+    default: str | None
+    is_default_mutable: bool
+    doc: str | None
+    annotations: Annotations
+
+
+class DefaultView(msgspec.Struct, frozen=True):
+    """The field that an empty union has, and the expression of its value."""
+
+    name: str
+    value: str
+
+
+class StructView(msgspec.Struct, frozen=True):
+    """A struct, union or exception.
+
+    Attributes:
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        kind: `struct`, `union` or `exception`.
+        is_frozen: instances cannot be changed (the annotation `python.immutable`).
+        deprecated: the text of its deprecation, or `None`.
+        default: the default of a union, or `None`.
+    """
+
+    name: str
+    wire_name: str
+    kind: Literal["struct", "union", "exception"]
+    is_frozen: bool
+    doc: str | None
+    deprecated: str | None
+    annotations: Annotations
+    fields: list[FieldView]
+    default: DefaultView | None
 
 
 class ValueView(msgspec.Struct, frozen=True):
-    """A typedef or a constant."""
+    """A typedef or a constant.
 
-    lines: list[str]
-    doc: list[str]
+    Attributes:
+        name: its name in Python.
+        wire_name: its name in the IDL.
+        annotation: the type of a constant; the type that a typedef stands for.
+        value: the expression of a constant; `None` for a typedef.
+    """
+
+    name: str
+    wire_name: str
+    annotation: str
+    value: str | None
+    doc: str | None
+    annotations: Annotations
 
 
-def decorators(declaration: Declaration, indent: int = 0) -> list[str]:
-    """`@rpc.deprecated(...)`, where the IDL says `(deprecated = "...")`."""
+def deprecation(declaration: Declaration) -> str | None:
+    """Return the text for `@rpc.deprecated(...)` where the IDL says `(deprecated = "...")`, else `None`."""
     text = declaration.deprecated
-    if text is None:
-        return []
-    return lines(call("@rpc.deprecated", quoted(text or f"{declaration.name} is deprecated")), indent)
+    return None if text is None else text or f"{declaration.name} is deprecated"
 
 
 def enum_view(enum: Enum, context: Context) -> EnumView:
-    """The view of an enum."""
+    """Return the view of an enum."""
     given = context.layout.members.of_enum(enum)
-    members = [
-        MemberView([f"    {given[id(member)]} = {member.value}"], docstring(_doc(member), 4)) for member in enum.members
-    ]
-    return EnumView(context.layout.name(enum), decorators(enum), docstring(_doc(enum), 4), members)
+    return EnumView(
+        name=context.layout.name(enum),
+        wire_name=enum.name,
+        doc=_doc(enum),
+        deprecated=deprecation(enum),
+        annotations=enum.annotations,
+        members=[
+            MemberView(given[id(member)], member.name, member.value, _doc(member), member.annotations)
+            for member in enum.members
+        ],
+    )
 
 
 def struct_view(struct: Struct, context: Context) -> StructView:
-    """The view of a struct, union or exception."""
+    """Return the view of a struct, union or exception."""
     given = context.layout.members.of_struct(struct)
     hidden = frozenset(given.values())
-    fields = [
-        MemberView(_field_lines(struct, field, given[id(field)], hidden, context), docstring(_doc(field), 4))
-        for field in struct.fields
-    ]
-    base = {"struct": "rpc.Struct, kw_only=True", "union": "rpc.Union, kw_only=True", "exception": "rpc.DeclaredError"}
-    return StructView(
-        head=class_head(
-            context.layout.name(struct),
-            "rpc.FrozenStruct, kw_only=True, frozen=True" if _is_frozen(struct) else base[struct.kind],
-        ),
-        decorators=decorators(struct),
-        doc=docstring(_doc(struct), 4),
-        fields=fields,
-        table=_table(struct, given, context),
+    fields = context.layout.known.of(struct.fields)
+    view = StructView(
+        name=context.layout.name(struct),
+        wire_name=struct.name,
+        kind=struct.kind,
+        # Apache Thrift's annotation for structs that cannot change once they are made.
+        is_frozen=struct.kind == "struct" and "python.immutable" in struct.annotations,
+        doc=_doc(struct),
+        deprecated=deprecation(struct),
+        annotations=struct.annotations,
+        fields=[_field_view(struct, field, given[id(field)], hidden, context) for field in fields],
+        default=_union_default(struct, fields, given, context),
     )
+    context.defined.add(id(struct))
+    return view
 
 
 def typedef_view(typedef: Typedef, context: Context) -> ValueView:
-    """The view of a typedef."""
+    """Return the view of a typedef."""
     text = annotation(typedef.type, context.imports)
-    return ValueView(
-        annotated(context.layout.name(typedef), "TypeAlias", subscript(text), 0), docstring(_doc(typedef), 0)
-    )
+    return ValueView(context.layout.name(typedef), typedef.name, text, None, _doc(typedef), typedef.annotations)
 
 
 def const_view(const: Const, context: Context) -> ValueView:
-    """The view of a constant."""
+    """Return the view of a constant."""
     text = annotation(const.type, context.imports)
     expression = value(const.value, const.type, context.imports)
-    return ValueView(annotated(context.layout.name(const), f"Final[{text}]", expression, 0), docstring(_doc(const), 0))
+    return ValueView(context.layout.name(const), const.name, text, expression, _doc(const), const.annotations)
 
 
-def table_entry(field: Field, name: str, context: Context, *, is_required: bool) -> Node:
-    """A field as its table has it: `rpc.required(1, "id", rpc.I64)`."""
-    items: list[Node] = [str(field.id), quoted(field.name), expression(field.type, context.imports, context.defined)]
-    if name != field.name:
-        items.append(f"attribute={quoted(name)}")
-    return call("rpc.required" if is_required else "rpc.optional", *items)
+def _field_view(struct: Struct, field: Field, name: str, hidden: AbstractSet[str], context: Context) -> FieldView:
+    text = annotation(field.type, context.imports, expand=hidden)
+    is_required = field.requiredness == "required" and struct.kind != "union"
+    default: str | None = None
+    is_mutable = False
+    if field.default is not None and struct.kind != "union":
+        default = value(field.default, field.type, context.imports)
+        is_mutable = not is_immutable(field.default)
+    elif not is_required:
+        text += " | None"
+        default = "None"
+    return FieldView(
+        id=field.id,
+        name=name,
+        wire_name=field.name,
+        type=field.type,
+        annotation=text,
+        spec=expression(field.type, context.imports, context.defined),
+        presence="required" if is_required else "optional",
+        default=default,
+        is_default_mutable=is_mutable,
+        doc=_doc(field),
+        annotations=field.annotations,
+    )
 
 
 def _doc(declaration: Declaration) -> str | None:
-    """The comment, and what a decorator cannot say about a member."""
+    """Return the comment, followed by the deprecation of what has no decorator that type checkers report."""
     note = declaration.deprecated
     if note is None or isinstance(declaration, Struct):
-        return declaration.doc
-    return "\n\n".join(filter(None, [declaration.doc, f"Deprecated. {note}".rstrip()]))
+        return text_of(declaration.doc)
+    return text_of("\n\n".join(filter(None, [text_of(declaration.doc), f"Deprecated. {note}".rstrip()])))
 
 
-def _field_lines(struct: Struct, field: Field, name: str, hidden: frozenset[str], context: Context) -> list[str]:
-    text = annotation(field.type, context.imports, expand=hidden)
-    renamed = () if name == field.name or struct.kind == "exception" else (f"name={quoted(field.name)}",)
-    default: Node | None = None
-    if struct.kind == "union" or (field.default is None and field.requiredness != "required"):
-        text += " | None"
-        default = "None"
-    elif field.default is not None:
-        default = value(field.default, field.type, context.imports)
-        if not is_immutable(field.default):
-            default = call("rpc.field", Pair("default_factory=lambda: ", default), *renamed)
-        elif renamed:
-            default = call("rpc.field", Pair("default=", default), *renamed)
-        return annotated(name, text, default, 4)
-    if renamed:
-        default = call("rpc.field", *(["default=None"] if default else []), *renamed)
-    return annotated(name, text, default, 4)
-
-
-def _is_frozen(struct: Struct) -> bool:
-    """Apache Thrift's annotation for structs that cannot change once they are made."""
-    return struct.kind == "struct" and "python.immutable" in struct.annotations
-
-
-def _table(struct: Struct, given: dict[int, str], context: Context) -> list[str]:
-    if not struct.fields:
-        return []
-    entries = [
-        table_entry(
-            field, given[id(field)], context, is_required=field.requiredness == "required" and struct.kind != "union"
-        )
-        for field in struct.fields
-    ]
-    table = lines(display("()", *entries, always_breaks=len(entries) > 1), 4, "__thrift_fields__ = ")
-    defaults = [field for field in struct.fields if field.default is not None]
-    if struct.kind == "union" and defaults and defaults[0].default is not None:
-        default = value(defaults[0].default, defaults[0].type, context.imports)
-        made = Pair("lambda: ", default)
-        table += lines(display("()", quoted(given[id(defaults[0])]), made), 4, "__thrift_default__ = ")
-    return table
+def _union_default(
+    struct: Struct, fields: Sequence[Field], given: dict[int, str], context: Context
+) -> DefaultView | None:
+    for field in fields if struct.kind == "union" else ():
+        if field.default is not None:
+            return DefaultView(given[id(field)], value(field.default, field.type, context.imports))
+    return None

@@ -14,20 +14,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = [
-    "WIDTH",
-    "Group",
-    "Node",
-    "Pair",
-    "annotated",
-    "call",
-    "class_head",
-    "definition",
-    "display",
-    "flat",
-    "lines",
-    "subscript",
-]
+__all__ = ["WIDTH", "Group", "Node", "Pair", "annotated", "flat", "lines"]
 
 WIDTH = 88
 
@@ -57,26 +44,6 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 Node: TypeAlias = str | Group | Pair
-
-
-def call(function: str, *items: Node) -> Group:
-    """`function(items)`."""
-    return Group(f"{function}(", items, ")")
-
-
-def display(brackets: str, *items: Node, always_breaks: bool = False) -> Group:
-    """A list, tuple, set or dict; `brackets` are the two characters."""
-    return Group(brackets[0], items, brackets[1], "literal", always_breaks)
-
-
-def definition(head: str, items: tuple[str, ...], tail: str) -> Group:
-    """`def name(items) -> result:`."""
-    return Group(head, items, tail, "def")
-
-
-def class_head(name: str, bases: str) -> list[str]:
-    """`class name(bases):`."""
-    return lines(Group(f"class {name}(", tuple(bases.split(", ")), "):"))
 
 
 def flat(node: Node) -> str:
@@ -110,7 +77,7 @@ def lines(node: Node, indent: int = 0, front: str = "", back: str = "") -> list[
     if len(whole) <= WIDTH and not _must_break(node):
         return [whole]
     if isinstance(node, Pair):
-        if isinstance(node.value, str) and isinstance(node.front, Group):
+        if isinstance(node.value, str) and not isinstance(node.front, str):
             return lines(node.front, indent, front, node.value + back)
         return lines(node.value, indent, front + flat(node.front), back)
     return _broken(node, indent, front, back)

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idlc.codegen.python.docs import docstring
+from idlc.codegen.python.docs import docstring, text_of
 
 
-def in_class(lines: list[str]) -> str:
-    return "class A:\n" + "\n".join(lines) + "\n\n    x: int\n"
+def in_class(doc: str) -> str:
+    return f"class A:\n{doc}\n\n    x: int\n"
 
 
-def said(lines: list[str]) -> str:
+def said(doc: str) -> str:
     """What Python reads."""
-    (node,) = ast.parse(in_class(lines)).body
+    (node,) = ast.parse(in_class(doc)).body
     assert isinstance(node, ast.ClassDef)
     return ast.get_docstring(node, clean=False) or ""
 
@@ -28,13 +28,14 @@ def said(lines: list[str]) -> str:
 @settings(max_examples=int(os.environ.get("WRAP_EXAMPLES", "60")), suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("ab \t\n\\\"'`ä\u3000\U0001f600\x00\x0b\x0c\x1c\x85\u2028", max_size=40))
 def test_any_text_is_stable_and_comes_back(text: str) -> None:
-    lines = docstring(text, 4)
-    if not lines:
+    doc = docstring(text, 4)
+    assert bool(doc) == (text_of(text) is not None)
+    if not doc:
         assert not "".join(character for character in text if character.isprintable()).strip()
         return
-    source = in_class(lines)
+    source = in_class(doc)
     assert black.format_str(source, mode=black.Mode()) == source
-    assert said(lines).split() == "".join(c if c.isprintable() else " " for c in text).split()
+    assert said(doc).split() == "".join(c if c.isprintable() else " " for c in text).split()
 
 
 @pytest.mark.parametrize(
@@ -57,10 +58,10 @@ def test_any_text_is_stable_and_comes_back(text: str) -> None:
     ],
 )
 def test_one_line_is_said_as_it_is(text: str) -> None:
-    lines = docstring(text, 4)
-    assert len(lines) == 1
-    assert said(lines).strip() == text
-    assert black.format_str(in_class(lines), mode=black.Mode()) == in_class(lines)
+    doc = docstring(text, 4)
+    assert "\n" not in doc
+    assert said(doc).strip() == text
+    assert black.format_str(in_class(doc), mode=black.Mode()) == in_class(doc)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +78,19 @@ def test_one_line_is_said_as_it_is(text: str) -> None:
     ],
 )
 def test_several_lines_keep_their_relative_indentation(text: str, expected: str) -> None:
-    lines = docstring(text, 4)
-    assert inspect.cleandoc(said(lines)) == expected
-    assert black.format_str(in_class(lines), mode=black.Mode()) == in_class(lines)
+    doc = docstring(text, 4)
+    assert inspect.cleandoc(said(doc)) == expected
+    assert black.format_str(in_class(doc), mode=black.Mode()) == in_class(doc)
 
 
-def test_nothing_to_say_is_no_docstring() -> None:
-    assert docstring(None, 4) == []
-    assert docstring("  \n\t\n", 4) == []
+def test_no_text_is_no_docstring() -> None:
+    assert docstring("", 4) == ""
+    assert docstring("  \n\t\n", 4) == ""
+    assert text_of(None) is text_of("  \n\t\n\x00") is None
 
 
-def test_sections_follow_after_a_blank_line() -> None:
-    assert docstring("Get it.", 4, ["Args:\n    id: which one."]) == [
-        '    """Get it.',
-        "",
-        "    Args:",
-        "        id: which one.",
-        '    """',
-    ]
+def test_text_has_no_blank_lines_around_it() -> None:
+    assert text_of("\n\n  First.\n\n Second. \n\n") == "  First.\n\n Second."
 
 
 def test_comments_reach_every_place_of_a_stub(generate) -> None:
