@@ -59,6 +59,7 @@ def compile_files(request: Request) -> Result:
     from idlc.codegen import TargetOptions, find_target, write_outputs
     from idlc.elsewhere import find_elsewhere
     from idlc.model import build
+    from idlc.resources import cache_dir
     from idlc.source import Loader
 
     target = find_target(request.target)
@@ -89,6 +90,7 @@ def compile_files(request: Request) -> Result:
         templates=request.templates,
         with_includes=request.with_includes,
         nullable_arguments=request.nullable_arguments,
+        cache=cache_dir() / "templates" if request.use_cache else None,
         existing=existing,
         elsewhere=find,
     )

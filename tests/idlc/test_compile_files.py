@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 def request(folder: Path, *names: str, **options: object) -> Request:
     paths = tuple(folder / name for name in names)
-    return Request(paths=paths, output=folder / "gen", use_cache=False, **options)  # type: ignore[arg-type]
+    defaults = {"output": folder / "gen", "use_cache": False}
+    return Request(paths=paths, **{**defaults, **options})  # type: ignore[arg-type]
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -207,3 +209,27 @@ def test_output_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
         outputs.add(tuple((str(path.relative_to(folder)), path.read_bytes()) for path in sorted(folder.rglob("*.py"))))
     assert len(outputs) == 1
     assert len(outputs.pop()) == 6 - 1
+
+
+def test_compiled_templates_are_kept_and_damage_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDLC_CACHE_DIR", str(tmp_path / "cache"))
+    write(tmp_path, {"user.thrift": "enum E { A = 1 } service V { void v() }"})
+    compile_files(request(tmp_path, "user.thrift"))
+    assert not (tmp_path / "cache/templates").exists()  # `use_cache` is off
+
+    def compiled(output: str) -> str:
+        compile_files(request(tmp_path, "user.thrift", output=tmp_path / output, use_cache=True))
+        return (tmp_path / output / "user/user.py").read_text()
+
+    expected = (tmp_path / "gen/user/user.py").read_text()
+    assert compiled("first") == expected
+    kept = list((tmp_path / "cache/templates").iterdir())
+    assert len(kept) > 3
+    assert compiled("second") == expected
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:-20])
+    assert compiled("third") == expected
+    assert all(len(file.read_bytes()) > 100 for file in kept)
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_text("no folder")
+    assert compiled("fourth") == expected
