@@ -125,7 +125,7 @@ class EventDriver:
             if ended is not None:
                 ended(task, None, failure)
             else:
-                _log.error("something in the background failed: %r", failure)
+                _log.error("background task failed: %r", failure)
         else:
             self.current = before
 
@@ -178,7 +178,7 @@ class EventDriver:
 
         is_more = begin()
         if not is_more:
-            raise ValueError("a race needs somebody who runs")
+            raise ValueError("cannot race: there are no tasks")
         while is_more and delay <= 0:
             is_more = begin()
         last: BaseException | None = None

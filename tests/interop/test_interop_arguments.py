@@ -45,7 +45,7 @@ def test_a_handler_without_a_default_refuses(stubs: Any, handler: Any) -> None:
     with serving("ours", spoken, stubs, handler) as port:
         client = make_client(spoken.peer, spoken, stubs, port)
         try:
-            with pytest.raises(Exception, match=r"cannot call Peer\.greet: argument 'name' left out by the caller"):
+            with pytest.raises(Exception, match=r"cannot call Peer\.greet: missing argument 'name'"):
                 client.call("greet", None)
             assert client.call("greet", "you") == "hello you"
         finally:

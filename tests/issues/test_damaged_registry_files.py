@@ -157,7 +157,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
     ),
     "a name that cannot be one": (
         "UPDATE service SET name = '../x' WHERE name = 'Orders'",
-        "table service, row 'default', '../x': the service of an instance cannot be",
+        "table service, row 'default', '../x': invalid service of an instance: ",
     ),
     "settings that are not JSON": (
         "UPDATE service SET settings = x'7b' WHERE name = 'Orders'",

@@ -28,10 +28,10 @@ def named(name: str) -> Method[..., Any]:
     return Method(name, attribute="missing", result=VOID)
 
 
-def left_out(caplog: pytest.LogCaptureFixture) -> int:
-    """How many records were left out, as the log itself says."""
+def suppressed(caplog: pytest.LogCaptureFixture) -> int:
+    """Return the number of suppressed records that the log reports."""
     LOG_LIMIT.report()
-    return sum(int(count) for count in re.findall(r"left out (\d+) records like this one", caplog.text))
+    return sum(int(count) for count in re.findall(r"suppressed (\d+) similar record", caplog.text))
 
 
 # Servers.
@@ -47,7 +47,7 @@ def test_calls_that_are_refused_are_few_lines_and_a_count(kind: str, caplog: pyt
     refused = [record for record in caplog.records if "nobody_has_this" in record.getMessage()]
     assert len(refused) == BURST
     assert not any(record.exc_info for record in refused)
-    assert left_out(caplog) == MANY - BURST
+    assert suppressed(caplog) == MANY - BURST
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +67,7 @@ def test_a_bug_of_a_handler_is_logged_with_its_traceback_a_few_times(
     for place in ("one place", "another place"):
         found = [record for record in caplog.records if record.exc_info and place in str(record.exc_info[1])]
         assert len(found) == BURST
-    assert left_out(caplog) == MANY - 2 * BURST
+    assert suppressed(caplog) == MANY - 2 * BURST
 
 
 def test_bytes_that_are_no_message_are_few_lines_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
@@ -82,7 +82,7 @@ def test_bytes_that_are_no_message_are_few_lines_without_a_traceback(caplog: pyt
     about = [record for record in caplog.records if "closing the connection of" in record.getMessage()]
     assert len(about) == BURST
     assert not any(record.exc_info for record in caplog.records)
-    assert left_out(caplog) == MANY - BURST
+    assert suppressed(caplog) == MANY - BURST
 
 
 @pytest.mark.parametrize("filter", [allow_addresses("10.0.0.0/8"), require_token(["good"])], ids=["address", "token"])
@@ -92,7 +92,7 @@ def test_clients_that_may_not_call_are_few_lines(filter: Any, caplog: pytest.Log
             raw.call(PING)
         raw.values(MANY)
     assert len(caplog.records) == BURST
-    assert left_out(caplog) == MANY - BURST
+    assert suppressed(caplog) == MANY - BURST
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_calls_that_fail_are_few_lines_of_a_client(caplog: pytest.LogCaptureFixt
             client.ping()
     found = [record for record in caplog.records if "ignoring failure of" in record.getMessage()]
     assert len(found) == BURST
-    assert left_out(caplog) >= MANY - BURST
+    assert suppressed(caplog) >= MANY - BURST
 
 
 class connect_refused:
@@ -189,7 +189,7 @@ def test_what_was_left_out_is_told_with_the_next_of_its_kind(
     clock.time += WINDOW
     log.warning("100 %% of %s", "them")
     log.warning("100 %% of %s", "them")
-    assert caplog.messages[BURST:] == ["100 % of them (7 more like this were left out)", "100 % of them"]
+    assert caplog.messages[BURST:] == ["100 % of them (7 similar records suppressed)", "100 % of them"]
 
 
 def test_what_was_left_out_is_told_when_something_else_is_logged(
@@ -199,7 +199,7 @@ def test_what_was_left_out_is_told_when_something_else_is_logged(
         log.error("100 % of one")
     clock.time += WINDOW
     log.warning("another")
-    assert caplog.messages[BURST:] == [f"left out 3 records like this one within {WINDOW:g} s: 100 % of one", "another"]
+    assert caplog.messages[BURST:] == [f"suppressed 3 similar records within {WINDOW:g} s: 100 % of one", "another"]
     assert caplog.records[BURST].levelno == logging.ERROR
 
 
@@ -210,7 +210,7 @@ def test_a_count_goes_with_a_message_that_has_no_values(
         log.warning("100 % of one")
     clock.time += WINDOW
     log.warning("100 % of one")
-    assert caplog.messages[-1] == "100 % of one (1 more like this were left out)"
+    assert caplog.messages[-1] == "100 % of one (1 similar record suppressed)"
 
 
 def test_debugging_and_the_life_of_a_server_are_not_limited(
@@ -246,3 +246,12 @@ def test_loggers_of_the_runtime_have_the_filter() -> None:
     # That the runtime has no others is held by tests/architecture/test_logging.py.
     for name in ("idlrt.server", "idlrt.client", "idlrt.net", "idlrt.registry"):
         assert LOG_LIMIT in logging.getLogger(name).filters
+
+
+def test_fields_are_cleaned_as_arguments_are(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    log.warning("kept", extra={"peer": "a\nb", "count": 3, "value": object(), "long": "x" * 5000})
+    (record,) = caplog.records
+    fields: Any = record
+    assert (fields.peer, fields.count) == ("a\\nb", 3)
+    assert type(fields.value) is str
+    assert len(fields.long) < 1100

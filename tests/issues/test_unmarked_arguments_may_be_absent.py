@@ -180,10 +180,10 @@ def test_a_handler_without_a_default_refuses_by_name_and_the_connection_goes_on(
             client.find(None, None, "x", None, None, None, None)
         assert caught.value.code is ApplicationCode.PROTOCOL_ERROR
         assert caught.value.message == (
-            "cannot call Search.find: arguments 'limit' and 'language' left out by the caller; "
-            "give 'limit' and 'language' a default in the handler or in the IDL to accept such calls"
+            "cannot call Search.find: missing arguments 'limit' and 'language'; "
+            "to make them optional, add a default in the handler or in the IDL"
         )
-        with pytest.raises(ApplicationError, match="argument 'limit' left out by the caller; give 'limit' a default"):
+        with pytest.raises(ApplicationError, match="missing argument 'limit'; to make it optional, add a default"):
             client.strict("x", None)
         assert client.find(1, 1, "x", None, None, None, "de") == "x"
 

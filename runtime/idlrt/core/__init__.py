@@ -1,4 +1,4 @@
-"""A call and what may stand in its way, without any network."""
+"""Calls, filters, handlers, instances and drivers: the call stack without the network."""
 
 from idlrt.core.call import Call, Deadline
 from idlrt.core.chance import Chance

@@ -1,4 +1,4 @@
-"""One use of a method, on its way through the filters to the wire."""
+"""A client call and its deadline."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _POLICY: Final = CallPolicy()
 
 
 class Deadline(msgspec.Struct, frozen=True):
-    """When a call must be over.
+    """Point in time by which a call must be complete.
 
     Attributes:
         at: seconds on the clock of the call's driver.
-        timeout: seconds that were given to the call as a whole, for messages.
+        timeout: timeout of the whole call in seconds, for messages.
     """
 
     at: float
     timeout: float
 
     def remaining(self, now: float) -> float:
-        """Seconds that are left; zero or less when it is over."""
+        """Return the remaining seconds; zero or less if the deadline has passed."""
         return self.at - now
 
 
 class Call(msgspec.Struct):
-    """One use of a method. A filter may change it before it calls `next`.
+    """A call on its way through a client's filters. A filter may modify it before it calls `next`.
 
     Attributes:
-        method: what is called.
-        arguments: one for each of the method's, in their order.
-        target: whom the call is for, as it was given to `connect`.
-        deadline: when it must be over.
-        driver: the clock of the deadline, and what a filter sleeps and races with.
-        metadata: text that travels with the call. Where the framing carries none the call is refused, unless it is
-            ambient (`idlrt.core.AMBIENT`): then it is left out.
-        options: the options of the client that makes it, by name.
-        policy: what holds for it.
-        listeners: who is told what is decided about it (`idlrt.core.decisions`). A filter may add to them.
-        plan: what the client has prepared for calls of this kind: nothing for filters.
-        attempt: how often it was sent before, on this side or by the caller on whose behalf it is made.
-        tag: routing tag: the instances that it is for; empty for none. Travels along.
+        method: the method that is called.
+        arguments: one value per argument of the method, in order.
+        target: target of the call, as it was passed to `connect`.
+        deadline: point in time by which the call must be complete.
+        driver: clock of the deadline; filters sleep and race through it.
+        metadata: text that is sent with the call. If the framing cannot carry metadata, the call is rejected; ambient
+            metadata (`idlrt.core.AMBIENT`) is dropped instead.
+        options: options of the client that makes the call, by name.
+        policy: effective settings of the call.
+        listeners: listeners for decisions about the call (`idlrt.core.decisions`). Filters may add some.
+        plan: the client's precomputed data for calls of this method; not for filters.
+        attempt: number of previous attempts, including those of the caller on whose behalf the call is made.
+        tag: routing tag that selects instances; empty for none. Propagated with the call.
         caller: name of the calling application; empty for none.
     """
 

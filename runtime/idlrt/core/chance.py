@@ -1,4 +1,4 @@
-"""Clock and dice, injected: what chooses, routes or refuses is proven in virtual time."""
+"""Injected clock and random numbers, so that balancers, routers and guards are tested deterministically."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Chance"]
 
 
 class Chance(msgspec.Struct, frozen=True):
-    """Clock and dice.
+    """A clock and a source of random numbers.
 
     Attributes:
-        now: seconds, on a clock that never goes back.
-        dice: gives numbers from 0 to below 1.
+        now: returns seconds on a monotonic clock.
+        dice: returns random numbers, at least 0 and below 1.
     """
 
     now: Callable[[], float] = time.monotonic
     dice: Callable[[], float] = random.random
 
     def below(self, count: int) -> int:
-        """A number from 0 to below `count`."""
+        """Return a random integer, at least 0 and below `count`."""
         return int(self.dice() * count)

@@ -1,4 +1,4 @@
-"""Typed values that travel with a request."""
+"""Request context: typed values that are propagated with a request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["NO_CONTEXT", "RequestContext"]
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
-    """Typed values that travel with a request; each protocol defines how. All of them are best effort.
+    """Values that are propagated with a request, best effort; each protocol defines their encoding.
 
     Attributes:
-        timeout: seconds that the caller continues to wait; `None` if it did not say.
-        attempt: how often the call was sent before; 0 for the first time.
+        timeout: seconds that the caller will wait; `None` if unknown.
+        attempt: number of previous attempts, 0 for the first.
         tag: routing tag; empty for none.
         caller: name of the calling application; empty if unknown.
-        trace: W3C `traceparent`; empty for none. Reserved: nothing reads it yet.
+        trace: W3C `traceparent`; empty for none. Reserved: not read yet.
     """
 
     timeout: float | None = None

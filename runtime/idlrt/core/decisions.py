@@ -1,15 +1,15 @@
-"""What was decided about a call, or about an instance, and why: events for filters, metrics, traces and people.
+"""Decision events: routing, load balancing, retries and health changes, with their reasons; for logs, metrics, traces.
 
-A filter hears of its call's decisions by adding a listener to the call before it goes on:
+A filter subscribes to the decisions about a call by adding a listener before it passes the call on:
 
-    async def note(call: Call, next: Endpoint) -> Any:
+    async def log_decisions(call: Call, next: Endpoint) -> Any:
         call.listeners += (print,)
         return await next(call)
 
-It hears of what follows from its call for an instance, too (`Ejected`, `BreakerChanged`). What happens outside of calls
-(an instance that answers pings again) only the listeners of the client hear: `connect(..., listeners=[...])`. They hear
-everything else too. A listener is called where the decision is made, so it
-must be quick; what it raises is logged and left aside.
+The listener also receives changes of an instance that this call causes (`Ejected`, `BreakerChanged`). Changes that
+happen outside of calls (an instance responds to pings again) go only to the listeners of the client, which receive all
+other events as well: `connect(..., listeners=[...])`. Listeners run synchronously where the decision is made, so they
+must be fast; exceptions that they raise are logged and otherwise ignored.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _log: Final = get_logger("idlrt.client")
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The base of all.
+    """Base of all decision events.
 
     Attributes:
-        subject: what it is about: `Service.method`, or the address of an instance.
-        why: in words.
+        subject: the method as `Service.method`, or the address of an instance.
+        why: the reason, as text.
     """
 
     subject: str
@@ -54,13 +54,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Routed(Decision, frozen=True, kw_only=True, tag=True):
-    """A router has narrowed the instances for a call, or left them as they are.
+    """A router was applied to the eligible instances of a call.
 
     Attributes:
-        router: which.
-        rule: the name of its rule.
-        before: instances before.
-        after: instances after.
+        router: name of the router.
+        rule: name of its rule.
+        before: number of instances before it.
+        after: number of instances after it.
     """
 
     router: str
@@ -70,12 +70,12 @@ class Routed(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class Picked(Decision, frozen=True, kw_only=True, tag=True):
-    """A balancer has chosen.
+    """A balancer picked an instance.
 
     Attributes:
-        balancer: which.
-        instance: whom, as `host:port`.
-        among: how many there were to choose from.
+        balancer: name of the balancer.
+        instance: the instance as `host:port`.
+        among: number of candidates.
     """
 
     balancer: str
@@ -84,13 +84,13 @@ class Picked(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class Attempted(Decision, frozen=True, kw_only=True, tag=True):
-    """An instance was asked and has answered, or not.
+    """An attempt of a call ended, with a response or an error.
 
     Attributes:
-        instance: which, as `host:port`.
-        attempt: 0 for the first, then counting up.
-        seconds: that it took.
-        error: the class of what was raised; empty if nothing was.
+        instance: the instance as `host:port`.
+        attempt: number of the attempt, starting at 0.
+        seconds: its duration.
+        error: name of the exception's class; empty for success.
     """
 
     instance: str
@@ -100,17 +100,17 @@ class Attempted(Decision, frozen=True, kw_only=True, tag=True):
 
     @classmethod
     def of(cls, subject: str, instance: str, attempt: int, seconds: float, error: BaseException | None) -> Self:
-        """What came of an attempt, by what was raised."""
+        """Return the event for an attempt that raised `error`, or succeeded if it is `None`."""
         name, why = (type(error).__name__, str(error)) if error is not None else ("", "")
         return cls(subject=subject, instance=instance, attempt=attempt, seconds=seconds, error=name, why=why)
 
 
 class Retrying(Decision, frozen=True, kw_only=True, tag=True):
-    """The call is made once more.
+    """A call is retried.
 
     Attributes:
-        mode: the fault mode that does it.
-        pause: seconds before that.
+        mode: the fault mode that retries it.
+        pause: seconds until the retry.
     """
 
     mode: str
@@ -118,21 +118,21 @@ class Retrying(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class GaveUp(Decision, frozen=True, kw_only=True, tag=True):
-    """The call is not made once more, although it failed; `why` says what stood against it.
+    """A failed call is not retried, or not any more; `why` has the reason.
 
     Attributes:
-        mode: the fault mode that decided so.
+        mode: the fault mode that decided it.
     """
 
     mode: str
 
 
 class Kept(Decision, frozen=True, kw_only=True, tag=True):
-    """The call failed and was put aside, to be made later.
+    """A failed call was queued for a retry in the background.
 
     Attributes:
-        mode: the fault mode that keeps it.
-        pause: seconds until then.
+        mode: the fault mode that queued it.
+        pause: seconds until the retry.
     """
 
     mode: str
@@ -140,31 +140,31 @@ class Kept(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class Replaced(Decision, frozen=True, kw_only=True, tag=True):
-    """The call failed, and something else was returned instead of its answer.
+    """A call failed and a fallback value was returned instead.
 
     Attributes:
-        by: what did that: a fault mode or a guard.
+        by: the fault mode or guard that returned it.
     """
 
     by: str
 
 
 class Refused(Decision, frozen=True, kw_only=True, tag=True):
-    """A guard has refused a call.
+    """A guard rejected a call.
 
     Attributes:
-        guard: which.
+        guard: name of the guard.
     """
 
     guard: str
 
 
 class BreakerChanged(Decision, frozen=True, kw_only=True, tag=True):
-    """A circuit breaker has another state.
+    """A circuit breaker changed its state.
 
     Attributes:
-        before: `closed`, `open` or `half-open`.
-        after: likewise.
+        before: the old state: `closed`, `open` or `half-open`.
+        after: the new state.
     """
 
     before: str
@@ -172,27 +172,28 @@ class BreakerChanged(Decision, frozen=True, kw_only=True, tag=True):
 
 
 class Ejected(Decision, frozen=True, kw_only=True, tag=True):
-    """An instance gets no calls of this client for the moment.
+    """An instance was taken out of rotation by this client.
 
     Attributes:
-        seconds: for how long; `None` until it answers again.
+        seconds: duration of the ejection; `None` for until it responds again.
     """
 
     seconds: float | None = None
 
 
 class Restored(Decision, frozen=True, kw_only=True, tag=True):
-    """An instance gets calls again."""
+    """An instance is back in rotation."""
 
 
 Listener = Callable[[Decision], object]
-"""Is told of decisions."""
+"""Callback for decision events."""
 
 
 def tell(listeners: Iterable[Listener], decision: Decision) -> None:
-    """Tell `listeners`; what one of them raises is no trouble of the call, nor of the others."""
+    """Pass `decision` to all listeners; exceptions are logged, so that they affect neither the call nor the others."""
     for listener in listeners:
         try:
             listener(decision)
         except Exception:  # noqa: BLE001
-            _log.exception("a listener failed when it was told: %s", decision)
+            fields = {"decision": type(decision).__name__, "subject": decision.subject}
+            _log.exception("decision listener failed on %s", decision, extra=fields)

@@ -1,9 +1,9 @@
-"""Time and concurrency, injected.
+"""Drivers: injected time and concurrency for the call stack.
 
-The call stack exists once, as coroutines. An asyncio client awaits it. A blocking client drives it with a
-single `send(None)` (`drive`), which works because its leaves block instead of suspending. Whatever in the
-stack needs a clock, a pause or two things at once asks its `Driver`, never `time` or `asyncio`; so the same
-filter serves both clients, and tests run it in virtual time (`idlrt.testing.FakeDriver`).
+There is one call stack, written as coroutines. An asyncio client awaits it. A blocking client drives it with a single
+`send(None)` (`drive`), which works because its transports block instead of suspending. Code in the stack gets the
+clock, pauses and concurrency from its `Driver`, never from `time` or `asyncio`; so the same filter serves both clients,
+and tests run it in virtual time (`idlrt.testing.FakeDriver`).
 
 Source: `edgedb/blocking_client.py` of edgedb-python.
 """
@@ -39,14 +39,14 @@ def _never(error: BaseException) -> bool:
 
 
 class Event(Protocol):
-    """Something that happens once, and that one who waits is told of."""
+    """One-shot event with a single waiter."""
 
     def set(self) -> None:
-        """It has happened. Any thread may say so, any number of times."""
+        """Set the event and wake the waiter. Thread-safe and idempotent."""
         ...
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for it, no longer than `seconds`. Whether it has happened."""
+        """Wait until the event is set, for at most `seconds`; return whether it is set."""
         ...
 
 
@@ -54,51 +54,52 @@ class Driver(Protocol):
     """Time and concurrency of a call stack."""
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the time of a monotonic clock in seconds."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Sleep for `seconds`."""
         ...
 
     async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
-        """The result of the first that succeeds. If none does, the error of the last to fail.
+        """Run tasks concurrently and return the result of the first that succeeds.
 
-        The losers are cancelled where that is possible; a blocking one goes on and its result is dropped.
+        If all fail, the error of the last to fail is raised. The remaining tasks are cancelled where possible; a
+        blocking one runs to its end and its result is dropped.
 
         Args:
-            starts: who runs. Asked for the next one only when that is to start.
-            delay: seconds until another one is started while nobody has come in; who fails is replaced at once. 0: all
-                are started at once.
-            is_final: whether an error ends the race, because the others would fare no better.
+            starts: functions that start a task; the iterator advances only when the next task is due.
+            delay: seconds after which the next task starts while none has finished; a failed task is replaced
+                immediately. 0 starts all tasks at once.
+            is_final: whether an error ends the race, because the other tasks would fail in the same way.
 
         Raises:
-            ValueError: there is nothing to start.
+            ValueError: `starts` is empty.
         """
         ...
 
     async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
-        """What each has come to, in their order.
+        """Run tasks concurrently and return their results or exceptions, in order.
 
         Args:
-            at_once: how many run at a time.
+            at_once: maximum number of tasks that run at the same time.
         """
         ...
 
     def beside(self, start: Start[None]) -> None:
-        """Run something in the background. What it raises is logged."""
+        """Run a task in the background. Exceptions are logged."""
         ...
 
     def event(self) -> Event:
-        """A new event. Who waits for it is who asked for it; who sets it may have another driver."""
+        """Return a new event. It is awaited through this driver; it may be set from anywhere."""
         ...
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine whose leaves block.
+    """Run a coroutine that never suspends and return its result.
 
     Raises:
-        RuntimeError: it suspended, as when a filter of a blocking client awaits something of asyncio.
+        RuntimeError: it suspended, e.g. because a filter of a blocking client awaits something of asyncio.
     """
     try:
         coroutine.send(None)
@@ -108,24 +109,24 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except RuntimeError as error:
         if str(error) != _NO_LOOP:
             raise
-        raise RuntimeError(f"{_NO_LOOP}: {_place_of(error)} {_WHERE} needs one: {_INSTEAD}") from error
-    who = _innermost(coroutine)
+        raise RuntimeError(f"{_NO_LOOP}: {_place_of(error)} uses asyncio {_WHERE}; {_INSTEAD}") from error
+    function = _innermost(coroutine)
     coroutine.close()
-    raise RuntimeError(f"{who}, {_WHERE}, suspended: it awaited something of asyncio; {_INSTEAD}")
+    raise RuntimeError(f"{function} suspended {_WHERE}: it awaited something of asyncio; {_INSTEAD}")
 
 
-# What Python says where something of asyncio is used outside of it.
+# Python's message where something of asyncio is used without an event loop.
 _NO_LOOP: Final = "no running event loop"
 _WHERE: Final = "in a filter of a blocking client or of a plain handler"
 _INSTEAD: Final = (
-    "use the call's driver to sleep or to race, or an asyncio client; a filter of a server gets an event loop if it "
-    "awaits anything itself but `next(call)`"
+    "sleep and race through the call's driver, or use an asyncio client; a server runs a filter on an event loop if "
+    "the filter itself awaits anything except `next(call)`"
 )
 
 
 def _place_of(error: BaseException) -> str:
-    """The last function on the way to an error that is not asyncio's own, and its line."""
-    place = "something"
+    """Return the innermost function in a traceback that is not asyncio's own, with its file and line."""
+    place = "code"
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
@@ -136,7 +137,7 @@ def _place_of(error: BaseException) -> str:
 
 
 def _innermost(coroutine: Any) -> str:
-    """Who has suspended: the last coroutine of a chain of those that await each other that is not asyncio's own."""
+    """Return the innermost suspended coroutine that is not asyncio's own, with its file and line."""
     found: Any = coroutine
     while True:
         inner: Any = getattr(found, "cr_await", None)
@@ -149,22 +150,21 @@ def _innermost(coroutine: Any) -> str:
 
 
 class _BlockingEvent:
-    """See `Event`."""
+    """Event of a blocking driver.
 
-    # Not a `threading.Event`: that is written in Python, and an exception of a signal handler inside of its `set` may
-    # leave its lock locked.
+    Not a `threading.Event`: that is written in Python, and an exception of a signal handler inside its `set` may leave
+    its lock locked.
+    """
 
     def __init__(self) -> None:
         self._is_set = False
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
-        """See `Event.set`."""
         self._is_set = True
         self._wake.put(None)
 
     async def wait(self, seconds: float) -> bool:
-        """See `Event.wait`."""
         if not self._is_set:
             with contextlib.suppress(queue.Empty):
                 self._wake.get(timeout=max(seconds, 0.0))
@@ -172,21 +172,18 @@ class _BlockingEvent:
 
 
 class BlockingDriver:
-    """The driver of blocking clients: sleeping blocks the thread, racing uses threads."""
+    """Driver of blocking clients: sleeping blocks the thread, races run on threads."""
 
-    # The clock itself: it is asked several times a call.
+    # The function itself, without a wrapper: it is called several times per call.
     now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
-        """See `Driver.sleep`."""
         time.sleep(max(seconds, 0.0))
 
     async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
-        """See `Driver.race`."""
         return race((partial(_driven, start) for start in starts), delay, is_final)
 
     async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
-        """See `Driver.all`."""
         outcomes: list[Any] = [None] * len(starts)
         if not starts:
             return outcomes
@@ -196,12 +193,12 @@ class BlockingDriver:
         def work() -> None:
             error: BaseException | None = None
             try:
-                for number in numbers:  # the iterator of a range: threads may share it
+                for number in numbers:  # iterators of ranges are thread-safe
                     try:
                         outcomes[number] = drive(starts[number]())
-                    except Exception as failure:  # noqa: BLE001  # one of the outcomes
+                    except Exception as failure:  # noqa: BLE001  # returned as the task's outcome
                         outcomes[number] = failure
-            except BaseException as failure:  # noqa: BLE001  # handed to the thread that waits
+            except BaseException as failure:  # noqa: BLE001  # raised in the waiting thread
                 error = failure
             ended.put(error)
 
@@ -216,11 +213,9 @@ class BlockingDriver:
         return outcomes
 
     def beside(self, start: Start[None]) -> None:
-        """See `Driver.beside`."""
         THREADS.run(partial(_run_beside, start))
 
     def event(self) -> Event:
-        """See `Driver.event`."""
         return _BlockingEvent()
 
 
@@ -232,11 +227,11 @@ def _run_beside(start: Start[None]) -> None:
     try:
         drive(start())
     except Exception:  # noqa: BLE001
-        _log.exception("something in the background failed")
+        _log.exception("background task failed")
 
 
 class _AsyncioEvent:
-    """See `Event`. It belongs to the event loop that it was made on."""
+    """Event of an asyncio driver, bound to the event loop that it was created on."""
 
     def __init__(self) -> None:
         import asyncio
@@ -246,24 +241,22 @@ class _AsyncioEvent:
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        """See `Event.set`."""
         self._is_set = True
         try:
             self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:
-            return  # the loop is closed: nobody waits any more
+            return  # the loop is closed, so there is no waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def wait(self, seconds: float) -> bool:
-        """See `Event.wait`."""
         if not self._is_set:
             waiter = self._waiter = self._loop.create_future()
             timer = self._loop.call_later(max(seconds, 0.0), self._wake)
             try:
-                # Asked once more: it may have been set, by another thread, before there was somebody to wake.
+                # Check again: another thread may have set it before there was a waiter to wake.
                 if not self._is_set:
                     await waiter
             finally:
@@ -273,19 +266,17 @@ class _AsyncioEvent:
 
 
 class AsyncioDriver:
-    """The driver of asyncio clients."""
+    """Driver of asyncio clients."""
 
-    # The clock itself: it is asked several times a call.
+    # The function itself, without a wrapper: it is called several times per call.
     now = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
-        """See `Driver.sleep`."""
         import asyncio
 
         await asyncio.sleep(max(seconds, 0.0))
 
     async def race(self, starts: Iterable[Start[T]], delay: float = 0.0, is_final: IsFinal = _never) -> T:
-        """See `Driver.race`."""
         import asyncio
 
         runners = iter(starts)
@@ -299,7 +290,7 @@ class AsyncioDriver:
 
         is_more = begin()
         if not is_more:
-            raise ValueError("a race needs somebody who runs")
+            raise ValueError("cannot race: there are no tasks")
         while is_more and delay <= 0:
             is_more = begin()
         last: BaseException | None = None
@@ -312,7 +303,7 @@ class AsyncioDriver:
                     is_more = begin()
                     continue
                 running -= ended
-                # All are looked at: asyncio complains of errors that nobody has seen.
+                # Retrieve all errors: asyncio logs those that are never retrieved.
                 errors = {task: _error_of(task) for task in ended}
                 for task, last in errors.items():
                     if last is None:
@@ -330,7 +321,6 @@ class AsyncioDriver:
             await asyncio.gather(*running, return_exceptions=True)
 
     async def all(self, starts: Sequence[Start[T]], at_once: int = 16) -> list[T | Exception]:
-        """See `Driver.all`."""
         import asyncio
 
         room = asyncio.Semaphore(at_once)
@@ -339,7 +329,7 @@ class AsyncioDriver:
             async with room:
                 try:
                     return await start()
-                except Exception as error:  # noqa: BLE001  # one of the outcomes
+                except Exception as error:  # noqa: BLE001  # returned as the task's outcome
                     return error
 
         async with asyncio.TaskGroup() as group:
@@ -347,7 +337,7 @@ class AsyncioDriver:
         return [task.result() for task in tasks]
 
     def beside(self, start: Start[None]) -> None:
-        """See `Driver.beside`. It ends with the event loop."""
+        """Run a task in the background, at most until the event loop ends. Exceptions are logged."""
         import asyncio
 
         task = asyncio.get_running_loop().create_task(start())
@@ -355,18 +345,18 @@ class AsyncioDriver:
         task.add_done_callback(_is_over)
 
     def event(self) -> Event:
-        """See `Driver.event`. Ask for it on the event loop on which it is waited for."""
+        """Return a new event. Call this on the event loop that awaits it."""
         return _AsyncioEvent()
 
 
-# What runs in the background of event loops, which themselves keep no hold of it.
+# Background tasks: event loops keep only weak references to tasks.
 _background: Final[set[Any]] = set()
 
 
 def _is_over(task: asyncio.Task[None]) -> None:
     _background.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("something in the background failed", exc_info=error)
+        _log.error("background task failed", exc_info=error)
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:

@@ -1,8 +1,8 @@
-"""What answers a call, and what stands in its way: one shape for everything.
+"""Filters: interceptors of calls, and the stack that they form.
 
-A filter is any `async (call, next) -> result`. It may change the call, make it more than once, refuse it, or
-look at what comes back. It is written once and serves blocking and asyncio clients alike, as long as time and
-concurrency go through the driver (see `idlrt.core.driver`).
+A filter is any `async (call, next) -> result`. It may modify the call, make it more than once, reject it, or inspect
+the result. The same filter serves blocking and asyncio clients, provided that it uses the driver for time and
+concurrency (see `idlrt.core.driver`).
 
 Source: finagle's "Your Server as a Function", https://monkey.org/~marius/funsrv.pdf
 """
@@ -17,14 +17,14 @@ from idlrt.core.call import Call
 __all__ = ["Endpoint", "Filter", "stack"]
 
 Endpoint = Callable[[Call], Coroutine[Any, Any, Any]]
-"""Answers a call: its result, or an exception."""
+"""The next step of the call stack: makes a call, and returns its result or raises an exception."""
 
 Filter = Callable[[Call, Endpoint], Coroutine[Any, Any, Any]]
-"""Stands in a call's way: `async (call, next) -> result`."""
+"""Interceptor of calls: `async (call, next) -> result`."""
 
 
 def stack(filters: Sequence[Filter], endpoint: Endpoint) -> Endpoint:
-    """`endpoint` behind `filters`; the first one sees a call first and its result last."""
+    """Return `endpoint` wrapped in `filters`; the first one sees a call first and its result last."""
     for each in reversed(filters):
         endpoint = _behind(each, endpoint)
     return endpoint

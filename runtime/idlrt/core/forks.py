@@ -1,10 +1,9 @@
-"""Whether this process is another one than the one that made something: after a fork sockets and threads are the
-parent's.
+"""Fork detection: objects reset their state in the child of a fork, where sockets and threads belong to the parent.
 
-Told by the system, not asked: `os.getpid` is a system call, and would be one for each call.
+It uses `os.register_at_fork`, because comparing `os.getpid` would cost a system call for each call.
 
-A lock that another thread holds when a process forks stays locked in the child for ever. So whoever has locks, or
-counts what threads do, is renewed in the child before anything else goes on there.
+A lock that another thread holds at the time of the fork stays locked in the child for ever. So each object that has
+locks, or counts the work of threads, resets itself in the child before anything else runs there.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ __all__ = ["forks"]
 
 
 class Renewed(Protocol):
-    """What has to begin anew in a child."""
+    """An object that must reset itself in a child process."""
 
     def renew(self) -> None:
-        """In the child: forget what belongs to the parent's threads. No other thread runs yet."""
+        """Discard state that belongs to the parent's threads. Runs in the child, before any other thread."""
         ...
 
 
 class _Forks:
-    """The forks behind this process."""
+    """Number of forks between the original process and this one, and the objects to reset after a fork."""
 
     __slots__ = ("_renewed", "count")
 
@@ -34,11 +33,11 @@ class _Forks:
         self._renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
 
     def renew(self, each: Renewed) -> None:
-        """Have `each` renewed in children, as long as it is there."""
+        """Register `each` (weakly) to be reset in child processes."""
         self._renewed.add(each)
 
     def happened(self) -> None:
-        """In the child."""
+        """Reset all registered objects; called in the child."""
         self.count += 1
         for each in list(self._renewed):
             each.renew()

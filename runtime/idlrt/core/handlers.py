@@ -1,9 +1,9 @@
-"""A service bound to the object that does its work.
+"""Binding of services to handler objects.
 
-Any object fits that has the methods, plain or `async`, with parameters for their arguments; there is no base class
-to inherit. What is missing is said when it is bound, not when it is first called.
+A handler is any object that has the methods of the service, plain or `async`, with parameters for their arguments;
+there is no base class. Missing or mismatched methods are reported when the handler is bound, not on the first call.
 
-A server looks a method up by its name on the wire; `idlrt.core.served` puts several services together.
+A server looks up methods by their wire name; `idlrt.core.served` combines several services.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Handler", "Handlers", "bind"]
 
 
 class Handler(msgspec.Struct, frozen=True):
-    """What does the work of one method.
+    """Implementation of one method.
 
     Attributes:
-        function: takes the method's arguments in their order.
+        function: takes the method's arguments by position.
         is_coroutine: whether `function` is `async`.
-        substitutes: for each argument what `function` gets where a caller left it out; empty if that is `None` for
-            all of them. See `idlrt.core.signatures`.
+        substitutes: for each argument, the value that `function` receives if the caller omits it; empty if that is
+            `None` for all of them. See `idlrt.core.signatures`.
     """
 
     method: Method[..., Any]
@@ -37,19 +37,19 @@ class Handler(msgspec.Struct, frozen=True):
     substitutes: tuple[Any, ...] = ()
 
     def complete(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        """`arguments` as `function` takes them. Needed only where there are `substitutes` and one of them is `None`.
+        """Return the arguments for `function`. Required only if there are `substitutes` and an argument is `None`.
 
         Raises:
-            RemoteProtocolError: a caller left out what `function` cannot be called without.
+            RemoteProtocolError: the caller omitted an argument that `function` requires.
         """
         return complete(self.method, arguments, self.substitutes)
 
 
 class Handlers(msgspec.Struct, frozen=True):
-    """A service and what does its work: the argument of `Server`.
+    """A service bound to its handler: the argument of `Server`.
 
     Attributes:
-        table: by the method's name on the wire.
+        table: handlers by wire name of the method.
     """
 
     service: Service
@@ -57,15 +57,14 @@ class Handlers(msgspec.Struct, frozen=True):
 
 
 def bind(service: Service, handler: object) -> Handlers:
-    """Make `handler` ready to be served.
+    """Bind `handler` to `service`.
 
     Raises:
-        ConfigurationError: it lacks methods of the service, or they do not take their arguments; the message names
-            them all.
+        ConfigurationError: methods are missing or do not accept their arguments; the message lists all of them.
     """
     if isinstance(handler, type):
         name = handler.__qualname__
-        raise ConfigurationError(f"cannot serve {service.name} with the class {name}: give an object, {name}()")
+        raise ConfigurationError(f"cannot serve {service.name} with {name}: it is a class; pass an object, {name}()")
     table: dict[str, Handler] = {}
     missing: list[str] = []
     unfit: list[str] = []
@@ -74,7 +73,7 @@ def bind(service: Service, handler: object) -> Handlers:
     for name, method in service.methods.items():
         function = getattr(handler, method.attribute, None)
         if not callable(function):
-            missing.append(method.attribute if function is None else f"{method.attribute} (is not callable)")
+            missing.append(method.attribute if function is None else f"{method.attribute} (not callable)")
             continue
         reason = mismatch(method, function)
         if reason is not None:
@@ -84,7 +83,8 @@ def bind(service: Service, handler: object) -> Handlers:
         table[name] = Handler(method, function, _is_coroutine_function(function), instead)
     cannot = f"cannot serve {service.name} with {type(handler).__qualname__}"
     if missing:
-        raise ConfigurationError(f"{cannot}: it has no {', '.join(missing)}; add what is missing")
+        noun = "method" if len(missing) == 1 else "methods"
+        raise ConfigurationError(f"{cannot}: missing {noun} {', '.join(missing)}")
     if unfit:
         raise ConfigurationError(f"{cannot}: {'; '.join(unfit)}")
     return Handlers(service, table)

@@ -1,4 +1,4 @@
-"""One running server of a service, and all of them at a moment: what a registry tells and a client chooses from."""
+"""Service instances and snapshots of them, as registries publish them and clients consume them."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ __all__ = [
 
 DEFAULT_GROUP: Final = "default"
 DEFAULT_WEIGHT: Final = 100
-_HEAVIEST: Final = 1_000_000
-# Names become parts of paths and URLs in registries.
+_MAX_WEIGHT: Final = 1_000_000
+# Names become segments of paths and URLs in registries.
 _NAME: Final = re.compile(r"[A-Za-z0-9_$:][A-Za-z0-9_.:$@+-]{0,254}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 
 
 class Status(enum.StrEnum):
-    """Whether an instance is to be called."""
+    """Status of an instance in the registry."""
 
     UP = "up"
     DRAINING = "draining"
-    """Finishes what it has; no further calls."""
+    """Completes the calls in flight; gets no new ones."""
     DISABLED = "disabled"
-    """It runs and is not to be called: not yet, or not now."""
+    """Running, but out of rotation."""
 
 
 class ServiceKey(msgspec.Struct, frozen=True, order=True):
-    """What instances are found by. The same service may run in several groups, which know nothing of each other.
+    """Lookup key of instances: service and group. Groups of the same service are isolated from each other.
 
     Raises:
-        ConfigurationError: a name cannot be one.
+        ConfigurationError: a name is invalid.
     """
 
     service: str
@@ -61,31 +61,31 @@ class ServiceKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
-    """One running server of one service.
+    """One running instance of a service.
 
     Attributes:
-        service: what it serves.
-        group: in which its clients look for it.
-        id: by which it is known within its service; stays the same as long as it runs. Empty becomes `host:port`.
-        host: a name or number that its clients can reach.
-        port: of TCP.
-        protocols: the Thrift framings that it understands, in the words of `connect(framing=...)`, the preferred first.
-        rpc_protocols: the RPC protocols that it speaks, each with the serializations that it reads, in order of
-            preference. Empty if the program that registered it lists none, as version 0.1 and other frameworks do: it
-            speaks Thrift then, in the framings of `protocols`.
-        version: of the program, for people and routing rules.
-        weight: its share of calls, relative to the others; 0 for none.
-        zone: the data centre (or zone) that it stands in; empty if nobody said.
-        tags: for routing rules; `{"tag": "gray"}` keeps an instance for calls that are tagged gray.
-        timeout: seconds that its owner thinks a call may take; `None` if there is no advice.
-        retries: how often its owner lets a call be tried again; `None` likewise.
+        service: name of the service.
+        group: group of the service.
+        id: identifier within the service, stable while the instance runs; `host:port` if empty.
+        host: host name or IP address that clients can reach.
+        port: TCP port.
+        protocols: Thrift framings that it accepts, named as in `connect(framing=...)`, preferred first.
+        rpc_protocols: RPC protocols that it speaks, each with the serializations that it accepts, in order of
+            preference. Empty if it was registered without, as by version 0.1 and other frameworks: it speaks Thrift
+            then, in the framings of `protocols`.
+        version: version of the program, for humans and routing rules.
+        weight: share of calls relative to the other instances; 0 for none.
+        zone: data center or availability zone; empty if unknown.
+        tags: labels for routing rules; `{"tag": "gray"}` reserves an instance for calls with the tag gray.
+        timeout: timeout of calls in seconds that its owner recommends; `None` for no recommendation.
+        retries: number of retries that its owner recommends; `None` for no recommendation.
         routing: data for routers, by name.
-        started_at: when it began to serve, in seconds since 1970 (UTC); 0 if unknown. Warm-up counts from it.
-        status: whether it is to be called.
-        metadata: whatever else is known, as text by name.
+        started_at: start time in seconds since 1970 (UTC), from which warm-up counts; 0 if unknown.
+        status: whether it is in rotation.
+        metadata: additional key-value text.
 
     Raises:
-        ConfigurationError: a value cannot be one.
+        ConfigurationError: a value is invalid.
     """
 
     service: str
@@ -113,36 +113,39 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
         check_name("group", self.group)
         check_name("id", self.id)
         if not _HOST.fullmatch(self.host):
-            raise ConfigurationError(f"the host of an instance cannot be {self.host!r}")
+            raise ConfigurationError(f"invalid host of an instance: {self.host!r}")
         if not 0 < self.port < 65536:
-            raise ConfigurationError(f"the port of an instance must be from 1 to 65535, not {self.port!r}")
+            raise ConfigurationError(f"port of an instance must be between 1 and 65535, got {self.port!r}")
         check_weight(self.weight)
         msgspec.structs.force_setattr(self, "rpc_protocols", check_rpc_protocols(self.rpc_protocols))
 
     @property
     def key(self) -> ServiceKey:
-        """What it is found by."""
+        """Lookup key: service and group."""
         return ServiceKey(self.service, self.group)
 
     @property
     def address(self) -> str:
-        """Where it listens, as `connect` takes it."""
+        """Address as `connect` accepts it: `host:port`, IPv6 addresses in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_callable(self) -> bool:
-        """Whether calls may go to it."""
+        """Whether it is in rotation."""
         return self.status is Status.UP and self.weight > 0
 
 
 class Patch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operator has said about an instance. It counts more than what the instance says of itself, and outlives
-    it: a server that was disabled is disabled when it comes back under its id.
+    """Overrides of an instance by an operator.
+
+    They take precedence over the values that the instance registered, and survive it: an instance that was disabled is
+    still disabled when it returns with the same id.
 
     Attributes:
-        weight: instead of its own; `None` for its own.
-        status: likewise. One that drains, or has itself disabled, is not switched on by it.
-        tags: beside its own; empty text takes a tag away.
+        weight: overriding weight; `None` for the instance's own.
+        status: overriding status; `None` for the instance's own. It does not enable an instance that is draining or
+            that disabled itself.
+        tags: additional tags; an empty value removes a tag.
     """
 
     weight: int | None = None
@@ -157,7 +160,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self != _NO_PATCH
 
     def apply(self, instance: Instance) -> Instance:
-        """`instance` as its clients are to see it."""
+        """Return `instance` with the overrides applied."""
         changed: dict[str, Any] = {}
         if self.weight is not None:
             changed["weight"] = self.weight
@@ -169,7 +172,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(instance, **changed) if changed else instance
 
     def merge(self, later: Patch) -> Patch:
-        """This one, and what `later` says beside it."""
+        """Return the combination of both; `later` takes precedence."""
         return Patch(
             weight=later.weight if later.weight is not None else self.weight,
             status=later.status if later.status is not None else self.status,
@@ -181,27 +184,27 @@ _NO_PATCH: Final = Patch()
 
 
 class Freshness(enum.StrEnum):
-    """How far a snapshot can be trusted."""
+    """How current a snapshot is."""
 
     LIVE = "live"
-    """The registry said so, and would have said if it had changed."""
+    """Current: the registry is connected and pushes changes."""
     STALE = "stale"
-    """The registry said so before it could not be reached any more."""
+    """Last known: the registry is unreachable."""
     SAVED = "saved"
-    """From this machine's disk: what an earlier process knew."""
+    """From the disk cache of an earlier process."""
     PROTECTED = "protected"
-    """The registry has none any more. Those it had last are kept: better than nobody."""
+    """The registry suddenly lists no instances; the last known ones are kept, because that is better than none."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All instances of a service at a moment.
+    """All instances of a service at one point in time.
 
     Attributes:
-        key: the service.
-        instances: in the order of their ids, with what operators said about them applied.
-        settings: of the service, as text by name.
-        revision: grows with every change that the registry makes; numbers of one registry only.
-        freshness: how far it can be trusted.
+        key: the service and its group.
+        instances: the instances ordered by id, with the overrides of operators applied.
+        settings: settings of the service, as text by name.
+        revision: increases with each change in the registry; comparable within one registry only.
+        freshness: how current it is.
     """
 
     key: ServiceKey
@@ -211,23 +214,23 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     freshness: Freshness = Freshness.LIVE
 
     def get(self, id: str) -> Instance | None:
-        """The instance called `id`."""
+        """Return the instance with this id, or `None`."""
         return next((each for each in self.instances if each.id == id), None)
 
     @property
     def callable(self) -> tuple[Instance, ...]:
-        """Those that calls may go to."""
+        """The instances in rotation."""
         return tuple(each for each in self.instances if each.is_callable)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot, and what is different from the one before.
+    """A snapshot and its difference from the previous one.
 
     Attributes:
-        snapshot: what is known now.
-        added: instances that were not there.
-        updated: instances that were there and are different now.
-        removed: instances that are there no more, as they were last.
+        snapshot: the new snapshot.
+        added: new instances.
+        updated: changed instances, in their new state.
+        removed: instances that are gone, in their last state.
     """
 
     snapshot: Snapshot
@@ -237,7 +240,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def difference(old: Snapshot | None, new: Snapshot) -> Change:
-    """What has changed from `old`, or from nothing, to `new`."""
+    """Return the difference from `old` to `new`; `None` stands for an empty snapshot."""
     before = {each.id: each for each in old.instances} if old is not None else {}
     added: list[Instance] = []
     updated: list[Instance] = []
@@ -251,21 +254,21 @@ def difference(old: Snapshot | None, new: Snapshot) -> Change:
 
 
 def check_name(what: str, name: object) -> None:
-    """See that `name` can stand in a path.
+    """Check that `name` can be a segment of a path.
 
     Raises:
         ConfigurationError: it cannot.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        allowed = "letters, digits and _ . : $ @ + -, not beginning with . @ + or -, 255 at most"
-        raise ConfigurationError(f"the {what} of an instance cannot be {name!r}: {allowed}")
+        allowed = "use at most 255 letters, digits and _ . : $ @ + -, not starting with . @ + or -"
+        raise ConfigurationError(f"invalid {what} of an instance: {name!r}; {allowed}")
 
 
 def check_weight(weight: object) -> None:
-    """See that `weight` is one.
+    """Check that `weight` is an integer in the allowed range.
 
     Raises:
         ConfigurationError: it is not.
     """
-    if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= _HEAVIEST:
-        raise ConfigurationError(f"the weight of an instance must be from 0 to {_HEAVIEST}, not {weight!r}")
+    if not isinstance(weight, int) or isinstance(weight, bool) or not 0 <= weight <= _MAX_WEIGHT:
+        raise ConfigurationError(f"weight of an instance must be between 0 and {_MAX_WEIGHT}, got {weight!r}")

@@ -69,7 +69,7 @@ def _signature(function: Callable[..., Any], options: type, defaults: Mapping[st
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=defaults[name],
-            # As annotations of functions are, where `from __future__ import annotations` holds.
+            # As text, like the annotations of functions under `from __future__ import annotations`.
             annotation=getattr(hint, "__forward_arg__", hint),
         )
         for name, hint in options.__annotations__.items()

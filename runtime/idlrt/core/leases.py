@@ -1,14 +1,14 @@
-"""Leases: places in use that free themselves, whatever interrupts the code that holds them.
+"""Leases: permits that release themselves, whatever exception interrupts the code that holds them.
 
-A signal handler or a time limit may raise between any two byte codes: after a counter was increased and before the
-`try` that would decrease it again, or inside the `finally` that does. A counter is wrong from then on, and a limit of
-16 is dead after 16 such exceptions. So nothing is counted up and down here. A *lease* is an object that its holder
-keeps in a local variable, and the number of places in use is the number of leases alive: the set holds weak references,
-and the callback that drops one is the set's own `discard`. That is a C function: no byte code runs in it, so no signal
-handler can raise there.
+A signal handler or a time limit may raise between any two bytecodes: after a counter was incremented and before the
+`try` that would decrement it, or inside the `finally` that does. The counter is wrong from then on, and a limit of 16
+is exhausted after 16 of these exceptions. So there is no counter here. A *lease* is an object that its holder keeps in
+a local variable, and the number of permits in use is the number of leases alive: the set holds weak references, and the
+callback that removes one is the set's own `discard`. That is a C function: it executes no bytecode, so no signal
+handler can raise in it.
 
-Holders still release early, with `del lease` in a `finally`: an exception that somebody keeps has a traceback, whose
-frames have local variables. Reference counting is what remains when that `finally` is not reached.
+Holders still release early, with `del lease` in a `finally`: a stored exception has a traceback, whose frames keep
+local variables alive. Reference counting is the safety net for when the `finally` is not reached.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["Lease", "Leases"]
 
 
 class Lease:
-    """One place in use, as long as the object lives. Keep it in a local variable, and `del` it to free the place."""
+    """A permit, in use while the object is alive. Keep it in a local variable; `del` it to release the permit."""
 
     __slots__ = ("__weakref__",)
 
 
 class Leases(set[ref[Lease]]):
-    """The leases alive: `len(leases)` of them. Threads may share it."""
+    """The set of live leases; `len(leases)` is the number of permits in use. Threads may share it."""
 
     __slots__ = ("_lock",)
 
@@ -35,7 +35,7 @@ class Leases(set[ref[Lease]]):
         self._lock = threading.Lock()
 
     def renew(self) -> None:
-        """Forget all leases, in a child of the process: they are held by threads of the parent."""
+        """Drop all leases after a fork: threads of the parent hold them."""
         self._lock = threading.Lock()
         self.clear()
 
@@ -51,9 +51,9 @@ class Leases(set[ref[Lease]]):
         reference = ref(lease, self.discard)
         self.add(reference)
         if len(self) > limit:
-            # Threads that compete for the last place count each other's leases. They look again one after the other, so
-            # that one of them gets it. A lock of C is safe in `with`: no signal handler runs between its `__enter__`
-            # and the block.
+            # Threads that compete for the last permit count each other's leases. They check again one after the other,
+            # so that one of them gets it. A lock implemented in C is safe in `with`: no signal handler runs between its
+            # `__enter__` and the block.
             with self._lock:
                 if len(self) > limit:
                     self.discard(reference)

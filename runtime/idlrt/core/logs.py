@@ -1,16 +1,16 @@
-"""What the loggers of the runtime have in common: records are bounded in number and in size, and cannot be forged.
+"""Rate limiting and escaping for the loggers of the runtime.
 
-Peers decide how many calls are refused or fail, and what they are called with. So there is one filter on all loggers:
+Peers influence how many calls are rejected or fail, and with which arguments. So all loggers share one filter:
 
-- **Number**: of one kind at most `BURST` records are let through in `WINDOW` seconds. A kind is a message template, the
-  `kind` in its `extra`, and with an exception the place that raised it. What is left out is counted, and the count is
-  told with the next record of that kind, or by a record of its own once something else is logged. `logging.DEBUG` is
-  not limited.
-- **Text**: values become text of at most `LONGEST` characters in which control characters, line breaks and characters
-  that change the direction of text are escaped. A record holds no object of the program, so whatever collects records
-  can neither change it nor write it out whole.
+- **Number**: at most `BURST` records of one kind pass in `WINDOW` seconds. A kind is a message template, the `kind` in
+  `extra`, and for exceptions the code location that raised them. Suppressed records are counted; the count is appended
+  to the next record of that kind, or logged as a separate record when something else is logged. `logging.DEBUG` is not
+  limited.
+- **Text**: arguments and the fields in `extra` become text of at most `LONGEST` characters, in which control
+  characters, line breaks and bidirectional characters are escaped. A record refers to no object of the program, so log
+  collectors can neither modify one nor serialize it in full.
 
-Records that have `ALWAYS` as their `extra` are let through whatever their number: those of a server's life.
+Records with `ALWAYS` in their `extra` are not limited: the events of a server's lifecycle.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from idlrt.core.forks import forks
-from idlrt.printable import printable
+from idlrt.printable import plural, printable
 
 __all__ = ["ALWAYS", "BURST", "LOG_LIMIT", "LONGEST", "WINDOW", "LogLimit", "cleaned", "get_logger"]
 
@@ -33,35 +33,37 @@ WINDOW: Final = 10.0
 LONGEST: Final = 1000
 ALWAYS: Final = {"is_always_logged": True}
 
-_MOST_KINDS: Final = 1024
-_MOST_LINES: Final = 400
+_MAX_KINDS: Final = 1024
+_MAX_LINES: Final = 400
+# Attributes that each record has; the others come from `extra`.
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "is_always_logged"}
 
 _Kind = tuple[object, ...]
 
 
 def cleaned(text: str, longest: int = LONGEST) -> str:
-    """Return `text` on one line, with whatever does not print escaped, and with at most `longest` of its characters."""
+    """Return `text` on one line, with unprintable characters escaped, truncated to `longest` characters."""
     if len(text) > longest:
         text = f"{text[:longest]}... ({len(text)} characters)"
     return printable(text)
 
 
 class _Count:
-    """How many records of a kind there were in its window."""
+    """Number of passed and suppressed records of one kind in its window."""
 
-    __slots__ = ("began_at", "left_out", "level", "name", "passed", "template")
+    __slots__ = ("began_at", "level", "name", "passed", "suppressed", "template")
 
     def __init__(self, record: logging.LogRecord, now: float) -> None:
         self.name, self.level, self.template = record.name, record.levelno, str(record.msg)
         self.began_at = now
-        self.passed = self.left_out = 0
+        self.passed = self.suppressed = 0
 
 
 class LogLimit(logging.Filter):
-    """The filter. Safe to share between loggers and threads.
+    """The log filter. Loggers and threads may share it.
 
     Args:
-        now: seconds on a clock that never goes back.
+        now: returns the time of a monotonic clock in seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -71,59 +73,59 @@ class LogLimit(logging.Filter):
         forks.renew(self)
 
     def renew(self) -> None:
-        """Forget what was counted; in a child of the process that was the parent's."""
+        """Reset the counts; after a fork they are those of the parent."""
         self._lock = threading.RLock()  # a signal handler may log, too
         self._counts: dict[_Kind, _Count] = {}
-        self._look_at = 0.0
+        self._next_check_at = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is let through; it is cleaned then."""
+        """Return whether a record passes, and clean it if it does."""
         if record.levelno > logging.DEBUG and not getattr(record, "is_always_logged", False):
-            is_let_through, left_out = self._count(record)
-            for each in self._ended():
-                _tell(each)
-            if not is_let_through:
+            passes, suppressed = self._count(record)
+            for each in self._expired():
+                _report(each)
+            if not passes:
                 return False
-            if left_out:
-                _add_count(record, left_out)
+            if suppressed:
+                _append_count(record, suppressed)
         _clean(record)
         return True
 
     def report(self) -> None:
-        """Log what has been left out so far."""
-        for each in self._ended(at_once=True):
-            _tell(each)
+        """Log the number of suppressed records of each kind so far."""
+        for each in self._expired(at_once=True):
+            _report(each)
 
     def _count(self, record: logging.LogRecord) -> tuple[bool, int]:
-        """Whether a record is within the bounds, and how many before it were not, if it begins a new window."""
+        """Return whether a record is within the limit, and how many were suppressed in the window before, if any."""
         kind = _kind(record)
         now = self._now()
         with self._lock:
             count = self._counts.get(kind)
-            left_out = 0
+            suppressed = 0
             if count is None or now - count.began_at >= WINDOW:
-                left_out = count.left_out if count is not None else 0
-                self._counts.pop(kind, None)  # kinds are in the order in which their windows began
+                suppressed = count.suppressed if count is not None else 0
+                self._counts.pop(kind, None)  # keeps the kinds ordered by the start of their windows
                 count = self._counts[kind] = _Count(record, now)
             if count.passed >= BURST:
-                count.left_out += 1
+                count.suppressed += 1
                 return False, 0
             count.passed += 1
-            return True, left_out
+            return True, suppressed
 
-    def _ended(self, *, at_once: bool = False) -> list[_Count]:
-        """Take the kinds whose windows are over; those of which something was left out."""
+    def _expired(self, *, at_once: bool = False) -> list[_Count]:
+        """Remove the kinds whose windows are over, and return those that have suppressed records."""
         now = self._now()
-        if not at_once and now < self._look_at and len(self._counts) <= _MOST_KINDS:
+        if not at_once and now < self._next_check_at and len(self._counts) <= _MAX_KINDS:
             return []
         with self._lock:
-            self._look_at = now + WINDOW / 10
+            self._next_check_at = now + WINDOW / 10
             over: list[_Count] = []
             for kind, count in list(self._counts.items()):
-                if not at_once and now - count.began_at < WINDOW and len(self._counts) <= _MOST_KINDS:
+                if not at_once and now - count.began_at < WINDOW and len(self._counts) <= _MAX_KINDS:
                     break
                 del self._counts[kind]
-                if count.left_out:
+                if count.suppressed:
                     over.append(count)
             return over
 
@@ -140,20 +142,22 @@ def _kind(record: logging.LogRecord) -> _Kind:
     return record.name, template, type(error), place
 
 
-def _tell(count: _Count) -> None:
-    """Log how many records of a kind were left out, if nothing of that kind has come since."""
+def _report(count: _Count) -> None:
+    """Log the number of suppressed records of a kind that no later record has reported."""
     log = get_logger(count.name)
-    what = "left out %d records like this one within %g s: %s"
-    log.log(count.level, what, count.left_out, WINDOW, count.template, extra=ALWAYS)
+    records = plural(count.suppressed, "similar record")
+    fields = {**ALWAYS, "suppressed": count.suppressed}
+    log.log(count.level, "suppressed %s within %g s: %s", records, WINDOW, count.template, extra=fields)
 
 
-def _add_count(record: logging.LogRecord, left_out: int) -> None:
+def _append_count(record: logging.LogRecord, suppressed: int) -> None:
     if isinstance(record.args, Mapping):
         record.msg, record.args = record.getMessage(), ()
     if not record.args:
         record.msg = str(record.msg).replace("%", "%%")
-    record.msg = f"{record.msg} (%d more like this were left out)"
-    record.args = (*(record.args or ()), left_out)
+    record.msg = f"{record.msg} (%s suppressed)"
+    record.args = (*(record.args or ()), plural(suppressed, "similar record"))
+    record.suppressed = suppressed
 
 
 def _clean(record: logging.LogRecord) -> None:
@@ -161,11 +165,14 @@ def _clean(record: logging.LogRecord) -> None:
         record.args = {name: _value(value) for name, value in record.args.items()}
     elif record.args:
         record.args = tuple(_value(value) for value in record.args)
+    for name, value in vars(record).items():
+        if name not in _STANDARD:
+            setattr(record, name, _value(value))
     if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
         lines = "".join(traceback.format_exception(record.exc_info[1])).rstrip("\n").split("\n")
-        clean = [cleaned(line) for line in lines[:_MOST_LINES]]
+        clean = [cleaned(line) for line in lines[:_MAX_LINES]]
         if clean != lines:
-            # What formatters of the standard library show instead of formatting the exception.
+            # Formatters of the standard library use this instead of formatting the exception.
             record.exc_text = "\n".join(clean)
 
 
@@ -174,20 +181,20 @@ def _value(value: object) -> Any:
         return value
     try:
         return cleaned(str(value))
-    except Exception as error:  # noqa: BLE001  # a value that cannot be shown is no reason to lose the record
+    except Exception as error:  # noqa: BLE001  # a broken `__str__` must not lose the record
         return f"<{type(value).__qualname__}: {type(error).__name__}>"
 
 
 LOG_LIMIT: Final = LogLimit()
-"""The filter on all loggers of the runtime."""
+"""The filter of all loggers of the runtime."""
 atexit.register(LOG_LIMIT.report)
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Return the logger `name`, with the filter on it.
+    """Return the logger `name` with the filter installed.
 
-    Use it instead of `logging.getLogger`, and pass what comes from outside as arguments (`"lost %s"`), never in the
-    format.
+    Use it instead of `logging.getLogger`, and pass untrusted values as arguments (`"lost %s"`) or in `extra`, never in
+    the format string.
     """
     found = logging.getLogger(name)
     found.addFilter(LOG_LIMIT)

@@ -1,4 +1,4 @@
-"""Metadata: text by name that travels beside requests and responses."""
+"""Metadata: key-value text that is sent along with requests and responses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 __all__ = ["AMBIENT", "NO_METADATA", "Metadata"]
 
 Metadata = Mapping[str, str]
-"""Text by name: credentials, tenants, trace context. Absent in protocols that carry none."""
+"""Key-value text such as credentials, tenant and trace context. Empty in protocols that do not carry metadata."""
 
 NO_METADATA: Final[Metadata] = MappingProxyType({})
 
 AMBIENT: Final = frozenset({"traceparent", "tracestate", "baggage"})
-"""Best-effort metadata of calls: W3C trace context and baggage. Where a protocol carries none it is left out."""
+"""Best-effort metadata of calls, dropped by protocols without metadata: W3C trace context and baggage."""

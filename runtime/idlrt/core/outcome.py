@@ -1,9 +1,9 @@
-"""How a call ended, in words that no protocol owns: for filters, monitoring and tracing.
+"""Outcomes of calls, independent of the protocol, for filters, monitoring and tracing.
 
-The names are those of gRPC's status codes, with one more for exceptions that the IDL declares: they are answers.
+The names are gRPC's status codes, plus one for exceptions that the IDL declares, which are regular responses.
 
-`Evidence` is another question: what the end of one attempt says about the server. Ejection, circuit breakers and
-admission control all read it, so an attempt is never a failure for one of them and none for another by accident.
+`Evidence` is separate: it classifies one attempt by what it reveals about the server. Ejection, circuit breakers and
+admission control all use it, so that they agree on which attempts are failures.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Outcome(enum.StrEnum):
     PERMISSION_DENIED = "permission_denied"
     UNAUTHENTICATED = "unauthenticated"
     RESOURCE_EXHAUSTED = "resource_exhausted"
-    """Refused because too much was in flight."""
+    """Rejected because too many calls were in flight."""
     UNAVAILABLE = "unavailable"
-    """No server worked on it, or the connection was lost."""
+    """No server executed the call, or the connection was lost."""
     INTERNAL = "internal"
     """The handler failed, or its result could not be sent."""
     UNKNOWN = "unknown"
@@ -85,7 +85,7 @@ _OF_ERROR: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
 def outcome_of(error: BaseException | None) -> Outcome:
     """Return the outcome of a call that ended with `error`, or without one.
 
-    Handlers' own exceptions are `INTERNAL`; cancellation is told by the name of its class, whichever library's it is.
+    Undeclared exceptions of handlers are `INTERNAL`; cancellation is recognized by its class name, in any library.
     """
     if error is None:
         return Outcome.OK
@@ -98,32 +98,32 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 
 class Evidence(enum.Enum):
-    """What the end of an attempt says about the server that it was sent to."""
+    """What the end of an attempt reveals about the server."""
 
     ANSWERED = enum.auto()
-    """It replied: with a result, an exception that the IDL declares, or a refusal."""
+    """The server responded with a result, an exception that the IDL declares, or a rejection of the call."""
     BROKEN = enum.auto()
-    """It replied that it failed (`INTERNAL_ERROR`)."""
+    """The server reported an internal error (`INTERNAL_ERROR`)."""
     UNREADABLE = enum.auto()
-    """It replied with something that is not of the protocol."""
+    """The response violates the protocol."""
     UNREACHABLE = enum.auto()
-    """No connection could be made."""
+    """Connecting failed."""
     LOST = enum.auto()
-    """The connection ended before the reply."""
+    """The connection was lost before the response."""
     TIMED_OUT = enum.auto()
-    """The reply did not come in time."""
+    """The response did not arrive in time."""
     REJECTED = enum.auto()
-    """It is overloaded. A server that rejects calls works."""
+    """The server is overloaded. A server that rejects calls is healthy."""
     NOT_ASKED = enum.auto()
-    """No server was asked: there is none, or a circuit breaker is open."""
+    """The call was sent to no server: there is none, or a circuit breaker is open."""
     RAISED = enum.auto()
-    """Code that is not of the runtime raised an exception, for example a handler behind a guard of a server."""
+    """Code outside of the runtime raised an exception, e.g. a handler behind a server's guard."""
     NOTHING = enum.auto()
-    """The attempt was cancelled, or something on this side is wrong."""
+    """None: the attempt was cancelled or failed locally."""
 
     @property
     def is_failure(self) -> bool:
-        """Whether the server did not reply: that counts against it everywhere."""
+        """Whether the server did not respond, which all of them count as a failure."""
         return self in _FAILURES
 
 
@@ -143,7 +143,7 @@ _EVIDENCE: Final[tuple[tuple[type[BaseException], Evidence], ...]] = (
 
 
 def evidence_of(error: BaseException | None) -> Evidence:
-    """Return what an attempt that ended with `error`, or without one, says about the server."""
+    """Return what an attempt that ended with `error`, or without one, reveals about the server."""
     if error is None:
         return Evidence.ANSWERED
     if isinstance(error, ApplicationError):

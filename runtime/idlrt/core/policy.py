@@ -1,4 +1,4 @@
-"""What holds for a call: what the IDL, the registry, the client and the caller say, put together (`idlrt.config`)."""
+"""Effective settings of calls, merged from the IDL, the registry, the client and the caller by `idlrt.config`."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = [
 ]
 
 CONFIG_VARIABLE: Final = "IDLRT_CONFIG"
-"""The environment variable that names a program's configuration."""
+"""Environment variable with the path of a program's configuration."""
 
 SHORTEST: Final = 1e-9
-"""The shortest timeout in seconds: clocks count nanoseconds, so less could only be a mistake."""
+"""Minimum timeout in seconds: clocks count nanoseconds, so a lower value can only be a mistake."""
 LONGEST: Final = 2_000_000.0
-"""The longest time in seconds, 23 days: `poll` counts milliseconds in 32 bits."""
+"""Maximum duration in seconds (23 days): `poll` counts milliseconds in 32 bits."""
 
-# `type` is how `idlrt config keys` names the type: the bounds of clocks matter in error messages only.
+# `type` is the name of the type in `idlrt config keys`: the limits of clocks matter in error messages only.
 Seconds = Annotated[float, Meta(ge=0, le=LONGEST, extra={"type": "seconds"})]
 Positive = Annotated[float, Meta(ge=SHORTEST, le=LONGEST, extra={"type": "seconds, more than 0"})]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 def is_duration(value: object) -> bool:
-    """Return whether `value` is a number of seconds that a timeout may have."""
+    """Return whether `value` is a valid timeout in seconds."""
     return isinstance(value, int | float) and not isinstance(value, bool) and SHORTEST <= value <= LONGEST
 
 
@@ -50,11 +50,11 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     jitter: Annotated[Fraction, Meta(description="randomization of a pause, as a fraction of it.")] = 0.2
 
     def pause(self, retry: int, dice: float) -> float:
-        """Seconds before a retry.
+        """Return the pause before a retry in seconds.
 
         Args:
-            retry: 0 for the first one.
-            dice: a number from 0 to below 1.
+            retry: number of the retry, starting at 0.
+            dice: a random number, at least 0 and below 1.
         """
         pause = self.base
         for _ in range(min(retry, 64)):

@@ -1,7 +1,7 @@
-"""Races on threads: several things are begun, the first that succeeds counts.
+"""Races on threads: run several functions concurrently, use the first that succeeds.
 
-A thread that waits for the kernel cannot be called off, so losers go on to their end and what they bring is dropped.
-But one that only waits for its turn can: it asks `is_called_off` when it is that, and lets it be.
+A thread that is blocked in the kernel cannot be cancelled, so losers run to their end and their results are dropped.
+But one that only waits for its turn can be: it checks `is_called_off` when its turn comes, and gives up.
 """
 
 from __future__ import annotations
@@ -30,16 +30,21 @@ _current: Final[ContextVar[_Race | None]] = ContextVar("idlrt race", default=Non
 
 
 def is_called_off() -> bool:
-    """Whether nobody waits for what this thread does any more: the race that it runs in is over."""
+    """Whether the race in which this thread runs is over, so that its result will be dropped."""
     current = _current.get()
     return current is not None and current.is_over
 
 
 def race(runners: Iterable[Callable[[], T]], delay: float, is_final: Callable[[BaseException], bool]) -> T:
-    """See `idlrt.core.driver.Driver.race`.
+    """Run functions on threads and return the result of the first that succeeds, as `Driver.race` does.
 
     Args:
-        runners: functions, each run on a thread of its own.
+        runners: functions, each run on a separate thread.
+        delay: seconds after which the next function starts while none has finished; 0 starts all at once.
+        is_final: whether an error ends the race.
+
+    Raises:
+        ValueError: `runners` is empty.
     """
     finished: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
     waiting = iter(runners)
@@ -57,17 +62,17 @@ def race(runners: Iterable[Callable[[], T]], delay: float, is_final: Callable[[B
     try:
         is_more = begin()
         if not is_more:
-            raise ValueError("a race needs somebody who runs")
+            raise ValueError("cannot race: there are no tasks")
         while is_more and delay <= 0:
             is_more = begin()
         last: BaseException | None = None
         while running:
             try:
-                is_good, outcome = finished.get(timeout=delay if is_more else None)
+                is_success, outcome = finished.get(timeout=delay if is_more else None)
             except queue.Empty:
                 is_more = begin()
                 continue
-            if is_good:
+            if is_success:
                 result: T = outcome
                 return result
             running -= 1
@@ -82,8 +87,8 @@ def race(runners: Iterable[Callable[[], T]], delay: float, is_final: Callable[[B
 
 
 def _run(runner: Callable[[], Any], finished: queue.SimpleQueue[tuple[bool, Any]], this: _Race) -> None:
-    _current.set(this)  # threads have a context of their own
+    _current.set(this)  # each thread has its own context
     try:
         finished.put((True, runner()))
-    except BaseException as error:  # noqa: BLE001  # handed to the thread that waits
+    except BaseException as error:  # noqa: BLE001  # raised in the waiting thread
         finished.put((False, error))

@@ -1,8 +1,7 @@
-"""What a handler can learn about the call that it works on, beyond its arguments.
+"""The call that a handler is processing: peer, metadata, deadline, outcome.
 
-It travels in the context in which a handler runs, so it reaches whatever the handler calls or starts, plain
-and `async` alike, without a parameter for it in every function. Calls that a handler makes itself get no more
-time than is left for its own.
+It is stored in a context variable, so it is visible in all functions, threads and tasks that the handler starts, plain
+and `async` alike, without a parameter in each of them. Calls that a handler makes inherit its deadline.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ __all__ = ["Peer", "ServerCall", "current_call", "enter_call", "handler_context"
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is on the other side of a server's connection.
+    """The client at the other end of a server's connection.
 
     Attributes:
-        address: `host:port`, or `unix` for a client at a socket of this machine.
-        is_encrypted: whether TLS lies between.
-        names: by which the peer's certificate knows it (its common name, then alternative names, each once); empty
-            if it has shown none.
+        address: `host:port`, or `unix` for a client on a Unix socket.
+        is_encrypted: whether the connection uses TLS.
+        names: names in the peer's certificate (the common name, then alternative names, without duplicates); empty
+            without a client certificate.
     """
 
     address: str
@@ -43,21 +42,22 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 class ServerCall(msgspec.Struct, eq=False):
     """A call on its way through a server's filters to its handler.
 
-    What it has in common with a client's `Call` is called the same, so one filter may serve both sides.
+    Attributes that it shares with a client's `Call` have the same names, so one filter can serve both sides.
 
     Attributes:
-        method: what is called.
-        arguments: one for each of the method's, in their order. A filter may replace them.
-        peer: who calls.
-        metadata: what the client sent with the call, as text by name; empty with framings that carry none.
-        deadline: when the caller stops waiting, or, if it did not say, when the server stops caring.
-        driver: the clock of the deadline, and what a filter sleeps with.
-        context: typed values that travelled with the request: attempt, routing tag, caller.
-        received_at: when its last byte arrived, on the clock of the deadline.
-        is_answered: whether it is over. What a handler has started and left running may go on to make calls then.
-        is_begun: whether its handler has been called. What is refused before that, nobody has worked on.
-        outcome: how it ended, once it has been answered; `None` before.
-        answer_metadata: what goes with the answer, as far as its framing can carry it. Filters and handlers add to it.
+        method: the method that is called.
+        arguments: one value per argument of the method, in order. Filters may replace them.
+        peer: the client.
+        metadata: metadata that the client sent; empty with framings that carry none.
+        deadline: point in time at which the caller stops waiting, or, if it sent no timeout, the server's own limit.
+        driver: clock of the deadline; filters sleep through it.
+        context: values that are propagated with the request: attempt, routing tag, caller.
+        received_at: time when the last byte of the request arrived, on the clock of the deadline.
+        is_answered: whether the response was sent. Background work that the handler started may still make calls.
+        is_begun: whether the handler has been called. A call that is rejected before has not been executed.
+        outcome: how the call ended; `None` until the response is sent.
+        answer_metadata: metadata of the response, dropped by framings that carry none. Filters and handlers may add to
+            it.
     """
 
     method: Method[..., Any]
@@ -74,7 +74,7 @@ class ServerCall(msgspec.Struct, eq=False):
     outcome: Outcome | None = None
 
     def remaining(self) -> float:
-        """Seconds that are left until the deadline; zero or less when it is over."""
+        """Return the seconds until the deadline; zero or less if it has passed."""
         return self.deadline.at - self.driver.now()
 
 
@@ -82,25 +82,25 @@ _current: Final[ContextVar[ServerCall | None]] = ContextVar("idlrt current call"
 
 
 def current_call() -> ServerCall | None:
-    """The call that is being handled: who made it, its metadata, its deadline. `None` outside of handlers.
+    """Return the call that is being handled, with its peer, metadata and deadline; `None` outside of handlers.
 
-    A handler sees its own call, whatever else is handled at the same time.
+    Concurrent handlers see their own calls.
     """
     return _current.get()
 
 
 def request_metadata() -> Metadata:
-    """The metadata that came with the call that is being handled, as text by name.
+    """Return the metadata of the call that is being handled.
 
-    Empty outside of handlers, and when the client sent none or speaks a framing that carries none (`framed`
-    and `unframed`; `header` does).
+    It is empty outside of handlers, and if the client sent none or uses a framing that carries none (`framed` and
+    `unframed`; `header` does).
     """
     call = _current.get()
     return call.metadata if call is not None else NO_METADATA
 
 
 def handler_context() -> Context:
-    """A copy of the current context for handlers of another server: what is handled here is not theirs."""
+    """Return a copy of the current context without the current call, for handlers of another server."""
     context = copy_context()
     if _current in context:
         context.run(_current.set, None)
@@ -108,4 +108,4 @@ def handler_context() -> Context:
 
 
 enter_call: Final = _current.set
-"""Lets what runs in the current context see a call."""
+"""Set the current call of the current context."""

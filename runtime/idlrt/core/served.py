@@ -1,8 +1,7 @@
-"""What a server serves: one service or several, by the names under which clients call their methods.
+"""The method table of a server: one or several services, by the wire names of their methods.
 
-Thrift tells several services on one connection apart by *multiplexed* names, `Service:method`. Here every
-method has such a name, and those of the service that was given first have their plain name too, so a client
-that knows nothing of the others finds it.
+Thrift distinguishes several services on one connection by *multiplexed* names, `Service:method`. Every method has such
+a name here, and the methods of the first service have their plain name as well, for clients that do not multiplex.
 
 Source: Apache Thrift's `TMultiplexedProcessor`
 """
@@ -21,17 +20,17 @@ from idlrt.spec import Method
 
 __all__ = ["Served", "serve"]
 
-_MOST_NAMES = 20
-_LONGEST = 100
+_MAX_LISTED = 20
+_MAX_LENGTH = 100
 
 
 class Served(msgspec.Struct, frozen=True, eq=False):
-    """Services, ready to be called. Made by `serve`.
+    """Services with their handlers. Constructed by `serve`.
 
     Attributes:
-        services: in the order in which they were given.
-        table: handlers by the names on the wire.
-        methods: what they do the work of, by the same names.
+        services: the services in the given order.
+        table: handlers by wire name.
+        methods: methods by wire name.
     """
 
     services: tuple[Handlers, ...]
@@ -42,24 +41,22 @@ class Served(msgspec.Struct, frozen=True, eq=False):
         return ", ".join(each.service.name for each in self.services)
 
     def missing(self, name: str) -> str:
-        """Why nothing is called `name` here, and what is: the text of a refusal, brief however long `name` is."""
+        """Return the error message for an unknown wire name, with the known names; short even if `name` is long."""
         names = [each.service.name for each in self.services]
         service, colon, plain = name.partition(":")
         if not colon:
             service, plain = names[0], name
         for each in self.services:
             if each.service.name == service:
-                return (
-                    f"there is no method {_brief(plain)} in {service} here; it has {_listed(plain, list(each.table))}"
-                )
-        return f"there is no service {_brief(service)} here; served: {_listed(service, names)}"
+                return f"unknown method {_brief(plain)} of {service} (known: {_listed(plain, list(each.table))})"
+        return f"unknown service {_brief(service)} (known: {_listed(service, names)})"
 
 
 def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
-    """Put one or several services together.
+    """Combine one or several services.
 
     Raises:
-        ConfigurationError: something else was given, nothing at all, or two services of one name.
+        ConfigurationError: `handlers` is of another type or empty, or two services have the same name.
     """
     given: object = [handlers] if isinstance(handlers, Handlers) else handlers
     if not isinstance(given, list | tuple):
@@ -71,11 +68,11 @@ def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
             raise _not_handlers(each)
         name = each.service.name
         if any(name == other.service.name for other in services):
-            raise ConfigurationError(f"cannot serve two services called {name}: clients could not tell them apart")
+            raise ConfigurationError(f"cannot serve two services named {name}: clients could not distinguish them")
         services.append(each)
         table.update({f"{name}:{method}": handler for method, handler in each.table.items()})
     if not services:
-        raise ConfigurationError("there is no service to serve: the list is empty")
+        raise ConfigurationError("cannot serve an empty list of services")
     table.update(services[0].table)
     return Served(tuple(services), table, {name: handler.method for name, handler in table.items()})
 
@@ -83,19 +80,19 @@ def serve(handlers: Handlers | Sequence[Handlers]) -> Served:
 def _not_handlers(found: object) -> ConfigurationError:
     kind = found.__qualname__ if isinstance(found, type) else type(found).__qualname__
     return ConfigurationError(
-        f"cannot serve {kind}: a server takes what a generated function such as user_service(handler) returns, "
-        "or a list of that"
+        f"cannot serve {kind}: expected the result of a generated function such as user_service(handler), or a list "
+        "of these"
     )
 
 
 def _brief(name: str) -> str:
-    return repr(name if len(name) <= _LONGEST else name[:_LONGEST] + "...")
+    return repr(name if len(name) <= _MAX_LENGTH else name[:_MAX_LENGTH] + "...")
 
 
 def _listed(wanted: str, names: list[str]) -> str:
-    """Names for a message; of many the nearest ones."""
-    if len(names) <= _MOST_NAMES:
+    """Return names for a message; the most similar ones if there are many."""
+    if len(names) <= _MAX_LISTED:
         return ", ".join(sorted(names)) or "none"
-    near = difflib.get_close_matches(wanted[:_LONGEST], names, n=3)
-    shown = near or sorted(names)[:_MOST_NAMES]
+    near = difflib.get_close_matches(wanted[:_MAX_LENGTH], names, n=3)
+    shown = near or sorted(names)[:_MAX_LISTED]
     return f"{', '.join(shown)} and {len(names) - len(shown)} more"

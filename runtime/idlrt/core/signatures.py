@@ -1,15 +1,16 @@
-"""Signatures of handlers: whether they take a method's arguments, and what they get for absent ones.
+"""Signatures of handlers: compatibility with the IDL, and substitutes for omitted arguments.
 
-A caller may leave out arguments that the IDL does not mark `required`, because it was compiled before they were added,
-or because it gave none. In this order such an argument is:
+A caller may omit arguments that the IDL does not mark `required`, because it was compiled before they were added or
+because it passed none. The handler then receives the first of:
 
-1. the IDL's default; the codec has filled it in, so nothing here sees it;
-2. the default of the handler's own parameter (`limit: int = 10`);
-3. `None`, if the parameter's annotation allows it, or there is none;
-4. a refusal of the call, which names the argument and says what to do.
+1. the default in the IDL, which the codec has already filled in;
+2. the default of the handler's parameter (`limit: int = 10`);
+3. `None`, if the annotation of the parameter allows it or there is no annotation.
 
-All of it is decided when a handler is bound, once for each method. Annotations that cannot be evaluated (names that are
-imported for type checkers only) are judged by their text.
+Otherwise the call is rejected with an error that names the argument and the fix.
+
+All of this is computed once per method, when a handler is bound. Annotations that cannot be evaluated (names that are
+imported for type checkers only) are parsed as text.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ __all__ = ["REFUSED", "complete", "mismatch", "substitutes"]
 _Parameter = inspect.Parameter
 
 REFUSED: Final[Any] = type("_Refused", (), {})()
-"""What `substitutes` has for an argument without which the handler cannot be called."""
+"""Marker in `substitutes` for an argument that the handler requires."""
 
 
 def mismatch(method: Method[..., Any], function: Callable[..., Any]) -> str | None:
-    """Why `function` cannot be called with the arguments of `method` by position; `None` if it can.
+    """Return why `function` cannot be called with the arguments of `method` by position; `None` if it can.
 
-    A function that does not tell its signature (one written in C, say) is taken as it is.
+    A function without an introspectable signature (e.g. one written in C) is assumed to be compatible.
     """
-    # What is called is the function itself, whatever `functools.wraps` says that it wraps.
+    # The outermost function is the one that is called, whatever it wraps (`functools.wraps`).
     signature = _signature(function, follow_wrapped=False)
     if signature is None:
         return None
@@ -50,19 +51,19 @@ def mismatch(method: Method[..., Any], function: Callable[..., Any]) -> str | No
 
 
 def substitutes(method: Method[..., Any], function: Callable[..., Any], *, is_relay: bool = False) -> tuple[Any, ...]:
-    """What takes the place of each argument that a caller left out: a value, `None`, or `REFUSED`.
+    """Return the substitute for each argument if the caller omits it: a value, `None`, or `REFUSED`.
 
     Args:
-        is_relay: `function` is a method of a client, which leaves out in its turn what it is given as `None`.
+        is_relay: whether `function` is a method of a client, which in turn omits arguments that are `None`.
 
     Returns:
-        an empty tuple if arguments can go to the handler as they are read: `None` where they are absent.
+        An empty tuple if all substitutes are `None`, so that decoded arguments can be passed unchanged.
     """
     if is_relay:
         return ()
     parameters = _parameters(method, function)
     found = [
-        # `None` is what such an argument may be anyway, says the IDL or the stub of idlc 0.1.0.
+        # Unless the argument is mandatory, the stub (of this version or of idlc 0.1.0) types it as optional anyway.
         _substitute(parameter, refused=REFUSED if is_needed else None)
         if default is None and not field.is_required
         else None
@@ -74,17 +75,17 @@ def substitutes(method: Method[..., Any], function: Callable[..., Any], *, is_re
 
 
 def complete(method: Method[..., Any], arguments: Sequence[Any], instead: Sequence[Any]) -> tuple[Any, ...]:
-    """`arguments` with what `substitutes` found for those that are `None`.
+    """Return `arguments` with substitutes for those that are `None`.
 
     Raises:
-        RemoteProtocolError: the handler cannot be called without one of them.
+        RemoteProtocolError: the caller omitted an argument that the handler requires.
     """
     whole = tuple(other if value is None else value for value, other in zip(arguments, instead, strict=True))
     missing = [repr(field.attribute) for field, value in zip(method.arguments, whole, strict=True) if value is REFUSED]
     if missing:
         names = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
-        what = f"{'arguments' if missing[1:] else 'argument'} {names} left out by the caller"
-        fix = f"give {names} a default in the handler or in the IDL to accept such calls"
+        what = f"missing {'arguments' if missing[1:] else 'argument'} {names}"
+        fix = f"to make {'them' if missing[1:] else 'it'} optional, add a default in the handler or in the IDL"
         raise RemoteProtocolError(f"cannot call {method.full_name}: {what}; {fix}")
     return whole
 
@@ -98,7 +99,7 @@ def _substitute(parameter: inspect.Parameter | None, *, refused: Any) -> Any:
 
 
 def _parameters(method: Method[..., Any], function: Callable[..., Any]) -> list[inspect.Parameter | None]:
-    """The parameter that takes each argument; `None` where that is not known."""
+    """Return the parameter that receives each argument; `None` where it is unknown."""
     own = _signature(function, follow_wrapped=False)
     if own is None:
         return [None] * len(method.arguments)
@@ -107,7 +108,7 @@ def _parameters(method: Method[..., Any], function: Callable[..., Any]) -> list[
     found += [None] * (len(method.arguments) - len(found))
     wrapped = _signature(function, follow_wrapped=True) if hasattr(function, "__wrapped__") else None
     if wrapped is not None:
-        # A decorator takes `*args`, and may add arguments of its own: names tell which parameter is meant.
+        # A decorator takes `*args` and may add its own arguments, so match the wrapped parameters by name.
         for index, field in enumerate(method.arguments):
             inner = wrapped.parameters.get(field.attribute)
             found[index] = found[index] or inner
@@ -122,7 +123,7 @@ def _positional(parameters: Iterable[inspect.Parameter]) -> list[inspect.Paramet
 def _signature(function: Callable[..., Any], *, follow_wrapped: bool) -> inspect.Signature | None:
     try:
         return inspect.signature(function, follow_wrapped=follow_wrapped, eval_str=True)
-    except Exception:  # noqa: BLE001  # an annotation can be any expression
+    except Exception:  # noqa: BLE001  # annotations are arbitrary expressions
         pass
     try:
         return inspect.signature(function, follow_wrapped=follow_wrapped)

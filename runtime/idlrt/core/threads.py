@@ -1,8 +1,8 @@
-"""Threads for what a blocking client does at the same time: kept for a while, because making one takes longer than a
-call.
+"""Thread pool for the concurrency of blocking clients.
 
-They are daemons: who is still waiting for a server when the program ends holds nobody up. What runs there sees the
-context (`contextvars`) of who started it.
+Idle threads are reused, because starting a thread takes longer than a call. They are daemon threads: one that still
+waits for a server does not delay the exit of the program. Tasks run in a copy of the context (`contextvars`) of the
+thread that started them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Inbox = queue.SimpleQueue[Callable[[], object]]
 
 
 class Threads:
-    """See the module.
+    """Unbounded pool of daemon threads.
 
     Args:
-        spare_seconds: after which a thread that has nothing to do ends.
+        spare_seconds: seconds after which an idle thread ends.
     """
 
     def __init__(self, spare_seconds: float = _SPARE_SECONDS) -> None:
@@ -39,24 +39,24 @@ class Threads:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process: its threads are the parent's."""
+        """Start with an empty pool after a fork: the threads exist in the parent only."""
         self._lock = threading.Lock()
         self._idle = []
 
     @property
     def idle(self) -> int:
-        """Threads that wait for work."""
+        """Number of idle threads."""
         return len(self._idle)
 
     def run(self, work: Callable[[], object]) -> None:
-        """Run `work` on a thread of its own, at once. What it raises is logged."""
+        """Run `work` immediately on an idle or new thread. Exceptions are logged."""
         task = _in_context(work)
         with self._lock:
             inbox = self._idle.pop() if self._idle else None
             if inbox is not None:
                 inbox.put(task)
                 return
-        threading.Thread(target=self._serve, args=(task,), name="idlrt beside", daemon=True).start()
+        threading.Thread(target=self._serve, args=(task,), name="idlrt background", daemon=True).start()
 
     def _serve(self, task: Callable[[], object] | None) -> None:
         inbox: Inbox = queue.SimpleQueue()
@@ -64,7 +64,7 @@ class Threads:
             try:
                 task()
             except BaseException:  # noqa: BLE001
-                _log.exception("something on a thread of its own failed")
+                _log.exception("background thread task failed")
             task = None
             with self._lock:
                 idle = self._idle
@@ -76,7 +76,7 @@ class Threads:
                     if inbox in idle:
                         idle.remove(inbox)
                         return
-                # It was taken in this moment, with a task; or an exception of a signal handler came between.
+                # `run` has just taken it and put a task; or a signal handler's exception interrupted the release.
                 try:
                     task = inbox.get_nowait()
                 except queue.Empty:
@@ -89,4 +89,4 @@ def _in_context(work: Callable[[], object]) -> Callable[[], object]:
 
 
 THREADS: Final = Threads()
-"""Of the process."""
+"""The pool of the process."""

@@ -108,5 +108,5 @@ def _rpc_protocols_of(record: Record) -> RpcProtocols:
     given = record.rpc_protocols or ()
     found = {each.name: tuple(each.serializations) for each in given}
     if len(found) != len(given):
-        raise RegistryRefused("cannot list the RPC protocols of an instance: one is listed twice; list each once")
+        raise RegistryRefused("invalid RPC protocols of an instance: one is listed twice; list each once")
     return found

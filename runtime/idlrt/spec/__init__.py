@@ -1,4 +1,4 @@
-"""What generated code says about its types and methods: plain descriptions, no bytes, no sockets."""
+"""Descriptions of types, methods and services in generated code: plain data, no serialization, no I/O."""
 
 from idlrt.spec.declared import DeclaredError
 from idlrt.spec.fields import Argument, Field, argument, optional, required

@@ -1,7 +1,7 @@
-"""Exceptions that an IDL declares: real Python exceptions with typed, keyword-only fields.
+"""Base of exceptions that an IDL declares: Python exceptions with typed, keyword-only fields.
 
-`msgspec.Struct` cannot be mixed with `Exception`, so a metaclass turns the annotated fields of the class
-body into slots and `DeclaredError` supplies the constructor, equality, text and pickling.
+`msgspec.Struct` cannot be combined with `Exception`, so a metaclass turns the annotated fields of the class body into
+slots, and `DeclaredError` implements the constructor, equality, text and pickling.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _REQUIRED: Any = msgspec.NODEFAULT
 
 
 class _DeclaredErrorType(type):
-    """Makes slots of annotated fields, and keeps their defaults in `__declared_defaults__`."""
+    """Metaclass that turns annotated fields into slots, with their defaults in `__declared_defaults__`."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _DeclaredErrorType:
-        if "__thrift_fields__" not in namespace:  # somebody's subclass: it has the fields of its base
+        if "__thrift_fields__" not in namespace:  # a hand-written subclass: it has the fields of its base
             namespace.setdefault("__slots__", ())
             return super().__new__(mcs, name, bases, namespace)
         table: tuple[Field[Any], ...] = namespace["__thrift_fields__"]
@@ -40,14 +40,14 @@ class _DeclaredErrorType(type):
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
-    """The base of generated exceptions. It is an answer of the server: never retried."""
+    """Base of generated exceptions. They are regular responses of the server, so they are never retried."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
     __declared_defaults__: ClassVar[dict[str, Any]] = {}
     if not TYPE_CHECKING:
         __slots__ = (UNKNOWN,)
 
-    if not TYPE_CHECKING:  # checkers make the constructor from the fields
+    if not TYPE_CHECKING:  # type checkers synthesize the constructor from the fields
 
         def __init__(self, **values: Any) -> None:
             Exception.__init__(self)
@@ -55,11 +55,11 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
                 if name in values:
                     setattr(self, name, values.pop(name))
                 elif default is _REQUIRED:
-                    raise TypeError(f"{type(self).__name__} is missing its field {name!r}")
+                    raise TypeError(f"{type(self).__name__}: missing field {name!r}")
                 else:
                     setattr(self, name, _default(default))
             if values:
-                _refuse(type(self).__name__, values)
+                _reject(type(self), values)
 
     def _values(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__declared_defaults__}
@@ -85,7 +85,7 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
 
 
 def _default(default: Any) -> Any:
-    """A default of its own for every instance."""
+    """Return the default of a field: a fresh one if it has a factory."""
     if type(default) is not type(msgspec.field()):
         return default
     if default.default_factory is not msgspec.NODEFAULT:
@@ -100,5 +100,7 @@ def _rebuild(cls: type[DeclaredError], values: dict[str, Any], kept: bytes | Non
     return made
 
 
-def _refuse(name: str, values: dict[str, Any]) -> NoReturn:
-    raise TypeError(f"{name} has no field {', '.join(map(repr, values))}")
+def _reject(cls: type[DeclaredError], values: dict[str, Any]) -> NoReturn:
+    noun = "field" if len(values) == 1 else "fields"
+    known = ", ".join(cls.__declared_defaults__) or "none"
+    raise TypeError(f"{cls.__name__}: unknown {noun} {', '.join(map(repr, values))} (fields: {known})")

@@ -1,4 +1,4 @@
-"""One field of a struct, one argument of a method, one line of its `throws`."""
+"""Fields of structs, arguments of methods, and declared exceptions (`throws`)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["NO_DEFAULT", "Argument", "Field", "argument", "optional", "required"
 T = TypeVar("T")
 
 NO_DEFAULT: Final[Any] = msgspec.NODEFAULT
-"""`Argument.default` where the IDL declares none."""
+"""`Argument.default` without a default in the IDL."""
 
 
 class Field(Generic[T]):
-    """A field.
+    """Description of a field.
 
     Attributes:
-        id: its number on the wire, a signed 16-bit integer.
-        name: its name in the IDL.
-        type: its type.
-        is_required: a reader refuses a message without it, a writer refuses `None`.
-        attribute: its name in Python, which differs from `name` where that is taken (`from` → `from_`).
+        id: field id on the wire, a signed 16-bit integer.
+        name: name in the IDL.
+        type: type of the values.
+        is_required: whether a reader rejects messages without it, and a writer rejects `None`.
+        attribute: name in Python, which differs from `name` if that is reserved (`from` → `from_`).
     """
 
     __slots__ = ("attribute", "id", "is_required", "name", "type")
@@ -46,8 +46,8 @@ class Argument(Field[T]):
     """An argument that the IDL does not mark `required`: it may be absent on the wire, in both directions.
 
     Attributes:
-        default: its value when a caller leaves it out: a value, a function that makes one (values of Thrift types are
-            never callable), or `NO_DEFAULT`; then the server's handler decides (see `idlrt.core.signatures`).
+        default: value if the caller omits it: a value, a factory (values of Thrift types are never callable), or
+            `NO_DEFAULT`, in which case the handler's signature decides (see `idlrt.core.signatures`).
     """
 
     __slots__ = ("default",)
@@ -63,12 +63,12 @@ class Argument(Field[T]):
 
 
 def required(id: int, name: str, type: Type[T], *, attribute: str | None = None) -> Field[T]:
-    """A field that must be there."""
+    """Describe a required field."""
     return Field(id, name, type, is_required=True, attribute=attribute)
 
 
 def optional(id: int, name: str, type: Type[T], *, attribute: str | None = None) -> Field[Any]:
-    """A field that is not written when it is `None`; where a reader does not find it, it has its default."""
+    """Describe an optional field: `None` is not written, and a reader sets an absent field to its default."""
     return Field(id, name, type, is_required=False, attribute=attribute)
 
 
@@ -81,11 +81,11 @@ def argument(
     default_factory: Callable[[], T] | None = None,
     attribute: str | None = None,
 ) -> Argument[Any]:
-    """An argument that a caller may leave out: a reader accepts a call without it, a writer does not write `None`.
+    """Describe an argument that callers may omit: a reader accepts its absence, a writer does not write `None`.
 
     Args:
-        default: the IDL's default, which every call may share.
-        default_factory: makes the IDL's default for each call that needs it: lists, maps, sets and structs.
+        default: immutable default in the IDL.
+        default_factory: factory of a mutable default in the IDL: lists, maps, sets and structs.
     """
     chosen: Any = default if default_factory is None else default_factory
     return Argument(id, name, type, default=chosen, attribute=attribute)

@@ -1,8 +1,7 @@
-"""Values that may be keys.
+"""Hashable containers, for values in key position.
 
-Thrift allows any type as the key of a map and the element of a set; Python wants keys hashable. Structs
-hash by value (as long as nobody changes one that is a key, dictionaries find it), and containers in key
-position are frozen ones.
+Thrift allows any type as the key of a map and as the element of a set; Python requires keys to be hashable. Structs
+hash by value (a struct must not be modified while it is a key), and containers in key position are frozen.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-# Of `Any`, so that type checkers do not ask what is inside.
+# Typed as `Any`, so that type checkers do not infer unknown element types.
 _SEQUENCES: tuple[type[Any], ...] = (list, tuple)
 _SETS: tuple[type[Any], ...] = (set,)
 _MAPS: tuple[type[Any], ...] = (dict,)
 
 
 class FrozenMap(Mapping[K, V]):
-    """A mapping that cannot change, and therefore hashes. Equal to a `dict` with the same items."""
+    """Immutable, hashable mapping. Equal to a `dict` with the same items."""
 
     __slots__ = ("_hash", "_items")
 
@@ -53,7 +52,7 @@ class FrozenMap(Mapping[K, V]):
 
 
 def value_hash(value: Any) -> int:
-    """Hash by content, also of lists, sets and dicts: equal values have equal hashes."""
+    """Return a hash by content, also for lists, sets and dicts: equal values have equal hashes."""
     if isinstance(value, _SEQUENCES):
         return hash(tuple([value_hash(item) for item in value]))
     if isinstance(value, _SETS):
@@ -64,5 +63,5 @@ def value_hash(value: Any) -> int:
 
 
 def _hash_of_items(items: Mapping[Any, Any]) -> int:
-    # In no order, and without a set of the pairs: whoever chooses the values could make their hashes collide in it.
+    # Independent of the order, and without building a set of the pairs: an attacker could choose colliding values.
     return hash(sum([hash((key, value_hash(value))) for key, value in items.items()]))

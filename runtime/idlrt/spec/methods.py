@@ -1,7 +1,7 @@
-"""Methods and services, as descriptions.
+"""Descriptions of methods and services.
 
-A `Method` takes its Python signature from the service's Protocol, so a client that calls it is checked
-against the one place that says what the function looks like.
+A `Method` has the Python signature of the service's Protocol as its type, so type checkers check clients and handlers
+against the same declaration.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ __all__ = ["Method", "Service", "method", "service"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NOTHING: Final[Mapping[str, str]] = {}
+_NO_POLICY: Final[Mapping[str, str]] = {}
 
 
 class Method(Generic[P, R]):
-    """One function of a service.
+    """Description of a method.
 
     Attributes:
-        name: its name on the wire.
-        attribute: its name in Python (`name`, unless that is taken).
-        arguments: in the order of the Python parameters.
-        defaults: for each argument its value when a caller leaves it out: a value, a function that makes one (values
-            of Thrift types are never callable), or `None` for nothing.
-        has_to_be_given: for each argument whether a Python caller has to give it. `None` may be given for those that
-            are not required on the wire, and is left out there.
-        result: its result type, `VOID` for none.
-        throws: the exceptions that the IDL declares for it.
-        is_oneway: nothing comes back, not even an error.
-        is_idempotent: whether doing it twice is the same as doing it once, so that it may be tried again although it
-            may have been done.
-        policy: what the IDL says of its calls, as text by the keys of a configuration.
+        name: name on the wire.
+        attribute: name in Python (`name`, unless that is reserved).
+        arguments: arguments in the order of the Python parameters.
+        defaults: for each argument, its value if the caller omits it: a value, a factory (values of Thrift types are
+            never callable), or `None` for no default.
+        has_to_be_given: for each argument, whether Python callers must pass it. They may pass `None` for arguments that
+            are not required on the wire; it is not written.
+        result: result type, `VOID` for none.
+        throws: exceptions that the IDL declares for it.
+        is_oneway: whether the server sends no response, not even an error.
+        is_idempotent: whether it is safe to retry when the outcome is unknown.
+        policy: call settings in the IDL, as text by configuration key.
         service: name of the service that declares it; set when the service is described.
     """
 
@@ -55,13 +54,13 @@ class Method(Generic[P, R]):
         is_idempotent: bool = False,
         attribute: str | None = None,
         defaults: tuple[Any, ...] = (),
-        policy: Mapping[str, str] = _NOTHING,
+        policy: Mapping[str, str] = _NO_POLICY,
     ) -> None:
         self.name = name
         self.attribute = attribute if attribute is not None else name
         self.arguments = arguments
-        said = (NO_DEFAULT,) * (len(arguments) - len(defaults)) + defaults
-        chosen = [_default(field, default) for field, default in zip(arguments, said, strict=True)]
+        declared = (NO_DEFAULT,) * (len(arguments) - len(defaults)) + defaults
+        chosen = [_default(field, default) for field, default in zip(arguments, declared, strict=True)]
         self.defaults = tuple(None if default is NO_DEFAULT else default for default in chosen)
         self.has_to_be_given = tuple(default is NO_DEFAULT for default in chosen)
         self.result = result
@@ -77,17 +76,21 @@ class Method(Generic[P, R]):
 
     @property
     def full_name(self) -> str:
-        """`Service.method`, for messages and measurements."""
+        """`Service.method`, for messages and metrics."""
         return f"{self.service}.{self.name}" if self.service else self.name
 
 
-def _default(field: Field[Any], said: Any) -> Any:
-    """The default of an argument. `said` is that of the signature: stubs of idlc 0.1.0 have it nowhere else."""
+def _default(field: Field[Any], declared: Any) -> Any:
+    """Return the default of an argument.
+
+    Args:
+        declared: the default in the Python signature, the only place where stubs of idlc 0.1.0 have it.
+    """
     if isinstance(field, Argument) and field.default is not NO_DEFAULT:
         return field.default
     if field.is_required or isinstance(field, Argument):
-        return said
-    return None if said is NO_DEFAULT else said
+        return declared
+    return None if declared is NO_DEFAULT else declared
 
 
 def method(
@@ -98,16 +101,16 @@ def method(
     throws: tuple[Field[Any], ...] = (),
     oneway: bool = False,
     idempotent: bool = False,
-    policy: Mapping[str, str] = _NOTHING,
+    policy: Mapping[str, str] = _NO_POLICY,
     name: str | None = None,
 ) -> Method[P, R]:
-    """Describe a function of a service.
+    """Describe a method of a service.
 
     Args:
-        function: the function of the service's Protocol; its signature becomes the method's.
-        arguments: its fields, in the order of the parameters.
-        policy: what the IDL says of its calls: `{"timeout": "0.5"}`.
-        name: its name on the wire, where that differs from the one in Python.
+        function: function of the service's Protocol; the method has its signature.
+        arguments: argument fields in the order of the parameters.
+        policy: call settings in the IDL, e.g. `{"timeout": "0.5"}`.
+        name: name on the wire, if it differs from the name in Python.
     """
     attribute = function.__name__
     return Method(
@@ -124,7 +127,7 @@ def method(
 
 
 class Service:
-    """A service: its name and all its methods by wire name, inherited ones included."""
+    """Description of a service: its name and its methods by wire name, including inherited ones."""
 
     __slots__ = ("extends", "methods", "name")
 
@@ -148,6 +151,6 @@ def service(name: str, *methods: Method[..., Any], extends: type[_Described] | N
     """Describe a service.
 
     Args:
-        extends: the client class of the service that it extends.
+        extends: client class of the parent service.
     """
     return Service(name, *methods, extends=extends.__thrift_service__ if extends is not None else None)

@@ -1,7 +1,7 @@
-"""What generated enums, structs and unions are made of.
+"""Base classes of generated enums, structs and unions.
 
-Structs are `msgspec.Struct`s: construction, equality, repr, JSON, MessagePack and JSON Schema run in C.
-The Thrift side is one table, `__thrift_fields__`, that `idlrt.serialization` compiles into a codec on first use.
+Structs are `msgspec.Struct`s: construction, equality, repr, JSON, MessagePack and JSON Schema are implemented in C. For
+Thrift there is one table, `__thrift_fields__`, which `idlrt.serialization` compiles into a codec on first use.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import msgspec
 
-# At run time too: msgspec evaluates these annotations when it reads or writes JSON.
+# Imported at run time too, because msgspec evaluates these annotations when it reads or writes JSON.
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
 from idlrt.spec.unknown import KeepsUnknown, set_unknown, unknown_ids, unknown_of
@@ -23,17 +23,17 @@ _I32_MIN, _I32_MAX = -(2**31), 2**31 - 1
 
 
 class Enum(enum.IntEnum):
-    """An open enum: a number without a name is kept, printed and written back as it came.
+    """Base of generated enums. They are open: unknown numbers are preserved and written back unchanged.
 
-    `Color(7)` for a number that `Color` does not name is a member-like value: it is a `Color`, equals 7,
-    has the name `UNKNOWN_7`, and is not one of `list(Color)`.
+    `Color(7)` for an undeclared number is an instance of `Color` that equals 7, has the name `UNKNOWN_7`, and is not in
+    `list(Color)`.
     """
 
     @classmethod
     def _missing_(cls, value: object) -> Enum | None:
         if not isinstance(value, int) or not _I32_MIN <= value <= _I32_MAX:
             return None
-        # Not kept in the class: a peer could otherwise grow it without end.
+        # Not cached in the class: otherwise a peer could make it grow without bound.
         unknown = int.__new__(cls, value)
         unknown._name_ = f"UNKNOWN_{value}" if value >= 0 else f"UNKNOWN_MINUS_{-value}"
         unknown._value_ = value
@@ -41,14 +41,14 @@ class Enum(enum.IntEnum):
 
     @property
     def is_known(self) -> bool:
-        """Whether the IDL names this number."""
+        """Whether the IDL declares this number."""
         return self._value_ in type(self)._value2member_map_
 
 
 # `eq_default=False` tells type checkers that the `__hash__` below is inherited; at run time msgspec compares by value.
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
 class Struct(KeepsUnknown, msgspec.Struct):
-    """The base of generated structs. Compared and hashed by value."""
+    """Base of generated structs. Compared and hashed by value."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
 
@@ -58,7 +58,7 @@ class Struct(KeepsUnknown, msgspec.Struct):
 
 @dataclass_transform(eq_default=False, frozen_default=True, field_specifiers=(msgspec.field,))
 class FrozenStruct(KeepsUnknown, msgspec.Struct, frozen=True):
-    """The base of generated structs that cannot change once they are made (`python.immutable` in the IDL)."""
+    """Base of generated immutable structs (`python.immutable` in the IDL)."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
 
@@ -68,13 +68,11 @@ class FrozenStruct(KeepsUnknown, msgspec.Struct, frozen=True):
 
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
 class Union(KeepsUnknown, msgspec.Struct):
-    """The base of generated unions: exactly one field is set, the others are `None`.
+    """Base of generated unions: exactly one field is set, the others are `None`.
 
-    Made with another number of fields it raises `TypeError`. A value that a newer peer sent with a field
-    that this side does not know has no field set: `which` answers `None` for it, and `repr` shows `<unknown field 7>`.
-    Where it is written, so is that field, until another one is set.
-    Works with `match`:
-    `case Payment(card=Card(number=number)): ...`.
+    The constructor raises `TypeError` for any other number of fields. If a newer peer sends a union with a field that
+    is unknown here, no field is set: `which` returns `None`, and `repr` shows `<unknown field 7>`. The unknown field is
+    written back until another one is set. Unions work with `match`: `case Payment(card=Card(number=number)): ...`.
     """
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
@@ -98,7 +96,7 @@ class Union(KeepsUnknown, msgspec.Struct):
     if not TYPE_CHECKING:
 
         def __eq__(self, other: object) -> bool:
-            # Unlike a struct a union may be nothing but what it does not know: two of them are two keys of a map.
+            # Unlike a struct, a union may consist of an unknown field only; such unions are distinct keys of a map.
             is_equal = super().__eq__(other)
             if is_equal is not True or which(self) is not None:
                 return is_equal
@@ -118,15 +116,15 @@ class Union(KeepsUnknown, msgspec.Struct):
 
 
 def which(union: Union) -> str | None:
-    """The name of the field that is set in a union; `None` if only a newer peer knows it."""
+    """Return the name of the field that is set in a union; `None` if the field is unknown here."""
     return next((name for name in union.__struct_fields__ if getattr(union, name) is not None), None)
 
 
 def empty_union(cls: type[Any], kept: bytes = b"") -> Any:
-    """A union whose set field only a newer peer knows.
+    """Return a union whose field is unknown here.
 
     Args:
-        kept: what is to be written again, see `idlrt.spec.unknown`.
+        kept: encoded unknown fields, see `idlrt.spec.unknown`.
     """
     union = object.__new__(cls)
     for name in cls.__struct_fields__:

@@ -1,10 +1,10 @@
-"""The types of Thrift, as descriptions.
+"""Descriptions of Thrift types.
 
-`Type[T]` is generic in the Python type of its values, so a type checker refuses a table that does not
-fit the signature it describes.
+`Type[T]` is generic in the Python type of its values, so type checkers reject a table that does not match the signature
+that it describes.
 
-In key position (the key of a map, the element of a set) a value must be hashable: `frozen_list_of` is a
-`tuple`, `frozen_set_of` a `frozenset`, `frozen_map_of` a `FrozenMap`. On the wire they are the same.
+Values in key position (the key of a map, the element of a set) must be hashable: `frozen_list_of` is a `tuple`,
+`frozen_set_of` a `frozenset`, `frozen_map_of` a `FrozenMap`. Their encoding is the same.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Type(Generic[T]):
     """A type whose values are `T` in Python.
 
     Attributes:
-        converters: what serializers have compiled for the type; unset until one does.
+        converters: cache of the codecs that serializations compiled for the type; unset until the first one.
     """
 
     __slots__ = ("converters",)
@@ -64,7 +64,7 @@ class Type(Generic[T]):
 
 
 class VoidType(Type[None]):
-    """The result of a function that answers nothing."""
+    """Result type of methods that return nothing."""
 
     __slots__ = ()
 
@@ -73,7 +73,7 @@ class VoidType(Type[None]):
 
 
 class BaseType(Type[T]):
-    """A scalar: `name` is Thrift's word for it."""
+    """A scalar type; `name` is its Thrift keyword."""
 
     __slots__ = ("name",)
 
@@ -85,7 +85,7 @@ class BaseType(Type[T]):
 
 
 class EnumType(Type[T]):
-    """An enum: `i32` on the wire, `cls(number)` in Python."""
+    """An enum type: `i32` on the wire, `cls(number)` in Python."""
 
     __slots__ = ("cls",)
 
@@ -97,7 +97,7 @@ class EnumType(Type[T]):
 
 
 class ListType(Type[T]):
-    """A list; `is_frozen` says that Python holds a tuple."""
+    """A list type; a `tuple` in Python if `is_frozen`."""
 
     __slots__ = ("element", "is_frozen")
 
@@ -110,7 +110,7 @@ class ListType(Type[T]):
 
 
 class SetType(Type[T]):
-    """A set; `is_frozen` says that Python holds a frozenset."""
+    """A set type; a `frozenset` in Python if `is_frozen`."""
 
     __slots__ = ("element", "is_frozen")
 
@@ -123,7 +123,7 @@ class SetType(Type[T]):
 
 
 class MapType(Type[T]):
-    """A map; `is_frozen` says that Python holds a `FrozenMap`."""
+    """A map type; a `FrozenMap` in Python if `is_frozen`."""
 
     __slots__ = ("is_frozen", "key", "value")
 
@@ -137,7 +137,7 @@ class MapType(Type[T]):
 
 
 class StructType(Type[T]):
-    """A struct, union or exception class, or a function that returns it once it is defined."""
+    """A struct, union or exception type, given as a class or as a function that returns it later."""
 
     __slots__ = ("_class",)
 
@@ -146,7 +146,7 @@ class StructType(Type[T]):
 
     @property
     def cls(self) -> type[T]:
-        """The class. A recursive type is given as a function, which is called on first use."""
+        """The class. For recursive types, the function that returns it is called on first use."""
         if not isinstance(self._class, type):
             self._class = self._class()
         return cast("type[T]", self._class)
@@ -168,40 +168,44 @@ VOID: Final[Type[None]] = VoidType()
 
 
 def list_of(element: Type[T]) -> Type[list[T]]:
-    """`list<element>`, a `list`."""
+    """Return the type `list<element>`: a `list`."""
     return ListType(element)
 
 
 def set_of(element: Type[T]) -> Type[set[T]]:
-    """`set<element>`, a `set`."""
+    """Return the type `set<element>`: a `set`."""
     return SetType(element)
 
 
 def map_of(key: Type[K], value: Type[V]) -> Type[dict[K, V]]:
-    """`map<key, value>`, a `dict`."""
+    """Return the type `map<key, value>`: a `dict`."""
     return MapType(key, value)
 
 
 def frozen_list_of(element: Type[T]) -> Type[tuple[T, ...]]:
-    """`list<element>` in key position, a `tuple`."""
+    """Return the type `list<element>` in key position: a `tuple`."""
     return ListType(element, is_frozen=True)
 
 
 def frozen_set_of(element: Type[T]) -> Type[frozenset[T]]:
-    """`set<element>` in key position, a `frozenset`."""
+    """Return the type `set<element>` in key position: a `frozenset`."""
     return SetType(element, is_frozen=True)
 
 
 def frozen_map_of(key: Type[K], value: Type[V]) -> Type[FrozenMap[K, V]]:
-    """`map<key, value>` in key position, a `FrozenMap`."""
+    """Return the type `map<key, value>` in key position: a `FrozenMap`."""
     return MapType(key, value, is_frozen=True)
 
 
 def enum(cls: type[E]) -> Type[E]:
-    """An enum class."""
+    """Return the type of an enum class."""
     return EnumType(cls)
 
 
 def struct(cls: type[T] | Callable[[], type[T]]) -> Type[T]:
-    """A struct, union or exception class; a function that returns it where it is not defined yet."""
+    """Return the type of a struct, union or exception class.
+
+    Args:
+        cls: the class, or a function that returns it if it is not defined yet.
+    """
     return cast("Type[T]", StructType(cls))

@@ -1,10 +1,9 @@
-"""Fields that only a newer peer knows, kept in the value that came with them so that they can be written again.
+"""Unknown fields: fields sent by a newer peer, preserved in the decoded value so that they can be written back.
 
-Every generated class has a slot for them that is no field: construction, JSON and the equality of structs know nothing
-of it. It holds one `bytes`, so what is kept is never much more than what came: the number of the protocol that the
-values are written in (`idlrt.serialization` numbers them), then for each field its id (2 bytes), its type (1 byte, a
-`TypeId`), the size of its value (4 bytes, all big-endian), and its value. A boolean has the form of an element of a
-list.
+Every generated class has a slot for them. The slot is not a field: construction, JSON and the equality of structs
+ignore it. It holds one `bytes`, so that memory stays proportional to the received message: the number of the protocol
+in which the values are encoded (`idlrt.serialization` numbers them), then for each field its id (2 bytes), its type (1
+byte, a `TypeId`), the size of its value (4 bytes, all big-endian), and the value. Booleans are encoded as in lists.
 """
 
 from __future__ import annotations
@@ -15,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 __all__ = ["UNKNOWN", "KeepsUnknown", "rebuilt", "set_unknown", "unknown_ids", "unknown_of", "unknown_records"]
 
 UNKNOWN: Final = "__thrift_unknown__"
-"""The name of the slot. No field of an IDL can be called so: names that begin and end so are Python's."""
+"""Name of the slot. It cannot clash with a field: names with two leading and trailing underscores are reserved."""
 
 _HEAD: Final = 7
 
 
 class KeepsUnknown:
-    """A base of generated structs: the slot, and copies that keep what is in it.
+    """Mixin of generated structs: the slot for unknown fields, and copying that preserves it.
 
-    `copy.copy`, `copy.deepcopy`, `copy.replace` and `pickle` do; `msgspec.structs.replace` makes a value without.
+    `copy.copy`, `copy.deepcopy`, `copy.replace` and `pickle` preserve unknown fields; `msgspec.structs.replace` drops
+    them.
     """
 
     if TYPE_CHECKING:
@@ -54,18 +54,18 @@ class KeepsUnknown:
 
 
 def unknown_of(value: Any) -> bytes | None:
-    """What is kept in a value; `None` if nothing is, or if it is of no generated class."""
+    """Return the encoded unknown fields of a value; `None` if it has none or is not of a generated class."""
     kept: bytes | None = getattr(value, UNKNOWN, None)
     return kept
 
 
 def set_unknown(value: Any, kept: bytes) -> None:
-    """Keep `kept` in a value of a generated class, a frozen one too."""
+    """Store encoded unknown fields in a value of a generated class, including frozen ones."""
     getattr(value.__class__, UNKNOWN).__set__(value, kept)
 
 
 def unknown_records(kept: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The fields that are kept: id, type, value."""
+    """Iterate over encoded unknown fields: id, type, value."""
     at = 1
     while at < len(kept):
         start = at + _HEAD
@@ -75,12 +75,12 @@ def unknown_records(kept: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def unknown_ids(value: Any) -> list[int]:
-    """The ids of the fields that are kept in a value."""
+    """Return the ids of the unknown fields of a value."""
     return [id for id, _, _ in unknown_records(unknown_of(value) or b"")]
 
 
 def rebuilt(make: Callable[..., Any], arguments: tuple[Any, ...], kept: bytes) -> Any:
-    """A value with what is kept in it, of what `__reduce__` of `msgspec.Struct` says."""
+    """Reconstruct a value from the result of `msgspec.Struct.__reduce__` and its unknown fields (for `pickle`)."""
     made = make(*arguments)
     set_unknown(made, kept)
     return made

@@ -137,7 +137,7 @@ class FakeDriver:
 
         is_more = begin()
         if not is_more:
-            raise ValueError("a race needs somebody who runs")
+            raise ValueError("cannot race: there are no tasks")
         while is_more and delay <= 0:
             is_more = begin()
         last: BaseException | None = None

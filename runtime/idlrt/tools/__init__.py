@@ -1,3 +1,3 @@
-"""What the command line `idlrt` is made of: serve an object, call a method, ask whether a server is there, load it."""
+"""Building blocks of the command line `idlrt`: compile stubs, probe a server, generate load, explain routing."""
 
 __all__: list[str] = []

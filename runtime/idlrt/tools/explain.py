@@ -1,4 +1,4 @@
-"""What holds for calls of a service, and where they would go: asked of the same code that calls go through."""
+"""Effective settings and routing of calls, computed by the code that real calls go through."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Said", "Where", "call_for", "explain", "layers", "values"]
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, and what holds for it.
+    """The effective value of a setting.
 
     Attributes:
-        key: dotted.
-        value: that holds.
-        origin: who said so.
+        key: dotted key.
+        value: effective value.
+        origin: source of the value.
     """
 
     key: str
@@ -35,13 +35,13 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True):
-    """Where calls would go.
+    """Result of simulated routing.
 
     Attributes:
-        steps: what each rule decided, of the first call.
-        instances: that a call may go to in the end, with the number of calls that had them in their choice.
-        calls: how many were asked for.
-        why: nobody is left; empty if somebody is.
+        steps: decisions of the routing rules for the first call.
+        instances: eligible instances by address, with the number of calls that may go to each.
+        calls: number of simulated calls.
+        why: why no instance is eligible; empty if there is one.
     """
 
     steps: Sequence[Step]
@@ -53,10 +53,10 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
 def layers(
     file: ConfigFile, service: str, method: Method[..., Any] | None, snapshot: Snapshot | None, origin: str
 ) -> list[Layer]:
-    """All that is said of a service, from the farthest to the nearest.
+    """Return the configuration layers of a service, in ascending precedence.
 
     Raises:
-        ConfigurationError: what the registry says is wrong. (Clients leave such things aside.)
+        ConfigurationError: settings in the registry are invalid. (Clients ignore invalid settings.)
     """
     found: list[Layer] = []
     if method is not None and method.policy:
@@ -66,16 +66,16 @@ def layers(
         if problems:
             raise wrong(problems, f"settings of {service} in {origin}")
         found.append(Layer(origin, snapshot.settings))
-    # As clients do: by the name in the IDL, then by the one in the registry.
+    # The same order as in clients: first the name in the IDL, then the name in the registry.
     names = [method.service] if method is not None and method.service else []
     return [*found, *file.layers(*names, service)]
 
 
 def values(found: Effective, *, everything: bool = False) -> list[Said]:
-    """What holds, key by key.
+    """Return the effective settings, one per key.
 
     Args:
-        everything: also tables of which nobody has said anything.
+        everything: whether to include tables without any configured value.
     """
     said: list[Said] = []
     tables = set(found.tables())
@@ -106,10 +106,10 @@ def call_for(
     metadata: Mapping[str, str],
     timeout: float = 5.0,
 ) -> Call:
-    """A call as rules see it. It is never made.
+    """Return a call for evaluating routing rules; it is never sent.
 
     Args:
-        method: of an IDL, or a name; then its arguments are those that are given.
+        method: a method of an IDL, or a name; then the method has the given arguments.
     """
     if isinstance(method, str):
         plain: Method[..., Any] = Method(
@@ -124,7 +124,7 @@ def call_for(
 
 
 class _Known:
-    """An instance as a registry tells it: nothing is known of its health."""
+    """An endpoint as the registry lists it, assumed to be healthy."""
 
     is_out = False
 
@@ -135,14 +135,14 @@ class _Known:
 def explain(
     call: Call, routes: Sequence[Any], here: Here, instances: Sequence[Instance], home: str, calls: int = 1
 ) -> Where:
-    """Where calls like `call` would go.
+    """Simulate the routing of `call`.
 
     Args:
-        routes: the rules.
+        routes: routing rules.
         here: the caller.
-        instances: of the service, all groups that rules ask for.
-        home: the group of the service.
-        calls: how many are asked for; rules may throw dice.
+        instances: instances of the service, in all groups that the rules refer to.
+        home: group of the service.
+        calls: number of calls to simulate, because some rules are randomized.
     """
     chain: Chain = make_chain(routes, here, Chance(), home=home)
     pool = Pool([_Known(each) for each in instances if each.is_callable])

@@ -1,7 +1,6 @@
-"""Latencies, counted in buckets whose width is at most a hundredth of what they hold: any number of them, in little
-memory, and percentiles that are right to one in a hundred.
+"""Latency histogram with a relative error of 1 % and bounded memory.
 
-Source: the idea of HdrHistogram, http://hdrhistogram.org
+Each bucket is 1 % wider than the previous one. Source: the idea of HdrHistogram, http://hdrhistogram.org
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ _SMALLEST = 1e-7
 
 
 class Histogram:
-    """Counts of seconds.
+    """Histogram of durations in seconds.
 
     Attributes:
-        count: how many.
-        total: their sum.
-        smallest: of them; infinite if there are none.
-        largest: of them.
+        count: number of values.
+        total: sum of the values.
+        smallest: minimum; infinite if there are no values.
+        largest: maximum; 0 if there are no values.
     """
 
     def __init__(self) -> None:
@@ -33,7 +32,7 @@ class Histogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add a value."""
         seconds = max(seconds, _SMALLEST)
         bucket = math.floor(math.log(seconds / _SMALLEST) / _LOG)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
@@ -44,11 +43,11 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """The mean; 0 if there are none."""
+        """Mean of the values; 0 if there are none."""
         return self.total / self.count if self.count else 0.0
 
     def percentile(self, percent: float) -> float:
-        """What so many percent do not exceed (by more than a hundredth); 0 if there are none."""
+        """Return the value that `percent` percent of the values do not exceed, accurate to 1 %; 0 if there are none."""
         wanted = math.ceil(self.count * percent / 100)
         seen = 0
         for bucket in sorted(self._buckets):

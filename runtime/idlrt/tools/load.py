@@ -1,9 +1,9 @@
-"""Load on a server, and what it does to latency.
+"""Load generator that measures throughput and latency.
 
-*Closed loop*: so many callers, each makes its next call when the last is answered. It finds what a server can do; its
-latencies flatter, because a server that stalls is asked less meanwhile. *Open loop* (a rate is given): calls are due
-at fixed times whatever the server does, and a latency counts from when its call was due. So a stall counts for all
-calls that should have been made in it: there is no *coordinated omission*.
+*Closed loop*: a fixed number of callers, each of which makes its next call when the previous one has completed. It
+measures capacity; its latencies are too optimistic, because a server that stalls receives fewer calls meanwhile. *Open
+loop* (with a rate): calls are scheduled at fixed times regardless of the server, and latency counts from the scheduled
+time. A stall thus counts for all calls that were due during it: there is no *coordinated omission*.
 
 Source: Gil Tene, "How NOT to Measure Latency"; wrk2, https://github.com/giltene/wrk2
 """
@@ -26,20 +26,20 @@ __all__ = ["Outcome", "Plan", "run"]
 
 Make = Callable[[], Awaitable[Any]]
 
-# Calls of an open loop that may be under way: beyond it the tool itself would be what is measured.
-_MOST_UNDER_WAY = 20_000
+# Maximum number of calls in flight in an open loop: beyond it, the tool itself would be the bottleneck.
+_MAX_IN_FLIGHT = 20_000
 _TICK = 0.1
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do.
+    """Parameters of a load test.
 
     Attributes:
-        concurrency: callers of a closed loop.
-        rate: calls a second of an open loop; 0 for a closed one.
-        seconds: for how long.
-        calls: after how many to stop, if that comes first; 0 for any number.
-        warm_up: seconds before that which do not count.
+        concurrency: number of callers in a closed loop.
+        rate: calls per second in an open loop; 0 for a closed loop.
+        seconds: duration of the measurement.
+        calls: number of calls after which to stop early; 0 for no limit.
+        warm_up: seconds before the measurement whose calls do not count.
     """
 
     concurrency: int = 16
@@ -50,14 +50,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What came of it.
+    """Result of a load test.
 
     Attributes:
-        latencies: of all calls that were answered, with a result or with an exception that the IDL declares.
-        exceptions: answers that are an exception that the IDL declares, by its name; included in `latencies`.
-        errors: failed calls by the name of the error; not included in `latencies`.
-        seconds: that were measured.
-        missed: calls of an open loop that could not be made because too many were under way.
+        latencies: latencies of all calls with a response: a result or an exception that the IDL declares.
+        exceptions: number of responses per declared exception; included in `latencies`.
+        errors: number of failed calls per error class; not included in `latencies`.
+        seconds: duration of the measurement.
+        missed: calls of an open loop that were skipped because too many were in flight.
     """
 
     latencies: Histogram = msgspec.field(default_factory=Histogram)
@@ -68,7 +68,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.latencies.count / self.seconds if self.seconds else 0.0
 
 
@@ -80,13 +80,13 @@ async def run(
     tick: Callable[[float, Outcome], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
-    """Put the load on.
+    """Run a load test.
 
     Args:
-        makes: each makes a call; callers share them out.
-        answers: exceptions that the IDL declares: they are answers, and counted apart.
-        tick: is told every now and then how much of it is done (0 to 1) and what has come of it so far.
-        clock: seconds, on a clock that never goes back.
+        makes: functions that make a call, used in rotation.
+        answers: exceptions that the IDL declares: they are responses, and counted separately.
+        tick: progress callback, called periodically with the completed fraction (0 to 1) and the result so far.
+        clock: returns the time of a monotonic clock in seconds.
     """
     load = _Load(makes, plan, answers, clock)
     work = asyncio.ensure_future(load.open_loop() if plan.rate else load.closed_loop())
@@ -120,7 +120,7 @@ class _Load:
         self._left = plan.calls or None
 
     def share(self) -> float:
-        """How much is done."""
+        """Return the completed fraction of the measurement, 0 to 1."""
         plan = self._plan
         by_time = (self._clock() - self.measured_from) / plan.seconds
         by_calls = self.outcome.latencies.count / plan.calls if plan.calls else 0.0
@@ -143,26 +143,26 @@ class _Load:
         return True
 
     async def open_loop(self) -> None:
-        under_way: set[asyncio.Task[None]] = set()
+        in_flight: set[asyncio.Task[None]] = set()
         due, pause = self._clock(), 1 / self._plan.rate
         while due < self._end:
             now = self._clock()
             if due > now:
                 await asyncio.sleep(due - now)
-            # What has become due by now, at once: sleeping is not exact.
+            # Make all calls that are due, because sleeping is inexact.
             now = self._clock()
             while due <= now and due < self._end and self._take(due):
-                if len(under_way) < _MOST_UNDER_WAY:
+                if len(in_flight) < _MAX_IN_FLIGHT:
                     task = asyncio.ensure_future(self._call(next(self._makes), due))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                    in_flight.add(task)
+                    task.add_done_callback(in_flight.discard)
                 else:
                     self.outcome.missed += 1
                 due += pause
             if self._left == 0:
                 break
-        if under_way:
-            await asyncio.wait(under_way)
+        if in_flight:
+            await asyncio.wait(in_flight)
         self.ended_at = min(self.ended_at, self._clock())
 
     async def _call(self, make: Make, started: float) -> None:

@@ -1,6 +1,6 @@
-"""Stubs of IDL files, made on the spot: tools need the IDL file and nothing else.
+"""Stubs compiled on the fly, so that tools need only the IDL files.
 
-The compiler runs in a process of its own; the runtime knows nothing of it. What it writes lives as long as the tool.
+The compiler runs as a subprocess, because the runtime does not depend on it. Its output is deleted when the tool exits.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Stubs", "stubs_of"]
 
 
 class Stubs:
-    """The modules of IDL files and of what they include.
+    """Services of compiled IDL files and of the files that they include.
 
     Args:
-        modules: of the files themselves.
-        included: of what they include.
+        modules: modules of the files.
+        included: modules of the included files.
     """
 
     def __init__(self, modules: Sequence[ModuleType], included: Sequence[ModuleType] = ()) -> None:
@@ -50,10 +50,10 @@ class Stubs:
                     self.async_clients.setdefault(value.__thrift_service__.name, value)
 
     def service(self, name: str) -> Service:
-        """The service of this name; without a name the only one of the files that no other service extends.
+        """Return a service by name; without a name, the only one in the files that no other service extends.
 
         Raises:
-            ConfigurationError: there is none, or, without a name, there are several.
+            ConfigurationError: it does not exist, or, without a name, there are several.
         """
         if not name:
             services = [self.clients[each].__thrift_service__ for each in self._own or self.clients]
@@ -62,33 +62,33 @@ class Stubs:
             if len(leaves) == 1:
                 return leaves[0]
         if name not in self.clients:
-            what = f"there is no service {name!r}" if name else "say which service is meant"
-            raise ConfigurationError(f"{what}{_near(name, self.clients)}")
+            what = f"unknown service {name!r}" if name else "the service is ambiguous; name one"
+            raise ConfigurationError(f"{what} {_known(name, self.clients)}")
         return self.clients[name].__thrift_service__
 
     def method(self, name: str) -> tuple[Service, Method[..., Any]]:
-        """The method `Service.method`; the service may be left out if there is only one.
+        """Return the method `Service.method`; the service may be omitted if there is only one.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: it does not exist.
         """
         service_name, _, method_name = name.rpartition(".")
         service = self.service(service_name)
         if method_name not in service.methods:
-            what = f"there is no method {method_name!r} in {service.name}"
-            raise ConfigurationError(f"{what}{_near(method_name, service.methods)}")
+            what = f"unknown method {method_name!r} of {service.name}"
+            raise ConfigurationError(f"{what} {_known(method_name, service.methods)}")
         return service, service.methods[method_name]
 
 
 def stubs_of(files: Sequence[Path], include_dirs: Sequence[Path] = (), *, prefer_others: bool = False) -> Stubs:
-    """Compile IDL files and import what comes of it.
+    """Compile IDL files and import the generated modules.
 
     Args:
-        prefer_others: modules of the same names that are there already are used instead, so that a handler and the
-            tool mean the same classes.
+        prefer_others: whether existing modules of the same names take precedence, so that a handler and the tool use
+            the same classes.
 
     Raises:
-        ConfigurationError: the files have errors; they have been written to standard error.
+        ConfigurationError: the files have errors, which were written to standard error.
     """
     folder = Path(tempfile.mkdtemp(prefix="idlrt-stubs-"))
     atexit.register(shutil.rmtree, folder, True)
@@ -112,7 +112,7 @@ def stubs_of(files: Sequence[Path], include_dirs: Sequence[Path] = (), *, prefer
             module = importlib.import_module(name)
         except ImportError as error:
             raise ConfigurationError(
-                f"cannot import {name}: {error}; is there another package of that name in this folder?"
+                f"cannot import {name}: {error}; check for another package of that name in the current folder"
             ) from error
         modules[name.rpartition(".")[2].rstrip("_") in stems].append(module)
     return Stubs(modules[True], modules[False])
@@ -126,7 +126,7 @@ def _parents(service: Service) -> list[Service]:
     return parents
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def _known(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"; there are {', '.join(sorted(known)) or 'none'}{hint}"
+    return f"(known: {', '.join(sorted(known)) or 'none'}){hint}"

@@ -584,7 +584,7 @@ def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, capl
     with caplog.at_level(logging.ERROR, "idlrt.client"):
         assert client.get(1).name == "one"
     assert heard.of(Attempted)
-    assert "a listener failed" in caplog.text
+    assert "decision listener failed" in caplog.text
 
 
 def test_giving_up_is_heard(stack: ExitStack, memory: str) -> None:

@@ -44,27 +44,27 @@ def test_as_much_as_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("listed", "why"),
     [
-        (None, "must be a mapping of names to serializations, got None"),
-        (["thrift"], r"must be a mapping of names to serializations, got \['thrift'\]"),
-        ("thrift", "must be a mapping"),
-        ({"thrift": "binary"}, "'thrift' must have a list of serializations, got 'binary'"),
-        ({"thrift": None}, "'thrift' must have a list of serializations, got None"),
-        ({"thrift": {"binary": 1}}, "'thrift' must have a list of serializations"),
-        ({"thrift": ()}, "'thrift' has 0 serializations; list between 1 and 16"),
-        ({"thrift": ("binary",) * 17}, "'thrift' has 17 serializations; list between 1 and 16"),
-        ({"thrift": (1,)}, "1 is not the name of a serialization; use 1 to 64 letters"),
-        ({"thrift": ("a b",)}, "'a b' is not the name of a serialization"),
-        ({"thrift": ("a\n",)}, r"'a\\n' is not the name of a serialization"),
-        ({"thrift": ("a,b",)}, "'a,b' is not the name of a serialization"),
-        ({"thrift": ("x" * 65,)}, "is not the name of a serialization"),
-        ({"": ("binary",)}, "'' is not the name of an RPC protocol"),
-        ({"a=b": ("binary",)}, "'a=b' is not the name of an RPC protocol"),
-        ({7: ("binary",)}, "7 is not the name of an RPC protocol"),
-        ({f"p{number}": ("binary",) for number in range(17)}, "there are 17; list at most 16"),
+        (None, "expected a mapping of names to serializations, got None"),
+        (["thrift"], r"expected a mapping of names to serializations, got \['thrift'\]"),
+        ("thrift", "expected a mapping"),
+        ({"thrift": "binary"}, "expected a list of serializations for 'thrift', got 'binary'"),
+        ({"thrift": None}, "expected a list of serializations for 'thrift', got None"),
+        ({"thrift": {"binary": 1}}, "expected a list of serializations for 'thrift'"),
+        ({"thrift": ()}, "expected 1 to 16 serializations for 'thrift', got 0"),
+        ({"thrift": ("binary",) * 17}, "expected 1 to 16 serializations for 'thrift', got 17"),
+        ({"thrift": (1,)}, "invalid name of a serialization: 1; use 1 to 64 letters"),
+        ({"thrift": ("a b",)}, "invalid name of a serialization: 'a b'"),
+        ({"thrift": ("a\n",)}, r"invalid name of a serialization: 'a\\n'"),
+        ({"thrift": ("a,b",)}, "invalid name of a serialization: 'a,b'"),
+        ({"thrift": ("x" * 65,)}, "invalid name of a serialization"),
+        ({"": ("binary",)}, "invalid name of an RPC protocol: ''"),
+        ({"a=b": ("binary",)}, "invalid name of an RPC protocol: 'a=b'"),
+        ({7: ("binary",)}, "invalid name of an RPC protocol: 7"),
+        ({f"p{number}": ("binary",) for number in range(17)}, "expected at most 16 protocols, got 17"),
     ],
 )
 def test_everything_else_is_refused(listed: Any, why: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"cannot list the RPC protocols of an instance: .*{why}"):
+    with pytest.raises(ConfigurationError, match=f"invalid RPC protocols of an instance: .*{why}"):
         make(listed)
 
 

@@ -117,8 +117,8 @@ def test_refusals_name_what_is_missing_and_say_what_to_do() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         handler.complete(("x", None))
     assert str(caught.value) == (
-        "cannot call Search.find: argument 'limit' left out by the caller; "
-        "give 'limit' a default in the handler or in the IDL to accept such calls"
+        "cannot call Search.find: missing argument 'limit'; "
+        "to make it optional, add a default in the handler or in the IDL"
     )
 
 

@@ -75,7 +75,7 @@ def test_they_are_there_after_a_restart(tmp_path: Path) -> None:
 def test_the_registry_refuses_what_cannot_be_listed(listed: list[RpcProtocol]) -> None:
     async def work(client: AsyncRegistryClient, session: int) -> None:
         for attempt in (client.register, client.reclaim):
-            with pytest.raises(Refused, match="cannot list the RPC protocols of an instance: "):
+            with pytest.raises(Refused, match="invalid RPC protocols of an instance: "):
                 await attempt(session, record(rpc_protocols=listed))
         await client.register(session, record())  # the session goes on
         assert [each.id for each in (await client.part("default", "Users", 0, 0, 0, "")).records] == ["a"]

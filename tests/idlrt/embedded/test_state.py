@@ -214,7 +214,7 @@ def test_limits() -> None:
 def test_names_are_checked() -> None:
     state = make()
     for wrong in ("", "a/b", "../x", "x" * 300, "a b"):
-        with pytest.raises(Refused, match="the service of an instance cannot be"):
+        with pytest.raises(Refused, match="invalid service of an instance: "):
             state.prepare_settings("default", wrong, {})
 
 

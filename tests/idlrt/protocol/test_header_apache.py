@@ -70,7 +70,7 @@ def test_apaches_client_hears_our_refusal(server: Server) -> None:
     raw = apache_socket(server.port)
     spoken = header(raw)
     call(spoken, "unheard_of", 1, 1)
-    with pytest.raises(ApplicationError, match="no method 'unheard_of' in UserService") as caught:
+    with pytest.raises(ApplicationError, match="unknown method 'unheard_of' of UserService") as caught:
         answer(spoken)
     assert caught.value.code is ApplicationCode.UNKNOWN_METHOD
     call(spoken, "get", 2, 5)

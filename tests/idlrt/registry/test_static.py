@@ -70,7 +70,7 @@ def test_nobody_registers() -> None:
     [
         ("static://", "names no server"),
         ("static://a:1,b", "b has no port; write b:9090"),
-        ("static://a:1,b*:2", r"the id of an instance cannot be 'b\*:2'"),
+        ("static://a:1,b*:2", r"invalid id of an instance: 'b\*:2'"),
         ("static://a:1/path", "no place for /path"),
         ("static://a:1?timeout=3", "there is no option 'timeout'"),
     ],

@@ -125,9 +125,9 @@ def test_in_memory() -> None:
 @pytest.mark.parametrize(
     ("client", "multiplexed", "said"),
     [
-        (UserServiceClient, "Nobody", "no service 'Nobody' here; served: AdminService, UserService"),
-        (AdminServiceClient, False, "no method 'only_here' in UserService here; it has blob, get, join, ping"),
-        (AdminServiceClient, "UserService", "no method 'only_here' in UserService here; it has blob, get"),
+        (UserServiceClient, "Nobody", r"unknown service 'Nobody' \(known: AdminService, UserService\)"),
+        (AdminServiceClient, False, r"unknown method 'only_here' of UserService \(known: blob, get, join, ping"),
+        (AdminServiceClient, "UserService", r"unknown method 'only_here' of UserService \(known: blob, get"),
     ],
 )
 def test_what_is_not_served_is_refused_with_what_is(
@@ -147,8 +147,8 @@ def test_of_many_methods_the_nearest_are_listed() -> None:
             return lambda: None
 
     said = serve(bind(many, Handler())).missing("metod_77")
-    assert said.startswith("there is no method 'metod_77' in Many here; it has method_77, ")
-    assert said.endswith(" and 197 more")
+    assert said.startswith("unknown method 'metod_77' of Many (known: method_77, ")
+    assert said.endswith(" and 197 more)")
     assert len(serve(bind(many, Handler())).missing("x" * 100_000)) < 600
     assert "method_0, method_1, " in serve(bind(many, Handler())).missing("quite_another")
 
@@ -187,7 +187,7 @@ def test_the_name_goes_before_the_method() -> None:
 
 
 def test_two_services_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="two services called UserService"):
+    with pytest.raises(ConfigurationError, match="two services named UserService"):
         Server([user_service(Users()), user_service(Users())])
 
 
@@ -209,7 +209,7 @@ def test_apaches_client(server: Server) -> None:
         call(each, "get", number, 5)
         assert answer(protocol) == ("get", number, User(id=5, name=name))
     call(nobody, "get", 5, 5)
-    with pytest.raises(ApplicationError, match="served: AdminService, UserService"):
+    with pytest.raises(ApplicationError, match="known: AdminService, UserService"):
         answer(protocol)
     raw.close()
 

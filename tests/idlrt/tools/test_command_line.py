@@ -169,7 +169,7 @@ def test_exceptions_are_json_too(folder: Path, address: str) -> None:
         (["get", "[1, 2, 3]"], "too many arguments: expected at most 2, got 3; it takes id: i64, prefix: string"),
         (["get", "{"], "cannot read the arguments of UserService.get"),
         (["gett"], "did you mean 'get'?"),
-        (["Users.get"], "there is no service 'Users'; there are UserService"),
+        (["Users.get"], "unknown service 'Users' (known: UserService)"),
         (["get", '{"id": 1}', "--framing", "frame"], "header"),
         (["get", '{"id": 1}', "--metadata", "x"], "metadata is NAME=VALUE"),
         (["get", '{"id": 1}', "--tls-ca", "nowhere.pem"], "cannot set up TLS with nowhere.pem: No such file"),
@@ -346,7 +346,7 @@ def test_the_service_that_no_other_extends_is_chosen(tmp_path: Path) -> None:
     # There are two in the other file, and none extends the other.
     done = idlrt(tmp_path, "serve", "handlers:Numbers", "--idl", "base.thrift")
     assert done.returncode == 2
-    assert "say which service is meant; there are Health, Unrelated" in done.stderr
+    assert "the service is ambiguous; name one (known: Health, Unrelated)" in done.stderr
 
 
 def test_bench_counts_declared_exceptions_apart(folder: Path, address: str) -> None:
