@@ -1,6 +1,6 @@
-"""What etcd's JSON gateway answers, and which error each refusal is.
+"""Responses of etcd's JSON gateway, and the mapping of its errors.
 
-Bytes stand in base64 and 64-bit numbers as text in it; what has its default value is left out.
+The gateway encodes bytes as base64 and 64-bit numbers as strings, and omits fields with default values.
 Source: https://etcd.io/docs/v3.4/dev-guide/apispec/swagger/rpc.swagger.json and api/v3rpc/rpctypes/error.go.
 """
 
@@ -40,29 +40,29 @@ T = TypeVar("T")
 
 
 class HistoryLost(RegistryUnavailable):
-    """The revision that was asked for is compacted, or has not been yet: what has changed since is not known."""
+    """The requested revision is compacted, or in the future: the changes since then cannot be determined."""
 
 
 class Interrupted(RegistryUnavailable):
-    """A watch that had begun has ended. It may go on elsewhere."""
+    """An established watch was interrupted. It can be resumed at another endpoint."""
 
 
 class StaleToken(RegistryRefused):
-    """The token is not good any more: say name and password again."""
+    """The authentication token has expired: log in again."""
 
 
 class AuthOff(RegistryRefused):
-    """There are no users, so nobody can say that he is one."""
+    """Authentication is disabled, so a login is not possible."""
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Of every answer."""
+    """Header of every response."""
 
     revision: int = 0
 
 
 class KeyValue(msgspec.Struct, frozen=True):
-    """A key and what it holds."""
+    """A key with its value."""
 
     key: bytes
     value: bytes = b""
@@ -71,37 +71,37 @@ class KeyValue(msgspec.Struct, frozen=True):
 
 
 class Nothing(msgspec.Struct, frozen=True):
-    """An answer of which nothing is looked at."""
+    """A response whose content is not used."""
 
 
 class Token(msgspec.Struct, frozen=True):
-    """Of `auth/authenticate`."""
+    """Response of `auth/authenticate`."""
 
     token: str
 
 
 class Granted(msgspec.Struct, frozen=True, rename={"id": "ID", "ttl": "TTL"}):
-    """Of `lease/grant`."""
+    """Response of `lease/grant`."""
 
     id: int
     ttl: int
 
 
 class Alive(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
-    """Of `lease/keepalive`: 0 seconds left is how it says that there is no such lease."""
+    """Response of `lease/keepalive`. A TTL of 0 means that the lease does not exist."""
 
     ttl: int = 0
 
 
 class Attached(msgspec.Struct, frozen=True, rename={"ttl": "TTL"}):
-    """Of `lease/timetolive`: the keys that hang on a lease. No seconds are left if there is no such lease."""
+    """Response of `lease/timetolive`: the keys attached to a lease. The TTL is not positive if it does not exist."""
 
     ttl: int = 0
     keys: list[bytes] = []
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """Of `kv/range`."""
+    """Response of `kv/range`."""
 
     header: Header = Header()
     kvs: list[KeyValue] = []
@@ -114,27 +114,27 @@ class _Response(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Of `kv/txn`."""
+    """Response of `kv/txn`."""
 
     succeeded: bool = False
     responses: list[_Response] = []
 
     @property
     def found(self) -> KeyValue | None:
-        """What the first range in it has found."""
+        """The first key found by the first range request of the transaction."""
         listed = next((each.response_range for each in self.responses if each.response_range is not None), None)
         return listed.kvs[0] if listed is not None and listed.kvs else None
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that was written or deleted."""
+    """A write or a deletion of a key."""
 
     kv: KeyValue
     type: str = "PUT"
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """One answer of `watch`."""
+    """A message of the `watch` stream."""
 
     header: Header = Header()
     events: list[Event] = []
@@ -156,22 +156,22 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def read(data: bytes | str | msgspec.Raw, kind: type[T]) -> T:
-    """An answer.
+    """Decode a response.
 
     Raises:
-        RegistryUnavailable: it is none.
+        RegistryUnavailable: it cannot be decoded.
     """
     try:
         return msgspec.json.decode(data, type=kind, strict=False)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise RegistryUnavailable(f"its answer cannot be read ({error}); is that etcd?") from error
+        raise RegistryUnavailable(f"invalid response ({error}); check that this is an etcd server") from error
 
 
 def read_line(data: bytes | str, kind: type[T]) -> T:
-    """One of the answers of what is a stream in gRPC.
+    """Decode a message of a gRPC stream.
 
     Raises:
-        RegistryError: it says that something went wrong.
+        RegistryError: it is an error.
     """
     line = read(data, _Line)
     if line.error is not None:
@@ -180,9 +180,9 @@ def read_line(data: bytes | str, kind: type[T]) -> T:
 
 
 def refused(status: int, body: bytes) -> RegistryError:
-    """The error that an answer with an HTTP status other than 200 is."""
+    """Build the error for a response whose HTTP status is not 200."""
     failure = _Failure()
-    # As plain requests are refused, and as streams are.
+    # Errors have one form for unary requests, and another for streams.
     with contextlib.suppress(msgspec.MsgspecError, ValueError):
         failure = msgspec.json.decode(body, type=_Failure)
     with contextlib.suppress(msgspec.MsgspecError, ValueError):
@@ -191,25 +191,27 @@ def refused(status: int, body: bytes) -> RegistryError:
     if code >= 0:
         return _failed(code, failure.message)
     if status in (401, 403):
-        return RegistryRefused(f"HTTP status {status}; whatever stands before etcd does not let this client through")
+        return RegistryRefused(f"HTTP status {status}; a proxy before etcd denies access to this client")
     if status == 404:
-        return RegistryRefused("it has no /v3 JSON gateway; etcd 3.4 or later has, unless --enable-grpc-gateway=false")
+        return RegistryRefused(
+            "no /v3 JSON gateway; it requires etcd 3.4 or later, without --enable-grpc-gateway=false"
+        )
     return RegistryUnavailable(f"HTTP status {status}")
 
 
 def canceled(answer: Watched) -> RegistryError:
-    """Why a watch was ended."""
+    """Build the error for a watch that the server canceled."""
     if answer.compact_revision:
-        return HistoryLost(f"what was before revision {answer.compact_revision} is compacted")
+        return HistoryLost(f"revisions before {answer.compact_revision} are compacted")
     reason = answer.cancel_reason
     code = next((code for name, code in _CODES.items() if name in reason), -1)
-    return _failed(code, reason.rpartition(" desc = ")[2] or "it ended the watch")
+    return _failed(code, reason.rpartition(" desc = ")[2] or "the server canceled the watch")
 
 
-# gRPC's, by the names that Go prints.
+# gRPC status codes by the names that Go prints.
 _CODES: Final = {"InvalidArgument": 3, "PermissionDenied": 7, "Unauthenticated": 16}
 
-_ALLOW: Final = "give the user a role that may read and write under the prefix"
+_ALLOW: Final = "grant the user a role with read and write permission for the prefix"
 _LOGIN: Final = "write etcd://USER:PASSWORD@HOST"
 _KINDS: Final[dict[int, tuple[type[RegistryError], str]]] = {
     3: (RegistryRefused, ""),
@@ -217,15 +219,15 @@ _KINDS: Final[dict[int, tuple[type[RegistryError], str]]] = {
     7: (RegistryRefused, _ALLOW),
     9: (AuthOff, ""),
     11: (HistoryLost, ""),
-    12: (RegistryRefused, "etcd 3.4 or later is needed"),
+    12: (RegistryRefused, "etcd 3.4 or later is required"),
     16: (StaleToken, _LOGIN),
 }
-# Where the code alone does not tell.
+# Errors that the code alone does not identify.
 _WORDS: Final[dict[str, tuple[type[RegistryError], str]]] = {
-    "user name is empty": (RegistryRefused, f"it asks for users: {_LOGIN}"),
+    "user name is empty": (RegistryRefused, f"authentication is enabled: {_LOGIN}"),
     "auth store is old": (StaleToken, _LOGIN),
-    "invalid user ID or password": (RegistryRefused, "mind that special characters of a password are %-quoted in URLs"),
-    "database space exceeded": (RegistryUnavailable, "compact and defragment it, then disarm the alarm"),
+    "invalid user ID or password": (RegistryRefused, "special characters of a password must be percent-encoded"),
+    "database space exceeded": (RegistryUnavailable, "compact and defragment the database, then disarm the alarm"),
 }
 
 

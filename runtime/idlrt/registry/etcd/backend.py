@@ -1,9 +1,9 @@
-"""The registry in etcd. All that a program registers hangs on one lease, which its heartbeats keep alive.
+"""etcd backend. All registrations of a program are attached to one lease, which its heartbeats keep alive.
 
-A service's revision is the store's at its last change. etcd does not keep when a key was deleted, so a client that
-lists a service takes the store's revision at that moment, and keeps it as long as it finds the same: two clients may
-name the same state by different revisions, and either will do for `changes`. That looks at the past itself: etcd
-answers what there was at a revision, until it is compacted.
+The revision of a service is the revision of the store at its last change. etcd does not record when a key was deleted,
+so a client that lists a service uses the store's revision at that moment, and keeps it until the content differs: two
+clients may have different revisions for the same state, and `changes` accepts either. It reads the past state itself,
+because etcd serves reads at any revision that is not compacted yet.
 """
 
 from __future__ import annotations
@@ -42,33 +42,33 @@ __all__ = ["EtcdBackend"]
 
 _log = get_logger("idlrt.registry")
 
-# Seconds that an answer may take, that a heartbeat may (times the pause between two), and that a goodbye may.
+# Timeouts: of requests in seconds, of heartbeats as a fraction of their interval, of revoking the lease in seconds.
 _PATIENCE: Final = 4.5
 _BEAT_PATIENCE: Final = 0.9
 _GOODBYE: Final = 1.0
-# A watch that is silent for so many times the lease's life, or so many seconds, is begun again, to see whether somebody
-# is there.
+# A watch without events for this multiple of the lease's TTL, or this many seconds, is restarted to check that the
+# server is still alive.
 _SILENCE: Final = 2.0
 _LONGEST_SILENCE: Final = 20.0
-# Seconds that a watch has to have lasted, for it to be begun again at once.
+# Seconds that a watch must have lasted to be resumed without a delay.
 _LASTED: Final = 1.0
-# Seconds between two snapshots while much changes. The first one is never late.
+# Minimum seconds between two snapshots. The first one after a quiet period is not delayed.
 _PACE: Final = 0.02
-# Keys that are listed at once.
+# Maximum number of keys in a response.
 _PAGE: Final = 500
-# How often a key is looked at again that others keep changing.
+# Maximum number of attempts at a transaction that conflicts with other writers.
 _ATTEMPTS: Final = 10
-_ENDED: Final = "etcd has ended the lease: no heartbeat came for too long, or somebody revoked it"
+_ENDED: Final = "etcd has ended the lease: it expired without heartbeats, or was revoked"
 
 
 class EtcdBackend:
-    """See the module. A `Backend`.
+    """Registry backend for etcd. Implements `Backend`.
 
     Args:
         url: of the registry.
-        page_size: keys per request when services, or their names, are listed.
-        min_watch: seconds that a watch has to last to be resumed at once when it breaks; else the service is listed
-            again after a pause.
+        page_size: maximum number of keys in a response when services or names are listed.
+        min_watch: seconds that a watch must have lasted to be resumed when it breaks; after a shorter one the service
+            is listed again after a delay.
     """
 
     is_read_only = False
@@ -85,36 +85,35 @@ class EtcdBackend:
         self._page_size = page_size
         self._min_watch = min_watch
         self._lease = 0
-        # The last state of each service that was seen, and the revision by which it is called.
+        # Versions of the keys of each service when it was last read, and the revision assigned to that state.
         self._seen: dict[ServiceKey, tuple[dict[bytes, int], int]] = {}
 
-    # The session.
+    # Session.
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`."""
         self._gateway.open()
         granted = await self._gateway.ask("lease/grant", {"TTL": self._ttl}, Granted)
         self._lease = granted.id
-        # etcd may grant more than was asked for.
+        # etcd may grant a longer TTL than requested.
         self.heartbeat = granted.ttl / 3
 
     async def close(self) -> None:
-        """See `Backend.close`."""
         lease, self._lease = self._lease, 0
         try:
             if lease:
                 await self._gateway.ask("lease/revoke", {"ID": lease}, Nothing, patience=_GOODBYE)
         except SessionLost:
-            pass  # as it should be
+            pass  # the lease had expired
         except RegistryError as error:
-            _log.info("what was registered stays for %d s at most: %s", self._ttl, error)
+            _log.info("registrations stay in etcd for up to %d s: %s", self._ttl, error, extra={"ttl": self._ttl})
         finally:
             await self._gateway.close()
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`. A key that was deleted, or written by another client, does not hang on the lease.
+        """Renew the lease and check its keys. A key that was deleted, or overwritten by another client, is not attached
+        to the lease.
 
-        A user who may write and not read cannot see the keys of the lease; the lease itself is kept all the same.
+        A user with write but without read permission cannot list the keys of a lease; the lease is still renewed.
         """
         patience = max(self.heartbeat, 1.0) * _BEAT_PATIENCE
         alive = await self._gateway.ask(
@@ -128,25 +127,23 @@ class EtcdBackend:
         try:
             attached = await self._gateway.ask("lease/timetolive", body, Attached, patience=patience)
         except RegistryRefused as error:
-            _log.debug("cannot tell whether registrations are still there: %s", error)
+            _log.debug("cannot check registrations: %s", error)
             return ()
         if attached.ttl <= 0:
             raise SessionLost(_ENDED)
         keys = set(attached.keys)
         return [each for each in registered if self._layout.instance(each.key, each.id) not in keys]
 
-    # What is registered.
+    # Registrations.
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`."""
         await self._register(instance, reclaims=False)
 
     async def reclaim(self, instance: Instance) -> None:
-        """See `Backend.reclaim`."""
         await self._register(instance, reclaims=True)
 
     async def _register(self, instance: Instance, *, reclaims: bool) -> None:
-        """Write the key if it is free, or as it was when it was found to be ours or replaceable."""
+        """Write the key if it does not exist, or has not changed since it was found to be ours or replaceable."""
         key = self._layout.instance(instance.key, instance.id)
         put = {"request_put": {"key": key, "value": msgspec.json.encode(instance), "lease": self._lease}}
         look = {"request_range": {"key": key}}
@@ -157,34 +154,39 @@ class EtcdBackend:
             if done.succeeded:
                 return
             found = done.found
-            if found is None:  # deleted meanwhile
+            if found is None:  # deleted since the transaction compared it
                 as_expected = {"key": key, "target": "VERSION", "result": "EQUAL", "version": 0}
                 continue
             if found.lease != self._lease:
-                # A key without a lease was written by hand: nobody keeps it alive.
+                # A key without a lease was written by hand; it belongs to no session.
                 holder = _instance_in(found)
                 check_replaceable(instance, holder, is_live=found.lease != 0, reclaims=reclaims)
-                _log.info("replacing %s of %s, which another session has registered", instance.id, instance.key)
+                _log.info(
+                    "replacing the registration of %s of %s by another session",
+                    instance.id,
+                    instance.key,
+                    extra={"service": str(instance.key), "instance": instance.id},
+                )
             as_expected = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": found.mod_revision}
-        raise RegistryUnavailable(f"cannot register {instance.id} of {instance.key}: others change it all the time")
+        raise RegistryUnavailable(
+            f"cannot register {instance.id} of {instance.key}: concurrent changes in each of {_ATTEMPTS} attempts"
+        )
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`. What another program has registered under the same id meanwhile stays."""
+        """Delete the key if it is attached to this session's lease; otherwise it belongs to another program."""
         key = self._layout.instance(instance.key, instance.id)
         is_ours = {"key": key, "target": "LEASE", "result": "EQUAL", "lease": self._lease}
         body = {"compare": [is_ours], "success": [{"request_delete_range": {"key": key}}]}
         await self._gateway.ask("kv/txn", body, Nothing)
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`."""
         await self._put(self._layout.patch(key, id), patch)
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`."""
         await self._put(self._layout.settings(key), dict(settings) or None)
 
     async def remove(self, key: ServiceKey) -> None:
-        """See `Backend.remove`. In one transaction; what is registered meanwhile stays."""
+        """Delete settings and patches in one transaction; an instance registered in the meantime stays."""
         instances, patches = self._layout.folders(key)
         body = {"key": instances.encode(), "range_end": end_of(instances), "count_only": True}
         if count := (await self._gateway.ask("kv/range", body, Listed)).count:
@@ -202,14 +204,12 @@ class EtcdBackend:
             body = {"key": key, "value": msgspec.json.encode(value)}
             await self._gateway.ask("kv/put", body, Nothing)
 
-    # What is there.
+    # Queries.
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`."""
         return self._found(await self._view(key))
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         view = await self._view(key)
         found = self._found(view)
         before = view.versions
@@ -234,30 +234,31 @@ class EtcdBackend:
         )
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`."""
         while True:
             view = await self._view(key)
             yield self._found(view)
             changed = asyncio.Event()
             reading = asyncio.get_running_loop().create_task(self._read(view, changed))
-            told = 0
+            published = 0
             try:
                 while not reading.done():
                     await changed.wait()
                     changed.clear()
-                    if view.changes != told:
-                        told = view.changes
+                    if view.changes != published:
+                        published = view.changes
                         yield self._found(view, is_event=True)
                         await asyncio.sleep(_PACE)
                 reading.result()
             except HistoryLost as error:
-                _log.info("listing %s anew: %s", key, error)
+                _log.info("listing %s again: %s", key, error, extra={"service": str(key)})
             finally:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self, view: View, changed: asyncio.Event) -> None:
-        """Keep `view` up to date, across endpoints that fail; ends with an error. Sets `changed` at the end, too."""
+        """Keep `view` up to date across failing endpoints, until an error that only a new list can repair. Sets
+        `changed` at the end, too.
+        """
         try:
             await self._read_on(view, changed)
         finally:
@@ -269,18 +270,18 @@ class EtcdBackend:
         while True:
             start = view.revision + 1
             what = {"key": view.start.encode(), "range_end": end_of(view.start), "start_revision": start}
-            # Not all clients at the same moment.
+            # Randomized, so that clients do not restart their watches at the same moment.
             silence = min(self._ttl * _SILENCE, _LONGEST_SILENCE) * random.uniform(0.8, 1.2)
             watching = self._gateway.watch({**what, "progress_notify": True}, silence)
             began = loop.time()
-            error = RegistryUnavailable(f"etcd ended the watch of {view.key} at once")
+            error = RegistryUnavailable(f"etcd ended the watch of {view.key} immediately")
             try:
                 async with contextlib.aclosing(watching) as answers:
                     async for answer in answers:
                         if answer.created:
                             began = loop.time()
                             if answer.header.revision < start - 1 and not is_first:
-                                raise HistoryLost("etcd has gone back to an earlier revision; was it restored?")
+                                raise HistoryLost("etcd is at an earlier revision than before; was it restored?")
                             is_first = False
                         elif answer.events:
                             view.apply(answer.events)
@@ -289,7 +290,7 @@ class EtcdBackend:
                             view.revision = max(view.revision, answer.header.revision)
             except Interrupted as interrupted:
                 error = interrupted
-            # Nothing is lost by watching on from where it ended.
+            # Resuming from the last revision loses no event.
             if loop.time() - began < self._min_watch:
                 raise error
 
@@ -297,17 +298,17 @@ class EtcdBackend:
         try:
             listed = await self._list(self._layout.service(key))
         except HistoryLost:
-            # Compacted between two pages.
+            # The revision was compacted between two pages.
             listed = await self._list(self._layout.service(key))
         return View(self._layout, key, listed.kvs, listed.header.revision)
 
     async def _list(self, start: str, revision: int = 0) -> Listed:
-        """All keys that begin with `start`, and what they hold; without that, if it is of the past.
+        """List all keys with the prefix `start` and their values; only the keys if `revision` is given.
 
-        A page at a time, all of one revision, so that no answer is larger than a page.
+        Pages are read at one revision, so the result is consistent and no response is larger than a page.
 
         Raises:
-            HistoryLost: that revision is compacted.
+            HistoryLost: the revision is compacted.
         """
         body = {"range_end": end_of(start), "limit": self._page_size, "keys_only": revision > 0}
         first = await self._gateway.ask("kv/range", {**body, "key": start.encode(), "revision": revision}, Listed)
@@ -319,10 +320,11 @@ class EtcdBackend:
         return Listed(header=first.header, kvs=kvs)
 
     def _found(self, view: View, *, is_event: bool = False) -> Found:
-        """What a view tells, under the revision by which the same was called before."""
+        """Build the state of a service, with the same revision as before if the content is the same."""
         versions, revision = self._seen.get(view.key, ({}, 0))
         if versions != view.versions or not revision:
-            # Events may come after what they tell was listed. A list is the newest, even if etcd has gone back.
+            # An event may arrive after a list that includes it. A list is always current, even if etcd was restored to
+            # an earlier revision.
             if not is_event or view.revision > revision:
                 self._seen[view.key] = dict(view.versions), view.revision
             revision = view.revision
@@ -331,16 +333,15 @@ class EtcdBackend:
     # Names.
 
     async def groups(self) -> list[str]:
-        """See `Backend.groups`."""
         return await self._names(self._layout.root)
 
     async def services(self, group: str) -> list[str]:
-        """See `Backend.services`. Those that have instances, settings, or something that an operator said."""
+        """List the services of a group that have instances, settings or patches."""
         return await self._names(self._layout.group(group))
 
     async def _names(self, start: str) -> list[str]:
-        """The first parts of all keys that begin with `start`. A page at a time; what is left of the last name of a
-        page is skipped.
+        """Return the first path component of all keys with the prefix `start`. After each page, skip the remaining keys
+        of its last name.
         """
         names: dict[str, None] = {}
         place, end = start.encode(), end_of(start)
@@ -359,7 +360,7 @@ class EtcdBackend:
 
 
 def _instance_in(found: KeyValue) -> Instance | None:
-    """The instance under a key; `None` if it cannot be read."""
+    """Decode the instance under a key; `None` if it cannot be decoded."""
     try:
         return msgspec.json.decode(found.value, type=Instance)
     except (msgspec.MsgspecError, ValueError):

@@ -1,8 +1,8 @@
-"""A thin client of etcd over its JSON gateway: requests, watches, several endpoints, users.
+"""Minimal etcd client over the JSON gateway: requests, watches, multiple endpoints, authentication.
 
-All that is asked here may be asked twice, so what fails at one endpoint is asked at the next. This is the seam where
-errors of `httpx` become ours; each names the endpoint. Transports are used without an `httpx` client around them: that
-would log a line for every heartbeat and read proxies from the environment.
+All requests are idempotent, so a request that fails at one endpoint is sent to the next. Errors of `httpx` are
+translated here; each message names the endpoint. The code uses `httpx` transports without an `httpx` client, which
+would log a line for each heartbeat and read proxies from the environment.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = ["Gateway", "need_httpx"]
 
 T = TypeVar("T")
 
-# Seconds that one endpoint gets at least, however many there are.
+# Minimum timeout per endpoint in seconds, regardless of the number of endpoints.
 _LEAST: Final = 0.5
-# Idle connections are kept longer than the time between two heartbeats.
+# Seconds; idle connections must outlive the interval between two heartbeats.
 _IDLE: Final = 30.0
 
 _WHAT: Final = {
@@ -49,13 +49,13 @@ _WHAT: Final = {
     "lease/grant": "begin a session",
     "lease/keepalive": "keep the session",
     "lease/revoke": "end the session",
-    "lease/timetolive": "look at the session",
+    "lease/timetolive": "check the session",
     "watch": "watch",
 }
 
 
 def need_httpx() -> None:
-    """See that `httpx` is there.
+    """Check that `httpx` is installed.
 
     Raises:
         ConfigurationError: it is not.
@@ -63,37 +63,39 @@ def need_httpx() -> None:
     try:
         import httpx  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
-        raise ConfigurationError("etcd is spoken with httpx, which is not installed: pip install idlc[etcd]") from error
+        raise ConfigurationError(
+            "cannot use an etcd registry: httpx is not installed; run pip install 'idlc[etcd]'"
+        ) from error
 
 
 class Gateway:
-    """See the module. Belongs to one event loop.
+    """Client of an etcd cluster. Bound to one event loop.
 
     Args:
-        endpoints: as `http://127.0.0.1:2379`.
-        user: empty for none.
-        password: of the user.
-        tls: for endpoints that begin with https.
-        patience: seconds that an answer may take, from all endpoints together.
+        endpoints: base URLs such as `http://127.0.0.1:2379`.
+        user: user name; empty without authentication.
+        password: password of the user.
+        tls: for `https` endpoints.
+        patience: timeout of a request in seconds, over all endpoints.
     """
 
     def __init__(
         self, endpoints: Sequence[str], *, user: str, password: str, tls: TlsContext | None, patience: float
     ) -> None:
         self._endpoints = endpoints
-        # Not all clients at the first one.
+        # Random, so that the clients spread over the endpoints.
         self._current = random.randrange(len(endpoints))
         self._login = {"name": user, "password": password} if user else None
         self._tls = tls
         self._patience = patience
         self._token: str | None = None if user else ""
         self._logging_in = asyncio.Lock()
-        # With the TLS context that each was made with: certificates are renewed while programs run.
+        # Each with the TLS context that it was made with: certificates may be reloaded while the program runs.
         self._transports: list[tuple[object, httpx.AsyncHTTPTransport]] = []
         self._is_open = False
 
     def open(self) -> None:
-        """Get ready. Connections are made when they are needed."""
+        """Allow requests. Connections are made on demand."""
         self._is_open = True
 
     async def close(self) -> None:
@@ -107,7 +109,7 @@ class Gateway:
         import httpx
 
         if not self._is_open:
-            raise RegistryUnavailable("the session is closed")
+            raise RegistryUnavailable("the client is closed")
         context = self._tls.current if self._tls is not None else None
         if not self._transports or self._transports[-1][0] is not context:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=_IDLE)
@@ -118,18 +120,18 @@ class Gateway:
     async def ask(
         self, path: str, body: Mapping[str, Any], kind: type[T], *, patience: float = 0.0, is_stream: bool = False
     ) -> T:
-        """Ask something and read the answer.
+        """Send a request and decode its response.
 
         Args:
-            path: after `/v3/`.
-            body: of the request; bytes become base64.
-            kind: of the answer.
-            patience: other than usual.
-            is_stream: whether the answer is one of a stream.
+            path: path after `/v3/`.
+            body: request body; bytes are encoded as base64.
+            kind: type of the response.
+            patience: timeout in seconds; 0 for the default.
+            is_stream: whether the response is a message of a stream.
 
         Raises:
-            RegistryUnavailable: no endpoint has answered.
-            RegistryRefused: it is not allowed.
+            RegistryUnavailable: no endpoint responded.
+            RegistryRefused: permission denied.
         """
 
         async def ask(endpoint: str, token: str) -> T:
@@ -145,19 +147,20 @@ class Gateway:
         return await self._anywhere(_WHAT[path], ask, patience or self._patience)
 
     async def watch(self, what: Mapping[str, Any], silence: float) -> AsyncGenerator[Watched]:
-        """Watch keys. The first answer says that this has begun. Ends when nothing was heard for `silence` seconds,
-        which may mean that nothing has happened, or that nobody is there: watch on from the last revision to know.
+        """Watch a range of keys. The first response confirms that the watch was created. The iterator ends after
+        `silence` seconds without a response: then there were no events, or the server has died. Resume the watch from
+        the last revision to find out.
 
         Raises:
-            HistoryLost: the revision to begin with is compacted.
-            Interrupted: the endpoint does not answer any more.
-            RegistryUnavailable: none does.
-            RegistryRefused: it is not allowed.
+            HistoryLost: the start revision is compacted.
+            Interrupted: the endpoint stopped responding.
+            RegistryUnavailable: no endpoint responded.
+            RegistryRefused: permission denied.
         """
         import httpx
 
         async def begin(endpoint: str, token: str) -> tuple[str, httpx.Response, Any, Watched]:
-            # A member that the others have lost says so instead of being silent for ever.
+            # With this header a member that is cut off from its cluster ends the watch instead of staying silent.
             response = await self._send(
                 endpoint, "watch", {"create_request": what}, token, {"Grpc-Metadata-hasleader": "true"}, silence
             )
@@ -178,7 +181,7 @@ class Gateway:
                     yield _watched(line)
         except httpx.ReadTimeout:
             return
-        except (httpx.HTTPError, RegistryError, OSError) as error:  # also what TLS says, which httpx lets through
+        except (httpx.HTTPError, RegistryError, OSError) as error:  # OSError: TLS errors that httpx does not wrap
             translated = _translated(error, endpoint, "watch", silence)
             if type(translated) is RegistryUnavailable:
                 self._leave(endpoint)
@@ -188,7 +191,7 @@ class Gateway:
             await response.aclose()
 
     async def _anywhere(self, what: str, work: Callable[[str, str], Awaitable[T]], patience: float) -> T:
-        """Do something at the endpoint that was used last, or at whichever can."""
+        """Run `work` with the current endpoint; on failure try the others."""
         import httpx
 
         loop = asyncio.get_running_loop()
@@ -207,12 +210,12 @@ class Gateway:
                 if type(translated) is not RegistryUnavailable:
                     raise translated from error
                 self._leave(endpoint)
-                # Once more even if there is no other: a connection that was idle may have been closed just then.
+                # At least two attempts even with one endpoint: an idle connection may have been closed just then.
                 if count >= max(len(self._endpoints), 2) or loop.time() >= end:
                     raise translated from error
 
     def _leave(self, endpoint: str) -> None:
-        """Use another one from now on, unless that is done already."""
+        """Switch to the next endpoint, unless another request has done so already."""
         if self._endpoints[self._current] == endpoint:
             self._current = (self._current + 1) % len(self._endpoints)
 
@@ -228,7 +231,9 @@ class Gateway:
         return await work(endpoint, await self._log_in(endpoint, token))
 
     async def _log_in(self, endpoint: str, stale: str | None) -> str:
-        """A token that is not `stale`. Many may want one at once; a login costs etcd much, so it is done once."""
+        """Return a token other than `stale`. Concurrent callers share one login, because logins are expensive for etcd
+        (password hashing).
+        """
         async with self._logging_in:
             if self._token is None or self._token == stale:
                 self._token = None
@@ -269,7 +274,7 @@ class Gateway:
 
 def _watched(line: str) -> Watched:
     if not line:
-        raise RegistryUnavailable("it ended the watch")
+        raise RegistryUnavailable("the server ended the watch")
     answer = read_line(line, Watched)
     if answer.canceled:
         raise canceled(answer)
@@ -277,21 +282,21 @@ def _watched(line: str) -> Watched:
 
 
 def _translated(error: BaseException, endpoint: str, what: str, seconds: float) -> RegistryError:
-    """What went wrong, as one of ours that names the endpoint."""
+    """Translate an exception to a `RegistryError` that names the endpoint."""
     import httpx
 
     if isinstance(error, RegistryError):
         return type(error)(f"cannot {what} at {endpoint}: {error}")
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-        return RegistryUnavailable(f"cannot {what} at {endpoint}: no answer within {seconds:.3g} s")
+        return RegistryUnavailable(f"cannot {what} at {endpoint}: no response within {seconds:.3g} s")
     why, do = _root(error)
     if isinstance(error, httpx.ConnectError):
-        return RegistryUnavailable(f"cannot connect to {endpoint}: {why}; {do or 'is etcd running there?'}")
-    return RegistryUnavailable(f"cannot {what} at {endpoint}: the connection broke: {why}{do and '; '}{do}")
+        return RegistryUnavailable(f"cannot connect to {endpoint}: {why}; {do or 'check that etcd is running there'}")
+    return RegistryUnavailable(f"cannot {what} at {endpoint}: connection lost: {why}{do and '; '}{do}")
 
 
 def _root(error: BaseException) -> tuple[str, str]:
-    """The reason that lies under what `httpx` makes of it, and what to do."""
+    """Return the root cause of an `httpx` exception, and a hint."""
     while True:
         if getattr(error, "verify_message", None) or getattr(error, "reason", None):
             return tls_reason(error), "check the options tls, ca, cert and key"

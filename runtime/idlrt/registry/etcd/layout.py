@@ -1,10 +1,10 @@
-"""Where things stand in etcd.
+"""Keys in etcd.
 
-    /PREFIX/GROUP/SERVICE/instances/ID   an instance as JSON, under the lease of whoever registered it
-    /PREFIX/GROUP/SERVICE/patches/ID     what an operator said about it, as JSON
-    /PREFIX/GROUP/SERVICE/settings       the settings of the service, as a JSON object of texts
+    /PREFIX/GROUP/SERVICE/instances/ID   an instance as JSON, attached to the lease of its server
+    /PREFIX/GROUP/SERVICE/patches/ID     an operator's override for it, as JSON
+    /PREFIX/GROUP/SERVICE/settings       settings of the service, a JSON object of strings
 
-No name holds a slash, so what begins with `/PREFIX/GROUP/SERVICE/` is just what belongs to that service.
+Names contain no slash, so the prefix `/PREFIX/GROUP/SERVICE/` matches exactly the keys of that service.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Layout", "end_of"]
 
 
 class Layout:
-    """The keys under one prefix.
+    """Keys under one prefix.
 
     Args:
         prefix: without slashes at its ends.
@@ -25,30 +25,30 @@ class Layout:
         self.root = f"/{prefix}/"
 
     def group(self, group: str) -> str:
-        """What all keys of a group begin with."""
+        """Return the prefix of all keys of a group."""
         return f"{self.root}{group}/"
 
     def service(self, key: ServiceKey) -> str:
-        """What all keys of a service begin with."""
+        """Return the prefix of all keys of a service."""
         return f"{self.root}{key.group}/{key.service}/"
 
     def folders(self, key: ServiceKey) -> tuple[str, str]:
-        """What all keys of a service's instances, and of its patches, begin with."""
+        """Return the prefixes of the keys of a service's instances and of its patches."""
         return f"{self.service(key)}instances/", f"{self.service(key)}patches/"
 
     def instance(self, key: ServiceKey, id: str) -> bytes:
-        """The key of an instance."""
+        """Return the key of an instance."""
         return f"{self.service(key)}instances/{id}".encode()
 
     def patch(self, key: ServiceKey, id: str) -> bytes:
-        """The key of a patch."""
+        """Return the key of a patch."""
         return f"{self.service(key)}patches/{id}".encode()
 
     def settings(self, key: ServiceKey) -> bytes:
-        """The key of the settings."""
+        """Return the key of the settings of a service."""
         return f"{self.service(key)}settings".encode()
 
 
 def end_of(start: str) -> bytes:
-    """The first key after all that begin with `start`, which ends with a slash."""
+    """Return the end of the key range with the prefix `start`, which must end with a slash."""
     return f"{start[:-1]}0".encode()

@@ -1,4 +1,4 @@
-"""What the URL of an etcd says, read and checked."""
+"""Options of an etcd registry URL."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Settings"]
 _PORT: Final = 2379
 _TTL: Final = 6.0
 _FILES: Final = ("ca", "cert", "key")
-_ANSWERS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of an etcd.
+    """Options of an etcd registry.
 
     Attributes:
-        endpoints: as `http://127.0.0.1:2379`.
-        ttl: seconds that a lease lives without heartbeats.
-        tls: `None` if it is not spoken.
+        endpoints: base URLs such as `http://127.0.0.1:2379`.
+        ttl: lease TTL in seconds.
+        tls: TLS settings; `None` without TLS.
     """
 
     endpoints: tuple[str, ...]
@@ -34,19 +34,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, url: RegistryUrl) -> Settings:
-        """Those of `url`.
+        """Read the options of `url`.
 
         Raises:
-            ConfigurationError: something cannot be used.
+            ConfigurationError: an option is invalid.
         """
         url.check_options(("tls", "ttl", *_FILES))
         if not url.hosts:
-            raise url.refuse("there is no host; write etcd://127.0.0.1:2379")
+            raise url.refuse("missing host; write etcd://127.0.0.1:2379")
         if url.password and not url.user:
-            raise url.refuse("there is a password and no user; write etcd://USER:PASSWORD@HOST")
+            raise url.refuse("password without a user; write etcd://USER:PASSWORD@HOST")
         ttl = url.seconds("ttl", _TTL)
         if ttl != int(ttl):
-            raise url.refuse(f"ttl must be a whole number of seconds, not {ttl:g}")
+            raise url.refuse(f"ttl must be a whole number of seconds, got {ttl:g}")
         is_tls = _is_tls(url)
         scheme = "https" if is_tls else "http"
         return cls(
@@ -63,18 +63,18 @@ def _is_tls(url: RegistryUrl) -> bool:
     text = url.options.get("tls")
     if text is None:
         return bool(files)
-    answer = _ANSWERS.get(text.lower())
+    answer = _BOOLEANS.get(text.lower())
     if answer is None:
-        raise url.refuse(f"tls must be true or false, not {text!r}")
+        raise url.refuse(f"tls must be true or false, got {text!r}")
     if files and not answer:
-        raise url.refuse(f"there is {files[0]}, and tls={text}")
+        raise url.refuse(f"{files[0]} requires TLS, but tls={text}")
     return answer
 
 
 def _context(url: RegistryUrl) -> TlsContext:
     option = url.options.get
     if option("key") and not option("cert"):
-        raise url.refuse("there is a key and no cert")
+        raise url.refuse("key requires cert")
     try:
         return TlsContext(
             Tls(certificate=option("cert", ""), key=option("key", ""), authorities=option("ca", "")), is_server=False

@@ -1,4 +1,4 @@
-"""What etcd has of one service: built from a list of its keys, kept up to date by events."""
+"""Local copy of one service in etcd: built from a list of its keys, updated by watch events."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _log = get_logger("idlrt.registry")
 
 
 class View:
-    """The keys of a service. What stands under one and cannot be read is logged and left out: one program that writes
-    nonsense must not hide all the others.
+    """Decoded keys of a service. A value that cannot be decoded is logged and ignored, so that one faulty writer does
+    not hide all other instances.
 
     Attributes:
         key: the service.
-        start: what all the keys begin with.
-        revision: of the store, up to which this is all.
-        changes: how many events were taken in.
-        versions: the revision at which each key was written last. Equal ones mean that everything is equal.
+        start: prefix of its keys.
+        revision: revision of the store up to which the copy is complete.
+        changes: number of events applied.
+        versions: modification revision of each key. Two copies with equal versions are equal.
         instances: by id.
         patches: by id.
-        settings: of the service.
+        settings: settings of the service.
     """
 
     def __init__(self, layout: Layout, key: ServiceKey, kvs: Sequence[KeyValue], revision: int) -> None:
@@ -45,18 +45,18 @@ class View:
             self._write(kv)
 
     def apply(self, events: Sequence[Event]) -> None:
-        """Take in what has happened."""
+        """Apply watch events."""
         self.changes += len(events)
         for event in events:
             if event.type == "DELETE":
                 self._remove(event.kv.key)
             else:
                 self._write(event.kv)
-            # Not the revision in the header, which may be ahead of events that are still to come.
+            # Not the revision in the header, which may be ahead of events that are yet to arrive.
             self.revision = max(self.revision, event.kv.mod_revision)
 
     def found(self, revision: int) -> Found:
-        """The same, as it is told."""
+        """Return a copy of the state, with the given revision."""
         return Found(
             instances=list(self.instances.values()),
             patches=dict(self.patches),
@@ -65,7 +65,7 @@ class View:
         )
 
     def place(self, key: bytes) -> tuple[str, str]:
-        """What kind of thing stands under a key, and its id."""
+        """Split a key into the kind of its value and the id."""
         kind, _, id = key.decode(errors="replace").removeprefix(self.start).partition("/")
         return kind, id
 
@@ -77,14 +77,15 @@ class View:
             if kind == "instances":
                 instance = msgspec.json.decode(kv.value, type=Instance)
                 if instance.key != self.key or instance.id != id:
-                    raise ValueError(f"it says that it is {instance.id} of {instance.key}")
+                    raise ValueError(f"the value describes {instance.id} of {instance.key}")
                 self.instances[id] = instance
             elif kind == "patches":
                 self.patches[id] = msgspec.json.decode(kv.value, type=Patch)
             elif kind == "settings":
                 self.settings = msgspec.json.decode(kv.value, type=dict[str, str])
         except (msgspec.MsgspecError, ValueError) as error:
-            _log.warning("left out what etcd has under %s: %s", kv.key.decode(errors="replace"), error)
+            path = kv.key.decode(errors="replace")
+            _log.warning("ignoring etcd key %s: %s", path, error, extra={"service": str(self.key), "key": path})
 
     def _remove(self, key: bytes) -> None:
         self.versions.pop(key, None)
