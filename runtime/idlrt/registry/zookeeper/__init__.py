@@ -1,8 +1,8 @@
-"""ZooKeeper as a registry: `zookeeper://h1:2181,h2:2181/chroot?timeout=6&layout=idlrt`. Needs `kazoo`.
+"""ZooKeeper as a registry: `zookeeper://h1:2181,h2:2181/chroot?timeout=6&layout=idlrt`. Requires `kazoo`.
 
-From the bottom up: `client` is the one place that knows kazoo, `connection` what it means to be connected, `session`
-what can be asked, `tree` what nodes look like now, `layouts` (and `motan`, `dubbo`) where services stand in them,
-`backend` puts it together.
+Layers from the bottom up: `client` wraps kazoo, `connection` tracks the state of the connection and the session,
+`session` sends requests, `tree` maintains a watched copy of nodes, `layouts` (with `motan` and `dubbo`) map services to
+paths, `backend` combines them.
 """
 
 from idlrt.registry.zookeeper.backend import ZooKeeperBackend

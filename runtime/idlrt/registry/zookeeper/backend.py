@@ -1,15 +1,16 @@
-"""ZooKeeper as a registry. What is registered are ephemeral nodes: ZooKeeper removes them when the session ends.
+"""ZooKeeper backend. Registrations are ephemeral nodes: ZooKeeper removes them when the session ends.
 
     zookeeper://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/CHROOT][?OPTION=VALUE&...]
 
-    timeout  seconds that a session outlives its connection (6; the server has bounds of its own)
-    layout   `idlrt` (ours, see `layouts`), `motan` or `dubbo` (what those frameworks read and write)
-    acl      of new nodes: `open`, all may do all; `digest`, who has the user and password may do all (the default where
-             a user is given); `ip:NETWORK,NETWORK...`, who comes from there. All others may read.
+    timeout  session timeout in seconds (6); the server may apply its own bounds
+    layout   `idlrt` (the default, see `layouts`), `motan` or `dubbo` (the formats of those frameworks)
+    acl      ACL of new nodes: `open`, all clients have all permissions (the default); `digest`, the user has all
+             permissions (the default if the URL names a user); `ip:NETWORK,NETWORK...`, clients in these networks have
+             all permissions. With `digest` and `ip` all other clients may read.
 
-The port is 2181 where none is given. The chroot, and what else is missing, is made when something is registered.
+The default port is 2181. The first registration creates the chroot and other missing parent nodes.
 
-Revisions are zxids (see `tree`). There is no history, so `changes` tells nothing.
+Revisions are zxids (see `tree`). ZooKeeper keeps no history, so `changes` returns `None`.
 """
 
 from __future__ import annotations
@@ -54,36 +55,38 @@ _PORT: Final = 2181
 _TIMEOUT: Final = 6.0
 _LAYOUTS: Final[dict[str, Callable[[], Layout]]] = {"dubbo": DubboLayout, "idlrt": IdlrtLayout, "motan": MotanLayout}
 _ACLS: Final = ("digest", "ip", "open")
-# Seconds after which it is said that nobody answers; it is tried on, and asked for again.
+# Seconds to wait for a connection before a request fails; kazoo goes on connecting in the background.
 _PATIENCE: Final = 3.0
-# Heartbeats for a session; ZooKeeper's own go between them.
+# Heartbeats per session timeout; ZooKeeper's own pings come in addition.
 _BEATS: Final = 3
-# How often something is looked at again that others keep changing.
+# Maximum number of attempts at a transaction, or a consistent read, that conflicts with other writers.
 _ATTEMPTS: Final = 10
 
 
 class ZooKeeperBackend:
-    """See the module. A `Backend`."""
+    """Registry backend for ZooKeeper. Implements `Backend`."""
 
     is_read_only = False
 
     def __init__(self, url: RegistryUrl) -> None:
         url.check_options(("acl", "layout", "timeout"))
         if not url.hosts:
-            raise url.refuse("name a host, as in zookeeper://127.0.0.1:2181")
+            raise url.refuse("missing host; write zookeeper://127.0.0.1:2181")
         self._timeout = url.seconds("timeout", _TIMEOUT)
         self._login = f"{url.user}:{url.password}" if url.user else ""
         layout = url.options.get("layout", "idlrt")
         if layout not in _LAYOUTS:
-            raise url.refuse(f"there is no layout {layout!r}; known: {', '.join(_LAYOUTS)}")
+            raise url.refuse(f"unknown layout {layout!r} (known: {', '.join(_LAYOUTS)})")
         self._acl, _, networks = url.options.get("acl", "digest" if self._login else "open").partition(":")
         self._networks = [_network(url, each) for each in networks.split(",")] if networks else []
         if self._acl not in _ACLS:
-            raise url.refuse(f"there is no acl {self._acl!r}; known: {', '.join(_ACLS)}")
+            raise url.refuse(f"unknown acl {self._acl!r} (known: {', '.join(_ACLS)})")
         if self._acl == "digest" and not self._login:
-            raise url.refuse("acl=digest needs a user and a password, as in zookeeper://user:password@host")
+            raise url.refuse("acl=digest requires a user and a password; write zookeeper://USER:PASSWORD@HOST")
         if (self._acl == "ip") != bool(self._networks):
-            raise url.refuse("acl=ip names networks, as in acl=ip:10.0.0.0/8,127.0.0.1, and no other acl does")
+            raise url.refuse(
+                "networks are required for acl=ip, and for no other acl; write acl=ip:10.0.0.0/8,127.0.0.1"
+            )
         check_kazoo()
         self._hosts = [
             f"[{host}]:{port or _PORT}" if ":" in host else f"{host}:{port or _PORT}" for host, port in url.hosts
@@ -93,11 +96,11 @@ class ZooKeeperBackend:
         self._current: Session | None = None
         self.heartbeat = self._timeout / _BEATS
 
-    # The session.
+    # Session.
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`. A client that has not got through yet goes on trying between two calls; a session that
-        is alive is kept.
+        """Connect, or go on connecting: a client that has not connected yet keeps trying between two calls, and a live
+        session is reused.
         """
         session = self._current
         if session is None or session.is_lost:
@@ -110,13 +113,12 @@ class ZooKeeperBackend:
         self.heartbeat = session.timeout / _BEATS
 
     async def close(self) -> None:
-        """See `Backend.close`."""
         session, self._current = self._current, None
         if session is not None:
             await session.close()
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`. kazoo keeps the session alive; this looks whether it is, and at the nodes."""
+        """Check the session and the nodes of the registrations. kazoo sends the pings that keep the session alive."""
         session = self._session()
         self.heartbeat = session.timeout / _BEATS
         await session.check(self._chroot or "/", self.heartbeat * 0.8)
@@ -132,22 +134,21 @@ class ZooKeeperBackend:
     def _session(self) -> Session:
         session = self._current
         if session is None or not session.is_opened:
-            raise SessionLost(f"there is no session with ZooKeeper at {','.join(self._hosts)}")
+            raise SessionLost(f"no session with ZooKeeper at {','.join(self._hosts)}")
         return session
 
-    # What is registered.
+    # Registrations.
 
     def _path(self, node: Node) -> str:
         return f"{self._chroot}{node.folder}/{node.name}"
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`. A node that another session has left behind is replaced: it would go when that
-        session ends.
+        """Register an instance. A node left by another session is deleted and created again, because it would be
+        removed when that session ends.
         """
         await self._register(instance, reclaims=False)
 
     async def reclaim(self, instance: Instance) -> None:
-        """See `Backend.reclaim`."""
         await self._register(instance, reclaims=True)
 
     async def _register(self, instance: Instance, *, reclaims: bool) -> None:
@@ -158,7 +159,7 @@ class ZooKeeperBackend:
         async def attempt() -> None:
             found = await self._standing(session, instance)
             for each in found:
-                # What no session owns was left there by hand.
+                # Nodes without a session were written by hand.
                 if each.stat.owner != session.id:
                     is_live = each.stat.owner != 0
                     check_replaceable(instance, each.instance, is_live=is_live, reclaims=reclaims)
@@ -175,7 +176,7 @@ class ZooKeeperBackend:
         await self._settled(session, attempt, f"register {instance.id} of {instance.key}")
 
     async def _standing(self, session: Session, instance: Instance) -> list[_Standing]:
-        """What stands where `instance` is written to, and wherever else its id does."""
+        """Read the nodes that may conflict with `instance`: at its own path, and wherever else its id may be."""
         children = self._children(session)
         own, others, rivals = (
             self._layout.write(instance),
@@ -200,7 +201,7 @@ class ZooKeeperBackend:
         return [each for each in await asyncio.gather(*map(look, places)) if each is not None]
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`. What another session has registered in its place stays."""
+        """Delete the nodes of an instance, unless another session owns them."""
         session = self._session()
         path = self._path(self._layout.write(instance))
 
@@ -215,7 +216,7 @@ class ZooKeeperBackend:
         await self._settled(session, attempt, f"deregister {instance.id} of {instance.key}")
 
     async def _removal(self, session: Session, instance: Instance) -> list[Change]:
-        """What takes an instance of this session away from where else it stands."""
+        """Build the deletions of an instance's other nodes that this session owns."""
         paths = [f"{self._chroot}{each}" for each in await self._layout.others(instance, self._children(session))]
         stats = await asyncio.gather(*map(session.exists, paths))
         return [
@@ -225,7 +226,7 @@ class ZooKeeperBackend:
         ]
 
     async def _commit(self, session: Session, folder: str, *changes: Change) -> None:
-        """Make changes; the folder, if that is what is missing."""
+        """Commit a transaction; if the folder is missing, create it and commit again."""
         try:
             await session.commit(*changes)
         except NoNode:
@@ -233,7 +234,7 @@ class ZooKeeperBackend:
             await session.commit(*changes)
 
     async def _settled(self, session: Session, attempt: Callable[[], Awaitable[None]], what: str) -> None:
-        """Make an attempt until nobody has come in between."""
+        """Repeat `attempt` until it does not conflict with another writer."""
         await session.connected(_PATIENCE)
         for _ in range(_ATTEMPTS):
             try:
@@ -241,9 +242,11 @@ class ZooKeeperBackend:
             except (Conflict, NoNode):
                 continue
             return
-        raise RegistryUnavailable(f"cannot {what} in ZooKeeper at {session.where}: others change it all the time")
+        raise RegistryUnavailable(
+            f"cannot {what} in ZooKeeper at {session.where}: concurrent changes in each of {_ATTEMPTS} attempts"
+        )
 
-    # What is there.
+    # Queries.
 
     def _tree(self, session: Session, key: ServiceKey, *, is_watched: bool) -> Tree:
         folders = dict.fromkeys((f"{self._chroot}{each}" for each in self._layout.folders(key)), self._layout.has_data)
@@ -266,7 +269,7 @@ class ZooKeeperBackend:
         )
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`. Goes on through broken connections, ends with the session."""
+        """Yield each new state. The watch survives lost connections; it ends with the session."""
         session = self._session()
         tree = self._tree(session, key, is_watched=True)
         session.follow(tree)
@@ -293,7 +296,7 @@ class ZooKeeperBackend:
         return session
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`. Nodes are read one by one, so it is looked again whether one has changed meanwhile."""
+        """Read a service. Nodes are read one by one, so read again until two results agree."""
         session = await self._caught_up()
         last: Found | None = None
         for _ in range(_ATTEMPTS):
@@ -307,7 +310,6 @@ class ZooKeeperBackend:
         return last
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         return None
 
     def _children(self, session: Session) -> Children:
@@ -320,27 +322,23 @@ class ZooKeeperBackend:
         return children
 
     async def groups(self) -> list[str]:
-        """See `Backend.groups`."""
         return await self._layout.groups(self._children(await self._caught_up()))
 
     async def services(self, group: str) -> list[str]:
-        """See `Backend.services`."""
         return await self._layout.services(group, self._children(await self._caught_up()))
 
-    # What operators say.
+    # For operators.
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`."""
         data = msgspec.json.encode(patch) if patch is not None else None
         await self._write(f"{self._chroot}{patches_path(key)}", id, data, f"patch {id} of {key}")
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`."""
         data = msgspec.json.encode(dict(settings))
         await self._write(f"{self._chroot}{root_path(key)}", "settings", data, f"configure {key}")
 
     async def remove(self, key: ServiceKey) -> None:
-        """See `Backend.remove`. Nodes of other frameworks stay."""
+        """Remove our nodes of a service; those of other frameworks stay."""
         session = await self._caught_up()
 
         async def attempt() -> None:
@@ -368,7 +366,7 @@ class ZooKeeperBackend:
 
 
 class _Standing(NamedTuple):
-    """A node, and the instance in it; `None` if it cannot be read."""
+    """A node with the instance in it; `None` if it cannot be decoded."""
 
     path: str
     stat: Stat
@@ -384,8 +382,8 @@ def _decoded(node: Node, kind: type[T]) -> T | None:
 
 
 def _network(url: RegistryUrl, text: str) -> str:
-    """A network as ZooKeeper's `ip` scheme has it."""
+    """Parse a network for ZooKeeper's `ip` scheme."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise url.refuse(f"acl=ip names no network: {error}") from None
+        raise url.refuse(f"invalid network in acl=ip: {error}") from None

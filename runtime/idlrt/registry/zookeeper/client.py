@@ -1,7 +1,7 @@
-"""The one place that knows kazoo: it is imported, made, started and stopped here, and its errors become ours.
+"""Wrapper of kazoo: imports it, creates, starts and stops its clients, and translates its errors.
 
-kazoo has no types and works in threads of its own; what comes out of here has types, and is called on those threads.
-It is imported when it is first needed: that takes a tenth of a second.
+kazoo is untyped and calls back on its own threads; this module adds types, and its callbacks run on kazoo's threads as
+well. kazoo is imported on first use, because the import takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ __all__ = ["Conflict", "Disconnected", "NoNode", "check_kazoo", "make_acl", "mak
 
 
 class Disconnected(RegistryUnavailable):
-    """The connection broke. The session may be good still, and what was asked for may have been done."""
+    """The connection was lost. The session may still be alive, and the request may have been executed."""
 
 
 class NoNode(Exception):
-    """There is no such node."""
+    """The node does not exist."""
 
 
 class Conflict(Exception):
-    """A node is not as was thought: there already, gone, changed. Nothing was done; look again."""
+    """A node is not in the expected state: it exists, is missing, or was changed. The transaction had no effect."""
 
 
-# With which kazoo's handlers connect.
+# Method of kazoo's handlers that opens a connection.
 _CONNECT: Final = "create_connection"
-# Attempts to connect for which the timeout of a session is enough, each with a server that does not answer.
+# Number of connection attempts to unresponsive servers that must fit into a session timeout.
 _HANDSHAKES: Final = 3
-# The first class in an error's ancestry that is named here decides.
+# The first class in an exception's MRO that is listed here determines the translation.
 _ERRORS: Final[dict[str, type[Exception]]] = {
     "NoNodeError": NoNode,
     "NodeExistsError": Conflict,
@@ -54,16 +54,16 @@ _ERRORS: Final[dict[str, type[Exception]]] = {
     "ConnectionLoss": Disconnected,
 }
 _WHAT: Final = {
-    "NoAuthError": "not allowed: give a user and password that may, as in zookeeper://user:password@host",
-    "AuthFailedError": "the user and password are not taken",
-    "ConnectionLoss": "the connection broke",
-    "SessionExpiredError": "the session is over",
-    "ConnectionClosedError": "the connection is closed",
+    "NoAuthError": "permission denied; give a user with the permission, as in zookeeper://USER:PASSWORD@HOST",
+    "AuthFailedError": "invalid user or password",
+    "ConnectionLoss": "connection lost",
+    "SessionExpiredError": "session expired",
+    "ConnectionClosedError": "connection closed",
 }
 
 
 def translated(error: BaseException, what: str) -> Exception:
-    """kazoo's `error`, which came of doing `what`, as one of ours."""
+    """Translate an exception of kazoo, raised by the attempt to do `what`."""
     for each in type(error).__mro__:
         if each.__name__ in _ERRORS:
             reason = _WHAT.get(each.__name__) or str(error) or each.__name__
@@ -72,13 +72,15 @@ def translated(error: BaseException, what: str) -> Exception:
 
 
 def check_kazoo() -> None:
-    """See that kazoo is installed.
+    """Check that kazoo is installed.
 
     Raises:
         ConfigurationError: it is not.
     """
     if find_spec("kazoo") is None:
-        raise ConfigurationError("a registry in ZooKeeper needs kazoo: pip install idlc[zookeeper]")
+        raise ConfigurationError(
+            "cannot use a ZooKeeper registry: kazoo is not installed; run pip install 'idlc[zookeeper]'"
+        )
 
 
 def make_client(
@@ -88,20 +90,20 @@ def make_client(
     changed: Callable[[str, int | None], object],
     negotiated: Callable[[float], object],
 ) -> Any:
-    """A client that has begun to connect, and tries until it is stopped.
+    """Create and start a client. It connects, and reconnects, until it is stopped.
 
     Args:
-        hosts: as `host:port`.
-        timeout: of the session, in seconds.
+        hosts: servers as `host:port`.
+        timeout: session timeout in seconds.
         login: `user:password`, or empty.
-        changed: is told of `CONNECTED`, `SUSPENDED` and `LOST`, with the session's number; on a thread of kazoo's.
-        negotiated: is told how many seconds the server makes of `timeout`; likewise.
+        changed: called with the state (`CONNECTED`, `SUSPENDED` or `LOST`) and the session id, on a thread of kazoo.
+        negotiated: called with the session timeout that the server has granted, in seconds, on a thread of kazoo.
     """
     handler = import_module("kazoo.handlers.threading").SequentialThreadingHandler()
     connect = getattr(handler, _CONNECT)
 
     def connect_soon(*arguments: Any, **options: Any) -> Any:
-        # kazoo would wait a whole session for one host that does not answer before it tries the next.
+        # kazoo would spend a whole session timeout on an unresponsive host before it tries the next.
         options["timeout"] = timeout / max(len(hosts), 2)
         return connect(*arguments, **options)
 
@@ -114,7 +116,7 @@ def make_client(
         connection_retry={"max_tries": -1, "delay": 0.05, "backoff": 1.6, "max_delay": 1.0},
         logger=_Quiet(get_logger("idlrt.registry.zookeeper"), {}),
     )
-    _hear_of_timeout(client, negotiated)
+    _report_negotiated_timeout(client, negotiated)
     _bound_handshake(client, timeout / _HANDSHAKES)
 
     def listener(state: str) -> None:
@@ -126,30 +128,32 @@ def make_client(
     return client
 
 
-def _hear_of_timeout(client: Any, negotiated: Callable[[float], object]) -> None:
-    """kazoo keeps what the server makes of the time-out to itself: the connection returns two thirds of it."""
+def _report_negotiated_timeout(client: Any, negotiated: Callable[[float], object]) -> None:
+    """Report the session timeout that the server grants. kazoo does not expose it; its connection returns two thirds of
+    it.
+    """
     connection = getattr(client, "_connection", None)
     connect = getattr(connection, "_connect", None)
-    if connect is None:  # another kazoo: what was asked for must do
+    if connect is None:  # another version of kazoo: assume that the server grants what was requested
         return
 
-    def heard(*arguments: Any) -> Any:
+    def connect_and_report(*arguments: Any) -> Any:
         times = connect(*arguments)
         negotiated(times[0] * 1.5 / 1000)
         return times
 
-    cast("Any", connection)._connect = heard
+    cast("Any", connection)._connect = connect_and_report
 
 
 def _bound_handshake(client: Any, seconds: float) -> None:
-    """Have kazoo wait at most `seconds` for each answer of a handshake.
+    """Limit the time that kazoo waits for each response of a handshake to `seconds`.
 
-    With one host kazoo waits the whole session for a server that accepts the connection and does not answer, as one
-    that is starting may do, and does not connect again before.
+    With one host kazoo waits a whole session timeout for a server that accepts the connection and does not respond, as
+    a server that is starting may do, before it reconnects.
     """
     connection = getattr(client, "_connection", None)
     invoke = getattr(connection, "_invoke", None)
-    if invoke is None:  # another kazoo: its own limits must do
+    if invoke is None:  # another version of kazoo: its own limits apply
         return
 
     def invoke_soon(timeout: float, *arguments: Any, **options: Any) -> Any:
@@ -159,14 +163,14 @@ def _bound_handshake(client: Any, seconds: float) -> None:
 
 
 def stop_client(client: Any, done: Callable[[], object]) -> None:
-    """End a client's session, if its server can be reached, on a thread: kazoo may wait for seconds."""
+    """End a client's session, if its server can be reached. Runs on a thread, because kazoo may block for seconds."""
 
     def stop() -> None:
         try:
             client.stop()
             client.close()
-        except Exception as error:  # noqa: BLE001  # nobody can do anything about it; the session ends by itself
-            get_logger("idlrt.registry.zookeeper").debug("could not end a session: %s", error)
+        except Exception as error:  # noqa: BLE001  # the session expires anyway
+            get_logger("idlrt.registry.zookeeper").debug("cannot end the session: %s", error)
         finally:
             done()
 
@@ -174,8 +178,8 @@ def stop_client(client: Any, done: Callable[[], object]) -> None:
 
 
 def make_acl(kind: str, networks: Sequence[str] = ()) -> Any:
-    """Who may do what with new nodes: `open` all, `digest` those who know the password, `ip` those who come from
-    `networks`; the others may read.
+    """Build the ACL of new nodes. All permissions are granted with `open` to all clients, with `digest` to the user,
+    with `ip` to clients in `networks`; the others may read.
     """
     if kind == "open":
         return None
@@ -186,7 +190,7 @@ def make_acl(kind: str, networks: Sequence[str] = ()) -> Any:
 
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
-    """kazoo warns of each attempt to connect; the registry's engine says it once, and better."""
+    """Logger for kazoo that lowers warnings to debug: kazoo warns of each connection attempt; the engine logs once."""
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         super().log(logging.DEBUG if level < logging.ERROR else level, msg, *args, **kwargs)

@@ -1,11 +1,11 @@
-"""A connection with ZooKeeper on an event loop, and its session: what it means to be connected, cut off and lost.
+"""ZooKeeper connection on an event loop: connected, suspended, or lost with its session.
 
-A broken connection is not a lost session: kazoo connects again, and what was registered is still there. kazoo hears
-that a session was lost only from a server, so never while it is cut off. Hence a clock of our own: when the time-out
-that was negotiated has passed since the connection broke, the session counts as lost (as in ZOOKEEPER-4508 and
-CURATOR-247), for good: this client is stopped, and the next session has another.
+A lost connection does not end the session: kazoo reconnects, and the registrations are still there. kazoo learns only
+from a server that a session has expired, so never while it is disconnected. Hence a timer here: when the negotiated
+session timeout has elapsed since the connection was lost, the session counts as lost (as in ZOOKEEPER-4508 and
+CURATOR-247). That is final: this client is stopped, and the next session has a new one.
 
-Whoever follows nodes is told of each reconnection and has to read them again: what changed in between had no watch.
+Followers are notified of each reconnection and must read their nodes again, because no watch covered the gap.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ __all__ = ["Connection", "Follower"]
 
 
 class Follower(Protocol):
-    """Is told when what it knows may be out of date."""
+    """Holder of a copy of nodes that may become outdated."""
 
     def refresh_all(self) -> None:
-        """Read everything again; or find that the session is lost."""
+        """Mark all nodes to be read again. Also called when the session is lost."""
         ...
 
 
 class Connection:
-    """See the module. Belongs to the loop that it is made on.
+    """Connection and session state of one client. Bound to the event loop on which it was created.
 
     Args:
-        hosts: as `host:port`.
-        timeout: in seconds; the server may make another of it.
+        hosts: servers as `host:port`.
+        timeout: requested session timeout in seconds; the server may grant another one.
         login: `user:password`, or empty.
 
     Attributes:
-        id: the session's number; 0 before the first connection.
-        timeout: as negotiated.
-        is_lost: for good.
-        is_opened: whether the registry's engine has been told that it is there.
-        lost: is called once when it is lost after that.
+        id: session id; 0 before the first connection.
+        timeout: negotiated session timeout in seconds.
+        is_lost: whether the session is lost; final.
+        is_opened: whether the registry's engine uses the session.
+        lost: callback; called once if the session is lost while the engine uses it.
     """
 
     def __init__(self, hosts: Sequence[str], timeout: float, login: str) -> None:
@@ -55,7 +55,7 @@ class Connection:
         self.where: Final = ",".join(hosts)
         self._refused = False
         self._loop = asyncio.get_running_loop()
-        self._is_settled = asyncio.Event()  # connected, or lost
+        self._is_settled = asyncio.Event()  # set while connected, and once lost
         self._followers: set[Follower] = set()
         self._waiting: set[asyncio.Future[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -69,8 +69,8 @@ class Connection:
         )
 
     def _post(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call `function` on the loop, from a thread of kazoo's."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+        """Call `function` on the loop, from a thread of kazoo."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _negotiated(self, seconds: float) -> None:
@@ -91,7 +91,7 @@ class Connection:
                 self._cut_at = self._loop.time()
                 self._timer = self._loop.call_later(self.timeout, self._lose)
         else:
-            # Expired, refused, or connected again in a new session after an expiry that was missed.
+            # Expired, rejected, or reconnected with a new session after an expiry that went unnoticed.
             self._refused = not self.id
             self._lose()
 
@@ -110,22 +110,22 @@ class Connection:
         self.is_lost = True
         self._stop_timer()
         self._is_settled.set()
-        # kazoo would tell them when it has come to an end, which may take seconds.
+        # kazoo would complete them only when it has stopped, which may take seconds.
         for future in list(self._waiting):
             _settle(future, None, self._over())
         for each in list(self._followers):
             each.refresh_all()
 
     async def connected(self, seconds: float | None = None) -> None:
-        """Wait until it is connected.
+        """Wait until the client is connected.
 
         Args:
-            seconds: to wait at most.
+            seconds: timeout; `None` to wait without limit.
 
         Raises:
-            SessionLost: it never will be.
-            RegistryUnavailable: it is not within `seconds`.
-            RegistryRefused: the user and password are not taken.
+            SessionLost: the session is lost.
+            RegistryUnavailable: not connected within `seconds`.
+            RegistryRefused: the user and password were rejected.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -133,29 +133,31 @@ class Connection:
         except TimeoutError:
             raise self._unreachable(seconds or 0.0) from None
         if self._refused:
-            raise RegistryRefused(f"ZooKeeper at {self.where} does not take the user and password")
+            raise RegistryRefused(f"ZooKeeper at {self.where} rejected the user and password")
         if self.is_lost:
             raise self._over()
 
     def _over(self) -> SessionLost:
-        return SessionLost(f"the session with ZooKeeper at {self.where} is over")
+        return SessionLost(f"the session with ZooKeeper at {self.where} has ended")
 
     def _unreachable(self, seconds: float) -> RegistryUnavailable:
         if self._timer is not None:
             left = max(self._cut_at + self.timeout - self._loop.time(), 0.0)
-            return RegistryUnavailable(f"ZooKeeper at {self.where} cannot be reached; the session ends in {left:.1f} s")
+            return RegistryUnavailable(f"cannot reach ZooKeeper at {self.where}; the session expires in {left:.1f} s")
         if self.id:
-            return RegistryUnavailable(f"ZooKeeper at {self.where} has not answered within {seconds:.3g} s")
-        return RegistryUnavailable(f"no ZooKeeper answers at {self.where} within {seconds:.3g} s; is it running there?")
+            return RegistryUnavailable(f"ZooKeeper at {self.where} did not respond within {seconds:.3g} s")
+        return RegistryUnavailable(
+            f"cannot connect to ZooKeeper at {self.where} within {seconds:.3g} s; check that it is running there"
+        )
 
     def abandon(self) -> None:
-        """End it, without waiting for that."""
+        """Stop the client without waiting for it."""
         if not self.is_lost:
             self._end()
             stop_client(self._client, int)
 
     async def close(self) -> None:
-        """End it, and what was registered in it with it. Returns when the server knows, if it can be told."""
+        """End the session, and with it the registrations. If connected, wait until the server has confirmed it."""
         if not self._is_settled.is_set():
             self.abandon()
         elif not self.is_lost:
@@ -165,22 +167,22 @@ class Connection:
             await done
 
     def follow(self, follower: Follower) -> None:
-        """Tell `follower` when it has to read again."""
+        """Notify `follower` of reconnections, and of the loss of the session."""
         self._followers.add(follower)
 
     def unfollow(self, follower: Follower) -> None:
-        """No longer."""
+        """Stop notifying `follower`."""
         self._followers.discard(follower)
 
     async def _call(self, what: str, start: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """What one of kazoo's `..._async` brings.
+        """Call one of kazoo's `..._async` methods and wait for its result.
 
         Args:
-            what: for errors.
+            what: the operation, for errors.
 
         Raises:
-            SessionLost: the session is over, or was while this waited.
-            Exception: as `translated` has it.
+            SessionLost: the session is lost, before or during the call.
+            Exception: as translated by `translated`.
         """
         if self.is_lost:
             raise self._over()
@@ -195,7 +197,7 @@ class Connection:
             return await future
         except SessionLost:
             raise
-        except Exception as error:  # of kazoo's many kinds
+        except Exception as error:  # kazoo's exceptions have no common base class
             raise translated(error, f"{what} in ZooKeeper at {self.where}") from error
         finally:
             self._waiting.discard(future)

@@ -1,14 +1,14 @@
-"""Services as Dubbo's providers and consumers have them in ZooKeeper (apache/dubbo: `ZookeeperRegistry`, `URL`,
-`UrlUtils.isMatch`), interface by interface.
+"""Dubbo's layout in ZooKeeper (apache/dubbo: `ZookeeperRegistry`, `URL`, `UrlUtils.isMatch`), with interface-level
+registration.
 
-    /dubbo/{quoted interface}/providers/{quoted URL}   ephemeral; all is in the name
+    /dubbo/{quoted interface}/providers/{quoted URL}   ephemeral; the name holds all data
 
-The URL is `dubbo://HOST:PORT/INTERFACE?NAME=VALUE...`, its values as they are; the whole is quoted as
-`java.net.URLEncoder` does. A service is an interface, or `INTERFACE:VERSION`, as in Dubbo's own service keys: Dubbo
-finds providers by interface, group and version, all three alike. Our group `default` is no group.
+The URL is `dubbo://HOST:PORT/INTERFACE?NAME=VALUE...` with unquoted values; the URL as a whole is quoted like
+`java.net.URLEncoder` does. A service is an interface, or `INTERFACE:VERSION` as in Dubbo's service keys: Dubbo matches
+providers by interface, group and version. The group `default` here is the empty group of Dubbo.
 
-Not written, and not read: `configurators` and `routers`, with which Dubbo's operators override what providers say;
-`consumers`. Two nodes for one address are one instance, the later of the two.
+Not supported, neither reading nor writing: `configurators` and `routers`, with which Dubbo's operators override
+providers; `consumers`. If two nodes have the same address, the later one counts.
 """
 
 from __future__ import annotations
@@ -42,26 +42,24 @@ _PROTOCOLS: Final = ("dubbo", "tri", "rest", "hessian", "grpc", "rmi", "http")
 
 
 class DubboLayout:
-    """See the module. A `Layout`."""
+    """Layout of Dubbo. Implements `Layout`."""
 
     has_data = False
     is_by_address = False
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
-        """See `Layout.folders`."""
         return (_providers(split_version(key)[0]),)
 
     def write(self, instance: Instance) -> Node:
-        """See `Layout.write`."""
         interface, version = split_version(instance.key)
         parameters = describe(instance, _RESERVED) | {
             "anyhost": "false",
             "category": "providers",
-            "dubbo": "2.0.2",  # of the protocol, as all since 2.6.2 say
+            "dubbo": "2.0.2",  # protocol version, which is the same in all releases since 2.6.2
             "interface": interface,
             "side": "provider",
         }
-        # Values stand as they are; this one must not have anything in it that means something.
+        # Values are not quoted individually; this one must not contain special characters.
         parameters["idlrt"] = quote(parameters["idlrt"], safe="")
         if instance.group != DEFAULT_GROUP:
             parameters["group"] = instance.group
@@ -79,7 +77,6 @@ class DubboLayout:
         return Node(_providers(interface), java_quote(url.text()), b"", 0)
 
     def read(self, key: ServiceKey, nodes: Sequence[Node]) -> list[Instance]:
-        """See `Layout.read`."""
         interface = split_version(key)[0]
         found: list[tuple[Instance, float]] = []
         for node in nodes:
@@ -92,10 +89,10 @@ class DubboLayout:
         return newest(found)
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.others`. A change of anything is another name."""
+        """List nodes with the same id or address: any change of an instance changes the name of its node."""
         own = self.write(instance)
         same: list[str] = []
-        # Cheap to look for, before anything is taken apart.
+        # A cheap filter before names are parsed.
         address = own.name.partition("%3F")[0].partition("%3A%2F%2F")[2]
         id = java_quote(quote(instance.id, safe=""))
         for name in await children(own.folder):
@@ -107,15 +104,15 @@ class DubboLayout:
         return same
 
     async def rivals(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.rivals`. Ids stand in the names, so `others` has found them all."""
+        """Return nothing: names contain the ids, so `others` has found all nodes."""
         return []
 
     async def groups(self, children: Children) -> list[str]:
-        """See `Backend.groups`. Those that have instances: Dubbo has no place for the others."""
+        """List the groups that have instances: Dubbo does not store others."""
         return list({key.group for key in await self._keys(children)})
 
     async def services(self, group: str, children: Children) -> list[str]:
-        """See `Backend.services`; likewise."""
+        """List the services of a group that have instances: Dubbo does not store others."""
         return list({key.service for key in await self._keys(children) if key.group == group})
 
     async def _keys(self, children: Children) -> list[ServiceKey]:

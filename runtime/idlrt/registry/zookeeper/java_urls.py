@@ -1,10 +1,10 @@
-"""URLs as Motan and Dubbo write them to describe an instance, and what they say in common.
+"""URLs with which Motan and Dubbo describe instances.
 
     PROTOCOL://HOST:PORT/PATH?NAME=VALUE&NAME=VALUE
 
-What both frameworks have a parameter for is written to it (`weight`, `timeout` and `timestamp` in milliseconds,
-`retries`), and metadata to parameters of their own names. What they know nothing of stands as JSON in one parameter,
-`idlrt`, which they ignore.
+Attributes for which both frameworks have a parameter are written to it (`weight`, `timeout` and `timestamp` in
+milliseconds, `retries`), and each metadata entry to a parameter of the same name. All else is JSON in a single
+parameter, `idlrt`, which the frameworks ignore.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from idlrt.core import THRIFT, Instance, RpcProtocols, ServiceKey, Status
 __all__ = ["JavaUrl", "describe", "instance_of", "java_quote", "protocol_of", "split_version"]
 
 _NUMBERS: Final = frozenset({"weight", "timeout", "retries", "timestamp"})
-# What can stand in a URL as it is.
+# Names and values that need no quoting.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _PLAIN_VALUE: Final = re.compile(r"(?! )[^&?%+#\x00-\x1f\x7f-\U0010ffff]+(?<! )")
 _URL: Final = re.compile(
@@ -32,7 +32,7 @@ _HEAVIEST: Final = 1_000_000
 
 
 class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL in its parts; `parameters` as they stand there."""
+    """Components of a URL; `parameters` are not unquoted."""
 
     protocol: str
     host: str
@@ -42,10 +42,10 @@ class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> JavaUrl:
-        """The parts of `text`. Raises `ValueError`."""
+        """Parse a URL. Raises `ValueError`."""
         match = _URL.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is no URL of a provider")
+            raise ValueError(f"{text!r} is not a provider URL")
         protocol, host, port, path, query = match.groups()
         pairs = (each.partition("=") for each in (query or "").split("&") if each)
         return cls(
@@ -57,32 +57,32 @@ class JavaUrl(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def text(self) -> str:
-        """The URL, its parameters by name."""
+        """Build the URL; parameters are sorted by name."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         parameters = "&".join(f"{name}={value}" for name, value in sorted(self.parameters.items()))
         return f"{self.protocol}://{host}:{self.port}/{self.path}?{parameters}"
 
 
 def protocol_of(instance: Instance, known: Sequence[str]) -> str:
-    """Return the protocol in the URL of an instance: the first that the framework knows, so that its own programs can
-    call it, else `thrift`.
+    """Return the protocol for the URL of an instance: the first that the framework knows, so that its own programs can
+    call the instance, else `thrift`.
     """
     return next((each for each in (*instance.rpc_protocols, *instance.protocols) if each in known), THRIFT)
 
 
 def java_quote(text: str) -> str:
-    """As `java.net.URLEncoder.encode(text, "UTF-8")`."""
+    """Quote a string like `java.net.URLEncoder.encode(text, "UTF-8")`."""
     return quote_plus(text, safe="*-._").replace("~", "%7E")
 
 
 def split_version(key: ServiceKey) -> tuple[str, str]:
-    """Interface and version of a service called `INTERFACE:VERSION`, as Dubbo writes it; the version may be empty."""
+    """Split a service name `INTERFACE:VERSION`, as Dubbo writes it. The version may be empty."""
     interface, _, version = key.service.partition(":")
     return interface, version
 
 
 class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the parameter `idlrt` holds: what is not as it would be anyway."""
+    """Content of the parameter `idlrt`: the attributes that differ from their defaults."""
 
     id: str = ""
     protocols: tuple[str, ...] = ("header", "framed", "unframed")
@@ -96,7 +96,7 @@ class _More(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
-    """The parameters of an instance, unquoted, but for those that are `reserved` for the framework."""
+    """Return the parameters that describe an instance, unquoted, without those `reserved` for the framework."""
     parameters: dict[str, str] = {}
     metadata: dict[str, str] = {}
     for name, value in instance.metadata.items():
@@ -127,16 +127,16 @@ def describe(instance: Instance, reserved: frozenset[str]) -> dict[str, str]:
 
 
 def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_up: bool) -> Instance:
-    """The instance that a URL describes, its parameters unquoted.
+    """Build the instance that a URL describes; its parameters must be unquoted.
 
     Args:
-        is_up: whether it is to be called, as far as the framework can say that.
+        is_up: whether the framework considers the instance to be in rotation.
 
     Raises:
-        ValueError: it describes none (`ConfigurationError` and `msgspec.ValidationError` are such).
+        ValueError: the URL is invalid (including `ConfigurationError` and `msgspec.ValidationError`).
     """
     own = url.parameters.get("idlrt")
-    # Without it, it is somebody else's, who speaks one protocol on this port.
+    # Without the parameter, another framework has registered it, which speaks one protocol on this port.
     more = msgspec.json.decode(own, type=_More) if own is not None else _More(protocols=(url.protocol,))
     metadata = {
         name: value
@@ -166,7 +166,7 @@ def instance_of(key: ServiceKey, url: JavaUrl, reserved: frozenset[str], *, is_u
 
 
 def _number(url: JavaUrl, name: str, default: float = 0.0) -> float:
-    """A parameter that is a number; others' may be anything."""
+    """Read a numeric parameter; invalid values of other programs become the default."""
     try:
         value = float(url.parameters.get(name, default))
     except ValueError:

@@ -1,11 +1,11 @@
-"""Where services stand in ZooKeeper, and how: what a layout has to say, and our own one.
+"""Mapping of services to ZooKeeper nodes: the interface of a layout, and the native layout.
 
     /idlrt/{group}/{service}/instances/{id}   ephemeral, JSON of an `Instance`
-    /idlrt/{group}/{service}/patches/{id}     lasting, JSON of a `Patch`
-    /idlrt/{group}/{service}/settings         lasting, JSON of text by name
+    /idlrt/{group}/{service}/patches/{id}     persistent, JSON of a `Patch`
+    /idlrt/{group}/{service}/settings         persistent, JSON object of strings
 
-Patches and settings stand there whatever the layout: others have no place for them. So programs of other frameworks do
-not see what our operators say.
+Patches and settings are stored there with every layout, because other frameworks have no place for them. Hence programs
+of other frameworks do not see the overrides of our operators.
 """
 
 from __future__ import annotations
@@ -25,85 +25,82 @@ __all__ = ["Children", "IdlrtLayout", "Layout", "patches_path", "root_path", "se
 _log = get_logger("idlrt.registry.zookeeper")
 
 Children = Callable[[str], Awaitable[list[str]]]
-"""The names of a node's children; none if it is not there."""
+"""Lists the names of a node's children; empty if the node does not exist."""
 
 OWN: Final = "/idlrt"
-_MOST_TOLD: Final = 1000
-_told: Final[set[str]] = set()
+_MAX_REPORTED: Final = 1000
+_reported: Final[set[str]] = set()
 
 
 class Layout(Protocol):
-    """Where services stand. Knows paths and bytes, not ZooKeeper. Paths begin below the chroot.
+    """Mapping of services to nodes. It handles paths and bytes, without I/O. Paths are relative to the chroot.
 
     Attributes:
-        has_data: whether instances stand in the data of their nodes, not in the names.
-        is_by_address: whether nodes are called by address, so that whatever stands at the path of an instance has its
-            address, even if it cannot be read.
+        has_data: whether nodes hold instances in their data rather than in their names.
+        is_by_address: whether nodes are named by address, so that whatever is at the path of an instance has its
+            address, even if it cannot be decoded.
     """
 
     has_data: bool
     is_by_address: bool
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
-        """The paths whose children are the instances of a service."""
+        """Return the paths whose children are the instances of a service."""
         ...
 
     def write(self, instance: Instance) -> Node:
-        """The node of an instance."""
+        """Encode an instance as a node."""
         ...
 
     def read(self, key: ServiceKey, nodes: Sequence[Node]) -> list[Instance]:
-        """The instances of a service. Nodes that nobody can read are left out."""
+        """Decode the instances of a service. Nodes that cannot be decoded are logged and ignored."""
         ...
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
-        """Paths at which the same instance stands, or may stand, beside the one that it is written to."""
+        """Return paths other than that of `write` where the same instance is, or may be."""
         ...
 
     async def rivals(self, instance: Instance, children: Children) -> list[str]:
-        """Further paths, at which another instance may stand that says to have the same id."""
+        """Return further paths where another instance with the same id may be."""
         ...
 
     async def groups(self, children: Children) -> list[str]:
-        """See `Backend.groups`."""
+        """List the groups."""
         ...
 
     async def services(self, group: str, children: Children) -> list[str]:
-        """See `Backend.services`."""
+        """List the services of a group."""
         ...
 
 
 def root_path(key: ServiceKey) -> str:
-    """Under which a service has what is ours."""
+    """Return the path under which our data of a service are stored."""
     return f"{OWN}/{key.group}/{key.service}"
 
 
 def patches_path(key: ServiceKey) -> str:
-    """The folder of a service's patches."""
+    """Return the folder of a service's patches."""
     return f"{root_path(key)}/patches"
 
 
 def settings_path(key: ServiceKey) -> str:
-    """The node of a service's settings."""
+    """Return the node of a service's settings."""
     return f"{root_path(key)}/settings"
 
 
 class IdlrtLayout:
-    """See the module. A `Layout`."""
+    """Native layout. Implements `Layout`."""
 
     has_data = True
     is_by_address = False
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
-        """See `Layout.folders`."""
         return (f"{root_path(key)}/instances",)
 
     def write(self, instance: Instance) -> Node:
-        """See `Layout.write`."""
         return Node(self.folders(instance.key)[0], instance.id, msgspec.json.encode(instance), 0)
 
     def read(self, key: ServiceKey, nodes: Sequence[Node]) -> list[Instance]:
-        """See `Layout.read`."""
         found: list[Instance] = []
         for node in nodes:
             try:
@@ -114,24 +111,20 @@ class IdlrtLayout:
         return found
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.others`."""
         return []
 
     async def rivals(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.rivals`."""
         return []
 
     async def groups(self, children: Children) -> list[str]:
-        """See `Backend.groups`."""
         return await children(OWN)
 
     async def services(self, group: str, children: Children) -> list[str]:
-        """See `Backend.services`."""
         return await children(f"{OWN}/{group}")
 
 
 def newest(found: Sequence[tuple[Instance, float]]) -> list[Instance]:
-    """Of each instance the one that was written last: what a dead session left behind may still be there."""
+    """Keep the latest node of each instance: an expired session's node may still be there."""
     last: dict[str, tuple[Instance, float]] = {}
     for instance, written in found:
         known = last.get(instance.id)
@@ -141,10 +134,11 @@ def newest(found: Sequence[tuple[Instance, float]]) -> list[Instance]:
 
 
 def unreadable(node: Node, error: Exception) -> None:
-    """Say that a node cannot be read; once, however often it is looked at."""
+    """Log a node that cannot be decoded; once, however often it is read."""
     what = f"{node.folder}/{node.name}: {error}"
-    if what not in _told:
-        if len(_told) >= _MOST_TOLD:
-            _told.clear()
-        _told.add(what)
-        _log.warning("cannot read the node %s", what)
+    if what not in _reported:
+        if len(_reported) >= _MAX_REPORTED:
+            _reported.clear()
+        _reported.add(what)
+        path = f"{node.folder}/{node.name}"
+        _log.warning("ignoring ZooKeeper node %s: %s", path, error, extra={"path": path})

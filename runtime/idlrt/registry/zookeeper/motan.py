@@ -1,15 +1,16 @@
-"""Services as Motan's servers and clients have them in ZooKeeper (weibocom/motan: `ZookeeperRegistry`, `ZkUtils`).
+"""Motan's layout in ZooKeeper (weibocom/motan: `ZookeeperRegistry`, `ZkUtils`).
 
-    /motan/{group}/{interface}/server/{host:port}             ephemeral, to be called
-    /motan/{group}/{interface}/unavailableServer/{host:port}  ephemeral, not to be called: not yet, or not now
-    /motan/{group}/{interface}/client/{host:port}             ephemeral, who calls; we write none
+    /motan/{group}/{interface}/server/{host:port}             ephemeral, in rotation
+    /motan/{group}/{interface}/unavailableServer/{host:port}  ephemeral, not in rotation (yet)
+    /motan/{group}/{interface}/client/{host:port}             ephemeral, a client; not written here
 
-The data is a URL (`URL.toFullStr`: values quoted, an `&` at the end). Java's registry `zookeeper` has the string
-serialized by Java, the registry `zk` in UTF-8, and `zk` reads both: so both are read here, and Java's is written.
+The data is a URL (`URL.toFullStr`: values quoted, with a trailing `&`). Java's registry `zookeeper` stores a string in
+Java serialization, the registry `zk` stores UTF-8, and `zk` reads both: so this layout reads both and writes Java
+serialization.
 
-Our group `default` is Motan's `default_rpc`. A service is an interface, or `INTERFACE:VERSION`; without a version it is
-Motan's own default, 1.0. Motan keys servers by address: an instance's id stands in its URL, and there is one of them at
-an address. Weights are for us; Motan's are of groups.
+The group `default` here is `default_rpc` in Motan. A service is an interface, or `INTERFACE:VERSION`; without a version
+it is Motan's default, 1.0. Motan keys servers by address: the URL contains the instance's id, and there is one instance
+per address. Only our clients use the weights; Motan has weights of groups.
 """
 
 from __future__ import annotations
@@ -48,18 +49,16 @@ _LONG_STRING: Final = 0x7C
 
 
 class MotanLayout:
-    """See the module. A `Layout`."""
+    """Layout of Motan. Implements `Layout`."""
 
     has_data = True
     is_by_address = True
 
     def folders(self, key: ServiceKey) -> Sequence[str]:
-        """See `Layout.folders`."""
         service = f"{_ROOT}/{_group(key.group)}/{split_version(key)[0]}"
         return f"{service}/{_UNAVAILABLE}", f"{service}/{_AVAILABLE}"
 
     def write(self, instance: Instance) -> Node:
-        """See `Layout.write`."""
         interface, version = split_version(instance.key)
         parameters = describe(instance, _RESERVED) | {
             "group": _group(instance.group),
@@ -78,7 +77,6 @@ class MotanLayout:
         return Node(folder, f"{instance.host}:{instance.port}", java_string(f"{url.text()}&"), 0)
 
     def read(self, key: ServiceKey, nodes: Sequence[Node]) -> list[Instance]:
-        """See `Layout.read`."""
         found: list[tuple[Instance, float]] = []
         for node in nodes:
             try:
@@ -91,13 +89,12 @@ class MotanLayout:
         return newest(found)
 
     async def others(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.others`."""
         own = self.write(instance)
         return [f"{each}/{own.name}" for each in self.folders(instance.key) if each != own.folder]
 
     async def rivals(self, instance: Instance, children: Children) -> list[str]:
-        """See `Layout.rivals`. Nodes are called by address, and ids stand in the data: all have to be looked at,
-        unless the id is the address.
+        """List all other nodes: names are addresses, and ids are in the data, so each node must be read, unless the id
+        is the address.
         """
         own = self.write(instance).name
         if instance.id == own:
@@ -110,12 +107,11 @@ class MotanLayout:
         ]
 
     async def groups(self, children: Children) -> list[str]:
-        """See `Backend.groups`."""
         return [DEFAULT_GROUP if each == _DEFAULT_GROUP else each for each in await children(_ROOT)]
 
     async def services(self, group: str, children: Children) -> list[str]:
-        """See `Backend.services`. Versions are not told: they are known of instances only."""
-        # Beside the services stands what operators tell clients.
+        """List the services of a group, without versions, which only instances have."""
+        # `command` is a sibling of the services: it holds operators' commands for clients.
         return [each for each in await children(f"{_ROOT}/{_group(group)}") if each != "command"]
 
 
@@ -127,7 +123,7 @@ def _read(key: ServiceKey, node: Node) -> Instance | None:
     is_up = node.folder.endswith(f"/{_AVAILABLE}")
     text = text_of_java(node.data).strip()
     if not text:
-        # Java takes the address from the name, and all else from its own client.
+        # Java takes the address from the name, and everything else from its own client's configuration.
         host, _, port = node.name.rpartition(":")
         return Instance(
             service=key.service,
@@ -145,7 +141,7 @@ def _read(key: ServiceKey, node: Node) -> Instance | None:
 
 
 def java_string(text: str) -> bytes:
-    """A string as `java.io.ObjectOutputStream` writes it; ASCII only, where Java's UTF-8 is everybody's."""
+    """Serialize a string like `java.io.ObjectOutputStream`. ASCII only, where Java's modified UTF-8 equals UTF-8."""
     data = text.encode("ascii")
     if len(data) > 0xFFFF:
         return _JAVA + bytes([_LONG_STRING]) + len(data).to_bytes(8, "big") + data
@@ -153,11 +149,11 @@ def java_string(text: str) -> bytes:
 
 
 def text_of_java(data: bytes) -> str:
-    """A string that Java has serialized, or plain UTF-8. Raises `ValueError`."""
+    """Decode a string in Java serialization or plain UTF-8. Raises `ValueError`."""
     if not data.startswith(_JAVA[:2]):
         return data.decode()
     size = {_STRING: 2, _LONG_STRING: 8}.get(data[4]) if data.startswith(_JAVA) and len(data) > 4 else None
     if size is None:
-        raise ValueError("it is not a string that Java has serialized")
+        raise ValueError("not a Java-serialized string")
     start = 5 + size
     return data[start : start + int.from_bytes(data[5:start], "big")].decode()

@@ -1,4 +1,4 @@
-"""Removing a service from ZooKeeper: its settings and patches, and the folders that are ours."""
+"""Removal of a service from ZooKeeper: its settings, its patches and our folders."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from idlrt.registry.zookeeper.session import Change, Session
 
 __all__ = ["remove_service"]
 
-# Nodes that one transaction removes: a request is refused from a megabyte on.
+# Maximum number of nodes in a transaction: servers reject requests of a megabyte or more.
 _AT_ONCE: Final = 500
 
 
 async def remove_service(session: Session, root: str) -> None:
-    """Remove the nodes under `root`, then those above it that have become empty, except the first.
+    """Delete the nodes under `root`, then `root` and its parent if they are empty.
 
     Args:
-        root: `/GROUP/SERVICE` under the folder of this runtime.
+        root: path of the service, `/GROUP/SERVICE` under the folder of this runtime.
 
     Raises:
-        Conflict: something has been written there meanwhile.
-        RegistryError: it cannot be done.
+        Conflict: another client has written there in the meantime.
+        RegistryError: a request failed.
     """
     for folder in (f"{root}/patches", root):
         names = await _names(session, folder)
@@ -31,7 +31,7 @@ async def remove_service(session: Session, root: str) -> None:
         for some in _chunks([*paths, folder] if await session.exists(folder) is not None else paths):
             await session.commit(*[Change("delete", path) for path in some])
     with contextlib.suppress(Conflict, NoNode):
-        await session.commit(Change("delete", root.rpartition("/")[0]))  # the group, if that was its last service
+        await session.commit(Change("delete", root.rpartition("/")[0]))  # the group, if this was its last service
 
 
 async def _names(session: Session, folder: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""What can be asked of ZooKeeper in a session: to look at nodes, and to change them.
+"""Requests to ZooKeeper within a session: reading, watching and changing nodes.
 
-All requests raise `SessionLost`, `Disconnected` (it may have been done), `RegistryRefused`, `RegistryUnavailable`, and
-what is said.
+All requests raise `SessionLost`, `Disconnected` (the request may have been executed), `RegistryRefused`,
+`RegistryUnavailable`, and the exceptions documented at each.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from idlrt.core.text import plural
 from idlrt.errors import RegistryRefused
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, translated
 from idlrt.registry.zookeeper.connection import Connection
 
 __all__ = ["Change", "Session", "Stat", "Watch"]
 
-# Seconds between a request that failed and another look.
+# Seconds between a failed request and the next check.
 _MOMENT: Final = 0.05
-# Bytes of a request from which on a server closes the connection (`jute.maxbuffer`, 0xfffff by default, less its own).
+# Maximum size of a request in bytes, above which a server closes the connection (`jute.maxbuffer`, 0xfffff by default,
+# less the protocol's overhead).
 _LARGE: Final = 1_000_000
 
 Watch = Callable[[str | None], object]
-"""Is called on the loop with the path of a node that has changed; `None`: the connection broke."""
+"""Callback on the loop: with the path of a changed node, or `None` if the connection was lost."""
 
 
 class Stat(NamedTuple):
-    """What ZooKeeper says about a node (`Stat` in zookeeper.jute)."""
+    """Metadata of a node (`Stat` in zookeeper.jute)."""
 
     created: int
     modified: int
@@ -36,10 +38,10 @@ class Stat(NamedTuple):
 
 
 class Session(Connection):
-    """See the module, and `Connection`.
+    """A ZooKeeper session.
 
     Args:
-        acl: of new nodes, as kazoo takes it.
+        acl: ACL of new nodes, as kazoo takes it.
     """
 
     def __init__(self, hosts: Sequence[str], timeout: float, login: str, acl: Any) -> None:
@@ -48,15 +50,15 @@ class Session(Connection):
         self._making: dict[str, asyncio.Task[None]] = {}
 
     async def check(self, path: str, seconds: float) -> None:
-        """Have the server answer, through a new connection if need be.
+        """Check that the server responds, reconnecting if necessary.
 
         Args:
-            path: of a node to look at, there or not.
-            seconds: in which it must.
+            path: any path to query; it need not exist.
+            seconds: timeout.
 
         Raises:
-            SessionLost: it never will.
-            RegistryUnavailable: it has not within `seconds`.
+            SessionLost: the session is lost.
+            RegistryUnavailable: no response within `seconds`.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -65,37 +67,37 @@ class Session(Connection):
                     try:
                         await self.exists(path)
                     except Disconnected:
-                        await asyncio.sleep(_MOMENT)  # until kazoo has said so
+                        await asyncio.sleep(_MOMENT)  # until kazoo reports the lost connection
                     else:
                         return
         except TimeoutError:
             raise self._unreachable(seconds) from None
 
     async def sync(self) -> None:
-        """Have the server know all that was written anywhere before this. Others than the leader may be late, and a new
-        session, or one that was told of a change by other means, must not look into the past.
+        """Synchronize the server with the leader. Followers may lag, and a new session, or a client that learned of a
+        change by other means, must not read an older state.
         """
         await self._call("catch up", self._client.sync_async, "/")
 
     async def children(self, path: str, watch: Watch | None = None) -> tuple[list[str], Stat]:
-        """The names of a node's children. Raises `NoNode`."""
+        """List the names of a node's children. Raises `NoNode`."""
         names, stat = await self._call(
             f"list {path}", self._client.get_children_async, path, self._watch(watch), include_data=True
         )
         return names, _stat(stat)
 
     async def get(self, path: str, watch: Watch | None = None) -> tuple[bytes, Stat]:
-        """A node's data. Raises `NoNode`."""
+        """Read a node's data. Raises `NoNode`."""
         data, stat = await self._call(f"read {path}", self._client.get_async, path, self._watch(watch))
         return data or b"", _stat(stat)
 
     async def exists(self, path: str, watch: Watch | None = None) -> Stat | None:
-        """What a node is like; `None` if it is not there."""
+        """Read a node's metadata; `None` if it does not exist."""
         stat = await self._call(f"look at {path}", self._client.exists_async, path, self._watch(watch))
         return _stat(stat) if stat is not None else None
 
     async def ensure(self, path: str) -> None:
-        """Make a lasting node and those above it, as far as they are not there; once for all who ask meanwhile."""
+        """Create a persistent node and its missing parents. Concurrent calls for one path share the work."""
         task = self._making.get(path)
         if task is None:
             task = self._making[path] = self._loop.create_task(self._make(path))
@@ -103,20 +105,20 @@ class Session(Connection):
         await asyncio.shield(task)
 
     async def _make(self, path: str) -> None:
-        """All at once: a server does what one client asks for in that order."""
+        """Create a path with pipelined requests: a server executes the requests of one client in order."""
         names = path.strip("/").split("/")
         paths = ["/" + "/".join(names[: each + 1]) for each in range(len(names))]
         create = self._client.create_async
         results = await asyncio.gather(
             *(self._call(f"make {each}", create, each, b"", self._acl) for each in paths), return_exceptions=True
         )
-        # Upper nodes may well be there, and others' alone. What counts is the last; the first says why it is not.
+        # Parents may exist already, or may not be ours to create. The last result decides; the first error explains it.
         if isinstance(results[-1], BaseException) and not isinstance(results[-1], Conflict):
             raise next(each for each in results if isinstance(each, BaseException) and not isinstance(each, Conflict))
 
     async def commit(self, *changes: Change) -> None:
-        """Make changes, all or none. Raises `NoNode`, `Conflict`; `RegistryRefused` if they are too large: the server
-        says nothing to that, and closes the connection.
+        """Execute a transaction: all changes or none. Raises `NoNode`, `Conflict`, and `RegistryRefused` if the request
+        is too large: a server does not respond to that but closes the connection.
         """
         transaction = self._client.transaction()
         for each in changes:
@@ -129,12 +131,12 @@ class Session(Connection):
             if size < _LARGE:
                 raise
             raise RegistryRefused(
-                f"cannot {what}: ZooKeeper closed the connection on a request of {size} bytes; it takes about "
-                f"{_LARGE} unless jute.maxbuffer says otherwise: register less metadata"
+                f"cannot {what}: ZooKeeper closed the connection on a request of {plural(size, 'byte')}; its limit "
+                f"(jute.maxbuffer) is about {_LARGE} bytes by default; register less metadata"
             ) from error
         errors = [translated(each, what) for each in results if isinstance(each, Exception)]
         if errors:
-            # Those that were only rolled back tell nothing.
+            # Errors of operations that were only rolled back carry no information.
             raise next((each for each in errors if not isinstance(each, Conflict)), errors[0])
 
     def _watch(self, watch: Watch | None) -> Any:
@@ -144,7 +146,7 @@ class Session(Connection):
 
 
 class _Posted:
-    """A watch as kazoo takes it. The same for the same `watch`, as kazoo keeps a set of them for each node."""
+    """Adapter of a watch for kazoo. Equal for equal watches, because kazoo keeps a set of them for each node."""
 
     def __init__(self, post: Callable[..., object], watch: Watch) -> None:
         self._post = post
@@ -161,10 +163,10 @@ class _Posted:
 
 
 class Change(NamedTuple):
-    """A step of a transaction: `create` (for the session), `create lasting`, `set` or `delete`.
+    """An operation of a transaction: `create` (ephemeral), `create lasting` (persistent), `set` or `delete`.
 
     Attributes:
-        version: that the node must have; -1 for any.
+        version: expected version of the node; -1 for any.
     """
 
     what: str
@@ -173,7 +175,7 @@ class Change(NamedTuple):
     version: int = -1
 
     def add(self, transaction: Any, acl: Any) -> None:
-        """Add it to kazoo's transaction."""
+        """Add the operation to a transaction of kazoo."""
         if self.what == "delete":
             transaction.delete(self.path, self.version)
         elif self.what == "set":

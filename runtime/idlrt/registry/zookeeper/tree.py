@@ -1,14 +1,14 @@
-"""The nodes of one service, read once and then as they change.
+"""Local copy of the nodes of one service, kept up to date by watches.
 
-Watches of ZooKeeper fire once, and what changes before the next one is set is seen by the reading that sets it: so
-each node is read *with* a watch, and a node whose watch has fired is read again. None is missed; those that came close
-together are seen as one. Only what has changed is read.
+Watches of ZooKeeper fire once, and changes before the next watch is set are seen by the read that sets it. So each node
+is read *with* a watch, and read again when its watch has fired. No change is missed; changes in quick succession are
+merged. Only changed nodes are read again.
 
-The revision of a service is the highest zxid of any change that its nodes still show: `mzxid` of the nodes (data) and
-`pzxid` of the folders (children that came and went). ZooKeeper numbers all changes upwards, across elections too. When
-a node goes, its `mzxid` goes with it, but its folder's `pzxid` becomes the number of that deletion, which is higher;
-when a folder goes, the same holds for the node above it, the root. So it never falls as long as the root stands, and
-rises with every change.
+The revision of a service is the highest zxid that its nodes still show: `mzxid` of the nodes (data) and `pzxid` of the
+folders (children created and deleted). ZooKeeper's zxids increase with every change, across elections too. When a node
+is deleted, its `mzxid` disappears, but the `pzxid` of its folder becomes the zxid of the deletion, which is higher;
+when a folder is deleted, the same holds for its parent, the root. So the revision never decreases while the root
+exists, and increases with every change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Node", "Tree"]
 
 
 class Node(NamedTuple):
-    """A node: where, and what it holds."""
+    """A node: its path and its data."""
 
     folder: str
     name: str
@@ -33,13 +33,13 @@ class Node(NamedTuple):
 
 
 class Tree:
-    """See the module.
+    """Copy of the nodes of one service.
 
     Args:
-        folders: paths whose children are of interest; and whether the children's data are, too.
-        leaves: paths of further nodes whose data are.
-        root: the node above the folders that is never removed; only looked at.
-        is_watched: whether `changed` is set when something changes; if not, it is read once.
+        folders: paths whose children are read; true to read the children's data as well.
+        leaves: paths of further nodes whose data are read.
+        root: parent of the folders, which is never removed; only its `pzxid` is read.
+        is_watched: whether to set watches, and `changed` when one fires; otherwise the nodes are read once.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class Tree:
         self.refresh_all()
 
     def refresh_all(self) -> None:
-        """See `Follower`."""
+        """Mark all nodes to be read again."""
         self._dirty.update((self._root, *self._folders, *self._leaves, *self._found))
         self.changed.set()
 
     def _touched(self, path: str | None) -> None:
-        if path is not None:  # else the connection broke: `refresh_all` comes when there is one again
+        if path is not None:  # otherwise the connection was lost: `refresh_all` follows on reconnection
             self._dirty.add(path)
             self.changed.set()
 
     async def read(self) -> None:
-        """Read what has changed, until nothing has.
+        """Read the changed nodes until none is left.
 
         Raises:
-            RegistryError: that cannot be done; what is left to do is remembered.
+            RegistryError: a read failed; unread nodes stay marked.
         """
         while self._dirty:
             paths, self._dirty = sorted(self._dirty), set()
@@ -96,7 +96,7 @@ class Tree:
             names, stat = await self._session.children(path, self._watch)
         except NoNode:
             if await self._session.exists(path, self._watch) is not None:
-                self._dirty.add(path)  # it has come in between
+                self._dirty.add(path)  # created between the two requests
                 return
             names, stat = [], None
         known, self._names[path] = self._names[path], set(names)
@@ -122,7 +122,7 @@ class Tree:
         self.revision = max(self.revision, revision)
 
     def nodes(self, folder: str) -> list[Node]:
-        """The children of a folder, by name."""
+        """Return the children of a folder, sorted by name."""
         if not self._folders[folder]:
             return [Node(folder, name, b"", 0) for name in sorted(self._names[folder])]
         return [
@@ -133,6 +133,6 @@ class Tree:
         ]
 
     def leaf(self, path: str) -> bytes | None:
-        """The data of a leaf; `None` if it is not there."""
+        """Return the data of a leaf; `None` if it does not exist."""
         found = self._found.get(path)
         return found[0] if found is not None else None
