@@ -1,8 +1,8 @@
-"""Servers that are written down: `static://h1:9090,h2:9090`. For services that no registry knows.
+"""Static server list: `static://h1:9090,h2:9090`, for services that are in no registry.
 
-Nobody says what they are, so they are equals, in no zone, and spoken to in frames unless the client says otherwise.
-Which of them live their clients find out, as with every registry. What a client is to call is its own business, so
-every service is there, in every group.
+The list says nothing about the servers, so they have equal weights and no zone, and use the framing `framed` unless the
+client chooses another one. Clients check their health as with every registry. The list answers for every service and
+every group, because the client alone decides what it calls there.
 """
 
 from __future__ import annotations
@@ -24,58 +24,55 @@ _PROTOCOLS = ("framed",)
 
 
 class StaticBackend(ReadOnly):
-    """See the module. A `Backend`.
+    """Registry backend with a fixed list of instances. Implements `Backend`.
 
     Args:
-        url: of the registry, that is, all servers.
+        url: URL that lists the servers.
 
     Raises:
-        ConfigurationError: one of them cannot be one.
+        ConfigurationError: a server is not a valid `host:port`.
     """
 
-    why = "it is a list of servers and nothing more"
-    # There is no session that could be lost.
+    why = "a static registry only supports looking up instances"
+    # There is no session to lose.
     heartbeat = 60.0
 
     def __init__(self, url: RegistryUrl) -> None:
         url.check_options(())
         if url.path:
-            raise url.refuse(f"there is no place for /{url.path}")
+            raise url.refuse(f"a path (/{url.path}) is not supported")
         if not url.hosts:
-            raise url.refuse("it names no server; write static://host:port,host:port")
+            raise url.refuse("missing servers; write static://host:port,host:port")
         self._name = str(url)
         made = [_instance(url, host, port) for host, port in url.hosts]
         self._instances = tuple({each.id: each for each in made}.values())
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`."""
+        """Do nothing: there is no connection."""
 
     async def close(self) -> None:
-        """See `Backend.close`."""
+        """Do nothing: there is no connection."""
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`."""
         return ()
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`. Nothing ever changes."""
+        """Yield the list once; it never changes."""
         yield await self.find(key)
         await asyncio.Event().wait()
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`."""
         replace = msgspec.structs.replace
         instances = [replace(each, service=key.service, group=key.group) for each in self._instances]
         return Found(instances=instances, revision=1)
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         return None
 
 
 def _instance(url: RegistryUrl, host: str, port: int) -> Instance:
     if not port:
-        raise url.refuse(f"{host} has no port; write {host}:9090")
+        raise url.refuse(f"missing port in {host!r}; write {host}:9090")
     try:
         return Instance(
             service="any", group=DEFAULT_GROUP, host=host, port=port, protocols=_PROTOCOLS, rpc_protocols=ANY_PROTOCOL

@@ -1,4 +1,4 @@
-"""The registry in DNS. Names are looked up again and again, as their TTL says; a revision is when a change was seen."""
+"""DNS backend. Names are looked up again when their TTL expires; a revision is the time at which a change was seen."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _USUAL_WEIGHT: Final = 100
 
 
 class DnsBackend(ReadOnly):
-    """See the package. A `Backend`.
+    """Read-only registry backend for DNS. Implements `Backend`.
 
     Args:
         url: of the registry.
-        clock: seconds since 1970.
-        sleep: waits for a number of seconds until the next lookup.
+        clock: Unix time in seconds.
+        sleep: waits until the next lookup; takes seconds.
     """
 
-    why = "DNS only tells the instances of a service"
-    # There is no session that could be lost.
+    why = "a DNS registry only supports looking up instances"
+    # There is no session to lose.
     heartbeat = 60.0
 
     def __init__(
@@ -48,46 +48,41 @@ class DnsBackend(ReadOnly):
         self._clock = clock
         self._sleep = sleep
         self._lookup: Lookup | None = None
-        # What was found last, and when it became so.
+        # Last known instances, and the revision at which they were seen first.
         self._seen: dict[ServiceKey, tuple[tuple[Instance, ...], int]] = {}
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`. Reads which resolvers this machine uses, unless the URL says whom to ask."""
+        """Create the resolver: this machine's configuration is read if the URL names none."""
         self._lookup = Lookup(self._settings.resolvers, self._settings.timeout)
 
     async def close(self) -> None:
-        """See `Backend.close`."""
         self._lookup = None
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`."""
         return ()
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`."""
-        told: Found | None = None
+        last: Found | None = None
         while True:
             found, ttl = await self._look(key)
-            if told is None or told.revision != found.revision:
-                told = found
+            if last is None or last.revision != found.revision:
+                last = found
                 yield found
             await self._sleep(min(max(ttl, self._settings.min_refresh), self._settings.max_refresh))
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`."""
         found, _ = await self._look(key)
         return found
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         return None
 
     async def _look(self, key: ServiceKey) -> tuple[Found, float]:
-        """What there is, and the seconds that it is good for."""
+        """Look up a service; return its state and the TTL in seconds."""
         instances, ttl = await self._instances(key)
         known, revision = self._seen.get(key, ((), 0))
         if not revision or known != instances:
-            # Also larger than what a program before this one may have called it.
+            # Milliseconds, so that revisions also increase from one run of a program to the next.
             revision = max(revision + 1, int(self._clock() * 1000))
             self._seen[key] = instances, revision
         return Found(instances=instances, revision=revision), ttl
@@ -95,7 +90,7 @@ class DnsBackend(ReadOnly):
     async def _instances(self, key: ServiceKey) -> tuple[tuple[Instance, ...], float]:
         settings = self._settings
         if self._lookup is None:
-            raise RegistryRefused(f"{self._name} is not open")
+            raise RegistryRefused(f"cannot look up {key} at {self._name}: the registry is closed")
         name = settings.name(key)
         if settings.port:
             found = await self._lookup.addresses(name)
@@ -127,7 +122,7 @@ class DnsBackend(ReadOnly):
 def _instance(
     key: ServiceKey, host: str, port: int, *, weight: int = _USUAL_WEIGHT, target: str = ""
 ) -> Instance | None:
-    """What is made of a record; `None` if that cannot be an instance."""
+    """Build an instance from a record; `None` if the record is not a valid one."""
     try:
         return Instance(
             service=key.service,
@@ -139,10 +134,12 @@ def _instance(
             rpc_protocols=ANY_PROTOCOL,
         )
     except ConfigurationError as error:
-        _log.warning("left out what DNS has of %s at %s:%d: %s", key, host, port, error)
+        _log.warning(
+            "ignoring DNS record %s:%d of %s: %s", host, port, key, error, extra={"service": str(key), "host": host}
+        )
         return None
 
 
 def _known(made: list[Instance | None]) -> tuple[Instance, ...]:
-    """Those that are some, each once, in an order that does not change."""
+    """Remove invalid and duplicate instances; sort by id."""
     return tuple(sorted({each.id: each for each in made if each is not None}.values(), key=lambda each: each.id))

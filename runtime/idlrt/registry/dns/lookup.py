@@ -1,4 +1,4 @@
-"""Questions to DNS with `dnspython`. This is the seam where its errors become ours."""
+"""DNS lookups with `dnspython`, whose errors are translated here."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Addresses", "Lookup", "Target", "Targets", "need_dnspython", "togeth
 
 T = TypeVar("T")
 
-# Seconds after which it is asked again for what is not there.
+# Seconds before a name without records is looked up again.
 _NOTHING: Final = 5.0
-# What a resolver may send without being asked to use TCP (the DNS flag day of 2020).
+# Maximum UDP payload in bytes, as agreed for the DNS flag day 2020; longer responses use TCP.
 _PAYLOAD: Final = 1232
 
 
@@ -33,21 +33,21 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Targets(msgspec.Struct, frozen=True):
-    """SRV records, and the seconds that they are good for."""
+    """SRV records and their TTL in seconds."""
 
     records: Sequence[Target]
     ttl: float
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Addresses, and the seconds that they are good for."""
+    """Addresses and their TTL in seconds."""
 
     hosts: Sequence[str]
     ttl: float
 
 
 def need_dnspython() -> None:
-    """See that `dnspython` is there.
+    """Check that `dnspython` is installed.
 
     Raises:
         ConfigurationError: it is not.
@@ -56,16 +56,16 @@ def need_dnspython() -> None:
         import dns.asyncresolver  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
         raise ConfigurationError(
-            "DNS is asked with dnspython, which is not installed: pip install idlc[dns]"
+            "cannot use a DNS registry: dnspython is not installed; run pip install 'idlc[dns]'"
         ) from error
 
 
 class Lookup:
-    """Asks for records. A name that does not exist, or has none of a kind, has none, which is looked at again soon.
+    """DNS resolver. A name that does not exist, or has no records of a type, yields an empty list with a short TTL.
 
     Args:
-        resolvers: addresses and ports; empty for those of this machine.
-        timeout: seconds that a question may take, at all of them together.
+        resolvers: addresses and ports; empty for the resolvers of this machine.
+        timeout: seconds that a lookup may take, over all resolvers.
 
     Raises:
         RegistryUnavailable: this machine has no resolver.
@@ -79,7 +79,7 @@ class Lookup:
         try:
             self._resolver: dns.asyncresolver.Resolver = dns.asyncresolver.Resolver(configure=not resolvers)
         except dns.exception.DNSException as error:
-            raise RegistryUnavailable(f"this machine has no resolver ({error}); write dns://RESOLVER") from error
+            raise RegistryUnavailable(f"this machine has no DNS resolver ({error}); write dns://RESOLVER") from error
         if resolvers:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in resolvers]
         self._who = ", ".join(str(each) for each in self._resolver.nameservers)
@@ -88,7 +88,7 @@ class Lookup:
         self._resolver.use_edns(0, 0, _PAYLOAD)
 
     async def targets(self, name: str) -> Targets:
-        """The SRV records of a name."""
+        """Look up the SRV records of a name."""
         records, ttl = await self._ask(name, "SRV")
         return Targets(
             [
@@ -100,10 +100,10 @@ class Lookup:
         )
 
     async def addresses(self, name: str) -> Addresses:
-        """The addresses of a name, of both kinds."""
+        """Look up the IPv4 and IPv6 addresses of a name."""
         answers = await together(*(self._ask(name, kind) for kind in ("A", "AAAA")))
         hosts = [str(each.address) for records, _ in answers for each in records]
-        # Of a kind that is not there little is said; what is there tells how long that is good for.
+        # The short TTL of an empty answer must not shorten that of the other type.
         ttls = [ttl for records, ttl in answers if records] or [ttl for _, ttl in answers]
         return Addresses(hosts, min(ttls))
 
@@ -115,14 +115,14 @@ class Lookup:
         try:
             asked = dns.name.from_text(name, None)
         except (dns.exception.DNSException, UnicodeError) as error:
-            raise RegistryRefused(f"{name!r} cannot be a name in DNS: {_words(error)}") from error
+            raise RegistryRefused(f"{name!r} is not a valid DNS name: {_words(error)}") from error
         try:
             answer = await self._resolver.resolve(asked, kind, raise_on_no_answer=False, search=True)
         except dns.resolver.NXDOMAIN:
             return [], _NOTHING
         except (dns.exception.DNSException, OSError) as error:
             if isinstance(error, dns.exception.Timeout):
-                why = f"no answer within {self._resolver.lifetime:.3g} s"
+                why = f"no response within {self._resolver.lifetime:.3g} s"
             else:
                 why = _words(error)
             raise RegistryUnavailable(f"cannot look up {kind} of {name} at {self._who}: {why}") from error
@@ -132,7 +132,7 @@ class Lookup:
 
 
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """What all of them return. If one fails the others are waited for all the same: none is left behind."""
+    """Run coroutines concurrently and return their results. If one fails, wait for the others before raising."""
     done = await asyncio.gather(*work, return_exceptions=True)
     found: list[T] = []
     for each in done:
@@ -147,6 +147,6 @@ def _words(error: BaseException) -> str:
 
 
 def _text(name: Any) -> str:
-    """A host as its clients write it; empty for the root, which in SRV means that there is no such service."""
+    """Return a host name without its final dot; empty for the root, which in SRV means that there is no service."""
     text: str = name.to_text(omit_final_dot=True)
     return "" if text in (".", "@") else text

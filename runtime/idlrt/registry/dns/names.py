@@ -1,4 +1,4 @@
-"""What the URL of a DNS registry says: whom to ask, and for which name."""
+"""Options of a DNS registry URL: resolvers, and the name to look up for a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idlrt.registry.url import RegistryUrl
 __all__ = ["Settings"]
 
 _PORT: Final = 53
-_PLACES: Final = re.compile(r"\{(\w*)\}")
+_PLACEHOLDERS: Final = re.compile(r"\{(\w*)\}")
 _ANSWERS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -23,14 +23,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a DNS registry.
 
     Attributes:
-        resolvers: addresses and ports; empty for those of this machine.
-        port: of all instances; 0 if SRV records tell it.
-        template: of names; empty if `domain` or nothing tells them.
-        domain: that services are in.
-        resolves: whether the hosts that SRV records name are looked up.
-        min_refresh: seconds that an answer is good for at least.
-        max_refresh: at most.
-        timeout: seconds that one look may take.
+        resolvers: addresses and ports; empty for the resolvers of this machine.
+        port: port of all instances; 0 to look up SRV records.
+        template: template of the name; empty if none is given.
+        domain: domain of the services; empty if none is given.
+        resolves: whether to resolve the host names in SRV records.
+        min_refresh: minimum seconds between two lookups.
+        max_refresh: maximum seconds between two lookups.
+        timeout: seconds that one lookup may take.
     """
 
     resolvers: tuple[tuple[str, int], ...]
@@ -44,20 +44,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, url: RegistryUrl) -> Settings:
-        """Those of `url`.
+        """Read the options of `url`.
 
         Raises:
-            ConfigurationError: something cannot be used.
+            ConfigurationError: an option is invalid.
         """
         url.check_options(("domain", "max_refresh", "min_refresh", "name", "port", "resolve", "timeout"))
         option = url.options.get
         if url.path:
-            raise url.refuse(f"there is no place for /{url.path}; a domain is written domain={url.path}")
+            raise url.refuse(f"a path (/{url.path}) is not supported; write domain={url.path} for a domain")
         if option("domain") and option("name"):
-            raise url.refuse("there are a domain and a name; give one of them")
-        for place in _PLACES.findall(option("name", "")):
-            if place not in ("service", "group"):
-                raise url.refuse(f"there is no {{{place}}} to fill into the name; known: {{service}}, {{group}}")
+            raise url.refuse("domain and name exclude each other; give one of them")
+        for placeholder in _PLACEHOLDERS.findall(option("name", "")):
+            if placeholder not in ("service", "group"):
+                raise url.refuse(f"unknown placeholder {{{placeholder}}} in name (known: {{service}}, {{group}})")
         found = cls(
             resolvers=tuple(_resolver(url, host, port) for host, port in url.hosts),
             port=_port(url),
@@ -69,14 +69,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             timeout=url.seconds("timeout", 3.0),
         )
         if found.min_refresh > found.max_refresh:
-            raise url.refuse("min_refresh is over max_refresh")
+            raise url.refuse(
+                f"min_refresh must be at most max_refresh ({found.max_refresh:g}), got {found.min_refresh:g}"
+            )
         return found
 
     def name(self, key: ServiceKey) -> str:
-        """The name to look a service up by.
+        """Return the name to look up for a service.
 
         Raises:
-            RegistryRefused: the group has no place in it.
+            RegistryRefused: the options have no place for the group.
         """
         is_default = key.group == DEFAULT_GROUP
         if self.template:
@@ -92,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def _nowhere(self, key: ServiceKey) -> RegistryRefused:
         return RegistryRefused(
-            f"no DNS name tells the group of {key}: give domain=DOMAIN, or name=TEMPLATE with {{group}} in it"
+            f"cannot look up {key}: no place for its group; set domain=DOMAIN, or name=TEMPLATE with {{group}}"
         )
 
 
@@ -100,7 +102,7 @@ def _resolver(url: RegistryUrl, host: str, port: int) -> tuple[str, int]:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        raise url.refuse(f"a resolver must be an address in numbers, not {host!r}") from None
+        raise url.refuse(f"a resolver must be an IP address, got {host!r}") from None
     return host, port or _PORT
 
 
@@ -109,7 +111,7 @@ def _port(url: RegistryUrl) -> int:
     if text is None:
         return 0
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
-        raise url.refuse(f"port must be a number from 1 to 65535, not {text!r}; without it SRV records are asked for")
+        raise url.refuse(f"port must be between 1 and 65535, got {text!r}; omit it to look up SRV records")
     return int(text)
 
 
@@ -119,5 +121,5 @@ def _resolves(url: RegistryUrl) -> bool:
         return bool(url.hosts)
     answer = _ANSWERS.get(text.lower())
     if answer is None:
-        raise url.refuse(f"resolve must be true or false, not {text!r}")
+        raise url.refuse(f"resolve must be true or false, got {text!r}")
     return answer
