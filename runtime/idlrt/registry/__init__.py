@@ -1,6 +1,6 @@
-"""Where servers tell that they are there, and clients learn it.
+"""Service registry: servers register instances, clients discover them.
 
-`Registry.connect(url)` is the way in; kinds of registry are plugins (`Backend`, entry points `idlrt.registries`).
+Start with `Registry.connect(url)`. Each kind of registry is a plugin (`Backend`, entry points `idlrt.registries`).
 """
 
 from __future__ import annotations

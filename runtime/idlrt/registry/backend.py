@@ -1,11 +1,11 @@
-"""What a kind of registry has to be able to do, for `Registry` to do all else.
+"""The interface of a registry backend (etcd, ZooKeeper, DNS, …).
 
-A backend knows how to write and read; it decides nothing. When to try again, what is still known when nobody answers,
-who is told of what: that is the same for all and stands in `idlrt.registry.client`. All methods run on the event loop
-of the registry's thread.
+A backend reads and writes; it makes no decisions. Retries, caching of snapshots while the registry is unreachable and
+notification of listeners are the same for all backends: `idlrt.registry.client` and the modules below it do that. All
+methods run on the event loop of the registry's thread.
 
-Errors are translated here, at the seam: `RegistryUnavailable` for whatever may be better in a moment,
-`RegistryRefused` for what will not be, `SessionLost` when what was registered is gone.
+A backend translates the errors of its client library: `RegistryUnavailable` for failures that may be transient,
+`RegistryRefused` for permanent ones, `SessionLost` when the session and all its registrations have expired.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
+from idlrt.core.text import plural
 from idlrt.errors import RegistryRefused, RegistryUnavailable
 from idlrt.plugins import Plugins
 from idlrt.registry.url import RegistryUrl
@@ -24,17 +25,17 @@ __all__ = ["REGISTRIES", "Backend", "Found", "SessionLost", "Update", "has_insta
 
 
 class SessionLost(RegistryUnavailable):
-    """The registry has forgotten this client: what it had registered is gone."""
+    """The registry has ended the session of this client; its registrations are gone."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a registry has about a service.
+    """State of a service as the registry stores it.
 
     Attributes:
-        instances: as their owners registered them, in any order.
-        patches: what operators said about them, by id. Some may be about instances that are not there.
-        settings: of the service.
-        revision: grows with every change of any of this.
+        instances: as their servers registered them, in any order.
+        patches: operators' overrides, by instance id. Some may refer to instances that are not registered.
+        settings: settings of the service.
+        revision: increases with each change of the instances, patches or settings.
     """
 
     instances: Sequence[Instance] = ()
@@ -44,14 +45,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """What has changed since a revision.
+    """Changes of a service since a revision.
 
     Attributes:
-        revision: of the service now.
-        is_whole: whether the registry does not know what has changed, so that `instances` are all that there are.
-        instances: that were added or changed, as their clients are to see them.
-        removed: ids of those that are there no more.
-        settings: of the service now.
+        revision: current revision of the service.
+        is_whole: whether `instances` is the complete list, because the registry does not know what has changed since
+            the requested revision.
+        instances: added or changed instances, with their patches applied.
+        removed: ids of removed instances.
+        settings: current settings of the service.
     """
 
     revision: int
@@ -62,129 +64,129 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(Protocol):
-    """One kind of registry, for one `Registry`. Made from the URL, without doing anything yet.
+    """One kind of registry, as used by one `Registry`. Constructed from the URL, without any I/O.
 
     Attributes:
-        is_read_only: whether nothing can be registered or changed (DNS, a list of servers).
-        heartbeat: seconds between two calls of `keep`. The session time-out is some times that.
+        is_read_only: whether the registry can only be read (DNS, a static list of servers).
+        heartbeat: interval in seconds between calls of `keep`. The session timeout is a multiple of it.
     """
 
     is_read_only: bool
     heartbeat: float
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """Connect and begin a session. Called again after it was lost, and after `close`.
+        """Connect and begin a session. Called again after the session was lost, and after `close`.
 
         Args:
-            lost: to be called, on this loop, when the session is over before `keep` notices.
+            lost: callback for a backend that detects the end of the session before the next `keep`; call it on this
+                loop.
 
         Raises:
-            RegistryUnavailable: nobody answers.
-            RegistryRefused: this client is not let in.
+            RegistryUnavailable: the registry does not respond.
+            RegistryRefused: this client is not authorized.
         """
         ...
 
     async def close(self) -> None:
-        """End the session; what was registered is gone, as far as the registry can still be told."""
+        """End the session, and with it all registrations, if the registry can be reached."""
         ...
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """Say that this client is alive, and ask whether its instances are still there.
+        """Send a heartbeat and check registrations.
 
         Args:
-            registered: instances that were registered in this session before this was called.
+            registered: instances that this session had registered before the call.
 
         Returns:
-            Those of them that the registry does not have in this session any more: they were deleted, or another
-            session has registered their ids.
+            Those of `registered` that this session no longer holds: they were deleted, or another session has
+            registered their ids.
 
         Raises:
-            SessionLost: the registry thought it was not.
-            RegistryUnavailable: nobody answers; the session may be good still.
+            SessionLost: the session has expired.
+            RegistryUnavailable: the registry does not respond; the session may still be alive.
         """
         ...
 
     async def register(self, instance: Instance) -> None:
-        """Write `instance`, or write it anew; it stays as long as the session does. Acknowledged when this returns.
-        What another session has registered under the id is replaced, in one step, if it is the same instance
-        (`is_same_instance`).
+        """Create or overwrite the registration of `instance`, for the lifetime of the session. The registry has
+        acknowledged the write when this returns. If another session has registered the id for the same instance
+        (`is_same_instance`), its registration is replaced atomically.
 
         Raises:
-            AlreadyRegistered: another live session has registered the id, for another instance.
+            AlreadyRegistered: another live session has registered the id for a different instance.
         """
         ...
 
     async def reclaim(self, instance: Instance) -> None:
-        """Write an instance that `keep` has missed, or write it anew, if no other session has registered its id.
+        """Create or overwrite a registration that `keep` reported missing, unless another session holds its id.
 
         Raises:
-            AlreadyRegistered: another one has, even if for the same instance.
+            AlreadyRegistered: another live session has registered the id, even if for the same instance.
         """
         ...
 
     async def deregister(self, instance: Instance) -> None:
-        """Take it away. Nothing happens if it is not there, or another session has registered it."""
+        """Delete the registration of `instance`. No effect if it is missing or belongs to another session."""
         ...
 
     def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """What is there, and again whenever that has changed. What came between two looks may be left out, the last
-        state never. Ends with an error only.
+        """Yield the current state of a service, then each new state. Intermediate states may be skipped, the latest
+        never is. The iterator ends only with an error.
 
         Raises:
-            RegistryUnavailable: it cannot be told any more whether something changes.
-            RegistryRefused: this client is not to know.
+            RegistryUnavailable: the watch is broken.
+            RegistryRefused: this client may not read the service.
         """
         ...
 
     async def find(self, key: ServiceKey) -> Found:
-        """What is there now. A service that nobody has registered has no instances."""
+        """Read the current state of a service. An unknown service has no instances."""
         ...
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """What has changed since the revision `since`; `None` if this kind of registry keeps no history."""
+        """Return the changes since the revision `since`; `None` if this kind of registry keeps no history."""
         ...
 
     async def groups(self) -> list[str]:
-        """The groups that there are."""
+        """List the groups."""
         ...
 
     async def services(self, group: str) -> list[str]:
-        """The services of a group that have instances, settings or patches, or had some and were not removed."""
+        """List the services of a group that have instances, settings or patches, or had some and were not removed."""
         ...
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """Write what an operator says about an instance, instead of what was said before; `None`: nothing."""
+        """Replace the patch of an instance; `None` deletes it."""
         ...
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """Write the settings of a service, instead of those that were there."""
+        """Replace the settings of a service."""
         ...
 
     async def remove(self, key: ServiceKey) -> None:
-        """Remove a service that has no instances: its settings, its patches, and its name from `services`, unless
-        another framework has put it there.
+        """Delete a service without instances: its settings, its patches, and its name from `services`, unless another
+        framework has created that name.
 
         Raises:
-            RegistryRefused: it has instances, or this client may not.
+            RegistryRefused: the service has instances, or this client is not permitted to remove it.
         """
         ...
 
 
 def has_instances(key: ServiceKey, count: int) -> RegistryRefused:
-    """The error of `Backend.remove` for a service that is in use."""
-    what = "1 instance" if count == 1 else f"{count} instances"
-    return RegistryRefused(f"cannot remove {key}: it has {what}; stop the servers first")
+    """Build the error of `Backend.remove` for a service that has instances."""
+    return RegistryRefused(f"cannot remove {key}: it has {plural(count, 'instance')}; stop the servers first")
 
 
 REGISTRIES: Final[Plugins[Backend]] = Plugins("idlrt.registries")
-"""Kinds of registry by the scheme of their URLs. Each is made from a `RegistryUrl`."""
+"""Registry backends by URL scheme. Each is constructed from a `RegistryUrl`."""
 
 
 def make_backend(url: RegistryUrl) -> Backend:
-    """The backend that a URL asks for.
+    """Construct the backend of a URL, by its scheme.
 
     Raises:
-        UnknownPlugin: there is no such kind.
-        ConfigurationError: the URL does not suit the kind.
+        UnknownPlugin: the scheme is unknown.
+        ConfigurationError: the URL is invalid for this kind of registry.
     """
     return REGISTRIES.make(url.scheme, url)

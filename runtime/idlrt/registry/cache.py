@@ -1,8 +1,8 @@
-"""The last good snapshots on disk, for programs that start while the registry is down.
+"""Cache of the latest snapshots on disk, for programs that start while the registry is down.
 
-One small JSON file for each service of each registry, written whole and moved into place, so that a reader never sees
-half of one. The first snapshot that a program keeps removes the temporary files of programs that were killed. What
-cannot be written or read is logged and done without: a full disk must not stop a program that has its registry.
+One small JSON file per service and registry, replaced atomically, so readers never see partial content. The first write
+of a program removes the temporary files of killed programs. Read and write errors are logged and otherwise ignored: a
+full disk must not affect a program whose registry is available.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_folder() -> Path:
-    """Where snapshots are kept: `$IDLRT_CACHE_DIR`, else `idlrt` in the user's cache folder."""
+    """Return the default cache folder: `$IDLRT_CACHE_DIR`, else `idlrt` in the user's cache folder."""
     chosen = os.environ.get("IDLRT_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -43,11 +43,11 @@ def default_folder() -> Path:
 
 
 class SnapshotCache:
-    """The snapshots of one registry.
+    """Snapshot files of one registry.
 
     Args:
-        folder: is made when it is needed.
-        registry: the URL of the registry, without a password.
+        folder: created on the first write.
+        registry: the registry's URL, without a password.
     """
 
     def __init__(self, folder: Path, registry: str) -> None:
@@ -56,13 +56,13 @@ class SnapshotCache:
         self._is_swept = False
 
     def path(self, key: ServiceKey) -> Path:
-        """Where the snapshot of a service is kept."""
+        """Return the file of a service."""
         what = hashlib.sha256(f"{self._registry}\n{key.group}\n{key.service}".encode()).hexdigest()[:16]
         name = "".join(each if each.isalnum() or each in "._-" else "_" for each in key.service)[:80]
         return self._folder / f"{name}-{what}.json"
 
     def save(self, snapshot: Snapshot) -> None:
-        """Keep `snapshot` instead of the one before."""
+        """Write `snapshot` to its file, replacing the previous one."""
         path = self.path(snapshot.key)
         saved = _Saved(format=_FORMAT, registry=self._registry, saved_at=time.time(), snapshot=snapshot)
         try:
@@ -72,17 +72,29 @@ class SnapshotCache:
                 sweep(self._folder)
             replace_file(path, msgspec.json.encode(saved))
         except OSError as error:
-            _log.warning("cannot keep the instances of %s in %s: %s", snapshot.key, path, error.strerror or error)
+            _log.warning(
+                "cannot save the snapshot of %s to %s: %s",
+                snapshot.key,
+                path,
+                error.strerror or error,
+                extra={"service": str(snapshot.key), "path": str(path)},
+            )
 
     def load(self, key: ServiceKey) -> Snapshot | None:
-        """What was kept; `None` if nothing was, or it cannot be read."""
+        """Read the saved snapshot; `None` if there is none, or it cannot be read."""
         path = self.path(key)
         try:
             saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, ValueError) as error:
-            _log.warning("cannot read the instances of %s in %s: %s", key, path, error)
+            _log.warning(
+                "cannot read the saved snapshot of %s from %s: %s",
+                key,
+                path,
+                error,
+                extra={"service": str(key), "path": str(path)},
+            )
             return None
         if saved.format != _FORMAT or saved.registry != self._registry or saved.snapshot.key != key:
             return None

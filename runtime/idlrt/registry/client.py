@@ -1,8 +1,8 @@
-"""The registry as programs see it: servers register, clients subscribe, operators look and change.
+"""Registry client: servers register instances, clients subscribe to services, operators inspect and change both.
 
-Everything goes on on one background thread (`idlrt.registry.engine`). Registering and subscribing return at once and
-are kept up for ever: a registry that is down, slow or forgetful is no trouble of those who serve and call. Only
-questions wait for an answer, and say so when none comes.
+All I/O runs on one background thread (`idlrt.registry.engine`). `register` and `subscribe` return at once and are
+maintained in the background, with retries without limit, so an unavailable or slow registry, or one that has lost its
+data, never blocks serving or calling. Only queries wait for a response and raise if none arrives.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = ["Registry"]
 
 T = TypeVar("T")
 
-# They are there whenever the program is.
+# These registries are in the process or in the URL, so they are always available.
 _NOT_KEPT = ("memory", "static")
 
 
 class Registry:
-    """A registry, as one program uses it. Safe for threads, and for programs that fork: in a child subscriptions go on,
-    while what the parent registered stays the parent's.
+    """Client of a registry. Thread-safe and fork-safe: in a child process subscriptions continue, while registrations
+    stay with the parent.
 
-    Use it in a `with`, or call `close` at the end.
+    Use it in a `with` statement, or call `close`.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Registry:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that used it: its thread and connections are the parent's. New ones are made when
-        a subscription is looked at.
+        """Reset after a fork: the thread and the connections belong to the parent. The child creates new ones when a
+        subscription is read.
         """
         self._lock = threading.RLock()
         self._thread = self._engine = None
@@ -83,21 +83,22 @@ class Registry:
         empty_protection: bool = True,
         timeout: float = TIMEOUT,
     ) -> Self:
-        """The registry at `url`. Returns at once; it is connected to when it is first used.
+        """Return the registry at `url`, without connecting: the first use connects.
 
         Args:
             url: `embedded://127.0.0.1:7400`, `zookeeper://...`, `etcd://...`, `dns://...`, `static://h1:9090,h2:9090`,
                 `memory://name`.
-            cache: the folder in which the last good snapshots are kept for starts without the registry; `True` for
-                `$IDLRT_CACHE_DIR`, or `idlrt` in the user's cache folder.
-            empty_protection: keep the last instances when the registry suddenly has none.
-            timeout: default of every `timeout` of this registry, of its registrations and subscriptions, in seconds.
+            cache: folder of the snapshot cache, for starts while the registry is down; `True` for `$IDLRT_CACHE_DIR`,
+                or `idlrt` in the user's cache folder; `False` disables it.
+            empty_protection: keep the last known instances when the registry reports none.
+            timeout: default of all `timeout` arguments of this registry, its registrations and its subscriptions, in
+                seconds.
 
         Raises:
-            ConfigurationError: the URL is none, or there is no such kind of registry.
+            ConfigurationError: the URL is invalid, or its scheme is unknown.
         """
         parsed = url if isinstance(url, RegistryUrl) else RegistryUrl.parse(url)
-        make_backend(parsed)  # what is wrong with the URL is said now
+        make_backend(parsed)  # validates the URL now instead of on first use
         name = str(parsed)
         kept = None
         if cache is not False and parsed.scheme not in _NOT_KEPT:
@@ -112,12 +113,12 @@ class Registry:
 
     @property
     def is_read_only(self) -> bool:
-        """Whether nothing can be registered or changed there."""
+        """Whether the registry can only be read."""
         return self._make().is_read_only
 
     @property
     def trouble(self) -> RegistryError | None:
-        """Why the registry cannot be used at the moment; `None` if it can, or has not been used yet."""
+        """Last error, if the registry is currently unavailable; `None` if it is available or was not used yet."""
         engine = self._engine
         return engine.trouble if engine is not None else None
 
@@ -132,12 +133,12 @@ class Registry:
         """Whether `close` was called."""
         return self._is_closed
 
-    # Life.
+    # Lifecycle.
 
     def _running(self) -> tuple[LoopThread, Engine]:
         with self._lock:
             if self._is_closed:
-                raise ConfigurationError(f"the registry {self._name} is closed")
+                raise ConfigurationError(f"cannot use {self._name}: the registry is closed")
             self._forks = forks.count
             if self._thread is None or self._engine is None:
                 thread = LoopThread("idlrt registry")
@@ -154,13 +155,13 @@ class Registry:
         return engine
 
     def _current(self) -> None:
-        """A subscription is looked at."""
+        """Start the thread again if this is a forked child. Called when a subscription is read."""
         if self._forks != forks.count and not self._is_closed:
             self._running()
 
     def close(self, timeout: float = GOODBYE) -> None:
-        """Deregister what is registered, as far as that can be done in `timeout` seconds, and end. Allowed twice, and
-        by a listener, which does not wait for it.
+        """Deregister all instances, for at most `timeout` seconds, and stop the thread. Idempotent. A listener may call
+        it; the call then returns without waiting.
         """
         with self._lock:
             thread, engine = self._thread, self._engine
@@ -184,25 +185,27 @@ class Registry:
     ) -> None:
         self.close()
 
-    # Servers.
+    # For servers.
 
     def register(self, instance: Instance) -> Registration:
-        """Register `instance` and keep it registered until it is deregistered or the registry closed.
+        """Register `instance` and keep it registered until it is deregistered or the registry is closed.
 
-        Returns at once; `Registration.wait` waits for the registry's acknowledgement. Another live instance with the
-        same id is not replaced: `wait` and `Registration.error` say so, and it is tried again with each heartbeat.
+        Returns at once; `Registration.wait` waits for the acknowledgement. A different live instance with the same id
+        is not replaced: `wait` and `Registration.error` report the conflict, and each heartbeat retries.
         """
         thread, engine = self._running()
         if engine.backend.is_read_only:
-            raise ConfigurationError(f"nothing can be registered at {self._name}: it can only be read")
+            raise ConfigurationError(
+                f"cannot register {instance.id} of {instance.key} at {self._name}: the registry is read-only"
+            )
         entry = Entry(instance)
         thread.call(engine.add, entry)
         return Registration(entry, thread.call, self._timeout)
 
-    # Clients.
+    # For clients.
 
     def subscribe(self, service: str, group: str = DEFAULT_GROUP) -> Subscription:
-        """Follow the instances of a service until the subscription is closed. Returns at once."""
+        """Watch the instances of a service until the subscription is closed. Returns at once."""
         key = ServiceKey(service, group)
         with self._lock:
             thread, engine = self._running()
@@ -215,8 +218,8 @@ class Registry:
             return Subscription(feed, self._current, self._ended, self._timeout)
 
     def run_beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-        """Run something on the registry's thread until it is ended by what this returns. It must be quick between two
-        waits; after a fork it is begun anew in the child.
+        """Run a background task on the registry's thread and return a function that cancels it. The task must not block
+        between two awaits. After a fork it is started again in the child.
         """
         key = object()
         with self._lock:
@@ -241,36 +244,36 @@ class Registry:
                 if self._thread is not None and self._engine is not None:
                     self._thread.call(self._engine.unfollow, feed)
 
-    # Questions.
+    # Queries.
 
     def instances(self, service: str, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Snapshot:
-        """What the registry has about a service now, as its clients are to see it.
+        """Read the current instances of a service, with patches applied.
 
         Args:
-            timeout: seconds to wait for the answer; `None` for the registry's default. So for all that follow.
+            timeout: seconds to wait for the response; `None` for the registry's default. Likewise in the methods below.
 
         Raises:
-            RegistryError: it cannot be told.
+            RegistryError: the query failed.
         """
         key = ServiceKey(service, group)
         return snapshot_of(key, self._ask(lambda backend: backend.find(key), timeout))
 
     def changes(self, service: str, since: int, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Update:
-        """What has changed in a service since the revision `since`, as far as the registry remembers; else all it
-        has.
+        """Return the changes of a service since the revision `since`, or all instances if the registry's history does
+        not reach back to it.
         """
         key = ServiceKey(service, group)
         return self._ask(lambda backend: update_since(backend, key, since), timeout)
 
     def groups(self, *, timeout: float | None = None) -> list[str]:
-        """The groups that there are, sorted."""
+        """List the groups, sorted."""
         return sorted(self._ask(lambda backend: backend.groups(), timeout))
 
     def services(self, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> list[str]:
-        """The services of a group, sorted."""
+        """List the services of a group, sorted."""
         return sorted(self._ask(lambda backend: backend.services(group), timeout))
 
-    # Operators.
+    # For operators.
 
     def modify(
         self,
@@ -283,19 +286,19 @@ class Registry:
         tags: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Instance:
-        """Say what counts more than what an instance says of itself; what is left out stays as it is.
+        """Override attributes of an instance; those left out stay unchanged.
 
         Returns:
-            The instance as its clients see it from now on.
+            The instance as clients now see it.
 
         Raises:
-            RegistryRefused: there is no such instance, or this client may not change it.
+            RegistryRefused: there is no such instance, or this client is not permitted to change it.
         """
         said = Patch(weight=weight, status=status, tags=tags or {})
         return self._change(ServiceKey(service, group), id, lambda patch: patch.merge(said), timeout)
 
     def reset(self, service: str, id: str, group: str = DEFAULT_GROUP, *, timeout: float | None = None) -> Instance:
-        """Take back what `modify` has said about an instance."""
+        """Remove all overrides set by `modify`."""
         return self._change(ServiceKey(service, group), id, lambda _: Patch(), timeout)
 
     def _change(self, key: ServiceKey, id: str, change: Callable[[Patch], Patch], timeout: float | None) -> Instance:
@@ -304,7 +307,7 @@ class Registry:
             instance = next((each for each in found.instances if each.id == id), None)
             if instance is None:
                 known = ", ".join(sorted(each.id for each in found.instances)[:10]) or "none"
-                raise RegistryRefused(f"there is no instance {id!r} of {key} at {self._name}; there are: {known}")
+                raise RegistryRefused(f"there is no instance {id!r} of {key} at {self._name}; known instances: {known}")
             patch = change(found.patches.get(id, Patch()))
             await backend.patch(key, id, patch or None)
             return patch.apply(instance)
@@ -319,10 +322,10 @@ class Registry:
         *,
         timeout: float | None = None,
     ) -> Mapping[str, str]:
-        """Change settings of a service: those that are named, `None` to take one away.
+        """Change settings of a service: only those given; `None` deletes one.
 
         Returns:
-            All settings of the service from now on.
+            All settings of the service after the change.
         """
         key = ServiceKey(service, group)
 
@@ -341,11 +344,11 @@ class Registry:
         """Remove a service that has no instances: its settings, its patches and its name.
 
         Args:
-            id: remove only the patch of this instance, which is not there any more.
+            id: remove only the patch of this instance, which must not be registered any more.
 
         Raises:
-            RegistryRefused: the service has instances, or the instance is there; there is nothing to remove; or this
-                client may not.
+            RegistryRefused: the service has instances or the instance is registered; there is nothing to remove; or
+                this client is not permitted to remove it.
         """
         key = ServiceKey(service, group)
         self._ask(lambda backend: remove_from(backend, key, id, self._name), timeout)
@@ -354,7 +357,7 @@ class Registry:
         timeout = self._timeout if seconds is None else seconds
         thread, engine = self._running()
         if thread.is_current:
-            raise ConfigurationError("a listener must not ask the registry: it would wait for itself")
+            raise ConfigurationError(f"cannot query {self._name} from a listener: the registry's thread would deadlock")
 
         async def work() -> T:
             await engine.ready(timeout)
@@ -364,13 +367,13 @@ class Registry:
         try:
             return future.result(timeout)
         except CancelledError:
-            raise RegistryUnavailable(f"{self._name} was closed before it answered") from None
+            raise RegistryUnavailable(f"{self._name} was closed before it responded") from None
         except TimeoutError:
             if future.done() and isinstance(future.exception(), RegistryError):
                 raise
             future.cancel()
             why = f": {engine.trouble}" if engine.trouble is not None else ""
-            raise RegistryUnavailable(f"{self._name} has not answered within {timeout:.3g} s{why}") from None
+            raise RegistryUnavailable(f"{self._name} did not respond within {timeout:.3g} s{why}") from None
 
 
 def _end(thread: LoopThread, engine: Engine, timeout: float) -> None:

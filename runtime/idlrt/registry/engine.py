@@ -1,7 +1,7 @@
-"""The work of a `Registry` on its thread: keep a session, registrations and subscriptions, whatever happens to it.
+"""Background work of a `Registry`: maintains the session, the registrations and the subscriptions.
 
-One task each: the *session* is opened, kept by heartbeats and opened again when it is lost; each *feed* is read again
-when it cannot be followed any more. What is registered is kept by the `Registrar`.
+One task opens the *session*, sends heartbeats and opens a new one when it is lost; one task per *feed* watches a
+service and restarts the watch when it breaks. The `Registrar` maintains the registrations.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ __all__ = ["Engine", "Entry"]
 
 _log = get_logger("idlrt.registry")
 
-# Seconds after which a program that starts uses what an earlier one saved.
+# Seconds to wait for the registry at startup before the saved snapshot is used.
 _SAVED_AFTER: Final = 0.5
 _SAVE_EVERY: Final = 1.0
-# Seconds; a registry that ends sessions sooner is not to be asked for the next one at once.
+# Seconds; after a session that ends sooner, back off before opening the next one.
 _SHORT: Final = 1.0
-# Services listed at once, so that a heartbeat is not behind thousands of them when a session was lost.
+# Maximum number of services listed concurrently, so that after a lost session a heartbeat does not queue behind
+# thousands of them.
 _AT_ONCE: Final = 64
 
 
 class Engine:
-    """See the module. Everything but the constructor belongs to the registry's thread."""
+    """Session and tasks of one `Registry`. Use all but the constructor and `is_open` on the registry's thread only."""
 
     def __init__(self, backend: Backend, cache: SnapshotCache | None, name: str) -> None:
         self.backend = backend
@@ -42,7 +43,7 @@ class Engine:
         self._is_open = asyncio.Event()
         self._is_lost = asyncio.Event()
         self._registrar = Registrar(backend, name, self._is_lost.set)
-        # Set, and made anew by who waits, when a try to open a session has come to something.
+        # Set when an attempt to open a session has succeeded or failed; waiters replace it.
         self._news = asyncio.Event()
         self._cache = cache
         self._unsaved: dict[ServiceKey, Snapshot] = {}
@@ -57,17 +58,17 @@ class Engine:
         return self._is_open.is_set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the tasks."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep_session())]
         if self._cache is not None:
             self._tasks.append(loop.create_task(self._save(self._cache)))
 
     async def ready(self, seconds: float) -> None:
-        """Wait until there is a session.
+        """Wait for a session.
 
         Raises:
-            RegistryError: there is none in time.
+            RegistryError: none was opened within `seconds`.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -78,8 +79,8 @@ class Engine:
                         self._news = asyncio.Event()
                     await self._news.wait()
         except TimeoutError:
-            why = f": {self.trouble}" if self.trouble is not None else "; is it running there?"
-            raise RegistryUnavailable(f"{self.name} has not answered within {seconds:.3g} s{why}") from None
+            why = f": {self.trouble}" if self.trouble is not None else "; check that it is running and reachable"
+            raise RegistryUnavailable(f"{self.name} did not respond within {seconds:.3g} s{why}") from None
 
     # The session.
 
@@ -95,13 +96,13 @@ class Engine:
                 self._failed(error)
                 await asyncio.sleep(REFUSED_PAUSE)
                 continue
-            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
+            except Exception as error:  # noqa: BLE001  # no error may end the task
                 self._failed(named(error, self.name))
                 await asyncio.sleep(pauses.next())
                 continue
             pauses.reset()
             if self.trouble is not None:
-                _log.info("%s is there again", self.name)
+                _log.info("reconnected to %s", self.name, extra={"registry": self.name})
             self.trouble = None
             self._is_open.set()
             self._news.set()
@@ -110,14 +111,14 @@ class Engine:
             await self._beat()
             self._is_open.clear()
             self._registrar.session_ended()
-            _log.warning("lost the session at %s; registering again", self.name)
+            _log.warning("lost the session with %s; registering again", self.name, extra={"registry": self.name})
             if loop.time() - began < _SHORT:
                 await asyncio.sleep(after_short_ones.next())
             else:
                 after_short_ones.reset()
 
     async def _beat(self) -> None:
-        """Send heartbeats until the session is lost."""
+        """Send heartbeats until the session ends."""
         pauses = Pauses(longest=self.backend.heartbeat)
         pause = self.backend.heartbeat
         while True:
@@ -132,9 +133,9 @@ class Engine:
                 self._registrar.missed(registered, missing)
             except SessionLost:
                 return
-            except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
+            except Exception as error:  # noqa: BLE001  # no error may end the task
                 if self.trouble is None:
-                    # Whoever follows something may not have noticed.
+                    # The watches may not have noticed: restart them.
                     for task in self._watching.values():
                         task.cancel()
                 self._failed(named(error, self.name))
@@ -146,7 +147,7 @@ class Engine:
 
     def _failed(self, error: RegistryError) -> None:
         if self.trouble is None or type(self.trouble) is not type(error):
-            _log.warning("cannot use %s: %s; trying again until it works", self.name, error)
+            _log.warning("registry %s unavailable: %s; retrying", self.name, error, extra={"registry": self.name})
         self.trouble = error
         self._news.set()
         if not self._is_open.is_set():
@@ -154,20 +155,20 @@ class Engine:
                 self._use_saved(feed)
                 feed.failed(error)
 
-    # What is registered.
+    # Registrations.
 
     def add(self, entry: Entry) -> None:
-        """Register what `entry` wants, and keep it registered."""
+        """Register `entry` and keep it registered."""
         self._registrar.add(entry)
 
-    # What is followed.
+    # Subscriptions.
 
     def follow(self, feed: Feed) -> None:
         """Keep `feed` up to date."""
         self._feeds[feed] = asyncio.get_running_loop().create_task(self._follow(feed))
 
     def unfollow(self, feed: Feed) -> None:
-        """Let it be."""
+        """Stop updating `feed`."""
         task = self._feeds.pop(feed, None)
         if task is not None:
             task.cancel()
@@ -190,14 +191,14 @@ class Engine:
                     feed.failed(error)
                     await asyncio.sleep(REFUSED_PAUSE)
                     continue
-                except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
+                except Exception as error:  # noqa: BLE001  # no error may end the task
                     feed.failed(named(error, self.name))
                 except asyncio.CancelledError:
                     if not watching.done():
-                        raise  # it is this one who is to end
+                        raise  # this task was cancelled, not the watch
                     if feed not in self._feeds:
                         raise
-                    feed.failed(self.trouble or RegistryUnavailable(f"{self.name} does not answer"))
+                    feed.failed(self.trouble or RegistryUnavailable(f"{self.name} did not respond in time"))
                 finally:
                     self._watching.pop(feed, None)
                     watching.cancel()
@@ -209,7 +210,7 @@ class Engine:
         async with contextlib.AsyncExitStack() as turn:
             await turn.enter_async_context(self._listing)
             async for found in self.backend.watch(feed.key):
-                await turn.aclose()  # what comes now is news only
+                await turn.aclose()  # the full list has arrived; only changes follow
                 feed.found(found)
                 pauses.reset()
 
@@ -219,10 +220,10 @@ class Engine:
             if saved is not None:
                 feed.remember(saved)
 
-    # What is kept on disk.
+    # Snapshots on disk.
 
     def save(self, snapshot: Snapshot) -> None:
-        """Keep `snapshot` on disk, soon."""
+        """Schedule `snapshot` to be written to disk within a second."""
         self._unsaved[snapshot.key] = snapshot
 
     async def _save(self, cache: SnapshotCache) -> None:
@@ -238,11 +239,11 @@ class Engine:
         unsaved, self._unsaved = self._unsaved, {}
         return list(unsaved.values())
 
-    # The end.
+    # Shutdown.
 
     async def stop(self, seconds: float) -> None:
-        """Take away what was registered, as far as that can be done in `seconds`, and end."""
-        # First, so that nobody is told of what goes now.
+        """Deregister all instances, for at most `seconds`, close the backend and end all tasks."""
+        # Stop the feeds first, so that their listeners do not see the deregistrations.
         feeds = list(self._feeds.values())
         self._feeds.clear()
         for task in feeds:
@@ -254,13 +255,18 @@ class Engine:
         try:
             async with asyncio.timeout(seconds):
                 await self.backend.close()
-        except Exception as error:  # noqa: BLE001  # the end comes anyway
-            _log.info("no goodbye to %s: %s", self.name, named(error, self.name))
+        except Exception as error:  # noqa: BLE001  # the session expires anyway
+            _log.info(
+                "closed %s without ending the session: %s",
+                self.name,
+                named(error, self.name),
+                extra={"registry": self.name},
+            )
 
 
 def _save_all(cache: SnapshotCache, snapshots: list[Snapshot]) -> None:
     for each in snapshots:
         try:
             cache.save(each)
-        except Exception:  # noqa: BLE001  # whatever it is, it must not be the end
-            _log.exception("cannot keep the instances of %s", each.key)
+        except Exception:  # noqa: BLE001  # no error may end the task
+            _log.exception("cannot save the snapshot of %s", each.key, extra={"service": str(each.key)})

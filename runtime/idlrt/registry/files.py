@@ -1,9 +1,9 @@
-"""Atomic replacement of small files, and removal of what killed programs leave behind.
+"""Atomic replacement of small files, and cleanup of temporary files that killed programs left behind.
 
-A file is written under a temporary name beside its place and moved over it, so readers never see half of it. A program
-that is killed in between leaves the temporary file. The next program that uses the folder removes it: the file is
-locked while its writer lives, and the kernel releases the locks of a process however it ends. The compiler does the
-same with its output; the runtime does not depend on the compiler.
+A file is written under a temporary name in the same folder and renamed over its target, so readers never see partial
+content. If a program is killed in between, its temporary file stays until the next program that uses the folder removes
+it: the writer holds a lock on the file, and the kernel releases the locks of a process however it ends. The compiler
+does the same with its output; the runtime does not depend on the compiler.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed
+except ImportError:  # Windows, where an open file cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["replace_file", "sweep"]
@@ -28,7 +28,7 @@ def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically, readable by the user only.
 
     Raises:
-        OSError: it cannot be written. No temporary file is left.
+        OSError: the file cannot be written. No temporary file is left.
     """
     while not _try_replace(path, data):
         pass
@@ -52,7 +52,7 @@ def _try_replace(path: Path, data: bytes) -> bool:
             stream.write(data)
             stream.flush()
             if fcntl is not None:
-                temporary.replace(path)  # while it is locked
+                temporary.replace(path)  # while the lock is held
         if fcntl is None:
             temporary.replace(path)
     except BaseException:
@@ -63,13 +63,13 @@ def _try_replace(path: Path, data: bytes) -> bool:
 
 
 def _claim(handle: int) -> bool:
-    """Lock a file that was just created; return false if a sweep was faster and is removing it."""
+    """Lock a newly created file; return false if a concurrent sweep locked it first and is removing it."""
     if fcntl is not None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:  # a file system without locks, where no sweep removes anything
+        except OSError:  # a file system without locks, where sweeps remove nothing
             return True
     return os.fstat(handle).st_nlink > 0
 

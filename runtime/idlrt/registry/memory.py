@@ -1,6 +1,6 @@
-"""A registry within one process: for tests, and for programs that serve and call in one.
+"""In-process registry: `memory://NAME`, for tests and for programs that contain both servers and clients.
 
-`memory://NAME`; all that use one name have one registry. It keeps history, so `changes` can tell what has changed.
+All users of a name in one process share one registry. It keeps a full history, so `changes` is always incremental.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class _Service:
         self.patches: dict[str, Patch] = {}
         self.settings: Mapping[str, str] = {}
         self.revision = 0
-        # Of every id that ever was there, when it changed.
+        # Revision of the last change by instance id, for all ids that were ever registered.
         self.changed: dict[str, int] = {}
 
 
 class MemoryStore:
-    """What the backends of one name share. Safe for threads.
+    """State shared by the backends of one name. Thread-safe.
 
     Attributes:
-        is_down: whether it does not answer, for tests.
+        is_down: simulates an unavailable registry, for tests.
     """
 
     def __init__(self) -> None:
@@ -45,9 +45,9 @@ class MemoryStore:
         self._sessions: dict[object, Callable[[], object]] = {}
 
     def check(self) -> None:
-        """Raises `RegistryUnavailable` if it is down."""
+        """Raise `RegistryUnavailable` if the registry is down."""
         if self.is_down:
-            raise RegistryUnavailable("the registry in memory is down")
+            raise RegistryUnavailable("the in-memory registry is down")
 
     def open(self, session: object, lost: Callable[[], object]) -> None:
         """Begin a session."""
@@ -56,7 +56,7 @@ class MemoryStore:
             self._sessions[session] = lost
 
     def end(self, session: object) -> None:
-        """End a session: what was registered in it is gone."""
+        """End a session and delete its registrations."""
         with self._lock:
             self._sessions.pop(session, None)
             for key, service in self._services.items():
@@ -66,13 +66,13 @@ class MemoryStore:
                         self._note(key, id)
 
     def expire_all(self) -> None:
-        """End all sessions, as if no heartbeat had come: for tests."""
+        """End all sessions as if their heartbeats had stopped, for tests."""
         for session, lost in list(self._sessions.items()):
             self.end(session)
             lost()
 
     def is_alive(self, session: object) -> bool:
-        """Whether a session has not ended."""
+        """Whether a session is open."""
         self.check()
         return session in self._sessions
 
@@ -88,7 +88,7 @@ class MemoryStore:
         self.change(instance.key, instance.id, change)
 
     def withdraw(self, session: object, instance: Instance) -> None:
-        """Take away an instance that was registered in a session."""
+        """Delete the registration of an instance, if it belongs to the session."""
 
         def change(service: _Service) -> None:
             _, owner = service.instances.get(instance.id, (None, None))
@@ -98,7 +98,7 @@ class MemoryStore:
         self.change(instance.key, instance.id, change)
 
     def delete(self, key: ServiceKey, id: str) -> None:
-        """Delete an instance, whoever has registered it, as an operator may do in other registries: for tests."""
+        """Delete a registration regardless of its session, as operators can in other registries; for tests."""
         self.change(key, id, lambda service: service.instances.pop(id, None))
 
     def has(self, session: object, instance: Instance) -> bool:
@@ -108,7 +108,7 @@ class MemoryStore:
             return service is not None and service.instances.get(instance.id, (None, None))[1] is session
 
     def change(self, key: ServiceKey, id: str, change: Callable[[_Service], object]) -> None:
-        """Change a service, and tell those who watch it."""
+        """Change a service and notify its watchers."""
         with self._lock:
             self.check()
             change(self._services.setdefault(key, _Service()))
@@ -123,7 +123,7 @@ class MemoryStore:
                 notify()
 
     def find(self, key: ServiceKey) -> Found:
-        """What there is."""
+        """Return the current state of a service."""
         with self._lock:
             self.check()
             service = self._services.get(key) or _Service()
@@ -135,7 +135,7 @@ class MemoryStore:
             )
 
     def changes(self, key: ServiceKey, since: int) -> Update:
-        """What has changed since a revision."""
+        """Return the changes since a revision."""
         with self._lock:
             self.check()
             service = self._services.get(key) or _Service()
@@ -153,13 +153,13 @@ class MemoryStore:
             )
 
     def services(self) -> list[ServiceKey]:
-        """All services."""
+        """List all services."""
         with self._lock:
             self.check()
             return list(self._services)
 
     def remove(self, key: ServiceKey) -> None:
-        """Forget a service. Raises `RegistryRefused` if it has instances."""
+        """Delete a service. Raises `RegistryRefused` if it has instances."""
         with self._lock:
             self.check()
             service = self._services.get(key)
@@ -178,7 +178,7 @@ class MemoryStore:
             self._watchers[watcher] = key, notify
 
     def unwatch(self, watcher: object) -> None:
-        """No longer."""
+        """Stop notifying `watcher`."""
         with self._lock:
             self._watchers.pop(watcher, None)
 
@@ -188,13 +188,13 @@ _stores_lock: Final = threading.Lock()
 
 
 def memory_store(name: str) -> MemoryStore:
-    """The store of `memory://NAME`."""
+    """Return the store of `memory://NAME`, creating it on first use."""
     with _stores_lock:
         return _stores.setdefault(name, MemoryStore())
 
 
 class MemoryBackend:
-    """See the module. A `Backend`."""
+    """In-process registry backend. Implements `Backend`."""
 
     is_read_only = False
     heartbeat = 1.0
@@ -205,39 +205,32 @@ class MemoryBackend:
         self._session: object = None
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`."""
         self._session = object()
         self._store.open(self._session, lost)
 
     async def close(self) -> None:
-        """See `Backend.close`."""
         self._store.end(self._session)
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`."""
         if not self._store.is_alive(self._session):
-            raise SessionLost("the session was ended")
+            raise SessionLost("the session has ended")
         return [each for each in registered if not self._store.has(self._session, each)]
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`."""
         await self._write(instance, reclaims=False)
 
     async def reclaim(self, instance: Instance) -> None:
-        """See `Backend.reclaim`."""
         await self._write(instance, reclaims=True)
 
     async def _write(self, instance: Instance, *, reclaims: bool) -> None:
         if not self._store.is_alive(self._session):
-            raise SessionLost("the session was ended")
+            raise SessionLost("the session has ended")
         self._store.write(self._session, instance, reclaims=reclaims)
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`."""
         self._store.withdraw(self._session, instance)
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`."""
         loop, changed, watcher = asyncio.get_running_loop(), asyncio.Event(), object()
         self._store.watch(watcher, key, lambda: loop.call_soon_threadsafe(changed.set))
         try:
@@ -249,30 +242,24 @@ class MemoryBackend:
             self._store.unwatch(watcher)
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`."""
         return self._store.find(key)
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         return self._store.changes(key, since)
 
     async def groups(self) -> list[str]:
-        """See `Backend.groups`."""
         return list({key.group for key in self._store.services()})
 
     async def services(self, group: str) -> list[str]:
-        """See `Backend.services`."""
         return [key.service for key in self._store.services() if key.group == group]
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`."""
         if patch is None:
             self._store.change(key, id, lambda service: service.patches.pop(id, None))
         else:
             self._store.change(key, id, lambda service: service.patches.update({id: patch}))
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`."""
 
         def change(service: _Service) -> None:
             service.settings = dict(settings)
@@ -280,5 +267,4 @@ class MemoryBackend:
         self._store.change(key, "", change)
 
     async def remove(self, key: ServiceKey) -> None:
-        """See `Backend.remove`."""
         self._store.remove(key)

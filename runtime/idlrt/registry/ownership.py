@@ -1,13 +1,13 @@
-"""Who may register an id that another session has registered.
+"""Ownership of instance ids: when a session may replace the registration of another one.
 
-An id belongs to the session that has registered it as long as that session lives. Another one is refused, unless it is
-the same instance: a server that was restarted before its old session ended, and replaces what that has left behind.
-The same instance is who has the same address, or the same `instance_token` in its metadata, for servers that are given
-another address with each start.
+An id belongs to the session that has registered it for as long as that session lives. Other sessions are refused,
+unless they register the same instance: a server that was restarted before its old session ended replaces the
+registration that the old process left behind. Instances are the same if they have the same address, or the same
+`instance_token` in their metadata (for servers whose address changes with each start).
 
-The session that was replaced may be alive (two processes that both say that they are reached at one address). So it is
-told with its next heartbeat, does not take the id back, and waits until it is free: else both would replace each other
-for ever. No clock decides anything.
+The replaced session may still be alive (two processes that advertise one address). It learns of the replacement with
+its next heartbeat, does not reclaim the id, and waits until the id is free; otherwise the two would replace each other
+forever. No decision depends on a clock.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ INSTANCE_TOKEN: Final = "instance_token"
 
 
 class AlreadyRegistered(RegistryRefused):
-    """Another live session has registered an instance under this id. It can be registered when that one has gone."""
+    """Another live session has registered an instance under this id. Registration succeeds once the id is free."""
 
 
 def is_same_instance(one: Instance, other: Instance) -> bool:
-    """Whether both describe one instance, maybe before and after a restart."""
+    """Whether two registrations are of one instance, possibly before and after a restart."""
     token = one.metadata.get(INSTANCE_TOKEN)
     return (one.host, one.port) == (other.host, other.port) or (
         bool(token) and token == other.metadata.get(INSTANCE_TOKEN)
@@ -35,34 +35,31 @@ def is_same_instance(one: Instance, other: Instance) -> bool:
 
 
 def already_registered(instance: Instance, holder: Instance | None, who: str = "") -> AlreadyRegistered:
-    """The error for `instance`, whose id `holder` has.
+    """Build the error for an `instance` whose id `holder` has registered.
 
     Args:
-        holder: `None` if it cannot be read.
-        who: the program that has registered it, if that is known.
+        holder: `None` if its registration cannot be decoded.
+        who: the program that has registered it, if known.
     """
-    what = f"{instance.id} of {instance.key}"
-    by = f" by {who}" if who else " by another process"
+    what = f"id {instance.id!r} of {instance.key} is in use by {who or 'another process'}"
     if holder is None:
-        return AlreadyRegistered(f"{what} is registered{by}, in a form that cannot be read")
+        return AlreadyRegistered(f"{what}, whose registration cannot be decoded; stop it, or choose another id")
     if is_same_instance(instance, holder):
-        return AlreadyRegistered(f"{what} is registered{by} now, at the same address or with the same instance token")
-    return AlreadyRegistered(
-        f"{what} is registered{by} at {holder.address}; stop that instance, or give this one another id"
-    )
+        return AlreadyRegistered(f"{what} with the same address or instance_token; stop one of the two")
+    return AlreadyRegistered(f"{what} at {holder.address}; stop that instance, or choose another id")
 
 
 def check_replaceable(instance: Instance, holder: Instance | None, *, is_live: bool, reclaims: bool) -> None:
-    """See that what stands under the id of `instance` may be replaced by it. For backends; what this session has
-    written itself need not be checked.
+    """Check that `instance` may replace the registration under its id. Called by backends; a session may always replace
+    its own registrations.
 
     Args:
-        holder: what stands there; `None` if it cannot be read.
-        is_live: whether a session keeps it there. What was left by hand has none.
-        reclaims: whether `instance` was registered before and is not there any more (see `Backend.reclaim`).
+        holder: the registered instance; `None` if its registration cannot be decoded.
+        is_live: whether the registration belongs to a session; it does not if it was written by hand.
+        reclaims: whether `instance` was registered before and is missing now (see `Backend.reclaim`).
 
     Raises:
-        AlreadyRegistered: it must not be replaced.
+        AlreadyRegistered: it may not.
     """
     is_same = holder is not None and is_same_instance(instance, holder)
     if is_live:

@@ -1,4 +1,4 @@
-"""How long to wait before something that failed is tried again: longer each time, never the same for all clients."""
+"""Exponential backoff with jitter."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ __all__ = ["Pauses"]
 
 _FIRST: Final = 0.1
 _FACTOR: Final = 1.6
-_SHAKE: Final = 0.2
+_JITTER: Final = 0.2
 
 
 class Pauses:
-    """Pauses that grow. It goes on for ever: a registry that was gone for a night is found again in the morning.
+    """Delays between retries: exponential backoff with jitter, without an end, so that a client reconnects even after a
+    registry was down for hours.
 
     Args:
-        longest: seconds that they grow to.
-        dice: gives numbers from 0 to 1.
+        longest: upper bound of a delay before jitter, in seconds.
+        dice: random number generator, uniform between 0 and 1.
     """
 
     def __init__(self, longest: float = 5.0, dice: Callable[[], float] = random.random) -> None:
@@ -27,11 +28,11 @@ class Pauses:
         self._next = _FIRST
 
     def next(self) -> float:
-        """Seconds to wait now."""
+        """Return the delay before the next attempt, in seconds."""
         pause = self._next
         self._next = min(pause * _FACTOR, self._longest)
-        return pause * (1 + _SHAKE * (2 * self._dice() - 1))
+        return pause * (1 + _JITTER * (2 * self._dice() - 1))
 
     def reset(self) -> None:
-        """It has worked."""
+        """Start over with the shortest delay, after a success."""
         self._next = _FIRST

@@ -1,4 +1,4 @@
-"""What `Registry` asks of a backend in several steps."""
+"""Operations of `Registry` that take several requests to a backend."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from idlrt.registry.backend import Backend, Found, Update
 
 __all__ = ["remove_from", "snapshot_of", "update_since"]
 
-# Ids that a message names.
+# Maximum number of ids listed in a message.
 _NAMED = 10
 
 
 async def update_since(backend: Backend, key: ServiceKey, since: int) -> Update:
-    """What has changed in a service since a revision; everything, if the backend keeps no history."""
+    """Return the changes of a service since a revision; all instances if the backend keeps no history."""
     update = await backend.changes(key, since)
     if update is not None:
         return update
@@ -28,18 +28,18 @@ async def update_since(backend: Backend, key: ServiceKey, since: int) -> Update:
 
 
 async def remove_from(backend: Backend, key: ServiceKey, id: str | None, name: str) -> None:
-    """Remove a service, or the patch of an instance that is not there.
+    """Remove a service, or the patch of an instance that is not registered.
 
     Args:
-        id: of the instance.
-        name: of the registry.
+        id: of the instance; `None` removes the service.
+        name: of the registry, for messages.
 
     Raises:
-        RegistryRefused: the service or the instance is there, or what is to be removed is not.
+        RegistryRefused: the service has instances, the instance is registered, or there is nothing to remove.
     """
     if id is None:
         if key.service not in await backend.services(key.group):
-            # Some kinds list services only while they have instances.
+            # Some kinds of registry list a service only while it has instances.
             found = await backend.find(key)
             if not (found.settings or found.patches):
                 raise RegistryRefused(f"cannot remove {key}: there is no such service at {name}")
@@ -47,17 +47,15 @@ async def remove_from(backend: Backend, key: ServiceKey, id: str | None, name: s
         return
     found = await backend.find(key)
     if any(each.id == id for each in found.instances):
-        raise RegistryRefused(
-            f"cannot remove {id} of {key}: it is registered; stop its server, or take back what was set of it"
-        )
+        raise RegistryRefused(f"cannot remove {id!r} of {key}: it is registered; stop its server, or reset its patch")
     if id not in found.patches:
         known = ", ".join(sorted(found.patches)[:_NAMED]) or "none"
-        raise RegistryRefused(f"cannot remove {id} of {key}: nothing was set of it at {name}; patches: {known}")
+        raise RegistryRefused(f"cannot remove {id!r} of {key}: it has no patch at {name}; known patches: {known}")
     await backend.patch(key, id, None)
 
 
 def snapshot_of(key: ServiceKey, found: Found) -> Snapshot:
-    """What clients are to see of what a registry has."""
+    """Build the snapshot that clients see: patches applied, instances sorted by id."""
     instances = (found.patches.get(each.id, Patch()).apply(each) for each in found.instances)
     return Snapshot(
         key=key,

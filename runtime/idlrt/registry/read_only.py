@@ -1,4 +1,4 @@
-"""What kinds of registry have in common that can only be read."""
+"""Base class of read-only registry backends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["ReadOnly"]
 
 
 class ReadOnly:
-    """The half of a `Backend` that changes and lists: all of it is refused.
+    """Write and list operations of a `Backend` that can only be read: each raises `RegistryRefused`.
 
     Attributes:
-        why: it cannot be done, for messages.
+        why: reason, for messages.
     """
 
     is_read_only = True
@@ -23,35 +23,27 @@ class ReadOnly:
     _name: str
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`. Refused."""
         raise self._refuse("register")
 
     async def reclaim(self, instance: Instance) -> None:
-        """See `Backend.reclaim`. Refused."""
         raise self._refuse("register")
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`. Refused."""
         raise self._refuse("deregister")
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`. Refused."""
-        raise self._refuse("change an instance")
+        raise self._refuse("modify an instance")
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`. Refused."""
         raise self._refuse("configure a service")
 
     async def remove(self, key: ServiceKey) -> None:
-        """See `Backend.remove`. Refused."""
         raise self._refuse("remove a service")
 
     async def groups(self) -> list[str]:
-        """See `Backend.groups`. Refused."""
         raise self._refuse("list groups")
 
     async def services(self, group: str) -> list[str]:
-        """See `Backend.services`. Refused."""
         raise self._refuse("list services")
 
     def _refuse(self, what: str) -> RegistryRefused:

@@ -1,8 +1,8 @@
-"""Keep the instances of a program registered, on the registry's thread.
+"""Keeps the instances of a program registered, on the registry's thread.
 
-One task each: an instance is written in each session anew, when it changes, and when a heartbeat finds that the
-registry does not have it any more. Then it is only written if its id is free: another process that has registered the
-id keeps it (see `ownership`), and this one tries again with each heartbeat.
+One task per instance writes it in each new session, when it changes, and when a heartbeat reports it missing. In the
+last case it is only written if its id is free: if another process has registered the id in the meantime, that process
+keeps it (see `ownership`), and this one retries with each heartbeat.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ __all__ = ["PATIENCE", "REFUSED_PAUSE", "Entry", "Registrar", "RegistrationEvent
 
 _log = get_logger("idlrt.registry")
 
-# Seconds that opening a session, and any one request, may take.
+# Timeout in seconds of opening a session, and of each request.
 PATIENCE: Final = 5.0
-# What is refused is tried again all the same, in case an operator changes his mind.
+# Seconds before a refused request is retried: an operator may have granted the permission.
 REFUSED_PAUSE: Final = 10.0
-# Instances written at once. After a session was lost thousands may be due, and a heartbeat behind all of them would
-# come too late: the next session would be lost as well.
+# Maximum number of concurrent writes. After a lost session thousands of instances may have to be written; a heartbeat
+# that queues behind all of them would be late, and the new session would be lost as well.
 _AT_ONCE: Final = 64
 
 _Written = tuple[int, Instance]
 
 
 class RegistrationState(enum.StrEnum):
-    """How an instance stands in its registry."""
+    """State of an instance in its registry."""
 
     PENDING = "pending"
-    """Not acknowledged yet."""
+    """Not acknowledged by the registry yet."""
     REGISTERED = "registered"
     LOST = "lost"
-    """The registry does not have it any more, or has ended its session. It is being registered again."""
+    """Missing from the registry, or its session has ended. It is being registered again."""
     DISPLACED = "displaced"
-    """Another process has registered the id. This one is registered again when that has gone."""
+    """Another process has registered the id. The instance is registered again once the id is free."""
     REFUSED = "refused"
-    """The registry does not take it; it is tried again. Another instance may have the id."""
+    """Rejected by the registry, or the id is in use by another instance. Registration is retried."""
     DEREGISTERED = "deregistered"
 
 
 class RegistrationEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A registration has another state.
+    """State transition of a registration.
 
     Attributes:
-        state: the new one.
-        instance: what is, or was, to be registered.
-        error: why, if it is displaced or refused.
+        state: new state.
+        instance: the instance to be registered, or that was registered.
+        error: reason, if the state is displaced or refused.
     """
 
     state: RegistrationState
@@ -68,17 +68,17 @@ class RegistrationEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry:
-    """An instance that is to be registered. `wanted` is replaced by its owner's threads, all else belongs to the
-    registry's.
+    """Desired and actual state of one registration. Threads of the program replace `wanted`; the registry's thread
+    owns everything else.
 
     Attributes:
-        lock: is held while `wanted` is replaced, and while it is said to be done.
-        wanted: what is to be registered; `None` if it is to be taken away.
-        error: why that has not been done; `None` if it has, or has not been tried.
-        state: how it stands.
-        listeners: are told of each new state.
-        is_done: set when what is wanted has been acknowledged.
-        is_missed: whether it was registered and is not there any more, so that it is only to be reclaimed.
+        lock: held while `wanted` is replaced, and while completion is signalled.
+        wanted: the instance to be registered; `None` if it is to be deregistered.
+        error: why the last attempt failed; `None` if it succeeded, or there was none.
+        state: current state.
+        listeners: called on each state transition.
+        is_done: set when the registry has acknowledged `wanted`.
+        is_missed: whether the instance was registered and is missing, so that it may only be reclaimed.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -91,7 +91,7 @@ class Entry:
         self.is_done = threading.Event()
         self.is_missed = False
         self.written: _Written | None = None
-        # The session in which it was tried last: it may be there although no answer came.
+        # Session of the last attempt: the write may have succeeded although no response arrived.
         self.tried: int | None = None
         self.changed = asyncio.Event()
 
@@ -99,16 +99,16 @@ class Entry:
         return f"{self.first.id} of {self.first.key}"
 
     def event(self) -> RegistrationEvent:
-        """How it stands."""
+        """Build the event that describes the current state."""
         return RegistrationEvent(state=self.state, instance=self.wanted or self.first, error=self.error)
 
     def listen(self, listener: Callable[[RegistrationEvent], object]) -> None:
-        """Tell `listener` from now on, and how it stands now."""
+        """Call `listener` with the current state, then on each transition."""
         self.listeners.append(listener)
         _tell(listener, self.event())
 
     def move(self, state: RegistrationState) -> None:
-        """It has another state."""
+        """Enter a state; notify the listeners if it is a new one."""
         if self.state is not state:
             self.state = state
             for each in list(self.listeners):
@@ -118,46 +118,50 @@ class Entry:
 def _tell(listener: Callable[[RegistrationEvent], object], event: RegistrationEvent) -> None:
     try:
         listener(event)
-    except Exception:  # noqa: BLE001  # a listener's trouble is not the registry's
-        _log.exception("a listener of the registration of %s failed", event.instance.id)
+    except Exception:  # noqa: BLE001  # a failing listener must not stop the registrar
+        _log.exception(
+            "registration listener of %s failed",
+            event.instance.id,
+            extra={"instance": event.instance.id, "service": str(event.instance.key)},
+        )
 
 
 class _Claims:
-    """The entries of one id. They are written one after the other: a program may register again what it takes away."""
+    """The entries of one id. Writes are serialized: a program may register an id again that it is deregistering."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.turn = asyncio.Lock()
 
     def _candidates(self) -> list[Entry]:
-        """Those that may have the id: the first one that wants it, and whatever is the same instance."""
-        # Owners may take back what they want at any moment.
+        """Return the entries that may hold the id: the first that wants it, and those for the same instance."""
+        # Read each `wanted` once: other threads may replace it.
         wanted = [(entry, wish) for entry in self.entries if (wish := entry.wanted) is not None]
         return [entry for entry, wish in wanted if is_same_instance(wish, wanted[0][1])]
 
     def heir(self) -> Entry | None:
-        """The last one that is to be there."""
+        """Return the newest of the entries that may hold the id."""
         return next(iter(reversed(self._candidates())), None)
 
     def holder(self, entry: Entry) -> Instance | None:
-        """Another instance of this program that has the id which `entry` wants."""
+        """Return the other instance of this program that holds the id which `entry` wants."""
         candidates = self._candidates()
         return None if entry in candidates or not candidates else candidates[0].wanted
 
 
 class Registrar:
-    """See the module.
+    """Registrations of one `Registry`.
 
     Args:
         name: of the registry, for messages.
-        lost: is called when a request shows that the session is over.
+        lost: called when a request shows that the session has expired.
     """
 
     def __init__(self, backend: Backend, name: str, lost: Callable[[], object]) -> None:
         self._backend = backend
         self._name = name
         self._lost = lost
-        # Grows with each session, so that what was written in an earlier one is known not to be there.
+        # Session counter: whatever was written in an earlier session has expired with it.
         self._epoch = 0
         self._is_open = False
         self._entries: dict[Entry, asyncio.Task[None]] = {}
@@ -165,25 +169,25 @@ class Registrar:
         self._writing = asyncio.Semaphore(_AT_ONCE)
 
     def session_began(self) -> None:
-        """Register everything in the new session."""
+        """Register all entries in the new session."""
         self._epoch += 1
         self._is_open = True
         for entry in self._entries:
             entry.changed.set()
 
     def session_ended(self) -> None:
-        """Wait for the next one."""
+        """Suspend all writes until the next session."""
         self._is_open = False
 
     def add(self, entry: Entry) -> None:
-        """Register what `entry` wants, and keep it registered."""
+        """Register `entry` and keep it registered."""
         claims = self._claims.setdefault((entry.first.key, entry.first.id), _Claims())
         claims.entries.append(entry)
         self._entries[entry] = asyncio.get_running_loop().create_task(self._keep_registered(entry, claims))
 
     def registered(self) -> list[tuple[Entry, _Written]]:
-        """What the registry has acknowledged in this session, to be given to `missed` with the answer of a heartbeat
-        that begins after this.
+        """Return the registrations acknowledged in this session. Call it before a heartbeat, and pass the result to
+        `missed` with the response.
         """
         return [
             (entry, entry.written)
@@ -192,19 +196,19 @@ class Registrar:
         ]
 
     def missed(self, registered: Sequence[tuple[Entry, _Written]], missing: Sequence[Instance]) -> None:
-        """Register again what a heartbeat has found missing."""
+        """Register again the instances that a heartbeat reported missing."""
         if not missing:
             return
         ids = {(each.key, each.id) for each in missing}
         for entry, written in registered:
-            # What was written, or taken away, since then is not what the heartbeat has looked at.
+            # The heartbeat says nothing about instances written or deregistered after it was sent.
             is_same = entry.written is written and entry.wanted is not None
             if is_same and (entry.first.key, entry.first.id) in ids:
                 self._moved(entry, RegistrationState.LOST)
                 entry.changed.set()
 
     def _moved(self, entry: Entry, state: RegistrationState) -> None:
-        """It was registered and is not any more."""
+        """Record that an instance is no longer registered."""
         entry.written = None
         entry.is_missed = True
         with entry.lock:
@@ -219,12 +223,12 @@ class Registrar:
             wanted, epoch = entry.wanted, self._epoch
             if not self._is_open:
                 if wanted is None:
-                    break  # it went with its session
+                    break  # it expired with its session
                 await entry.changed.wait()  # also set by a session that begins
                 continue
             if wanted is not None and entry.written == (epoch, wanted):
                 with entry.lock:
-                    if entry.wanted is wanted:  # else its owner was quicker: this is not what he waits for
+                    if entry.wanted is wanted:  # otherwise an update has replaced it, which is not acknowledged yet
                         entry.is_done.set()
                 entry.move(RegistrationState.REGISTERED)
                 await entry.changed.wait()
@@ -237,9 +241,9 @@ class Registrar:
                 wanted, epoch = entry.wanted, self._epoch  # both may have changed while others were written
                 if wanted is None:
                     if entry.tried != epoch:
-                        break  # it went with its session
+                        break  # it expired with its session
                     if (heir := claims.heir()) is not None:
-                        # What this one wrote may be what is there: it is the heir's to write anew, or to take away.
+                        # The registry may hold what this entry wrote; the successor overwrites or deletes it.
                         heir.written, heir.tried = None, epoch
                         heir.changed.set()
                         break
@@ -269,33 +273,40 @@ class Registrar:
         entry.tried = self._epoch
         is_known = entry.written is not None and entry.written[0] == self._epoch
         if entry.is_missed or is_known:
-            # Who has replaced it meanwhile must not be replaced by a change.
+            # Reclaim, not register: if another process has taken over the id, an update must not take it back.
             await self._backend.reclaim(wanted)
         else:
             await self._backend.register(wanted)
 
     async def _try(self, entry: Entry, work: Coroutine[Any, Any, None], pauses: Pauses) -> float | None:
-        """Seconds after which to try again, unless something changes sooner; `None` if it worked."""
+        """Run a request; return the seconds until the next attempt, unless something changes sooner, or `None` on
+        success.
+        """
         epoch = self._epoch
         try:
             async with asyncio.timeout(PATIENCE):
                 await work
         except SessionLost:
-            if self._is_open and epoch == self._epoch:  # else it is known, and another may have begun
+            if self._is_open and epoch == self._epoch:  # otherwise the loss is known, and a new session may be open
                 self._lost()
             return pauses.next()
         except RegistryRefused as error:
             self._refused(entry, error)
-            # The id may be free with the next look; what an operator refuses seldom changes.
+            # An id may become free at any time; permissions seldom change.
             return self._backend.heartbeat if isinstance(error, AlreadyRegistered) else REFUSED_PAUSE
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not be the end
+        except Exception as error:  # noqa: BLE001  # no error may end the task
             entry.error = named(error, self._name)
             return pauses.next()
         if entry.is_missed and entry.wanted is not None:
-            _log.warning("%s was gone from %s; registered it again", entry, self._name)
+            _log.warning(
+                "re-registered %s at %s: its registration was missing", entry, self._name, extra=self._fields(entry)
+            )
         entry.error = None
         pauses.reset()
         return None
+
+    def _fields(self, entry: Entry) -> dict[str, str]:
+        return {"registry": self._name, "service": str(entry.first.key), "instance": entry.first.id}
 
     def _refused(self, entry: Entry, error: RegistryRefused) -> None:
         is_news = entry.error is None or str(entry.error) != str(error)
@@ -303,15 +314,27 @@ class Registrar:
         was_registered = entry.is_missed or entry.written is not None
         if not (isinstance(error, AlreadyRegistered) and was_registered):
             if is_news:
-                _log.error("%s does not take %s: %s", self._name, entry, error)
+                _log.error(
+                    "registration of %s rejected by %s: %s; retrying",
+                    entry,
+                    self._name,
+                    error,
+                    extra=self._fields(entry),
+                )
             entry.move(RegistrationState.REFUSED)
             return
         if is_news:
-            _log.error("%s: %s; registering this one again when that has gone", self._name, error)
+            _log.error(
+                "registration of %s displaced at %s: %s; registering again once the id is free",
+                entry,
+                self._name,
+                error,
+                extra=self._fields(entry),
+            )
         self._moved(entry, RegistrationState.DISPLACED)
 
     async def stop(self, seconds: float) -> None:
-        """Take away what was registered, as far as that can be done in `seconds`, and end."""
+        """Deregister all instances, for at most `seconds`, and end all tasks."""
         entries = list(self._entries)
         for entry in entries:
             with entry.lock:
@@ -324,15 +347,17 @@ class Registrar:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in entries:
-            entry.is_done.set()  # nobody is to wait for more
+            entry.is_done.set()  # release the threads in `Registration.wait`
             entry.move(RegistrationState.DEREGISTERED)
 
 
 def named(error: Exception, name: str) -> RegistryError:
-    """What went wrong, with the name of the registry. What a backend has not translated is a bug, and is logged."""
+    """Convert an exception to a `RegistryError` that names the registry. Log errors that a backend has not translated:
+    they are bugs.
+    """
     if isinstance(error, RegistryError):
         return error
     if isinstance(error, TimeoutError):
-        return RegistryUnavailable(f"{name} does not answer")
-    _log.error("an error that was not expected, at %s", name, exc_info=error)
+        return RegistryUnavailable(f"{name} did not respond in time")
+    _log.error("unexpected error from %s", name, exc_info=error, extra={"registry": name})
     return RegistryUnavailable(f"{name} failed with {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""What a server has of a registry: an instance that is registered, and can be changed and taken away."""
+"""Handle to a registered instance: update, disable or deregister it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from idlrt.registry.registrar import Entry, RegistrationEvent, RegistrationState
 
 __all__ = ["Registration"]
 
-# Seconds that an answer is waited for, and that a registry gets for a goodbye.
+# Seconds: default timeout of requests, and time for deregistration when a program ends.
 TIMEOUT: Final = 5.0
 GOODBYE: Final = 2.0
 
 
 class Registration:
-    """An instance that is registered, or will be as soon as the registry lets it. Made by `Registry.register`."""
+    """Handle to an instance that is registered, or will be once the registry accepts it; see `Registry.register`."""
 
     def __init__(self, entry: Entry, call: Callable[..., None], timeout: float = TIMEOUT) -> None:
         self._entry = entry
@@ -33,60 +33,67 @@ class Registration:
 
     @property
     def instance(self) -> Instance:
-        """What is registered."""
+        """The instance to be registered, with all updates applied."""
         return self._entry.wanted or self._entry.first
 
     @property
     def error(self) -> RegistryError | None:
-        """Why it is not registered yet, or what was changed last is not known yet; `None` if there is no trouble."""
+        """Why the instance, or its last update, is not registered yet; `None` if no attempt has failed."""
         return self._entry.error
 
     @property
     def state(self) -> RegistrationState:
-        """How it stands in the registry, as was known with the last heartbeat."""
+        """State of the registration as of the last heartbeat."""
         return self._entry.state
 
     def listen(self, listener: Callable[[RegistrationEvent], object]) -> None:
-        """Have `listener` told of each new state, and of the one that it has now, on the registry's thread. It must be
-        quick, and must not ask the registry. Nothing happens in a child of the process that registered it.
+        """Call `listener` with the current state and on each transition, on the registry's thread. It must return
+        quickly and must not call the registry. No effect in a forked child of the registering process.
         """
         if self._forks == forks.count:
             self._call(self._entry.listen, listener)
 
     def wait(self, timeout: float | None = None) -> Instance:
-        """Wait until the registry has acknowledged what was said last.
+        """Wait until the registry has acknowledged the registration and all updates so far.
 
         Args:
-            timeout: in seconds; `None` for the registry's default.
+            timeout: seconds; `None` for the registry's default.
 
         Raises:
-            RegistryError: it has not in time; it will still be tried.
+            RegistryError: it has not within `timeout`; registration goes on in the background.
         """
         entry = self._entry
         timeout = self._timeout if timeout is None else timeout
         what = f"{entry.first.id} of {entry.first.key}"
         if not entry.is_done.wait(timeout):
             raise entry.error or RegistryUnavailable(
-                f"{what} is not registered within {timeout:.3g} s; it is still tried"
+                f"cannot register {what}: no acknowledgement within {timeout:.3g} s; retrying in the background"
             )
         if entry.wanted is None and entry.written is None:
-            raise entry.error or RegistryUnavailable(f"{what} was deregistered before it had been registered")
+            raise entry.error or RegistryUnavailable(
+                f"cannot register {what}: it was deregistered before the registry acknowledged it"
+            )
         return self.instance
 
     def update(self, **changes: Any) -> None:
-        """Change what is registered: `weight`, `tags`, `status`, `metadata`... Not what it is found by.
+        """Change attributes of the instance: `weight`, `tags`, `status`, `metadata`, … Not those that identify it.
 
         Raises:
-            ConfigurationError: there is no such attribute, or it cannot be changed.
+            ConfigurationError: an attribute is unknown or fixed, or the instance was deregistered.
         """
         entry = self._entry
+        what = f"{entry.first.id} of {entry.first.key}"
         for name in changes:
-            if name in ("service", "group", "id") or name not in Instance.__struct_fields__:
-                raise ConfigurationError(f"cannot change {name!r} of an instance")
+            if name not in Instance.__struct_fields__:
+                raise ConfigurationError(f"cannot update {what}: an instance has no attribute {name!r}")
+            if name in ("service", "group", "id"):
+                raise ConfigurationError(
+                    f"cannot update {what}: {name!r} identifies the instance; deregister it and register a new one"
+                )
         with entry.lock:
             wanted = entry.wanted
             if wanted is None:
-                raise ConfigurationError(f"{entry.first.id} of {entry.first.key} was deregistered")
+                raise ConfigurationError(f"cannot update {what}: it was deregistered")
             changed = msgspec.structs.replace(wanted, **changes)
             if changed == wanted:
                 return
@@ -95,17 +102,17 @@ class Registration:
         self._call(entry.changed.set)
 
     def enable(self) -> None:
-        """Let it be called."""
+        """Put the instance into rotation."""
         self.update(status=Status.UP)
 
     def disable(self) -> None:
-        """Let it not be called; it stays registered."""
+        """Take the instance out of rotation; it stays registered."""
         self.update(status=Status.DISABLED)
 
     def deregister(self, timeout: float = GOODBYE) -> None:
-        """Take it away, and wait until the registry has acknowledged that, for `timeout` seconds at most. What cannot
-        be said then is tried on, and ends with the session anyway. Allowed twice. Nothing happens in a child of the
-        process that registered it.
+        """Delete the registration and wait for the acknowledgement, at most `timeout` seconds. After that, attempts go
+        on in the background; at the latest the registration ends with the session. Idempotent. No effect in a forked
+        child of the registering process.
         """
         entry = self._entry
         if self._forks != forks.count:

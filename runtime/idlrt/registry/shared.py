@@ -1,4 +1,4 @@
-"""Registries that several users of one process have in common."""
+"""Registry clients shared within a process, with reference counts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["shared_registries"]
 
 
 class _Shared:
-    """Registries that several users of one process have in common: one session, one thread, one copy of each
-    snapshot.
+    """Registry clients by URL, with reference counts: all users of a URL share one session, one thread and one copy of
+    each snapshot.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class _Shared:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of this process: nobody holds the lock."""
+        """Reset after a fork: the parent's lock may be held."""
         self._lock = threading.Lock()
 
     def take(self, url: RegistryUrl) -> Registry:
-        """The registry at `url`, for one more user."""
+        """Return the registry at `url` and count one more reference."""
         with self._lock:
             registry, users = self._registries.get(url.identity, (None, 0))
             if registry is None:
@@ -36,7 +36,7 @@ class _Shared:
             return registry
 
     def give_back(self, url: RegistryUrl) -> None:
-        """One user less; the last one closes it."""
+        """Release a reference; the last one closes the registry."""
         with self._lock:
             registry, users = self._registries[url.identity]
             if users > 1:

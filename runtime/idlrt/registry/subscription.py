@@ -1,7 +1,7 @@
-"""What a consumer has of a registry: the newest snapshot of a service, without ever waiting for the registry.
+"""Subscriptions to services: the latest snapshot, readable at any time without I/O.
 
-A `Feed` is what a registry's thread keeps up to date; a `Subscription` is one consumer's hold on it. Snapshots are
-immutable and replaced by one assignment, so reading one takes no lock.
+The registry's thread updates a `Feed`, one per service; each consumer holds a `Subscription` to it. Snapshots are
+immutable and replaced by a single assignment, so readers take no lock.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from idlrt.core import Change, Freshness, ServiceKey, Snapshot, difference
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.core.text import plural
 from idlrt.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -25,21 +26,21 @@ __all__ = ["Feed", "Listener", "Subscription"]
 _log = get_logger("idlrt.registry")
 
 Listener = Callable[[Change], object]
-"""Is told of each new snapshot, on the registry's thread; of what is known already by `listen` itself. It must be
-quick, and must not ask the registry.
+"""Callback for new snapshots. It is called on the registry's thread, except that `listen` itself passes the snapshot
+that is already known. It must return quickly and must not call the registry.
 """
 
 
 class Feed:
-    """The snapshots of a service. Written by the registry's thread only.
+    """Latest snapshot of a service, and its listeners. Written by the registry's thread only.
 
     Args:
-        keeps_last: whether the last instances are kept when the registry says that there are none any more.
-        saved: is given each new snapshot that came from the registry, to be kept on disk.
+        keeps_last: whether to keep the last known instances when the registry reports none (empty protection).
+        saved: called with each new snapshot from the registry, to save it to disk.
 
     Attributes:
-        snapshot: the newest one; `None` as long as nothing is known.
-        trouble: why the registry could not be asked the last time; `None` if it could.
+        snapshot: latest snapshot; `None` before the first one.
+        trouble: why the last request to the registry failed; `None` if it succeeded.
     """
 
     def __init__(self, key: ServiceKey, *, keeps_last: bool, saved: Callable[[Snapshot], object] | None) -> None:
@@ -54,14 +55,14 @@ class Feed:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that made it: nobody holds its locks."""
+        """Reset after a fork: the parent's locks may be held."""
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        # Held while listeners are told, so that nobody hears of an older snapshot after a newer one.
+        # Held during notification, so that listeners see snapshots in order.
         self._telling = threading.RLock()
 
     def found(self, found: Found) -> None:
-        """The registry has told what there is."""
+        """Publish the state that the registry returned."""
         self.trouble = None
         instances = tuple(
             sorted(
@@ -76,7 +77,10 @@ class Feed:
         if not instances and last is not None and last.instances and self._keeps_last:
             if last.freshness is not Freshness.PROTECTED:
                 _log.warning(
-                    "the registry has no instance of %s any more; keeping the last %d", self.key, len(last.instances)
+                    "registry reports no instances of %s; keeping the last %s",
+                    self.key,
+                    plural(len(last.instances), "instance"),
+                    extra={"service": str(self.key)},
                 )
             instances, freshness = last.instances, Freshness.PROTECTED
         snapshot = Snapshot(
@@ -87,7 +91,7 @@ class Feed:
         self._publish(snapshot)
 
     def failed(self, error: RegistryError) -> None:
-        """The registry cannot be asked: what is known may be out of date."""
+        """Record a failed request, and mark the snapshot as possibly outdated."""
         self.trouble = error
         if self.snapshot is not None and self.snapshot.freshness is Freshness.LIVE:
             self._publish(msgspec.structs.replace(self.snapshot, freshness=Freshness.STALE))
@@ -95,9 +99,13 @@ class Feed:
             self._changed.notify_all()
 
     def remember(self, saved: Snapshot) -> None:
-        """Use what an earlier process has kept, unless something better is known."""
+        """Publish a snapshot saved by an earlier process, unless a newer one is known."""
         if self.snapshot is None:
-            _log.warning("using the saved instances of %s: the registry does not answer", self.key)
+            _log.warning(
+                "using the saved snapshot of %s: the registry does not respond",
+                self.key,
+                extra={"service": str(self.key)},
+            )
             self._publish(msgspec.structs.replace(saved, freshness=Freshness.SAVED))
 
     def _publish(self, snapshot: Snapshot) -> None:
@@ -112,7 +120,7 @@ class Feed:
                     _tell(listener, change)
 
     def listen(self, listener: Listener) -> None:
-        """Tell `listener` from now on, and of what is known already."""
+        """Call `listener` with the current snapshot, if any, and with each new one."""
         with self._telling:
             with self._lock:
                 self._listeners.append(listener)
@@ -121,21 +129,21 @@ class Feed:
                 _tell(listener, difference(None, known))
 
     def leave(self, listener: Listener) -> None:
-        """Tell it no more."""
+        """Remove `listener`."""
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
     def wait(self, timeout: float, is_over: Callable[[], bool]) -> Snapshot | None:
-        """The newest snapshot, the first one being waited for at most `timeout` seconds, or until `is_over` when
-        `wake` is called.
+        """Return the latest snapshot. Wait for the first one at most `timeout` seconds; `is_over` is checked on each
+        `wake` and ends the wait.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.snapshot is not None or is_over(), max(timeout, 0.0))
             return self.snapshot
 
     def wake(self) -> None:
-        """Let those who wait look whether it is over."""
+        """Make all waiters check their `is_over`."""
         with self._changed:
             self._changed.notify_all()
 
@@ -143,12 +151,13 @@ class Feed:
 def _tell(listener: Listener, change: Change) -> None:
     try:
         listener(change)
-    except Exception:  # noqa: BLE001  # one consumer's trouble is not another's
-        _log.exception("a listener of %s failed", change.snapshot.key)
+    except Exception:  # noqa: BLE001  # a failing listener must not affect the others
+        key = change.snapshot.key
+        _log.exception("subscription listener of %s failed", key, extra={"service": str(key)})
 
 
 class Subscription:
-    """One consumer's hold on the snapshots of a service. Made by `Registry.subscribe`; close it at the end."""
+    """Subscription of one consumer to a service. Made by `Registry.subscribe`; call `close` when done."""
 
     def __init__(
         self, feed: Feed, current: Callable[[], object], ended: Callable[[Feed], object], timeout: float = 5.0
@@ -162,28 +171,28 @@ class Subscription:
 
     @property
     def key(self) -> ServiceKey:
-        """The service."""
+        """The service that is watched."""
         return self._feed.key
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest snapshot; `None` as long as nothing is known."""
+        """Latest snapshot; `None` before the first one."""
         self._current()
         return self._feed.snapshot
 
     @property
     def trouble(self) -> RegistryError | None:
-        """Why the registry could not be asked the last time; `None` if it could."""
+        """Why the last request to the registry failed; `None` if it succeeded."""
         return self._feed.trouble
 
     def wait(self, timeout: float | None = None) -> Snapshot:
-        """The newest snapshot, the first one being waited for.
+        """Return the latest snapshot; wait for the first one.
 
         Args:
-            timeout: in seconds; `None` for the registry's default.
+            timeout: seconds; `None` for the registry's default.
 
         Raises:
-            RegistryError: nothing is known after `timeout` seconds, or when it is closed.
+            RegistryError: there is no snapshot after `timeout` seconds, or the subscription was closed.
         """
         timeout = self._timeout if timeout is None else timeout
         self._current()
@@ -193,28 +202,28 @@ class Subscription:
         return snapshot
 
     def unknown(self, timeout: float) -> RegistryError:
-        """Why nothing is known after `timeout` seconds."""
+        """Build the error for a missing snapshot after `timeout` seconds."""
         trouble = self._feed.trouble
-        why = str(trouble) if trouble is not None else f"the registry has not answered within {timeout:.3g} s"
+        why = str(trouble) if trouble is not None else f"the registry did not respond within {timeout:.3g} s"
         if self._is_closed:
-            why = "the subscription was closed"
+            why = "the subscription is closed"
         return (type(trouble) if trouble is not None else RegistryError)(
-            f"cannot tell the instances of {self.key}: {why}"
+            f"cannot look up instances of {self.key}: {why}"
         )
 
     def listen(self, listener: Listener) -> None:
-        """Have `listener` told of each new snapshot, and of the one that is known already."""
+        """Call `listener` with the current snapshot, if any, and with each new one."""
         self._listeners.append(listener)
         self._feed.listen(listener)
 
     def leave(self, listener: Listener) -> None:
-        """Have it told no more."""
+        """Remove `listener`."""
         if listener in self._listeners:
             self._listeners.remove(listener)
         self._feed.leave(listener)
 
     def close(self) -> None:
-        """Let go. Allowed twice."""
+        """End the subscription and remove its listeners. Idempotent."""
         if not self._is_closed:
             self._is_closed = True
             for listener in self._listeners:

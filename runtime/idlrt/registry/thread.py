@@ -1,4 +1,4 @@
-"""A thread with an event loop on it, for what goes on beside the calls of a program."""
+"""Background thread that runs an event loop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """The thread. It is a daemon: a program does not wait for it at its end."""
+    """Daemon thread with an event loop: the interpreter exits without waiting for it."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        # Not the caller's context: what is handled while this is made is nothing to it.
+        # An empty context: the context variables of the thread that happens to create this one do not apply here.
         context = contextvars.Context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
         self._thread.start()
@@ -30,7 +30,7 @@ class LoopThread:
         self._loop.run_forever()
         while tasks := asyncio.all_tasks(self._loop):
             for task in tasks:
-                if not task.cancelling():  # else it is about to end
+                if not task.cancelling():  # a task that is being cancelled may still be cleaning up
                     task.cancel()
             self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -38,16 +38,16 @@ class LoopThread:
 
     @property
     def is_current(self) -> bool:
-        """Whether this code runs on it."""
+        """Whether the caller runs on this thread."""
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call `function` on the thread, soon. Nothing happens when that has ended."""
+        """Schedule a call of `function` on the thread. No effect after the thread has stopped."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run `coroutine` on the thread. What comes of it is cancelled when that ends, or has ended."""
+        """Run `coroutine` on the thread. Its future is cancelled when the thread stops, or has stopped already."""
         try:
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
@@ -58,7 +58,7 @@ class LoopThread:
             return never
 
     def stop(self) -> None:
-        """End it. What still runs on it is cancelled."""
+        """Cancel all tasks and stop the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         if not self.is_current:
             self._thread.join()

@@ -1,8 +1,8 @@
-"""Where a registry is, as text: `embedded://127.0.0.1:7400`, `zookeeper://h1:2181,h2:2181/chroot?timeout=6`.
+"""Registry URLs: `embedded://127.0.0.1:7400`, `zookeeper://h1:2181,h2:2181/chroot?timeout=6`.
 
     SCHEME://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]...][/PATH][?NAME=VALUE[&NAME=VALUE...]]
 
-A client's target is the same with `/SERVICE` at the end (see `idlrt.client.target`).
+The target of a client is a registry URL followed by `/SERVICE` (see `idlrt.client.target`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _SECRETS: Final = ("token", "password")
 
 
 class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """A registry's URL in its parts.
+    """Components of a registry URL.
 
     Attributes:
-        scheme: the kind of registry, in lower case.
-        hosts: names or numbers with ports; 0 where none is given.
-        user: empty if there is none.
-        password: likewise.
-        path: between the hosts and the options, without slashes at its ends.
-        options: by name.
+        scheme: kind of registry, in lower case.
+        hosts: host names or addresses with ports; port 0 if none is given.
+        user: user name; empty if there is none.
+        password: password of the user; empty if there is none.
+        path: path without leading and trailing slashes.
+        options: query parameters by name.
     """
 
     scheme: str
@@ -45,11 +45,11 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, str] = {}
 
     def __str__(self) -> str:
-        """The URL, with what is secret left out."""
+        """The URL with secrets masked."""
         login = f"{quote(self.user)}:***@" if self.password else (f"{quote(self.user)}@" if self.user else "")
         hidden = {name: "***" if name in _SECRETS else value for name, value in self.options.items()}
         shown = self._text(login, hidden)
-        # With a slash too many, the user and the password are a part of the path.
+        # With an extra slash before it, the login is parsed as part of the path.
         return shown if self.hosts else mask_passwords(shown, is_url=True)
 
     def __repr__(self) -> str:
@@ -63,21 +63,21 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """The whole URL. Holds the password: not for people."""
+        """The full URL, including the password. Not for display."""
         return self._text(
             f"{quote(self.user)}:{quote(self.password)}@" if self.user or self.password else "", self.options
         )
 
     @classmethod
     def parse(cls, text: str) -> RegistryUrl:
-        """The parts of `text`.
+        """Parse a URL.
 
         Raises:
-            ConfigurationError: it is no such URL.
+            ConfigurationError: `text` is not a registry URL.
         """
         match = _URL.fullmatch(text) if isinstance(text, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
         if match is None:
-            raise _refuse(text, "write scheme://host:port, as in embedded://127.0.0.1:7400")
+            raise _refuse(text, "write scheme://host:port, for example embedded://127.0.0.1:7400")
         scheme, login, hosts, path, query = match.groups()
         user, _, password = (login or "").partition(":")
         return cls(
@@ -90,30 +90,30 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def with_path(self, path: str) -> RegistryUrl:
-        """The same with another path."""
+        """Return a copy with another path."""
         return msgspec.structs.replace(self, path=path)
 
     def without(self, names: Sequence[str]) -> RegistryUrl:
-        """The same without some options."""
+        """Return a copy without some options."""
         return msgspec.structs.replace(
             self, options={name: value for name, value in self.options.items() if name not in names}
         )
 
     def check_options(self, known: Sequence[str]) -> None:
-        """See that there are no options but `known`.
+        """Reject options other than `known`.
 
         Raises:
-            ConfigurationError: there are.
+            ConfigurationError: an option is unknown.
         """
         for name in self.options:
             if name not in known:
-                raise self.refuse(f"there is no option {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+                raise self.refuse(f"unknown option {name!r} (known: {', '.join(sorted(known)) or 'none'})")
 
     def seconds(self, name: str, default: float) -> float:
-        """An option that is a duration.
+        """Read an option that is a duration in seconds.
 
         Raises:
-            ConfigurationError: it is none.
+            ConfigurationError: the value is not a valid duration.
         """
         text = self.options.get(name)
         if text is None:
@@ -127,19 +127,19 @@ class RegistryUrl(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
     def refuse(self, why: str) -> ConfigurationError:
-        """An error that names this URL."""
+        """Build an error that names this URL."""
         return ConfigurationError(f"cannot use the registry {self}: {why}")
 
 
 def _host(text: str, part: str) -> tuple[str, int]:
     match = _HOST.fullmatch(part)
     if match is None:
-        if "@" in text:  # it may be a piece of the password
+        if "@" in text:  # the part may be a piece of the password, which must not be shown
             raise _refuse(text, "write host:port after the @; in a password write %2F for /, and %40 for @")
-        raise _refuse(text, f"{part!r} is no host:port")
+        raise _refuse(text, f"{part!r} is not host:port")
     port = int(match[3] or 0)
     if port > 65535:
-        raise _refuse(text, f"the port {port} is over 65535")
+        raise _refuse(text, f"port {port} is out of range; it must be at most 65535")
     return match[1] or match[2], port
 
 
@@ -150,4 +150,4 @@ def _host_text(host: str, port: int) -> str:
 
 def _refuse(text: object, why: str) -> ConfigurationError:
     shown = mask_passwords(text, is_url=True) if isinstance(text, str) else text
-    return ConfigurationError(f"cannot read the registry's URL {shown!r}: {why}")
+    return ConfigurationError(f"invalid registry URL {shown!r}: {why}")

@@ -155,7 +155,7 @@ def _operators_change_instances(make: Make) -> None:
             why = "an instance that is not there was changed"
         except RegistryRefused as error:
             why = str(error)
-        assert "there are: 127.0.0.1:20001" in why, why
+        assert "known instances: 127.0.0.1:20001" in why, why
 
 
 def _what_operators_said_outlives_the_instance(make: Make) -> None:

@@ -259,7 +259,7 @@ def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True
     client = connect(url)
-    with pytest.raises(NoInstance, match=r"cannot call UserService\.get: cannot tell the instances of UserService"):
+    with pytest.raises(NoInstance, match=r"cannot call UserService\.get: cannot look up instances of UserService"):
         client.using(timeout=0.3).get(1)
     store.is_down = False
 

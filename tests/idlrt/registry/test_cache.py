@@ -45,7 +45,7 @@ def test_what_is_damaged_is_as_good_as_nothing(
     cache.path(SNAPSHOT.key).write_bytes(content)
     with caplog.at_level(logging.WARNING, "idlrt.registry"):
         assert cache.load(SNAPSHOT.key) is None
-    assert "cannot read the instances of blue/demo.Users" in caplog.text
+    assert "cannot read the saved snapshot of blue/demo.Users" in caplog.text
 
 
 def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
 def test_a_place_that_is_no_folder_is_no_trouble(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     SnapshotCache(tmp_path / "file", "embedded://h").save(SNAPSHOT)
-    assert "cannot keep the instances" in caplog.text
+    assert "cannot save the snapshot" in caplog.text
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

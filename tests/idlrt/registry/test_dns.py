@@ -95,7 +95,9 @@ def test_how_services_are_called(server: DnsServer) -> None:
     assert name("name=_rpc._tcp.{service}.{group}.svc") == "_rpc._tcp.demo.Users.default.svc"
     assert name("name=here.example.com") == "here.example.com"
     for options in ("port=1", "name={service}.example.com"):
-        with pytest.raises(RegistryRefused, match=r"no DNS name tells the group of blue/demo.Users: give domain="):
+        with pytest.raises(
+            RegistryRefused, match=r"cannot look up blue/demo.Users: no place for its group; set domain="
+        ):
             name(options, group="blue")
 
 
@@ -171,7 +173,7 @@ def test_a_name_that_does_not_exist_has_no_instances(server: DnsServer, caplog: 
     [
         ("servfail", "answered SERVFAIL"),
         pytest.param("refused", "answered REFUSED", marks=pytest.mark.slow),
-        pytest.param("silent", "no answer within 0.5 s", marks=pytest.mark.slow),
+        pytest.param("silent", "no response within 0.5 s", marks=pytest.mark.slow),
         pytest.param("garbage", "cannot look up A", marks=pytest.mark.slow),
     ],
 )
@@ -229,7 +231,7 @@ def test_programs_start_with_what_was_saved_while_the_server_fails(server: DnsSe
 def test_it_can_only_be_read(server: DnsServer) -> None:
     server.set("users", "A", "10.0.0.1")
     with connect(server, "port=9090") as registry:
-        with pytest.raises(ConfigurationError, match="can only be read"):
+        with pytest.raises(ConfigurationError, match="the registry is read-only"):
             registry.register(Instance(service="users", host="127.0.0.1", port=1))
         for ask in (
             registry.groups,
@@ -237,27 +239,30 @@ def test_it_can_only_be_read(server: DnsServer) -> None:
             lambda: registry.modify("users", "10.0.0.1:9090", weight=1),
             lambda: registry.configure("users", {"a": "1"}),
         ):
-            with pytest.raises(RegistryRefused, match="DNS only tells the instances of a service"):
+            with pytest.raises(RegistryRefused, match="a DNS registry only supports looking up instances"):
                 ask()
 
 
 def test_a_name_that_cannot_be_one_is_refused(server: DnsServer) -> None:
-    with connect(server, "port=9090") as registry, pytest.raises(RegistryRefused, match="cannot be a name in DNS"):
+    with connect(server, "port=9090") as registry, pytest.raises(RegistryRefused, match="is not a valid DNS name"):
         registry.instances("x" * 64)
 
 
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("dns://ns.example.com/?port=1", "a resolver must be an address in numbers"),
-        ("dns:///?port=0", "port must be a number from 1 to 65535"),
-        ("dns:///?port=thrift", "without it SRV records are asked for"),
-        ("dns:///?domain=a&name=b", "there are a domain and a name"),
-        ("dns:///?name={zone}.b", "there is no {zone} to fill in"),
-        ("dns:///example.com", "a domain is written domain=example.com"),
-        ("dns:///?min_refresh=61", "min_refresh is over max_refresh"),
+        ("dns://ns.example.com/?port=1", "a resolver must be an IP address"),
+        ("dns:///?port=0", "port must be between 1 and 65535"),
+        ("dns:///?port=thrift", "omit it to look up SRV records"),
+        ("dns:///?domain=a&name=b", "domain and name exclude each other"),
+        ("dns:///?name={zone}.b", "unknown placeholder {zone} in name"),
+        ("dns:///example.com", "write domain=example.com for a domain"),
+        ("dns:///?min_refresh=61", "min_refresh must be at most max_refresh"),
         ("dns:///?resolve=maybe", "resolve must be true or false"),
-        ("dns:///?ttl=1", "no option 'ttl'; known: domain, max_refresh, min_refresh, name, port, resolve, timeout"),
+        (
+            "dns:///?ttl=1",
+            "unknown option 'ttl' (known: domain, max_refresh, min_refresh, name, port, resolve, timeout)",
+        ),
     ],
 )
 def test_urls_that_cannot_be_used(url: str, why: str) -> None:
@@ -269,5 +274,5 @@ def test_urls_that_cannot_be_used(url: str, why: str) -> None:
 def test_without_dnspython_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dns.asyncresolver", None)
     monkeypatch.delattr("dns.asyncresolver", raising=False)
-    with pytest.raises(ConfigurationError, match=r"pip install idlc\[dns\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'idlc\[dns\]'"):
         DnsBackend(RegistryUrl.parse("dns:///?port=1"))

@@ -224,15 +224,15 @@ def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("etcd://", "there is no host"),
+        ("etcd://", "missing host"),
         ("etcd://h?ttl=0", "must be between 1e-09 and 2000000 seconds"),
         ("etcd://h?ttl=1.5", "a whole number"),
         ("etcd://h?tls=maybe", "true or false"),
-        ("etcd://h?tls=false&ca=x", "there is ca, and tls=false"),
+        ("etcd://h?tls=false&ca=x", "ca requires TLS, but tls=false"),
         ("etcd://h?ca=/nowhere.pem", "cannot set up TLS with /nowhere.pem"),
-        ("etcd://h?key=x", "a key and no cert"),
-        ("etcd://:secret@h", "no user"),
-        ("etcd://h?timeout=3", "no option 'timeout'; known: ca, cert, key, tls, ttl"),
+        ("etcd://h?key=x", "key requires cert"),
+        ("etcd://:secret@h", "password without a user"),
+        ("etcd://h?timeout=3", "unknown option 'timeout' (known: ca, cert, key, tls, ttl)"),
     ],
 )
 def test_urls_that_cannot_be_used(url: str, why: str) -> None:
@@ -244,7 +244,7 @@ def test_urls_that_cannot_be_used(url: str, why: str) -> None:
 
 def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(ConfigurationError, match=r"pip install idlc\[etcd\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'idlc\[etcd\]'"):
         EtcdBackend(RegistryUrl.parse("etcd://h"))
 
 
@@ -282,7 +282,8 @@ class OtherHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [(200, "is that etcd?"), (404, "no /v3 JSON gateway"), (403, "does not let"), (502, "502")]
+    ("status", "why"),
+    [(200, "check that this is an etcd server"), (404, "no /v3 JSON gateway"), (403, "denies access"), (502, "502")],
 )
 def test_somebody_else_is_there(status: int, why: str) -> None:
     with Other(status) as server:
@@ -295,7 +296,7 @@ def test_somebody_else_is_there(status: int, why: str) -> None:
 
 
 class Refusing(OtherHandler):
-    """Answers of an etcd that does not let the user read under the prefix. etcd 3.4.23 does not check that here."""
+    """Answers of an etcd that denies access the user read under the prefix. etcd 3.4.23 does not check that here."""
 
     ANSWERS: ClassVar = {
         "/v3/lease/grant": (200, b'{"ID": "7", "TTL": "60"}'),

@@ -29,7 +29,7 @@ def test_who_asks_hears_why_there_is_no_answer() -> None:
         for _ in range(10):
             error = why_not(registry)
             assert isinstance(error, RegistryUnavailable)
-            assert "the registry in memory is down" in str(error)
+            assert "the in-memory registry is down" in str(error)
 
 
 def test_closing_is_no_news_to_those_who_close(caplog: pytest.LogCaptureFixture) -> None:

@@ -47,7 +47,9 @@ def test_a_registry_that_is_down_is_no_trouble_of_those_who_register(
 ) -> None:
     store.is_down = True
     registration = registry.register(instance())
-    with pytest.raises(RegistryUnavailable, match=r"not registered within 0\.05 s; it is still tried|down"):
+    with pytest.raises(
+        RegistryUnavailable, match=r"no acknowledgement within 0\.05 s; retrying in the background|down"
+    ):
         registration.wait(0.05)
     assert "down" in str(why_not(registry))
     store.is_down = False
@@ -103,7 +105,7 @@ def test_deregistering_while_the_registry_is_down_is_not_waited_for_long(
 def test_what_is_found_by_cannot_be_changed(registry: Registry) -> None:
     registration = registry.register(instance())
     for wrong in ({"service": "x"}, {"group": "x"}, {"id": "x"}, {"nothing": 1}):
-        with pytest.raises(ConfigurationError, match="cannot change"):
+        with pytest.raises(ConfigurationError, match="cannot update"):
             registration.update(**wrong)
 
 
@@ -153,7 +155,7 @@ def test_a_listener_must_not_ask(registry: Registry) -> None:
     registry.subscribe(SERVICE).listen(ask)  # which may tell it itself of what is known
     registry.register(instance())
     eventually(lambda: errors)
-    assert "wait for itself" in str(errors[0])
+    assert "would deadlock" in str(errors[0])
 
 
 def test_who_listens_late_hears_what_is_known(registry: Registry) -> None:
@@ -213,7 +215,7 @@ def test_nothing_saved_and_no_registry(name: str, store: MemoryStore, tmp_path: 
     with make(name, tmp_path) as registry:
         subscription = registry.subscribe(SERVICE)
         eventually(lambda: subscription.trouble)
-        with pytest.raises(RegistryUnavailable, match=r"cannot tell the instances of Users: .*down"):
+        with pytest.raises(RegistryUnavailable, match=r"cannot look up instances of Users: .*down"):
             subscription.wait(0.05)
         store.is_down = False
         assert subscription.wait().freshness is Freshness.LIVE

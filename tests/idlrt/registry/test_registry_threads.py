@@ -123,7 +123,7 @@ def test_a_question_is_over_when_its_registry_is_closed(silent: Registry, deaf: 
         # The question needs a session, which is being begun.
         silent.close()
     thread.join()
-    assert "was closed before it answered" in str(found[0])
+    assert "was closed before it responded" in str(found[0])
 
 
 def test_who_waits_for_a_registration_does_not_when_its_registry_is_closed(silent: Registry) -> None:

@@ -29,9 +29,9 @@ class Deaf(MemoryBackend):
 def test_who_asks_is_told_why_there_is_no_answer_when_that_is_known() -> None:
     may_say_so = threading.Event()
     with Registry(lambda: Deaf(RegistryUrl.parse("memory://deaf"), may_say_so), "deaf") as registry:
-        with pytest.raises(RegistryUnavailable, match=r"deaf has not answered within 0.01 s"):
+        with pytest.raises(RegistryUnavailable, match=r"deaf did not respond within 0.01 s"):
             registry.groups(timeout=0.01)
         may_say_so.set()
         eventually(lambda: registry.trouble)
-        with pytest.raises(RegistryUnavailable, match=r"deaf has not answered within 0.01 s: the cable is cut"):
+        with pytest.raises(RegistryUnavailable, match=r"deaf did not respond within 0.01 s: the cable is cut"):
             registry.groups(timeout=0.01)

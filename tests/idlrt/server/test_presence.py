@@ -236,7 +236,7 @@ def test_without_a_registry_there_is_nothing_to_switch() -> None:
     ("options", "why"),
     [
         ({"registry": 5}, "must be the URL of one, not 5"),
-        ({"registry": "nowhere"}, "cannot read the registry's URL 'nowhere'"),
+        ({"registry": "nowhere"}, "invalid registry URL 'nowhere'"),
         ({"registry": "memory://x", "instance": {"zon": "x"}}, "instance has no option 'zon'; did you mean 'zone'?"),
         (
             {"registry": "memory://x", "instance": {"weight": -1}},

@@ -42,7 +42,7 @@ def silent() -> Iterator[str]:
     ("url", "why"),
     [
         ("zookeper://127.0.0.1:2181", "zookeper"),
-        ("embedded://127.0.0.1:7400/path", "nothing else"),
+        ("embedded://127.0.0.1:7400/path", "users and paths are not supported"),
         ("embedded://127.0.0.1:7400?timeuot=3", "timeuot"),
         ("dns://127.0.0.1", "it can only be read"),
     ],

@@ -289,7 +289,7 @@ def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
                 (["--instance", "zone=x"], "--instance needs --registry"),
                 (["--registry", "memory://x", "--instance", "zone"], "an instance is NAME=VALUE, not 'zone'"),
                 (["--registry", "memory://x", "--instance", "weight=much"], "a number is needed, not 'much'"),
-                (["--registry", "nowhere"], "cannot read the registry's URL 'nowhere'"),
+                (["--registry", "nowhere"], "invalid registry URL 'nowhere'"),
             )
         ),
     ],
