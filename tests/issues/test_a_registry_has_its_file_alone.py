@@ -18,7 +18,7 @@ from idlrt.embedded import Access, RegistryServer, Rule
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
-TAKEN = r"cannot use .*another\.db.* for a registry: .*is another registry using it"
+TAKEN = r"cannot use .*another\.db.* for a registry: .*another registry is using it"
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
 
@@ -113,7 +113,7 @@ def test_a_folder_in_which_anybody_may_replace_the_file_is_warned_about(
     with RegistryServer(data=folder / "registry.db"):
         assert permissions(folder) == 0o777, "it may be there for others, too"
     (warning,) = messages(caplog)
-    assert "permissions 0777: any user may replace" in warning
+    assert "mode 0777: any user may replace" in warning
     caplog.clear()
     folder.chmod(0o1777)  # as /tmp: only owners replace their files
     with RegistryServer(data=folder / "registry.db"):

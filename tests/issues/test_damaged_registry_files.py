@@ -28,7 +28,7 @@ from idlrt.registry import Registry
 Change = Callable[[sqlite3.Connection], object]
 COUNT = 200
 SERVE = (sys.executable, "-m", "idlrt", "registry", "serve", "--address", "127.0.0.1:0")
-RECOVER = "start with `--recover` to serve, read-only, what can be read"
+RECOVER = "start with --recover to serve its readable data read-only"
 
 
 def connect(url: str) -> Registry:
@@ -137,23 +137,26 @@ DAMAGES: dict[str, tuple[str, str]] = {
     ),
     "a record of another name": (
         "UPDATE record SET data = (SELECT data FROM record WHERE id = 'i004') WHERE id = 'i003'",
-        "table record, row 'default', 'Users', 'i003': the instance is 'i004' of 'default', 'Users'",
+        (
+            "table record, row 'default', 'Users', 'i003': the data describes another instance "
+            "(group 'default', service 'Users', id 'i004')"
+        ),
     ),
     "text for bytes": (
         "UPDATE record SET data = 'text' WHERE id = 'i003'",
-        "table record, row 'default', 'Users', 'i003': data must be bytes, not text",
+        "table record, row 'default', 'Users', 'i003': data must be bytes, got text",
     ),
     "text that is none": (
         "UPDATE record SET id = CAST(x'ff1b0a' AS TEXT) WHERE id = 'i003'",
-        r"table record, row 'default', 'Users', b'\xff\x1b\n': id must be text, not bytes",
+        r"table record, row 'default', 'Users', b'\xff\x1b\n': id must be text, got bytes",
     ),
     "a number for text": (
         "UPDATE record SET grp = x'00' WHERE id = 'i003'",
-        r"table record, row b'\x00', 'Users', 'i003': grp must be text, not bytes",
+        r"table record, row b'\x00', 'Users', 'i003': grp must be text, got bytes",
     ),
     "a session that is no number": (
         "UPDATE record SET session = 'mine' WHERE id = 'i003'",
-        "table record, row 'default', 'Users', 'i003': session must be an integer, not text",
+        "table record, row 'default', 'Users', 'i003': session must be an integer, got text",
     ),
     "a name that cannot be one": (
         "UPDATE service SET name = '../x' WHERE name = 'Orders'",
@@ -169,30 +172,30 @@ DAMAGES: dict[str, tuple[str, str]] = {
     ),
     "a revision that is no number": (
         "UPDATE service SET revision = 'new' WHERE name = 'Orders'",
-        "table service, row 'default', 'Orders': revision must be an integer, not text",
+        "table service, row 'default', 'Orders': revision must be an integer, got text",
     ),
     "a negative revision": (
         "UPDATE service SET revision = -7 WHERE name = 'Orders'",
-        "table service, row 'default', 'Orders': the revision must not be negative, but is -7",
+        "table service, row 'default', 'Orders': revision must not be negative, got -7",
     ),
     "a session without a life": (
         "INSERT INTO session VALUES (7, 'x', -1.0)",
-        "table session, row 7: the timeout must be positive, not -1.0",
+        "table session, row 7: timeout must be positive, got -1.0",
     ),
     "an endless session": (
         "INSERT INTO session VALUES (7, 'x', 9e999)",
-        "table session, row 7: the timeout must be positive, not inf",
+        "table session, row 7: timeout must be positive, got inf",
     ),
     "a correction that is none": (
         "UPDATE correction SET data = x'ff'",
         "table correction, row 'default', 'Users', 'i007': cannot read",
     ),
     "an epoch that is none": ("UPDATE registry SET epoch = 'x'", "table registry, row 1: epoch must be an integer"),
-    "no row in the registry's table": ("DELETE FROM registry", "table registry: there is no row"),
+    "no row in the registry's table": ("DELETE FROM registry", "table registry: no row"),
     "a missing table": ("DROP TABLE correction", "table correction: no such table: correction"),
     "no table with the format": ("DROP TABLE registry", "table registry: no such table: registry"),
     "other columns": ("ALTER TABLE record RENAME COLUMN data TO bytes", "table record: no such column: data"),
-    "an earlier format": ("UPDATE registry SET format = -1", "table registry: there is no format -1"),
+    "an earlier format": ("UPDATE registry SET format = -1", "table registry: unknown format -1"),
 }
 
 
@@ -205,7 +208,7 @@ def test_a_damaged_row_is_named_and_the_rest_is_recovered(data: Path, what: str)
         RegistryServer(data=data).start()
     text = str(caught.value)
     assert f"cannot use {data} for a registry: damaged: {words}" in text
-    assert f"; {RECOVER}, or move the file away to begin anew" in text
+    assert f"; {RECOVER}, or move the file away to start with an empty registry" in text
     assert text.isprintable()
     with RegistryServer(data=data, recover=True) as server, connect(server.url) as reader:
         found = reader.instances("Users")
@@ -233,13 +236,17 @@ def test_the_command_says_it_in_one_line_and_recovers(data: Path) -> None:
                 lambda: client.remove("Users"),
                 lambda: client.register(instance(999)).wait(),
             ):
-                with pytest.raises(RegistryRefused, match=r"takes no changes: .* is served read-only|has \d+ inst"):
+                with pytest.raises(
+                    RegistryRefused, match=r"the registry is read-only: it serves data recovered from|has \d+ inst"
+                ):
                     work()
             assert len(client.subscribe("Users").wait().instances) == COUNT - 2
         logged = running.end()
-    assert logged.count("not recovered: table") == 3
+    assert logged.count("skipping damaged data: table") == 3
     assert "row 'default', 'Users', 'i003'" in logged
-    assert f"serving {data} read-only: recovered services: 1, instances: {COUNT - 2}, not recovered: 3" in logged
+    assert (
+        f"serving {data} read-only: recovered 1 service with {COUNT - 2} instances, skipped 3 damaged parts" in logged
+    )
     assert "Traceback" not in logged
     assert data.read_bytes() == before
 
@@ -278,7 +285,7 @@ def test_pages_in_the_middle_that_are_broken(data: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not a database" * 1000, r"file is not a database; it is something else, or its beginning is damaged"),
+        (b"not a database" * 1000, r"file is not a database; it is of another kind, or its header is damaged"),
         (b"SQLite format 3\0" + b"\0" * 5000, r"is not a database|malformed"),
     ],
 )
@@ -295,7 +302,7 @@ def test_a_file_that_is_something_else(tmp_path: Path, content: bytes, words: st
 def test_a_database_of_another_program(tmp_path: Path) -> None:
     data = tmp_path / "music.db"
     change(data, "CREATE TABLE songs (name TEXT)")
-    with pytest.raises(ConfigurationError, match="it is a database of something else, with the table 'songs'; name an"):
+    with pytest.raises(ConfigurationError, match=r"it is the database of another program \(table 'songs'\); choose an"):
         RegistryServer(data=data).start()
     with contextlib.closing(sqlite3.connect(data)) as database:
         assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
@@ -303,13 +310,19 @@ def test_a_database_of_another_program(tmp_path: Path) -> None:
 
 def test_a_file_of_a_later_version(data: Path) -> None:
     change(data, "UPDATE registry SET format = 2")
-    assert f"its format is 2, of a later version, and this one knows 1; run that version, or {RECOVER}" in refusal(data)
+    assert (
+        f"file format 2 is newer than the supported format 1; run the version that has written it, or {RECOVER}"
+        in refusal(data)
+    )
     with RegistryServer(data=data, recover=True) as server, connect(server.url) as reader:
         assert len(reader.instances("Users").instances) == COUNT
 
 
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="unable to open database file; is it a file, and are its folder and"):
+    with pytest.raises(
+        ConfigurationError,
+        match="unable to open database file; check that it is a regular file, and that it and its folder",
+    ):
         RegistryServer(data=tmp_path).start()
 
 
@@ -337,7 +350,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     done = mounted(f"mount -t tmpfs -o size=16k none {folder}", "--data", str(data))
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines() == [
-        f"idlrt: cannot use {data} for a registry: database or disk is full; make room on the disk, or {RECOVER}"
+        f"idlrt: cannot use {data} for a registry: database or disk is full; free disk space, or {RECOVER}"
     ]
 
 
@@ -373,11 +386,11 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 
 
 def test_recovering_needs_a_file_that_nobody_uses(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is nothing to recover without a file: give one \("):
+    with pytest.raises(ConfigurationError, match=r"cannot recover a registry without a file; give one with --data"):
         RegistryServer(recover=True).start()
-    with pytest.raises(ConfigurationError, match=r"cannot recover .*missing\.db: there is no such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot recover .*missing\.db: no such file"):
         RegistryServer(data=tmp_path / "missing.db", recover=True).start()
-    with RegistryServer(data=data), pytest.raises(ConfigurationError, match="is another registry using it"):
+    with RegistryServer(data=data), pytest.raises(ConfigurationError, match="another registry is using it"):
         RegistryServer(data=data, recover=True).start()
 
 
@@ -399,7 +412,7 @@ def test_instances_without_a_session_are_left_to_register_again(data: Path, capl
         assert owner.instances("Users").instances == ()
         owner.register(instance(1)).wait()
         assert len(owner.instances("Users").instances) == 1
-    assert f"left out {COUNT} instances that no session keeps" in caplog.text
+    assert f"dropping {COUNT} instances without a session" in caplog.text
 
 
 def test_limits_that_were_lowered_do_not_matter_to_what_is_there(data: Path) -> None:

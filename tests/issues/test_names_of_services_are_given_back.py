@@ -51,7 +51,7 @@ def test_services_that_have_gone_do_not_count(tmp_path: Path) -> None:
         assert owner.services() == ["Kept", "job18", "job19"]
         owner.register(instance("Users")).wait()
         owner.register(instance("Orders")).wait()
-        with pytest.raises(RegistryRefused, match=r"the registry has 3 services, and the limit is 3 \(services\)"):
+        with pytest.raises(RegistryRefused, match=r"the registry has 3 services; the limit is 3 \(services\)"):
             owner.register(instance("Carts")).wait()
         with connect(server.url) as reader:
             assert reader.subscribe("Nobody").wait().instances == (), "who only waits for a service needs no place"
@@ -95,9 +95,9 @@ def test_a_service_is_removed_by_command(tmp_path: Path) -> None:
         owner.modify("Users", "i1", weight=7)
         owner.configure("Users", {"timeout": "0.5"})
         assert "cannot remove Users: it has 1 instance; stop the servers first" in remove(process.url, "Users", code=2)
-        assert "cannot remove i1 of Users: it is registered" in remove(process.url, "Users", "i1", code=2)
+        assert "cannot remove 'i1' of Users: it is registered" in remove(process.url, "Users", "i1", code=2)
         registration.deregister(TIMEOUT)
-        assert "nothing was set of it at embedded://" in remove(process.url, "Users", "i2", code=2)
+        assert "it has no patch at embedded://" in remove(process.url, "Users", "i2", code=2)
         assert remove(process.url, "Users", "i1") == "removed the patch of i1 of Users\n"
         assert remove(process.url, "Users") == "removed Users\n"
         assert "cannot remove Users: there is no such service" in remove(process.url, "Users", code=2)

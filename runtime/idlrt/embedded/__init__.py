@@ -1,9 +1,9 @@
-"""The embedded registry: a registry without anything to install, for one machine.
+"""Embedded registry: a registry for one machine that needs no installation.
 
-`idlrt registry serve` runs it, or a program does (`RegistryServer`); `embedded://127.0.0.1:7400` is its URL. It is a
-service like any other: described in `registry.idl`, compiled by idlc, served and called by idlrt.
+Run it with `idlrt registry serve` or within a program (`RegistryServer`); its URL is `embedded://127.0.0.1:7400`. It is
+an ordinary service: described in `registry.idl`, compiled by idlc, served and called by idlrt.
 
-It is one process with one file. Who needs a registry that survives its machine takes ZooKeeper or etcd.
+It is a single process with a single file. Use ZooKeeper or etcd if the registry must survive the loss of its machine.
 """
 
 from idlrt.embedded.access import Access, Rule

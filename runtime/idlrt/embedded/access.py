@@ -1,7 +1,7 @@
-"""The white list of the embedded registry: who may register, who may subscribe, who may administer.
+"""Access control of the embedded registry: who may register, subscribe and administer.
 
-A rule has networks, tokens, or both; who calls must satisfy what it has. One that has neither lets everybody in. A
-registry that is started without rules listens on this machine only.
+A rule lists networks, tokens, or both; a client must satisfy all that it lists. An empty rule admits all clients. A
+registry without an access list listens on the loopback interface only, unless configured otherwise.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _ROLES: Final = {
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who may do something.
+    """Condition for a permission.
 
     Attributes:
-        networks: addresses and networks, as `10.0.0.0/8`, and `unix`; empty for all.
-        tokens: of which one has to be shown (`?token=...` in the registry's URL); empty for none.
+        networks: addresses and networks such as `10.0.0.0/8`, and `unix`; empty for all.
+        tokens: accepted tokens (`?token=...` in the registry's URL); empty to require none.
     """
 
     networks: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
 
     def filters(self) -> list[ServerFilter]:
-        """What lets through whom the rule allows.
+        """Build server filters that admit the clients that satisfy the rule.
 
         Raises:
-            ConfigurationError: a network is none, or a token is empty.
+            ConfigurationError: a network is invalid, or a token is empty.
         """
         made: list[ServerFilter] = []
         if self.networks:
@@ -67,12 +67,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The white list.
+    """Access list of a registry.
 
     Attributes:
-        register: who may register instances.
-        subscribe: who may look at them.
-        administer: who may change those of others, and settings of services.
+        register: clients that may register instances.
+        subscribe: clients that may read services.
+        administer: clients that may change instances of others, and the settings of services.
     """
 
     register: Rule = Rule()
@@ -81,7 +81,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @classmethod
     def load(cls, path: Path) -> Access:
-        """The white list in a TOML file:
+        """Read an access list from a TOML file:
 
             [register]
             networks = ["10.0.0.0/8"]
@@ -89,26 +89,24 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             tokens = ["..."]
 
         Raises:
-            ConfigurationError: it cannot be read; it says where and why.
+            ConfigurationError: the file is unreadable or invalid.
         """
         import tomllib
 
         try:
             found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), cls)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-            raise ConfigurationError(f"cannot read the white list {path}: {error}") from error
+            raise ConfigurationError(f"cannot read the access list {path}: {error}") from error
         found.filter()
         return found
 
     @property
     def unrestricted(self) -> tuple[str, ...]:
-        """What everybody may do who reaches the registry, and which changes what others see: `register`, `administer`
-        or both.
-        """
+        """The write permissions granted to all clients that can connect: `register`, `administer` or both."""
         return tuple(role for role in ("register", "administer") if getattr(self, role) == Rule())
 
     def filter(self) -> ServerFilter:
-        """The filter of the registry's server."""
+        """Build the filter of the registry's server."""
         rules = {role: getattr(self, role).filters() for role in ("register", "subscribe", "administer")}
 
         async def may(role: str, call: ServerCall, next: ServerEndpoint) -> Any:
@@ -119,15 +117,21 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 try:
                     await each(call, passed)
                 except ApplicationError as error:
-                    _log.warning("refused %s to %s: it may not %s", call.method.name, call.peer, role)
-                    raise Refused(message=f"this client may not {role} here: {error.message}") from None
+                    _log.warning(
+                        "rejected %s from %s: no permission to %s",
+                        call.method.name,
+                        call.peer,
+                        role,
+                        extra={"method": call.method.name, "peer": str(call.peer), "permission": role},
+                    )
+                    raise Refused(message=f"no permission to {role}: {error.message}") from None
             return await next(call)
 
         async def check(call: ServerCall, next: ServerEndpoint) -> Any:
             role = _ROLES[call.method.name]
             if role != "enter":
                 return await may(role, call, next)
-            # A session is for whoever may do anything at all.
+            # A session requires either of the permissions that use one.
             try:
                 return await may("register", call, next)
             except Refused:

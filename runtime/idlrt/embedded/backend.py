@@ -1,10 +1,11 @@
-"""The embedded registry as a kind of registry: `embedded://HOST[:PORT]`.
+"""Registry backend for the embedded registry: `embedded://HOST[:PORT]`.
 
-Options: `timeout` seconds of the session without a heartbeat (6), `token` for a registry with a white list, `tls=true`
-with `ca`, `cert` and `key` (files) for one that speaks TLS.
+Options: `timeout` (session timeout in seconds, 6), `token` for a registry with an access list, `tls=true` with `ca`,
+`cert` and `key` (files) for a registry that uses TLS.
 
-Services are followed by long polls over one connection: each asks what has changed since the revision that it has, and
-is answered when something has. So a change is known one way after it was made, and nothing is lost between two polls.
+Services are watched with long polls over one connection: each request asks for the changes since a revision, and the
+registry responds when there are some. So a change arrives one network latency after it was made, and no change is lost
+between two polls.
 """
 
 from __future__ import annotations
@@ -38,24 +39,27 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedBackend"]
 
 _POLL: Final = 20.0
-# Seconds that a call may take, if half the session timeout is not more.
+# Minimum timeout of calls in seconds; half the session timeout if that is longer.
 _LATE: Final = 3.0
 _TIMEOUT: Final = 6.0
-# Instances that one heartbeat asks for.
+# Maximum number of instances in a heartbeat.
 _NAMES: Final = 1000
 
 
 class EmbeddedBackend:
-    """See the module. A `Backend`."""
+    """Registry backend for the embedded registry. Implements `Backend`."""
 
     is_read_only = False
 
     def __init__(self, url: RegistryUrl) -> None:
         url.check_options(("timeout", "token", "tls", "ca", "cert", "key"))
         if len(url.hosts) != 1:
-            raise url.refuse("write one host: it is one process; who needs more takes zookeeper or etcd")
+            raise url.refuse(
+                f"expected one host, got {len(url.hosts)}: the embedded registry is one process; for a cluster use "
+                "zookeeper or etcd"
+            )
         if url.path or url.user:
-            raise url.refuse("write embedded://host:port, nothing else")
+            raise url.refuse("users and paths are not supported; write embedded://HOST:PORT")
         host, port = url.hosts[0]
         self._target = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
         self._timeout = url.seconds("timeout", _TIMEOUT)
@@ -65,13 +69,13 @@ class EmbeddedBackend:
         self.heartbeat = self._timeout / 3
         self._session = 0
         self._made: AsyncRegistryClient | None = None
-        # Whether it tells long answers in parts; those of before 0.2 do not.
+        # Whether the registry splits long responses into parts; versions before 0.2 do not.
         self._has_parts = True
 
     @property
     def _client(self) -> AsyncRegistryClient:
         if self._made is None:
-            # Heartbeats go over this connection all the time: nothing is gained by asking it once more.
+            # Heartbeats use this connection all the time, so pings and a periodic reconnection gain nothing.
             made = AsyncRegistryClient.connect(
                 self._target,
                 framing="header",
@@ -80,14 +84,13 @@ class EmbeddedBackend:
                 calls_per_connection=1_000_000,
                 ping_after=None,
                 tls=self._tls,
-                # Nor does what holds for services.
+                # Settings of services do not apply to the registry.
                 config={},
             )
             self._made = made.using(metadata=self._metadata)
         return self._made
 
     async def open(self, lost: Callable[[], None]) -> None:
-        """See `Backend.open`."""
         with _translated():
             session = await self._client.begin(_who(), int(self._timeout * 1000))
         self._session = session.id
@@ -95,7 +98,6 @@ class EmbeddedBackend:
         self.heartbeat = session.timeout_ms / 3000
 
     async def close(self) -> None:
-        """See `Backend.close`."""
         made, self._made = self._made, None
         session, self._session = self._session, 0
         if made is not None:
@@ -107,7 +109,6 @@ class EmbeddedBackend:
                 await made.close()
 
     async def keep(self, registered: Sequence[Instance] = ()) -> Sequence[Instance]:
-        """See `Backend.keep`."""
         with _translated():
             if not registered:
                 await self._client.keep(self._session)
@@ -124,17 +125,15 @@ class EmbeddedBackend:
         except ApplicationError as error:
             if error.code != ApplicationCode.UNKNOWN_METHOD:
                 raise
-            # A registry of an earlier version, which cannot tell.
+            # A registry of an earlier version, which does not report missing instances.
             await self._client.keep(self._session)
             return []
 
     async def register(self, instance: Instance) -> None:
-        """See `Backend.register`."""
         with _translated():
             await self._client.register(self._session, record_of(instance))
 
     async def reclaim(self, instance: Instance) -> None:
-        """See `Backend.reclaim`."""
         with _translated():
             record = record_of(instance)
             try:
@@ -145,28 +144,25 @@ class EmbeddedBackend:
                 await self._client.register(self._session, record)
 
     async def deregister(self, instance: Instance) -> None:
-        """See `Backend.deregister`."""
         with _translated():
             await self._client.deregister(self._session, instance.group, instance.service, instance.id)
 
     async def watch(self, key: ServiceKey) -> AsyncIterator[Found]:
-        """See `Backend.watch`."""
         known = Known(key)
         while True:
             if await self._learn(known, _POLL):
                 yield known.found()
 
     async def find(self, key: ServiceKey) -> Found:
-        """See `Backend.find`."""
         known = Known(key)
         await self._learn(known)
         return known.found()
 
     async def _learn(self, known: Known, seconds: float = 0.0) -> bool:
-        """Learn what has changed in a service; whether anything has.
+        """Poll the changes of a service; return whether there are any.
 
         Args:
-            seconds: to wait for that.
+            seconds: time to wait for a change.
         """
         key, wait_ms = known.key, int(seconds * 1000)
         client = self._client.using(timeout=seconds + self._patience) if seconds else self._client
@@ -187,20 +183,17 @@ class EmbeddedBackend:
             return known.take_all(await client.changes(key.group, key.service, known.epoch, known.revision, wait_ms))
 
     async def changes(self, key: ServiceKey, since: int) -> Update | None:
-        """See `Backend.changes`."""
         now = Known(key)
         await self._learn(now)
-        # Which registry it is has to be known, for `since` to mean something.
+        # A revision is only meaningful together with the registry's epoch.
         then = Known(key, epoch=now.epoch, revision=since)
         await self._learn(then)
         return now.update(then)
 
     async def groups(self) -> list[str]:
-        """See `Backend.groups`."""
         return await self._names(lambda after: self._client.groups_after(after), lambda: self._client.groups())
 
     async def services(self, group: str) -> list[str]:
-        """See `Backend.services`."""
         return await self._names(
             lambda after: self._client.services_after(group, after), lambda: self._client.services(group)
         )
@@ -224,7 +217,6 @@ class EmbeddedBackend:
             return await all()
 
     async def remove(self, key: ServiceKey) -> None:
-        """See `Backend.remove`."""
         with _translated():
             try:
                 await self._client.remove(key.group, key.service)
@@ -232,41 +224,39 @@ class EmbeddedBackend:
                 if error.code != ApplicationCode.UNKNOWN_METHOD:
                     raise
                 raise RegistryRefused(
-                    f"cannot remove {key}: the registry at {self._target} is of an earlier version; update it"
+                    f"cannot remove {key}: the registry at {self._target} is an older version; upgrade it"
                 ) from None
 
     async def patch(self, key: ServiceKey, id: str, patch: Patch | None) -> None:
-        """See `Backend.patch`."""
         with _translated():
             await self._client.correct(key.group, key.service, id, correction_of(patch))
 
     async def configure(self, key: ServiceKey, settings: Mapping[str, str]) -> None:
-        """See `Backend.configure`."""
         with _translated():
             await self._client.configure(key.group, key.service, dict(settings))
 
 
 @contextlib.contextmanager
 def _translated() -> Generator[None]:
-    """Errors of calls as errors of registries."""
+    """Translate errors of calls to registry errors."""
     try:
         yield
     except RegistryError:
         raise
     except NoSession:
-        raise SessionLost("the registry does not know this client any more") from None
+        raise SessionLost("the registry has ended this client's session") from None
     except Conflict as error:
         raise AlreadyRegistered(error.message) from None
     except Refused as error:
         raise RegistryRefused(error.message) from None
     except ApplicationError as error:
-        raise RegistryUnavailable(f"the registry failed: {error}") from error
+        raise RegistryUnavailable(f"internal error of the registry: {error}") from error
     except RpcError as error:
         raise RegistryUnavailable(str(error)) from error
 
 
 def _who() -> str:
-    """This program, for the registry's log."""
+    """Describe this program, for the registry's log."""
     return f"{platform.node()} {os.getpid()} {os.path.basename(sys.argv[0] or 'python')}"
 
 
@@ -275,7 +265,7 @@ def _tls(url: RegistryUrl) -> Tls | None:
 
     options = url.options
     if options.get("tls", "false") not in ("true", "false"):
-        raise url.refuse(f"tls must be true or false, not {options['tls']!r}")
+        raise url.refuse(f"tls must be true or false, got {options['tls']!r}")
     if options.get("tls") != "true":
         return None
     return Tls(authorities=options.get("ca", ""), certificate=options.get("cert", ""), key=options.get("key", ""))

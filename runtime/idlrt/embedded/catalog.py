@@ -1,4 +1,4 @@
-"""The services of the embedded registry: what is told of them, and who waits for news. No I/O."""
+"""Read side of the embedded registry: queries, long polls, and removal of unused services. No I/O."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from idlrt.core import ServiceKey
+from idlrt.core.text import plural
 from idlrt.embedded.api import Changes, Part, Refused
 from idlrt.embedded.limits import Limits
-from idlrt.embedded.room import plural
 from idlrt.embedded.service import Cursor, Service
 from idlrt.errors import ConfigurationError
 
 __all__ = ["Catalog"]
 
-# Bytes of instances in one answer to a client that does not ask for parts; a message may have a little more.
+# Maximum bytes of instances in a response to a client that does not request parts; the message is slightly larger.
 _LONGEST_ANSWER: Final = 15 << 20
 
-# Characters of a cursor: what follows comes from nobody who has got it here.
+# Maximum length of a cursor; a longer one was not issued here.
 _LONGEST_CURSOR: Final = 64
 
 
 class Catalog:
-    """See the module.
+    """Services of a registry.
 
     Attributes:
-        epoch: which registry this is.
-        found: the services. Their owner is the `State`, which changes them.
-        now: seconds, on a clock that never goes back.
+        epoch: identifies the registry.
+        found: services by key. Changed by the subclass `State` only.
+        now: monotonic time in seconds.
     """
 
     def __init__(self, limits: Limits, epoch: int, now: Callable[[], float]) -> None:
@@ -38,40 +38,42 @@ class Catalog:
         self.now = now
         self.epoch = epoch
         self.found: dict[ServiceKey, Service] = {}
-        # Since when services have had nothing, the oldest first.
+        # Times at which services became empty, oldest first.
         self._unused: OrderedDict[ServiceKey, float] = OrderedDict()
         self._given_back: list[tuple[ServiceKey, int]] = []
         self._waiting: dict[ServiceKey, set[Callable[[], object]]] = {}
-        # Cursors of an earlier run mean nothing: what was restored is in another order.
+        # Cursors are only valid within a run, because a restart changes the order of entries.
         self._run = secrets.token_hex(4)
 
     def key(self, group: str, service: str) -> ServiceKey:
-        """The service of these names. Raises `Refused` if they cannot be names."""
+        """Build a service key. Raises `Refused` if a name is invalid."""
         try:
             return ServiceKey(service, group)
         except ConfigurationError as error:
             raise Refused(message=str(error)) from None
 
     def check_place(self, key: ServiceKey) -> None:
-        """Check that there is room for another service. One that has had nothing for the longest time makes room.
+        """Check that a service can be added; evict the service that has been empty for the longest time if necessary.
 
         Raises:
-            Refused: there is none.
+            Refused: the limit is reached, and no service is empty.
         """
         if key in self.found or len(self.found) < self.limits.services:
             return
-        # Not those for which something is being written.
+        # Services for which an instance is being written are not empty.
         oldest = next((each for each in self._unused if self.found[each].is_empty), None)
         if oldest is None:
             count = plural(len(self.found), "service")
-            raise Refused(message=f"the registry has {count}, and the limit is {self.limits.services} (services)")
+            raise Refused(
+                message=f"cannot add {key}: the registry has {count}; the limit is {self.limits.services} (services)"
+            )
         self._given_back.append((oldest, self.found[oldest].revision))
         self.give_back(oldest)
 
-    # Names that are given back.
+    # Unused services.
 
     def note(self, key: ServiceKey) -> None:
-        """Note whether a service has anything, after it has changed."""
+        """Update, after a change, since when a service is empty."""
         service = self.found.get(key)
         if service is None or not service.is_empty:
             self._unused.pop(key, None)
@@ -79,12 +81,12 @@ class Catalog:
             self._unused[key] = self.now()
 
     def give_back(self, key: ServiceKey) -> None:
-        """Forget a service that has nothing. Who follows it learns that it has nothing, at revision 0."""
+        """Delete an empty service. Its watchers see an empty service at revision 0."""
         del self.found[key]
         self._unused.pop(key, None)
 
     def unused(self) -> list[tuple[ServiceKey, int]]:
-        """Services that have had nothing for too long, and that were given back, with their last revisions."""
+        """Return evicted services, and those that have been empty for too long, with their last revisions."""
         given, self._given_back = self._given_back, []
         over = self.now() - self.limits.unused_service
         for key, since in self._unused.items():
@@ -93,13 +95,13 @@ class Catalog:
             given.append((key, self.found[key].revision))
         return given
 
-    # Questions.
+    # Queries.
 
     def changes(self, key: ServiceKey, epoch: int, since: int) -> Changes:
-        """What has changed in a service since a revision, in one answer.
+        """Return the changes of a service since a revision in one response.
 
         Raises:
-            Refused: it is too long for one.
+            Refused: the response would be too long.
         """
         service = self.found.get(key)
         if service is None:
@@ -107,16 +109,16 @@ class Catalog:
         found = service.changes(self.epoch, since if epoch == self.epoch else 0, _LONGEST_ANSWER)
         if isinstance(found, int):
             raise Refused(
-                message=f"there are {found} bytes to tell of {key}, and one answer takes {_LONGEST_ANSWER}; "
-                "update this client: later versions read it in parts"
+                message=f"cannot send {key} in one response: it takes {plural(found, 'byte')}, the limit is "
+                f"{_LONGEST_ANSWER}; upgrade this client: newer versions read it in parts"
             )
         return found
 
     def part(self, key: ServiceKey, epoch: int, since: int, cursor: str) -> Part:
-        """What has changed in a service since a revision, a part at a time.
+        """Return a part of the changes of a service since a revision.
 
         Args:
-            cursor: empty, or from the part before.
+            cursor: cursor of the part; empty for the first one.
         """
         service = self.found.get(key)
         if service is None:
@@ -131,19 +133,19 @@ class Catalog:
         return part
 
     def _place(self, cursor: str) -> Cursor | None:
-        """Where a cursor points to; `None` if it does not come from this run."""
+        """Parse a cursor; `None` if it was not issued in this run."""
         run, *numbers = cursor[:_LONGEST_CURSOR].split(".")
         if run != self._run or len(numbers) != 2 or not all(each.isascii() and each.isdigit() for each in numbers):
             return None
         return Cursor(int(numbers[0]), int(numbers[1]))
 
     def is_news(self, key: ServiceKey, epoch: int, since: int) -> bool:
-        """Whether `changes` has something to tell."""
+        """Whether a service has changed since a revision."""
         service = self.found.get(key)
         return (service.revision if service is not None else 0) != since or (epoch != self.epoch)
 
     def wait(self, key: ServiceKey, tell: Callable[[], object]) -> Callable[[], None]:
-        """Have `tell` called once when the service changes; what takes that back."""
+        """Call `tell` once when the service changes. Return a function that cancels this."""
         self._waiting.setdefault(key, set()).add(tell)
 
         def forget() -> None:
@@ -156,19 +158,19 @@ class Catalog:
         return forget
 
     def take_waiting(self, key: ServiceKey) -> list[Callable[[], object]]:
-        """Who waits for a service, to be called now."""
+        """Remove and return the callbacks of a service, to be called now."""
         return list(self._waiting.pop(key, ()))
 
     def groups(self) -> list[str]:
-        """The groups that there are."""
+        """List the groups."""
         return sorted({key.group for key, service in self.found.items() if service.is_listed})
 
     def services(self, group: str) -> list[str]:
-        """The services of a group."""
+        """List the services of a group."""
         return sorted(key.service for key, service in self.found.items() if service.is_listed and key.group == group)
 
     def some(self, names: Sequence[str], after: str) -> list[str]:
-        """Of sorted names those that come after one, as many as fit an answer."""
+        """Return the page of sorted `names` that follows `after`, as many as fit into a response."""
         first = bisect.bisect_right(names, after)
         size, last = 0, first
         while last < len(names) and (size < self.limits.answer or last == first):

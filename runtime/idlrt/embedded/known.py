@@ -1,7 +1,7 @@
-"""What a client of the embedded registry knows of a service, put together from the parts that it was told.
+"""Local copy of a service of the embedded registry, assembled from the parts of responses.
 
-What cannot be an instance or a patch, because another version wrote it, is logged and left out: one of them must not
-hide all the others.
+Records and corrections that are invalid here, because another version wrote them, are logged and ignored, so that one
+of them does not hide all others.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _log = get_logger("idlrt.registry")
 
 
 class Known:
-    """See the module. Parts are put aside until the last one is there, so what is known is never half of it.
+    """Local copy of one service. Parts are buffered until the last one has arrived, so the copy is always consistent.
 
     Args:
-        epoch: of the registry.
-        revision: what was known elsewhere: only what came later is learned.
+        epoch: identifies the registry.
+        revision: revision that the caller has from elsewhere; only later changes are read.
 
     Attributes:
-        is_whole: whether everything was told since it was made.
+        is_whole: whether the complete state was received.
     """
 
     def __init__(self, key: ServiceKey, *, epoch: int = 0, revision: int = 0) -> None:
@@ -44,20 +44,20 @@ class Known:
         self._instances: dict[str, Instance] = {}
         self._patches: dict[str, Patch] = {}
         self._settings: Mapping[str, str] = {}
-        # Ids of what was told, and of what was removed, since a revision that was known elsewhere.
+        # Ids of changed and of removed instances since `revision`, if one was given.
         self._is_noting = revision > 0
         self._changed: dict[str, None] = {}
         self._removed: dict[str, None] = {}
         self._aside: list[Part] = []
 
     def add(self, part: Part) -> None:
-        """Put a part aside; more will come."""
+        """Buffer a part that is not the last one."""
         if part.is_whole:
             self._aside.clear()
         self._aside.append(part)
 
     def take(self, last: Part) -> bool:
-        """Take in all parts; whether anything has changed."""
+        """Apply the buffered parts and the last one; return whether anything has changed."""
         self.add(last)
         parts, self._aside = self._aside, []
         if len(parts) == 1 and not last.is_whole and (last.epoch, last.revision) == (self.epoch, self.revision):
@@ -79,7 +79,7 @@ class Known:
         return True
 
     def take_all(self, changes: Changes) -> bool:
-        """Take in one answer with everything; whether anything has changed."""
+        """Apply a response with all changes; return whether anything has changed."""
         corrections = changes.corrections
         if corrections is not None and not changes.is_whole:
             corrections = {**dict.fromkeys(self._patches, NO_CORRECTION), **corrections}
@@ -113,7 +113,7 @@ class Known:
             self._patches[id] = patch
 
     def found(self) -> Found:
-        """All of it."""
+        """Return the state as it is now."""
         return Found(
             instances=list(self._instances.values()),
             patches=dict(self._patches),
@@ -122,7 +122,7 @@ class Known:
         )
 
     def update(self, later: Known) -> Update:
-        """What `later` has learned since an earlier revision, with the values of now."""
+        """Return the changes that `later` has read since an earlier revision, with the values of this copy."""
         there = self._instances
         ids = [id for id in (there if later.is_whole else later._changed) if id in there]
         return Update(
@@ -138,5 +138,7 @@ def _made(make: Callable[[], T], id: str, key: ServiceKey) -> T | None:
     try:
         return make()
     except RegistryRefused as error:
-        _log.warning("left out what the registry has of %s of %s: %s", id, key, error)
+        _log.warning(
+            "ignoring invalid registration %s of %s: %s", id, key, error, extra={"service": str(key), "instance": id}
+        )
         return None

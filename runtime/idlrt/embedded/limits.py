@@ -1,4 +1,4 @@
-"""How much an embedded registry takes."""
+"""Resource limits of the embedded registry."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ __all__ = ["Limits"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much the registry takes. Sizes are bytes of instances as they travel and as they are stored.
+    """Resource limits of the registry. Sizes are bytes of encoded instances, as sent and as stored.
 
-    A registration over a limit is refused, and the error names the limit: who registers too much pays, not the clients
-    that read the service.
+    A registration that exceeds a limit is refused, and the error names the limit: the limit affects the client that
+    registers too much, not the clients that read the service.
 
     Attributes:
-        instances: in all.
-        services: in all. One that has no instances, settings or patches makes room for another one.
-        sessions: in all.
-        size: of all instances.
-        service_instances: instances of one service, and patches of one service.
-        service_size: of the instances of one service, and of its patches.
-        session_instances: instances that one client registers.
-        session_size: of the instances that one client registers.
+        instances: total number of instances.
+        services: total number of services. A new one replaces one without instances, settings and patches.
+        sessions: total number of sessions.
+        size: total size of all instances.
+        service_instances: number of instances of a service, and of its patches.
+        service_size: size of the instances of a service, and of its patches.
+        session_instances: number of instances that one client registers.
+        session_size: size of the instances that one client registers.
         text: bytes of the names, tags and metadata of one instance, or of the settings of one service.
-        answer: bytes of one answer that tells instances or names; what is longer comes in several.
-        unused_service: seconds that the name of a service is listed after the last of its instances, settings and
-            patches has gone.
-        unused_patch: seconds that a patch is kept for an instance that is not there.
-        protected_part: of all sessions with instances that may be silent when one ends; if more are, it is kept.
-        protected_from: such sessions from which on that is looked at: of two, one may well die.
-        protected_for: seconds that a silent session is kept so at most.
+        answer: bytes of one response with instances or names; longer ones are split into parts.
+        unused_service: seconds for which a service is listed after its last instance, setting or patch was removed.
+        unused_patch: seconds for which the patch of an unregistered instance is kept.
+        protected_part: ratio of silent sessions, among those with instances, above which none is ended
+            (self-preservation).
+        protected_from: minimum number of sessions with instances for self-preservation: of two, one may well crash.
+        protected_for: maximum time in seconds for which self-preservation keeps a silent session.
 
     Raises:
-        ConfigurationError: one of them is negative.
+        ConfigurationError: a limit is negative.
     """
 
     instances: int = 1_000_000

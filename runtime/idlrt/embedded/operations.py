@@ -1,4 +1,4 @@
-"""What the embedded registry's state is made of and its file keeps: sessions, and changes of services."""
+"""Building blocks of the embedded registry's state: sessions, and changes of services."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ __all__ = ["Lease", "Operation"]
 
 
 class Lease:
-    """A session.
+    """A session of a client.
 
     Attributes:
-        timeout: seconds for which it lives without a heartbeat.
-        deadline: when it ends.
-        owned: what was registered in it, or is being written: it may be taken away before it is on disk.
-        usage: of what it registered, and is registering.
+        timeout: session timeout in seconds.
+        deadline: time at which the session ends without another heartbeat.
+        owned: instances registered in the session or being written, so that they can be removed before they are on
+            disk.
+        usage: of these instances.
     """
 
     __slots__ = ("client", "deadline", "id", "owned", "timeout", "usage")
@@ -35,19 +36,18 @@ class Lease:
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One change. What is set says what it is.
+    """A change. The attributes that are set determine its kind.
 
     Attributes:
-        revision: its place.
+        revision: position in the order of all changes.
         key: the service.
-        id: of the instance; empty if it is about the service.
-        record: to be written; `None` with an `id`: to be taken away.
-        session: whose it is.
+        id: instance id; empty for a change of the service itself.
+        record: record to write; `None` with an `id` deletes the record.
+        session: owner of the record.
         size: bytes of the record or the correction.
-        correction: to be written; an empty one is taken away.
-        settings: to be written.
-        is_farewell: whether the service is to be forgotten, if it has nothing and this is the revision of its last
-            change.
+        correction: correction to write; an empty one deletes it.
+        settings: settings to write.
+        is_farewell: whether to delete the service, if it is empty and this is the revision of its last change.
     """
 
     revision: int

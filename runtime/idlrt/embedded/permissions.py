@@ -1,7 +1,7 @@
-"""Who else may read the registry's file, and who may reach its port.
+"""Protection of the registry's file and port against other users.
 
-The file holds tokens and metadata of all services, so it is its owner's alone: 0600, in folders of 0700 where they are
-created here. Folders that exist stay as they are: they may belong to others.
+The file holds tokens and metadata of all services, so only its owner may access it: mode 0600, in folders of mode 0700
+where they are created here. Existing folders stay unchanged: they may be shared.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _log = get_logger("idlrt.registry")
 _FILE: Final = 0o600
 _FOLDER: Final = 0o700
 _OTHERS: Final = 0o077
-# What SQLite puts beside its file, with the permissions that the file had then.
+# Suffixes of SQLite's companion files, which get the permissions that the database has when they are created.
 _COMPANIONS: Final[Sequence[str]] = ("", "-wal", "-shm", "-journal")
 
 
 def make_private(path: Path) -> None:
-    """Create the file at `path`, and the folders above it, for their owner alone. Restrict a file that exists and is
-    open to others; log a warning about what cannot be restricted. Does nothing where permissions are not POSIX's.
+    """Create the file at `path`, and its parent folders, accessible to their owner only. Restrict an existing file that
+    others can access; log a warning if that fails. No effect on systems without POSIX permissions.
 
     Raises:
         OSError: the file or a folder cannot be created.
@@ -38,12 +38,12 @@ def make_private(path: Path) -> None:
     if os.name != "posix":
         path.parent.mkdir(parents=True, exist_ok=True)
         return
-    # A link's target is what has permissions.
+    # Permissions are those of a symbolic link's target.
     path = path.resolve()
     _make_folders(path.parent)
     _check_folder(path.parent)
     with contextlib.suppress(FileExistsError):
-        # Never opened if it exists: closing any descriptor of a file gives up the locks that this process has on it.
+        # Do not open an existing file: closing any descriptor of a file releases this process's locks on it.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE))
     for suffix in _COMPANIONS:
         _restrict(path.with_name(path.name + suffix))
@@ -59,9 +59,10 @@ def _check_folder(folder: Path) -> None:
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         _log.warning(
-            "the folder %s has permissions %s: any user may replace the registry's file in it",
+            "folder %s has mode %s: any user may replace the registry's file in it",
             folder,
             _octal(mode),
+            extra={"path": str(folder)},
         )
 
 
@@ -76,13 +77,20 @@ def _restrict(path: Path) -> None:
         path.chmod(_FILE)
     except OSError as error:
         _log.warning(
-            "%s has permissions %s, so that other users may use it, and cannot be restricted: %s",
+            "cannot restrict %s (mode %s), which other users can access: %s",
             path,
             _octal(mode),
             error.strerror or error,
+            extra={"path": str(path)},
         )
     else:
-        _log.warning("restricting %s to its owner: permissions were %s, are %s", path, _octal(mode), _octal(_FILE))
+        _log.warning(
+            "restricting %s to its owner: mode was %s, now %s",
+            path,
+            _octal(mode),
+            _octal(_FILE),
+            extra={"path": str(path)},
+        )
 
 
 def _octal(mode: int) -> str:
@@ -90,19 +98,20 @@ def _octal(mode: int) -> str:
 
 
 def warn_if_exposed(where: str, unrestricted: Sequence[str], tls: Tls | None) -> None:
-    """Log a warning if a registry listens for other machines and has no access list for what changes it.
+    """Log a warning if other machines can connect to a registry and change it without an access list.
 
     Args:
-        where: it listens.
-        unrestricted: what everybody may do who reaches it.
-        tls: that it speaks. With `authorities` its clients are known.
+        where: address that the registry listens on.
+        unrestricted: permissions granted to all clients.
+        tls: TLS settings. With `authorities` its clients are authenticated.
     """
     if unrestricted and not (tls is not None and tls.authorities) and _is_exposed(Address.parse(where)):
         _log.warning(
-            "listening on %s without an access list: every host that reaches it may %s; restrict that "
+            "listening on %s without an access list: any host that can connect may %s; restrict access "
             "(`--access FILE`, `access=Access(...)`), or listen on 127.0.0.1",
             where,
             " and ".join(unrestricted),
+            extra={"address": where},
         )
 
 

@@ -1,4 +1,4 @@
-"""What to do about the file of an embedded registry that cannot be used: the errors, and reading it nevertheless."""
+"""Errors of unusable registry files, and recovery of their readable data."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from idlrt.core.logs import get_logger
+from idlrt.core.text import plural
 from idlrt.embedded.rows import FORMAT, Rows, read_rows
 from idlrt.errors import ConfigurationError
 
@@ -20,38 +21,41 @@ __all__ = ["check_rows", "recover_rows", "report", "unusable"]
 
 _log = get_logger("idlrt.registry")
 
-_RECOVER: Final = "start with `--recover` to serve, read-only, what can be read"
-_ANEW: Final = f"{_RECOVER}, or move the file away to begin anew: servers register again, settings and patches are lost"
-# Words of SQLite's errors, and what can be done.
+_RECOVER: Final = "start with --recover to serve its readable data read-only"
+_ANEW: Final = (
+    f"{_RECOVER}, or move the file away to start with an empty registry: servers register again, settings and patches "
+    "are lost"
+)
+# Parts of SQLite's error messages, and hints.
 _ADVICE: Final = {
-    "locked": "is another registry using it? Stop that one, or choose another file",
-    "not a database": "it is something else, or its beginning is damaged; name another file",
+    "locked": "another registry is using it; stop that one, or choose another file",
+    "not a database": "it is of another kind, or its header is damaged; choose another file",
     "malformed": _ANEW,
-    "full": f"make room on the disk, or {_RECOVER}",
+    "full": f"free disk space, or {_RECOVER}",
     "readonly": f"make it writable, or {_RECOVER}",
-    "unable to open": "is it a file, and are its folder and it readable and writable?",
-    "disk I/O error": f"the disk is full or broken, or the file may not grow; mend that, or {_RECOVER}",
+    "unable to open": "check that it is a regular file, and that it and its folder are readable and writable",
+    "disk I/O error": f"the disk is full or failing, or the file size is limited; fix that, or {_RECOVER}",
 }
 _OS_ADVICE: Final = {
     errno.EROFS: f"make it writable, or {_RECOVER}",
-    errno.EACCES: "give this user the right to read and write it and its folder",
-    errno.EPERM: "give this user the right to read and write it and its folder",
-    errno.ENOSPC: f"make room on the disk, or {_RECOVER}",
+    errno.EACCES: "grant this user read and write permission for it and its folder",
+    errno.EPERM: "grant this user read and write permission for it and its folder",
+    errno.ENOSPC: f"free disk space, or {_RECOVER}",
 }
-# Bytes of a file that is lengthened. What is added takes no room on most disks.
+# Maximum length in bytes to which a truncated file is extended. The extension is sparse on most file systems.
 _LONGEST: Final = 1 << 36
-# Damages that are told one by one.
+# Maximum number of damaged rows that are logged individually.
 _TOLD: Final = 20
 
 
 def unusable(path: Path | None, error: BaseException) -> ConfigurationError:
-    """The error for a file that cannot be opened, or not be written to."""
+    """Build the error for a file that cannot be opened or written."""
     if isinstance(error, OSError):
         why, advice = error.strerror or str(error), _OS_ADVICE.get(error.errno or 0, "")
     else:
         why = str(error)
         if path is not None and path.is_file() and not os.access(path, os.W_OK):
-            why = "readonly file"  # SQLite says many things of that
+            why = "readonly file"  # SQLite has many different messages for that
         advice = next((do for words, do in _ADVICE.items() if words in why), "")
     if path is None or not path.exists():
         advice = advice.replace(f", or {_RECOVER}", "")
@@ -59,33 +63,33 @@ def unusable(path: Path | None, error: BaseException) -> ConfigurationError:
 
 
 def check_rows(path: Path | None, rows: Rows) -> None:
-    """See that everything in a file was read.
+    """Check that a file was read completely.
 
     Raises:
         ConfigurationError: the file is of a later version, or damaged.
     """
     if rows.format > FORMAT:
         raise ConfigurationError(
-            f"cannot use {path} for a registry: its format is {rows.format}, of a later version, and this one knows "
-            f"{FORMAT}; run that version, or {_RECOVER}"
+            f"cannot use {path} for a registry: file format {rows.format} is newer than the supported format "
+            f"{FORMAT}; run the version that has written it, or {_RECOVER}"
         )
     if rows.format and rows.format != FORMAT:
-        rows.damage.insert(0, f"table registry: there is no format {rows.format}")
+        rows.damage.insert(0, f"table registry: unknown format {rows.format}")
     if rows.damage:
         more = f", and {len(rows.damage) - 1} more" if len(rows.damage) > 1 else ""
         raise ConfigurationError(f"cannot use {path} for a registry: damaged: {rows.damage[0]}{more}; {_ANEW}")
 
 
 def recover_rows(path: Path | None, connect: Callable[..., sqlite3.Connection]) -> Rows:
-    """Read what can be read of a file, which stays as it is: a copy is opened.
+    """Read all readable data of a file. The file stays unchanged: a copy is opened.
 
     Raises:
-        ConfigurationError: nothing can be, or another registry uses the file.
+        ConfigurationError: no data is readable, or another registry uses the file.
     """
     if path is None:
-        raise ConfigurationError("there is nothing to recover without a file: give one (`--data FILE`)")
+        raise ConfigurationError("cannot recover a registry without a file; give one with --data FILE")
     if not path.is_file():
-        raise ConfigurationError(f"cannot recover {path}: there is no such file")
+        raise ConfigurationError(f"cannot recover {path}: no such file")
     _check_unused(path, connect)
     try:
         with tempfile.TemporaryDirectory(prefix="idlrt-registry-") as folder:
@@ -99,12 +103,12 @@ def recover_rows(path: Path | None, connect: Callable[..., sqlite3.Connection]) 
     except (sqlite3.Error, OSError) as error:
         raise ConfigurationError(f"cannot recover {path}: {error}") from error
     if not (rows.services or rows.records or rows.corrections or rows.sessions) and rows.damage:
-        raise ConfigurationError(f"cannot recover {path}: nothing in it can be read: {rows.damage[0]}")
+        raise ConfigurationError(f"cannot recover {path}: no readable data: {rows.damage[0]}")
     return rows
 
 
 def _lengthen(copy: Path) -> None:
-    """Give a file that was cut off the length that its head speaks of: SQLite would read nothing of it otherwise.
+    """Extend a truncated file to the length recorded in its header: otherwise SQLite would not read it at all.
 
     Source: https://www.sqlite.org/fileformat.html, 1.3.
     """
@@ -117,7 +121,7 @@ def _lengthen(copy: Path) -> None:
 
 
 def _check_unused(path: Path, connect: Callable[..., sqlite3.Connection]) -> None:
-    """A copy of a file that is being written to would be of no moment."""
+    """Raise if another process has locked the file: a copy taken during writes would be inconsistent."""
     try:
         with contextlib.closing(connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchall()
@@ -127,16 +131,17 @@ def _check_unused(path: Path, connect: Callable[..., sqlite3.Connection]) -> Non
 
 
 def report(path: Path | None, damage: Sequence[str], services: int, instances: int) -> None:
-    """Log what was recovered, and what was not."""
+    """Log the damage, and how much was recovered."""
     for each in damage[:_TOLD]:
-        _log.warning("not recovered: %s", each)
+        _log.warning("skipping damaged data: %s", each, extra={"path": str(path)})
     if len(damage) > _TOLD:
-        _log.warning("not recovered: %d more", len(damage) - _TOLD)
+        _log.warning("skipping damaged data: %d more", len(damage) - _TOLD, extra={"path": str(path)})
     _log.warning(
-        "serving %s read-only: recovered services: %d, instances: %d, not recovered: %d; save what you need with "
-        "`idlrt registry export`, move the file away and start again without --recover",
+        "serving %s read-only: recovered %s with %s, skipped %s; export what you need with `idlrt registry export`, "
+        "move the file away and start again without --recover",
         path,
-        services,
-        instances,
-        len(damage),
+        plural(services, "service"),
+        plural(instances, "instance"),
+        plural(len(damage), "damaged part"),
+        extra={"path": str(path), "services": services, "instances": instances, "damaged": len(damage)},
     )

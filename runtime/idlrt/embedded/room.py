@@ -1,25 +1,26 @@
-"""Whether the embedded registry has room for what is to be written: `Limits`, held against what there is."""
+"""Enforcement of `Limits` in the embedded registry."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from idlrt.core import ServiceKey
+from idlrt.core.text import plural
 from idlrt.embedded.api import Refused
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.service import Service, Usage
 
-__all__ = ["check_correction", "check_record", "check_text", "plural"]
+__all__ = ["check_correction", "check_record", "check_text"]
 
 
 def check_record(
     limits: Limits, all: Usage, service: Service | None, own: Usage, key: ServiceKey, id: str, size: int, session: int
 ) -> None:
-    """Check that an instance may be written. What it replaces does not count.
+    """Check that an instance may be written. A record that it replaces does not count.
 
     Args:
-        all: of all services.
-        own: of the session that registers it.
+        all: usage of all services.
+        own: usage of the session that registers the instance.
         size: bytes of its record.
 
     Raises:
@@ -36,7 +37,7 @@ def check_record(
     ):
         if added > 0 and used >= getattr(limits, name):
             raise Refused(
-                message=f"cannot register {id} of {key}: {owner} has {plural(used, 'instance')}, and the limit is "
+                message=f"cannot register {id} of {key}: {owner} has {plural(used, 'instance')}; the limit is "
                 f"{getattr(limits, name)} ({name})"
             )
     for owner, used, added, name in (
@@ -46,8 +47,8 @@ def check_record(
     ):
         if added > 0 and used + added > getattr(limits, name):
             raise Refused(
-                message=f"cannot register {id} of {key}: its {plural(size, 'byte')} and the {used} of {owner} exceed "
-                f"the limit of {getattr(limits, name)} ({name}); register less metadata"
+                message=f"cannot register {id} of {key}: it takes {plural(size, 'byte')}, and {owner} already uses "
+                f"{used}; the limit is {getattr(limits, name)} ({name}); register less metadata"
             )
 
 
@@ -55,38 +56,33 @@ def check_correction(limits: Limits, service: Service | None, key: ServiceKey, i
     """Check that a patch may be written.
 
     Raises:
-        Refused: the service has too many, or too large ones.
+        Refused: the service has too many patches, or their total size is too large.
     """
     if service is None:
         return
     known = service.correction_size(id)
     if known is None and service.patched.count >= limits.service_instances:
         raise Refused(
-            message=f"cannot patch {id} of {key}: the service has {plural(service.patched.count, 'patch')}, and the "
-            f"limit is {limits.service_instances} (service_instances)"
+            message=f"cannot patch {id} of {key}: the service has {plural(service.patched.count, 'patch', 'patches')}; "
+            f"the limit is {limits.service_instances} (service_instances)"
         )
     if service.patched.size + size - (known or 0) > limits.service_size:
         raise Refused(
-            message=f"cannot patch {id} of {key}: its {plural(size, 'byte')} and the {service.patched.size} of the "
-            f"other patches exceed the limit of {limits.service_size} (service_size)"
+            message=f"cannot patch {id} of {key}: it takes {plural(size, 'byte')}, and the service's patches already "
+            f"use {service.patched.size}; the limit is {limits.service_size} (service_size)"
         )
 
 
 def check_text(limits: Limits, texts: Iterable[str | None], maps: Iterable[Mapping[str, str] | None]) -> None:
-    """Check that there is not too much text.
+    """Check the total size of texts.
 
     Raises:
-        Refused: there is.
+        Refused: it exceeds the limit.
     """
     size = sum(_bytes(each) for each in texts if each)
     size += sum(_bytes(name) + _bytes(value) for each in maps if each for name, value in each.items())
     if size > limits.text:
-        raise Refused(message=f"there are {size} bytes of text; the limit is {limits.text} (text)")
-
-
-def plural(count: int, what: str) -> str:
-    """A count and what is counted."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('h') else 's'}"
+        raise Refused(message=f"too much text: {plural(size, 'byte')}; the limit is {limits.text} (text)")
 
 
 def _bytes(text: str) -> int:

@@ -1,8 +1,7 @@
-"""What the file of the embedded registry holds, read row by row.
+"""Rows of the embedded registry's file.
 
-Nothing in it is believed: every value is checked against its type, every name against what names may be. What cannot be
-read is left out and described; the caller decides whether that is an error. A table with a broken page is read from
-both of its ends.
+No content is trusted: each value is checked for its type, each name for its syntax. Unreadable rows are skipped and
+described; the caller decides whether that is an error. A table with a damaged page is read from both ends.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ T = TypeVar("T")
 Row = tuple[Any, ...]
 
 FORMAT: Final = 1
-"""Of the tables, as the table `registry` says."""
+"""Version of the table layout, stored in the table `registry`."""
 
-# Created all at once, so that no part of it is ever missing. `mark` is newer: files of before have none.
+# Created in one transaction, so that a file has all tables or none. `mark` was added later: older files lack it.
 SCHEMA: Final = """
 BEGIN;
 CREATE TABLE registry (format INTEGER NOT NULL, epoch INTEGER NOT NULL);
@@ -49,7 +48,7 @@ _TEXT: Final = (str,)
 _NUMBER: Final = (int, float)
 _BYTES: Final = (bytes,)
 _MAYBE_BYTES: Final = (bytes, type(None))
-# Columns and their types; the first ones are the key, as many as the second number says.
+# Columns with their types, and the number of leading columns that form the key.
 _TABLES: Final[dict[str, tuple[dict[str, tuple[type, ...]], int]]] = {
     "registry": ({"format": _INTEGER, "epoch": _INTEGER}, 1),
     "session": ({"id": _INTEGER, "client": _TEXT, "timeout": _NUMBER}, 1),
@@ -62,20 +61,20 @@ _KINDS: Final[dict[type[object], str]] = {
     str: "text",
     float: "a number",
     bytes: "bytes",
-    type(None): "nothing",
+    type(None): "null",
 }
-# Characters of a value in a message.
+# Maximum length of a value in a message.
 _SHOWN: Final = 60
 
 
 class Rows(msgspec.Struct, kw_only=True):
-    """What was read.
+    """Content of a file.
 
     Attributes:
-        format: of the file; 0 if it does not say.
-        epoch: of the registry; 0 likewise.
-        revision: the last one that was used.
-        damage: what could not be read: where, and why.
+        format: version of the table layout; 0 if missing.
+        epoch: identifies the registry; 0 if missing.
+        revision: last revision in use.
+        damage: unreadable parts, each with its place and the reason.
     """
 
     format: int = 0
@@ -89,21 +88,21 @@ class Rows(msgspec.Struct, kw_only=True):
 
 
 def tables(database: sqlite3.Connection) -> set[str]:
-    """The names of the tables of a database.
+    """Return the names of the tables of a database.
 
     Raises:
-        sqlite3.Error: it is none.
+        sqlite3.Error: the file is not a database.
     """
     return {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def is_registry(names: set[str]) -> bool:
-    """Whether tables of these names are those of a registry, or some of them."""
+    """Whether the tables include any of a registry."""
     return not names.isdisjoint(_TABLES)
 
 
 def read_rows(database: sqlite3.Connection) -> Rows:
-    """Read everything. Never fails: what cannot be read is in `damage`."""
+    """Read all rows. Never fails: unreadable parts are listed in `damage`."""
     return _Reading(database).rows
 
 
@@ -116,7 +115,7 @@ class _Reading:
         for format, epoch in self._read("registry", lambda row: (row[0], row[1])):
             found.format, found.epoch = format, epoch
         if not found.format and not found.damage:
-            found.damage.append("table registry: there is no row")
+            found.damage.append("table registry: no row")
         found.sessions = list(self._read("session", _session))
         found.services = list(self._read("service", _service))
         found.records = list(self._read("record", _record))
@@ -128,20 +127,20 @@ class _Reading:
         try:
             rows = self._database.execute("SELECT revision FROM mark").fetchall()
         except sqlite3.Error:
-            return 0  # a file of before
+            return 0  # a file without the newer table
         return max((each for (each,) in rows if type(each) is int), default=0)
 
     def _read(self, table: str, make: Callable[[Row], T]) -> Iterator[T]:
-        """The rows of a table, each as what it means."""
+        """Yield the rows of a table, converted by `make`."""
         columns, keys = _TABLES[table]
         for row in self._fetch(table, columns, keys):
             try:
                 for value, (name, kinds) in zip(row, columns.items(), strict=True):
                     if (kind := _kind(value)) not in kinds:
                         what = _KINDS.get(kind, kind.__name__)
-                        raise ValueError(f"{name} must be {' or '.join(_KINDS[each] for each in kinds)}, not {what}")
+                        raise ValueError(f"{name} must be {' or '.join(_KINDS[each] for each in kinds)}, got {what}")
                 yield make(row)
-            except Exception as error:  # noqa: BLE001  # whatever is wrong with a row, it is the row's
+            except Exception as error:  # noqa: BLE001  # a bad row must not hide the others
                 place = ", ".join(_shown(each) for each in row[:keys])
                 self._damaged(f"table {table}, row {place}: {error}")
 
@@ -163,12 +162,12 @@ class _Reading:
                 return
 
     def _damaged(self, what: str) -> None:
-        # One line, whatever stands in the file.
+        # Escaped, so that content of the file cannot forge lines of the log.
         self.rows.damage.append("".join(each if each.isprintable() else repr(each)[1:-1] for each in what))
 
 
 def _text(data: bytes) -> str | bytes:
-    """Text that is none stays bytes, and is found to be of the wrong type."""
+    """Decode text; invalid text stays bytes, which is reported as a wrong type."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -187,16 +186,16 @@ def _shown(value: object) -> str:
 def _session(row: Row) -> tuple[int, str, float]:
     id, client, timeout = row
     if id <= 0:
-        raise ValueError(f"the id must be positive, not {id}")
+        raise ValueError(f"id must be positive, got {id}")
     if not (math.isfinite(timeout) and timeout > 0):
-        raise ValueError(f"the timeout must be positive, not {timeout}")
+        raise ValueError(f"timeout must be positive, got {timeout}")
     return id, client, float(timeout)
 
 
 def _service(row: Row) -> tuple[ServiceKey, int, dict[str, str]]:
     group, name, revision, settings = row
     if revision < 0:
-        raise ValueError(f"the revision must not be negative, but is {revision}")
+        raise ValueError(f"revision must not be negative, got {revision}")
     return (
         ServiceKey(name, group),
         revision,
@@ -208,7 +207,8 @@ def _record(row: Row) -> tuple[ServiceKey, str, int, Record]:
     group, name, id, session, data = row
     record = decode(Record, data)
     if (record.group, record.service, record.id) != (group, name, id):
-        raise ValueError(f"the instance is {_shown(record.id)} of {_shown(record.group)}, {_shown(record.service)}")
+        place = f"group {_shown(record.group)}, service {_shown(record.service)}, id {_shown(record.id)}"
+        raise ValueError(f"the data describes another instance ({place})")
     instance_of(record)
     return ServiceKey(name, group), id, session, record
 

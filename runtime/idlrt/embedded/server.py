@@ -1,4 +1,4 @@
-"""The embedded registry's server: the service of `registry.idl`, on an event loop."""
+"""Server of the embedded registry: implements the service of `registry.idl` on an event loop."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from idlrt.core import ServiceKey
 from idlrt.core.logs import get_logger
+from idlrt.core.text import plural
 from idlrt.embedded.access import Access
 from idlrt.embedded.api import Changes, Correction, InstanceName, NoSession, Part, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
@@ -42,18 +43,18 @@ _CLEAN_UP_EVERY: Final = 30.0
 
 
 class _Handler:
-    """The service. See `registry.idl`."""
+    """Handler of the service in `registry.idl`."""
 
     def __init__(self, state: State, storage: Storage) -> None:
         self._state = state
         self._storage = storage
         self._waiting: set[Callable[[], object]] = set()
         self._is_stopping = False
-        # Why nothing can be changed; empty if it can.
-        self._locked = f"{storage.path} was recovered and is served read-only" if storage.is_read_only else ""
+        # Reason for refusing changes; empty if changes are allowed.
+        self._locked = f"it serves data recovered from {storage.path}" if storage.is_read_only else ""
 
     def stop(self) -> None:
-        """Let those who wait go."""
+        """Complete all long polls."""
         self._is_stopping = True
         for tell in list(self._waiting):
             tell()
@@ -89,11 +90,11 @@ class _Handler:
     async def _register(self, session: int, record: Record, *, reclaims: bool) -> int:
         self._check_writable()
         if _check(lambda: instance_of(record)).id != record.id:
-            raise Refused(message="the id of an instance cannot be empty")
+            raise Refused(message=f"cannot register an instance of {record.service}: the id must not be empty")
         operation = self._state.prepare_record(session, record, reclaims=reclaims)
         await self._change(operation)
         if session not in self._state.leases:
-            # It has ended meanwhile, and did not know of this.
+            # The session ended during the write, without knowing of this record.
             await self._change(self._state.removal(operation.key, record.id, session))
             raise NoSession
         return operation.revision
@@ -116,7 +117,7 @@ class _Handler:
         return self._state.part(key, epoch, since, cursor)
 
     async def _news(self, key: ServiceKey, seconds: float) -> None:
-        """Wait until a service changes, for so long at most."""
+        """Wait until a service changes, at most `seconds`."""
         loop = asyncio.get_running_loop()
         changed: asyncio.Future[None] = loop.create_future()
 
@@ -159,7 +160,7 @@ class _Handler:
         await self._change(*self._state.prepare_end_of(group, service))
 
     async def _change(self, *operations: Operation) -> None:
-        """Make changes, all or none, and tell those who wait for them."""
+        """Store and apply changes, all or none, and notify watchers."""
         self._check_writable()
         made = list(operations)
         if made:
@@ -167,7 +168,7 @@ class _Handler:
 
     def _check_writable(self) -> None:
         if self._locked:
-            raise Refused(message=f"the registry takes no changes: {self._locked}")
+            raise Refused(message=f"the registry is read-only: {self._locked}")
 
     def _give_up(self, operations: list[Operation]) -> None:
         for operation in operations:
@@ -193,10 +194,10 @@ class _Handler:
         try:
             await work
         except sqlite3.Error as error:
-            raise ApplicationError(f"the registry cannot write: {error}") from None
+            raise ApplicationError(f"cannot write to the registry's file: {error}") from None
 
     async def expire(self) -> None:
-        """End the sessions whose time is over, and clean up, for ever."""
+        """End expired sessions and clean up, until cancelled."""
         loop = asyncio.get_running_loop()
         limits = self._state.limits
         pause = min(_CLEAN_UP_EVERY, limits.unused_service, limits.unused_patch)
@@ -211,19 +212,20 @@ class _Handler:
             for session in self._state.expire(late=loop.time() - began - _TICK):
                 lease = self._state.leases[session]
                 if self._locked and lease.owned:
-                    continue  # nobody can tell any more
+                    continue  # the file cannot be changed, so the instances stay
                 _log.info(
-                    "no heartbeat of %s within %.3g s; removing %d instances",
+                    "ending the session of %s: no heartbeat within %.3g s; removing %s",
                     lease.client,
                     lease.timeout,
-                    len(lease.owned),
+                    plural(len(lease.owned), "instance"),
+                    extra={"client": lease.client, "instances": len(lease.owned)},
                 )
                 with contextlib.suppress(ApplicationError):  # tried again; it has been logged
                     await self._end(session)
 
 
 def _check(make: Callable[[], T]) -> T:
-    """What `make` makes. Raises `Refused` if it cannot be."""
+    """Return the result of `make`. Raises `Refused` instead of errors of invalid values."""
     try:
         return make()
     except (ConfigurationError, RegistryRefused) as error:
@@ -231,21 +233,21 @@ def _check(make: Callable[[], T]) -> T:
 
 
 class RegistryServer:
-    """The embedded registry, as a part of a program. Use it in a `with`, or call `start` and `stop`.
+    """Embedded registry within a program. Use it in a `with` statement, or call `start` and `stop`.
 
     Args:
-        address: where it listens; see `Server`. Without a white list do not let it listen on networks that others use.
-        data: the file that survives a restart; `None`: nothing does.
-        access: who may do what.
-        limits: how much it takes.
-        tls: as for `Server`.
-        recover: whether to serve, read-only, what can be read of a file that is damaged, or that cannot be written to.
-            What cannot be read is logged. The file stays as it is.
-        connect_database: opens the file, with the arguments of `sqlite3.connect`; for other builds of SQLite, as those
-            that encrypt.
+        address: address to listen on; see `Server`. Without an access list do not listen on shared networks.
+        data: database file; `None` to lose everything on a restart.
+        access: access list.
+        limits: resource limits.
+        tls: TLS settings, as for `Server`.
+        recover: whether to serve the readable data of a file that is damaged or not writable, read-only. Unreadable
+            data is logged. The file stays unchanged.
+        connect_database: opens the file, with the arguments of `sqlite3.connect`; for other builds of SQLite, such as
+            those with encryption.
 
     Raises:
-        ConfigurationError: one of them makes no sense.
+        ConfigurationError: an argument is invalid.
     """
 
     def __init__(
@@ -276,41 +278,43 @@ class RegistryServer:
 
     @property
     def address(self) -> str:
-        """Where it listens, once it does."""
+        """Address that the registry listens on. Available after `start`."""
         if self._server is None:
-            raise ConfigurationError("the registry has no address yet: start it, or use it in a `with`")
+            raise ConfigurationError(
+                "the registry server has no address yet; call start() or use it in a with statement"
+            )
         return self._server.address
 
     @property
     def url(self) -> str:
-        """Its URL, for `Registry.connect` and `Server(registry=...)`."""
+        """The registry's URL, for `Registry.connect` and `Server(registry=...)`."""
         return "embedded://" + self.address.removeprefix("tcp://")
 
     @property
     def connections(self) -> int:
-        """Open connections."""
+        """Number of open connections."""
         return self._server.connections if self._server is not None else 0
 
     @property
     def in_flight(self) -> int:
-        """Calls in flight; the long polls of subscribers are among them."""
+        """Number of calls in flight, including the long polls of subscribers."""
         return self._server.in_flight if self._server is not None else 0
 
     @property
     def sessions(self) -> int:
-        """Sessions that have not ended."""
+        """Number of open sessions."""
         return len(self._state.leases) if self._state is not None else 0
 
     @property
     def instances(self) -> int:
-        """Registered instances, of all services."""
+        """Number of registered instances."""
         return self._state.instances if self._state is not None else 0
 
     async def open(self) -> None:
         """Serve on this event loop.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the file is damaged or cannot be used.
+            ConfigurationError: the address is not available, or the file is damaged or unusable.
         """
         storage = Storage(self._data, self._connect_database, recover=self._recover)
         try:
@@ -324,7 +328,7 @@ class RegistryServer:
                 max_in_flight_per_connection=100_000,
                 timeout=_LONGEST_WAIT * 2,
                 tls=self._tls,
-                # What holds for the services of this process does not hold for the registry.
+                # Settings of this process's services do not apply to the registry.
                 config={},
             )
             await server.start()
@@ -336,7 +340,7 @@ class RegistryServer:
         self._expiring = asyncio.get_running_loop().create_task(self._handler.expire())
 
     async def close(self) -> None:
-        """Stop serving. What was registered is there again when it is started with the same file."""
+        """Stop serving. With a file, a restart restores all registrations."""
         if self._server is None or self._handler is None or self._storage is None:
             return
         server, self._server = self._server, None
@@ -364,7 +368,7 @@ class RegistryServer:
             await self.close()
 
     def start(self) -> Self:
-        """Serve on a thread of its own until `stop` is called. Raises as `open` does."""
+        """Serve on a background thread until `stop` is called. Raises the same errors as `open`."""
         if self._thread is None:
             thread = LoopThread("idlrt registry server")
             try:
@@ -376,7 +380,7 @@ class RegistryServer:
         return self
 
     def stop(self) -> None:
-        """Undo `start`. Allowed twice."""
+        """Stop the thread started by `start`. Idempotent."""
         if self._thread is not None:
             self._thread.run(self.close()).result()
             self._thread.stop()

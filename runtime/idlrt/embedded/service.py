@@ -1,13 +1,12 @@
-"""One service of the embedded registry: its instances and patches, in the order in which they changed. No I/O.
+"""State of one service of the embedded registry: its instances and patches, in the order of their changes. No I/O.
 
-Everything that is there carries the revision of its last change, and is kept in that order: what has changed since a
-revision is the tail of it. So a follower may have been away for as long as it likes. What is gone leaves its id behind
-for a while, as many as there are instances (at least a thousand): only who has missed more of these than that has to
-be told everything again.
+Each entry carries the revision of its last change, and entries are ordered by it: the changes since a revision are the
+tail. So a watcher may be away for any length of time. Removed entries leave tombstones with their ids, as many as there
+are instances (at least a thousand); only a watcher that has missed more removals than that must read everything again.
 
-Long answers are told in parts, in the order of the changes. A cursor says how far they have come. What changes
-meanwhile moves to the end, so it is told once, in its last state, and after the last part the follower knows exactly
-what was there at that moment; nobody has to keep a copy for him.
+Long responses are split into parts, in the order of the changes, and a cursor marks the position. An entry that changes
+in the meantime moves to the end, so it is sent once, in its last state. After the last part the watcher has the exact
+state of that moment, without a copy on the server.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from idlrt.embedded.api import Changes, Correction, Part, Record
 
 __all__ = ["NO_CORRECTION", "Cursor", "Entry", "Service", "Usage"]
 
-# Ids of removed instances that are remembered in any case.
+# Minimum number of tombstones that are kept.
 _REMEMBERED: Final = 1000
-# Bytes that a value and its place in an answer take beside its text.
+# Encoding overhead of a value in a response, in bytes.
 _OVERHEAD: Final = 16
 
 NO_CORRECTION: Final = Correction()
@@ -42,7 +41,7 @@ V = TypeVar("V", bound=_Changed)
 
 
 class Usage:
-    """How much of a limit is taken: a number of instances, and their bytes."""
+    """Usage of a limit: number of instances, and their size in bytes."""
 
     __slots__ = ("count", "size")
 
@@ -50,16 +49,16 @@ class Usage:
         self.count = self.size = 0
 
     def add(self, count: int, size: int) -> None:
-        """Take more, or less."""
+        """Increase the usage, or decrease it with negative numbers."""
         self.count += count
         self.size += size
 
 
 class Entry:
-    """An instance that is registered.
+    """A registered instance.
 
     Attributes:
-        owner: the session.
+        owner: id of the session.
         size: bytes of the record.
         revision: of its last change.
     """
@@ -100,12 +99,12 @@ class _Gone:
 
 
 class Cursor(NamedTuple):
-    """How far the parts of an answer have come.
+    """Position in a response that is sent in parts.
 
     Attributes:
-        since: the revision that the follower knew at the beginning; if it knew none, that of the service then. What was
-            removed before it is of no interest.
-        position: everything that has not changed after it has been told.
+        since: revision that the watcher had at the beginning, or that of the service if it had none; earlier removals
+            are not sent.
+        position: revision up to which entries have been sent, unless they changed again.
     """
 
     since: int
@@ -113,14 +112,14 @@ class Cursor(NamedTuple):
 
 
 class Service:
-    """See the module.
+    """State of one service.
 
     Args:
-        revision: before its first change.
+        revision: before the first change.
 
     Attributes:
-        is_listed: whether anything was ever written; it is being written otherwise.
-        usage: of its instances, also of those that are being written.
+        is_listed: whether the service is visible; false until its first write has completed.
+        usage: of its instances, including those that are being written.
         patched: of its patches.
         revision: of its last change.
     """
@@ -141,7 +140,7 @@ class Service:
         self._unpatched: OrderedDict[str, _Gone] = OrderedDict()
         self._settings = _Settings({}, revision)
         self._patched_at = revision
-        # What was removed at later revisions is known.
+        # Tombstones are complete from this revision on.
         self._remembers_from = revision
 
     def __len__(self) -> int:
@@ -149,20 +148,20 @@ class Service:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has neither instances nor settings nor patches, and none is being written."""
+        """Whether there are no instances, settings or patches, and no instance is being written."""
         return not (self._records or self._patches or self._settings.settings or self.usage.count)
 
     def entry(self, id: str) -> Entry | None:
-        """The instance of an id."""
+        """Return the instance with an id."""
         return self._records.get(id)
 
     def unused_patches(self, now: float, seconds: float) -> Iterator[tuple[str, Correction]]:
-        """Corrections that have to be written anew, because their instance has come or gone, or because it has been
-        gone for too long: then they are empty.
+        """Yield the corrections whose expiry must be updated: set when the instance is gone, cleared when it is back.
+        A correction that has expired is yielded empty.
 
         Args:
-            now: seconds since 1970.
-            seconds: for which a correction is kept without an instance.
+            now: Unix time in seconds.
+            seconds: time for which a correction is kept without an instance.
         """
         for id, each in self._patches.items():
             until = each.correction.unused_until
@@ -176,15 +175,15 @@ class Service:
 
     @property
     def corrections(self) -> Mapping[str, Correction]:
-        """By id."""
+        """All corrections by instance id."""
         return {id: each.correction for id, each in self._patches.items()}
 
     def correction_size(self, id: str) -> int | None:
-        """Bytes of a correction; `None` if there is none."""
+        """Return the size of a correction in bytes; `None` if there is none."""
         known = self._patches.get(id)
         return known.size if known is not None else None
 
-    # Changes. Each has a revision that is higher than all before it.
+    # Changes. Revisions are strictly increasing.
 
     def put(self, id: str, entry: Entry) -> None:
         """Write an instance."""
@@ -199,7 +198,7 @@ class Service:
         self._forget(self._gone, id, revision)
 
     def correct(self, id: str, correction: Correction, size: int, revision: int) -> None:
-        """Write a correction; an empty one removes what is there."""
+        """Write a correction; an empty one deletes it."""
         known = self._patches.pop(id, None)
         if known is not None:
             self.patched.add(-1, -known.size)
@@ -217,7 +216,7 @@ class Service:
         self.revision = revision
 
     def touch(self, revision: int) -> None:
-        """Note a change that came to nothing: it is on disk as the last one."""
+        """Record the revision of a change without an effect: the file has it as the last one."""
         self.revision = revision
 
     def _forget(self, gone: OrderedDict[str, _Gone], id: str, revision: int) -> None:
@@ -228,7 +227,7 @@ class Service:
             self._remembers_from = max(self._remembers_from, oldest.revision)
 
     def restore(self, revision: int) -> None:
-        """After a restart: how far the service had come. In which order it did is not known any more."""
+        """Set the revision after a restart. The order of the earlier changes is unknown."""
         number = 0
         changed: list[Entry | _Patched | _Settings] = [*self._records.values(), *self._patches.values(), self._settings]
         for number, each in enumerate(changed, 1):
@@ -238,20 +237,20 @@ class Service:
         self.revision = self._remembers_from = max(revision, number)
         self._patched_at = self.revision
 
-    # Questions.
+    # Queries.
 
     def start(self, since: int) -> Cursor | None:
-        """Where to begin for a follower that knows everything up to `since`; `None`: it has to be told everything."""
+        """Return the start position for a watcher at revision `since`; `None` if it must read everything."""
         if 0 < since <= self.revision and since >= self._remembers_from:
             return Cursor(since, since)
         return None
 
     def is_good(self, cursor: Cursor) -> bool:
-        """Whether one can go on from there."""
+        """Whether a response can be continued from a cursor."""
         return self._remembers_from <= cursor.since <= self.revision and 0 <= cursor.position <= self.revision
 
     def changes(self, epoch: int, since: int, most: int) -> Changes | int:
-        """What has changed since a revision, as one answer; its bytes, if these are more than `most`."""
+        """Return the changes since a revision in one response, or its size in bytes if that exceeds `most`."""
         cursor = self.start(since)
         is_whole = cursor is None
         after = cursor.position if cursor is not None else 0
@@ -273,10 +272,10 @@ class Service:
         )
 
     def part(self, epoch: int, cursor: Cursor | None, most: int) -> tuple[Part, Cursor | None]:
-        """What comes at a cursor, of about `most` bytes, and where the next part begins; `None` after the last one.
+        """Return the next part, of about `most` bytes, and the cursor of the part after it; `None` after the last one.
 
         Args:
-            cursor: is good; `None` for the first part of everything.
+            cursor: a valid cursor; `None` for the first part of the complete state.
         """
         is_whole = cursor is None
         since, position = cursor if cursor is not None else (self.revision, 0)
@@ -300,7 +299,7 @@ class Service:
         return part, None
 
     def _ordered(self, position: int, since: int) -> Iterator[tuple[int, str, Entry | _Patched | _Settings | _Gone]]:
-        """Everything that has changed after `position`, oldest first; removals only after `since`."""
+        """Yield the entries changed after `position`, oldest first; removals only after `since`."""
         sources: list[Iterator[tuple[str, Any]]] = [
             _after(self._records, position),
             _after(self._patches, position),
@@ -314,7 +313,7 @@ class Service:
 
 
 def _after(values: dict[str, V], revision: int) -> Iterator[tuple[str, V]]:
-    """What has changed after a revision, of values in the order of their changes."""
+    """Return the entries changed after a revision, from a dictionary in the order of changes."""
     count = 0
     for each in reversed(values.values()):
         if each.revision <= revision:

@@ -1,12 +1,12 @@
-"""What the embedded registry knows: sessions, and the services that they have registered. No I/O, no clock of its own.
+"""State of the embedded registry: sessions, and the services with their instances. No I/O; the clock is injected.
 
-A change is made in two steps, because it has to be on disk before anybody sees it: `prepare_...` checks it and gives
-it its place (an `Operation`), `apply` makes it happen, in the order of the revisions. Between the two other changes may
-be prepared.
+A change has two steps, because it must be on disk before anyone sees it: `prepare_...` validates it and assigns its
+revision (an `Operation`), `apply` makes it visible, in the order of revisions. Further changes may be prepared in
+between.
 
-Leases: each session lives until its deadline, which each heartbeat moves. When more than half of all sessions that have
-registered something would end at once, it is more likely that the registry was cut off than that all of them died: they
-are kept, until heartbeats come again or a long time has passed (Eureka calls that self-preservation).
+Leases: each session lives until its deadline, which heartbeats extend. If more than half of all sessions with instances
+would expire at once, the registry was probably cut off from its network, so they are kept until heartbeats arrive again
+or a long time has passed (Eureka calls this self-preservation).
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ import msgspec
 
 from idlrt.core import ServiceKey
 from idlrt.core.logs import get_logger
+from idlrt.core.text import plural
 from idlrt.door import encode
 from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.operations import Lease, Operation
-from idlrt.embedded.room import check_correction, check_record, check_text, plural
+from idlrt.embedded.room import check_correction, check_record, check_text
 from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
 from idlrt.embedded.values import instance_of
-from idlrt.registry.ownership import AlreadyRegistered, check_replaceable
+from idlrt.registry.ownership import AlreadyRegistered, already_registered, check_replaceable
 
 __all__ = ["Lease", "Operation", "State"]
 
@@ -40,12 +41,12 @@ _WARN_EVERY: Final = 30.0
 
 
 class State(Catalog):
-    """See the module.
+    """State of a registry.
 
     Args:
-        now: seconds, on a clock that never goes back.
-        epoch: which registry this is.
-        revision: the last one that was used.
+        now: monotonic time in seconds.
+        epoch: identifies the registry.
+        revision: last revision in use.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float], *, epoch: int, revision: int = 0) -> None:
@@ -55,20 +56,23 @@ class State(Catalog):
         self._usage = Usage()
         self._revision = revision
         self._due: list[tuple[float, int]] = []
-        # Records that are being written, the last one of each id: who comes next has to reckon with them.
+        # Latest record of each id that is being written: the next writer must take it into account.
         self._writing: dict[tuple[ServiceKey, str], Operation] = {}
         self._warned_at = float("-inf")
 
     # Sessions.
 
     def begin(self, client: str, timeout: float, id: int | None = None) -> Lease:
-        """A new session, or one that was there before a restart.
+        """Begin a session, or restore one after a restart.
 
         Raises:
-            Refused: there are too many.
+            Refused: the limit of sessions is reached.
         """
         if id is None and len(self.leases) >= self.limits.sessions:
-            raise Refused(message=f"there are {len(self.leases)} sessions, the most that may be")
+            raise Refused(
+                message=f"cannot begin a session: the registry has {plural(len(self.leases), 'session')}; the limit is "
+                f"{self.limits.sessions} (sessions)"
+            )
         timeout = min(max(timeout, _SHORTEST), _LONGEST)
         lease = Lease(id or secrets.randbits(62) + 1, client[:200], timeout, self.now() + timeout)
         self.leases[lease.id] = lease
@@ -76,10 +80,10 @@ class State(Catalog):
         return lease
 
     def keep(self, session: int) -> Lease:
-        """A heartbeat.
+        """Extend a session by a heartbeat.
 
         Raises:
-            NoSession: it is over.
+            NoSession: it has ended.
         """
         lease = self.leases.get(session)
         if lease is None:
@@ -88,27 +92,27 @@ class State(Catalog):
         return lease
 
     def forget(self, lease: Lease) -> None:
-        """It could not be begun."""
+        """Discard a session that could not be stored."""
         self.leases.pop(lease.id, None)
 
     def end(self, session: int) -> list[Operation]:
-        """End a session: what is to be done for that. Nothing if it is over."""
+        """End a session and return the removals of its instances; nothing if it has ended already."""
         lease = self.leases.pop(session, None)
         if lease is None:
             return []
         return [self.removal(key, id, session) for key, id in sorted(lease.owned)]
 
     def revive(self, lease: Lease) -> None:
-        """It could not be ended, and is to be ended later."""
+        """Restore a session whose end could not be stored; `expire` tries again."""
         self.leases[lease.id] = lease
         heapq.heappush(self._due, (self.now() + 1.0, lease.id))
 
     def expire(self, late: float = 0.0) -> list[int]:
-        """The sessions whose time is over, to be ended.
+        """Return the expired sessions, which the caller ends.
 
         Args:
-            late: seconds by which this is called too late, because the registry stood still: so long it took no
-                heartbeats either, and those that have come must be looked at first (Eureka's compensation time).
+            late: delay of this call in seconds, because the process was suspended or busy. It did not read heartbeats
+                for that time, and those that have arrived must be read first (Eureka's compensation time).
         """
         now, over, ended = self.now() - late, list[Lease](), list[int]()
         while self._due and self._due[0][0] <= now:
@@ -130,10 +134,10 @@ class State(Catalog):
         return [lease.id for lease in over]
 
     def _is_cut_off(self, now: float) -> bool:
-        """Whether so many sessions are silent that it is the registry that nobody reaches.
+        """Whether the ratio of silent sessions suggests that the registry, not its clients, is cut off.
 
-        Clients send three heartbeats within a time-out, so who has sent none for half of it has missed one. Sessions
-        without instances do not count: some are of clients that never heard that they had begun, and nobody keeps them.
+        Clients send three heartbeats per session timeout, so a session without one for half of it has missed one.
+        Sessions without instances do not count: some belong to clients that never received the response to `begin`.
         """
         counted = [each for each in self.leases.values() if each.owned]
         total = len(counted)
@@ -145,17 +149,20 @@ class State(Catalog):
         if now - self._warned_at > _WARN_EVERY:
             self._warned_at = now
             _log.warning(
-                "%d of %d sessions send no heartbeats: more than may be at once, so they are kept", silent, total
+                "keeping expired sessions (self-preservation): %d of %d send no heartbeats",
+                silent,
+                total,
+                extra={"silent": silent, "sessions": total},
             )
         return True
 
     # Changes.
 
     def missing(self, session: int, instances: Iterable[tuple[ServiceKey, str]]) -> list[tuple[ServiceKey, str]]:
-        """Those of `instances` that are not registered in a session. A heartbeat, too.
+        """Extend a session, and return those of `instances` that are not registered in it.
 
         Raises:
-            NoSession: the session is over.
+            NoSession: the session has ended.
         """
         owned = self.keep(session).owned
         return [each for each in instances if each not in owned]
@@ -164,11 +171,11 @@ class State(Catalog):
         """Check that a record may be written.
 
         Args:
-            reclaims: only if no other live session has registered the id, even for the same instance.
+            reclaims: whether to refuse an id that another live session has registered, even for the same instance.
 
         Raises:
-            NoSession: the session is over.
-            Refused: it may not.
+            NoSession: the session has ended.
+            Refused: a limit is exceeded, or a name is invalid.
             Conflict: another session has registered the id.
         """
         lease = self.keep(session)
@@ -190,29 +197,30 @@ class State(Catalog):
         return operation
 
     def _check_owner(self, key: ServiceKey, record: Record, lease: Lease, *, reclaims: bool) -> None:
-        """See that no other live session has registered an id. Raises `Conflict`."""
+        """Check that no other live session has registered an id. Raises `Conflict`."""
         writing = self._writing.get((key, record.id))
         service = self.found.get(key)
         known, owner = (writing.record, writing.session) if writing is not None else (None, 0)
         if writing is None and service is not None and (entry := service.entry(record.id)) is not None:
             known, owner = entry.record, entry.owner
         holder = self.leases.get(owner)
-        # One that is kept only because so many are silent may be replaced.
+        # Only self-preservation keeps an expired session, so it may be replaced.
         if known is None or holder is None or holder is lease or holder.deadline <= self.now():
             return
         try:
             check_replaceable(instance_of(record), instance_of(known), is_live=True, reclaims=reclaims)
-        except AlreadyRegistered as error:
-            raise Conflict(message=f"{error} (registered by {holder.client})") from None
+        except AlreadyRegistered:
+            error = already_registered(instance_of(record), instance_of(known), holder.client)
+            raise Conflict(message=str(error)) from None
 
     def _written(self, operation: Operation) -> None:
-        """A record has been written, or could not be."""
+        """Forget that a record was being written, after success or failure."""
         what = operation.key, operation.id
         if self._writing.get(what) is operation:
             del self._writing[what]
 
     def give_up(self, operation: Operation) -> None:
-        """A change could not be written."""
+        """Roll back a prepared change that could not be stored."""
         if operation.record is None:
             return
         self._written(operation)
@@ -225,24 +233,24 @@ class State(Catalog):
             del self.found[operation.key]
 
     def _count(self, key: ServiceKey, session: int, count: int, size: int) -> None:
-        """Have an instance count from the moment at which it may be written, or no longer."""
+        """Add to the usage, which includes instances that are being written."""
         self._usage.add(count, size)
         self.found[key].usage.add(count, size)
         if (lease := self.leases.get(session)) is not None:
             lease.usage.add(count, size)
 
     def prepare_removal(self, session: int, group: str, service: str, id: str) -> Operation | None:
-        """What is to be done to take a record away; `None` if it is not the session's.
+        """Prepare the removal of a record; `None` if it does not belong to the session.
 
         Raises:
-            NoSession: the session is over.
+            NoSession: the session has ended.
         """
         lease = self.keep(session)
         key = self.key(group, service)
         return self.removal(key, id, session) if (key, id) in lease.owned else None
 
     def removal(self, key: ServiceKey, id: str, session: int) -> Operation:
-        """What is to be done to take a record of a session away."""
+        """Build the removal of a record of a session."""
         return Operation(revision=self._next(), key=key, id=id, session=session)
 
     def prepare_correction(self, group: str, service: str, id: str, correction: Correction) -> Operation:
@@ -264,15 +272,15 @@ class State(Catalog):
         return Operation(revision=self._next(), key=key, settings=settings)
 
     def prepare_end_of(self, group: str, service: str) -> list[Operation]:
-        """What is to be done to remove a service with its settings and corrections.
+        """Prepare the removal of a service with its settings and corrections.
 
         Raises:
-            Refused: there is none, or it has instances.
+            Refused: there is no such service, or it has instances.
         """
         key = self.key(group, service)
         known = self.found.get(key)
         if known is None or not known.is_listed:
-            raise Refused(message=f"there is no service {key}")
+            raise Refused(message=f"cannot remove {key}: there is no such service")
         if known.usage.count:
             count = plural(known.usage.count, "instance")
             raise Refused(message=f"cannot remove {key}: it has {count}; stop the servers first")
@@ -281,10 +289,10 @@ class State(Catalog):
         return [*made, Operation(revision=self._revision, key=key, is_farewell=True)]
 
     def clean_up(self, wall: float) -> list[Operation]:
-        """What is to be done, from time to time, so that nothing stays for ever that nobody uses.
+        """Prepare the removal of unused services and patches. Called periodically.
 
         Args:
-            wall: seconds since 1970.
+            wall: Unix time in seconds.
         """
         made = [Operation(revision=last, key=key, is_farewell=True) for key, last in self.unused()]
         for key, service in self.found.items():
@@ -298,7 +306,7 @@ class State(Catalog):
         return self._revision
 
     def apply(self, operation: Operation) -> list[Callable[[], object]]:
-        """Make a change happen; who is to be told."""
+        """Apply a stored change; return the callbacks of the long polls to complete."""
         revision, id, key = operation.revision, operation.id, operation.key
         if operation.is_farewell:
             known = self.found.get(key)
@@ -322,12 +330,12 @@ class State(Catalog):
         known = service.entry(id)
         if record is None:
             if known is None or known.owner != operation.session:
-                service.touch(operation.revision)  # somebody else has registered it by now
+                service.touch(operation.revision)  # another session has registered it in the meantime
                 return
             service.drop(id, operation.revision)
             self.instances -= 1
         elif operation.session not in self.leases:
-            service.touch(operation.revision)  # its session has ended meanwhile
+            service.touch(operation.revision)  # its session has ended in the meantime
             self._count(key, operation.session, -1, -operation.size)
             return
         else:
@@ -341,7 +349,7 @@ class State(Catalog):
             self.leases[operation.session].owned.add((key, id))
 
     def restore_record(self, key: ServiceKey, id: str, session: int, record: Record) -> None:
-        """After a restart: an instance. Its session has been begun."""
+        """Restore an instance after a restart. Its session must be restored already."""
         service = self.found.setdefault(key, Service(0))
         size = len(encode(record))
         service.put(id, Entry(record, session, size, 0))
@@ -350,12 +358,12 @@ class State(Catalog):
         self.instances += 1
 
     def restore_correction(self, key: ServiceKey, id: str, correction: Correction) -> None:
-        """After a restart: a correction."""
+        """Restore a correction after a restart."""
         self.found.setdefault(key, Service(0)).correct(id, correction, len(encode(correction)), 0)
 
     def restore(self, key: ServiceKey, revision: int, settings: Mapping[str, str]) -> None:
-        """After a restart, and after all that belongs to it: how far a service had come. What has changed until then
-        is not known any more.
+        """Restore settings and revision of a service after a restart, after its instances and corrections. The history
+        of changes is not restored.
         """
         service = self.found.setdefault(key, Service(0))
         service.configure(settings, 0)

@@ -1,8 +1,8 @@
-"""The file behind the embedded registry: SQLite, so that a restart loses nothing that was acknowledged.
+"""Persistent storage of the embedded registry in SQLite: a restart loses no acknowledged change.
 
-Changes come from the event loop and are written on one thread, many of them in one transaction: what has come while the
-last one was written is the next. With `synchronous=FULL` each is on disk before it is acknowledged, at the price of one
-sync for all that came together.
+The event loop queues changes, and one thread writes them in batches: all changes that arrive during a transaction form
+the next one. With `synchronous=FULL` each change is on disk before it is acknowledged, at the cost of one sync per
+batch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core.logs import get_logger
+from idlrt.core.text import plural
 from idlrt.door import encode
 from idlrt.embedded.api import Correction
 from idlrt.embedded.limits import Limits
@@ -32,11 +33,11 @@ __all__ = ["Storage"]
 
 _log = get_logger("idlrt.registry")
 
-# Seconds that a registry which is just ending has for giving up the file.
+# Seconds to wait for a registry that is shutting down to release the file.
 _LOCK_TIMEOUT: Final = 1.0
-# Seconds that a recovered session lives of which nothing else is known.
+# Timeout in seconds of a recovered session whose row is lost.
 _UNKNOWN_SESSION: Final = 60.0
-# Revisions of services that were forgotten count, too: followers may know them.
+# The revisions of removed services count as well: watchers may have them.
 _MARK: Final = "CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL)"
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -44,20 +45,20 @@ _Write = tuple[list[Statement], Callable[[], object], Callable[[], object], "asy
 
 
 class Storage:
-    """The file.
+    """Database of an embedded registry.
 
     Args:
-        path: of the file; `None`: nothing is kept.
+        path: of the file; `None` to keep nothing.
         connect: opens the database.
-        recover: whether to read what can be read, and to leave the file as it is: nothing is kept.
+        recover: whether to load the readable data and leave the file unchanged; later changes are not kept.
 
     Attributes:
-        epoch: which registry this is.
-        revision: the last one that was used.
-        is_read_only: whether it was recovered.
+        epoch: identifies the registry.
+        revision: last revision in use.
+        is_read_only: whether the data was recovered.
 
     Raises:
-        ConfigurationError: it cannot be opened, is damaged, or is something else; the message says what can be done.
+        ConfigurationError: the file cannot be opened, is damaged, or is of another kind; the message has a hint.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Storage:
     def _prepared(
         self, path: Path | str, connect: Callable[..., sqlite3.Connection]
     ) -> tuple[sqlite3.Connection, Rows]:
-        """The database, with its tables, and what is in them."""
+        """Open the database, create missing tables, and read the data."""
         database = connect(path, isolation_level=None, timeout=_LOCK_TIMEOUT)
         try:
             _lock(database)
@@ -106,8 +107,8 @@ class Storage:
                 database.executescript(SCHEMA.format(format=FORMAT, epoch=secrets.randbits(62) + 1))
             elif not is_registry(known):
                 raise ConfigurationError(
-                    f"cannot use {self.path} for a registry: it is a database of something else, with the table "
-                    f"{min(known)!r}; name another file"
+                    f"cannot use {self.path} for a registry: it is the database of another program (table "
+                    f"{min(known)!r}); choose another file"
                 )
             rows = read_rows(database)
             check_rows(self.path, rows)
@@ -118,7 +119,9 @@ class Storage:
         return database, rows
 
     def load(self, state: State) -> None:
-        """Put into `state` what was kept. Every session gets its whole time again: nobody could send heartbeats."""
+        """Load the stored data into `state`. Each session starts with its full timeout, since clients could not send
+        heartbeats.
+        """
         rows, self._rows = self._rows, Rows()
         for number, client, timeout in rows.sessions:
             state.begin(client, timeout, number)
@@ -131,7 +134,11 @@ class Storage:
                 state.begin("unknown", _UNKNOWN_SESSION, session)
             state.restore_record(key, id, session, record)
         if left_out:
-            _log.warning("left out %d instances that no session keeps; their servers register again", left_out)
+            _log.warning(
+                "dropping %s without a session; their servers register again",
+                plural(left_out, "instance"),
+                extra={"path": str(self.path), "instances": left_out},
+            )
         for key, id, correction in rows.corrections:
             state.restore_correction(key, id, correction)
         revisions = {key: (revision, settings) for key, revision, settings in rows.services}
@@ -141,14 +148,16 @@ class Storage:
         if self.is_read_only:
             report(self.path, rows.damage, len(state.found), state.instances)
         elif rows.services:
-            _log.info("%s has %d services with %d instances", self.path, len(rows.services), state.instances)
+            services = plural(len(rows.services), "service")
+            instances = plural(state.instances, "instance")
+            _log.info("loaded %s with %s from %s", services, instances, self.path, extra={"path": str(self.path)})
 
     async def keep_session(self, lease: Lease) -> None:
-        """Keep a session."""
+        """Store a session."""
         await self._write([("INSERT INTO session VALUES (?, ?, ?)", (lease.id, lease.client, lease.timeout))], _nothing)
 
     async def drop_session(self, session: int, operations: list[Operation], then: Callable[[], object]) -> None:
-        """Forget a session, and make the changes that come with it. See `keep`."""
+        """Delete a session and apply the changes that follow from it. See `keep`."""
         statements: list[Statement] = [("DELETE FROM session WHERE id = ?", (session,))]
         for operation in operations:
             statements += _statements(operation)
@@ -157,11 +166,11 @@ class Storage:
     async def keep(
         self, operations: list[Operation], then: Callable[[], object], otherwise: Callable[[], object]
     ) -> None:
-        """Make changes, all or none. They are on disk when this returns.
+        """Store changes, all or none. They are on disk when this returns.
 
         Args:
-            then: is called when they are on disk, in the order of the changes, also if nobody waits for it any more.
-            otherwise: is called if they cannot be written, likewise.
+            then: called when the changes are on disk, in the order of the changes, even if the caller was cancelled.
+            otherwise: called likewise if they cannot be written.
         """
         await self._write([each for operation in operations for each in _statements(operation)], then, otherwise)
 
@@ -181,21 +190,23 @@ class Storage:
             error: Exception | None = None
             try:
                 await loop.run_in_executor(self._writer, self._transact, [each for each, *_ in batch])
-            except Exception as failed:  # noqa: BLE001  # whoever waits is told, and the next ones are written
-                _log.error("cannot write to %s: %s", self.path, failed)
+            except Exception as failed:  # noqa: BLE001  # reported to the callers; later batches are still written
+                _log.error("cannot write to %s: %s", self.path, failed, extra={"path": str(self.path)})
                 error = failed
             for _, then, otherwise, written in batch:
                 failure = error
                 try:
                     then() if error is None else otherwise()
-                except Exception as failed:  # noqa: BLE001  # costs one change; the others of the batch are told
-                    _log.exception("cannot apply a change that was written to %s", self.path)
+                except Exception as failed:  # noqa: BLE001  # must not affect the other changes of the batch
+                    _log.exception(
+                        "cannot apply a change that was written to %s", self.path, extra={"path": str(self.path)}
+                    )
                     failure = failed
                 if failure is None:
                     written.set_result(None)
                 else:
                     written.set_exception(failure)
-                    written.exception()  # whoever waited may have gone
+                    written.exception()  # mark it as retrieved: the caller may have been cancelled
 
     def _transact(self, batch: list[list[Statement]]) -> None:
         database = self._database
@@ -211,7 +222,7 @@ class Storage:
             raise
 
     async def close(self) -> None:
-        """Write what is pending, and close the file."""
+        """Write pending changes and close the file."""
         if self._writing is not None:
             await self._writing
         self._writer.submit(self._database.close).result()
@@ -219,9 +230,9 @@ class Storage:
 
 
 def _lock(database: sqlite3.Connection) -> None:
-    """Take the file for this process until it is closed: two registries with one file would each undo what the other
-    writes. SQLite takes the lock with the first access only, and for writing with the first write; a file that has all
-    its tables is not written to until something is registered.
+    """Lock the file for this process until it is closed: two registries on one file would overwrite each other's
+    changes. SQLite takes the lock only on the first access, and the write lock on the first write, which a file with
+    all its tables does not see until something is registered.
     """
     database.execute("PRAGMA locking_mode=EXCLUSIVE")
     database.execute("PRAGMA journal_mode=WAL")
@@ -240,7 +251,7 @@ _SET_REVISION: Final = """
 INSERT INTO service VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET revision = excluded.revision"""
 _SET_MARK: Final = """
 INSERT INTO mark VALUES (1, ?) ON CONFLICT DO UPDATE SET revision = max(revision, excluded.revision)"""
-# What was changed since it was decided stays.
+# Services that were changed again in the meantime stay.
 _DROP_SERVICE: Final = "DELETE FROM service WHERE grp = ? AND name = ? AND revision = ?"
 _SET_CORRECTION: Final = "INSERT OR REPLACE INTO correction VALUES (?, ?, ?, ?)"
 _DROP_CORRECTION: Final = "DELETE FROM correction WHERE grp = ? AND name = ? AND id = ?"
@@ -249,7 +260,7 @@ _DROP_RECORD: Final = "DELETE FROM record WHERE grp = ? AND name = ? AND id = ? 
 
 
 def _statements(operation: Operation) -> list[Statement]:
-    """A change as SQL."""
+    """Translate a change to SQL."""
     service = operation.key.group, operation.key.service
     instance = *service, operation.id
     if operation.is_farewell:
@@ -270,7 +281,7 @@ def _statements(operation: Operation) -> list[Statement]:
 
 
 def new_state(storage: Storage, limits: Limits, now: Callable[[], float]) -> State:
-    """The state that a file has kept."""
+    """Create the state of a registry from its stored data."""
     state = State(limits, now, epoch=storage.epoch, revision=storage.revision)
     storage.load(state)
     return state

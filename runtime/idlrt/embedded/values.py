@@ -1,4 +1,4 @@
-"""Instances as they travel: `Record` and `Correction` of the IDL, `Instance` and `Patch` of the runtime."""
+"""Conversion between `Record` and `Correction` of the IDL, and `Instance` and `Patch` of the runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _USUAL: Final = Instance(service="usual", host="usual", port=1)
 
 
 def record_of(instance: Instance) -> Record:
-    """What is sent of an instance: what is usual is left out."""
+    """Convert an instance to a record; default values are omitted."""
     return Record(
         service=instance.service,
         group=instance.group,
@@ -43,10 +43,10 @@ def record_of(instance: Instance) -> Record:
 
 
 def instance_of(record: Record) -> Instance:
-    """The instance in a record.
+    """Convert a record to an instance.
 
     Raises:
-        RegistryRefused: it cannot be one.
+        RegistryRefused: the record is invalid.
     """
     try:
         return Instance(
@@ -73,7 +73,7 @@ def instance_of(record: Record) -> Instance:
 
 
 def correction_of(patch: Patch | None) -> Correction:
-    """What is sent of what an operator said; empty for nothing."""
+    """Convert a patch to a correction; `None` becomes an empty one."""
     if patch is None:
         return Correction()
     return Correction(
@@ -84,10 +84,10 @@ def correction_of(patch: Patch | None) -> Correction:
 
 
 def patch_of(correction: Correction) -> Patch:
-    """What an operator said.
+    """Convert a correction to a patch.
 
     Raises:
-        RegistryRefused: it makes no sense.
+        RegistryRefused: the correction is invalid.
     """
     try:
         return Patch(
@@ -100,10 +100,10 @@ def patch_of(correction: Correction) -> Patch:
 
 
 def _rpc_protocols_of(record: Record) -> RpcProtocols:
-    """Return the RPC protocols in a record, yet to be checked; empty if it lists none.
+    """Return the RPC protocols of a record, not validated yet; empty if it lists none.
 
     Raises:
-        RegistryRefused: it lists one twice.
+        RegistryRefused: a protocol is listed twice.
     """
     given = record.rpc_protocols or ()
     found = {each.name: tuple(each.serializations) for each in given}

@@ -43,7 +43,7 @@ def test_of_two_that_register_an_id_before_either_is_on_disk_one_is_refused() ->
     with pytest.raises(Conflict) as caught:
         known.prepare_record(second.id, record(1002))
     assert "at 127.0.0.1:1001" in caught.value.message
-    assert "registered by first" in caught.value.message
+    assert "in use by first" in caught.value.message
     known.apply(operation)
     assert ports(known) == [1001]
     assert known.missing(second.id, [(KEY, "users-0")]) == [(KEY, "users-0")]

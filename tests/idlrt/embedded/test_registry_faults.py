@@ -181,7 +181,7 @@ def test_a_registry_does_not_wait_for_who_has_left(caplog: pytest.LogCaptureFixt
 def test_two_registries_cannot_share_a_file(tmp_path: Path) -> None:
     with (
         registry_process(tmp_path / "registry.db"),
-        pytest.raises(ConfigurationError, match=r"cannot use .*registry\.db.*is another registry using it"),
+        pytest.raises(ConfigurationError, match=r"cannot use .*registry\.db.*another registry is using it"),
         RegistryServer(data=tmp_path / "registry.db"),
     ):
         pass

@@ -176,7 +176,7 @@ def test_an_address_that_is_taken_and_free_again(tmp_path: Path) -> None:
 def test_two_registries_do_not_share_a_file(tmp_path: Path) -> None:
     data = tmp_path / "registry.db"
     with RegistryServer(data=data) as first:
-        with pytest.raises(ConfigurationError, match="is another registry using it"):
+        with pytest.raises(ConfigurationError, match="another registry is using it"):
             RegistryServer(data=data).start()
         with Registry.connect(first.url, cache=False, timeout=TIMEOUT) as registry:
             registry.register(Instance(service="Users", host="127.0.0.1", port=1)).wait()
@@ -187,7 +187,7 @@ def test_a_record_without_an_id_is_refused() -> None:
         session = (await client.begin("test", 60_000)).id
         with pytest.raises(Refused, match="id"):
             await client.register(session, Record(service="Users", group="default", id="", host="h", port=1))
-        with pytest.raises(Refused, match="bytes of text"):
+        with pytest.raises(Refused, match=r"too much text: \d+ bytes"):
             await client.register(session, record(1, protocols=["x" * 1000] * 100))
 
     run(work)

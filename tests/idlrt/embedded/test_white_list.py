@@ -40,7 +40,7 @@ def test_who_may_not_register(rule: Rule) -> None:
     with RegistryServer(access=Access(register=rule)) as server, connect(server) as client:
         registration = client.register(INSTANCE)
         eventually(lambda: registration.error, "it is refused")
-        with pytest.raises(RegistryRefused, match="this client may not register here"):
+        with pytest.raises(RegistryRefused, match="no permission to register"):
             registration.wait(0.1)
         assert client.instances("Users").instances == (), "it may look"
         client.close(0)
@@ -62,7 +62,7 @@ def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
             client.services,
             lambda: client.changes("Users", 0),
         ):
-            with pytest.raises(RegistryRefused, match="this client may not subscribe here") as caught:
+            with pytest.raises(RegistryRefused, match="no permission to subscribe") as caught:
                 ask()
             errors.append(caught.value)
         texts = {str(each) for each in errors}
@@ -73,7 +73,7 @@ def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
 def test_who_may_not_administer() -> None:
     with RegistryServer(access=Access(administer=SECRET)) as server, connect(server) as client:
         client.register(INSTANCE).wait()
-        with pytest.raises(RegistryRefused, match="this client may not administer here"):
+        with pytest.raises(RegistryRefused, match="no permission to administer"):
             client.modify("Users", INSTANCE.id, status=Status.DISABLED)
         with pytest.raises(RegistryRefused, match="administer"):
             client.configure("Users", {"a": "b"})
@@ -89,7 +89,7 @@ def test_a_token_lets_in_and_a_wrong_one_does_not() -> None:
             client.register(INSTANCE).wait()
             Heard(client.subscribe("Users")).until_ports(1)
         with connect(server, token="guess") as stranger:
-            with pytest.raises(RegistryRefused, match="this client may not"):
+            with pytest.raises(RegistryRefused, match="no permission to"):
                 stranger.instances("Users")
             # Not even a session.
             assert stranger.trouble is not None
@@ -139,7 +139,7 @@ def test_nobody_gets_past_the_list_by_any_method(framing: str) -> None:
     ):
         assert set(calls(client)) == set(RegistryClient.__thrift_service__.methods)
         for call in calls(client).values():
-            with pytest.raises((RpcError, ApplicationError, Refused), match="may not"):
+            with pytest.raises((RpcError, ApplicationError, Refused), match="no permission to"):
                 call()
         assert server.sessions == 0
 
