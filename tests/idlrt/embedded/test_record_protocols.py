@@ -99,7 +99,7 @@ def test_they_count_as_text() -> None:
     from idlrt.embedded.limits import Limits
 
     async def work(client: AsyncRegistryClient, session: int) -> None:
-        with pytest.raises(Refused, match=r"bytes; the limit is 20 \(text\)"):
+        with pytest.raises(Refused, match=r"too much text: \d+ bytes; the limit is 20 \(text\)"):
             await client.register(
                 session, record(rpc_protocols=[RpcProtocol(name="thrift", serializations=["binary"])])
             )

@@ -270,7 +270,7 @@ def test_what_is_being_written_counts() -> None:
 def test_text_counts_in_bytes() -> None:
     state = make(text=100)
     lease = state.begin("client", 6.0)
-    with pytest.raises(Refused, match="126 bytes; the limit is 100"):
+    with pytest.raises(Refused, match=r"too much text: 126 bytes; the limit is 100"):
         register(state, lease.id, "a", metadata={"x": "ü" * 62})
 
 

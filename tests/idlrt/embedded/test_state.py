@@ -198,7 +198,7 @@ def test_limits() -> None:
     state.begin("other", 6.0)
     with pytest.raises(Refused, match="2 sessions; the limit is 2"):
         state.begin("third", 6.0)
-    with pytest.raises(Refused, match=r"102 bytes; the limit is 100 \(text\)"):
+    with pytest.raises(Refused, match=r"too much text: 102 bytes; the limit is 100 \(text\)"):
         register(state, lease.id, "a", metadata={"x": "y" * 100})
     register(state, lease.id, "a")
     register(state, lease.id, "b")
