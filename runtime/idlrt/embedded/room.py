@@ -63,8 +63,9 @@ def check_correction(limits: Limits, service: Service | None, key: ServiceKey, i
     known = service.correction_size(id)
     if known is None and service.patched.count >= limits.service_instances:
         raise Refused(
-            message=f"cannot patch {id} of {key}: the service has {plural(service.patched.count, 'patch', 'patches')}; "
-            f"the limit is {limits.service_instances} (service_instances)"
+            message=f"cannot patch {id} of {key}: the service has "
+            f"{plural(service.patched.count, 'patch', 'patches')}; the limit is {limits.service_instances} "
+            "(service_instances)"
         )
     if service.patched.size + size - (known or 0) > limits.service_size:
         raise Refused(

@@ -272,7 +272,7 @@ class Service:
         )
 
     def part(self, epoch: int, cursor: Cursor | None, most: int) -> tuple[Part, Cursor | None]:
-        """Return the next part, of about `most` bytes, and the cursor of the part after it; `None` after the last one.
+        """Return the next part, of about `most` bytes, and the cursor of the part after it, `None` after the last.
 
         Args:
             cursor: a valid cursor; `None` for the first part of the complete state.

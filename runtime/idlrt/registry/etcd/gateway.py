@@ -148,8 +148,8 @@ class Gateway:
 
     async def watch(self, what: Mapping[str, Any], silence: float) -> AsyncGenerator[Watched]:
         """Watch a range of keys. The first response confirms that the watch was created. The iterator ends after
-        `silence` seconds without a response: then there were no events, or the server has died. Resume the watch from
-        the last revision to find out.
+        `silence` seconds without a response: then there were no events, or the server has died. Resume the watch
+        from the last revision to find out.
 
         Raises:
             HistoryLost: the start revision is compacted.
