@@ -35,7 +35,7 @@ class Feed:
     """Latest snapshot of a service, and its listeners. Written by the registry's thread only.
 
     Args:
-        keeps_last: whether to keep the last known instances when the registry reports none (empty protection).
+        keeps_last: whether to keep the last known instances when the registry reports none.
         saved: called with each new snapshot from the registry, to save it to disk.
 
     Attributes:
