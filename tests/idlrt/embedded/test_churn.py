@@ -1,4 +1,4 @@
-"""Many services of the embedded registry whose instances come and go, and whose owners are killed (see `churn`)."""
+"""Churn in the embedded registry: instances of many services register, deregister and are killed (see `churn`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded registry does what every registry has to, in memory and on disk."""
+"""Conformance suite for the embedded registry, in memory and on disk."""
 
 from __future__ import annotations
 

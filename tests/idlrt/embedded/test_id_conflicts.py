@@ -1,4 +1,4 @@
-"""Who has an id in the embedded registry while it is being written, while sessions are silent, and after a restart."""
+"""Ownership of ids in the embedded registry: during writes, with silent sessions, and after a restart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ports(state: State) -> list[int]:
     return [each.port for each in state.changes(KEY, 1, 0).records]
 
 
-def test_of_two_that_register_an_id_before_either_is_on_disk_one_is_refused() -> None:
+def test_the_second_of_two_concurrent_registrations_of_an_id_is_refused() -> None:
     known = state()
     first, second = known.begin("first", 6.0), known.begin("second", 6.0)
     operation = known.prepare_record(first.id, record(1001))
@@ -49,7 +49,7 @@ def test_of_two_that_register_an_id_before_either_is_on_disk_one_is_refused() ->
     assert known.missing(second.id, [(KEY, "users-0")]) == [(KEY, "users-0")]
 
 
-def test_an_id_that_could_not_be_written_is_free() -> None:
+def test_an_id_is_free_after_a_failed_write() -> None:
     known = state()
     first, second = known.begin("first", 6.0), known.begin("second", 6.0)
     known.give_up(known.prepare_record(first.id, record(1001)))
@@ -57,12 +57,12 @@ def test_an_id_that_could_not_be_written_is_free() -> None:
     assert ports(known) == [1002]
 
 
-def test_a_restart_is_not_refused_before_the_first_one_is_on_disk() -> None:
+def test_a_restarted_instance_replaces_a_registration_that_is_not_on_disk_yet() -> None:
     known = state()
     first, second = known.begin("first", 6.0), known.begin("second", 6.0)
     before = known.prepare_record(first.id, record(1001))
     after = known.prepare_record(second.id, record(1001, version="2"))
-    # And the first one, which has been replaced, cannot take it back.
+    # The replaced registration cannot be reclaimed.
     with pytest.raises(Conflict):
         known.prepare_record(first.id, record(1001), reclaims=True)
     known.apply(before)
@@ -71,8 +71,8 @@ def test_a_restart_is_not_refused_before_the_first_one_is_on_disk() -> None:
     assert known.missing(second.id, [(KEY, "users-0")]) == []
 
 
-def test_an_id_is_free_when_the_session_that_has_it_is_overdue() -> None:
-    """Also if silent sessions are kept, because so many are silent at once that it must be the network."""
+def test_the_id_of_an_expired_session_is_free() -> None:
+    """Also during self-preservation, which keeps expired sessions."""
     clock = Clock()
     known = state(clock)
     silent = [known.begin(f"silent {number}", 6.0) for number in range(10)]
@@ -88,17 +88,17 @@ def test_an_id_is_free_when_the_session_that_has_it_is_overdue() -> None:
     assert known.expire() == [], "all are kept"
     register(known, newcomer, record(1002))
     assert ports(known) == [1002]
-    # The one that was silent is told when it is back.
+    # The silent session learns of it with its next heartbeat.
     assert known.missing(silent[0].id, [(KEY, "users-0")]) == [(KEY, "users-0")]
     with pytest.raises(Conflict):
         register(known, silent[0], record(1001), reclaims=True)
 
 
-def test_what_a_session_takes_away_late_is_not_the_next_ones() -> None:
+def test_a_late_removal_does_not_affect_the_next_owner() -> None:
     known = state()
     first, second = known.begin("first", 6.0), known.begin("second", 6.0)
     register(known, first, record(1001))
-    # Both are on their way to the disk.
+    # Both writes are pending.
     after = known.prepare_record(second.id, record(1001))
     removal = known.prepare_removal(first.id, "default", "Users", "users-0")
     assert removal is not None
@@ -110,7 +110,7 @@ def test_what_a_session_takes_away_late_is_not_the_next_ones() -> None:
     assert known.missing(second.id, [(KEY, "users-0")]) == []
 
 
-def test_a_service_whose_instance_is_being_written_is_not_given_back() -> None:
+def test_a_service_with_a_pending_write_is_not_evicted() -> None:
     known = State(Limits(services=1), Clock(), epoch=1)
     lease = known.begin("first", 6.0)
     register(known, lease, record())

@@ -1,4 +1,4 @@
-"""The RPC protocols of instances in the embedded registry: stored, told, and refused where they cannot be."""
+"""RPC protocols of instances in the embedded registry: stored, sent to clients, and refused if invalid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(work: Callable[[AsyncRegistryClient, int], Awaitable[None]], **options: 
     asyncio.run(main())
 
 
-def test_a_record_has_them_in_order() -> None:
+def test_records_keep_the_order_of_protocols() -> None:
     made = Instance(service="Users", host="127.0.0.1", port=1, rpc_protocols=LISTED)
     written = record_of(made)
     assert [(each.name, tuple(each.serializations)) for each in written.rpc_protocols or ()] == list(LISTED.items())
@@ -52,12 +52,12 @@ def test_a_record_has_them_in_order() -> None:
     assert list(instance_of(written).rpc_protocols) == list(LISTED)
 
 
-def test_a_record_of_an_instance_that_lists_none_is_that_of_before() -> None:
+def test_an_instance_without_protocols_has_a_record_of_version_0_1() -> None:
     assert record_of(Instance(service="Users", host="127.0.0.1", port=1)).rpc_protocols is None
     assert instance_of(record()).rpc_protocols == {}
 
 
-def test_they_are_there_after_a_restart(tmp_path: Path) -> None:
+def test_protocols_survive_a_restart(tmp_path: Path) -> None:
     made = Instance(service="Users", host="127.0.0.1", port=1, rpc_protocols=LISTED)
     data = tmp_path / "registry.db"
 
@@ -72,19 +72,19 @@ def test_they_are_there_after_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("listed", HOSTILE.values(), ids=HOSTILE)
-def test_the_registry_refuses_what_cannot_be_listed(listed: list[RpcProtocol]) -> None:
+def test_the_registry_refuses_invalid_protocols(listed: list[RpcProtocol]) -> None:
     async def work(client: AsyncRegistryClient, session: int) -> None:
         for attempt in (client.register, client.reclaim):
             with pytest.raises(Refused, match="invalid RPC protocols of an instance: "):
                 await attempt(session, record(rpc_protocols=listed))
-        await client.register(session, record())  # the session goes on
+        await client.register(session, record())  # the session is still open
         assert [each.id for each in (await client.part("default", "Users", 0, 0, 0, "")).records] == ["a"]
 
     run(work)
 
 
 @pytest.mark.parametrize("listed", HOSTILE.values(), ids=HOSTILE)
-def test_a_client_leaves_out_what_a_hostile_registry_tells(
+def test_clients_ignore_invalid_records_of_a_hostile_registry(
     listed: list[RpcProtocol], caplog: pytest.LogCaptureFixture
 ) -> None:
     known = Known(ServiceKey("Users"))
@@ -95,7 +95,7 @@ def test_a_client_leaves_out_what_a_hostile_registry_tells(
     assert "ignoring invalid registration a of Users" in caplog.text
 
 
-def test_they_count_as_text() -> None:
+def test_protocols_count_as_text() -> None:
     from idlrt.embedded.limits import Limits
 
     async def work(client: AsyncRegistryClient, session: int) -> None:

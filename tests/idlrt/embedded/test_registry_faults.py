@@ -1,4 +1,4 @@
-"""The embedded registry as a process, with everything that may happen to it: figures are printed (`pytest -s`)."""
+"""Faults of an embedded registry in its own process. Measurements are printed (`pytest -s`)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from idlrt.registry import Registry
 # Real servers and processes.
 pytestmark = pytest.mark.slow
 
-# Of sessions that are not to end while a test runs, however busy the machine is.
+# Timeout of sessions that must not expire during a test, even on a busy machine.
 LONG = 60
-# Of sessions that are to end.
+# Timeout of sessions that expire in a test.
 SHORT = 1
 
 
@@ -33,7 +33,7 @@ def connect(url: str, session: float = LONG) -> Registry:
     return Registry.connect(f"{url}?timeout={session}", cache=False, timeout=TIMEOUT)
 
 
-def test_killed_and_started_again_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
+def test_a_killed_registry_loses_no_acknowledged_registration(tmp_path: Path) -> None:
     with registry_process(tmp_path / "registry.db") as process, connect(process.url) as client:
         with connect(process.url) as server:
             for number in range(20):
@@ -43,20 +43,20 @@ def test_killed_and_started_again_nothing_that_was_acknowledged_is_lost(tmp_path
             before = client.instances("Users")
             process.kill()
             process.start()
-            # A stranger sees all of it at once: the registry had it on disk.
+            # A new client sees all registrations at once: they were on disk.
             with connect(process.url) as stranger:
                 after = stranger.instances("Users")
             assert after.instances == before.instances
             assert after.settings == {"balancer": "p2c"}
             assert after.revision == before.revision
-            # And goes on: sessions of before are good.
+            # Sessions from before the restart continue.
             server.register(instance(99)).wait()
             server.close(TIMEOUT)
         assert client.instances("Users").instances == ()
 
 
-def test_killed_and_started_again_without_a_file_all_come_back() -> None:
-    # The session is short, as a heartbeat has to find out that the registry has forgotten it.
+def test_all_servers_register_again_after_a_restart_without_a_file() -> None:
+    # A short session, because the next heartbeat finds out that the registry has lost it.
     with registry_process() as process, connect(process.url, 3) as server, connect(process.url) as client:
         for number in range(20):
             server.register(instance(number)).wait()
@@ -70,7 +70,7 @@ def test_killed_and_started_again_without_a_file_all_come_back() -> None:
         assert heard.never_empty(), "nobody has seen an empty service"
 
 
-def test_changes_come_again_after_a_stop_in_good_order(tmp_path: Path) -> None:
+def test_updates_continue_after_a_graceful_restart(tmp_path: Path) -> None:
     with (
         registry_process(tmp_path / "registry.db") as process,
         connect(process.url) as server,
@@ -85,7 +85,7 @@ def test_changes_come_again_after_a_stop_in_good_order(tmp_path: Path) -> None:
         heard.until_ports(20001, 20002)
 
 
-def test_a_provider_that_dies_is_removed_when_its_session_ends() -> None:
+def test_a_crashed_server_is_removed_when_its_session_expires() -> None:
     with (
         registry_process() as process,
         connect(process.url) as client,
@@ -97,7 +97,7 @@ def test_a_provider_that_dies_is_removed_when_its_session_ends() -> None:
         stays.register(instance(1)).wait()
         dies.register(instance(2)).wait()
         heard.until_ports(20001, 20002)
-        # What a machine without power does: no word, not even that it closes.
+        # Like a power failure: the connection is not even closed.
         proxy.is_silent = True
         took = heard.until_ports(20001)
         say(f"removed {took:.2f} s after its last word, with a session of {SHORT} s")
@@ -105,7 +105,7 @@ def test_a_provider_that_dies_is_removed_when_its_session_ends() -> None:
         heard.until_ports(20001, 20002)
 
 
-def test_a_session_outlives_a_network_that_is_cut() -> None:
+def test_a_session_survives_a_network_partition() -> None:
     with (
         registry_process() as process,
         connect(process.url) as observer,
@@ -118,7 +118,7 @@ def test_a_session_outlives_a_network_that_is_cut() -> None:
         proxy.is_refusing = True
         proxy.cut()
         second = server.register(instance(2))
-        # It was tried, and failed.
+        # A heartbeat was sent and failed.
         eventually(lambda: second.error is not None)
         proxy.is_refusing = False
         second.wait()
@@ -126,7 +126,7 @@ def test_a_session_outlives_a_network_that_is_cut() -> None:
         assert heard.removed == [], "the session is the same"
 
 
-def test_a_subscriber_that_was_cut_off_misses_nothing() -> None:
+def test_a_subscriber_misses_no_change_during_a_partition() -> None:
     with (
         registry_process() as process,
         connect(process.url) as server,
@@ -149,7 +149,7 @@ def test_a_subscriber_that_was_cut_off_misses_nothing() -> None:
         say(f"known {took:.2f} s after the network was back")
 
 
-def test_a_registry_that_is_silent_is_noticed() -> None:
+def test_an_unresponsive_registry_is_detected() -> None:
     with (
         registry_process() as process,
         connect(process.url) as server,
@@ -168,13 +168,13 @@ def test_a_registry_that_is_silent_is_noticed() -> None:
         heard.until_ports(20001, 20002)
 
 
-def test_a_registry_does_not_wait_for_who_has_left(caplog: pytest.LogCaptureFixture) -> None:
+def test_shutdown_does_not_wait_for_disconnected_clients(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), RegistryServer() as server:
         with connect(server.url) as client:
             client.subscribe("Users").wait()
             eventually(lambda: server.in_flight, "a poll waits there")
         eventually(lambda: server.sessions == 0, "the client has left")
-    # A poll that nobody ends outlasts the grace time, which is logged.
+    # A long poll that is not completed would exceed the grace period, which is logged.
     assert [each.getMessage() for each in caplog.records] == []
 
 
@@ -187,7 +187,7 @@ def test_two_registries_cannot_share_a_file(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_that_is_something_else(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"not a database" * 100)
     with pytest.raises(ConfigurationError, match=r"cannot use .*other\.db for a registry"):
         RegistryServer(data=tmp_path / "other.db").start()

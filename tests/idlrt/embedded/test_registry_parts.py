@@ -1,4 +1,4 @@
-"""What the embedded registry tells in parts, whatever changes between two of them; limits, and names that go."""
+"""Responses in parts with concurrent changes, resource limits, and removal of services."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def register(state: State, session: int, id: str, **more: Any) -> None:
 
 
 def parts(state: State, since: int = 0, epoch: int = 7) -> list[Part]:
-    """All parts of an answer."""
+    """Read all parts of a response."""
     found = [state.part(KEY, epoch, since, "")]
     while (cursor := found[-1].next) is not None:
         found.append(state.part(KEY, epoch, since, cursor))
     return found
 
 
-def test_a_part_holds_no_more_than_an_answer_may() -> None:
+def test_a_part_does_not_exceed_the_limit() -> None:
     state = make(answer=1000)
     lease = state.begin("client", 6.0)
     for number in range(100):
@@ -64,7 +64,7 @@ def test_a_part_holds_no_more_than_an_answer_may() -> None:
     assert max(sizes) < 1000
 
 
-def test_a_part_holds_something_however_large_that_is() -> None:
+def test_a_part_is_never_empty_even_if_a_record_exceeds_the_limit() -> None:
     state = make(answer=1)
     lease = state.begin("client", 6.0)
     for id in "abc":
@@ -72,7 +72,7 @@ def test_a_part_holds_something_however_large_that_is() -> None:
     assert [[each.id for each in part.records] for part in parts(state)] == [["a"], ["b"], ["c"]]
 
 
-def test_who_knows_the_registry_gets_what_is_new_only() -> None:
+def test_a_known_revision_yields_only_later_changes() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     for id in "abc":
@@ -87,11 +87,11 @@ def test_who_knows_the_registry_gets_what_is_new_only() -> None:
     assert part.removed == ["a"]
     assert list(part.corrections) == ["c"]
     assert part.settings is None
-    # Of another registry, nothing is known.
+    # The revision of another epoch is unknown.
     assert parts(state, since, epoch=8)[0].is_whole
 
 
-def test_a_patch_that_is_taken_back_twice_is_told_as_gone() -> None:
+def test_a_patch_that_is_removed_twice_is_reported_as_removed() -> None:
     state = make()
     apply(state, state.prepare_correction("default", "Users", "a", Correction(weight=1)))
     since = parts(state)[-1].revision
@@ -106,7 +106,7 @@ def test_a_patch_that_is_taken_back_twice_is_told_as_gone() -> None:
     ["x", "0.1.2", "{run}.1", "{run}.-1.2", "{run}.99.0", "{run}.1.99", "{run}.².3", "{run}.1." + "9" * 10_000],
     ids=["text", "no run", "one number", "negative", "since", "position", "no digit", "endless"],
 )
-def test_a_cursor_that_is_none_begins_again(cursor: str) -> None:
+def test_an_invalid_cursor_starts_over(cursor: str) -> None:
     state = make(answer=1)
     lease = state.begin("client", 6.0)
     register(state, lease.id, "a")
@@ -118,7 +118,7 @@ def test_a_cursor_that_is_none_begins_again(cursor: str) -> None:
     assert [each.id for each in again.records] == ["a"]
 
 
-def test_who_has_missed_removals_between_two_parts_begins_again() -> None:
+def test_missed_removals_between_two_parts_start_over() -> None:
     state = make(answer=1)
     lease = state.begin("client", 6.0)
     register(state, lease.id, "a")
@@ -132,7 +132,7 @@ def test_who_has_missed_removals_between_two_parts_begins_again() -> None:
     assert state.part(KEY, 7, 0, cursor).is_whole
 
 
-def test_after_a_restart_a_cursor_means_nothing() -> None:
+def test_a_cursor_is_invalid_after_a_restart() -> None:
     def restarted() -> State:
         state = make(answer=1)
         lease = state.begin("client", 6.0)
@@ -152,7 +152,7 @@ def test_after_a_restart_a_cursor_means_nothing() -> None:
 
 @settings(max_examples=60, stateful_step_count=60, deadline=None)
 class Readers(RuleBasedStateMachine):
-    """Readers that take a part now and then, while everything changes, know exactly what there is after the last."""
+    """Readers that read parts during concurrent changes have the exact state after the last part."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class Readers(RuleBasedStateMachine):
 TestReaders = Readers.TestCase
 
 
-def test_names_come_in_parts() -> None:
+def test_names_are_paged() -> None:
     state = make(answer=10)
     for name in ("Users", "Orders", "Carts", "A-rather-long-name"):
         apply(state, state.prepare_settings("default", name, {"a": "b"}))
@@ -238,20 +238,20 @@ def test_names_come_in_parts() -> None:
         ({"size": 125}, r"the registry already uses \d+; the limit is 125 \(size\)"),
     ],
 )
-def test_a_limit_is_named_to_who_registers_too_much(limits: dict[str, int], words: str) -> None:
+def test_the_error_names_the_exceeded_limit(limits: dict[str, int], words: str) -> None:
     state = make(**limits)
     lease = state.begin("client", 6.0)
     register(state, lease.id, "a")
     register(state, lease.id, "b")
     with pytest.raises(Refused, match=rf"cannot register c of Users: .*{words}"):
         register(state, lease.id, "c")
-    register(state, lease.id, "b", version="2")  # what is there may change
+    register(state, lease.id, "b", version="2")  # an existing record may change
     apply(state, state.removal(KEY, "a", lease.id))
     register(state, lease.id, "c")
 
 
-def test_what_is_being_written_counts() -> None:
-    """Else a client that does not wait for answers registers as much as it likes."""
+def test_pending_writes_count_towards_limits() -> None:
+    """Otherwise a client that does not wait for responses could exceed the limits."""
     state = make(service_instances=1)
     lease = state.begin("client", 6.0)
     first = state.prepare_record(lease.id, record("a"))
@@ -260,21 +260,21 @@ def test_what_is_being_written_counts() -> None:
     state.give_up(first)
     assert state.services("default") == []
     register(state, lease.id, "b")
-    # Who takes an instance over takes its bytes, too.
+    # A session that takes over an instance takes over its size as well.
     other = state.begin("other", 6.0)
     register(state, other.id, "b")
     apply(state, *state.end(other.id))
     register(state, lease.id, "c")
 
 
-def test_text_counts_in_bytes() -> None:
+def test_text_is_counted_in_bytes() -> None:
     state = make(text=100)
     lease = state.begin("client", 6.0)
     with pytest.raises(Refused, match=r"too much text: 126 bytes; the limit is 100"):
         register(state, lease.id, "a", metadata={"x": "ü" * 62})
 
 
-def test_patches_of_a_service_have_a_bound() -> None:
+def test_patches_of_a_service_are_limited() -> None:
     state = make(service_instances=2, service_size=100)
     for id in "ab":
         apply(state, state.prepare_correction("default", "Users", id, Correction(weight=1)))
@@ -286,12 +286,12 @@ def test_patches_of_a_service_have_a_bound() -> None:
     apply(state, state.prepare_correction("default", "Users", "c", Correction(weight=1)))
 
 
-def test_limits_are_not_negative() -> None:
+def test_limits_must_not_be_negative() -> None:
     with pytest.raises(ConfigurationError, match=r"Limits.answer must not be negative, got -1"):
         Limits(answer=-1)
 
 
-def test_a_service_with_nothing_makes_room_for_another() -> None:
+def test_an_empty_service_is_evicted_for_another() -> None:
     state = make(services=2)
     lease = state.begin("client", 6.0)
     for name in ("Users", "Orders"):
@@ -301,12 +301,12 @@ def test_a_service_with_nothing_makes_room_for_another() -> None:
     apply(state, state.removal(KEY, "a", lease.id))
     register(state, lease.id, "a", service="Carts")
     assert state.services("default") == ["Carts", "Orders"]
-    # And it goes from the disk.
+    # It is deleted from the disk as well.
     assert [(each.key, each.is_farewell) for each in state.clean_up(0.0)] == [(KEY, True)]
     assert parts(state, 3)[0].is_whole, "who followed it learns that it has nothing"
 
 
-def test_a_service_with_nothing_is_forgotten_in_the_end() -> None:
+def test_an_empty_service_is_removed_after_a_while() -> None:
     clock = Clock()
     state = make(clock, unused_service=60.0)
     lease = state.begin("client", 6.0)
@@ -326,7 +326,7 @@ def test_a_service_with_nothing_is_forgotten_in_the_end() -> None:
     assert state.services("default") == []
 
 
-def test_a_service_that_comes_back_is_told_as_a_whole() -> None:
+def test_a_service_that_returns_is_sent_completely() -> None:
     clock = Clock()
     state = make(clock, unused_service=60.0)
     lease = state.begin("client", 6.0)
@@ -340,7 +340,7 @@ def test_a_service_that_comes_back_is_told_as_a_whole() -> None:
     assert (part.is_whole, [each.id for each in part.records]) == (True, ["b"]), "nobody remembers that `a` went"
 
 
-def test_a_patch_of_nobody_expires() -> None:
+def test_the_patch_of_an_unregistered_instance_expires() -> None:
     state = make(unused_patch=60.0)
     lease = state.begin("client", 6.0)
     register(state, lease.id, "there")
@@ -349,7 +349,7 @@ def test_a_patch_of_nobody_expires() -> None:
     assert [each.id for each in state.clean_up(1000.0)] == ["never"]
     apply(state, *state.clean_up(1000.0))
     assert state.clean_up(1059.0) == []
-    # One comes, and one goes.
+    # One instance registers, another deregisters.
     register(state, lease.id, "never")
     apply(state, state.removal(KEY, "there", lease.id))
     apply(state, *state.clean_up(1061.0))
@@ -358,7 +358,7 @@ def test_a_patch_of_nobody_expires() -> None:
     assert list(state.changes(KEY, 0, 0).corrections or {}) == ["never"]
 
 
-def test_a_service_is_removed_with_all_that_was_said_of_it() -> None:
+def test_a_service_is_removed_with_its_patches_and_settings() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     with pytest.raises(Refused, match="cannot remove Users: there is no such service"):

@@ -1,4 +1,4 @@
-"""What the embedded registry knows, and when sessions end: in virtual time, without a network."""
+"""State and sessions of the embedded registry, in virtual time and without a network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def end(state: State, session: int) -> None:
         state.apply(operation)
 
 
-def test_a_session_ends_when_its_heartbeats_do() -> None:
+def test_a_session_expires_without_heartbeats() -> None:
     clock = Clock()
     state = make(clock)
     lease = state.begin("client", 6.0)
@@ -67,7 +67,7 @@ def test_a_session_ends_when_its_heartbeats_do() -> None:
         state.keep(lease.id)
 
 
-def test_registering_is_a_heartbeat() -> None:
+def test_registering_counts_as_a_heartbeat() -> None:
     clock = Clock()
     state = make(clock)
     lease = state.begin("client", 6.0)
@@ -78,11 +78,11 @@ def test_registering_is_a_heartbeat() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(0.0, 0.5), (-5.0, 0.5), (6.0, 6.0), (1e9, 300.0)])
-def test_a_timeout_is_within_bounds(wanted: float, given: float) -> None:
+def test_session_timeouts_are_bounded(wanted: float, given: float) -> None:
     assert make().begin("client", wanted).timeout == given
 
 
-def test_who_registers_last_owns_it() -> None:
+def test_the_last_session_to_register_owns_the_instance() -> None:
     state = make()
     old, new = state.begin("old", 6.0), state.begin("new", 6.0)
     register(state, old.id, "a", version="1")
@@ -95,7 +95,7 @@ def test_who_registers_last_owns_it() -> None:
     assert state.instances == 0
 
 
-def test_what_comes_after_its_session_does_not_stay() -> None:
+def test_a_write_after_the_end_of_its_session_is_dropped() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     late = state.prepare_record(lease.id, record())
@@ -104,13 +104,13 @@ def test_what_comes_after_its_session_does_not_stay() -> None:
     assert ids(state) == []
 
 
-def test_when_all_are_silent_they_are_kept(caplog: pytest.LogCaptureFixture) -> None:
+def test_self_preservation_keeps_sessions_when_all_are_silent(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     state = make(clock)
     leases = [state.begin(f"client {number}", 6.0) for number in range(10)]
     for number, lease in enumerate(leases):
         register(state, lease.id, f"i{number}")
-        lease.deadline += number * 0.2  # they did not begin at the same moment
+        lease.deadline += number * 0.2  # they began at different times
     for _ in range(100):
         clock.now += 0.25
         assert state.expire() == []
@@ -122,14 +122,14 @@ def test_when_all_are_silent_they_are_kept(caplog: pytest.LogCaptureFixture) -> 
 
 
 def owners(state: State, count: int) -> list[Lease]:
-    """Sessions, each of which has registered something."""
+    """Begin sessions with one instance each."""
     leases = [state.begin(f"client {number}", 6.0) for number in range(count)]
     for number, lease in enumerate(leases):
         register(state, lease.id, f"i{number}")
     return leases
 
 
-def test_when_few_are_silent_they_end() -> None:
+def test_a_few_silent_sessions_expire() -> None:
     clock = Clock()
     state = make(clock)
     leases = owners(state, 10)
@@ -140,7 +140,7 @@ def test_when_few_are_silent_they_end() -> None:
     assert sorted(state.expire()) == sorted(lease.id for lease in leases[:4])
 
 
-def test_of_a_few_sessions_all_may_end() -> None:
+def test_self_preservation_requires_a_minimum_of_sessions() -> None:
     clock = Clock()
     state = make(clock)
     leases = owners(state, 4)
@@ -148,7 +148,7 @@ def test_of_a_few_sessions_all_may_end() -> None:
     assert sorted(state.expire()) == sorted(lease.id for lease in leases)
 
 
-def test_protection_ends_at_last() -> None:
+def test_self_preservation_is_limited_in_time() -> None:
     clock = Clock()
     state = make(clock, protected_for=60.0)
     leases = owners(state, 10)
@@ -158,11 +158,11 @@ def test_protection_ends_at_last() -> None:
     assert sorted(state.expire()) == sorted(lease.id for lease in leases)
 
 
-def test_sessions_that_nobody_keeps_protect_nobody() -> None:
+def test_abandoned_sessions_do_not_trigger_self_preservation() -> None:
     clock = Clock()
     state = make(clock)
     alive = owners(state, 6)
-    # Of clients that gave up before they were answered, and tried again.
+    # Sessions of clients that timed out before the response, and tried again.
     lost = [state.begin("client", 6.0) for _ in range(20)]
     clock.now += 5.0
     for lease in alive[1:]:
@@ -171,7 +171,7 @@ def test_sessions_that_nobody_keeps_protect_nobody() -> None:
     assert sorted(state.expire()) == sorted(lease.id for lease in [alive[0], *lost])
 
 
-def test_a_session_without_instances_ends_although_others_are_kept() -> None:
+def test_self_preservation_does_not_keep_sessions_without_instances() -> None:
     clock = Clock()
     state = make(clock)
     owners(state, 6)
@@ -180,13 +180,13 @@ def test_a_session_without_instances_ends_although_others_are_kept() -> None:
     assert state.expire() == [lost.id]
 
 
-def test_while_the_registry_stood_still_nobody_died() -> None:
+def test_time_during_which_the_registry_was_suspended_does_not_count() -> None:
     clock = Clock()
     state = make(clock)
     lease = owners(state, 1)[0]
     clock.now += 20.0
     assert state.expire(late=19.0) == []
-    state.keep(lease.id)  # it had come, and was not looked at
+    state.keep(lease.id)  # a heartbeat that had arrived during the suspension
     assert state.expire() == []
     clock.now += 6.1
     assert state.expire(late=0.05) == [lease.id]
@@ -208,7 +208,7 @@ def test_limits() -> None:
     state.apply(state.prepare_settings("default", "Other", {"a": "b"}))
     with pytest.raises(Refused, match=r"the registry has 2 services; the limit is 2 \(services\)"):
         state.prepare_settings("default", "Third", {})
-    state.wait(ServiceKey("Third"), lambda: None)  # who waits for it does not make it one
+    state.wait(ServiceKey("Third"), lambda: None)  # waiting for a service does not create it
 
 
 def test_names_are_checked() -> None:
@@ -218,7 +218,7 @@ def test_names_are_checked() -> None:
             state.prepare_settings("default", wrong, {})
 
 
-def test_what_has_changed() -> None:
+def test_changes_since_a_revision() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     first = register(state, lease.id, "a")
@@ -234,7 +234,7 @@ def test_what_has_changed() -> None:
 
 
 @pytest.mark.parametrize(("epoch", "since"), [(7, 0), (8, 2), (0, 2), (7, 99)])
-def test_who_knows_nothing_of_use_gets_all(epoch: int, since: int) -> None:
+def test_an_unknown_revision_yields_everything(epoch: int, since: int) -> None:
     state = make()
     lease = state.begin("client", 6.0)
     register(state, lease.id, "a")
@@ -244,7 +244,7 @@ def test_who_knows_nothing_of_use_gets_all(epoch: int, since: int) -> None:
     assert [each.id for each in changes.records] == ["a", "b"]
 
 
-def test_who_was_away_for_too_long_gets_all() -> None:
+def test_a_revision_before_the_history_yields_everything() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     since = register(state, lease.id, "a")
@@ -259,8 +259,8 @@ def test_who_was_away_for_too_long_gets_all() -> None:
     assert not state.changes(KEY, 7, gone - 1500).is_whole
 
 
-def test_after_a_restart_nothing_is_missed() -> None:
-    # The removal of `b` was the last that happened before it, and nobody remembers.
+def test_no_change_is_missed_after_a_restart() -> None:
+    # The removal of `b` was the last change before the restart; its tombstone is lost.
     state = make()
     lease = state.begin("client", 6.0)
     state.restore_record(KEY, "a", lease.id, record("a"))
@@ -270,7 +270,7 @@ def test_after_a_restart_nothing_is_missed() -> None:
     assert not state.is_news(KEY, 7, 10)
 
 
-def test_who_waits_is_told_once() -> None:
+def test_waiters_are_notified_once() -> None:
     state = make()
     lease = state.begin("client", 6.0)
     told: list[str] = []
@@ -289,18 +289,18 @@ def test_who_waits_is_told_once() -> None:
     assert state.apply(state.prepare_record(lease.id, record("c"))) == []
 
 
-def test_waiting_for_what_does_not_exist_leaves_nothing() -> None:
+def test_waiting_for_an_unknown_service_leaves_no_trace() -> None:
     state = make(services=1)
     state.wait(ServiceKey("Nobody"), lambda: None)()
     assert state.services("default") == []
     assert state.groups() == []
-    # Nor does it count.
+    # It does not count towards the limit either.
     state.apply(state.prepare_settings("default", "Other", {}))
 
 
 @settings(max_examples=60, stateful_step_count=40, deadline=None)
 class Followers(RuleBasedStateMachine):
-    """Whatever happens, one who asks for what has changed, at any time and in any rhythm, knows what there is."""
+    """A client that polls for changes at arbitrary times always has the exact state."""
 
     def __init__(self) -> None:
         super().__init__()

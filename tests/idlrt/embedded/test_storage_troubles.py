@@ -1,4 +1,4 @@
-"""The file of the embedded registry: disks that are slow, full or not ours, and programs that are killed."""
+"""Storage faults of the embedded registry: slow, full and read-only disks, and killed processes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def record(number: int = 1, **more: Any) -> Record:
 
 
 class Disk:
-    """The file of a registry, which can be slow, full and read-only.
+    """Database file of a registry on a simulated disk, which can be slow, full and read-only.
 
     Attributes:
-        is_free: nothing is written while this is not set.
-        is_asked: set when something is to be written.
+        is_free: writes block while this is not set.
+        is_asked: set when a write begins.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Disk:
         self._database: sqlite3.Connection | None = None
 
     def connect(self, path: Path | str, **options: Any) -> sqlite3.Connection:
-        """Open it, as `sqlite3.connect` does."""
+        """Open the database, like `sqlite3.connect`."""
         self._database = sqlite3.connect(path, **options, check_same_thread=False)
         self._database.set_trace_callback(self._write)
         return self._database
@@ -52,7 +52,7 @@ class Disk:
         self.is_free.wait(TIMEOUT)
 
     def pragma(self, text: str) -> None:
-        """Set it up otherwise."""
+        """Set a PRAGMA."""
         assert self._database is not None
         self._database.execute(f"PRAGMA {text}").fetchall()
 
@@ -77,8 +77,8 @@ def run(
     asyncio.run(main())
 
 
-def test_taken_away_while_it_is_being_written(tmp_path: Path) -> None:
-    """What is deregistered does not come back because the disk was slow."""
+def test_deregistering_during_the_write(tmp_path: Path) -> None:
+    """A slow disk must not bring a deregistered instance back."""
     disk = Disk()
 
     async def work(server: RegistryServer, client: AsyncRegistryClient) -> None:
@@ -96,8 +96,8 @@ def test_taken_away_while_it_is_being_written(tmp_path: Path) -> None:
     run(work, tmp_path / "registry.db", disk)
 
 
-def test_a_session_that_could_not_be_kept_is_none(tmp_path: Path) -> None:
-    """Else many tries on a full disk look like many clients that died."""
+def test_a_session_that_cannot_be_stored_is_discarded(tmp_path: Path) -> None:
+    """Otherwise many attempts on a full disk look like many crashed clients."""
     disk = Disk()
 
     async def work(server: RegistryServer, client: AsyncRegistryClient) -> None:
@@ -114,7 +114,7 @@ def test_a_session_that_could_not_be_kept_is_none(tmp_path: Path) -> None:
     run(work, tmp_path / "registry.db", disk)
 
 
-def test_a_disk_that_is_full_and_has_room_again(tmp_path: Path) -> None:
+def test_recovery_from_a_full_disk(tmp_path: Path) -> None:
     disk = Disk()
 
     async def work(server: RegistryServer, client: AsyncRegistryClient) -> None:
@@ -139,8 +139,8 @@ def test_a_disk_that_is_full_and_has_room_again(tmp_path: Path) -> None:
     run(work, tmp_path / "registry.db", disk)
 
 
-def test_text_that_a_file_cannot_hold_costs_nobody_else_anything(tmp_path: Path) -> None:
-    """JSON can say half of a character."""
+def test_text_that_cannot_be_stored_affects_no_other_client(tmp_path: Path) -> None:
+    """JSON can encode a lone surrogate, which SQLite cannot store."""
 
     async def work(server: RegistryServer, client: AsyncRegistryClient) -> None:
         host, port = server.address.removeprefix("tcp://").split(":")
@@ -154,7 +154,7 @@ def test_text_that_a_file_cannot_hold_costs_nobody_else_anything(tmp_path: Path)
     run(work, tmp_path / "registry.db")
 
 
-def test_an_address_that_is_taken_and_free_again(tmp_path: Path) -> None:
+def test_a_used_address_is_available_again_later(tmp_path: Path) -> None:
     with RegistryServer() as first:
         second = RegistryServer(first.address.removeprefix("tcp://"), data=tmp_path / "registry.db")
 
@@ -193,7 +193,7 @@ def test_a_record_without_an_id_is_refused() -> None:
     run(work)
 
 
-def test_many_sessions_that_are_silent_at_once_are_all_kept() -> None:
+def test_self_preservation_keeps_many_silent_sessions() -> None:
     now = 0.0
     state = State(Limits(), lambda: now, epoch=1)
     for _ in range(1000):
@@ -204,7 +204,7 @@ def test_many_sessions_that_are_silent_at_once_are_all_kept() -> None:
     assert len(state.leases) == 1000
 
 
-def test_many_who_wait_are_answered_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_shutdown_completes_all_long_polls(caplog: pytest.LogCaptureFixture) -> None:
     answers: list[object] = []
 
     async def main() -> None:
@@ -224,12 +224,12 @@ def test_many_who_wait_are_answered_at_the_end(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
     assert [type(each) for each in answers] == [Changes] * 1000
-    # It is logged if the server has to give them up when the grace time is over.
+    # The server logs calls that it has to cancel after the grace period.
     assert [each.getMessage() for each in caplog.records] == []
 
 
 @pytest.mark.parametrize("count", [30, *(pytest.param(more, marks=pytest.mark.slow) for more in (37, 60))])
-def test_killed_in_the_middle_of_writing(tmp_path: Path, count: int) -> None:
+def test_a_registry_killed_during_writes(tmp_path: Path, count: int) -> None:
     acknowledged: list[int] = []
     is_over = threading.Event()
     with (
@@ -270,7 +270,7 @@ def test_killed_in_the_middle_of_writing(tmp_path: Path, count: int) -> None:
     data.close()
 
 
-def test_a_session_of_before_is_not_one_of_after() -> None:
+def test_session_ids_are_not_reused_after_a_restart() -> None:
     sessions: list[int] = []
 
     async def first(server: RegistryServer, client: AsyncRegistryClient) -> None:

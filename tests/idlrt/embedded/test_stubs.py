@@ -1,4 +1,4 @@
-"""The embedded registry's stubs are what idlc makes of its IDL."""
+"""The stubs of the embedded registry are up to date with its IDL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 RUNTIME = Path(__file__).parents[3] / "runtime"
 
 
-def test_they_are_current() -> None:
+def test_stubs_are_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "idlc", "compile", "idlrt/embedded/registry.idl", "-o", ".", "--check", "--no-cache"],
         cwd=RUNTIME,
@@ -18,5 +18,5 @@ def test_they_are_current() -> None:
         check=False,
     )
     assert done.returncode == 0, (
-        f"say idlc compile runtime/idlrt/embedded/registry.idl -o runtime\n{done.stdout}{done.stderr}"
+        f"run idlc compile runtime/idlrt/embedded/registry.idl -o runtime\n{done.stdout}{done.stderr}"
     )

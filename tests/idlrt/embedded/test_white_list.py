@@ -1,4 +1,4 @@
-"""The white list: who is not on it is refused with a clear error, and learns nothing."""
+"""Access list: other clients are refused with a clear error, and receive no data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def connect(server: RegistryServer, **options: str) -> Registry:
     return Registry.connect(f"{server.url}?{query}", cache=False, timeout=TIMEOUT)
 
 
-def test_without_rules_all_may() -> None:
+def test_without_rules_all_clients_are_admitted() -> None:
     with RegistryServer() as server, connect(server) as client:
         client.register(INSTANCE).wait()
         client.modify("Users", INSTANCE.id, weight=3)
@@ -36,7 +36,7 @@ def test_without_rules_all_may() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
-def test_who_may_not_register(rule: Rule) -> None:
+def test_register_requires_permission(rule: Rule) -> None:
     with RegistryServer(access=Access(register=rule)) as server, connect(server) as client:
         registration = client.register(INSTANCE)
         eventually(lambda: registration.error, "it is refused")
@@ -47,7 +47,7 @@ def test_who_may_not_register(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", [FAR, SECRET], ids=["networks", "tokens"])
-def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
+def test_subscribe_requires_permission(rule: Rule) -> None:
     with RegistryServer(access=Access(subscribe=rule)) as server, connect(server) as client:
         client.register(INSTANCE).wait()
         subscription = client.subscribe("Users")
@@ -70,7 +70,7 @@ def test_who_may_not_subscribe_learns_nothing(rule: Rule) -> None:
         assert "hidden" not in texts.pop()
 
 
-def test_who_may_not_administer() -> None:
+def test_administer_requires_permission() -> None:
     with RegistryServer(access=Access(administer=SECRET)) as server, connect(server) as client:
         client.register(INSTANCE).wait()
         with pytest.raises(RegistryRefused, match="no permission to administer"):
@@ -82,7 +82,7 @@ def test_who_may_not_administer() -> None:
         assert client.instances("Users").callable == ()
 
 
-def test_a_token_lets_in_and_a_wrong_one_does_not() -> None:
+def test_a_valid_token_is_required() -> None:
     access = Access(register=SECRET, subscribe=SECRET, administer=SECRET)
     with RegistryServer(access=access) as server:
         with connect(server, token="other") as client:
@@ -96,7 +96,7 @@ def test_a_token_lets_in_and_a_wrong_one_does_not() -> None:
             assert not stranger.is_connected
 
 
-def test_a_session_of_somebody_else_cannot_be_used() -> None:
+def test_the_session_of_another_client_cannot_be_used() -> None:
     with RegistryServer() as server, connect(server) as owner:
         owner.register(INSTANCE).wait()
         with RegistryClient.connect(server.address, framing="header", timeout=TIMEOUT) as stranger:
@@ -108,7 +108,7 @@ def test_a_session_of_somebody_else_cannot_be_used() -> None:
 
 
 def calls(client: RegistryClient) -> dict[str, Callable[[], object]]:
-    """A call of each method."""
+    """Call each method."""
     return {
         "begin": lambda: client.begin("x", 6000),
         "keep": lambda: client.keep(1),
@@ -130,8 +130,8 @@ def calls(client: RegistryClient) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("framing", ["header", "framed", "unframed"])
-def test_nobody_gets_past_the_list_by_any_method(framing: str) -> None:
-    # Who speaks a framing without metadata has no token.
+def test_each_method_checks_permissions(framing: str) -> None:
+    # Framings without metadata cannot carry a token.
     access = Access(register=SECRET, subscribe=SECRET, administer=SECRET)
     with (
         RegistryServer(access=access) as server,
@@ -163,7 +163,7 @@ def test_a_file(tmp_path: Path) -> None:
         ('[administer]\ntokens = [""]', "token"),
     ],
 )
-def test_a_file_that_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+def test_an_invalid_access_list(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "access.toml"
     path.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
@@ -171,7 +171,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, why: str) -> None:
     assert why in str(caught.value)
 
 
-def test_wrong_rules_are_said_at_once() -> None:
+def test_invalid_rules_are_rejected_on_construction() -> None:
     wrong: Any = Access(register=Rule(networks=("nowhere",)))
     with pytest.raises(ConfigurationError, match="nowhere"):
         RegistryServer(access=wrong)

@@ -1,4 +1,4 @@
-"""A ZooKeeper for all tests of this folder."""
+"""ZooKeeper server shared by the tests of this folder."""
 
 from zookeeper_server import zookeeper
 

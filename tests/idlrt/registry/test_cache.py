@@ -21,7 +21,7 @@ SNAPSHOT = Snapshot(
 )
 
 
-def test_what_was_kept_is_there(tmp_path: Path) -> None:
+def test_a_saved_snapshot_is_loaded(tmp_path: Path) -> None:
     cache = SnapshotCache(tmp_path / "deep" / "er", "embedded://h")
     assert cache.load(SNAPSHOT.key) is None
     cache.save(SNAPSHOT)
@@ -30,16 +30,14 @@ def test_what_was_kept_is_there(tmp_path: Path) -> None:
     assert len(list((tmp_path / "deep" / "er").iterdir())) == 1, "nothing temporary is left"
 
 
-def test_registries_and_groups_are_apart(tmp_path: Path) -> None:
+def test_registries_and_groups_have_separate_files(tmp_path: Path) -> None:
     SnapshotCache(tmp_path, "embedded://h").save(SNAPSHOT)
     assert SnapshotCache(tmp_path, "embedded://other").load(SNAPSHOT.key) is None
     assert SnapshotCache(tmp_path, "embedded://h").load(ServiceKey("demo.Users")) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 1}', b"\xff", b"null"])
-def test_what_is_damaged_is_as_good_as_nothing(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_file_counts_as_missing(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     cache.save(SNAPSHOT)
     cache.path(SNAPSHOT.key).write_bytes(content)
@@ -48,7 +46,7 @@ def test_what_is_damaged_is_as_good_as_nothing(
     assert "cannot read the saved snapshot of blue/demo.Users" in caplog.text
 
 
-def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_ignored(tmp_path: Path) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     cache.save(SNAPSHOT)
     path = cache.path(SNAPSHOT.key)
@@ -56,13 +54,13 @@ def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
     assert cache.load(SNAPSHOT.key) is None
 
 
-def test_a_place_that_is_no_folder_is_no_trouble(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_path_that_is_not_a_folder_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     SnapshotCache(tmp_path / "file", "embedded://h").save(SNAPSHOT)
     assert "cannot save the snapshot" in caplog.text
 
 
-def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDLRT_CACHE_DIR", "/chosen")
     assert default_folder() == Path("/chosen")
     monkeypatch.delenv("IDLRT_CACHE_DIR")
@@ -73,7 +71,7 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder() == Path("/home/ada/.cache/idlrt")
 
 
-# Keeps a snapshot, and stops when the temporary file is about to be moved into place.
+# Saves a snapshot, and stops before the temporary file is renamed.
 STOPPED = """
 import sys
 from pathlib import Path
@@ -98,7 +96,7 @@ def stopped(folder: Path) -> subprocess.Popen[str]:
     return made
 
 
-def test_a_killed_program_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_programs_are_removed(tmp_path: Path) -> None:
     with stopped(tmp_path) as program:
         (left,) = tmp_path.iterdir()
         program.send_signal(signal.SIGKILL)
@@ -108,7 +106,7 @@ def test_a_killed_program_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [cache.path(SNAPSHOT.key)]
 
 
-def test_a_program_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
+def test_temporary_files_of_running_programs_stay(tmp_path: Path) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     with stopped(tmp_path) as program:
         (waiting,) = tmp_path.iterdir()
@@ -121,7 +119,7 @@ def test_a_program_that_is_at_work_is_not_disturbed(tmp_path: Path) -> None:
     assert cache.load(orders) == Snapshot(key=orders)
 
 
-def test_files_of_others_stay(tmp_path: Path) -> None:
+def test_unrelated_files_stay(tmp_path: Path) -> None:
     names = [".idlrt-notes", "x.tmp", "idlrt-1.tmp"]
     for name in names:
         (tmp_path / name).write_text("mine")

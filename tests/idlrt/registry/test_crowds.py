@@ -1,5 +1,5 @@
-"""A program that has much to register and much to follow: it does not do all of it at once, so that heartbeats get
-through, also when a session was lost and everything is due again.
+"""Concurrency limits for programs with many registrations and subscriptions: heartbeats must not queue behind them,
+even after a lost session, when all of them are due again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MANY = 300
 
 
 class Crowded(MemoryBackend):
-    """Counts what it is asked for at the same time."""
+    """Counts concurrent requests."""
 
     def __init__(self, url: RegistryUrl) -> None:
         super().__init__(url)
@@ -53,7 +53,7 @@ class Crowded(MemoryBackend):
 
 
 @pytest.mark.slow
-def test_much_is_not_asked_for_at_once() -> None:
+def test_concurrent_requests_are_limited() -> None:
     backend = Crowded(RegistryUrl.parse("memory://crowd"))
     with Registry(lambda: backend, "crowd", empty_protection=False) as registry:
         registrations = [

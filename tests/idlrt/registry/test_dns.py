@@ -21,7 +21,7 @@ from idlrt.registry.dns.names import Settings
 
 pytestmark = pytest.mark.slow
 
-# Names are looked up again soon; a resolver that is busy is no trouble.
+# Short refresh intervals, and a timeout that a busy resolver does not exceed.
 QUICK = "min_refresh=0.02&max_refresh=0.05&timeout=30"
 
 
@@ -51,7 +51,7 @@ def test_addresses_with_a_port(server: DnsServer) -> None:
         assert snapshot.freshness is Freshness.LIVE
 
 
-def test_only_the_best_priority_of_srv_records_counts(server: DnsServer) -> None:
+def test_only_srv_records_with_the_best_priority_are_used(server: DnsServer) -> None:
     server.set(
         "_users._tcp.example.com",
         "SRV",
@@ -67,7 +67,7 @@ def test_only_the_best_priority_of_srv_records_counts(server: DnsServer) -> None
         assert seen(registry, "users") == []
 
 
-def test_hosts_of_srv_records_are_looked_up_at_a_resolver_that_was_named(server: DnsServer) -> None:
+def test_hosts_of_srv_records_are_resolved_by_a_given_resolver(server: DnsServer) -> None:
     server.set("_users._tcp.example.com", "SRV", "1 5 9001 a.example.com.", "1 7 9002 b.example.com.", "1 1 9 gone.")
     server.set("a.example.com", "A", "10.0.0.1", "10.0.0.2")
     server.set("b.example.com", "CNAME", "a.example.com.")
@@ -82,7 +82,7 @@ def test_hosts_of_srv_records_are_looked_up_at_a_resolver_that_was_named(server:
         assert [each.metadata["target"] for each in found[:2]] == ["a.example.com", "b.example.com"]
 
 
-def test_how_services_are_called(server: DnsServer) -> None:
+def test_names_of_services(server: DnsServer) -> None:
     def name(options: str, service: str = "demo.Users", group: str = "default") -> str:
         return Settings.of(RegistryUrl.parse(f"dns:///?{options}")).name(ServiceKey(service, group))
 
@@ -110,7 +110,7 @@ def test_changes_are_seen(server: DnsServer) -> None:
         heard.until_hosts("10.0.0.1", "10.0.0.2")
         server.set("users.example.com", "A", "10.0.0.2")
         heard.until_hosts("10.0.0.2")
-        # Another order, and the same once more, is no change.
+        # Another order, or the same records again, are not a change.
         server.set("users.example.com", "A", "10.0.0.2", "10.0.0.2")
         asked = server.asked["users.example.com", "A"]
         eventually(lambda: server.asked["users.example.com", "A"] > asked + 3)
@@ -122,7 +122,7 @@ def test_changes_are_seen(server: DnsServer) -> None:
         assert registry.changes("users.example.com", revisions[0]).is_whole
 
 
-def test_names_are_looked_up_again_when_their_ttl_is_over(server: DnsServer) -> None:
+def test_names_are_looked_up_again_after_their_ttl(server: DnsServer) -> None:
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -177,9 +177,9 @@ def test_a_name_that_does_not_exist_has_no_instances(server: DnsServer, caplog: 
         pytest.param("garbage", "cannot look up A", marks=pytest.mark.slow),
     ],
 )
-def test_what_was_known_stays_while_the_server_fails(server: DnsServer, trouble: str, why: str) -> None:
+def test_the_last_instances_are_kept_while_the_server_fails(server: DnsServer, trouble: str, why: str) -> None:
     server.set("users.example.com", "A", "10.0.0.1")
-    # An answer that never comes, or makes no sense, is waited for so long.
+    # Time to wait for a response that is missing or invalid.
     seconds = 0.5 if trouble in ("silent", "garbage") else 30
     url = f"dns://127.0.0.1:{server.port}/?min_refresh=0.02&max_refresh=0.05&port=9090&timeout={seconds}"
     with Registry.connect(url, cache=False, timeout=TIMEOUT) as registry:
@@ -199,7 +199,7 @@ def test_what_was_known_stays_while_the_server_fails(server: DnsServer, trouble:
         heard.until_hosts("10.0.0.2")
 
 
-def test_the_next_resolver_is_asked_if_one_fails(server: DnsServer) -> None:
+def test_lookups_fail_over_to_the_next_resolver(server: DnsServer) -> None:
     server.set("users", "A", "10.0.0.1")
     with dns_server() as other:
         other.trouble[""] = "servfail"
@@ -209,7 +209,7 @@ def test_the_next_resolver_is_asked_if_one_fails(server: DnsServer) -> None:
         assert other.asked
 
 
-def test_what_is_too_long_for_a_datagram_comes_over_tcp(server: DnsServer) -> None:
+def test_long_responses_use_tcp(server: DnsServer) -> None:
     hosts = [f"10.0.{number // 200}.{number % 200}" for number in range(400)]
     server.set("users", "A", *hosts)
     with connect(server, "port=9090") as registry:
@@ -217,7 +217,7 @@ def test_what_is_too_long_for_a_datagram_comes_over_tcp(server: DnsServer) -> No
     assert server.by_tcp > 0
 
 
-def test_programs_start_with_what_was_saved_while_the_server_fails(server: DnsServer, tmp_path: Path) -> None:
+def test_a_program_starts_with_the_saved_snapshot_while_the_server_fails(server: DnsServer, tmp_path: Path) -> None:
     server.set("users", "A", "10.0.0.1")
     with connect(server, "port=9090", cache=tmp_path) as registry:
         registry.subscribe("users").wait()
@@ -228,7 +228,7 @@ def test_programs_start_with_what_was_saved_while_the_server_fails(server: DnsSe
         assert [each.host for each in snapshot.instances] == ["10.0.0.1"]
 
 
-def test_it_can_only_be_read(server: DnsServer) -> None:
+def test_dns_is_read_only(server: DnsServer) -> None:
     server.set("users", "A", "10.0.0.1")
     with connect(server, "port=9090") as registry:
         with pytest.raises(ConfigurationError, match="the registry is read-only"):
@@ -243,7 +243,7 @@ def test_it_can_only_be_read(server: DnsServer) -> None:
                 ask()
 
 
-def test_a_name_that_cannot_be_one_is_refused(server: DnsServer) -> None:
+def test_an_invalid_name_is_refused(server: DnsServer) -> None:
     with connect(server, "port=9090") as registry, pytest.raises(RegistryRefused, match="is not a valid DNS name"):
         registry.instances("x" * 64)
 
@@ -265,13 +265,13 @@ def test_a_name_that_cannot_be_one_is_refused(server: DnsServer) -> None:
         ),
     ],
 )
-def test_urls_that_cannot_be_used(url: str, why: str) -> None:
+def test_invalid_urls(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Registry.connect(url)
     assert why in str(caught.value)
 
 
-def test_without_dnspython_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dnspython_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dns.asyncresolver", None)
     monkeypatch.delattr("dns.asyncresolver", raising=False)
     with pytest.raises(ConfigurationError, match=r"pip install 'idlc\[dns\]'"):

@@ -1,4 +1,4 @@
-"""The registry in a real etcd: all that every kind has to do, with one member and with three."""
+"""Conformance suite for etcd, with a real cluster of one member and of three, and etcd's own behavior."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from idlrt.testing.registry import HEARTBEAT_CHECKS, REGISTRY_CHECKS
 # Real servers and processes.
 pytestmark = pytest.mark.long
 
-# With three members, what may depend on which one answers.
+# Checks whose result may depend on the member that responds, for three members.
 KEY_CHECKS = [
     "registered_is_found",
     "subscribers_hear_of_changes",
@@ -74,7 +74,7 @@ def prefix() -> str:
     return uuid.uuid4().hex
 
 
-def test_where_things_stand(one: Cluster, prefix: str) -> None:
+def test_storage_layout(one: Cluster, prefix: str) -> None:
     etcd = one.members[0]
     with connect(one, prefix) as registry:
         registry.register(instance(group="blue")).wait()
@@ -90,7 +90,7 @@ def test_where_things_stand(one: Cluster, prefix: str) -> None:
     assert etcd.keys(f"/{prefix}/") == [f"{start}/patches/127.0.0.1:1001"]
 
 
-def test_whoever_took_the_id_over_stays(one: Cluster, prefix: str) -> None:
+def test_deregistering_keeps_the_next_owner(one: Cluster, prefix: str) -> None:
     with connect(one, prefix) as client:
         with connect(one, prefix) as old, connect(one, prefix) as new:
             first = old.register(instance(version="1"))
@@ -102,7 +102,7 @@ def test_whoever_took_the_id_over_stays(one: Cluster, prefix: str) -> None:
         assert client.instances("demo").instances == ()
 
 
-def test_what_cannot_be_read_is_left_out(one: Cluster, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_values_are_ignored(one: Cluster, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
     etcd = one.members[0]
     start = f"/{prefix}/default/demo"
     etcd.put(f"{start}/instances/bad", "{")
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_left_out(one: Cluster, prefix: str, caplog: pyte
         heard.until_ports(1)
 
 
-def test_the_revision_stays_while_nothing_changes(one: Cluster, prefix: str) -> None:
+def test_the_revision_is_stable_without_changes(one: Cluster, prefix: str) -> None:
     with connect(one, prefix) as server, connect(one, prefix) as client:
         registrations = [server.register(instance(port)) for port in (1001, 1002)]
         for each in registrations:
@@ -138,11 +138,11 @@ def test_the_revision_stays_while_nothing_changes(one: Cluster, prefix: str) -> 
         assert [each.revision for each in heard.snapshots] == [known]
         update = client.changes("demo", known)
         assert (update.revision, update.is_whole, update.instances, update.removed) == (known, False, (), ())
-        # Another client may call it otherwise; it can be asked all the same.
+        # Another client may have another revision for the same state; `changes` accepts it.
         assert server.changes("demo", known).instances == ()
 
 
-def test_changes_tell_just_what_changed(one: Cluster, prefix: str) -> None:
+def test_changes_are_exact(one: Cluster, prefix: str) -> None:
     etcd = one.members[0]
     with connect(one, prefix) as server:
         registrations = {port: server.register(instance(port)) for port in (1001, 1002, 1003, 1004)}
@@ -165,7 +165,7 @@ def test_changes_tell_just_what_changed(one: Cluster, prefix: str) -> None:
             assert [each.port for each in update.instances] == [1002, 1003, 1004, 1005]
 
 
-def test_what_changes_together_comes_together(one: Cluster, prefix: str) -> None:
+def test_concurrent_changes_are_batched(one: Cluster, prefix: str) -> None:
     etcd = one.members[0]
     with connect(one, prefix) as client:
         heard = Heard(client.subscribe("demo"))
@@ -186,8 +186,8 @@ def test_what_changes_together_comes_together(one: Cluster, prefix: str) -> None
         say(f"1000 instances in 10 writes: {len(heard.changes) - 1} snapshots, the last {took:.2f} s after")
 
 
-def test_a_service_is_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
-    """One answer with everything would be as large as those who register like."""
+def test_services_are_read_in_pages(one: Cluster, prefix: str) -> None:
+    """The size of a single response would be unbounded."""
     url = RegistryUrl.parse(f"{one.url}/{prefix}?ttl=60")
     with (
         Registry(lambda: EtcdBackend(url, page_size=1), str(url), timeout=TIMEOUT) as registry,
@@ -204,7 +204,7 @@ def test_a_service_is_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
         assert [each.port for each in other.instances("demo").instances] == list(range(1001, 1009))
 
 
-def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
+def test_names_are_read_in_pages(one: Cluster, prefix: str) -> None:
     url = RegistryUrl.parse(f"{one.url}/{prefix}?ttl=60")
     with Registry(lambda: EtcdBackend(url, page_size=2), str(url), timeout=TIMEOUT) as registry:
         assert registry.groups() == []
@@ -235,20 +235,20 @@ def test_names_are_read_a_page_at_a_time(one: Cluster, prefix: str) -> None:
         ("etcd://h?timeout=3", "unknown option 'timeout' (known: ca, cert, key, tls, ttl)"),
     ],
 )
-def test_urls_that_cannot_be_used(url: str, why: str) -> None:
+def test_invalid_urls(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Registry.connect(url)
     assert why in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_without_httpx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_httpx_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'idlc\[etcd\]'"):
         EtcdBackend(RegistryUrl.parse("etcd://h"))
 
 
-def test_nobody_is_there(tmp_path: Path) -> None:
+def test_no_server(tmp_path: Path) -> None:
     with etcd_cluster(tmp_path) as cluster:
         url = cluster.url
     with Registry.connect(url, cache=False) as registry:
@@ -261,7 +261,7 @@ def test_nobody_is_there(tmp_path: Path) -> None:
 
 
 class Other(http.server.ThreadingHTTPServer):
-    """Answers everything with `status` and nonsense."""
+    """Responds to all requests with `status` and an invalid body."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -285,7 +285,7 @@ class OtherHandler(http.server.BaseHTTPRequestHandler):
     ("status", "why"),
     [(200, "check that this is an etcd server"), (404, "no /v3 JSON gateway"), (403, "denies access"), (502, "502")],
 )
-def test_somebody_else_is_there(status: int, why: str) -> None:
+def test_another_kind_of_server(status: int, why: str) -> None:
     with Other(status) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
@@ -296,7 +296,7 @@ def test_somebody_else_is_there(status: int, why: str) -> None:
 
 
 class Refusing(OtherHandler):
-    """Answers of an etcd that denies access the user read under the prefix. etcd 3.4.23 does not check that here."""
+    """Responses of an etcd that denies the user read access to the prefix. etcd 3.4.23 does not check that here."""
 
     ANSWERS: ClassVar = {
         "/v3/lease/grant": (200, b'{"ID": "7", "TTL": "60"}'),
@@ -314,8 +314,8 @@ class Refusing(OtherHandler):
         self.wfile.write(body)
 
 
-def test_a_user_who_may_not_read_keeps_its_session() -> None:
-    """Whether its registrations are still there cannot be told, so they are not given up."""
+def test_a_user_without_read_permission_keeps_its_session() -> None:
+    """Registrations that cannot be checked count as present."""
 
     async def keep(port: int) -> Sequence[Instance]:
         backend = EtcdBackend(RegistryUrl.parse(f"etcd://127.0.0.1:{port}"))

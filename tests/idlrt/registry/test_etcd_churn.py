@@ -1,4 +1,4 @@
-"""Many services in etcd whose instances come and go, and whose owners are killed (see `churn`)."""
+"""Churn in etcd: instances of many services register, deregister and are killed (see `churn`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the registry in etcd makes of servers that die and networks that break. Figures are printed (`pytest -rP`)."""
+"""Faults of etcd servers and networks. Measurements are printed (`pytest -rP`)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from idlrt.registry.etcd import EtcdBackend
 
 pytestmark = pytest.mark.long
 
-# Of leases that are not to end while a test runs, however busy the machine is.
+# TTL of leases that must not expire during a test, even on a busy machine.
 LONG = 60
-# Of leases that are to end, or whose heartbeats are waited for; they may end at any time.
+# TTL of leases that expire in a test, or whose heartbeats the test waits for; they may expire at any time.
 SHORT = 3
 
 
@@ -56,7 +56,7 @@ def instance(port: int = 1001, **more: Any) -> Instance:
 
 
 def test_killed_and_restarted(one: Etcd) -> None:
-    # etcd restarts the TTL of leases when it comes back.
+    # etcd restarts the TTL of leases after a restart.
     with near(one, 9) as server, near(one) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
@@ -75,7 +75,7 @@ def test_killed_and_restarted(one: Etcd) -> None:
         )
 
 
-def test_came_back_with_nothing(one: Etcd) -> None:
+def test_restarted_without_data(one: Etcd) -> None:
     with near(one, SHORT) as server, near(one) as client:
         server.register(instance()).wait()
         for number in range(20):
@@ -130,7 +130,7 @@ def test_quorum_lost(three: Cluster) -> None:
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_a_member_that_stands_still(three: Cluster, which: int) -> None:
+def test_a_suspended_member(three: Cluster, which: int) -> None:
     with connect(three.hosts) as server, connect(three.hosts) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
@@ -145,7 +145,7 @@ def test_a_member_that_stands_still(three: Cluster, which: int) -> None:
         say(f"member {which} stands still: a change seen after {seen:.2f} s")
 
 
-def test_lease_revoked_by_somebody(one: Etcd) -> None:
+def test_lease_revoked_by_another_client(one: Etcd) -> None:
     with near(one, SHORT) as server, near(one) as client:
         server.register(instance()).wait()
         heard = Heard(client.subscribe("demo"))
@@ -156,8 +156,8 @@ def test_lease_revoked_by_somebody(one: Etcd) -> None:
         say(f"lease revoked: gone after {gone:.2f} s, back {back:.2f} s later (heartbeats every {SHORT / 3:.2g} s)")
 
 
-def test_a_change_finds_the_lease_dead(one: Etcd) -> None:
-    # Nobody waits for the next heartbeat: it is the write that notices.
+def test_a_write_detects_the_expired_lease(one: Etcd) -> None:
+    # The write detects it before the next heartbeat.
     with near(one, 600) as server, near(one) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
@@ -170,7 +170,7 @@ def test_a_change_finds_the_lease_dead(one: Etcd) -> None:
         say(f"lease found dead by a write: back after {back:.2f} s")
 
 
-def test_cut_off_for_less_than_the_lease(one: Etcd, proxy: FaultProxy) -> None:
+def test_partition_shorter_than_the_lease(one: Etcd, proxy: FaultProxy) -> None:
     with near(proxy) as server, near(one) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
@@ -188,7 +188,7 @@ def test_cut_off_for_less_than_the_lease(one: Etcd, proxy: FaultProxy) -> None:
         say(f"cut off: never gone, a change seen {seen:.2f} s after")
 
 
-def test_cut_off_for_longer_than_the_lease(one: Etcd, proxy: FaultProxy) -> None:
+def test_partition_longer_than_the_lease(one: Etcd, proxy: FaultProxy) -> None:
     with near(proxy, SHORT) as server, near(one) as client:
         server.register(instance()).wait()
         heard, own = Heard(client.subscribe("demo")), Heard(server.subscribe("demo"))
@@ -207,12 +207,12 @@ def test_cut_off_for_longer_than_the_lease(one: Etcd, proxy: FaultProxy) -> None
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
-def test_changes_while_cut_off_are_seen(
+def test_changes_during_a_partition_are_seen(
     one: Etcd, proxy: FaultProxy, is_compacted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "idlrt.registry")
     url = RegistryUrl.parse(f"etcd://127.0.0.1:{proxy.port}?ttl={LONG}")
-    # However soon a watch breaks, it is resumed where it was.
+    # Even a watch that breaks immediately is resumed at its last revision.
     client = Registry(lambda: EtcdBackend(url, min_watch=0.0), str(url), empty_protection=False)
     with near(one) as server, client:
         registrations = [server.register(instance(port)) for port in (1001, 1002)]
@@ -236,7 +236,7 @@ def test_changes_while_cut_off_are_seen(
         say(f"cut off{', compacted' if is_compacted else ''}: what had changed was seen {seen:.2f} s after")
 
 
-def test_no_change_is_lost_between_cuts(one: Etcd, proxy: FaultProxy) -> None:
+def test_no_change_is_lost_between_disconnections(one: Etcd, proxy: FaultProxy) -> None:
     with near(one) as server, near(proxy) as client:
         registration = server.register(instance())
         heard = Heard(client.subscribe("demo"))
@@ -258,8 +258,8 @@ async def next_of(watching: AsyncIterator[Found]) -> Found:
     return await anext(watching)
 
 
-def test_a_watch_that_nobody_answers_is_noticed_without_heartbeats(one: Etcd, proxy: FaultProxy) -> None:
-    """A connection that is dead on the other side only: heartbeats go another way, so nothing else tells."""
+def test_a_dead_watch_connection_is_detected_without_heartbeats(one: Etcd, proxy: FaultProxy) -> None:
+    """The connection is dead on the server's side only. Heartbeats use another connection, so they do not detect it."""
 
     async def main() -> None:
         backend = EtcdBackend(RegistryUrl.parse(f"etcd://127.0.0.1:{proxy.port}?ttl=1"))
@@ -278,12 +278,12 @@ def test_a_watch_that_nobody_answers_is_noticed_without_heartbeats(one: Etcd, pr
     asyncio.run(main())
 
 
-def test_a_member_without_a_leader_says_so(three: Cluster) -> None:
-    """It is there and answers; what it does not hear of any more it cannot tell."""
+def test_a_member_without_a_leader_ends_its_watches(three: Cluster) -> None:
+    """The member responds, but no longer receives changes."""
 
     async def main() -> None:
         member = three.members[2]
-        # Its own silence would not be noticed in time.
+        # The idle timeout of the watch would be too late.
         backend = EtcdBackend(RegistryUrl.parse(f"etcd://127.0.0.1:{member.port}?ttl=600"))
         await backend.open(lambda: None)
         watching = backend.watch(ServiceKey("demo"))
@@ -303,7 +303,7 @@ def test_a_member_without_a_leader_says_so(three: Cluster) -> None:
     asyncio.run(main())
 
 
-def test_programs_start_with_what_was_saved(one: Etcd, tmp_path: Path) -> None:
+def test_a_program_starts_with_the_saved_snapshot(one: Etcd, tmp_path: Path) -> None:
     def near_with_cache() -> Registry:
         url = f"etcd://127.0.0.1:{one.port}?ttl={LONG}"
         return Registry.connect(url, cache=tmp_path / "cache", timeout=TIMEOUT)
@@ -322,7 +322,7 @@ def test_programs_start_with_what_was_saved(one: Etcd, tmp_path: Path) -> None:
             Heard(client.subscribe("demo")).until_ports(1002)
 
 
-def test_closing_ends_the_lease(one: Etcd) -> None:
+def test_closing_revokes_the_lease(one: Etcd) -> None:
     with near(one) as server:
         server.register(instance()).wait()
         server.close(TIMEOUT)
@@ -330,7 +330,7 @@ def test_closing_ends_the_lease(one: Etcd) -> None:
     assert one.leases() == []
 
 
-def test_closing_does_not_wait_for_who_never_answers(one: Etcd, proxy: FaultProxy) -> None:
+def test_closing_does_not_wait_for_an_unresponsive_server(one: Etcd, proxy: FaultProxy) -> None:
     server = near(proxy)
     server.register(instance()).wait()
     proxy.is_silent = True

@@ -1,4 +1,4 @@
-"""The registry in an etcd that asks who one is: users, and TLS of one side and of both."""
+"""Security of etcd: authentication, TLS and mutual TLS."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def log_in(etcd: Etcd) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With users."""
+    """Start an etcd with authentication."""
     with etcd_cluster(tmp_path_factory.mktemp("etcd")) as made:
         etcd = made.members[0]
         for name, password in (("root", "root"), ("server", PASSWORD), ("nobody", "x")):
@@ -75,12 +75,12 @@ def test_with_user_and_password(etcd: Etcd, name: str) -> None:
     REGISTRY_CHECKS[name](lambda: connect(etcd, f"server:{QUOTED}@"))
 
 
-def test_tokens_that_are_not_good_any_more_are_renewed(etcd: Etcd) -> None:
+def test_expired_tokens_are_renewed(etcd: Etcd) -> None:
     with connect(etcd, f"server:{QUOTED}@") as registry:
         registration = registry.register(instance())
         heard = Heard(registry.subscribe("demo"))
         heard.until_ports(1001)
-        # etcd forgets the tokens of a user whose password is set, as when their time is over.
+        # etcd revokes the tokens of a user whose password is set, which has the effect of their expiry.
         etcd.ask("auth/user/changepw", name="server", password=PASSWORD)
         registration.update(port=1002)
         heard.until_ports(1002)
@@ -97,7 +97,7 @@ def test_tokens_that_are_not_good_any_more_are_renewed(etcd: Etcd) -> None:
         ("nobody:x@", "permission denied; give the user a role"),
     ],
 )
-def test_who_is_not_let_in_hears_why(etcd: Etcd, login: str, why: str) -> None:
+def test_a_failed_login_is_explained(etcd: Etcd, login: str, why: str) -> None:
     with connect(etcd, login) as registry:
         with pytest.raises(RegistryRefused) as caught:
             registry.instances("demo")
@@ -113,7 +113,7 @@ def test_who_is_not_let_in_hears_why(etcd: Etcd, login: str, why: str) -> None:
         registry.close(0)
 
 
-def test_what_is_outside_the_prefix_is_refused(etcd: Etcd) -> None:
+def test_keys_outside_the_prefix_are_refused(etcd: Etcd) -> None:
     with (
         Registry.connect(
             f"etcd://server:{QUOTED}@127.0.0.1:{etcd.port}/other", cache=False, timeout=TIMEOUT
@@ -123,7 +123,7 @@ def test_what_is_outside_the_prefix_is_refused(etcd: Etcd) -> None:
         registry.instances("demo")
 
 
-def test_users_are_no_trouble_where_there_are_none(tmp_path: Path) -> None:
+def test_a_user_is_ignored_without_authentication(tmp_path: Path) -> None:
     with etcd_cluster(tmp_path) as made, connect(made.members[0], "server:x@") as registry:
         registry.register(instance()).wait()
         assert len(registry.instances("demo").instances) == 1
@@ -134,7 +134,7 @@ def test_users_are_no_trouble_where_there_are_none(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`ca.pem` has signed `server.pem` and `client.pem`; `other.pem` is another authority."""
+    """`ca.pem` has signed `server.pem` and `client.pem`; `other.pem` is another CA."""
     folder = tmp_path_factory.mktemp("papers")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -146,7 +146,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def context_of(papers: Path) -> ssl.SSLContext:
-    """Of a client that has a certificate."""
+    """URL of a client with a certificate."""
     context = ssl.create_default_context(cafile=papers / "ca.pem")
     context.load_cert_chain(papers / "client.pem", papers / "client.key")
     return context
@@ -172,7 +172,7 @@ def test_tls(tmp_path: Path, papers: Path) -> None:
                 assert why in str(error)
 
 
-def test_certificates_that_are_renewed_are_used(tmp_path: Path, papers: Path) -> None:
+def test_renewed_certificates_are_used(tmp_path: Path, papers: Path) -> None:
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes((papers / "other.pem").read_bytes())
     with (
@@ -187,7 +187,7 @@ def test_certificates_that_are_renewed_are_used(tmp_path: Path, papers: Path) ->
         registration.wait()
 
 
-def test_tls_of_both_sides(tmp_path: Path, papers: Path) -> None:
+def test_mutual_tls(tmp_path: Path, papers: Path) -> None:
     both = [*options_of(papers), "--client-cert-auth", "--trusted-ca-file", str(papers / "ca.pem")]
     with etcd_cluster(tmp_path, options=both, context=context_of(papers)) as made:
         etcd = made.members[0]

@@ -1,4 +1,4 @@
-"""The RPC protocols of instances in the records of registries and on disk: of older and newer programs, and hostile."""
+"""RPC protocols of instances in registries and on disk: records of older, newer and hostile programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = ServiceKey("demo.Users")
 LISTED = {"thrift": ("binary", "compact", "json"), "jsonrpc": ("json",)}
 NEW = Instance(service=KEY.service, host="10.0.0.1", port=1, rpc_protocols=LISTED)
 OLD = Instance(service=KEY.service, host="10.0.0.2", port=1)
-# What may stand where the list is expected.
+# Invalid values in place of the list.
 HOSTILE: list[Any] = [None, 7, "thrift", ["thrift"], {"thrift": "binary"}, {"thrift": []}, {"thrift": [None]}]
 HOSTILE += [
     {"thrift": ["x" * 65]},
@@ -36,14 +36,14 @@ HOSTILE += [
 
 
 def old_json(instance: Instance, **more: Any) -> bytes:
-    """An instance as version 0.1 writes it, and with other keys."""
+    """An instance as version 0.1 writes it, with additional keys."""
     written = msgspec.to_builtins(instance)
     del written["rpc_protocols"]
     return msgspec.json.encode({**written, **more})
 
 
 def etcd(*values: bytes) -> View:
-    """What is read from etcd's keys of two instances."""
+    """Read two instances from keys of etcd."""
     layout = EtcdLayout("idlrt")
     kvs = [
         KeyValue(key=layout.instance(KEY, each.id), value=value, mod_revision=number)
@@ -57,13 +57,13 @@ def test_etcd_reads_old_and_new_instances() -> None:
     assert view.instances == {NEW.id: NEW, OLD.id: OLD}
 
 
-def test_etcd_ignores_keys_that_a_newer_program_writes() -> None:
+def test_etcd_ignores_keys_of_a_newer_program() -> None:
     view = etcd(old_json(NEW, rpc_protocols=LISTED, capabilities={"metadata": True}), old_json(OLD))
     assert view.instances == {NEW.id: NEW, OLD.id: OLD}
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda each: repr(each)[:20])
-def test_etcd_leaves_out_a_hostile_instance_only(hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_etcd_ignores_only_the_hostile_instance(hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "idlrt.registry"):
         view = etcd(old_json(NEW, rpc_protocols=hostile), old_json(OLD))
     assert view.instances == {OLD.id: OLD}
@@ -77,7 +77,7 @@ def test_zookeeper_reads_old_and_new_instances_in_our_layout() -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda each: repr(each)[:20])
-def test_zookeeper_leaves_out_a_hostile_instance_only(hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_zookeeper_ignores_only_the_hostile_instance(hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
     data = old_json(NEW, rpc_protocols=hostile)
     own = quote(quote(msgspec.json.encode({"rpc_protocols": hostile}).decode(), safe=""), safe="")
     motan = f"motan2://10.0.0.1:1/demo.Users?idlrt={unquote(own)}"
@@ -92,13 +92,13 @@ def test_zookeeper_leaves_out_a_hostile_instance_only(hostile: Any, caplog: pyte
 
 
 @pytest.mark.parametrize(("layout", "protocol"), [(DubboLayout(), "dubbo"), (MotanLayout(), "motan2")])
-def test_java_programs_see_the_protocol_that_they_know(layout: DubboLayout | MotanLayout, protocol: str) -> None:
+def test_java_programs_see_a_protocol_that_they_know(layout: DubboLayout | MotanLayout, protocol: str) -> None:
     listed = {"thrift": ("binary",), protocol: ("hessian2",)}
     node = layout.write(msgspec.structs.replace(NEW, rpc_protocols=listed))
     assert f"{protocol}://" in unquote(node.name) + node.data.decode(errors="replace")
     (found,) = layout.read(KEY, [node])
     assert list(found.rpc_protocols.items()) == list(listed.items())
-    # One that speaks Thrift alone is none that they can call.
+    # They cannot call an instance that only supports Thrift.
     plain = layout.write(NEW)
     assert "thrift://" in unquote(plain.name) + plain.data.decode(errors="replace")
 
@@ -108,7 +108,7 @@ def test_a_provider_of_another_framework_lists_none() -> None:
     assert (found.protocols, found.rpc_protocols) == (("dubbo",), {})
 
 
-def test_snapshots_on_disk_hold_them(tmp_path: Path) -> None:
+def test_snapshots_on_disk_contain_protocols(tmp_path: Path) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     snapshot = Snapshot(key=KEY, instances=(NEW, OLD), revision=7)
     cache.save(snapshot)
@@ -124,7 +124,7 @@ def saved(cache: SnapshotCache, **more: Any) -> None:
     cache.path(KEY).write_bytes(msgspec.json.encode(content))
 
 
-def test_a_snapshot_that_an_older_or_newer_program_saved_is_read(tmp_path: Path) -> None:
+def test_snapshots_of_older_and_newer_programs_are_read(tmp_path: Path) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     saved(cache)
     assert cache.load(KEY) == Snapshot(key=KEY, instances=(msgspec.structs.replace(NEW, rpc_protocols={}),), revision=7)
@@ -133,7 +133,7 @@ def test_a_snapshot_that_an_older_or_newer_program_saved_is_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda each: repr(each)[:20])
-def test_a_hostile_snapshot_is_as_good_as_none(tmp_path: Path, hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hostile_snapshot_counts_as_missing(tmp_path: Path, hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
     cache = SnapshotCache(tmp_path, "embedded://h")
     saved(cache, rpc_protocols=hostile)
     with caplog.at_level(logging.WARNING, "idlrt.registry"):
@@ -142,7 +142,7 @@ def test_a_hostile_snapshot_is_as_good_as_none(tmp_path: Path, hostile: Any, cap
 
 
 @pytest.mark.parametrize("instance", [{"rpc_protocols": {}}, {"protocols": ()}])
-def test_servers_list_what_they_serve_not_what_they_are_told(instance: Any) -> None:
+def test_servers_do_not_accept_a_list_of_protocols(instance: Any) -> None:
     from hand_written import Users, user_service
 
     from idlrt.server import Server

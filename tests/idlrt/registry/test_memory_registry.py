@@ -1,4 +1,4 @@
-"""The registry in memory, and what `Registry` does whatever the kind: it can be made to fail at will."""
+"""Conformance suite for the in-memory registry, and behavior of `Registry` with simulated failures."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def test_conformance(check: Callable[[Make], None]) -> None:
     check(lambda: Registry.connect(f"memory://{name}", empty_protection=False))
 
 
-def test_who_asks_hears_why_there_is_no_answer() -> None:
+def test_a_query_timeout_names_the_cause() -> None:
     name = uuid.uuid4().hex
     memory_store(name).is_down = True
     with Registry.connect(f"memory://{name}") as registry:
-        # Whichever clock runs out first: the question's, or that of who waits for it.
+        # Either timeout may expire first: that of the query, or that of its caller.
         for _ in range(10):
             error = why_not(registry)
             assert isinstance(error, RegistryUnavailable)
             assert "the in-memory registry is down" in str(error)
 
 
-def test_closing_is_no_news_to_those_who_close(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with Registry.connect(f"memory://{uuid.uuid4().hex}") as registry:
         registry.register(Instance(service="demo", host="127.0.0.1", port=1)).wait()
         subscription = registry.subscribe("demo")

@@ -1,5 +1,5 @@
-"""Sessions that follow each other quickly: late answers about one do no harm to the next, and a registry that ends all
-of them at once is not asked for the next without end.
+"""Sessions in quick succession: late responses of one do not affect the next, and a registry that ends sessions
+immediately is retried with a backoff.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from idlrt.registry.memory import MemoryBackend
 
 
 class Late(MemoryBackend):
-    """Loses its first session while an instance is being registered, and answers that request after the next one has
-    begun and the instance was registered in it.
+    """Loses its first session during a registration, and completes that request after the next session has begun and
+    the instance is registered in it.
     """
 
     def __init__(self, url: RegistryUrl) -> None:
@@ -39,14 +39,14 @@ class Late(MemoryBackend):
         if self.opened == 1:
             self.lost()
             await self.second.wait()
-            # The engine has heard of the next session before it hears of this.
+            # The engine learns of the next session before it receives this response.
             await asyncio.sleep(0)
             self.has_answered_late = True
             raise SessionLost("the first session is over")
         await super().register(instance)
 
 
-def test_a_late_answer_does_not_end_the_next_session() -> None:
+def test_a_late_response_does_not_end_the_next_session() -> None:
     backend = Late(RegistryUrl.parse("memory://late"))
     with Registry(lambda: backend, "late", timeout=TIMEOUT) as registry:
         registration = registry.register(Instance(service="demo.Users", host="127.0.0.1", port=20001))
@@ -58,7 +58,7 @@ def test_a_late_answer_does_not_end_the_next_session() -> None:
 
 
 class Fickle(MemoryBackend):
-    """Ends each session as soon as it has begun."""
+    """Ends each session immediately."""
 
     def __init__(self, url: RegistryUrl) -> None:
         super().__init__(url)
@@ -70,7 +70,7 @@ class Fickle(MemoryBackend):
         lost()
 
 
-def test_a_registry_that_ends_all_sessions_is_not_asked_without_end() -> None:
+def test_short_sessions_are_followed_by_a_backoff() -> None:
     backend = Fickle(RegistryUrl.parse("memory://fickle"))
 
     async def main() -> None:
@@ -81,5 +81,5 @@ def test_a_registry_that_ends_all_sessions_is_not_asked_without_end() -> None:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
-    # The pauses grow from 0.1 to 5 seconds, less or more a fifth.
+    # The backoff grows from 0.1 to 5 seconds, with a jitter of 20 %.
     assert 10 <= backend.opened <= 30

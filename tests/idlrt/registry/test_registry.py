@@ -1,4 +1,4 @@
-"""What a `Registry` does whatever happens to the registry: with one in memory that fails when it is told to."""
+"""Behavior of `Registry` with an in-memory registry that fails on demand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def instance(number: int = 1, **more: Any) -> Instance:
     return Instance(service=SERVICE, host="127.0.0.1", port=20000 + number, **more)
 
 
-def test_a_registry_that_is_down_is_no_trouble_of_those_who_register(
+def test_registering_does_not_wait_for_an_unavailable_registry(
     registry: Registry, store: MemoryStore, name: str
 ) -> None:
     store.is_down = True
@@ -58,9 +58,7 @@ def test_a_registry_that_is_down_is_no_trouble_of_those_who_register(
     assert registry.trouble is None
 
 
-def test_what_was_registered_is_registered_again_when_the_session_was_lost(
-    registry: Registry, store: MemoryStore
-) -> None:
+def test_instances_are_registered_again_after_a_lost_session(registry: Registry, store: MemoryStore) -> None:
     registry.register(instance(1)).wait()
     disabled = registry.register(instance(2, status=Status.DISABLED))
     disabled.wait()
@@ -76,7 +74,7 @@ def test_what_was_registered_is_registered_again_when_the_session_was_lost(
     assert heard.never_empty(first - 1), "nobody has seen an empty service"
 
 
-def test_a_change_while_the_registry_is_down_is_made_later(registry: Registry, store: MemoryStore) -> None:
+def test_an_update_during_an_outage_is_applied_later(registry: Registry, store: MemoryStore) -> None:
     registration = registry.register(instance())
     registration.wait()
     store.is_down = True
@@ -88,28 +86,26 @@ def test_a_change_while_the_registry_is_down_is_made_later(registry: Registry, s
     assert registry.instances(SERVICE).instances[0].status is Status.DISABLED
 
 
-def test_deregistering_while_the_registry_is_down_is_not_waited_for_long(
-    registry: Registry, store: MemoryStore
-) -> None:
+def test_deregistering_during_an_outage_times_out(registry: Registry, store: MemoryStore) -> None:
     registration = registry.register(instance())
     registration.wait()
     store.is_down = True
     registration.deregister(0.05)
-    # It has given up although nobody could be told.
+    # It has ended although the registry could not be reached.
     store.is_down = False
     eventually(lambda: not registry.instances(SERVICE).instances, "it is taken away when that can be done")
     with pytest.raises(ConfigurationError, match="was deregistered"):
         registration.enable()
 
 
-def test_what_is_found_by_cannot_be_changed(registry: Registry) -> None:
+def test_identifying_attributes_cannot_be_updated(registry: Registry) -> None:
     registration = registry.register(instance())
     for wrong in ({"service": "x"}, {"group": "x"}, {"id": "x"}, {"nothing": 1}):
         with pytest.raises(ConfigurationError, match="cannot update"):
             registration.update(**wrong)
 
 
-def test_the_last_instances_are_kept_when_there_are_suddenly_none(registry: Registry) -> None:
+def test_empty_protection_keeps_the_last_instances(registry: Registry) -> None:
     registration = registry.register(instance())
     heard = Heard(registry.subscribe(SERVICE))
     heard.until_ports(20001)
@@ -120,7 +116,7 @@ def test_the_last_instances_are_kept_when_there_are_suddenly_none(registry: Regi
     heard.until_ports(20002)
 
 
-def test_without_protection_none_are_none(name: str, store: MemoryStore) -> None:
+def test_without_empty_protection_an_empty_list_is_published(name: str, store: MemoryStore) -> None:
     with Registry.connect(f"memory://{name}", empty_protection=False) as registry:
         registration = registry.register(instance())
         heard = Heard(registry.subscribe(SERVICE))
@@ -129,7 +125,7 @@ def test_without_protection_none_are_none(name: str, store: MemoryStore) -> None
         heard.until_ports()
 
 
-def test_a_listener_that_fails_is_its_own_trouble(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_listener_does_not_affect_others(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     subscription = registry.subscribe(SERVICE)
     heard: list[int] = []
 
@@ -143,7 +139,7 @@ def test_a_listener_that_fails_is_its_own_trouble(registry: Registry, caplog: py
     assert "broken listener" in caplog.text
 
 
-def test_a_listener_must_not_ask(registry: Registry) -> None:
+def test_a_listener_must_not_query(registry: Registry) -> None:
     errors: list[Exception] = []
 
     def ask(change: Change) -> None:
@@ -152,13 +148,13 @@ def test_a_listener_must_not_ask(registry: Registry) -> None:
         except ConfigurationError as error:
             errors.append(error)
 
-    registry.subscribe(SERVICE).listen(ask)  # which may tell it itself of what is known
+    registry.subscribe(SERVICE).listen(ask)  # which may itself call the listener with the current snapshot
     registry.register(instance())
     eventually(lambda: errors)
     assert "would deadlock" in str(errors[0])
 
 
-def test_who_listens_late_hears_what_is_known(registry: Registry) -> None:
+def test_a_late_listener_receives_the_current_snapshot(registry: Registry) -> None:
     registry.register(instance()).wait()
     subscription = registry.subscribe(SERVICE)
     Heard(subscription).until_ports(20001)
@@ -191,7 +187,7 @@ def make(name: str, folder: Path) -> Registry:
     return Registry(lambda: MemoryBackend(url), str(url), cache=SnapshotCache(folder, str(url)), timeout=TIMEOUT)
 
 
-def test_a_start_without_the_registry_uses_what_was_saved(name: str, store: MemoryStore, tmp_path: Path) -> None:
+def test_a_start_without_the_registry_uses_the_saved_snapshot(name: str, store: MemoryStore, tmp_path: Path) -> None:
     with make(name, tmp_path) as first:
         first.register(instance()).wait()
         Heard(first.subscribe(SERVICE)).until_ports(20001)
@@ -210,7 +206,7 @@ def test_a_start_without_the_registry_uses_what_was_saved(name: str, store: Memo
         assert subscription.trouble is None
 
 
-def test_nothing_saved_and_no_registry(name: str, store: MemoryStore, tmp_path: Path) -> None:
+def test_neither_saved_snapshot_nor_registry(name: str, store: MemoryStore, tmp_path: Path) -> None:
     store.is_down = True
     with make(name, tmp_path) as registry:
         subscription = registry.subscribe(SERVICE)
@@ -222,8 +218,8 @@ def test_nothing_saved_and_no_registry(name: str, store: MemoryStore, tmp_path: 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_subscriptions_go_on_in_a_child_and_registrations_stay_the_parents() -> None:
-    # In memory a child has a registry of its own; so this one is on a socket.
+def test_a_forked_child_keeps_subscriptions_but_not_registrations() -> None:
+    # A child would have its own copy of an in-memory registry, so this test uses a socket.
     with (
         RegistryServer() as server,
         Registry.connect(f"{server.url}?timeout=60", cache=False, timeout=TIMEOUT) as registry,
@@ -248,6 +244,6 @@ def test_subscriptions_go_on_in_a_child_and_registrations_stay_the_parents() -> 
         assert os.read(read, 1) == b"y", "the child has heard of what came after the fork"
         os.close(read)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        # Its session has ended in good order; whatever that took away is seen before this one.
+        # The child's session has ended; its removals, if any, are seen before this instance.
         observer.register(instance(3)).wait()
         assert [each.port for each in observer.instances(SERVICE).instances] == [20001, 20002, 20003]

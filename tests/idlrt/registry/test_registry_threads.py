@@ -1,4 +1,4 @@
-"""A registry of a program with many threads, some of which close it while others use it."""
+"""Thread safety and fork safety of `Registry`: concurrent use, closing and forking."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def registry(url: str) -> Iterator[Registry]:
 
 @pytest.fixture
 def deaf() -> Iterator[socket.socket]:
-    """A server that takes connections and says nothing."""
+    """A server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
 
 
 @pytest.fixture
 def silent(deaf: socket.socket) -> Iterator[Registry]:
-    """A registry that does not answer, and is waited for all day."""
+    """An unresponsive registry with a very long timeout."""
     url = f"embedded://127.0.0.1:{deaf.getsockname()[1]}"
     with Registry.connect(url, cache=False, timeout=3600) as made:
         yield made
@@ -68,7 +68,7 @@ def at_once(*works: Callable[[], object]) -> None:
         thread.join()
 
 
-def test_threads_change_different_things_of_an_instance(registry: Registry) -> None:
+def test_threads_update_different_attributes_of_an_instance(registry: Registry) -> None:
     registration = registry.register(instance())
     for number in range(1, 50):
         text = str(number)
@@ -83,7 +83,7 @@ def test_threads_change_different_things_of_an_instance(registry: Registry) -> N
         assert (registration.instance.weight, registration.instance.version) == (number, text)
 
 
-def test_what_was_taken_away_stays_away_whatever_another_thread_changes(registry: Registry) -> None:
+def test_a_deregistered_instance_is_not_revived_by_a_concurrent_update(registry: Registry) -> None:
     for number in range(50):
         registration = registry.register(instance())
         registration.wait()
@@ -103,12 +103,12 @@ def test_what_was_taken_away_stays_away_whatever_another_thread_changes(registry
         assert registry.instances("demo").instances == ()
 
 
-def test_taking_away_what_never_got_there_waits_for_nothing(silent: Registry) -> None:
+def test_deregistering_an_unregistered_instance_returns_immediately(silent: Registry) -> None:
     registration = silent.register(instance())
     registration.deregister(3600)
 
 
-def test_a_question_is_over_when_its_registry_is_closed(silent: Registry, deaf: socket.socket) -> None:
+def test_closing_ends_pending_queries(silent: Registry, deaf: socket.socket) -> None:
     found: list[Exception] = []
 
     def ask() -> None:
@@ -120,13 +120,13 @@ def test_a_question_is_over_when_its_registry_is_closed(silent: Registry, deaf: 
     thread = threading.Thread(target=ask)
     thread.start()
     with deaf.accept()[0]:
-        # The question needs a session, which is being begun.
+        # The query waits for a session, which is being opened.
         silent.close()
     thread.join()
     assert "was closed before it responded" in str(found[0])
 
 
-def test_who_waits_for_a_registration_does_not_when_its_registry_is_closed(silent: Registry) -> None:
+def test_closing_ends_waits_for_registrations(silent: Registry) -> None:
     registration = silent.register(instance())
     closing = threading.Timer(0.05, silent.close)
     closing.start()
@@ -146,7 +146,7 @@ def test_a_listener_may_close_the_registry(registry: Registry, url: str) -> None
         eventually(lambda: other.instances("demo").instances == (instance(),), "what it had registered goes with it")
 
 
-def test_a_listener_may_let_go_of_what_it_listens_to(registry: Registry) -> None:
+def test_a_listener_may_close_its_subscription(registry: Registry) -> None:
     heard: list[int] = []
     subscription = registry.subscribe("demo")
 
@@ -162,7 +162,7 @@ def test_a_listener_may_let_go_of_what_it_listens_to(registry: Registry) -> None
     assert registry.subscribe("demo").wait() is not None
 
 
-def test_what_runs_on_a_thread_ends_with_it_in_good_order(caplog: pytest.LogCaptureFixture) -> None:
+def test_tasks_end_with_their_thread(caplog: pytest.LogCaptureFixture) -> None:
     thread, said, begun = LoopThread("test"), list[str](), threading.Semaphore(0)
 
     async def slow_end() -> None:
@@ -187,7 +187,7 @@ def test_what_runs_on_a_thread_ends_with_it_in_good_order(caplog: pytest.LogCapt
     assert caplog.records == []
 
 
-def test_subscriptions_are_closed_and_made_by_many_threads(registry: Registry, url: str) -> None:
+def test_threads_open_and_close_subscriptions(registry: Registry, url: str) -> None:
     registration = registry.register(instance())
     registration.wait()
 
@@ -206,7 +206,7 @@ def test_subscriptions_are_closed_and_made_by_many_threads(registry: Registry, u
 
 @pytest.fixture
 def quick_switches() -> Iterator[None]:
-    """Threads are interrupted almost anywhere, so also while they hold a lock."""
+    """Switch threads very often, so that they are also interrupted while they hold a lock."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -215,8 +215,8 @@ def quick_switches() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("use", ["subscribe", "look", "wait", "listen"])
-def test_a_child_is_not_held_up_by_what_a_thread_of_the_parent_does(registry: Registry, use: str) -> None:
-    """A thread that goes on all the time holds a lock in one of several children at least."""
+def test_a_forked_child_is_not_blocked_by_locks_of_the_parent(registry: Registry, use: str) -> None:
+    """A busy thread holds a lock at the time of at least one of several forks."""
     registry.register(instance()).wait()
     subscription = registry.subscribe("demo")
     subscription.wait()
@@ -253,7 +253,7 @@ def test_a_child_is_not_held_up_by_what_a_thread_of_the_parent_does(registry: Re
     assert registry.instances("demo").instances, "the parent's is not the child's to take away"
 
 
-def test_a_child_is_not_held_up_by_a_listener_of_the_parent(registry: Registry) -> None:
+def test_a_forked_child_is_not_blocked_by_a_listener_of_the_parent(registry: Registry) -> None:
     registration = registry.register(instance())
     registration.wait()
     subscription = registry.subscribe("demo")
@@ -280,12 +280,12 @@ def test_a_child_is_not_held_up_by_a_listener_of_the_parent(registry: Registry) 
     assert registry.instances("demo").instances, "the parent's is not the child's to take away"
 
 
-def test_a_child_does_not_take_away_what_its_parent_registered(registry: Registry) -> None:
+def test_a_forked_child_does_not_deregister_instances_of_its_parent(registry: Registry) -> None:
     registration = registry.register(instance())
     registration.wait()
 
     def child() -> None:
-        # It does not wait for an answer either: nobody would give it.
+        # It does not wait for a response either, because none would come.
         registration.deregister(3600)
         registry.close()
 
@@ -302,7 +302,7 @@ async def nothing() -> None:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """Do something in a child; its exit status, or -1 if it had to be killed."""
+    """Run something in a forked child; return its exit status, or -1 if it had to be killed."""
     pid = os.fork()
     if not pid:
         status = 1

@@ -1,5 +1,5 @@
-"""What `Registry` makes of kinds of registry that do not behave: answers that are lost, errors that nobody expected.
-And of owners who change their minds at the wrong moment.
+"""Robustness of `Registry` against faulty backends (lost responses, unexpected errors), and against updates at
+unfavorable moments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 class Rough(MemoryBackend):
-    """In memory. Goes wrong where `trouble` says so.
+    """In-memory backend with injected errors.
 
     Attributes:
         trouble: errors by method.
@@ -51,7 +51,7 @@ class Rough(MemoryBackend):
 
     async def register(self, instance: Instance) -> None:
         await super().register(instance)
-        self.check("register")  # it is done, and the answer is lost
+        self.check("register")  # it succeeds, and the response is lost
 
     async def reclaim(self, instance: Instance) -> None:
         await super().reclaim(instance)
@@ -76,7 +76,7 @@ def instance(port: int = 1001) -> Instance:
     return Instance(service="demo", host="127.0.0.1", port=port)
 
 
-def test_what_was_registered_without_an_answer_is_deregistered(name: str) -> None:
+def test_an_instance_registered_without_a_response_is_deregistered(name: str) -> None:
     trouble: dict[str, Exception] = {"register": RegistryUnavailable("the answer is lost")}
     with rough(name, trouble) as server, Registry.connect(f"memory://{name}", empty_protection=False) as client:
         heard = Heard(client.subscribe("demo"))
@@ -89,9 +89,7 @@ def test_what_was_registered_without_an_answer_is_deregistered(name: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["open", "keep", "register", "watch"])
-def test_errors_that_nobody_expected_do_not_end_anything(
-    name: str, method: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unexpected_errors_do_not_end_the_tasks(name: str, method: str, caplog: pytest.LogCaptureFixture) -> None:
     trouble: dict[str, Exception] = {method: ZeroDivisionError("a bug")}
     with rough(name, trouble) as registry:
         heard = Heard(registry.subscribe("demo"))
@@ -114,7 +112,7 @@ def test_errors_that_nobody_expected_do_not_end_anything(
 
 
 class Interrupting:
-    """An entry's owner who says something else just when the engine is about to say that it is done: before it has the
+    """Owner of an entry who updates it just when the engine is about to acknowledge it: before the engine takes the
     entry's lock, or while it holds it.
     """
 
@@ -139,7 +137,7 @@ class Interrupting:
         if self.thread.is_current and not self.has_interrupted.is_set():
             self.trouble["register"] = RegistryUnavailable("the answer is lost")
             self.owner.start()
-            # While the engine holds the lock he gets no further than that.
+            # While the engine holds the lock, the owner is blocked here.
             self.owner.join(0.2)
             self.has_interrupted.set()
 
@@ -168,7 +166,7 @@ class InterruptingEvent(threading.Event):
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
-def test_an_acknowledgement_is_of_what_was_said_last(name: str, when: str) -> None:
+def test_an_acknowledgement_is_for_the_latest_update(name: str, when: str) -> None:
     owner = Interrupting(name, when)
     owner.thread.run(owner.start()).result()
     assert owner.has_interrupted.wait(TIMEOUT)
@@ -182,7 +180,7 @@ def test_an_acknowledgement_is_of_what_was_said_last(name: str, when: str) -> No
 
 
 class Overtaking(MemoryBackend):
-    """What is asked for first is done last: everything else that can go on does so before."""
+    """Completes the first request last, after everything else that can run."""
 
     def __init__(self, url: RegistryUrl) -> None:
         super().__init__(url)
@@ -208,7 +206,7 @@ class Overtaking(MemoryBackend):
 
 
 @pytest.mark.parametrize("is_first_known", [True, False])
-def test_who_comes_back_under_an_id_is_not_taken_away_with_who_left(name: str, is_first_known: bool) -> None:
+def test_deregistering_keeps_the_next_registration_of_the_same_id(name: str, is_first_known: bool) -> None:
     backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
     with Registry(lambda: backend, name, empty_protection=False, timeout=TIMEOUT) as registry:
         first = registry.register(instance())
@@ -230,7 +228,7 @@ def test_who_comes_back_under_an_id_is_not_taken_away_with_who_left(name: str, i
         assert registry.instances("demo").instances == ()
 
 
-def test_of_two_under_one_id_the_one_that_stays_is_there(name: str) -> None:
+def test_of_two_registrations_of_one_id_the_remaining_one_is_registered(name: str) -> None:
     backend = Overtaking(RegistryUrl.parse(f"memory://{name}"))
     with Registry(lambda: backend, name, empty_protection=False, timeout=TIMEOUT) as registry:
         first, second = registry.register(instance()), registry.register(instance())

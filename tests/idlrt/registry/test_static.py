@@ -1,4 +1,4 @@
-"""A list of servers as a registry: it tells them, and nothing changes."""
+"""Static server list as a read-only registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from idlrt.errors import ConfigurationError, RegistryRefused
 from idlrt.registry import Registry
 
 
-def test_every_service_is_there_in_every_group() -> None:
+def test_the_list_applies_to_every_service_and_group() -> None:
     with Registry.connect("static://a:1,b:2,[::1]:3,a:1") as registry:
         for key in (ServiceKey("demo.Users"), ServiceKey("Shop", "blue")):
             snapshot = registry.instances(key.service, key.group)
@@ -23,13 +23,13 @@ def test_every_service_is_there_in_every_group() -> None:
             assert snapshot.freshness is Freshness.LIVE
 
 
-def test_nothing_is_said_of_the_servers_but_what_every_one_understands() -> None:
+def test_instances_have_default_attributes() -> None:
     with Registry.connect("static://a:1") as registry:
         (found,) = registry.instances("S").instances
     assert found == Instance(service="S", host="a", port=1, protocols=("framed",), rpc_protocols=ANY_PROTOCOL)
 
 
-def test_who_follows_is_told_once() -> None:
+def test_subscribers_are_notified_once() -> None:
     with Registry.connect("static://a:1,b:2") as registry:
         subscription = registry.subscribe("S")
         heard = Heard(subscription)
@@ -38,7 +38,7 @@ def test_who_follows_is_told_once() -> None:
         assert [each.id for each in subscription.wait(TIMEOUT).instances] == ["a:1", "b:2"]
 
 
-def test_nothing_of_it_is_kept_on_disk(tmp_path: Path) -> None:
+def test_snapshots_are_not_saved(tmp_path: Path) -> None:
     with Registry.connect("static://a:1", cache=tmp_path) as registry:
         registry.subscribe("S").wait(TIMEOUT)
     assert list(tmp_path.iterdir()) == []
@@ -53,7 +53,7 @@ def test_nothing_of_it_is_kept_on_disk(tmp_path: Path) -> None:
         lambda registry: registry.services(),
     ],
 )
-def test_what_cannot_be_done_is_refused(ask: Callable[[Registry], object]) -> None:
+def test_unsupported_operations_are_refused(ask: Callable[[Registry], object]) -> None:
     with Registry.connect("static://a:1") as registry:
         assert registry.is_read_only
         with pytest.raises(
@@ -62,7 +62,7 @@ def test_what_cannot_be_done_is_refused(ask: Callable[[Registry], object]) -> No
             ask(registry)
 
 
-def test_nobody_registers() -> None:
+def test_registering_is_refused() -> None:
     with (
         Registry.connect("static://a:1") as registry,
         pytest.raises(ConfigurationError, match="the registry is read-only"),
@@ -80,6 +80,6 @@ def test_nobody_registers() -> None:
         ("static://a:1?timeout=3", "unknown option 'timeout'"),
     ],
 )
-def test_urls_that_make_no_sense(url: str, why: str) -> None:
+def test_invalid_urls(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         Registry.connect(url)

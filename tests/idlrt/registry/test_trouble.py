@@ -1,4 +1,4 @@
-"""What a registry that does not answer is said to suffer from."""
+"""Error messages for an unresponsive registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idlrt.registry.memory import MemoryBackend
 
 
 class Deaf(MemoryBackend):
-    """Knows why it does not answer, but says so only when it may."""
+    """Fails to open, as soon as it is allowed to."""
 
     def __init__(self, url: RegistryUrl, may_say_so: threading.Event) -> None:
         super().__init__(url)
@@ -26,7 +26,7 @@ class Deaf(MemoryBackend):
         raise RegistryUnavailable("the cable is cut")
 
 
-def test_who_asks_is_told_why_there_is_no_answer_when_that_is_known() -> None:
+def test_a_query_timeout_names_the_cause_once_it_is_known() -> None:
     may_say_so = threading.Event()
     with Registry(lambda: Deaf(RegistryUrl.parse("memory://deaf"), may_say_so), "deaf") as registry:
         with pytest.raises(RegistryUnavailable, match=r"deaf did not respond within 0.01 s"):

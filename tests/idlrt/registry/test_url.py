@@ -1,4 +1,4 @@
-"""The URLs of registries."""
+"""Registry URLs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry, RegistryUrl
 
 
-def test_all_parts() -> None:
+def test_all_components() -> None:
     url = RegistryUrl.parse("ZooKeeper://ada:p%40ss@h1:2181,[::1]:2182,h3/apps/x?timeout=6&name=%C3%BC")
     assert url.scheme == "zookeeper"
     assert url.hosts == (("h1", 2181), ("::1", 2182), ("h3", 0))
@@ -40,13 +40,13 @@ def test_a_password_is_not_shown() -> None:
         (None, "write scheme://host:port"),
     ],
 )
-def test_what_cannot_be_read(text: str, why: str) -> None:
+def test_invalid_urls(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match="invalid registry URL") as caught:
         RegistryUrl.parse(text)
     assert why in str(caught.value)
 
 
-def test_a_time_among_the_options() -> None:
+def test_an_option_in_seconds() -> None:
     assert RegistryUrl.parse("x://h?timeout=1.5").seconds("timeout", 6.0) == 1.5
     assert RegistryUrl.parse("x://h").seconds("timeout", 6.0) == 6.0
     for wrong in ("0", "-1", "inf", "nan", "soon", ""):
@@ -54,7 +54,7 @@ def test_a_time_among_the_options() -> None:
             RegistryUrl.parse(f"x://h?timeout={wrong}").seconds("timeout", 6.0)
 
 
-def test_a_kind_that_nobody_knows() -> None:
+def test_an_unknown_scheme() -> None:
     with pytest.raises(ConfigurationError, match=r"named 'embeded'; known: .*did you mean 'embedded'"):
         Registry.connect("embeded://127.0.0.1:7400")
 
@@ -69,14 +69,14 @@ def test_a_kind_that_nobody_knows() -> None:
         ("memory://x?y=1", "unknown option 'y' (known: none)"),
     ],
 )
-def test_what_does_not_suit_a_kind(url: str, why: str) -> None:
+def test_urls_that_are_invalid_for_their_scheme(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Registry.connect(url)
     assert why in str(caught.value)
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_given_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         url = RegistryUrl.parse(text)
     except ConfigurationError:
@@ -93,7 +93,7 @@ def test_whatever_is_given_is_read_or_refused(text: str) -> None:
         "embedded://host:99999?x=1&password=s3cret&y=2",
     ],
 )
-def test_what_cannot_be_read_is_not_told_with_its_secrets(text: str) -> None:
+def test_errors_for_invalid_urls_mask_secrets(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RegistryUrl.parse(text)
     assert "s3cret" not in str(caught.value)

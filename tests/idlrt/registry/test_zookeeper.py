@@ -1,6 +1,4 @@
-"""ZooKeeper as a registry, against a real one: what every registry has to do, in each layout; who may do it; and what
-its URL can say.
-"""
+"""ZooKeeper backend with a real server: conformance suite for each layout, permissions, and URLs."""
 
 from __future__ import annotations
 
@@ -29,12 +27,12 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def chroot(zookeeper: ZooKeeper) -> str:
-    """Where nobody else is; not there yet."""
+    """A unique chroot that does not exist yet."""
     return f"zookeeper://{zookeeper.address}/{uuid.uuid4().hex}"
 
 
 def connect(url: str, timeout: int = 60) -> Registry:
-    """With a session that does not end while a test runs, however busy the machine is."""
+    """URL with a session that does not expire during a test, even on a busy machine."""
     long = f"{url}{'&' if '?' in url else '?'}timeout={timeout}"
     return Registry.connect(long, cache=False, empty_protection=False, timeout=TIMEOUT)
 
@@ -66,7 +64,7 @@ def test_hundreds_of_instances_are_seen(chroot: str) -> None:
         assert client.instances(service).instances[0].weight == 7
 
 
-def test_looking_leaves_no_watches_behind(zookeeper: ZooKeeper, chroot: str) -> None:
+def test_queries_leave_no_watches_behind(zookeeper: ZooKeeper, chroot: str) -> None:
     with connect(chroot) as registry:
         registry.register(Instance(service="demo.Looked", host="127.0.0.1", port=20001)).wait()
         path = f"{chroot.partition(zookeeper.address)[2]}/idlrt/default/demo.Looked/instances/127.0.0.1:20001"
@@ -75,13 +73,13 @@ def test_looking_leaves_no_watches_behind(zookeeper: ZooKeeper, chroot: str) -> 
         for _ in range(20):
             registry.instances("demo.Looked")
         assert zookeeper.watches(session) == []
-        # A subscription has some, so they would be seen.
+        # A subscription has watches, so leftover ones would be visible.
         registry.subscribe("demo.Looked").wait()
         assert zookeeper.watches(session)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0.05, 0.4), (5, 5), (10_000, 600)])
-def test_the_server_decides_how_long_a_session_lasts(chroot: str, asked: float, given: float) -> None:
+def test_the_server_bounds_the_session_timeout(chroot: str, asked: float, given: float) -> None:
     async def main() -> float:
         while True:
             backend = ZooKeeperBackend(RegistryUrl.parse(f"{chroot}?timeout={asked}"))
@@ -89,18 +87,18 @@ def test_the_server_decides_how_long_a_session_lasts(chroot: str, asked: float, 
                 await backend.open(lambda: None)
                 return backend.heartbeat
             except RegistryUnavailable:
-                pass  # a session that is so short may be over already
+                pass  # such a short session may have expired already
             finally:
                 await backend.close()
 
-    # Three heartbeats go into a session.
+    # There are three heartbeats per session timeout.
     assert asyncio.run(main()) == pytest.approx(given / 3)
 
 
-# Who may do what.
+# Permissions.
 
 
-def test_only_who_knows_the_password_may_change(chroot: str) -> None:
+def test_changes_require_the_password(chroot: str) -> None:
     login = chroot.replace("://", "://server:s%20cret@")
     service, instance = "demo.Guarded", Instance(service="demo.Guarded", host="127.0.0.1", port=20001)
     with connect(login) as server, connect(login) as operator, connect(chroot) as stranger:
@@ -119,21 +117,21 @@ def test_only_who_knows_the_password_may_change(chroot: str) -> None:
         assert [each.id for each in operator.instances(service).instances] == [instance.id]
 
 
-def test_an_open_tree_can_be_asked_for(chroot: str) -> None:
+def test_acl_open(chroot: str) -> None:
     login = chroot.replace("://", "://server:secret@")
     with connect(f"{login}?acl=open") as server, connect(chroot) as operator:
         server.register(Instance(service="demo.Open", host="127.0.0.1", port=20001)).wait()
         assert operator.modify("demo.Open", "127.0.0.1:20001", weight=6).weight == 6
 
 
-def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
+def test_acl_ip_restricts_other_networks_to_reading(chroot: str) -> None:
     service = "demo.Networks"
     with connect(f"{chroot}?acl=ip:127.0.0.0/8") as near, connect(chroot) as client:
         near.register(Instance(service=service, host="127.0.0.1", port=20001)).wait()
         assert client.modify(service, "127.0.0.1:20001", weight=6).weight == 6, "this one comes from there too"
     with connect(f"{chroot}?acl=ip:10.99.0.0/16") as far, connect(chroot) as client:
         registration = far.register(Instance(service="demo.Far", host="127.0.0.1", port=20001))
-        # The first node is made by whoever may make it; what lies in it is for the network only.
+        # Any client may create the first node; its children are restricted to the network.
         eventually(lambda: isinstance(registration.error, RegistryRefused))
         with pytest.raises(RegistryRefused, match="not allowed"):
             registration.wait(0)
@@ -141,7 +139,7 @@ def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
         assert client.instances("demo.Far").instances == ()
 
 
-# What the URL can say.
+# URLs.
 
 
 @pytest.mark.parametrize(
@@ -158,7 +156,7 @@ def test_who_comes_from_elsewhere_may_read_only(chroot: str) -> None:
         ("zookeeper:///chroot", "missing host"),
     ],
 )
-def test_what_is_wrong_with_a_url_is_said_at_once(url: str, why: str) -> None:
+def test_invalid_urls(url: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Registry.connect(url)
     assert why in str(caught.value)
@@ -170,13 +168,13 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_kazoo_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kazoo", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'idlc\[zookeeper\]'"):
         connect("zookeeper://127.0.0.1:2181")
 
 
-def test_nobody_listens() -> None:
+def test_no_server() -> None:
     port = free_port()
     with connect(f"zookeeper://127.0.0.1:{port}") as registry:
         with pytest.raises(RegistryUnavailable, match=f"127.0.0.1:{port}"):
@@ -186,8 +184,8 @@ def test_nobody_listens() -> None:
             registry.instances("demo.Users", timeout=0.1)
 
 
-def test_a_server_that_does_not_answer_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handshake takes at most a third of the session. What kazoo waits for passes at once here, and is noted."""
+def test_an_unresponsive_server_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake takes at most a third of the session timeout. kazoo's waits return at once here."""
     handler = importlib.import_module("kazoo.handlers.threading").SequentialThreadingHandler
     select = handler.select
     waits: list[float] = []
@@ -204,13 +202,13 @@ def test_a_server_that_does_not_answer_is_tried_again(monkeypatch: pytest.Monkey
         registry = stack.enter_context(connect(f"zookeeper://{address}", timeout=60))
         with pytest.raises(RegistryUnavailable, match=address):
             registry.instances("demo.Users", timeout=0.1)
-        for _ in range(3):  # it accepts, as a server that is starting may do, and says nothing
+        for _ in range(3):  # it accepts, as a server that is starting may do, and never responds
             stack.enter_context(listening.accept()[0])
         assert waits
         assert max(waits) == 20
 
 
-def test_one_of_several_hosts_will_do(zookeeper: ZooKeeper) -> None:
+def test_one_of_several_hosts_suffices(zookeeper: ZooKeeper) -> None:
     dead = ",".join(f"127.0.0.1:{each}" for each in free_ports(2))
     with connect(f"zookeeper://{dead},{zookeeper.address}/{uuid.uuid4().hex}") as registry:
         registry.register(Instance(service="demo.Hosts", host="127.0.0.1", port=20001)).wait()

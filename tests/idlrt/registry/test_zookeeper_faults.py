@@ -1,5 +1,5 @@
-"""What a registry in ZooKeeper does when servers die, sessions end and networks break: nothing that is alive is lost,
-and what is dead goes when its session ends. Figures are printed (`pytest -rP`).
+"""Faults of ZooKeeper servers, sessions and networks: live instances are never lost, and crashed ones are removed when
+their session expires. Measurements are printed (`pytest -rP`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ pytestmark = pytest.mark.long
 
 SERVICE = "demo.Users"
 LAYOUTS: dict[str, Layout] = {"dubbo": DubboLayout(), "idlrt": IdlrtLayout(), "motan": MotanLayout()}
-# Of sessions that are not to end while a test runs, however busy the machine is.
+# Timeout of sessions that must not expire during a test, even on a busy machine.
 LONG = 60.0
-# Of sessions that are to end, and may do so at any time.
+# Timeout of sessions that expire in a test; they may expire at any time.
 SHORT = 1.5
-# Of a session that is to end while nobody can be reached, and not again in the moment after that.
+# Timeout of a session that expires during a partition; the next one must not expire right afterwards.
 BETWEEN = 9.0
 
 
@@ -67,7 +67,7 @@ def path_of(chroot: str, instance: Instance, layout: str = "idlrt") -> str:
 
 
 def session_of(address: str, chroot: str, number: int) -> int:
-    """The session that an instance is registered in."""
+    """Return the session of a registration."""
     with plain_client(address) as client:
         session: int = client.exists(path_of(chroot, instance(number))).ephemeralOwner
         return session
@@ -77,15 +77,15 @@ def versions(*wanted: str) -> Callable[[Snapshot], bool]:
     return lambda each: [one.version for one in each.instances] == list(wanted)
 
 
-# Servers die.
+# Server failures.
 
 
 @contextmanager
 def restarted(zookeeper: ZooKeeper, proxy: FaultProxy) -> Iterator[None]:
-    """Kill a server, do something, and start it again.
+    """Kill a server, run the body, and start the server again.
 
-    A server that is starting may take a connection and never answer, which clients wait for as long as for any answer.
-    So none gets through to it before it serves.
+    A starting server may accept a connection and never respond, and clients would wait for their usual timeout. So the
+    proxy refuses connections until the server is ready.
     """
     proxy.is_refusing = True
     zookeeper.kill()
@@ -95,7 +95,7 @@ def restarted(zookeeper: ZooKeeper, proxy: FaultProxy) -> Iterator[None]:
     proxy.is_refusing = False
 
 
-def test_a_server_is_killed_and_started_again_within_the_session(tmp_path: Path, chroot: str) -> None:
+def test_a_server_is_restarted_within_the_session_timeout(tmp_path: Path, chroot: str) -> None:
     with (
         running_zookeeper(tmp_path / "server") as zookeeper,
         proxied(zookeeper.port) as proxy,
@@ -116,7 +116,7 @@ def test_a_server_is_killed_and_started_again_within_the_session(tmp_path: Path,
         say(f"server killed and started again: a change seen {both:.2f} s after it was written")
 
 
-def test_a_server_is_down_for_longer_than_the_session(tmp_path: Path, chroot: str) -> None:
+def test_a_server_is_down_for_longer_than_the_session_timeout(tmp_path: Path, chroot: str) -> None:
     with (
         running_zookeeper(tmp_path / "server") as zookeeper,
         proxied(zookeeper.port) as proxy,
@@ -134,7 +134,7 @@ def test_a_server_is_down_for_longer_than_the_session(tmp_path: Path, chroot: st
             assert [each.port for each in heard.last.instances] == [20001], "what was known last is still used"
         server.register(instance(2)).wait()
         heard.until_ports(20001, 20002)
-        # The server gives the old session its whole time again: its node is still there, and is replaced.
+        # The server restarts the timeout of the old session: its node still exists, and is replaced.
         assert heard.removed == [], "it was alive all the time"
         assert session_of(zookeeper.address, chroot, 1) != session
 
@@ -150,7 +150,7 @@ def test_conformance_with_three_servers(ensemble: Ensemble, chroot: str) -> None
         check(lambda: connect(ensemble.hosts, chroot))
 
 
-def test_the_leader_of_three_is_killed(ensemble: Ensemble, chroot: str) -> None:
+def test_the_leader_of_three_servers_is_killed(ensemble: Ensemble, chroot: str) -> None:
     with connect(ensemble.hosts, chroot) as server, connect(ensemble.hosts, chroot) as client:
         heard = Heard(client.subscribe(SERVICE))
         server.register(instance(1)).wait()
@@ -189,10 +189,10 @@ def test_the_quorum_is_lost_for_a_while(ensemble: Ensemble, chroot: str) -> None
         say(f"quorum lost: a change seen {both:.2f} s after it could be written")
 
 
-# Sessions end.
+# Expired sessions.
 
 
-def test_a_session_that_the_server_ended_comes_back(tmp_path: Path, chroot: str) -> None:
+def test_instances_are_registered_again_after_an_expired_session(tmp_path: Path, chroot: str) -> None:
     with running_zookeeper(tmp_path / "server") as zookeeper, proxied(zookeeper.port) as proxy:
         with (
             connect(f"127.0.0.1:{proxy.port}", chroot, 2 * SHORT) as server,
@@ -204,7 +204,7 @@ def test_a_session_that_the_server_ended_comes_back(tmp_path: Path, chroot: str)
             heard = Heard(observer.subscribe(SERVICE))
             heard.until_ports(20001)
             session = session_of(zookeeper.address, chroot, 1)
-            # The server ends it after its time; the client counts from when it has noticed, so it is told so.
+            # The server's timeout starts earlier than the client's, so the server reports the expiry.
             proxy.is_silent = True
             heard.until_ports()
             proxy.is_silent = False
@@ -213,11 +213,11 @@ def test_a_session_that_the_server_ended_comes_back(tmp_path: Path, chroot: str)
             observer.register(instance(2)).wait()
             follows = own.until_ports(20001, 20002)
             say(f"session ended by the server: back after {back:.2f} s, follows after {follows:.2f} s")
-        # kazoo begins a session of its own after that; it is not left behind.
+        # kazoo opens another session after that, which must be closed.
         eventually(lambda: zookeeper.sessions() == [])
 
 
-def test_an_instance_that_somebody_took_away_is_missed(zookeeper: ZooKeeper, chroot: str) -> None:
+def test_a_deleted_instance_is_registered_again(zookeeper: ZooKeeper, chroot: str) -> None:
     async def main(hand: Any) -> None:
         backend = ZooKeeperBackend(RegistryUrl.parse(url(zookeeper.address, chroot)))
         await backend.open(lambda: None)
@@ -237,8 +237,8 @@ def test_an_instance_that_somebody_took_away_is_missed(zookeeper: ZooKeeper, chr
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_of_two_under_one_id_one_goes_on(zookeeper: ZooKeeper, chroot: str, layout: str) -> None:
-    """As of processes that share a port: the last one to register is seen, and when it ends the other is."""
+def test_of_two_registrations_of_one_id_the_other_takes_over(zookeeper: ZooKeeper, chroot: str, layout: str) -> None:
+    """Like processes that share a port: the last one to register is visible; when it ends, the other one is."""
 
     async def main() -> None:
         target = RegistryUrl.parse(url(zookeeper.address, chroot, layout=layout))
@@ -271,10 +271,10 @@ def test_of_two_under_one_id_one_goes_on(zookeeper: ZooKeeper, chroot: str, layo
     asyncio.run(main())
 
 
-def test_closing_takes_instances_away_at_once(zookeeper: ZooKeeper, chroot: str) -> None:
+def test_closing_removes_instances_immediately(zookeeper: ZooKeeper, chroot: str) -> None:
     with connect(zookeeper.address, chroot) as observer:
         heard = Heard(observer.subscribe(SERVICE))
-        # Nobody waits for its end.
+        # The test does not wait for its expiry.
         with connect(zookeeper.address, chroot, 600) as server:
             server.register(instance(1)).wait()
             heard.until_ports(20001)
@@ -293,7 +293,7 @@ sys.stdin.read()
 """
 
 
-def test_a_process_that_dies_is_gone_when_its_session_ends(zookeeper: ZooKeeper, chroot: str) -> None:
+def test_a_killed_process_is_removed_when_its_session_expires(zookeeper: ZooKeeper, chroot: str) -> None:
     with connect(zookeeper.address, chroot) as observer:
         heard = Heard(observer.subscribe(SERVICE))
         observer.register(instance(2)).wait()
@@ -312,8 +312,8 @@ def test_a_process_that_dies_is_gone_when_its_session_ends(zookeeper: ZooKeeper,
         say(f"process killed: gone after {gone:.2f} s of a session of {SHORT} s")
 
 
-def test_an_instance_stays_when_the_dead_session_that_it_was_left_by_ends(zookeeper: ZooKeeper, chroot: str) -> None:
-    """A process comes back under its address before its old session has ended: the node is replaced."""
+def test_a_replaced_instance_survives_the_expiry_of_the_old_session(zookeeper: ZooKeeper, chroot: str) -> None:
+    """A process restarts with the same address before its old session has expired: the node is replaced."""
     with connect(zookeeper.address, chroot) as observer:
         heard = Heard(observer.subscribe(SERVICE))
         with plain_client(zookeeper.address) as dead, connect(zookeeper.address, chroot) as server:
@@ -324,14 +324,14 @@ def test_an_instance_stays_when_the_dead_session_that_it_was_left_by_ends(zookee
             server.register(instance(1, version="2")).wait()
             heard.until(versions("2"), "the new one")
             dead.stop()
-            # What is seen after that is seen after its end.
+            # The reads below happen after its expiry.
             server.register(instance(3)).wait()
             heard.until_ports(20001, 20003)
             assert heard.removed == []
             assert [each.version for each in observer.instances(SERVICE).instances] == ["2", ""]
 
 
-# Networks break.
+# Network failures.
 
 
 @pytest.fixture
@@ -340,9 +340,7 @@ def proxy(zookeeper: ZooKeeper) -> Iterator[FaultProxy]:
         yield found
 
 
-def test_a_network_that_is_cut_for_longer_than_the_session(
-    zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str
-) -> None:
+def test_a_partition_longer_than_the_session_timeout(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
     with (
         connect(f"127.0.0.1:{proxy.port}", chroot, SHORT) as server,
         connect(zookeeper.address, chroot) as observer,
@@ -370,10 +368,10 @@ def test_a_network_that_is_cut_for_longer_than_the_session(
 
 
 @pytest.mark.parametrize("how", ["silent", "reset"])
-def test_a_network_that_is_cut_for_shorter_than_the_session(
+def test_a_partition_shorter_than_the_session_timeout(
     zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str, how: str
 ) -> None:
-    """The session goes on; what changed meanwhile is seen, though no watch could tell."""
+    """The session continues; changes during the partition are seen although no watch has fired."""
     with connect(f"127.0.0.1:{proxy.port}", chroot) as server, connect(zookeeper.address, chroot) as observer:
         heard = Heard(observer.subscribe(SERVICE))
         own = Heard(server.subscribe(SERVICE))
@@ -397,7 +395,7 @@ def test_a_network_that_is_cut_for_shorter_than_the_session(
         own.until_ports(20001, 20003, 20004)
         own.until_weights(9, 7, 100)
         caught_up = own.until(lambda each: each.settings == {"balancer": "p2c"}, "all that has changed")
-        # And the watches are there again.
+        # The watches are set again.
         observer.register(instance(5)).wait()
         own.until_ports(20001, 20003, 20004, 20005)
         heard.until_ports(20001, 20003, 20004, 20005)
@@ -406,8 +404,8 @@ def test_a_network_that_is_cut_for_shorter_than_the_session(
         say(f"{how}: all changes seen {caught_up:.2f} s after it was healed")
 
 
-def test_connections_that_break_all_the_time_hide_nothing(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
-    """Changes come while connections are cut again and again: the last state is always seen."""
+def test_no_change_is_lost_with_frequent_disconnections(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
+    """The final state is always seen, although connections are cut repeatedly during the changes."""
     with connect(f"127.0.0.1:{proxy.port}", chroot) as client, connect(zookeeper.address, chroot) as server:
         heard = Heard(client.subscribe(SERVICE))
         registration = server.register(instance(1))
@@ -423,7 +421,7 @@ def test_connections_that_break_all_the_time_hide_nothing(zookeeper: ZooKeeper, 
         say(f"10 changes beside 10 broken connections: all seen, the slowest after {max(late):.2f} s")
 
 
-def test_a_slow_network_is_no_lost_session(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
+def test_a_slow_network_does_not_lose_the_session(zookeeper: ZooKeeper, proxy: FaultProxy, chroot: str) -> None:
     lost: list[bool] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Any instance survives each layout of ZooKeeper, and whatever others have written there harms nobody."""
+"""Layouts of ZooKeeper: instances survive a round trip, and invalid nodes of other programs are ignored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAYOUTS: list[Layout] = [IdlrtLayout(), MotanLayout(), DubboLayout()]
 names = st.text(string.ascii_letters + string.digits + "_.$@+-", min_size=1, max_size=20).map(lambda each: f"a{each}")
 texts = st.text(max_size=20)
 tables = st.dictionaries(texts, texts, max_size=4)
-# URLs hold milliseconds.
+# URLs have millisecond resolution.
 seconds = st.integers(1, 10**7).map(lambda each: each / 1000)
 instances = st.builds(
     Instance,
@@ -77,7 +77,7 @@ def test_an_instance_is_read_as_it_was_written(layout: Layout, instance: Instanc
     data=b"motan2://h:1/a?idlrt=%7B%22metadata%22%3A1%7D",
 )
 @example(name="dubbo%3A%2F%2Fh%3A1%2Fa%3Fgroup%3D%2F", data=b"\xac\xed\x00\x05\x74\xff\xffa")
-def test_what_others_have_written_harms_nobody(layout: Layout, name: str, data: bytes) -> None:
+def test_invalid_nodes_are_ignored(layout: Layout, name: str, data: bytes) -> None:
     key = ServiceKey("a")
     good = Instance(service="a", host="127.0.0.1", port=1)
     mine = layout.write(good)
@@ -109,7 +109,7 @@ class Said { public static void main(String[] texts) throws Exception { for (Str
 
 
 @pytest.mark.slow
-def test_java_says_the_same(tmp_path: Path) -> None:
+def test_java_agrees(tmp_path: Path) -> None:
     java, _ = require_zookeeper()
     modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=60, check=True).stdout
     if "jdk.compiler" not in modules:
@@ -126,5 +126,5 @@ def test_java_says_the_same(tmp_path: Path) -> None:
 
 
 def test_quoting_is_that_of_java() -> None:
-    # What `java.net.URLEncoder` says of itself: letters, digits and .-*_ stay, a space becomes a plus sign.
+    # From the documentation of `java.net.URLEncoder`: letters, digits and .-*_ are kept, a space becomes a plus sign.
     assert java_quote("aZ09.-*_ ~!'()/:?=&%+ü") == "aZ09.-*_+%7E%21%27%28%29%2F%3A%3F%3D%26%25%2B%C3%BC"

@@ -1,4 +1,4 @@
-"""Bytes as Motan's and Dubbo's own programs write and read them in ZooKeeper, checked with a plain client."""
+"""Node formats of Motan and Dubbo, checked with a plain ZooKeeper client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from idlrt.registry import Registry
 
 
 class Tree:
-    """A chroot, as a plain client sees it."""
+    """A chroot, accessed with a plain client."""
 
     def __init__(self, address: str, client: Any) -> None:
         self.chroot = f"/{uuid.uuid4().hex}"
@@ -61,7 +61,7 @@ MOTAN_URL = (
 
 
 def java_bytes(text: str) -> bytes:
-    """What `ObjectOutputStream.writeObject` makes of a string."""
+    """Serialize a string like `ObjectOutputStream.writeObject`."""
     return bytes.fromhex("aced000574") + len(text).to_bytes(2, "big") + text.encode()
 
 
@@ -87,7 +87,7 @@ def test_motan_servers_that_are_not_available_are_disabled(tree: Tree) -> None:
     tree.write("/motan/motan-demo-rpc/command", b"{}", ephemeral=False)
     with tree.connect("motan") as registry:
         found = registry.instances(SERVICE, "motan-demo-rpc").instances
-        # Another version is another service. Without data only the address is known, so it is of any version.
+        # Another version is another service. Without data only the address is known, so the node matches any version.
         assert [(each.id, each.status) for each in found] == [
             ("10.0.0.7:8002", Status.DISABLED),
             ("10.0.0.8:8002", Status.UP),
@@ -103,12 +103,12 @@ def is_just(id: str, status: Status) -> Callable[[Snapshot], bool]:
     return lambda each: [(one.id, one.status) for one in each.instances] == [(id, status)]
 
 
-def test_motan_subscribers_see_java_servers_come_and_go(tree: Tree) -> None:
+def test_motan_subscribers_see_java_servers_start_and_stop(tree: Tree) -> None:
     with tree.connect("motan") as registry:
         subscription = registry.subscribe(SERVICE, "motan-demo-rpc")
         assert subscription.wait().instances == ()
         heard = Heard(subscription)
-        # As `doRegister` and then `doAvailable` do.
+        # Like `doRegister` followed by `doAvailable`.
         tree.write(f"{MOTAN}/unavailableServer/10.0.0.7:8002", java_bytes(MOTAN_URL))
         heard.until(is_just("10.0.0.7:8002", Status.DISABLED), "disabled")
         tree.client.delete(f"{tree.chroot}{MOTAN}/unavailableServer/10.0.0.7:8002")
@@ -154,7 +154,7 @@ def test_motan_writes_what_java_reads(tree: Tree) -> None:
         assert tree.names(f"{MOTAN}/unavailableServer") == []
 
 
-def test_motan_has_a_default_group_of_its_own(tree: Tree) -> None:
+def test_the_default_group_maps_to_motans(tree: Tree) -> None:
     with tree.connect("motan") as registry:
         registry.register(Instance(service="demo.Users", host="10.0.0.7", port=8002)).wait()
         assert tree.names("/motan/default_rpc/demo.Users/server") == ["10.0.0.7:8002"]
@@ -194,7 +194,7 @@ def test_dubbo_reads_what_java_wrote(tree: Tree) -> None:
             "release": "2.7.7",
         }
         assert [(each.port, each.status) for each in others] == [(20882, Status.DISABLED), (20883, Status.DISABLED)]
-        # Interface, group and version are what a service is found by, all three.
+        # A service is identified by interface, group and version.
         assert registry.instances(GREET, "blue").instances == ()
         (blue,) = registry.instances(f"{GREET}:1.0.0", "blue").instances
         assert blue.port == 20881
@@ -229,7 +229,7 @@ def test_dubbo_writes_what_java_reads(tree: Tree) -> None:
         assert unquote(url.partition("&idlrt=")[2].partition("&")[0]) == own
         rest = "&interface=" + GREET + "&methods=sayHi,sayBye&side=provider&timeout=1500&timestamp=1593069100450"
         assert url.endswith(f"{rest}&version=1.0.0&weight=100")
-        # As `java.net.URLEncoder` quotes.
+        # Quoted like `java.net.URLEncoder` does.
         assert name.startswith("dubbo%3A%2F%2F10.0.0.7%3A20880%2Forg.apache.dubbo.demo.GreetingsService%3Fanyhost%3D")
         assert tree.is_ephemeral(f"{PROVIDERS}/{name}")
         assert registry.instances(f"{GREET}:1.0.0", "blue").instances == (instance,)
@@ -241,7 +241,7 @@ def test_dubbo_writes_what_java_reads(tree: Tree) -> None:
         assert tree.names(PROVIDERS) == []
 
 
-def test_dubbo_replaces_what_a_dead_session_left(tree: Tree) -> None:
+def test_dubbo_replaces_the_node_of_an_expired_session(tree: Tree) -> None:
     old = DUBBO_NODE.replace("timestamp%3D1593069100450", "timestamp%3D1593069100000")
     tree.write(f"{PROVIDERS}/{old}")
     with tree.connect("dubbo") as registry:
@@ -250,7 +250,7 @@ def test_dubbo_replaces_what_a_dead_session_left(tree: Tree) -> None:
         assert "idlrt" in name
 
 
-def test_ours_is_json(tree: Tree) -> None:
+def test_the_native_layout_is_json(tree: Tree) -> None:
     with tree.connect("idlrt") as registry:
         instance = Instance(service="demo.Users", host="10.0.0.7", port=9000, weight=5)
         registry.register(instance).wait()
@@ -262,13 +262,13 @@ def test_ours_is_json(tree: Tree) -> None:
         assert tree.is_ephemeral(f"{path}/instances/10.0.0.7:9000")
         assert tree.read(f"{path}/patches/10.0.0.7:9000") == b'{"weight":7}'
         assert tree.read(f"{path}/settings") == b'{"balancer":"p2c"}'
-        # What another program has written wrong harms nobody else.
+        # An invalid node of another program does not hide the others.
         tree.write(f"{path}/instances/10.0.0.8:9000", b"{")
         tree.write(f"{path}/patches/10.0.0.8:9000", b"\xff")
         assert [each.weight for each in registry.instances("demo.Users").instances] == [7]
 
 
-def test_revisions_grow_when_the_newest_node_goes(tree: Tree) -> None:
+def test_the_revision_increases_when_the_newest_node_is_deleted(tree: Tree) -> None:
     with tree.connect("idlrt") as registry:
         seen = [registry.instances("demo.Users").revision]
         first = registry.register(Instance(service="demo.Users", host="10.0.0.7", port=9000))
