@@ -116,7 +116,7 @@ def warn_if_exposed(where: str, unrestricted: Sequence[str], tls: Tls | None) ->
 
 
 def _is_exposed(address: Address) -> bool:
-    """Whether other machines may connect to a server at `address`. A name other than `localhost` counts as such."""
+    """Whether other machines may connect to a server at `address`. Names other than `localhost` count as exposed."""
     if address.path:
         return False
     try:
