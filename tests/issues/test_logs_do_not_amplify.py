@@ -79,7 +79,7 @@ def test_bytes_that_are_no_message_are_few_lines_without_a_traceback(caplog: pyt
                 raw.sendall(b"\xff" * 100)
                 raw.shutdown(socket.SHUT_WR)
                 read_to_end(raw)
-    about = [record for record in caplog.records if "closing the connection of" in record.getMessage()]
+    about = [record for record in caplog.records if "closing connection from" in record.getMessage()]
     assert len(about) == BURST
     assert not any(record.exc_info for record in caplog.records)
     assert suppressed(caplog) == MANY - BURST

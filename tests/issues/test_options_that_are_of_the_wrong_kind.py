@@ -27,10 +27,10 @@ limits: Any = Limits
         (lambda: tls(True), r"Tls\(True\) does not say what that is: write Tls\(certificate=\.\.\., key="),
         (lambda: tls("a.pem", "b.pem"), r"Tls\('a.pem', 'b.pem'\) does not say"),
         (lambda: tls(certficate="a.pem"), "Tls has no 'certficate': .*; did you mean 'certificate'"),
-        (lambda: tls(certificate=True), "certificate of Tls must be the path of a file in PEM, not True"),
+        (lambda: tls(certificate=True), "Tls: `certificate` must be the path of a PEM file, got True"),
         (lambda: tls(authorities=["a.pem"]), "authorities of Tls must be the path"),
-        (lambda: tls(server_name=None), "server_name of Tls must be the name of a host, not None"),
-        (lambda: tls(refresh_interval=-1), "refresh_interval of Tls must be seconds, 0 or more, not -1"),
+        (lambda: tls(server_name=None), "Tls: `server_name` must be a host name, got None"),
+        (lambda: tls(refresh_interval=-1), "Tls: `refresh_interval` must be at least 0 seconds, got -1"),
         (lambda: limits(5), r"Limits\(5\) does not say what that is"),
         (lambda: limits(max_mesage=5), "Limits has no 'max_mesage': .*; did you mean 'max_message'"),
         (lambda: limits(max_message="5"), "max_message of Limits must be a whole number of 0 or more, not '5'"),
@@ -63,7 +63,7 @@ def test_options_of_clients(client: Any, option: str, value: object, said: str) 
 
 def test_options_of_servers() -> None:
     options: dict[str, Any] = {"tls": True}
-    with pytest.raises(ConfigurationError, match=r"tls of a server must be idlrt\.Tls, not True"):
+    with pytest.raises(ConfigurationError, match=r"tls: must be an `idlrt\.Tls`, got True"):
         Server(user_service(Users()), **options)
 
 

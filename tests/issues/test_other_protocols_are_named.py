@@ -135,8 +135,8 @@ def test_a_plain_client_on_a_tls_port(encrypted: Running, ask: Ask, framing: str
     assert "UserService.get" in str(error)
     assert "it speaks TLS; connect with tls=Tls(...)" in str(error)
     (line,) = log()
-    assert line.startswith("no TLS with 127.0.0.1:")
-    assert "the client does not speak TLS and this port does: it speaks plain thrift; connect with tls=Tls(...)" in line
+    assert line.startswith("TLS handshake with 127.0.0.1:")
+    assert "this port requires TLS, but the client sent plain thrift; connect with tls=Tls(...)" in line
 
 
 def test_a_tls_client_on_a_plain_port(plain: Running, ask: Ask, log: Callable[[], list[str]]) -> None:
@@ -158,7 +158,7 @@ def test_a_tls_client_of_a_server_that_answers_something_else(ask: Ask) -> None:
     with scripted_server(talk) as address:
         error = ask(address, tls=Tls())
     assert isinstance(error, ConnectFailed)
-    assert "wrong version number; the server does not speak TLS there: connect without tls=" in str(error)
+    assert "wrong version number; the server does not use TLS on this port: connect without tls=" in str(error)
 
 
 def test_a_tls_client_of_a_server_that_keeps_silent(ask: Ask) -> None:
@@ -280,7 +280,7 @@ def test_what_a_client_sends_is_named_in_one_line(data: bytes, plain: Running, l
     answer = said_to(port_of(plain), data)
     (line,) = log()
     assert CLIENTS[data] in line
-    assert line.startswith("closing the connection of 127.0.0.1:")
+    assert line.startswith("closing connection from 127.0.0.1:")
     assert answer.startswith(b"HTTP/1.1 400 ") == ("HTTP" in CLIENTS[data])
     assert not answer or answer.endswith(b"This port does not speak HTTP.\n")
 
@@ -298,10 +298,10 @@ def test_a_server_is_told_the_same_byte_by_byte(data: bytes) -> None:
 def test_on_a_tls_port_too(data: bytes, encrypted: Running, log: Callable[[], list[str]]) -> None:
     answer = said_to(port_of(encrypted), data)
     (line,) = log()
-    assert "the client does not speak TLS and this port does: it " in line
+    assert "this port requires TLS, but the client sent " in line
     name = CLIENTS[data].removeprefix("the client speaks ").rstrip(";")
     if "text" not in name:
-        assert f"it speaks plain {name}" in line
+        assert f"the client sent plain {name}" in line
     if name.startswith("HTTP"):
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert answer.endswith(b"This port speaks TLS, not plain HTTP.\n")
@@ -315,7 +315,7 @@ def test_a_client_that_ends_before_it_has_said_enough(encrypted: Running, log: C
         raw.shutdown(socket.SHUT_WR)
         read_to_end(raw)
     (line,) = log()
-    assert "it begins with 47 45" in line
+    assert "the client sent the bytes 47 45" in line
 
 
 def test_http_over_tls(encrypted: Running, certificates: Path, log: Callable[[], list[str]]) -> None:

@@ -44,7 +44,7 @@ def test_options_of_calls_refuse_such_durations(seconds: object) -> None:
 @pytest.mark.parametrize("seconds", SENSELESS, ids=repr)
 @pytest.mark.parametrize("name", SERVER_DURATIONS)
 def test_servers_refuse_such_durations(name: str, seconds: object) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^{name} of a server must be between "):
+    with pytest.raises(ConfigurationError, match=rf"^{name}: must be between "):
         Server(user_service(Users()), **cast("Any", {name: seconds}))
 
 

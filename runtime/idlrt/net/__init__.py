@@ -1,4 +1,4 @@
-"""The only place with sockets. It moves bytes and knows nothing of what they mean."""
+"""Sockets, TLS and event loop: the only package with network I/O. It moves bytes and does not interpret them."""
 
 from idlrt.net.address import Address
 from idlrt.net.blocking import BlockingSocket, BlockingTransport

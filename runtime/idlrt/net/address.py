@@ -1,7 +1,7 @@
-"""Where a server listens, as text: `tcp://host:port`, `host:port`, `[::1]:port`, `:port`, `unix:/run/shop.sock`.
+"""Server addresses: `tcp://host:port`, `host:port`, `[::1]:port`, `:port`, `unix:/run/shop.sock`.
 
-Without a host a server listens on every interface and a client goes to this machine. `unix:@name` is a socket in
-Linux's abstract namespace, which needs no file.
+Without a host a server listens on all interfaces and a client connects to `localhost`. `unix:@name` is a socket in the
+abstract namespace of Linux, which needs no file.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["Address"]
 _SCHEME: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/?#\[\]@]*)):([0-9]{1,5})")
 _UNIX: Final = "unix:"
-# What fits into `sockaddr_un` everywhere.
+# Size in bytes that fits into `sockaddr_un` on all systems.
 _LONGEST_PATH: Final = 103
 
 
 class Address(msgspec.Struct, frozen=True):
-    """A TCP address, or the path of a unix socket.
+    """A TCP address, or the path of a Unix socket.
 
     Attributes:
-        host: a name or a number, without brackets; empty for every interface.
-        port: 0 asks the system for a free one.
-        path: of a unix socket, a leading `@` for the abstract namespace; empty for TCP.
+        host: host name or IP address, without brackets; empty for all interfaces.
+        port: port number; 0 requests a free port from the system.
+        path: path of a Unix socket, with a leading `@` for the abstract namespace; empty for TCP.
     """
 
     host: str
@@ -45,15 +45,15 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """The path of a unix socket as the operating system takes it."""
+        """Path of a Unix socket in the form that the operating system takes."""
         return f"\0{self.path[1:]}" if self.path.startswith("@") else self.path
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """The address that `text` says.
+        """Parse an address.
 
         Raises:
-            ConfigurationError: it says none.
+            ConfigurationError: `text` is not a valid address.
         """
         _check_text(text)
         if text[: len(_UNIX)].lower() == _UNIX:
@@ -62,44 +62,44 @@ class Address(msgspec.Struct, frozen=True):
         if match := _SCHEME.fullmatch(text):
             scheme, rest = match[1].lower(), match[2]
             if scheme != "tcp":
-                raise _refuse(text, f"the scheme {scheme!r} is not known; known: tcp, unix")
+                raise _invalid(text, f"unknown scheme {scheme!r} (known: tcp, unix)")
         match = _HOST_PORT.fullmatch(rest)
         if match is None:
             if rest.count(":") > 1 and "[" not in rest and "/" not in rest:
-                raise _refuse(text, "write an IPv6 address in brackets, as in tcp://[::1]:9090")
+                raise _invalid(text, "IPv6 addresses require brackets, as in tcp://[::1]:9090")
             if ":" not in rest:
-                raise _refuse(text, "it has no port; write host:port, as in tcp://127.0.0.1:9090")
-            raise _refuse(text, "write tcp://host:port, as in tcp://127.0.0.1:9090")
+                raise _invalid(text, "missing port; write host:port, as in tcp://127.0.0.1:9090")
+            raise _invalid(text, "expected tcp://host:port, as in tcp://127.0.0.1:9090")
         port = int(match[3])
         if port > 65535:
-            raise _refuse(text, f"the port {port} is over 65535")
+            raise _invalid(text, f"port must be at most 65535, got {port}")
         return cls(match[1] or match[2] or "", port)
 
 
 def _check_text(found: object) -> None:
     if not isinstance(found, str):
-        raise ConfigurationError(f"an address is text such as tcp://127.0.0.1:9090, not {found!r}")
+        raise ConfigurationError(f"address must be a string such as 'tcp://127.0.0.1:9090', got {found!r}")
 
 
 def _path(text: str, rest: str) -> str:
     path = rest.removeprefix("//") if rest.startswith("///") else rest
     if not path or path == "@" or "\0" in path or path.startswith("//"):
-        raise _refuse(text, "write unix:/path/of/the.sock")
+        raise _invalid(text, "expected unix:/path/to/socket")
     try:
         size = len(os.fsencode(path))
     except UnicodeEncodeError as error:
-        raise _refuse(text, f"the path cannot be one: {error.reason}") from None
+        raise _invalid(text, f"the path cannot be encoded: {error.reason}") from None
     if size > _LONGEST_PATH:
-        raise _refuse(text, f"the path has {size} bytes, the system takes {_LONGEST_PATH}")
+        raise _invalid(text, f"the path must have at most {_LONGEST_PATH} bytes, got {size}")
     if not hasattr(socket, "AF_UNIX"):
-        raise _refuse(text, "this system has no unix sockets")
+        raise _invalid(text, "this system has no Unix sockets")
     return path
 
 
 def peer_name(found: Any) -> str:
-    """What `accept` says about a client, for people."""
+    """Return the human-readable form of a client address from `accept` or `getpeername`."""
     return f"{found[0]}:{found[1]}" if isinstance(found, tuple) else "unix"
 
 
-def _refuse(text: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"cannot read the address {mask_passwords(text, is_url=True)!r}: {why}")
+def _invalid(text: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"invalid address {mask_passwords(text, is_url=True)!r}: {why}")

@@ -1,6 +1,6 @@
-"""A connection for asyncio, as protocol and transport. (asyncio's streams cost twice the CPU.)
+"""Client connections on asyncio, as protocol and transport (asyncio's streams take twice the CPU time).
 
-Imported on first use: asyncio takes tens of milliseconds to import, which blocking programs need not pay.
+Imported on first use: importing asyncio takes tens of milliseconds, and blocking programs do not need it.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ __all__ = ["AsyncTransport", "AsyncioStream", "connect"]
 
 
 class AsyncTransport(Protocol):
-    """Bytes to one server; what it sends goes to the functions that were given when it was made."""
+    """Connection to one server on asyncio. Received bytes are passed to callbacks that are set when it is created."""
 
     def write(self, data: bytes) -> None:
-        """Send `data`; what the server does not take at once is kept."""
+        """Send `data`. Bytes that cannot be written at once are buffered."""
         ...
 
     async def drain(self) -> None:
-        """Wait until the server has taken so much that it is worth while to write again."""
+        """Wait until the send buffer has been emptied far enough to continue writing (flow control)."""
         ...
 
     @property
     def is_blocked(self) -> bool:
-        """Whether it is better to `drain` before writing again."""
+        """Whether the send buffer is full, so that a writer should `drain` first."""
         ...
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more can be written."""
+        """Whether the connection is closed or closing, so that nothing more can be written."""
         ...
 
     def is_quiet(self) -> bool:
-        """Whether nothing has arrived that the event loop has not passed on yet, not even the end."""
+        """Whether there is no unread event on the socket: no data and no end of stream."""
         ...
 
     def close(self) -> None:
-        """Close when everything has been sent."""
+        """Close the connection once the send buffer is empty."""
         ...
 
     def abort(self) -> None:
-        """Close now."""
+        """Close the connection at once."""
         ...
 
 
 class AsyncioStream(asyncio.Protocol):
-    """A connection to a TCP address or a unix socket. See `AsyncTransport`.
+    """Connection to a TCP address or a Unix socket, with or without TLS; an `AsyncTransport`.
 
     Args:
-        received: called with what the server sends.
-        lost: called once, when the connection has ended: with an error, or `None`.
+        received: called with received bytes.
+        lost: called once when the connection is closed: with an error, or with `None` after a regular end.
     """
 
     def __init__(self, received: Callable[[bytes], None], lost: Callable[[Exception | None], None]) -> None:
@@ -71,69 +71,62 @@ class AsyncioStream(asyncio.Protocol):
         self._poll: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the connection is there."""
+        """Set socket options (callback of asyncio)."""
         self._transport = cast("asyncio.Transport", transport)
         raw: socket.socket | None = transport.get_extra_info("socket")
         if raw is not None:
-            with contextlib.suppress(OSError):  # a unix socket has no such thing
+            with contextlib.suppress(OSError):  # Unix sockets do not have these options
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 keep_alive(raw)
             self._poll = select.poll()
             self._poll.register(raw.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: the server sent something."""
+        """Pass on received bytes (callback of asyncio)."""
         self._received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the connection has ended."""
+        """Report the end of the connection (callback of asyncio)."""
         self._poll = None
         self.resume_writing()
         self._lost(exc)
 
     def pause_writing(self) -> None:
-        """asyncio: the server does not take what is written."""
+        """Block writers, because the send buffer is full (callback of asyncio)."""
         if self._writable is None:
             self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        """asyncio: it does again."""
+        """Release writers (callback of asyncio)."""
         if self._writable is not None:
             if not self._writable.done():
                 self._writable.set_result(None)
             self._writable = None
 
     def write(self, data: bytes) -> None:
-        """See `AsyncTransport.write`."""
         if self._transport is not None:
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """See `AsyncTransport.drain`."""
         if self._writable is not None:
             await asyncio.shield(self._writable)
 
     @property
     def is_blocked(self) -> bool:
-        """See `AsyncTransport.is_blocked`."""
         return self._writable is not None
 
     def is_quiet(self) -> bool:
-        """See `AsyncTransport.is_quiet`."""
         return self._poll is None or not self._poll.poll(0)
 
     @property
     def is_closing(self) -> bool:
-        """See `AsyncTransport.is_closing`."""
         return self._transport is None or self._transport.is_closing()
 
     def close(self) -> None:
-        """See `AsyncTransport.close`."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """See `AsyncTransport.abort`."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -144,13 +137,16 @@ async def connect(
     lost: Callable[[Exception | None], None],
     tls: TlsContext | None = None,
 ) -> AsyncioStream:
-    """Connect to the first of the host's addresses that answers.
+    """Connect to the first address of the host that accepts the connection.
 
     Args:
-        tls: of this side, if the server speaks TLS.
+        address: address of the server.
+        received: called with received bytes.
+        lost: called once when the connection is closed.
+        tls: TLS context of the client. `None`: no TLS.
 
     Raises:
-        OSError: none does.
+        OSError: no address accepts the connection, or the TLS handshake fails.
     """
     loop = asyncio.get_running_loop()
 

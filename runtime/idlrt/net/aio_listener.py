@@ -1,4 +1,4 @@
-"""The listening socket of an asyncio server: what a `Listener` is on the readiness loop."""
+"""Listening socket of an asyncio server, the counterpart of `Listener` on the selector loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = get_logger("idlrt.net")
 
 _ACCEPT_PAUSE = 0.1
 _PRECISION = 0.001
-# Seconds in which a peer may answer that it has heard of the end of TLS.
+# Seconds in which a client may answer the TLS closure alert.
 _SHUTDOWN_PATIENCE = 1.0
 
 
@@ -35,11 +35,11 @@ class AsyncioListener:
     """Accepts connections, as `Listener` does.
 
     Args:
-        listening: becomes the listener's.
-        opened: see `AsyncioChannel`.
-        tls: of this side, if TLS is spoken.
-        patience: seconds in which the two sides have to agree on TLS.
-        settled: called when a connection that was accepted has become a channel, or failed to.
+        listening: the listening socket; this object closes it.
+        opened: creates the receiver of a connection, as in `AsyncioChannel`.
+        tls: TLS context of the server. `None`: no TLS.
+        patience: timeout of the TLS handshake in seconds; 0 disables it.
+        settled: called when the setup of an accepted connection has succeeded or failed.
     """
 
     def __init__(
@@ -58,30 +58,30 @@ class AsyncioListener:
         self._loop = asyncio.get_running_loop()
         self._has_room = asyncio.Event()
         self._has_room.set()
-        # Connections that are not channels yet.
+        # Accepted connections whose setup, such as the TLS handshake, is in progress.
         self._coming: dict[asyncio.Task[None], socket.socket] = {}
         self._task = self._loop.create_task(self._accept())
 
     @property
     def coming(self) -> int:
-        """Connections that have been accepted and are not channels yet."""
+        """Number of accepted connections whose setup, such as the TLS handshake, is in progress."""
         return len(self._coming)
 
     @property
     def is_paused(self) -> bool:
-        """Whether those who come have to wait."""
+        """Whether accepting is paused."""
         return not self._has_room.is_set()
 
     def pause(self) -> None:
-        """Let those who come wait in the system's queue."""
+        """Stop accepting: new connections wait in the backlog of the kernel."""
         self._has_room.clear()
 
     def resume(self) -> None:
-        """Undo `pause`."""
+        """Resume accepting."""
         self._has_room.set()
 
     async def close(self) -> None:
-        """Accept who has connected already, then no more."""
+        """Accept the connections in the backlog, then close the listening socket."""
         self._task.cancel()
         await asyncio.wait([self._task])
         with contextlib.suppress(OSError):
@@ -92,12 +92,12 @@ class AsyncioListener:
             await asyncio.wait(list(self._coming))
 
     def abort(self) -> None:
-        """Give up connections that are not channels yet."""
+        """Close connections whose setup is in progress."""
         for task in list(self._coming):
             task.cancel()
 
     def forget(self) -> None:
-        """In a child of the process: close the child's copies of the sockets."""
+        """Close the inherited sockets in a forked child."""
         for each in (self._socket, *self._coming.values()):
             forget_socket(each)
 
@@ -112,9 +112,10 @@ class AsyncioListener:
                 continue
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    _log.warning("cannot accept connections for the moment: %s", error)
+                    what = "cannot accept connections: %s; retrying in %g s"
+                    _log.warning(what, error, _ACCEPT_PAUSE, extra={"delay_s": _ACCEPT_PAUSE})
                     await asyncio.sleep(_ACCEPT_PAUSE)
-                continue  # this one has gone again
+                continue  # the client has disconnected already
             self._take(connected)
 
     def _take(self, connected: socket.socket) -> None:
@@ -125,7 +126,7 @@ class AsyncioListener:
     def _done(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
         self._coming.pop(task, None)
         if task.cancelled():
-            connected.close()  # it may have been cancelled before it began
+            connected.close()  # it may have been cancelled before it started
         self._settled()
 
     async def _open(self, connected: socket.socket) -> None:
@@ -150,22 +151,26 @@ class AsyncioListener:
             connected.close()
             raise
         except NoTls as error:
-            _log.info("no TLS with %s: %s", _name(connected), error)
+            name = _name(connected)
+            _log.info("TLS handshake with %s failed: %s", name, error, extra={"peer": name})
             await refuse(connected, error)
         except OSError as error:
-            _log.info("no connection with %s: %s", _name(connected), _why(error))
+            name = _name(connected)
+            what = "cannot set up connection from %s: %s" if self._tls is None else "TLS handshake with %s failed: %s"
+            _log.info(what, name, _why(error), extra={"peer": name})
             connected.close()
-        except Exception:  # noqa: BLE001  # logged, and costs one connection
-            _log.exception("cannot serve a connection")
+        except Exception:  # noqa: BLE001  # logged, and affects one connection only
+            name = _name(connected)
+            _log.exception("cannot set up connection from %s", name, extra={"peer": name})
             connected.close()
 
 
 def _name(connected: socket.socket) -> str:
-    """The other side of a connection, for the log."""
+    """Return the client's address, for the log."""
     try:
         return peer_name(connected.getpeername())
     except OSError:
-        return "a client that has gone"
+        return "a disconnected client"
 
 
 def _why(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""How an asyncio server hears that a client does not speak TLS, and tells it so: see `idlrt.net.plain_peer`."""
+"""Detection and rejection of clients without TLS on a TLS port of an asyncio server (`idlrt.net.plain_peer`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from idlrt.net.plain_peer import ENOUGH, NoTls, is_tls, no_tls
 
 __all__ = ["hear_tls", "refuse", "until_readable"]
 
-# Seconds that a refused client has to take its answer and to end the connection.
-_PATIENCE = 1.0
-# Bytes of what it still sends that are read, and thrown away, at once.
-_REST = 65536
+# Seconds in which a rejected client may read its answer and close the connection.
+_REJECT_TIMEOUT = 1.0
+# Bytes that are read and discarded at once, of what the client still sends.
+_DISCARD = 65536
 
 
 async def until_readable(readable: socket.socket) -> None:
-    """Wait until there is something to accept, or to receive."""
+    """Wait until a socket is readable: a connection can be accepted, or data received."""
     loop = asyncio.get_running_loop()
     is_readable = asyncio.Event()
     loop.add_reader(readable, is_readable.set)
@@ -28,11 +28,11 @@ async def until_readable(readable: socket.socket) -> None:
 
 
 async def hear_tls(connected: socket.socket) -> None:
-    """Wait for the first byte, which is left where it is if it is TLS's.
+    """Wait for the first byte of a connection, and check that it starts a TLS handshake. The byte stays unread.
 
     Raises:
-        NoTls: it is not.
-        OSError: the connection has ended.
+        NoTls: the client does not use TLS.
+        OSError: the connection has been closed.
     """
     first = b""
     while True:
@@ -45,20 +45,20 @@ async def hear_tls(connected: socket.socket) -> None:
             continue
         first += data
         if not first:
-            raise ConnectionResetError("it ended before the two sides had agreed")
+            raise ConnectionResetError("connection closed during the TLS handshake")
         if len(first) >= ENOUGH or not data:
             raise no_tls(first)
 
 
 async def refuse(connected: socket.socket, error: NoTls) -> None:
-    """Tell a client that does not speak TLS, and close when it has heard it, or soon."""
+    """Send the answer to a client without TLS, and close when the client has closed, or after a timeout."""
     loop = asyncio.get_running_loop()
     try:
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_REJECT_TIMEOUT):
                 await loop.sock_sendall(connected, error.answer)
                 connected.shutdown(socket.SHUT_WR)
-                while await loop.sock_recv(connected, _REST):
+                while await loop.sock_recv(connected, _DISCARD):
                     pass
     finally:
         connected.close()

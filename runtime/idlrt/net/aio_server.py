@@ -1,6 +1,6 @@
-"""Connections of an asyncio server: what a `Channel` is on the readiness loop, on asyncio's transports.
+"""Connections of an asyncio server on asyncio transports, the counterpart of `Channel` on the selector loop.
 
-What it is given to send leaves together, when everything that the event loop had ready has been looked at.
+Responses are written together at the end of an iteration of the event loop.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ __all__ = ["AsyncioChannel"]
 _log = get_logger("idlrt.net")
 
 _LINGER_STEP = 0.005
-# Seconds that a peer has to take the last bytes before its connection is closed regardless.
+# Seconds in which a client may acknowledge the last bytes before its connection is closed.
 _LINGER_MOST = 5.0
 
 
 class AsyncioChannel(asyncio.Protocol):
-    """A connection that was accepted.
+    """An accepted connection.
 
     Args:
-        connected: its socket, which becomes the transport's. (What a transport gives out as its socket cannot do
-            all that a socket can.)
-        opened: makes what understands its bytes, once it is there (and, with TLS, the two sides have agreed).
+        connected: its socket, which the transport closes. (The socket object that a transport exposes lacks methods
+            that are needed here.)
+        opened: creates the receiver once the connection is set up, with TLS after the handshake.
 
     Attributes:
-        peer: who is on the other side.
-        last_read: when bytes came the last time, on the event loop's clock.
-        last_taken: when the peer took everything the last time, or had to begin to.
+        peer: the client.
+        last_read: time of the last read that returned data, on the clock of the event loop.
+        last_taken: time at which the send buffer was last empty, or became non-empty, on the same clock.
     """
 
     def __init__(self, connected: socket.socket, opened: Callable[[AsyncioChannel], Receiver]) -> None:
-        self.peer = Peer(address="nobody yet")
+        self.peer = Peer(address="not connected")
         self._socket = connected
         self._opened = opened
         self._loop = asyncio.get_running_loop()
@@ -55,13 +55,13 @@ class AsyncioChannel(asyncio.Protocol):
         self._is_closing = False
         self._linger_until = 0.0
 
-    # What asyncio tells.
+    # Callbacks of asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the connection is there."""
+        """Create the receiver: the connection is set up."""
         made = self._transport = cast("asyncio.Transport", transport)
-        # "Blocked" as long as anything is left, so that `drained` means what it means elsewhere. (With 0 the transport
-        # of TLS takes nothing for something.)
+        # Blocked while any byte is buffered, so that `drained` means an empty buffer as in `Channel`. (With `high=0`
+        # the TLS transport reports an empty buffer as full.)
         made.set_write_buffer_limits(high=1, low=0)
         certificate = made.get_extra_info("peercert")
         is_encrypted = made.get_extra_info("ssl_object") is not None
@@ -75,34 +75,34 @@ class AsyncioChannel(asyncio.Protocol):
         self._receiver = self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: the peer sent something."""
+        """Pass received bytes to the receiver."""
         self.last_read = self._loop.time()
         assert self._receiver is not None
         if not self._is_closing:
             self._guarded(self._receiver.data_received, data)
 
     def eof_received(self) -> bool:
-        """asyncio: the peer sends no more. Answers may still go to it."""
+        """Pass on the end of stream; without TLS responses can still be sent."""
         assert self._receiver is not None
         if not self._is_closing:
             self._guarded(self._receiver.eof_received)
-        return not self.peer.is_encrypted  # with TLS asyncio knows no half of a connection
+        return not self.peer.is_encrypted  # asyncio does not support half-closed TLS connections
 
     def pause_writing(self) -> None:
-        """asyncio: the peer does not take everything at once."""
+        """Remember that the send buffer is not empty."""
         if not self._is_blocked:
             self._is_blocked = True
             self.last_taken = self._loop.time()
 
     def resume_writing(self) -> None:
-        """asyncio: the peer has taken everything."""
+        """Notify the receiver that the send buffer is empty."""
         self._is_blocked = False
         self.last_taken = self._loop.time()
         if self._receiver is not None and not self._is_closing:
             self._guarded(self._receiver.drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the connection is closed."""
+        """Notify the receiver that the connection is closed."""
         self._is_closing = True
         self._out.clear()
         self._unsent = 0
@@ -113,25 +113,25 @@ class AsyncioChannel(asyncio.Protocol):
     def _guarded(self, tell: Callable[..., None], *arguments: bytes) -> None:
         try:
             tell(*arguments)
-        except Exception as error:  # noqa: BLE001  # logged, and costs one connection
-            _log.exception("closing the connection of %s: its receiver failed", self.peer)
+        except Exception as error:  # noqa: BLE001  # logged, and affects one connection only
+            what = "closing connection from %s: unexpected exception"
+            _log.exception(what, self.peer, extra={"peer": self.peer.address})
             self.abort(error)
 
     def forget(self) -> None:
-        """See `Channel.forget`."""
+        """Close the inherited socket in a forked child, as `Channel.forget` does."""
         self._is_closing = True
         forget_socket(self._socket)
 
-    # What a session needs.
+    # The interface of sessions; `Channel` documents the methods.
 
     @property
     def pending(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """Number of bytes in the send buffer."""
         transport = self._transport
         return self._unsent + (transport.get_write_buffer_size() if self._is_blocked and transport is not None else 0)
 
     def send(self, data: bytes) -> None:
-        """See `Channel.send`."""
         if self._is_closing:
             return
         if not self._out:
@@ -148,23 +148,20 @@ class AsyncioChannel(asyncio.Protocol):
             if not self._is_blocked:
                 self.last_taken = self._loop.time()
             if self._is_paused and not self._is_blocked and not self._is_closing and self._receiver is not None:
-                # asyncio says nothing when everything could be sent at once.
+                # asyncio does not call `resume_writing` when everything could be sent at once.
                 self._guarded(self._receiver.drained)
 
     def pause_reading(self) -> None:
-        """See `Channel.pause_reading`."""
         self._is_paused = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `Channel.resume_reading`."""
         self._is_paused = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """See `Channel.close`."""
         if self._is_closing:
             return
         transport = self._transport
@@ -178,14 +175,14 @@ class AsyncioChannel(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         with contextlib.suppress(RuntimeError):
-            transport.pause_reading()  # it may be paused
+            transport.pause_reading()  # raises if it is paused already
         if transport.can_write_eof():
             transport.write_eof()
         self._linger_until = self._loop.time() + _LINGER_MOST
         self._linger()
 
     def _linger(self) -> None:
-        """Wait for the peer's kernel, as `Channel` does."""
+        """Wait until the client's kernel has acknowledged all bytes, as `Channel` does."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -198,9 +195,8 @@ class AsyncioChannel(asyncio.Protocol):
                 transport.abort()
 
     def abort(self, error: Exception | None = None) -> None:
-        """See `Channel.abort`."""
         self._is_closing = True
         if error is not None:
-            _log.debug("cutting off %s: %s", self.peer, error)
+            _log.debug("aborting connection from %s: %s", self.peer, error, extra={"peer": self.peer.address})
         if self._transport is not None:
             self._transport.abort()

@@ -1,4 +1,4 @@
-"""TLS for threads that wait. See `idlrt.net.blocking`."""
+"""Blocking TLS connections of clients, the counterpart of `idlrt.net.blocking` for TLS."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ _RECEIVE = 65536
 
 
 class BlockingTlsSocket:
-    """A connection with TLS. A `BlockingTransport`."""
+    """TLS connection to a server; a `BlockingTransport`."""
 
     __slots__ = ("_kept", "_lock", "_socket")
 
     def __init__(self, agreed: ssl.SSLSocket) -> None:
         agreed.setblocking(False)
         self._socket = agreed
-        # Threads may send and receive at the same time; the library must not.
+        # Threads may send and receive at the same time, but OpenSSL does not allow it.
         self._lock = threading.Lock()
-        # What was read while nobody asked for anything.
+        # Data that `is_quiet` has read.
         self._kept = b""
 
     @classmethod
     def connect(cls, address: Address, timeout: float, tls: TlsContext) -> BlockingTlsSocket:
-        """Connect to the first of the host's addresses that answers, and agree with the server.
+        """Connect to the first address of the host that accepts the connection, and do the TLS handshake.
 
         Args:
-            timeout: seconds, for all of it.
+            address: address of the server.
+            timeout: timeout of connect and handshake together, in seconds.
+            tls: TLS context of the client.
 
         Raises:
-            OSError: none answers, or one side does not accept the other; `TimeoutError` when the time was over.
+            OSError: no address accepts the connection, or the handshake fails; `TimeoutError` after the timeout.
         """
         until = time.monotonic() + timeout
         raw = connect_socket(address, timeout)
@@ -51,7 +53,6 @@ class BlockingTlsSocket:
             raise
 
     def send(self, data: bytes, until: float) -> None:
-        """See `BlockingTransport.send`."""
         rest = memoryview(data)
         while rest:
             try:
@@ -63,7 +64,6 @@ class BlockingTlsSocket:
                 self._wait(select.POLLOUT, until, "the server does not read")
 
     def receive(self, until: float) -> bytes:
-        """See `BlockingTransport.receive`."""
         if self._kept:
             kept, self._kept = self._kept, b""
             return kept
@@ -83,7 +83,7 @@ class BlockingTlsSocket:
             raise TimeoutError(why)
 
     def wait_readable(self, until: float) -> bool:
-        """Wait until something has arrived, perhaps only a part of what TLS can decrypt."""
+        """Wait until data has arrived, possibly only a part of a TLS record."""
         if self._kept or self._socket.pending():
             return True
         poll = select.poll()
@@ -91,7 +91,7 @@ class BlockingTlsSocket:
         return bool(poll.poll(milliseconds(until)))
 
     def is_quiet(self) -> bool:
-        """See `BlockingTransport.is_quiet`. TLS's own messages (a server sends tickets) do not count."""
+        """Whether nothing has arrived. Messages of TLS itself, such as session tickets, do not count."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         if not self._socket.pending() and not poll.poll(0):
@@ -106,7 +106,6 @@ class BlockingTlsSocket:
         return False
 
     def close(self) -> None:
-        """See `BlockingTransport.close`."""
         with contextlib.suppress(OSError):
             self._socket.unwrap()
         self._socket.close()

@@ -1,8 +1,8 @@
-"""One connection of a readiness loop: it reads once and writes once each time its socket is ready.
+"""Connection on a selector loop. It reads once and writes once each time its socket is ready.
 
-What it is given to send leaves at the end of the loop's round. What the peer does not take is kept; the
-receiver watches `pending` and pauses reading, which is how a slow peer is made to wait. A receiver that fails
-costs its own connection only.
+Data is sent at the end of an iteration of the loop. What the kernel does not accept stays in the send buffer; the
+receiver watches its size (`pending`) and pauses reading, which applies backpressure to a slow client. An exception of a
+receiver closes its own connection only.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ _LINGER_MOST = 5.0
 
 
 class Receiver(Protocol):
-    """What sits on a channel and understands its bytes."""
+    """Interface of the protocol handler of a connection, with the callbacks of `asyncio.Protocol`."""
 
     def data_received(self, data: bytes) -> None:
-        """The peer sent `data`."""
+        """Handle received bytes."""
         ...
 
     def eof_received(self) -> None:
-        """The peer sends no more; it may still read."""
+        """Handle the end of stream: the client sends no more, but may still read."""
         ...
 
     def drained(self) -> None:
-        """The peer has taken everything that was kept for it."""
+        """Handle the send buffer becoming empty."""
         ...
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The channel is closed. `None` if this side wanted it. The last thing a receiver hears."""
+        """Handle the end of the connection; the last callback. `error` is `None` if this side closed it."""
         ...
 
 
 class Rounds(Protocol):
-    """What a channel needs of its loop."""
+    """Interface between a channel and its loop. A round is one iteration of the loop."""
 
     @property
     def now(self) -> float:
-        """When this round began, on the clock of `time.monotonic`."""
+        """Time at which the current iteration began, on the clock of `time.monotonic`."""
         ...
 
     @property
     def readiness(self) -> Readiness:
-        """What the loop waits with."""
+        """The poller of the loop."""
         ...
 
     @property
     def unsent(self) -> list[Channel]:
-        """Channels to be flushed at the end of this round."""
+        """Channels to be flushed at the end of the current iteration."""
         ...
 
     def call_soon(self, function: Callable[..., object], *arguments: Any) -> None:
@@ -78,16 +78,19 @@ class Rounds(Protocol):
 
 
 class Channel:
-    """One connection of the loop.
+    """A connection of the loop.
 
     Args:
-        linger_timeout: seconds that a peer has to read the last bytes before its connection is closed regardless.
+        loop: the loop.
+        connected: the socket, which the channel closes.
+        peer: the client.
+        linger_timeout: seconds in which a client may acknowledge the last bytes before its connection is closed.
 
     Attributes:
-        peer: who is on the other side.
-        pending: bytes that the peer has not taken yet.
-        last_read: when bytes came the last time, or the channel was made, on the clock of its loop.
-        last_taken: when the peer took bytes the last time, or had to begin to.
+        peer: the client.
+        pending: number of bytes in the send buffer.
+        last_read: time of the last read that returned data, initially of the creation, on the clock of the loop.
+        last_taken: time of the last write that made progress, or at which the send buffer became non-empty.
     """
 
     __slots__ = (
@@ -124,11 +127,11 @@ class Channel:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it can neither read nor write any more."""
+        """Whether the connection is closed."""
         return self._is_closed
 
     def send(self, data: bytes) -> None:
-        """Send `data` at the end of the loop's round, the rest when the peer takes it. Nothing once it is closed."""
+        """Send `data` at the end of the iteration, and the rest when the socket is writable. Ignored once closed."""
         if self._is_closed or self._is_closing:
             return
         if not self._out:
@@ -137,32 +140,32 @@ class Channel:
         self.pending += len(data)
 
     def pause_reading(self) -> None:
-        """Leave what the peer sends in the kernel, which makes the peer wait."""
+        """Stop reading, so that TCP flow control holds the client back."""
         if not self._is_paused:
             self._is_paused = True
             self._watch()
 
     def resume_reading(self) -> None:
-        """Undo `pause_reading`."""
+        """Resume reading."""
         if self._is_paused:
             self._is_paused = False
             self._watch()
 
     def read_now(self) -> bool:
-        """Read what has arrived without waiting for the loop; whether there was anything."""
+        """Read what has arrived, without waiting for the loop, and return whether there was any data."""
         if self._is_closed or self._at_eof or self._is_paused:
             return False
         return self._read()
 
     def close(self) -> None:
-        """Close when the peer has everything that was sent. Nothing that it sends is heard any more."""
+        """Close once the client has received everything. Data that it sends meanwhile is ignored."""
         if self._is_closed or self._is_closing:
             return
         self._is_closing = True
         self._watch()
         if self._out:
             if self._socket.family == socket.AF_UNIX:
-                # What `cork` does for others: who has read the last answer cannot send any more.
+                # The same effect as `cork`: a client that has read the last response cannot send another request.
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RD)
             cork(self._socket)
@@ -170,7 +173,7 @@ class Channel:
             self._linger()
 
     def flush(self) -> None:
-        """Send what is pending as far as the peer takes it. The loop does that at the end of its rounds."""
+        """Write as much of the send buffer as the kernel accepts. The loop calls it at the end of each iteration."""
         out = self._out
         if not out:
             return
@@ -182,14 +185,14 @@ class Channel:
             self._lose(error)
             return
         if sent == self.pending and self._watched == READ and not self._is_closing:
-            # The usual case: the peer has taken everything, and nobody waited for that.
+            # The common case: everything has been sent, and no caller waits for `drained`.
             out.clear()
             self.pending = 0
             self.last_taken = time.monotonic()
             return
         self.pending -= sent
         if sent or not self._watched & WRITE:
-            # Not the time of the round: a handler may have taken longer than a peer may take.
+            # Not `now` of the loop: a handler may have run longer than the write timeout since then.
             self.last_taken = time.monotonic()
         if not self.pending:
             out.clear()
@@ -209,7 +212,7 @@ class Channel:
         return self._socket.sendmsg(itertools.islice(self._out, _BUFFERS_AT_ONCE))
 
     def _emptied(self) -> None:
-        """The peer has taken everything, and somebody waited for that."""
+        """Handle the send buffer becoming empty where the receiver, or `close`, waits for it."""
         self._watch()
         if self._is_closing:
             self._linger()
@@ -218,7 +221,11 @@ class Channel:
             self._receiver.drained()
 
     def _linger(self) -> None:
-        """Wait for the peer's kernel: closing while more comes from the peer throws away what is on its way to it."""
+        """Wait until the client's kernel has acknowledged all bytes.
+
+        If data from the client arrived at a closed socket, the kernel would send a reset, which discards responses that
+        are in transit.
+        """
         if self._is_closed:
             return
         now = time.monotonic()
@@ -235,17 +242,17 @@ class Channel:
         self._loop.call_later(_LINGER_STEP, self._linger)
 
     def abort(self, error: Exception | None = None) -> None:
-        """Close now; what is pending is lost."""
+        """Close at once, without sending the buffered data."""
         self._lose(error)
 
     def forget(self) -> None:
-        """In a child of the process: close the child's copy of the socket. The parent and the peer notice nothing."""
+        """Close the inherited socket in a forked child, without an effect on the connection of the parent."""
         self._is_closed = True
         self._out.clear()
         self._socket.close()
 
     def _watch(self) -> None:
-        """Tell the selector what to wait for."""
+        """Register the events to wait for with the poller."""
         if self._is_closed:
             return
         wanted = 0 if self._is_paused or self._at_eof or self._is_closing else READ
@@ -265,8 +272,9 @@ class Channel:
                 self.flush()
             if mask & self._watched & READ:
                 self._read()
-        except Exception as error:  # noqa: BLE001  # logged, and costs one connection
-            _log.exception("closing the connection of %s: its receiver failed", self.peer)
+        except Exception as error:  # noqa: BLE001  # logged, and affects one connection only
+            what = "closing connection from %s: unexpected exception"
+            _log.exception(what, self.peer, extra={"peer": self.peer.address})
             self._lose(error)
 
     def _read(self) -> bool:
@@ -298,7 +306,7 @@ class Channel:
         self._out.clear()
         self.pending = 0
         self._socket.close()
-        # Later: the receiver may be in the middle of something that led here.
+        # Deferred, because the receiver may be further up the call stack.
         self._loop.call_soon(self._tell_lost, error)
 
     def _tell_lost(self, error: Exception | None) -> None:

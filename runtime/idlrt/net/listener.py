@@ -1,4 +1,4 @@
-"""A listening socket on a readiness loop."""
+"""Listening socket on a selector loop."""
 
 from __future__ import annotations
 
@@ -26,22 +26,24 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socket.socket:
-    """A socket that listens at `address`.
+    """Return a socket that listens on `address`.
 
-    A unix socket that a process has left behind is replaced; one at which somebody listens is not.
+    The file of a Unix socket that a dead process has left behind is replaced; one that is in use is not.
 
     Args:
-        reuse_port: let several processes listen here; the system shares connections out among them.
+        address: address to bind.
+        backlog: maximum number of connections that wait to be accepted.
+        reuse_port: allow several processes to listen on the port; the kernel distributes connections among them.
 
     Raises:
-        OSError: it is taken, not ours, or not known.
+        OSError: the address is in use, not available or unknown.
     """
     if address.path:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         where: object = address.place
     else:
         found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # Of several addresses of a name the first one; IPv4 of "every interface", which is there everywhere.
+        # Prefer IPv4, which every system has; otherwise take the first address of the name.
         family, kind, number, _, where = min(found, key=lambda each: each[0] != socket.AF_INET)
         listening = socket.socket(family, kind, number)
     try:
@@ -61,7 +63,7 @@ def listen(address: Address, *, backlog: int, reuse_port: bool = False) -> socke
 
 
 def _remove_stale(address: Address) -> None:
-    """Remove the file of a socket at which nobody listens."""
+    """Remove the file of a Unix socket on which no process listens."""
     try:
         if address.path.startswith("@") or not stat.S_ISSOCK(os.stat(address.path).st_mode):
             return
@@ -78,7 +80,7 @@ def _remove_stale(address: Address) -> None:
 
 
 def file_of(address: Address) -> int:
-    """Which file a unix socket has, by its number; 0 if it has none."""
+    """Return the inode of the file of a Unix socket; 0 if there is none."""
     if not address.path or address.path.startswith("@"):
         return 0
     try:
@@ -88,18 +90,19 @@ def file_of(address: Address) -> int:
 
 
 def unlink(address: Address, file: int) -> None:
-    """Remove the file of a unix socket that is given up, if it is still this one."""
+    """Remove the file of a Unix socket if its inode is still `file`, so that another server's file is kept."""
     if file and file_of(address) == file:
         with contextlib.suppress(OSError):
             os.unlink(address.path)
 
 
 class Listener:
-    """Accepts connections. Rests for a moment when the process has no descriptor left.
+    """Accepts connections, and pauses for a short time when the process has no file descriptors left.
 
     Args:
-        listening: becomes the listener's.
-        accepted: is given each connection; opens it.
+        loop: the loop.
+        listening: the listening socket; the listener closes it.
+        accepted: called with each new connection, which it must open.
     """
 
     def __init__(self, loop: Rounds, listening: socket.socket, accepted: Callable[[Channel], None]) -> None:
@@ -113,16 +116,16 @@ class Listener:
 
     @property
     def is_paused(self) -> bool:
-        """Whether those who come have to wait."""
+        """Whether accepting is paused."""
         return self._is_paused
 
     def pause(self) -> None:
-        """Let those who come wait in the system's queue."""
+        """Stop accepting: new connections wait in the backlog of the kernel."""
         self._is_paused = True
         self._unwatch()
 
     def resume(self) -> None:
-        """Undo `pause`."""
+        """Resume accepting."""
         if self._is_paused:
             self._is_paused = False
             self._watch()
@@ -138,7 +141,7 @@ class Listener:
             self._is_watched = False
 
     def close(self) -> None:
-        """Accept who has connected already, then no more."""
+        """Accept the connections in the backlog, then close the listening socket."""
         if not self._is_closed:
             while self._accept_some():
                 pass
@@ -151,7 +154,7 @@ class Listener:
             self._accept_some()
 
     def _accept_some(self) -> bool:
-        """Accept some connections; whether there may be more."""
+        """Accept some connections, and return whether there may be more."""
         for _ in range(_ACCEPTS_AT_ONCE):
             if self._is_paused:
                 return False
@@ -161,15 +164,17 @@ class Listener:
                 return False
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    _log.warning("cannot accept connections for the moment: %s", error)
+                    what = "cannot accept connections: %s; retrying in %g s"
+                    _log.warning(what, error, _ACCEPT_PAUSE, extra={"delay_s": _ACCEPT_PAUSE})
                     self._unwatch()
                     self._loop.call_later(_ACCEPT_PAUSE, self._watch)
                     return False
-                continue  # this one has gone again
+                continue  # the client has disconnected already
             try:
                 prepare(connected)
                 self._accepted(Channel(self._loop, connected, Peer(address=peer_name(peer))))
-            except Exception:  # noqa: BLE001  # logged, and costs one connection
-                _log.exception("cannot serve the connection of %s", peer_name(peer))
+            except Exception:  # noqa: BLE001  # logged, and affects one connection only
+                name = peer_name(peer)
+                _log.exception("cannot set up connection from %s", name, extra={"peer": name})
                 connected.close()
         return True

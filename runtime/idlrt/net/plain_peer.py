@@ -1,4 +1,4 @@
-"""A client without TLS on a port with TLS: what it speaks, and what it is told before its connection is closed."""
+"""Clients without TLS on a TLS port: detection of their protocol, and the answer before the connection is closed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from idlrt.serialization.base import DEFAULT_LIMITS
 __all__ = ["ENOUGH", "NoTls", "is_tls", "no_tls"]
 
 ENOUGH: Final = 6
-"""Bytes that `no_tls` needs to tell all that it can tell."""
+"""Number of bytes that `no_tls` needs to detect the protocol."""
 
+# Record type of a TLS handshake (RFC 8446 section 5.1).
 _HANDSHAKE: Final = b"\x16"
-_NO_TLS: Final = "the client does not speak TLS and this port does"
+_NO_TLS: Final = "this port requires TLS, but the client sent"
 
 
 class NoTls(ConnectionError):
-    """The client does not speak TLS.
+    """The client does not use TLS.
 
     Attributes:
-        answer: what it is told, in its own protocol where that is HTTP, else as TLS' alert.
+        answer: bytes to send to the client: an HTTP response for HTTP clients, a TLS alert for others.
     """
 
     def __init__(self, message: str, answer: bytes) -> None:
@@ -31,22 +32,22 @@ class NoTls(ConnectionError):
 
 
 def is_tls(first: bytes) -> bool:
-    """Whether a client that begins so speaks TLS."""
+    """Whether the first bytes of a client start a TLS handshake."""
     return first.startswith(_HANDSHAKE)
 
 
 def no_tls(first: bytes) -> NoTls:
-    """Build the error for a client that does not.
+    """Build the error for a client without TLS.
 
     Args:
-        first: of what it sent; `ENOUGH` bytes or more, unless it sends no more.
+        first: first bytes of the client; at least `ENOUGH`, unless it has sent fewer and closed.
     """
     try:
         found = detect(first, served_protocols(), DEFAULT_LIMITS)
     except ForeignProtocol as error:
         is_http = error.name.startswith("HTTP")
-        return NoTls(f"{_NO_TLS}: it speaks plain {error.name}", HTTP_TO_TLS if is_http else TLS_REFUSAL)
+        return NoTls(f"{_NO_TLS} plain {error.name}", HTTP_TO_TLS if is_http else TLS_REFUSAL)
     except RemoteProtocolError:
         found = None
-    what = f"it speaks plain {found.name}" if found is not None else f"it begins with {first[:ENOUGH].hex(' ')}"
-    return NoTls(f"{_NO_TLS}: {what}; connect with tls=Tls(...)", TLS_REFUSAL)
+    what = f"plain {found.name}" if found is not None else f"the bytes {first[:ENOUGH].hex(' ')}"
+    return NoTls(f"{_NO_TLS} {what}; connect with tls=Tls(...)", TLS_REFUSAL)

@@ -1,4 +1,4 @@
-"""By which of its addresses others reach this machine."""
+"""Local address that other machines can reach, for servers that listen on all interfaces."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ __all__ = ["host_towards"]
 
 
 def host_towards(host: str, port: int) -> str:
-    """The address of this machine that connections to `host` come from. Nothing is sent: the system is only asked for
-    the way. This machine itself if there is none.
+    """Return the local IP address from which this machine connects to `host`, or 127.0.0.1 if there is no route.
+
+    No packet is sent: connecting a UDP socket only looks up the route.
     """
     try:
         found = socket.getaddrinfo(host, port or 1, type=socket.SOCK_DGRAM)

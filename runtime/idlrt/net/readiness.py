@@ -1,7 +1,7 @@
-"""Which sockets are ready: what the readiness loop waits with.
+"""Pollers: which sockets are ready for reading and writing.
 
-On Linux this is `epoll` itself. (The standard library's `selectors` makes a key and a tuple of each event, which was a
-tenth of what a small call cost the server.) Elsewhere it is what `selectors` finds best.
+On Linux the poller uses `epoll` directly. (The `selectors` module of the standard library creates a key and a tuple for
+each event, which took a tenth of the server's time for a small call.) On other systems it uses the default selector.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ WRITE: Final = 4
 _BOTH: Final = READ | WRITE
 
 Ready = Callable[[int], object]
-"""Called with what a socket is ready for: `READ`, `WRITE` or both. Errors and the end are both."""
+"""Callback of a socket, called with the events `READ`, `WRITE` or both. An error or a hangup counts as both."""
 
 _EVENTS_AT_ONCE: Final = 256
 
 
 class Readiness(Protocol):
-    """Sockets, and what is called when they are ready.
+    """Interface of pollers.
 
     Attributes:
-        functions: what is called, by the number of the socket's file. To be looked at, not changed.
+        functions: callbacks by file descriptor; read-only for callers.
     """
 
     functions: dict[int, Ready]
 
     def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
-        """Wait for `wanted` on `watched` from now on, instead of what was waited for before."""
+        """Register a socket for the events `wanted`, or change its events and callback."""
         ...
 
     def unwatch(self, watched: socket.socket) -> None:
-        """Wait for nothing on it any more. It must be open still."""
+        """Unregister a socket, which must still be open."""
         ...
 
     def wait(self, seconds: float | None) -> Sequence[tuple[int, int]]:
-        """What is ready, as number and `READ` or `WRITE`, within `seconds` (`None`: however long it takes).
+        """Wait for events, at most `seconds` (`None`: without a limit), and return them as file descriptor and mask.
 
-        An event may be out of date when its turn comes: an earlier one has closed the socket, and another one may
-        have its number by then. So `functions` is to be asked for each just before it is called, and who is called
-        must not mind that there is nothing to do.
+        An event may be stale when it is handled: an earlier callback may have closed the socket, and another socket may
+        have its descriptor. So look up the callback in `functions` for each event just before calling it, and write
+        callbacks that tolerate spurious events.
         """
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release the poller's resources."""
         ...
 
 
 if sys.platform == "linux":
 
     class Epoll:
-        """Linux's own. See `Readiness`."""
+        """Poller for Linux, based on `epoll`."""
 
         def __init__(self) -> None:
             self.functions: dict[int, Ready] = {}
@@ -67,7 +67,6 @@ if sys.platform == "linux":
             self._poll = self._epoll.poll
 
         def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
-            """See `Readiness.watch`."""
             number = watched.fileno()
             if number in self.functions:
                 self._epoll.modify(number, wanted)
@@ -76,13 +75,12 @@ if sys.platform == "linux":
             self.functions[number] = ready
 
         def unwatch(self, watched: socket.socket) -> None:
-            """See `Readiness.unwatch`."""
             number = watched.fileno()
             del self.functions[number]
             self._epoll.unregister(number)
 
         def wait(self, seconds: float | None) -> Sequence[tuple[int, int]]:
-            """See `Readiness.wait`. `EPOLLIN` and `EPOLLOUT` are the values of `READ` and `WRITE`."""
+            # `READ` and `WRITE` have the values of `EPOLLIN` and `EPOLLOUT`.
             found = self._poll(seconds, _EVENTS_AT_ONCE)
             for index, (number, events) in enumerate(found):
                 if events > _BOTH:
@@ -90,19 +88,17 @@ if sys.platform == "linux":
             return found
 
         def close(self) -> None:
-            """See `Readiness.close`."""
             self._epoll.close()
 
 
 class Selectors:
-    """For every system. See `Readiness`."""
+    """Poller for all systems, based on `selectors`."""
 
     def __init__(self) -> None:
         self.functions: dict[int, Ready] = {}
         self._selector = selectors.DefaultSelector()
 
     def watch(self, watched: socket.socket, wanted: int, ready: Ready) -> None:
-        """See `Readiness.watch`."""
         number = watched.fileno()
         events = (selectors.EVENT_READ if wanted & READ else 0) | (selectors.EVENT_WRITE if wanted & WRITE else 0)
         if number in self.functions:
@@ -112,25 +108,22 @@ class Selectors:
         self.functions[number] = ready
 
     def unwatch(self, watched: socket.socket) -> None:
-        """See `Readiness.unwatch`."""
         number = watched.fileno()
         del self.functions[number]
         self._selector.unregister(number)
 
     def wait(self, seconds: float | None) -> Sequence[tuple[int, int]]:
-        """See `Readiness.wait`."""
         return [
             (key.fd, (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0))
             for key, mask in self._selector.select(seconds)
         ]
 
     def close(self) -> None:
-        """See `Readiness.close`."""
         self._selector.close()
 
 
 def readiness() -> Readiness:
-    """The best for this system."""
+    """Return the best poller of this system."""
     if sys.platform == "linux":
         return Epoll()
     return Selectors()

@@ -1,8 +1,7 @@
-"""A readiness loop: many connections on one thread.
+"""Selector loop: an event loop for many connections on one thread.
 
-The loop waits for sockets, timers and other threads, and lets each `Channel` that is ready read and write
-once, so that no connection holds up the others. Everything but `call_threadsafe` belongs to the thread that
-runs it.
+The loop waits for sockets, timers and other threads. In each iteration every `Channel` that is ready reads and writes
+once, so that no connection starves the others. Only `call_threadsafe` may be called on other threads.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ __all__ = ["SelectorLoop", "Timer"]
 
 _log = get_logger("idlrt.net")
 
-# Seconds after which answers are not kept back any longer for the end of a round.
+# Seconds after which responses are sent before the end of an iteration.
 _ROUND = 0.0005
-# Seconds: more does not fit into what the system takes.
+# Longest timeout that the poller supports on all systems, in seconds.
 _LONGEST_WAIT = 3600.0
 
 
 class Timer:
-    """Something to do later, unless it is cancelled."""
+    """A scheduled callback, which can be cancelled."""
 
     __slots__ = ("_arguments", "_function")
 
@@ -40,23 +39,23 @@ class Timer:
         self._arguments = arguments
 
     def cancel(self) -> None:
-        """Do not do it."""
+        """Cancel the callback."""
         self._function = None
         self._arguments = ()
 
     def run(self) -> None:
-        """Do it, unless it was cancelled."""
+        """Call the callback, unless it has been cancelled."""
         if self._function is not None:
             self._function(*self._arguments)
 
 
 class SelectorLoop:
-    """The loop.
+    """The event loop of a `Server`.
 
     Attributes:
-        readiness: what it waits with; for channels and listeners only.
-        unsent: channels that were given something to send in this round; for channels only.
-        now: when this round began, on the clock of `time.monotonic`.
+        readiness: the poller; for channels and listeners only.
+        unsent: channels with data to send at the end of the current iteration; for channels only.
+        now: time at which the current iteration began, on the clock of `time.monotonic`.
     """
 
     def __init__(self) -> None:
@@ -84,16 +83,16 @@ class SelectorLoop:
         return timer
 
     def call_threadsafe(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Call `function` on the loop's thread. May be used by any thread and by signal handlers."""
+        """Call `function` on the loop's thread. May be called on any thread and in signal handlers."""
         self._soon.append(Timer(function, arguments))
         if not self._is_woken:
             self._is_woken = True
-            # Full: it will wake. Closed: nobody is left to be woken.
+            # A full socket buffer wakes the loop too; a closed socket means that the loop has ended.
             with contextlib.suppress(OSError):
                 self._wake_in.send(b"\0")
 
     def _woken(self, mask: int) -> None:
-        # First the bytes, then the flag: a byte that is sent after it was cleared must stay.
+        # Read the bytes before clearing the flag: a byte that is sent after that must stay.
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
         self._is_woken = False
@@ -108,7 +107,7 @@ class SelectorLoop:
             latest = self.now + _ROUND
             for number, mask in ready:
                 function = functions.get(number)
-                if function is not None:  # it may have been closed in this round
+                if function is not None:  # the socket may have been closed in this iteration
                     function(mask)
                 if unsent and now() > latest:
                     self._flush()
@@ -121,10 +120,10 @@ class SelectorLoop:
                 self._flush()
 
     def _flush(self) -> None:
-        """Send what the channels were given in this round.
+        """Send the data of this iteration.
 
-        One after the other, because peers that sleep are woken by the first answer and are awake for the
-        others: waking is what costs most in a round of small calls.
+        All channels are flushed together: a client process that sleeps is woken by the first response and is awake for
+        the others, and waking it takes most of the time of an iteration with small calls.
         """
         unsent = self.unsent
         for channel in unsent:
@@ -132,7 +131,7 @@ class SelectorLoop:
         unsent.clear()
 
     def _patience(self) -> float | None:
-        """How long nothing needs to be done, in seconds."""
+        """Return the time until the next callback in seconds; `None` if there is none."""
         if self._soon:
             return 0
         if self._later:
@@ -147,22 +146,22 @@ class SelectorLoop:
     def _run(self, timer: Timer) -> None:
         try:
             timer.run()
-        except Exception:  # noqa: BLE001  # logged; the loop goes on
-            _log.exception("something that was to be done later failed")
+        except Exception:  # noqa: BLE001  # logged; the loop continues
+            _log.exception("scheduled callback failed")
 
     def stop(self) -> None:
-        """Return from `run` after this round."""
+        """Return from `run` after the current iteration."""
         self._is_stopping = True
 
     def forget(self) -> None:
-        """In a child of the process: close what the child has inherited. What the parent waits for stays as it is."""
+        """Close the inherited file descriptors in a forked child, without an effect on the loop of the parent."""
         self._is_stopping = True
         self.readiness.close()
         self._wake_in.close()
         self._wake_out.close()
 
     def close(self) -> None:
-        """Give back what the loop holds. Its channels and listeners must have been closed."""
+        """Run the remaining callbacks and release all resources. Channels and listeners must be closed before."""
         for timer in list(self._soon):
             self._run(timer)
         self._soon.clear()

@@ -1,4 +1,4 @@
-"""What connections of servers are told, and asked, beyond reading and writing."""
+"""Socket options: no delay, keepalive, corking and unacknowledged bytes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Final
 __all__ = ["cork", "forget_socket", "keep_alive", "prepare", "unacknowledged"]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
-# The state of a connection that is no more, in Linux's `struct tcp_info`.
+# State of a closed connection in `struct tcp_info` of Linux.
 _TCP_CLOSE: Final = 7
 _CORK: Final = getattr(socket, "TCP_CORK", None)
-# Seconds of silence after which the kernel asks whether the peer is still there, and between its questions.
+# Idle time before the first keepalive probe and interval of probes, in seconds, and the number of probes.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 def prepare(connected: socket.socket) -> None:
-    """Set a connection up: small answers leave at once, and peers that vanish are noticed."""
+    """Set the options of an accepted connection: non-blocking, `TCP_NODELAY` and keepalive."""
     connected.setblocking(False)
     if connected.family not in _INTERNET:
         return
@@ -30,7 +30,7 @@ def prepare(connected: socket.socket) -> None:
 
 
 def keep_alive(connected: socket.socket) -> None:
-    """Let the system ask a TCP peer that is silent whether it is still there, and lose it when it does not answer."""
+    """Enable TCP keepalive, so that the connection fails when the other side has vanished."""
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in _KEEPALIVE.items():
         if (option := getattr(socket, name, None)) is not None:
@@ -38,7 +38,7 @@ def keep_alive(connected: socket.socket) -> None:
 
 
 def forget_socket(found: socket.socket) -> None:
-    """In a child of the process: close the child's copy of a socket at once, whoever else refers to it there."""
+    """Close an inherited socket in a forked child at once, even if other objects refer to it."""
     descriptor = found.detach()  # -1 once it is closed
     if descriptor >= 0:
         with contextlib.suppress(OSError):
@@ -46,14 +46,16 @@ def forget_socket(found: socket.socket) -> None:
 
 
 def cork(connected: socket.socket) -> None:
-    """Let the end travel with the last bytes: a peer that has read its answer knows that no call may follow."""
+    """Send the end of stream in the same packet as the last bytes: a client that has read its last response then knows
+    that it must not send another request.
+    """
     if _CORK is not None and connected.family in _INTERNET:
         with contextlib.suppress(OSError):
             connected.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
 
 
 def unacknowledged(connected: socket.socket) -> int:
-    """Bytes that were sent and may still arrive; 0 where the system does not say."""
+    """Return the number of sent bytes that the peer has not acknowledged; 0 where the system does not report it."""
     try:
         count = int(struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except OSError:
@@ -62,7 +64,7 @@ def unacknowledged(connected: socket.socket) -> int:
 
 
 def _is_reset(connected: socket.socket) -> bool:
-    """Whether the peer has thrown the connection away: what it has not taken it never will, but it is counted still."""
+    """Whether the peer has reset the connection: the kernel still counts bytes that will never be acknowledged."""
     if not hasattr(socket, "TCP_INFO") or connected.family == getattr(socket, "AF_UNIX", None):
         return False
     try:

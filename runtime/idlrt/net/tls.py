@@ -1,4 +1,4 @@
-"""Settings of TLS. What is made of them is in `idlrt.net.tls_context`, which imports a lot and is imported late."""
+"""TLS settings. `idlrt.net.tls_context` loads them into contexts; it is imported late, because `ssl` imports slowly."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["Tls"]
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
-    """How one side of TLS connections identifies itself, and whom it trusts. Versions before 1.2 are not spoken.
+    """TLS settings of a client or server: its certificate and the authorities that it trusts. TLS 1.2 is the minimum.
 
     Attributes:
-        certificate: path of this side's certificate in PEM, followed by those between it and an authority. A server
-            needs one; a client that has one shows it (mutual TLS).
-        key: path of its private key in PEM, without a password; empty if it stands in the same file.
-        authorities: path of the certificates in PEM that the other side's has to come from. Empty: a server asks its
-            clients for none; a client trusts what the system trusts.
-        server_name: what the server's certificate has to be for, if that is not the host in the address.
-        refresh_interval: seconds between checks for changed files. They are made when connections are.
+        certificate: path of the certificate chain of this side in PEM format: the certificate, followed by intermediate
+            ones. Servers require it; clients present it if it is set (mutual TLS).
+        key: path of the private key in PEM format, not encrypted; empty if it is in the file of the certificate.
+        authorities: path of trusted CA certificates in PEM format. Empty: a server requests no certificates from
+            clients; a client uses the trust store of the system.
+        server_name: host name to verify in the server's certificate, if it differs from the host in the address.
+        refresh_interval: minimum time between checks for changed files, in seconds. Checks are made when connections
+            are opened.
 
     Raises:
-        ConfigurationError: a value makes no sense.
+        ConfigurationError: a value is invalid.
     """
 
     certificate: str = ""
@@ -43,13 +44,13 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
                 value = str(value)
                 force_setattr(self, name, value)
             if not isinstance(value, str):
-                raise ConfigurationError(f"{name} of Tls must be the path of a file in PEM, not {value!r}")
+                raise ConfigurationError(f"Tls: `{name}` must be the path of a PEM file, got {value!r}")
         if not isinstance(self.server_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"server_name of Tls must be the name of a host, not {self.server_name!r}")
+            raise ConfigurationError(f"Tls: `server_name` must be a host name, got {self.server_name!r}")
         seconds: Any = self.refresh_interval
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
-            raise ConfigurationError(f"refresh_interval of Tls must be seconds, 0 or more, not {seconds!r}")
+            raise ConfigurationError(f"Tls: `refresh_interval` must be at least 0 seconds, got {seconds!r}")
 
     def paths(self) -> list[str]:
-        """The files."""
+        """Return the paths of all configured files."""
         return [path for path in (self.certificate, self.key, self.authorities) if path]

@@ -1,7 +1,7 @@
-"""TLS on a connection of the readiness loop: between a `Channel`, which has the bytes of TLS, and what reads and writes
-plain ones. The library encrypts in memory and never sees the socket.
+"""TLS on a connection of the selector loop, between a `Channel` with encrypted bytes and a receiver with plaintext.
 
-Nobody is told of a connection before the two sides have agreed: then `peer` says who it is, and the receiver is made.
+OpenSSL encrypts and decrypts in memory buffers and has no access to the socket. The receiver is created after the
+handshake, when `peer` holds the names in the client's certificate.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ _READ = 65536
 
 
 class TlsChannel:
-    """The server's end of a TLS connection. For a session it is what a `Channel` is; for the channel, a `Receiver`.
+    """Server side of a TLS connection: a `Channel` for sessions, and the `Receiver` of the underlying channel.
 
     Args:
-        channel: has the bytes of TLS. Not open yet.
-        agreed: makes the receiver, once the two sides have agreed.
-        failed: called once if they do not agree.
+        channel: connection with the encrypted bytes, not opened yet.
+        context: TLS context of the server.
+        agreed: creates the receiver after the handshake.
+        failed: called once if the handshake fails.
 
     Attributes:
-        began_at: when the connection was made, on the clock of the loop.
+        began_at: time at which the connection was accepted, on the clock of the loop.
+        peer: the client.
     """
 
     __slots__ = (
@@ -56,36 +58,35 @@ class TlsChannel:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._receiver: Receiver | None = None
         self._error: Exception | None = None
-        # What a peer has sent that does not speak TLS; `None` once it does.
+        # First bytes of the client, until they are known to start a TLS handshake; `None` after that.
         self._first: bytes | None = b""
         self._is_paused = False
         self._is_closing = False
-        # The peer has said that it sends no more.
+        # Whether the client has sent its closure alert or the end of stream.
         self._is_over = False
 
     def open(self) -> None:
-        """Start to agree."""
+        """Start the handshake."""
         self._channel.open(self)
 
-    # What a session needs.
+    # The interface of sessions; `Channel` documents the methods.
 
     @property
     def pending(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """Number of encrypted bytes in the send buffer."""
         return self._channel.pending
 
     @property
     def last_read(self) -> float:
-        """See `Channel`."""
+        """Time of the last read that returned data."""
         return self._channel.last_read
 
     @property
     def last_taken(self) -> float:
-        """See `Channel`."""
+        """Time of the last write that made progress, or at which the send buffer became non-empty."""
         return self._channel.last_taken
 
     def send(self, data: bytes) -> None:
-        """See `Channel.send`."""
         if self._is_closing:
             return
         try:
@@ -96,24 +97,21 @@ class TlsChannel:
         self._flush()
 
     def pause_reading(self) -> None:
-        """See `Channel.pause_reading`."""
         self._is_paused = True
         self._channel.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `Channel.resume_reading`."""
         if self._is_paused:
             self._is_paused = False
             self._channel.resume_reading()
-            # What was decrypted already has no socket that becomes ready.
+            # Data that OpenSSL holds does not make the socket readable.
             self._channel.call_soon(self._pump)
 
     def read_now(self) -> bool:
-        """See `Channel.read_now`."""
         return self._channel.read_now()
 
     def close(self) -> None:
-        """See `Channel.close`. The peer is told before, so that it can tell this end from a lost one."""
+        """Send a closure alert, so that the client can tell a regular end from a truncated stream, then close."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -123,18 +121,15 @@ class TlsChannel:
         self._channel.close()
 
     def abort(self, error: Exception | None = None) -> None:
-        """See `Channel.abort`."""
         self._channel.abort(error)
 
     def forget(self) -> None:
-        """See `Channel.forget`."""
         self._is_closing = True
         self._channel.forget()
 
-    # What the channel tells.
+    # Callbacks of the channel (`Receiver`).
 
     def data_received(self, data: bytes) -> None:
-        """See `Receiver.data_received`."""
         if self._first is not None:
             self._first += data
             if not is_tls(self._first):
@@ -146,7 +141,7 @@ class TlsChannel:
         self._pump()
 
     def _refuse(self, first: bytes) -> None:
-        """The peer does not speak TLS: tell it, and close."""
+        """Send an answer to a client without TLS, and close."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -155,32 +150,31 @@ class TlsChannel:
         self._channel.close()
 
     def eof_received(self) -> None:
-        """See `Receiver.eof_received`. A message that is cut off is noticed by who reads messages."""
+        """Pass on the end of stream, also without a closure alert: the protocol detects truncated messages itself."""
         if self._first:
             self._refuse(self._first)
         elif self._receiver is None:
-            self._channel.abort(ConnectionResetError("it ended before the two sides had agreed"))
+            self._channel.abort(ConnectionResetError("connection closed during the TLS handshake"))
         elif not self._is_over:
             self._is_over = True
             self._receiver.eof_received()
 
     def drained(self) -> None:
-        """See `Receiver.drained`."""
         if self._receiver is not None:
             self._receiver.drained()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See `Receiver.connection_lost`."""
         error = self._error or error
         if self._receiver is not None:
             self._receiver.connection_lost(error)
         else:
             if error is not None:
-                _log.info("no TLS with %s: %s", self.peer, tls_reason(error))
+                peer, why = self.peer, tls_reason(error)
+                _log.info("TLS handshake with %s failed: %s", peer, why, extra={"peer": peer.address})
             self._failed(self)
 
     def _pump(self) -> None:
-        """Decrypt what there is."""
+        """Continue the handshake, and pass decrypted data to the receiver."""
         try:
             if self._receiver is None:
                 self._tls.do_handshake()
@@ -203,7 +197,7 @@ class TlsChannel:
         except ssl.SSLError as error:
             self._error = error
             self._is_closing = True
-            self._flush()  # says why
+            self._flush()  # sends the alert
             self._channel.close()
 
     def _flush(self) -> None:

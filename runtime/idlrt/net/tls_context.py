@@ -1,8 +1,8 @@
-"""TLS contexts, made of the files that `idlrt.net.tls.Tls` names.
+"""TLS contexts, loaded from the files in `idlrt.net.tls.Tls`.
 
-The files are looked at again when connections are made, at most once in `Tls.refresh_interval` seconds: certificates
-are renewed while servers run. What cannot be loaded (a key that has been written and a certificate that has not, yet)
-is logged, and what was loaded before is used on.
+When a connection is opened, at most once in `Tls.refresh_interval` seconds, the files are checked for changes, because
+certificates are renewed while servers run. If loading fails (a new key has been written before its certificate), the
+error is logged and the previous certificates stay in use.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _log = get_logger("idlrt.net")
 
 
 class TlsContext:
-    """The context of one side, made anew when its files have changed. Safe to share between threads.
+    """TLS context of a client or server, reloaded when its files have changed. Thread-safe.
 
     Args:
-        settings: see `Tls`.
-        is_server: which side it is for.
+        settings: TLS settings.
+        is_server: whether the context is for a server.
 
     Raises:
-        ConfigurationError: a file is missing, or not what it should be.
+        ConfigurationError: a file is missing or invalid.
     """
 
     def __init__(self, settings: Tls, *, is_server: bool) -> None:
         if is_server and not settings.certificate:
-            raise ConfigurationError("a server needs a certificate for TLS: Tls(certificate=..., key=...)")
+            raise ConfigurationError("TLS servers require a certificate: Tls(certificate=..., key=...)")
         self._settings = settings
         self._is_server = is_server
         self._lock = threading.Lock()
@@ -44,11 +44,11 @@ class TlsContext:
         try:
             self._context = self._load()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"cannot set up TLS with {self._files()}: {tls_reason(error)}") from error
+            raise ConfigurationError(f"cannot load {self._files()} for TLS: {tls_reason(error)}") from error
 
     @property
     def current(self) -> ssl.SSLContext:
-        """The context for a connection that is made now."""
+        """Context for a new connection."""
         now = time.monotonic()
         if now - self._looked_at >= self._settings.refresh_interval:
             with self._lock:
@@ -59,21 +59,23 @@ class TlsContext:
         return self._context
 
     def server_name(self, host: str) -> str:
-        """What a client expects the certificate of the server at `host` to be for."""
+        """Return the host name that a client verifies in the certificate of the server at `host`."""
         return self._settings.server_name or host
 
     def _reload(self, stamps: list[tuple[int, int] | None]) -> None:
         try:
             self._context = self._load()
         except (OSError, ValueError) as error:
-            _log.error("goes on with the old certificates: cannot load %s: %s", self._files(), tls_reason(error))
+            files, what = self._files(), "cannot load %s: %s; keeping the previous certificates"
+            _log.error(what, files, tls_reason(error), extra={"files": files})
             return
-        # Only now: what could not be loaded is tried again.
+        # Only after success, so that a failed load is retried.
         self._stamps = stamps
-        _log.info("loaded %s again", self._files())
+        files = self._files()
+        _log.info("reloaded %s", files, extra={"files": files})
 
     def _files(self) -> str:
-        return ", ".join(self._settings.paths()) or "the system's authorities"
+        return ", ".join(self._settings.paths()) or "the trust store of the system"
 
     def _look(self) -> list[tuple[int, int] | None]:
         found: list[tuple[int, int] | None] = []
@@ -91,7 +93,7 @@ class TlsContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if self._is_server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.certificate:
-            # A password would be asked for at the terminal.
+            # Without `password` OpenSSL would prompt for one at the terminal.
             context.load_cert_chain(settings.certificate, settings.key or None, password=_no_password)
         if settings.authorities:
             context.load_verify_locations(settings.authorities)
@@ -102,11 +104,11 @@ class TlsContext:
 
 
 def _no_password() -> str:
-    raise ValueError("the key has a password; keys without one are read")
+    raise ValueError("the private key is encrypted; use a key without a password")
 
 
 def certificate_names(found: Any) -> tuple[str, ...]:
-    """The names in a certificate as `getpeercert` gives it: the common name, then the alternative ones."""
+    """Return the names in a certificate from `getpeercert`: the common name, then the subject alternative names."""
     if not found:
         return ()
     common = [value for group in found.get("subject", ()) for key, value in group if key == "commonName"]
@@ -114,24 +116,24 @@ def certificate_names(found: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*common, *others]))
 
 
-# What OpenSSL calls an answer that is none of TLS.
+# Reasons that OpenSSL reports for an answer that is not TLS.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
 def tls_advice(error: BaseException) -> str:
-    """Return what a client can do about a handshake that failed."""
+    """Return advice for the user of a client whose TLS handshake has failed."""
     if getattr(error, "verify_message", None):
-        return "whom does this side trust? See Tls(authorities=..., server_name=...)"
+        return "check the trusted authorities and the expected host name: Tls(authorities=..., server_name=...)"
     if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
-        return "the server does not speak TLS there: connect without tls=, or to its port with TLS"
-    return "do both sides speak the same versions of TLS, and accept each other's certificates?"
+        return "the server does not use TLS on this port: connect without tls=, or to its TLS port"
+    return "check that both sides support a common TLS version and accept each other's certificates"
 
 
 def tls_reason(error: BaseException) -> str:
-    """What is wrong, in words."""
+    """Return the human-readable reason of a failed handshake or of a file that cannot be loaded."""
     verified = getattr(error, "verify_message", None)
     if verified:
-        return f"the certificate is not accepted: {verified}"
+        return f"certificate verification failed: {verified}"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
     return (getattr(error, "strerror", None) if isinstance(error, OSError) else None) or str(error)

@@ -1,4 +1,4 @@
-"""Serving: a selector loop, asyncio or several processes, and what answers calls on each connection."""
+"""Servers: a selector loop, an asyncio event loop or several processes, with one session for each connection."""
 
 from __future__ import annotations
 

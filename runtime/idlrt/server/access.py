@@ -1,6 +1,7 @@
-"""Filters that decide who may call: by address, or by a token in the metadata of a call.
+"""Access control filters: allow calls by client address, or by a token in the metadata of a call.
 
-They are ordinary filters, to be given first in `Server(..., filters=[...])`. Who is refused hears no more than that.
+They are ordinary filters; put them first in `Server(..., filters=[...])`. A rejected client receives no details: those
+are in the server's log.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ __all__ = ["TOKEN", "allow_addresses", "require_token"]
 _log = get_logger("idlrt.server")
 
 TOKEN: Final = "authorization"
-"""The name of the metadata in which `require_token` looks, unless it is told another."""
+"""Default name of the metadata entry that `require_token` checks."""
 
 _UNIX: Final = "unix"
 
 
 def allow_addresses(*allowed: str) -> ServerFilter:
-    """A filter that lets calls pass whose client has one of these addresses.
+    """Return a filter that allows calls from these client addresses only.
 
     Args:
-        allowed: addresses and networks, IPv4 and IPv6 (`127.0.0.1`, `10.0.0.0/8`, `fd00::/8`), and `unix` for clients
-            at a unix socket.
+        allowed: IPv4 and IPv6 addresses and networks (`127.0.0.1`, `10.0.0.0/8`, `fd00::/8`), and `unix` for clients
+            that connect to a Unix socket.
 
     Raises:
-        ConfigurationError: one of them is no address.
+        ConfigurationError: an argument is not an address or network.
     """
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for each in allowed:
@@ -42,7 +43,7 @@ def allow_addresses(*allowed: str) -> ServerFilter:
         try:
             networks.append(ipaddress.ip_network(each))
         except ValueError as error:
-            raise ConfigurationError(f"cannot allow {each!r}: {error}") from None
+            raise ConfigurationError(f"allow_addresses: invalid address or network {each!r}: {error}") from None
     allows_unix = _UNIX in allowed
 
     def is_allowed(where: str) -> bool:
@@ -53,13 +54,13 @@ def allow_addresses(*allowed: str) -> ServerFilter:
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped  # an IPv4 client of a server that listens on IPv6
+            address = address.ipv4_mapped  # an IPv4 client of a server that listens on an IPv6 address
         return any(address in network for network in networks)
 
     async def check_address(call: ServerCall, next: ServerEndpoint) -> Any:
         if not is_allowed(call.peer.address):
-            _log.warning("refused %s to %s: its address is not allowed", call.method.full_name, call.peer)
-            raise ApplicationError("this client may not call here", ApplicationCode.PERMISSION_DENIED)
+            _log_rejection(call, "address not allowed")
+            raise ApplicationError("access denied", ApplicationCode.PERMISSION_DENIED)
         return await next(call)
 
     return check_address
@@ -68,15 +69,17 @@ def allow_addresses(*allowed: str) -> ServerFilter:
 def require_token(
     tokens: Mapping[str, str] | Iterable[str] | Callable[[str], object], *, name: str = TOKEN
 ) -> ServerFilter:
-    """A filter that lets calls pass that bring a token in their metadata (`client.using(metadata={name: token})`).
+    """Return a filter that allows calls with a valid token in their metadata (`client.using(metadata={name: token})`).
 
-    Tokens are compared in a time that does not depend on how much of one is right. Over connections without TLS anybody
-    on the way can read them.
+    Tokens are compared in constant time. Use TLS: without it tokens can be read on the network.
 
     Args:
-        tokens: those that are good; or what says whether one is (anything true). It may look it up wherever it likes,
-            but must not wait in front of handlers that run on the server's own thread.
-        name: of the metadata.
+        tokens: valid tokens; or a function that receives a token and returns a true value if it is valid. The function
+            may look the token up anywhere, but must not block in front of handlers that run on the server's own thread.
+        name: name of the metadata entry.
+
+    Raises:
+        ConfigurationError: there is no token, or one is empty.
     """
     check: Callable[[str], object]
     if callable(tokens):
@@ -84,11 +87,11 @@ def require_token(
     else:
         known = [each.encode() for each in tokens]
         if not known or not all(known):
-            raise ConfigurationError("say which tokens are good: a token must not be empty, and there must be one")
+            raise ConfigurationError("require_token: requires at least one token, and no empty ones")
 
         def is_known(token: str) -> int:
             given = token.encode(errors="surrogatepass")
-            # All of them, so that time does not tell which one it was.
+            # Compare with all of them, so that the duration does not reveal which one matched.
             return sum(hmac.compare_digest(given, each) for each in known)
 
         check = is_known
@@ -96,9 +99,14 @@ def require_token(
     async def check_token(call: ServerCall, next: ServerEndpoint) -> Any:
         token = call.metadata.get(name, "")
         if not token or not check(token):
-            why = "its token is not known" if token else "it brings no token"
-            _log.warning("refused %s to %s: %s", call.method.full_name, call.peer, why)
-            raise ApplicationError(f"a good token is needed, in the metadata {name!r}", ApplicationCode.UNAUTHENTICATED)
+            _log_rejection(call, "invalid token" if token else "missing token")
+            raise ApplicationError(f"missing or invalid token in metadata {name!r}", ApplicationCode.UNAUTHENTICATED)
         return await next(call)
 
     return check_token
+
+
+def _log_rejection(call: ServerCall, reason: str) -> None:
+    method = call.method.full_name
+    fields = {"method": method, "peer": call.peer.address, "reason": reason}
+    _log.warning("rejected %s from %s: %s", method, call.peer, reason, extra=fields)

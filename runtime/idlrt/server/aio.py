@@ -1,7 +1,8 @@
-"""The server for who has an event loop already: the same sessions and protocols, on asyncio.
+"""Asyncio server: the same sessions and protocols as `Server`, on the caller's event loop.
 
-`async` handlers run as tasks of the event loop, each in a context of its own; plain ones where they are found, or on
-`workers`. Stopping is what it is for `Server`. It runs on uvloop as on asyncio's own loop.
+`async` handlers run as tasks of the event loop, each in its own context; plain handlers run on the thread of the event
+loop and block it, or on `workers`. Stopping has the same phases as in `Server`. The server runs on asyncio's own loop
+and on uvloop.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from idlrt.core import ALWAYS, Handlers
+from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.core.keyword_options import documented
-from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net.aio_listener import AsyncioListener
 from idlrt.net.aio_server import AsyncioChannel
@@ -34,13 +34,11 @@ from idlrt.server.workers import WorkerPool
 
 __all__ = ["AsyncServer"]
 
-_log = get_logger("idlrt.server")
-
 
 class AsyncServer(EngineBase[AsyncioChannel]):
-    """Server on an asyncio event loop. It takes the same arguments as `Server`.
+    """Server on an asyncio event loop, with the same arguments as `Server`.
 
-    Use it in an `async with`, which starts and stops it.
+    An `async with` block starts and stops it.
     """
 
     _around: Surroundings
@@ -52,7 +50,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
-        """Prepare a server. It does not listen yet."""
+        """Create a server. It does not listen yet."""
         super().__init__(handlers, address, **options)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listener: AsyncioListener | None = None
@@ -67,16 +65,17 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._forks = forks.count
         forks.renew(self)
 
-    # Life.
+    # Lifecycle.
 
     async def start(self) -> Self:
-        """Take the address and serve, as long as the event loop runs.
+        """Bind the address and serve while the event loop runs. With a registry it returns once clients can find the
+        server, or after a second if the registry does not respond.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server runs or ran already.
+            ConfigurationError: the address is not available, or the server was started before.
         """
         if self._is_started:
-            raise ConfigurationError("the server runs already; a server runs once")
+            raise ConfigurationError("cannot start the server: it was started before; create a new one")
         listening = self._listen()
         self._is_started = True
         loop, settings = asyncio.get_running_loop(), self._settings
@@ -91,7 +90,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._listener = AsyncioListener(listening, self._session, self._tls, settings.message_timeout, self._settled)
         if self._patience.interval:
             self._looking = loop.create_task(self._look())
-        _log.info("serving %s on %s", str(self._served), str(self._bound), extra=ALWAYS)
+        self._log_lifecycle("serving %s on %s")
         self._announce()
         if self._presence is not None:
             await asyncio.to_thread(self._settle)
@@ -106,12 +105,13 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         await self.stop()
 
     async def serve(self) -> None:
-        """Serve until `stop` is called, this is cancelled, or, on the main thread, until Ctrl+C or SIGTERM. The second
-        signal stops at once, and raises `KeyboardInterrupt` or `SystemExit` in a handler that holds up the event loop;
-        the third one kills.
+        """Serve until `stop` is called, the task is cancelled, or, on the main thread, Ctrl+C or SIGTERM arrives.
+
+        The first signal drains the server. The second one stops it at once, and raises `KeyboardInterrupt` or
+        `SystemExit` in a handler that blocks the event loop; the third one kills the process.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server ran already.
+            ConfigurationError: the address is not available, or the server has been stopped.
         """
         loop = asyncio.get_running_loop()
 
@@ -120,7 +120,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
 
         def hurry(is_interrupted: bool) -> None:
             if is_interrupted:
-                # A handler is interrupted, and no other one may begin.
+                # A handler is interrupted, and no other one may start.
                 self._cut_off()
                 for task in self._tasks - {asyncio.current_task(loop)}:
                     task.cancel()
@@ -135,12 +135,12 @@ class AsyncServer(EngineBase[AsyncioChannel]):
                 await self.stop()
 
     async def stop(self, grace_s: float | None = None) -> None:
-        """Stop, and return when that is done. Any number of tasks may ask for it.
+        """Stop gracefully, and return when the server has stopped. May be called repeatedly and by several tasks.
 
-        Called by an `async` handler it returns at once, and the server stops when the handler has been answered.
+        Called by an `async` handler it returns at once; the server stops after the response of that handler.
 
         Args:
-            grace_s: seconds that calls under way get, instead of the server's own.
+            grace_s: grace period of calls in flight, in seconds. Default: the server's `grace_s`.
         """
         if not self._is_started:
             self._is_started = True
@@ -157,20 +157,20 @@ class AsyncServer(EngineBase[AsyncioChannel]):
 
     @property
     def connections(self) -> int:
-        """Open connections; those whose TLS handshake is not over do not count."""
+        """Number of open connections, without those whose TLS handshake is in progress."""
         return len(self._channels)
 
     def renew(self) -> None:
-        """In a child of the process: see `Server.renew`."""
+        """Close the inherited sockets in a forked child, as `Server.renew` does."""
         loop, listener = self._loop, self._listener
         if loop is None or listener is None:
-            return  # bound only, or stopped: nothing is served
+            return  # only bound, or stopped: there are no connections
         listener.forget()
         self._file = 0
         for channel in list(self._channels.values()):
             channel.forget()
         if self._serves_on == threading.get_ident():
-            # It waits with what the parent waits with: a child that came back to it would take the parent's events.
+            # The child shares the parent's selector: if it returned to the loop, it would consume the parent's events.
             with suppress(RuntimeError):
                 loop.call_soon(end_child)
 
@@ -179,7 +179,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             self._stopping = asyncio.get_running_loop().create_task(self._stop(self._settings.grace_s))
 
     def _hurry(self) -> None:
-        """Stop without waiting for anybody."""
+        """Stop at once, without draining."""
         self._is_hurried = True
         self._stop_soon()
         if self._listener is not None:
@@ -189,9 +189,10 @@ class AsyncServer(EngineBase[AsyncioChannel]):
 
     async def _stop(self, grace_s: float) -> None:
         if self._presence is not None:
-            # Clients hear of it first.
+            # Clients must have moved to other instances before connections close.
             await asyncio.to_thread(self._withdraw)
         self._is_draining = True
+        self._log_lifecycle("draining %s on %s")
         assert self._listener is not None
         await self._listener.close()
         self._unlink()
@@ -203,7 +204,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             session.finish()
         await self._until_gone(grace_s)
         if self._channels:
-            _log.warning("closing %d connections that were not done within the grace time", len(self._channels))
+            self._log_cut_off(len(self._channels))
         for channel in list(self._channels.values()):
             channel.abort()
         if self._looking is not None:
@@ -215,10 +216,11 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._workers.stop)
         await self._until_gone(1.0)
+        self._log_lifecycle("stopped serving %s on %s")
         self._gone.set()
 
     async def _until_gone(self, seconds: float) -> None:
-        """Wait until there is no connection, but not for longer."""
+        """Wait until all connections are closed, at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self._is_hurried and (self._channels or (self._listener and self._listener.coming)):
@@ -234,7 +236,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             session.drain()
         listener = self._listener
         if len(self._channels) >= self._settings.max_connections and listener is not None and not listener.is_paused:
-            _log.warning("%d connections are open, the most that may be; more have to wait", len(self._channels))
+            self._log_full()
             listener.pause()
         return session
 
@@ -254,7 +256,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         task.add_done_callback(partial(self._finished, coroutine, done))
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
-        function()  # the event loop is the server's
+        function()  # event loop and sessions share a thread
 
     def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
         close_unbegun(task, coroutine)
@@ -262,7 +264,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         done(*outcome_of(task))
 
     async def _look(self) -> None:
-        """Every now and then: end connections that keep still for too long."""
+        """Close connections that have exceeded a timeout, periodically."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._patience.interval)

@@ -1,4 +1,4 @@
-"""Base of all kinds of server: services, settings and address."""
+"""Base class of all servers: services, settings, address and registration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["ServerBase"]
 
 
 class ServerBase:
-    """Base of servers. See `Server`, which takes the same options."""
+    """Base class of servers; `Server` documents the arguments."""
 
     def __init__(
         self,
@@ -64,19 +64,19 @@ class ServerBase:
             )
         self._bound: Address | None = None
         self._listening: socket.socket | None = None
-        # The file of a unix socket.
+        # Inode of the file of a Unix socket; 0 if there is none.
         self._file = 0
 
     def _connection(self) -> ServerConnection:
-        """Return the server's end of a new connection."""
+        """Return the protocol state machine of a new connection."""
         return Detecting(self._served, self._protocols, self._settings.reading)
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
-        """Do something where plain handlers run, at the request of the event loop."""
+        """Run `work` on the thread on which plain handlers run, and return its result. Called on the event loop."""
         raise NotImplementedError
 
     def _guards(self) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
-        """What gives the guards of a method."""
+        """Return a function that returns the guards of a method."""
         settings = self._settings
         if not settings.guards and settings.config is None and not os.environ.get(CONFIG_VARIABLE):
             return lambda method: ()
@@ -86,61 +86,76 @@ class ServerBase:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `connect` takes it: `tcp://127.0.0.1:40001`.
+        """Address on which the server listens, as `connect` takes it: `tcp://127.0.0.1:40001`.
 
         Raises:
-            ConfigurationError: it is not bound yet.
+            ConfigurationError: the server is not bound yet.
         """
         if self._bound is None:
-            raise ConfigurationError("the server has no address yet: call start() or bind(), or use it in a `with`")
+            what = "the server has no address yet: call start() or bind() first, or use it in a `with` block"
+            raise ConfigurationError(what)
         return str(self._bound)
 
     @property
     def port(self) -> int:
-        """The port that it listens on; 0 at a unix socket. Raises as `address` does."""
+        """Port on which the server listens; 0 for a Unix socket.
+
+        Raises:
+            ConfigurationError: the server is not bound yet.
+        """
         address = self.address
         return 0 if address.startswith("unix:") else int(address.rpartition(":")[2])
 
     @property
     def registrations(self) -> Sequence[Registration]:
-        """Its registrations at the registry, one for each service; none if it does not serve, or has no registry."""
+        """Registrations in the registry, one for each service; empty without a registry or while not serving."""
         return self._presence.registrations if self._presence is not None else ()
 
     def enable(self) -> None:
-        """Let clients that find this server in a registry call it. One that was given `instance={"status": "disabled"}`
-        waits for that.
+        """Put this server into rotation: clients that find it in the registry may call it.
+
+        A server with `instance={"status": "disabled"}` registers out of rotation until this is called.
+
+        Raises:
+            ConfigurationError: the server has no registry.
         """
         self._switch(Status.UP)
 
     def disable(self) -> None:
-        """Let them call others. It serves on, and stays registered."""
+        """Take this server out of rotation: clients call other instances. It stays registered and keeps serving.
+
+        Raises:
+            ConfigurationError: the server has no registry.
+        """
         self._switch(Status.DISABLED)
 
     def _switch(self, status: Status) -> None:
         if self._presence is None:
-            raise ConfigurationError("this server has no registry: give it one, as in Server(..., registry=URL)")
+            raise ConfigurationError(
+                "cannot change the instance's status: the server has no registry; pass registry=URL"
+            )
         self._presence.switch(status)
 
     def _announce(self) -> None:
-        """It serves."""
+        """Register in the background, once the server accepts connections."""
         if self._presence is not None and self._bound is not None:
             self._presence.announce(self._bound)
 
     def _settle(self) -> None:
-        """Wait until clients can find it, a second at most."""
+        """Wait until the registry has acknowledged the registration, at most one second."""
         if self._presence is not None:
             self._presence.settle()
 
     def _withdraw(self) -> None:
-        """It is about to stop. Waits for the registry, not for long."""
+        """Deregister before a stop. Waits for the registry, at most two seconds."""
         if self._presence is not None:
             self._presence.withdraw()
 
     def _listen(self) -> socket.socket:
-        """Take the address.
+        """Bind the address and listen on it.
 
         Raises:
-            ConfigurationError: it cannot be had.
+            ConfigurationError: the address is in use or not available.
         """
         if self._listening is None:
             settings = self._settings
@@ -162,7 +177,7 @@ class ServerBase:
         run_async: Callable[[Coroutine[Any, Any, Any], Context, Done], object],
         run_worker: Callable[[Callable[[], Any], Done], bool] | None,
     ) -> Surroundings:
-        """What the sessions share."""
+        """Return the state that all sessions share."""
         settings = self._settings
         return Surroundings(
             served=self._served,
@@ -178,18 +193,18 @@ class ServerBase:
         )
 
     def _grace(self, wanted: float | None) -> float:
-        """Seconds that calls under way get.
+        """Return the grace period for calls in flight, in seconds: `wanted`, or the default of this server.
 
         Raises:
-            ConfigurationError: `wanted` makes no sense.
+            ConfigurationError: `wanted` is invalid.
         """
         if wanted is None:
             return self._settings.grace_s
         if not 0 <= wanted < float("inf"):
-            raise ConfigurationError(f"grace_s must be a number of seconds of 0 or more, not {wanted!r}")
+            raise ConfigurationError(f"grace_s: must be at least 0 seconds, got {wanted!r}")
         return wanted
 
     def _unlink(self) -> None:
-        """Remove the file of a unix socket, unless another server has its own there by now."""
+        """Remove the file of a Unix socket, unless another server has replaced it with its own."""
         unlink(self._wanted, self._file)
         self._file = 0

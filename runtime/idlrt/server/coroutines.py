@@ -1,8 +1,8 @@
-"""`async` handlers of a server that is not asyncio: an event loop on a thread of its own.
+"""Event loop on a separate thread, which runs the `async` handlers of the selector server.
 
-Coroutines go there and results come back in batches: however many calls arrive in one round of the server's loop,
-each side wakes the other once. A coroutine that ends without suspending costs the event loop no round: its task runs
-the first step at once (`idlrt.server.eager`).
+Coroutines and results are handed over in batches: each side wakes the other once in an iteration of the server's loop,
+however many calls arrive in it. A coroutine that ends without suspending costs the event loop no iteration: its task
+runs the first step at once (`idlrt.server.eager`).
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ __all__ = ["CoroutineRunner", "asked", "caught", "close_unbegun", "outcome_of"]
 
 _log = get_logger("idlrt.server")
 
-_PATIENCE = 2.0
+_STOP_TIMEOUT = 2.0
 
 
 @entry
 async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """The result of a handler, or what it raised. (`SystemExit` and `KeyboardInterrupt` would end the event loop.)"""
+    """Return the result of a handler and the exception that it raised, one of them `None`.
+
+    Exceptions of every class are returned, because `SystemExit` and `KeyboardInterrupt` would end the event loop.
+    """
     before = forks.count
     try:
         result = await work
@@ -41,7 +44,7 @@ async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
         if forks.count != before:
             end_child(cancelled)
         raise
-    except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+    except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
         if forks.count != before:
             end_child(error)
         return None, error
@@ -51,13 +54,16 @@ async def caught(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
 
 
 def close_unbegun(task: asyncio.Task[Any], work: Awaitable[Any]) -> None:
-    """Close the coroutine of a handler that was cancelled before it began: Python warns of those that nobody awaits."""
+    """Close the coroutine of a handler that was cancelled before it started.
+
+    Python warns of coroutines that are never awaited.
+    """
     if task.cancelled() and isinstance(work, CoroutineType):
         work.close()
 
 
 def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
-    """What a task of `caught` has come to."""
+    """Return the result and the exception of a finished task of `caught`, one of them `None`."""
     if task.cancelled():
         return None, asyncio.CancelledError()
     error = task.exception()
@@ -67,11 +73,12 @@ def outcome_of(task: asyncio.Task[tuple[Any, BaseException | None]]) -> tuple[An
 async def asked(
     begin: Callable[[Callable[[], bool], Done], object], call_on_thread: Callable[[Callable[[], object]], object]
 ) -> Any:
-    """What a piece of work of the server's thread, or of one of its workers, comes to.
+    """Run work on the server's thread, or on one of its workers, and return its result.
 
     Args:
-        begin: called on the server's thread, with what says whether nobody waits any more, and with what is to be told
-            the result or the error; that may be called by any thread.
+        begin: starts the work; called on the server's thread with two functions. The first one returns whether the
+            caller has been cancelled. The second one receives the result or the exception, on any thread.
+        call_on_thread: calls a function on the server's thread.
     """
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
@@ -81,7 +88,7 @@ async def asked(
             waiting.set_result((result, error))
 
     def tell(result: Any, error: BaseException | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so the caller is gone
             loop.call_soon_threadsafe(settle, result, error)
 
     call_on_thread(partial(begin, waiting.cancelled, tell))
@@ -92,12 +99,12 @@ async def asked(
 
 
 class CoroutineRunner:
-    """The event loop and its thread.
+    """An event loop and its thread.
 
     Args:
-        deliver: calls a function on the server's thread; may be used by any thread.
-        call_soon: calls a function on the server's thread at the end of its round: the coroutines of a round start
-            together then. `None`: they do not wait for the end of the round.
+        deliver: calls a function on the server's thread; thread-safe.
+        call_soon: calls a function on the server's thread at the end of the current iteration, so that the coroutines
+            of an iteration start together. `None`: they start without waiting for its end.
     """
 
     def __init__(
@@ -121,18 +128,18 @@ class CoroutineRunner:
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child that a coroutine has forked: end it when it comes back to the loop, which is the parent's."""
+        """End a child that a coroutine has forked once it returns to the loop, which belongs to the parent."""
         if threading.get_ident() == self._thread.ident:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon(end_child)
 
     @property
     def thread(self) -> int | None:
-        """Which thread it is, as `threading.get_ident` says."""
+        """Identifier of the thread, as returned by `threading.get_ident`."""
         return self._thread.ident
 
     def run(self, coroutine: Awaitable[Any], context: Context, done: Done) -> None:
-        """Run `coroutine`; `done(result, error)` is called on the server's thread."""
+        """Run `coroutine`, then call `done(result, error)` on the server's thread."""
         self._coming.append((coroutine, context, done))
         if not self._is_start_due:
             self._is_start_due = True
@@ -146,8 +153,8 @@ class CoroutineRunner:
             self._loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
-        """Start the coroutines that wait. Those that end without suspending are delivered together."""
-        # First the flag: who appends from here on comes again.
+        """Start the queued coroutines. The results of those that end without suspending are delivered together."""
+        # Clear the flag first, so that a thread that appends from here on schedules another start.
         self._is_start_due = False
         coming = self._coming
         holds_delivery, self._is_delivery_due = not self._is_delivery_due, True
@@ -184,7 +191,7 @@ class CoroutineRunner:
                 end_child(error)
             self._going.append((done, None, asyncio.CancelledError()))
             raise
-        except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+        except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
             if forks.count != before:
                 end_child(error)
             self._going.append((done, None, error))
@@ -202,7 +209,7 @@ class CoroutineRunner:
         self._deliver(self._hand_over)
 
     def _hand_over(self) -> None:
-        # First the flag: who appends from here on comes again.
+        # Clear the flag first, so that a thread that appends from here on schedules another delivery.
         self._is_delivery_due = False
         going = self._going
         while going:
@@ -220,12 +227,12 @@ class CoroutineRunner:
             self._loop.close()
 
     def _run_forever(self) -> None:
-        """Run the loop until `stop`. Exceptions that would end it, of tasks that handlers have left running, do not."""
+        """Run the loop until `stop`; `SystemExit` and `KeyboardInterrupt` in background tasks do not end it."""
         while not self._is_stopping:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
-                _log.error("a task that an async handler had left running failed", exc_info=error)
+                _log.error("background task of an async handler failed", exc_info=error)
 
     async def _cancel(self) -> None:
         tasks = list(self._tasks.values())
@@ -235,10 +242,11 @@ class CoroutineRunner:
             await asyncio.wait(tasks)
 
     def stop(self) -> None:
-        """Cancel what runs and end the thread. What refuses to be cancelled is left behind with a warning."""
+        """Cancel all handlers and end the thread. Handlers that ignore cancellation are abandoned with a warning."""
         self._is_stopping = True
-        self._loop.call_soon_threadsafe(self._start)  # cancels what has not started
+        self._loop.call_soon_threadsafe(self._start)  # cancels coroutines that have not started
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_PATIENCE)
+        self._thread.join(_STOP_TIMEOUT)
         if self._thread.is_alive():
-            _log.warning("left behind async handlers that go on although they were cancelled")
+            seconds = {"timeout_s": _STOP_TIMEOUT}
+            _log.warning("abandoning async handlers that ignore cancellation for %g s", _STOP_TIMEOUT, extra=seconds)

@@ -1,8 +1,8 @@
-"""Eager tasks: asyncio tasks whose first step runs when they are made, not in the next round of the event loop.
+"""Eager tasks: asyncio tasks whose first step runs when they are created, not in the next iteration of the event loop.
 
 Python 3.12 and later have `asyncio.Task(..., eager_start=True)`. In 3.11 the constructor of a task passes its first
-step to `call_soon` of the loop, so that is replaced while a task is made. The task is one of asyncio's own, which
-libraries expect, not a class with the same interface.
+step to `call_soon` of the loop, so that method is replaced while a task is created. The result is an `asyncio.Task`, as
+libraries expect, not another class with the same interface.
 
 Source: https://docs.python.org/3/library/asyncio-task.html#eager-task-factory
 """
@@ -19,12 +19,14 @@ from typing import Any
 __all__ = ["TaskStarter", "task_starter"]
 
 TaskStarter = Callable[[Coroutine[Any, Any, None], Context], "asyncio.Task[None]"]
-"""Makes a task that runs in the context, and runs its first step. Call it in callbacks of the event loop, outside of
-tasks."""
+"""Creates a task that runs in the given context, and runs its first step. Call it in callbacks of the event loop,
+outside of tasks."""
 
 
 def task_starter(loop: asyncio.AbstractEventLoop) -> TaskStarter:
-    """Return what makes eager tasks of `loop`. The loop must be the caller's: task factories do not apply."""
+    """Return a function that creates eager tasks of `loop`. Task factories of the loop do not apply to them, so the
+    caller must own the loop.
+    """
     if sys.version_info >= (3, 12):
         return partial(_start, loop)
     return _Starter(loop).start
@@ -40,7 +42,7 @@ if sys.version_info >= (3, 12):
 else:
 
     class _Starter:
-        """Makes eager tasks of one loop."""
+        """Creates eager tasks of one loop."""
 
         def __init__(self, loop: Any) -> None:
             self._loop = loop
@@ -52,7 +54,7 @@ else:
             self._step = step
 
         def start(self, coroutine: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
-            """Make a task and run its first step: a `TaskStarter`."""
+            """Create a task and run its first step."""
             loop = self._loop
             loop.call_soon = self._keep_step
             try:

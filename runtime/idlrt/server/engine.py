@@ -1,7 +1,7 @@
-"""What servers have that serve connections themselves: `Server` and `AsyncServer`, not `ProcessServer`.
+"""Base class of the servers that own connections: `Server` and `AsyncServer`, not `ProcessServer`.
 
-Plain handlers behind filters that suspend are asked for on the event loop, and run on the server's thread or on a
-worker.
+Filters that suspend run on the event loop. A plain handler behind them runs on the server's thread or on a worker, at
+the request of the event loop.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
-from idlrt.core import Handlers
+from idlrt.core import ALWAYS, Handlers
+from idlrt.core.logs import get_logger
 from idlrt.errors import Overloaded
+from idlrt.printable import plural
 from idlrt.server.base import ServerBase
 from idlrt.server.session import Session
 from idlrt.server.settings import ServerOptions
@@ -20,9 +22,11 @@ from idlrt.server.workers import WorkerPool, outcome
 
 __all__ = ["EngineBase"]
 
+_log = get_logger("idlrt.server")
+
 
 class _Connection(Protocol):
-    """What a server needs of its connections."""
+    """Interface of a connection, as its server uses it."""
 
     @property
     def pending(self) -> int: ...
@@ -34,7 +38,7 @@ C = TypeVar("C", bound=_Connection)
 
 
 class EngineBase(ServerBase, Generic[C]):
-    """The base of servers that serve connections themselves, each a `C`."""
+    """Base class of servers that own connections of type `C`."""
 
     def __init__(
         self,
@@ -50,30 +54,44 @@ class EngineBase(ServerBase, Generic[C]):
 
     @property
     def in_flight(self) -> int:
-        """Calls of workers, of `async` handlers and behind filters that suspend, which are not answered yet. Any other
-        plain handler occupies the server's thread, so its call is never seen here.
+        """Number of calls in flight of workers, of `async` handlers and behind filters that suspend. Other plain
+        handlers occupy the server's thread while they run, so their calls are never counted.
         """
         return self._load.in_flight
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes of answers that peers have not read yet and that the kernel does not hold either."""
+        """Size of the responses in send buffers of this process, in bytes, without those in the kernel's buffers."""
         return sum(channel.pending for channel in list(self._channels.values()))
 
     @property
     def is_draining(self) -> bool:
-        """Whether the server has begun to stop: it accepts no connections and tells its peers to go elsewhere."""
+        """Whether the server is stopping: it accepts no connections and tells clients to use other instances."""
         return self._is_draining
 
     def _cut_off(self) -> None:
-        """Close all connections as they are, and begin no call that has come over them."""
+        """Abort all connections, and start no call that has been received on them."""
         self._is_cut_off = True
         for session, channel in list(self._channels.items()):
             session.abandon()
             channel.abort()
 
+    def _log_lifecycle(self, template: str) -> None:
+        """Log a state of the server; `template` takes services and address."""
+        services, address = str(self._served), str(self._bound)
+        _log.info(template, services, address, extra={**ALWAYS, "services": services, "address": address})
+
+    def _log_full(self) -> None:
+        limit = self._settings.max_connections
+        what = "reached max_connections=%d on %s; further connections wait to be accepted"
+        _log.warning(what, limit, str(self._bound), extra={"max_connections": limit, "address": str(self._bound)})
+
+    def _log_cut_off(self, connections: int) -> None:
+        what = "closing %s: calls did not finish within the grace period"
+        _log.warning(what, plural(connections, "connection"), extra={"connections": connections})
+
     def _call_on_thread(self, function: Callable[..., object]) -> None:
-        """Call `function` on the server's thread. Asked for by the event loop on which filters run."""
+        """Call `function` on the server's thread. Called on the event loop on which filters run."""
         raise NotImplementedError
 
     async def _run_plain(self, work: Callable[[], Any]) -> Any:
@@ -82,7 +100,7 @@ class EngineBase(ServerBase, Generic[C]):
         return await asked(partial(self._begin_plain, work), self._call_on_thread)
 
     def _begin_plain(self, work: Callable[[], Any], is_cancelled: Callable[[], bool], tell: Done) -> None:
-        """On the server's thread: run a plain handler here, or let a worker run it."""
+        """Run a plain handler here, on the server's thread, or submit it to a worker."""
 
         def unless_cancelled() -> Any:
             return None if is_cancelled() else work()
@@ -92,4 +110,4 @@ class EngineBase(ServerBase, Generic[C]):
         elif self._workers is None:
             tell(*outcome(unless_cancelled))
         elif not self._workers.submit(unless_cancelled, tell):
-            tell(None, Overloaded("the server is overloaded: all workers are busy and their queue is full"))
+            tell(None, Overloaded("the server is overloaded: all workers are busy and the queue is full"))

@@ -1,7 +1,7 @@
-"""Children that a handler forks and that come back from it: they end there.
+"""Forked children that return from a handler: they exit there.
 
-A child has a copy of everything: of the calls that its parent works on, and of the answers that it has not sent. Had it
-gone on, it would do and answer them a second time. What it inherits of a server it has given back already, at the fork.
+A child has copies of the calls in flight and of the unsent responses of its parent. If it continued, it would run and
+answer those calls a second time. The inherited sockets of the server are closed already, at the fork.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from idlrt.core.logs import get_logger
 
@@ -17,13 +17,17 @@ __all__ = ["end_child"]
 
 _log = get_logger("idlrt.server")
 
+_RETURNED: Final = (
+    "exiting forked process: the handler returned in the child; end children with os._exit() or sys.exit()"
+)
+
 
 def end_child(error: BaseException | None = None) -> NoReturn:
-    """End this process, without the exit handlers and the `finally` blocks that are its parent's.
+    """Exit this process, without running the exit handlers and `finally` blocks that belong to its parent.
 
     Args:
-        error: what the handler raised in the child, if anything. `SystemExit` says the exit status, as it does
-            elsewhere; other exceptions are logged, and the status is 1.
+        error: exception that the handler raised in the child, if any. `SystemExit` sets the exit status, as usual;
+            other exceptions are logged, and the status is 1.
     """
     status = 0
     try:
@@ -31,9 +35,9 @@ def end_child(error: BaseException | None = None) -> NoReturn:
             status = _status_of(error)
         elif error is not None:
             status = 1
-            _log.error("ending a process that a handler forked: it failed there", exc_info=error)
+            _log.error("exiting forked process: the handler failed in the child", exc_info=error)
         else:
-            _log.warning("ending a process that a handler forked and that returned: end it by os._exit() or sys.exit()")
+            _log.warning(_RETURNED)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()

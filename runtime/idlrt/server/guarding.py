@@ -1,4 +1,4 @@
-"""The guards of a server: from what it is told and from its configuration."""
+"""Guards of a server, built from its `guards` option and its configuration."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ __all__ = ["guards_of"]
 def guards_of(
     given: Mapping[str, Any], config: Any, listeners: Sequence[Listener]
 ) -> Callable[[Method[..., Any]], Sequence[ServerFilter]]:
-    """Gives the guards of a method.
+    """Return a function that returns the guards of a method.
 
     Args:
-        given: what the server was told, as nested tables.
-        config: see `read_config`.
+        given: the server's `guards` option, as nested tables; overrides `config`.
+        config: configuration as accepted by `read_config`.
+        listeners: functions that receive the decisions of the guards.
 
     Raises:
-        ConfigurationError: something is wrong with them.
+        ConfigurationError: an option or the configuration is invalid.
     """
     layers = [Layer("config", read_config(config).server), Layer("guards", _checked(given))]
     told = tuple(listeners)

@@ -1,8 +1,8 @@
-"""Connections that keep still: for how long a server puts up with them.
+"""Idle, read and write timeouts of connections.
 
-A look goes over all connections every now and then and costs those that work nothing. Three kinds end: a client that
-has nothing to say (its connection is closed as at a stop), one that has begun a message and does not end it, and
-one that does not take its answers (both are cut off).
+A periodic sweep checks all connections, so that reads and writes need no timers. It closes three kinds: idle ones
+(gracefully, as at a stop), those with an incomplete request, and those whose client does not read its responses (both
+are aborted).
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ _LOOKS = 8
 
 
 class Watched(Protocol):
-    """What a look wants to know of a connection, and does to it."""
+    """Interface of a connection, as the sweep uses it."""
 
     @property
     def peer(self) -> Peer:
-        """Who is on the other side."""
+        """The client."""
         ...
 
     @property
     def pending(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """Number of bytes in the send buffer."""
         ...
 
     @property
     def last_read(self) -> float:
-        """When the peer sent something the last time."""
+        """Time of the last read that returned data."""
         ...
 
     @property
     def last_taken(self) -> float:
-        """When the peer took something the last time, or had to begin to."""
+        """Time of the last write that made progress, or at which the send buffer became non-empty."""
         ...
 
     def abort(self, error: Exception | None = None) -> None:
-        """Close now."""
+        """Close the connection at once, without sending the buffered data."""
         ...
 
 
 class Patience:
-    """Looks at connections.
+    """Closes connections that have exceeded a timeout.
 
     Attributes:
-        interval: seconds between two looks; 0 if nothing has a limit.
+        interval: seconds between two sweeps; 0 if all timeouts are disabled.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,32 +64,36 @@ class Patience:
         self._write = settings.write_timeout
         limits = [limit for limit in (self._idle, self._message, self._write) if limit]
         self.interval = min(max(min(limits) / _LOOKS, _SHORTEST), _LONGEST) if limits else 0.0
-        # Who was within a message at the last look: which one, and since when.
+        # Sessions with an incomplete message at the last sweep: number of the message, and time since it is incomplete.
         self._halfway: dict[Session, tuple[int, float]] = {}
 
     def look(self, sessions: Mapping[Session, Watched], now: float) -> None:
-        """Look once, and end what has kept still for too long."""
+        """Check all connections once, and close those that have exceeded a timeout."""
         before, self._halfway = self._halfway, {}
         for session, channel in list(sessions.items()):
             if channel.pending:
                 if self._write and now - channel.last_taken > self._write:
-                    self._cut(channel, "took none of its answers", self._write)
+                    self._abort(channel, "write_timeout", self._write, "client does not read its responses")
             elif session.is_halfway and not session.is_paused:
                 number, since = before.get(session, (-1, now))
                 if number != session.received:
                     since = now
                 self._halfway[session] = session.received, since
                 if self._message and now - since > self._message:
-                    self._cut(channel, "did not end a message that it had begun", self._message)
+                    self._abort(channel, "message_timeout", self._message, "incomplete request")
             elif self._idle and now - max(channel.last_read, channel.last_taken) > self._idle and session.is_idle:
-                _log.debug("closing the connection of %s: it was idle for %g s", channel.peer, self._idle)
+                fields = {"peer": channel.peer.address, "timeout": "idle_timeout", "timeout_s": self._idle}
+                what = "closing connection from %s: idle_timeout of %g s exceeded"
+                _log.debug(what, channel.peer, self._idle, extra=fields)
                 session.finish()
 
     def look_at_beginner(self, channel: Watched, since: float, now: float) -> None:
-        """Likewise at a connection on which the two sides have been agreeing on TLS since `since`."""
+        """Check a connection whose TLS handshake has been in progress since `since`."""
         if self._message and now - since > self._message:
-            self._cut(channel, "did not come to agree on TLS", self._message)
+            self._abort(channel, "message_timeout", self._message, "incomplete TLS handshake")
 
-    def _cut(self, channel: Watched, what: str, seconds: float) -> None:
-        _log.warning("closing the connection of %s: it %s for %g s", channel.peer, what, seconds)
-        channel.abort(TimeoutError(f"it {what}"))
+    def _abort(self, channel: Watched, name: str, seconds: float, what: str) -> None:
+        fields = {"peer": channel.peer.address, "timeout": name, "timeout_s": seconds}
+        template = "closing connection from %s: %s of %g s exceeded: %s"
+        _log.warning(template, channel.peer, name, seconds, what, extra=fields)
+        channel.abort(TimeoutError(f"{name} of {seconds:g} s exceeded: {what}"))

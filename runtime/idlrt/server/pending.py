@@ -1,4 +1,4 @@
-"""Calls in flight: requests whose responses come later, and their places among the responses of a connection."""
+"""Calls in flight: requests whose responses are sent later, and their slots in the response queue of a connection."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["PendingCall", "Place"]
 
 
 class Place(msgspec.Struct, eq=False):
-    """A place in the queue of responses.
+    """A slot in the response queue.
 
     Attributes:
-        response: `None` until there is one; empty if nothing is sent.
+        response: encoded response; `None` while there is none, empty if the client expects none.
     """
 
     response: bytes | None
@@ -25,19 +25,20 @@ class Place(msgspec.Struct, eq=False):
 
 class _Completes(Protocol):
     def complete(self, pending: PendingCall, result: Any, error: BaseException | None) -> None:
-        """Respond to a call whose handler has ended."""
+        """Respond to a call whose handler has finished."""
         ...
 
 
 class PendingCall(Place, eq=False):
-    """A call whose handler runs elsewhere: one object for all that is needed to respond, because thousands may wait.
+    """A call whose handler runs on a worker or on the event loop. One object holds everything that is needed to
+    respond, because there may be thousands of them.
 
     Attributes:
-        session: of its connection.
-        request: what came.
-        route: how it is done.
-        call: what filters and handler see.
-        decoded: bytes of memory that its arguments take until it is done.
+        session: session of the connection, which sends the response.
+        request: the request.
+        route: entry of the method in the method table.
+        call: the call, as filters and handler see it.
+        decoded: memory of the arguments until the call is done, in bytes.
     """
 
     session: _Completes
@@ -47,5 +48,5 @@ class PendingCall(Place, eq=False):
     decoded: int
 
     def done(self, result: Any, error: BaseException | None) -> None:
-        """See `Done`: the handler has ended."""
+        """Receive the result or the exception of the handler. It is a `Done` callback."""
         self.session.complete(self, result, error)

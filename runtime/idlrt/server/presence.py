@@ -1,5 +1,7 @@
-"""A server's place in a registry: it is registered when it serves, can be switched off and on, and is taken away before
-the server begins to stop, so that clients go elsewhere while it still answers.
+"""Registration of a server in a registry.
+
+A server registers once it accepts connections, can be taken out of rotation and put back, and deregisters before it
+stops, so that clients move to other instances while it still answers.
 """
 
 from __future__ import annotations
@@ -15,41 +17,41 @@ from idlrt.core.keyword_options import suggestion
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.net import Address
 from idlrt.net.reach import host_towards
+from idlrt.printable import plural
 from idlrt.registry import Registration, Registry, RegistryUrl, shared_registries
 
 __all__ = ["InstanceOptions", "Presence"]
 
 
 _ANYWHERE: Final = ("", "0.0.0.0", "::")  # compared with, not listened on
-# Seconds that starting a server waits for its registry.
+# Timeouts of the registry when a server starts and stops, in seconds.
 _SETTLE: Final = 1.0
-# Seconds that stopping it waits for the registry.
 _GOODBYE: Final = 2.0
 _FRAMINGS: Final = ("header", "framed", "unframed")
 
 
 class InstanceOptions(TypedDict, total=False):
-    """Properties of a server's instance in a registry. See `idlrt.core.Instance`.
+    """Properties of a server's instance in a registry (`idlrt.core.Instance`).
 
     Attributes:
-        advertise: address at which clients reach the server, `host` or `host:port`, if it differs from the one where it
-            listens (in a container, behind a forwarded port). Default: the address where it listens; a server that
-            listens on all interfaces advertises the address of the one that leads to the registry.
+        advertise: address at which clients reach the server, `host` or `host:port`, if it differs from the address on
+            which it listens (in a container, behind a forwarded port). Default: the address on which it listens; a
+            server that listens on all interfaces advertises the address of the interface that routes to the registry.
         service: name of the service in the registry, for servers of one service. Default: the name in the IDL.
         group: group in which clients look for the instance. Default: `default`.
         id: unique name of the instance within its service. While another live instance with the same id exists at
             another address, this one waits to be registered. Default: the advertised `host:port`.
-        version: version of the program, for people and routing rules. Default: empty.
-        weight: share of calls relative to other instances; 0: none. Default: 100.
+        version: version of the program, shown by tools and matched by routing rules. Default: empty.
+        weight: share of calls relative to other instances; 0 receives no calls. Default: 100.
         zone: data center or availability zone, for routing rules. Default: empty.
-        tags: text by name, for routing rules; `{"tag": "gray"}` reserves the instance for calls with the tag `gray`.
+        tags: names and values for routing rules; `{"tag": "gray"}` reserves the instance for calls with the tag `gray`.
             Default: none.
         timeout: recommended timeout of a call in seconds, for clients of other frameworks. Default: none.
-        retries: recommended number of retries, likewise. Default: none.
+        retries: recommended number of retries, for clients of other frameworks. Default: none.
         routing: data for routers, by the name of the router. Default: none.
-        status: `up`, or `disabled` to register without receiving calls until `enable()`. Default: `up`.
-        metadata: other text by name. An instance with the `instance_token` of a previous one takes over its id at once,
-            even at another address and before the previous session has expired. Default: none.
+        status: `up`, or `disabled` to register out of rotation until `enable()`. Default: `up`.
+        metadata: other names and values. An instance with the `instance_token` of a previous one takes over its id at
+            once, even at another address and before the previous session has expired. Default: none.
     """
 
     advertise: str
@@ -68,17 +70,20 @@ class InstanceOptions(TypedDict, total=False):
 
 
 class Presence:
-    """The registrations of one server.
+    """Registers the services of one server, and deregisters them.
 
     Args:
-        registry: where, as a URL; or a `Registry`, which stays the caller's.
-        wanted: where the server is to listen.
-        rpc_protocols: the RPC protocols that it speaks, with the serializations that it reads in each.
+        registry: URL of the registry; or a `Registry`, which the caller closes.
+        options: properties of the instance.
+        served: services of the server; each gets a registration.
+        wanted: address on which the server will listen; port 0 is allowed.
+        rpc_protocols: RPC protocols that the server supports, with the serializations of each.
+        is_encrypted: whether clients need TLS.
         settle_timeout: seconds that `settle` waits for the registry.
         withdraw_timeout: seconds that `withdraw` waits for the registry, for all registrations together.
 
     Raises:
-        ConfigurationError: an option makes no sense.
+        ConfigurationError: an option is invalid, the registry is read-only, or the server has a Unix socket.
     """
 
     def __init__(
@@ -95,7 +100,7 @@ class Presence:
     ) -> None:
         given = cast("object", registry)
         if not isinstance(given, str | Registry):
-            raise ConfigurationError(f"registry of a server must be the URL of one, not {given!r}")
+            raise ConfigurationError(f"registry: must be a URL or an idlrt Registry, got {given!r}")
         self._given = registry if isinstance(registry, Registry) else None
         self._url = RegistryUrl.parse(registry) if isinstance(registry, str) else None
         self._options: dict[str, Any] = dict(options)
@@ -112,18 +117,19 @@ class Presence:
         known = InstanceOptions.__annotations__
         for name in options:
             if name not in known:
-                raise ConfigurationError(f"instance has no option {name!r}{suggestion(name, known)}")
+                raise ConfigurationError(f"unknown instance option {name!r}{suggestion(name, known)}")
         if "service" in options and len(served.services) > 1:
-            raise ConfigurationError("`service` names one service, and this server has several")
-        # What is wrong is said now; the port may not be known yet.
+            count = plural(len(served.services), "service")
+            raise ConfigurationError(f"instance: `service` requires a server with one service; this one has {count}")
+        # Report invalid options now rather than in the background. The port may not be known yet.
         checked = self._given if self._url is None else Registry.connect(self._url, cache=False)
         if checked is not None and checked.is_read_only:
-            raise ConfigurationError(f"nothing can be registered at {checked}: it can only be read")
+            raise ConfigurationError(f"cannot register at {checked}: the registry is read-only")
         self._instances(wanted if wanted.path else Address(wanted.host, wanted.port or 1))
 
     @property
     def registrations(self) -> Sequence[Registration]:
-        """One for each service, while it is announced."""
+        """Registrations, one for each service; empty before `announce` and after `withdraw`."""
         return tuple(self._registrations)
 
     def _instances(self, bound: Address) -> list[Instance]:
@@ -134,7 +140,7 @@ class Presence:
                 options["status"] = Status(options["status"])
             except ValueError:
                 raise ConfigurationError(
-                    f"the status of an instance must be one of {', '.join(Status)}, not {options['status']!r}"
+                    f"instance: `status` must be one of {', '.join(Status)}, got {options['status']!r}"
                 ) from None
         name = options.pop("service", "")
         metadata = dict(options.pop("metadata", {}))
@@ -143,14 +149,14 @@ class Presence:
         made: list[Instance] = []
         for number, handlers in enumerate(self._served.services):
             own = handlers.service.name
-            # Only the first one's methods are found by their plain names.
+            # Methods of the first service only can be called without the `Service:` prefix.
             more = {"multiplexed": own} if number else {}
             made.append(
                 Instance(
                     service=name or own,
                     host=host,
                     port=port,
-                    # Programs of version 0.1 leave out an instance that lists none of these.
+                    # Clients of version 0.1 ignore instances that list none of these.
                     protocols=_FRAMINGS if THRIFT in self._rpc_protocols else tuple(self._rpc_protocols),
                     rpc_protocols=self._rpc_protocols,
                     started_at=time.time(),
@@ -162,7 +168,7 @@ class Presence:
 
     def _reached_at(self, advertised: str, bound: Address) -> tuple[str, int]:
         if bound.path:
-            raise ConfigurationError(f"a server at {bound} cannot be registered: clients elsewhere do not reach it")
+            raise ConfigurationError(f"cannot register a server at {bound}: remote clients cannot reach a Unix socket")
         if advertised:
             given = Address.parse(advertised if _has_port(advertised) else f"{advertised}:{bound.port}")
             return given.host, given.port or bound.port
@@ -172,8 +178,8 @@ class Presence:
         return (host_towards(*hosts[0]) if hosts else "127.0.0.1"), bound.port
 
     def announce(self, bound: Address) -> None:
-        """Register, in the background: the registry may be down, the server serves all the same. Nothing happens if
-        it was withdrawn before.
+        """Register in the background, so that the server serves even while the registry is down. After `withdraw`
+        this does nothing.
         """
         with self._lock:
             if not self._is_over:
@@ -187,20 +193,23 @@ class Presence:
         self._is_announced.set()
 
     def settle(self) -> None:
-        """Wait until clients can find it, not for long: it goes on without a registry that does not answer."""
+        """Wait until the registry has acknowledged the registrations, at most `settle_timeout` seconds.
+
+        Without a response the server serves unregistered, and registration continues in the background.
+        """
         end = time.monotonic() + self._settle_timeout
         self._is_announced.wait(self._settle_timeout)
         for each in self._registrations:
-            with contextlib.suppress(RegistryError):  # it is in the log, and tried on
+            with contextlib.suppress(RegistryError):  # logged and retried by the registration
                 each.wait(max(end - time.monotonic(), 0.0))
 
     def withdraw(self) -> None:
-        """Take it away, and wait until the registry has acknowledged that, not for long. Allowed twice."""
+        """Deregister, and wait for the registry's acknowledgement, at most `withdraw_timeout` seconds. Idempotent."""
         with self._lock:
             self._is_over = True
             registrations, self._registrations = self._registrations, []
             registry, self._registry = self._registry, None
-        # All at once: a registry that does not answer is waited for once, not for each of them.
+        # Send all requests first, so that an unresponsive registry costs one timeout, not one for each registration.
         end = time.monotonic() + self._withdraw_timeout
         for each in registrations:
             each.deregister(0)
@@ -210,7 +219,7 @@ class Presence:
             shared_registries.give_back(self._url)
 
     def switch(self, status: Status) -> None:
-        """Let it be called, or not."""
+        """Change the status of the instances, now or when they are registered."""
         with self._lock:
             if not self._registrations:
                 self._options["status"] = status

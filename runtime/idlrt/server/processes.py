@@ -1,12 +1,12 @@
-"""Several processes that serve one address, and a supervisor that keeps them alive.
+"""Server of several processes at one address, with a supervisor that restarts them.
 
-The supervisor takes the address and never serves: for each process it has a socket that listens there
-(`SO_REUSEPORT`: the system shares connections out), and for a unix socket one for all. It keeps them, so when a
-process dies nobody who has connected is turned away: the next process finds them in the queue. A process that dies
-is started again, at once if it has lived for a while, else after a pause that doubles.
+The supervisor binds the address and never serves. It holds one listening socket for each process (`SO_REUSEPORT`: the
+kernel distributes connections among them), or one shared socket for a Unix socket. Because it keeps these sockets open,
+connections that wait to be accepted survive a crash: the restarted process accepts them. A process that exits is
+restarted, at once if it has run for a while, otherwise after a delay that doubles each time.
 
-Processes are forked when serving begins, before the supervisor starts any thread. They notice when the supervisor is
-gone and stop by themselves.
+Processes are forked when serving begins, before the supervisor starts any thread. They stop by themselves when the
+supervisor is gone.
 """
 
 from __future__ import annotations
@@ -33,46 +33,23 @@ from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, file_of, listen
 from idlrt.server.base import ServerBase
+from idlrt.server.restarts import RestartDelay, exit_code, exit_text
 from idlrt.server.server import Server
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import StopSignals
 
-__all__ = ["ProcessServer", "RestartDelay"]
+__all__ = ["ProcessServer"]
 
 _log = get_logger("idlrt.server")
 
-# Seconds after which a process that dies is started again at once.
-_LIVED: Final = 2.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-# Seconds that a process gets beyond what its own stop may take.
+
+# Time before a process is killed, beyond what its own stop may take, in seconds.
 _MARGIN: Final = 5.0
 _TICK: Final = 0.05
 
 
-class RestartDelay:
-    """Delay before a process that ended is started again: none for one that has lived for a while; for the others it
-    doubles each time, so that a process which cannot start does not occupy the machine.
-    """
-
-    def __init__(self) -> None:
-        self._next = _FIRST_PAUSE
-
-    def next(self, lifetime: float) -> float:
-        """Return the delay in seconds, and prepare for the next time.
-
-        Args:
-            lifetime: seconds that the process has lived; 0 if it could not be started.
-        """
-        if lifetime >= _LIVED:
-            self._next = _FIRST_PAUSE
-            return 0.0
-        delay = self._next
-        self._next = min(delay * 2, _LONGEST_PAUSE)
-        return delay
-
-
 class _Seat:
-    """A place for one process: its socket, and who has it now."""
+    """A supervised process: its listening socket, process id and restart state."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.listening = listening
@@ -83,12 +60,12 @@ class _Seat:
 
 
 class ProcessServer(ServerBase):
-    """Server of several processes, each of them a `Server`. It takes the same arguments.
+    """Server of several processes, each of which runs a `Server` with the same arguments.
 
-    Each process has its own `workers`, `max_in_flight` and `max_connections`.
+    `workers`, `max_in_flight` and `max_connections` apply to each process separately.
 
     Args:
-        processes: number of processes, 1 or more.
+        processes: number of processes, at least 1.
     """
 
     @documented(ServerOptions, SERVER_DEFAULTS)
@@ -100,13 +77,16 @@ class ProcessServer(ServerBase):
         processes: int,
         **options: Unpack[ServerOptions],
     ) -> None:
-        """Prepare a server. It does not listen yet."""
+        """Create a server. It does not listen yet."""
         if not hasattr(os, "fork"):
-            raise ConfigurationError("this system cannot fork; start several servers with reuse_port=True")
+            what = (
+                "cannot start server processes: this system has no fork(); start several servers with reuse_port=True"
+            )
+            raise ConfigurationError(what)
         if processes < 1:
-            raise ConfigurationError(f"processes must be a whole number of 1 or more, not {processes!r}")
+            raise ConfigurationError(f"processes: must be at least 1, got {processes!r}")
         super().__init__(handlers, address, **options)
-        # The supervisor is registered, for all of them.
+        # The supervisor registers once for all processes.
         options.pop("registry", None)
         options.pop("instance", None)
         self._arguments = handlers, address, options
@@ -119,26 +99,26 @@ class ProcessServer(ServerBase):
         self._patience_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        # Processes end when they can read the end of this.
+        # A pipe: processes stop at its end of file, when the supervisor has closed it or is gone.
         self._life_in, self._life_out = -1, -1
-        # Shared with the processes: 1 once they are to hurry.
+        # Memory shared with the processes: 1 once they must stop at once.
         self._told_to_hurry = mmap.mmap(-1, 1)
         self._forks = forks.count
-        # The thread that forks one of its processes at the moment.
+        # Identifier of the thread that is forking a process; 0 if none is.
         self._forking = 0
         forks.renew(self)
 
-    # Life.
+    # Lifecycle.
 
     def bind(self) -> Self:
-        """Take the address, so that `address` and `port` are known. Serving does it too.
+        """Bind the address, so that `address` and `port` are known. `serve` and `start` do it if necessary.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server was stopped.
+            ConfigurationError: the address is not available, or the server has been stopped.
         """
         with self._lock:
             if self._stopped.is_set() or self._is_stopping:
-                raise ConfigurationError("the server was stopped; make a new one")
+                raise ConfigurationError("cannot start the server: it has been stopped; create a new one")
             if not self._seats:
                 self._take_address()
         return self
@@ -172,11 +152,13 @@ class ProcessServer(ServerBase):
         self.stop()
 
     def serve(self) -> None:
-        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM. The second signal stops at
-        once, and interrupts handlers as in `Server.serve`; the third one kills the processes.
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
+
+        The first signal drains the processes. The second one stops them at once, and interrupts handlers as in
+        `Server.serve`; the third one kills the processes.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server runs or ran already.
+            ConfigurationError: the address is not available, or the server was started before.
         """
         self._take()
         numbers = signal.SIGINT, signal.SIGTERM
@@ -185,10 +167,10 @@ class ProcessServer(ServerBase):
             self._supervise()
 
     def start(self) -> Self:
-        """Fork the processes, and supervise them on a thread until `stop` is called.
+        """Fork the processes, and supervise them on a background thread until `stop` is called.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server runs or ran already.
+            ConfigurationError: the address is not available, or the server was started before.
         """
         self._take()
         self._fork_all()
@@ -197,14 +179,15 @@ class ProcessServer(ServerBase):
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Stop all processes as `Server.stop` does, and return when they have ended. Like that it does nothing in a
-        child of the process that made the server.
+        """Stop all processes as `Server.stop` does, and return when they have exited.
+
+        In a forked child of the process that created the server it does nothing.
 
         Args:
-            grace_s: seconds that they get, instead of what their own grace time makes of it; then they are killed.
+            grace_s: seconds after which processes are killed. Default: `drain_s` + `grace_s` of the server + 5.
         """
         if self._forks != forks.count:
-            return  # it is the parent's
+            return  # it belongs to the parent
         with self._lock:
             self._patience_s = None if grace_s is None else self._grace(grace_s)
             self._is_stopping = True
@@ -215,20 +198,22 @@ class ProcessServer(ServerBase):
 
     @property
     def pids(self) -> list[int]:
-        """The processes that run at the moment."""
+        """Process ids of the running processes."""
         return [seat.pid for seat in self._seats if seat.pid]
 
     def _take(self) -> None:
         self.bind()
         with self._lock:
             if self._is_taken:
-                raise ConfigurationError("the server runs already; a server runs once")
+                raise ConfigurationError("cannot start the server: it was started before; create a new one")
             self._is_taken = True
             self._forks = forks.count
 
     def renew(self) -> None:
-        """In a child of the process that is none of its own: keep nothing open, see `Server.renew`. Not even what tells
-        its processes that the supervisor is gone.
+        """Close all inherited file descriptors in a forked child that is not a server process, as `Server.renew` does.
+
+        That includes the lifeline: while a child held it open, the processes would not notice that the supervisor is
+        gone.
         """
         if not self._is_taken or self._forking == threading.get_ident():
             return
@@ -246,7 +231,7 @@ class ProcessServer(ServerBase):
         sys.stdout.flush()
         sys.stderr.flush()
         seat.started_at = time.monotonic()
-        # A signal for the process waits until that can take it.
+        # Block signals until the process has its own handlers.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         self._forking = threading.get_ident()
         try:
@@ -255,13 +240,16 @@ class ProcessServer(ServerBase):
         except OSError as error:
             self._forking = 0
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            seat.start_at = seat.started_at + seat.delay.next(0.0)
-            _log.error("cannot start a process, trying again: %s", error)
+            delay = seat.delay.next(0.0)
+            seat.start_at = seat.started_at + delay
+            _log.error("cannot fork a server process: %s; retrying in %g s", error, delay, extra={"delay_s": delay})
             return
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             seat.pid = pid
-            _log.info("process %d serves %s on %s", pid, str(self._served), str(self._bound), extra=ALWAYS)
+            services, address = str(self._served), str(self._bound)
+            fields = {**ALWAYS, "pid": pid, "services": services, "address": address}
+            _log.info("serving %s on %s in process %d", services, address, pid, extra=fields)
             return
         status = 1
         try:
@@ -269,7 +257,7 @@ class ProcessServer(ServerBase):
             self._life_out = -1
             self._serve_as_process(seat)
             status = 0
-        except BaseException:  # noqa: BLE001  # the process ends here, whatever it was
+        except BaseException:  # noqa: BLE001  # the process exits here after any exception
             traceback.print_exc()
         finally:
             logging.shutdown()
@@ -285,13 +273,14 @@ class ProcessServer(ServerBase):
         handlers, address, options = self._arguments
         server = Server(handlers, address, **options)
         server.adopt(seat.listening, self._bound)
-        # Ctrl+C reaches all processes of a terminal; the supervisor decides what is done.
+        # Ctrl+C reaches all processes of a terminal; only the supervisor reacts to it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # Until it serves there is nothing to be ended in good order.
+        # Before it serves there is nothing to drain.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         threading.Thread(target=_stop_with, args=(self._life_in, server), name="idlrt lifeline", daemon=True).start()
-        # Service managers signal every process of the group, and then the supervisor does: that is one request to stop.
+        # A service manager may signal every process of the group, and the supervisor passes the signal on: both count
+        # as one request to stop.
         server.serve(signals=(signal.SIGTERM,), is_meant=lambda: self._told_to_hurry[0] == 1)
 
     def _supervise(self) -> None:
@@ -299,20 +288,22 @@ class ProcessServer(ServerBase):
             self._announce()
             while not self._is_stopping:
                 self._look()
-                # Signals and `stop` are noticed within a tick.
+                # Signals and `stop` take effect within a tick.
                 select.select([], [], [], _TICK)
             self._stop_processes()
         finally:
             self._end()
 
     def _look(self) -> None:
-        """Start what has died."""
+        """Restart processes that have exited."""
         now = time.monotonic()
         for seat in self._seats:
-            if seat.pid and (status := _ended(seat.pid)) is not None:
-                _log.error("process %d ended with %s; starting another", seat.pid, _status_text(status))
+            if seat.pid and (status := exit_code(seat.pid)) is not None:
+                delay = seat.delay.next(now - seat.started_at)
+                fields = {"pid": seat.pid, "status": status, "delay_s": delay}
+                _log.error("process %d %s; restarting it in %g s", seat.pid, exit_text(status), delay, extra=fields)
                 seat.pid = 0
-                seat.start_at = now + seat.delay.next(now - seat.started_at)
+                seat.start_at = now + delay
             if not seat.pid and now >= seat.start_at:
                 self._fork(seat)
 
@@ -327,16 +318,18 @@ class ProcessServer(ServerBase):
             if self._is_killing:
                 self._send(signal.SIGKILL)
             for seat in self._seats:
-                if seat.pid and _ended(seat.pid) is not None:
+                if seat.pid and exit_code(seat.pid) is not None:
                     seat.pid = 0
             if self.pids and time.monotonic() >= end:
-                _log.warning("killing processes that did not stop in time: %s", ", ".join(map(str, self.pids)))
+                pids = self.pids
+                what = "killing processes that did not stop in time: %s"
+                _log.warning(what, ", ".join(map(str, pids)), extra={"pids": pids})
                 self._send(signal.SIGKILL)
                 end = float("inf")
             if self.pids:
                 select.select([], [], [], _TICK)
             if self._is_hurried and not is_hurried:
-                # After the first one was taken: two that wait are one.
+                # Sent only now that the first signal has been handled: the kernel merges pending signals of one kind.
                 is_hurried = True
                 self._told_to_hurry[0] = 1
                 self._send(signal.SIGTERM)
@@ -381,19 +374,3 @@ def _stop_with(lifeline: int, server: Server) -> None:
         while os.read(lifeline, 1):
             pass
     server.stop()
-
-
-def _ended(pid: int) -> int | None:
-    """With which status a process has ended; `None` if it runs."""
-    try:
-        found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return 0  # somebody else has asked already
-    return os.waitstatus_to_exitcode(status) if found else None
-
-
-def _status_text(status: int) -> str:
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-status).name
-    return f"status {status}"

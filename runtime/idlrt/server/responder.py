@@ -1,11 +1,11 @@
 """Responses to the requests of one connection.
 
-Every request that wants a response gets one: what the handler returned, what it raised and the IDL declares, or a
-refusal. Refusals name the kind of an error; its text and traceback stay in the server's log.
+Every request that expects a response gets one: the result of the handler, an exception that the IDL declares, or an
+error. Errors name the class of an exception; its text and traceback stay in the server's log.
 
-`Overloaded` and `CircuitOpen` of a filter, before the handler was called, say that the server has not worked on the
-call: clients may send it elsewhere. The same error of a handler says it of a call that the handler has made itself.
-That is a failure like any other: the handler may have done half of its work.
+`Overloaded` and `CircuitOpen` that a filter raises before the handler is called mean that the call has not been
+processed: clients may retry it on another instance. Raised by a handler, the same error concerns a call that the
+handler has made itself. It is reported like any other failure, because the handler may have done half of its work.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ __all__ = ["Responder"]
 _log = get_logger("idlrt.server")
 
 _OK: Final = Outcome.OK
-# A kind of its own for each, so that many of one do not hide another.
-_REFUSED: Final = {code: {"kind": code.name} for code in ApplicationCode}
+# The log is rate limited by `kind`: one for each code, so that a burst of one does not suppress another.
+_REJECTED: Final = {code: {"kind": code.name, "code": code.name} for code in ApplicationCode}
 
 
 class Responder:
-    """Makes the responses of one connection. Methods return `None` where the client expects no response.
+    """Encodes the responses of one connection. Methods return `None` where the client expects no response.
 
     Args:
+        connection: protocol state machine of the connection.
         peer: the client, for the log.
 
     Attributes:
-        connection: makes the bytes.
-        is_draining: whether responses say that the server is about to stop.
+        connection: protocol state machine, which encodes the responses.
+        is_draining: whether responses tell the client that the server is draining.
     """
 
     __slots__ = ("_peer", "connection", "is_draining")
@@ -69,16 +70,18 @@ class Responder:
         error: ApplicationError | LocalProtocolError,
         call: ServerCall,
     ) -> bytes | None:
-        """Respond where the result of the handler cannot be sent, for the reason in `error`."""
+        """Respond where the result of the handler cannot be encoded or sent, for the reason in `error`."""
         call.outcome = Outcome.INTERNAL
+        method = handler.method.full_name
+        fields = {"method": method, "peer": self._peer.address}
         if isinstance(error, ApplicationError):
-            _log.error("cannot answer a call of %s: %s", self._peer, error.message)
+            _log.error("cannot send the result of %s to %s: %s", method, self._peer, error.message, extra=fields)
             return self.connection.refuse(request, error, call.answer_metadata, self.is_draining)
-        _log.error("cannot send the result of %s: %s", handler.method.full_name, error)
-        return self.refuse(request, ApplicationCode.INTERNAL_ERROR, f"the result cannot be sent: {error}")
+        _log.error("cannot encode the result of %s: %s", method, error, extra=fields)
+        return self.refuse(request, ApplicationCode.INTERNAL_ERROR, f"cannot encode the result: {error}")
 
     def fail(self, request: RequestReceived, handler: Handler, error: BaseException, call: ServerCall) -> bytes | None:
-        """Respond to a call whose handler, or a filter in front of it, has raised `error`."""
+        """Respond to a call whose handler or filter has raised `error`."""
         method = handler.method
         metadata: Metadata = call.answer_metadata
         call.outcome = outcome_of(error)
@@ -90,18 +93,20 @@ class Responder:
             try:
                 thrown = self.connection.respond_error(request, error, metadata, self.is_draining)
             except LocalProtocolError as local:
-                _log.error("cannot send what %s threw: %s", method.full_name, local)
+                fields = {"method": method.full_name, "peer": self._peer.address}
+                _log.error("cannot encode the exception of %s: %s", method.full_name, local, extra=fields)
                 call.outcome = Outcome.INTERNAL
-                what = f"the exception cannot be sent: {local}"
+                what = f"cannot encode the exception: {local}"
                 return self.refuse(request, ApplicationCode.INTERNAL_ERROR, what)
             if thrown is not None:
                 return thrown
         if not is_mute and isinstance(error, ApplicationError):
             return self.connection.refuse(request, error, metadata, self.is_draining)
         call.outcome = Outcome.INTERNAL
-        _log.error("%s failed", method.full_name, exc_info=error)
         kind = type(error).__qualname__
-        what = f"{method.full_name} failed with {kind}; the server's log has the details"
+        fields = {"method": method.full_name, "peer": self._peer.address, "error": kind}
+        _log.error("%s failed", method.full_name, exc_info=error, extra=fields)
+        what = f"{method.full_name} failed with {kind}; see the server log for details"
         return None if is_mute else self.refuse(request, ApplicationCode.INTERNAL_ERROR, what, metadata)
 
     def refuse(
@@ -112,31 +117,31 @@ class Responder:
         metadata: Metadata = NO_METADATA,
         retry_after: float | None = None,
     ) -> bytes | None:
-        """Respond to a request that the server does not work on, for the reason in `message`."""
+        """Respond with an error to a request that the server rejects, for the reason in `message`."""
         if request.is_oneway:
-            _log.info("dropped a oneway call of %s: %s", self._peer, message)
+            _log.info("dropped oneway call from %s: %s", self._peer, message, extra=_REJECTED[code])
             return None
-        if code is not ApplicationCode.INTERNAL_ERROR:  # that has been logged, with what is wrong
-            _log.info("refused a call of %s: %s", self._peer, message, extra=_REFUSED[code])
+        if code is not ApplicationCode.INTERNAL_ERROR:  # that has been logged, with its cause
+            _log.info("rejected call from %s: %s", self._peer, message, extra=_REJECTED[code])
         error = ApplicationError(message, code).push_back(retry_after)
         return self.connection.refuse(request, error, metadata, self.is_draining)
 
     def expired(self, request: RequestReceived, call: ServerCall) -> bytes | None:
-        """Respond to a call whose caller has stopped waiting."""
+        """Respond to a call whose deadline passed before its handler was called."""
         call.outcome = Outcome.DEADLINE_EXCEEDED
-        what = f"its caller had stopped waiting before {call.method.full_name} could begin"
+        what = f"deadline exceeded before {call.method.full_name} started"
         return self.refuse(request, ApplicationCode.TIMEOUT, what)
 
     def overloaded(self, request: RequestReceived, call: ServerCall, why: str) -> bytes | None:
-        """Respond to a call for which there is no room."""
+        """Respond to a call that exceeds a limit of the server."""
         call.outcome = Outcome.RESOURCE_EXHAUSTED
         return self.refuse(request, ApplicationCode.LOADSHEDDING, f"the server is overloaded: {why}")
 
     def not_started(self, request: RequestReceived, call: ServerCall, error: NotStarted) -> bytes | None:
-        """Respond to a call that no handler has seen."""
+        """Respond to a call whose handler was not called, because of overload or of its deadline."""
         return self.overloaded(request, call, error.why) if error.why else self.expired(request, call)
 
 
 def _is_mute(request: RequestReceived, handler: Handler) -> bool:
-    """Whether the client expects no response once the handler has begun."""
+    """Whether the client expects no response once the handler has started."""
     return request.is_oneway or (handler.method.is_oneway and not request.acknowledges_oneway)

@@ -1,11 +1,12 @@
-"""What a call goes through on a server: its filters, the outermost first, then its handler.
+"""Method table of a server: for each method the chain of filters, the outermost first, and the handler.
 
-A filter has the shape that it has on clients, `async (call, next) -> result`, of a `ServerCall`. It may look at the
-call and change its arguments, refuse it (`ApplicationError`, or `Overloaded`: see `idlrt.server.answers`), answer it
-itself, and look at the result. In front of a
-plain handler as in front of an `async` one it awaits whatever it likes: then it runs on the server's event loop, with
-all that are in front of that handler, and the handler where plain handlers run. Filters that never suspend (see
-`idlrt.server.suspending`) run where the handler runs. `assemble` is the order, in one place.
+A filter has the same signature as on clients, `async (call, next) -> result`, with a `ServerCall`. It may inspect the
+call and change its arguments, reject it (`ApplicationError`, or `Overloaded`: see `idlrt.server.responder`), respond to
+it itself, and inspect the result.
+
+A filter may await anything, in front of plain handlers too: then it runs on the server's event loop, together with all
+other filters of that handler, and the handler runs where plain handlers run. Filters that never suspend
+(`idlrt.server.suspending`) run on the thread of the handler. `assemble` defines the order.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ __all__ = ["NotStarted", "Route", "RunPlain", "ServerEndpoint", "ServerFilter", 
 _NOTHING: Final = object()
 
 ServerEndpoint = Callable[[ServerCall], Coroutine[Any, Any, Any]]
-"""Answers a call: its result, or an exception."""
+"""Next step of the filter chain: takes a call and returns its result, or raises."""
 
 ServerFilter = Callable[[ServerCall, ServerEndpoint], Coroutine[Any, Any, Any]]
-"""Stands in a call's way: `async (call, next) -> result`."""
+"""A filter, which intercepts calls: `async (call, next) -> result`."""
 
 
 RunPlain = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Does something where plain handlers run, at the request of the server's event loop."""
+"""Runs a function on the thread of plain handlers; awaited on the server's event loop."""
 
 
 async def _here(work: Callable[[], Any]) -> Any:
@@ -48,13 +49,13 @@ def _none(method: Method[..., Any]) -> Sequence[ServerFilter]:
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
-    """How calls of one method get done.
+    """Entry of one method in the method table.
 
     Attributes:
-        handler: who does it.
-        run: does it, in the context of the call: the result, or a coroutine of the result.
-        is_awaited: whether it is always a coroutine, which needs an event loop: because the handler is `async`, or
-            because a filter in front of it may suspend.
+        handler: handler of the method.
+        run: runs filters and handler, in the context of the call; returns the result or a coroutine of it.
+        is_awaited: whether `run` always returns a coroutine, which needs an event loop: because the handler is `async`,
+            or because a filter in front of it may suspend.
     """
 
     handler: Handler
@@ -68,12 +69,13 @@ def routes(
     guards: Callable[[Method[..., Any]], Sequence[ServerFilter]] = _none,
     run_plain: RunPlain = _here,
 ) -> Mapping[str, Route]:
-    """The routes of everything that is served, by the names on the wire.
+    """Build the method table of all services, by method name on the wire.
 
     Args:
-        filters: that the server was given.
-        guards: that stand before a method.
-        run_plain: for plain handlers behind filters that may suspend.
+        served: services and handlers.
+        filters: filters of the server, the outermost first.
+        guards: returns the guards of a method.
+        run_plain: runs plain handlers behind filters that may suspend.
     """
     is_suspending = any(may_suspend(each) for each in filters)
     made: dict[int, Route] = {}
@@ -91,11 +93,13 @@ def assemble(
     guards: Sequence[ServerFilter] = (),
     run_plain: RunPlain | None = None,
 ) -> Callable[[ServerCall], Any]:
-    """`Route.run` of a handler: the filters that the server was given, in their order, the guards of its configuration,
-    then the handler.
+    """Return `Route.run` of a handler: filters of the server in their order, then guards, then the handler.
 
     Args:
-        run_plain: lets a plain handler run. `None`: all of this runs where that does, and never suspends.
+        handler: handler at the end of the chain.
+        filters: filters of the server, the outermost first.
+        guards: guards of the method, the outermost first.
+        run_plain: runs a plain handler. `None`: the whole chain runs on the thread of the handler and never suspends.
     """
     function = handler.function
     order: list[ServerFilter] = [
@@ -124,7 +128,7 @@ def assemble(
 
         def begin() -> Any:
             if call.remaining() <= 0:
-                what = f"its caller had stopped waiting before {handler.method.full_name} could begin"
+                what = f"deadline exceeded before {handler.method.full_name} started"
                 raise ApplicationError(what, ApplicationCode.TIMEOUT)
             call.is_begun = True
             return context.run(function, *call.arguments)
@@ -148,7 +152,7 @@ def assemble(
 
 
 class NotStarted(Exception):
-    """No handler has seen the call: there is no room (`why` says which), or, without a reason, it is too late."""
+    """The handler was not called: a limit is exceeded (`why` names it), or, with an empty `why`, the deadline."""
 
     def __init__(self, why: str = "") -> None:
         super().__init__(why)
@@ -156,10 +160,10 @@ class NotStarted(Exception):
 
 
 def unless_expired(route: Route, call: ServerCall) -> Any:
-    """Run a call, unless its caller has stopped waiting.
+    """Run a call unless its deadline has passed.
 
     Raises:
-        NotStarted: it has.
+        NotStarted: the deadline has passed.
     """
     if call.remaining() <= 0:
         raise NotStarted
@@ -167,7 +171,7 @@ def unless_expired(route: Route, call: ServerCall) -> Any:
 
 
 def _carry_back(context: Context) -> None:
-    """Let a filter see what the handler behind it has set, as if it ran in the filter's own context."""
+    """Copy context variables that the handler has set to the filter in front of it, as if both shared a context."""
     for variable, value in context.items():
         if variable.get(_NOTHING) is not value:
             variable.set(value)

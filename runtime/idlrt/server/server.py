@@ -1,9 +1,9 @@
-"""Selector server: one thread, one loop, any number of connections.
+"""Selector server: one thread, one selector loop, any number of connections.
 
-States: new, bound, running, stopping, stopped. Stopping accepts no more connections and tells clients to go elsewhere,
-with the next answer or by closing. After `drain_s` it answers what has arrived and closes each connection when nothing
-of it is left to do; after the grace time it closes the others. Plain handlers run on the loop's thread, one at a time,
-unless there are `workers`.
+States: new, bound, running, stopping, stopped. A stop has three phases. Draining: the server accepts no connections and
+tells clients to use other instances, with the next response or by closing the connection. After `drain_s`: it reads
+what has arrived, and closes each connection once its calls are answered. After the grace period: it closes the
+remaining connections. Plain handlers run on the loop's thread, one at a time, unless there are `workers`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from idlrt.core import ALWAYS, Handlers
+from idlrt.core import Handlers
 from idlrt.core.forks import forks
 from idlrt.core.keyword_options import documented
-from idlrt.core.logs import get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.net import Address, Channel, Listener, SelectorLoop
 from idlrt.server.engine import EngineBase
 from idlrt.server.session import Session
 from idlrt.server.settings import SERVER_DEFAULTS, ServerOptions
 from idlrt.server.signals import STOP_SIGNALS, StopSignals
-from idlrt.server.surroundings import Surroundings
 from idlrt.server.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_log = get_logger("idlrt.server")
 
 _READS_AT_THE_END = 16
 
@@ -46,8 +43,9 @@ class Server(EngineBase["Channel | TlsChannel"]):
     Args:
         handlers: the result of a generated `..._service(handler)`, or a list of them. Clients call the methods of
             several services as `Service:method` (`connect(..., multiplexed=True)`); plain names refer to the first one.
-        address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of this machine.
-        options: see `ServerOptions`.
+        address: `host:port`, `tcp://host:port`, `:port` or `unix:/path`. The default is a free port of the loopback
+            interface.
+        options: `ServerOptions`.
 
     Raises:
         ConfigurationError: `handlers`, `address` or an option is invalid, or two services have the same name.
@@ -61,7 +59,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
         address: str = "127.0.0.1:0",
         **options: Unpack[ServerOptions],
     ) -> None:
-        """Prepare a server. It does not listen yet."""
+        """Create a server. It does not listen yet."""
         super().__init__(handlers, address, **options)
         self._lock = threading.Lock()
         self._forks = forks.count
@@ -72,23 +70,22 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._stopped = threading.Event()
         self._runs_on: int | None = None
         self._listener: Listener | None = None
-        self._around: Surroundings
-        # Connections on which the two sides have not agreed on TLS yet.
+        # Connections whose TLS handshake is in progress.
         self._agreeing: set[TlsChannel] = set()
         self._runner: CoroutineRunner | None = None
         forks.renew(self)
 
-    # Life.
+    # Lifecycle.
 
     def bind(self) -> Self:
-        """Take the address, so that `address` and `port` are known. Serving does it too.
+        """Bind the address, so that `address` and `port` are known. `serve` and `start` do it if necessary.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server was stopped.
+            ConfigurationError: the address is not available, or the server has been stopped.
         """
         with self._lock:
             if self._is_stopping:
-                raise ConfigurationError("the server was stopped; make a new one")
+                raise ConfigurationError("cannot start the server: it has been stopped; create a new one")
             if self._loop is None:
                 self._listen()
                 self._loop = SelectorLoop()
@@ -103,11 +100,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self.stop()
 
     def adopt(self, listening: socket.socket, address: Address | None) -> None:
-        """Serve at a socket that listens already, as a process of a `ProcessServer` does. Before `bind`.
+        """Use a socket that listens already, as a process of a `ProcessServer` does. Call it before `bind`.
 
         Args:
-            listening: becomes the server's. What lies in the file system stays whose it is.
-            address: where it listens.
+            listening: the socket; the server closes it. The file of a Unix socket is left to its owner.
+            address: address on which it listens.
         """
         self._listening = listening
         self._bound = address
@@ -115,26 +112,27 @@ class Server(EngineBase["Channel | TlsChannel"]):
     def serve(
         self, *, signals: Sequence[signal.Signals] = STOP_SIGNALS, is_meant: Callable[[], bool] | None = None
     ) -> None:
-        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM. The second signal stops at
-        once, and raises `KeyboardInterrupt` or `SystemExit` in a handler that runs here; the third one kills.
+        """Serve until `stop` is called, or, on the main thread, until Ctrl+C or SIGTERM.
+
+        The first signal drains the server. The second one stops it at once, and raises `KeyboardInterrupt` or
+        `SystemExit` in a handler that runs on this thread; the third one kills the process.
 
         Args:
-            signals: those that stop it, if others than these do.
-            is_meant: says whether a signal after the first one counts. `None`: each counts.
+            signals: signals that stop the server.
+            is_meant: returns whether a signal after the first one counts. `None`: every signal counts.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server runs or ran already.
+            ConfigurationError: the address is not available, or the server was started before.
         """
         self._take()
         with StopSignals(signals, drain=self._drain_by_signal, hurry=self._hurry_by_signal, is_meant=is_meant):
             self._run()
 
     def start(self) -> Self:
-        """Serve on a thread of its own until `stop` is called. With a registry it returns when clients can find it, or
-        after a second if the registry does not answer.
+        """Serve on a background thread. With a registry, return once clients can find the server, at most after 1 s.
 
         Raises:
-            ConfigurationError: the address cannot be had, or the server runs or ran already.
+            ConfigurationError: the address is not available, or the server was started before.
         """
         self._take()
         context = contextvars.copy_context()
@@ -143,17 +141,17 @@ class Server(EngineBase["Channel | TlsChannel"]):
         return self
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Stop as described above, and return when that is done. May be called by anybody, any number of times.
+        """Stop gracefully, and return when the server has stopped. May be called repeatedly and on any thread.
 
-        Called by a handler it returns at once, and the server stops when the handler has been answered. In a child of
-        the process that made the server nothing happens.
+        Called by a handler it returns at once, and the server stops after that response. In a forked child it does
+        nothing.
 
         Args:
-            grace_s: seconds that calls under way get, instead of the server's own.
+            grace_s: grace period of calls in flight, in seconds. Default: the server's `grace_s`.
         """
         grace_s = self._grace(grace_s)
         if self._forks != forks.count:
-            return  # it is the parent's
+            return  # it belongs to the parent
         with self._lock:
             is_first, self._is_stopping = not self._is_stopping, True
             if not self._is_taken:
@@ -171,11 +169,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
 
     @property
     def connections(self) -> int:
-        """Open connections, including those whose TLS handshake is not over."""
+        """Number of open connections, including those whose TLS handshake is in progress."""
         return len(self._channels) + len(self._agreeing)
 
     def _is_ours(self, thread: int) -> bool:
-        """Whether `thread` runs this server's handlers, and must not wait for its end."""
+        """Whether `thread` runs handlers of this server, so that it must not wait for the server to stop."""
         return (
             thread == self._runs_on
             or (self._runner is not None and thread == self._runner.thread)
@@ -186,19 +184,19 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self.bind()
         with self._lock:
             if self._is_taken:
-                raise ConfigurationError("the server runs already; a server runs once")
+                raise ConfigurationError("cannot start the server: it was started before; create a new one")
             self._is_taken = True
             self._forks = forks.count
 
     def renew(self) -> None:
-        """In a child of the process: what serves is the parent's. So that its port is free when it has stopped, and its
-        peers hear that, the child keeps nothing open.
+        """Close the inherited sockets in a forked child; otherwise the port would stay in use, and connections open,
+        after the parent has stopped.
         """
         if self._loop is None:
             return
         self._loop.forget()
         if not self._is_taken:
-            self._loop = SelectorLoop()  # bound only: the child may serve there
+            self._loop = SelectorLoop()  # only bound: the child may serve there
             return
         if self._listening is not None:
             self._listening.close()
@@ -207,7 +205,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             channel.forget()
 
     def _discard(self) -> None:
-        """Give back what `bind` took."""
+        """Release the resources that `bind` acquired."""
         if self._listening is not None:
             self._listening.close()
             self._unlink()
@@ -219,7 +217,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
         if self._presence is None:
             self._stop_now(grace_s)
         else:
-            # Clients hear of it first, and the loop goes on meanwhile.
+            # Clients must have moved to other instances before connections close, and the loop serves meanwhile.
             threading.Thread(target=self._withdraw_and_stop, args=(grace_s,), name="idlrt goodbye", daemon=True).start()
 
     def _withdraw_and_stop(self, grace_s: float) -> None:
@@ -250,7 +248,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener = Listener(loop, listening, self._accepted)
             if self._patience.interval:
                 loop.call_later(self._patience.interval, self._look)
-            _log.info("serving %s on %s", str(self._served), str(self._bound), extra=ALWAYS)
+            self._log_lifecycle("serving %s on %s")
             self._announce()
             loop.run()
         finally:
@@ -266,6 +264,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._withdraw()
             loop.close()
             self._runs_on = None
+            self._log_lifecycle("stopped serving %s on %s")
             self._stopped.set()
 
     def _accepted(self, channel: Channel) -> None:
@@ -278,7 +277,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._agreeing.add(encrypted)
             encrypted.open()
         if self._is_full() and self._listener is not None and not self._listener.is_paused:
-            _log.warning("%d connections are open, the most that may be; more have to wait", self.connections)
+            self._log_full()
             self._listener.pause()
 
     def _session(self, channel: Channel | TlsChannel) -> Session:
@@ -306,7 +305,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
         done: Callable[[Any, BaseException | None], None],
     ) -> None:
         if self._is_over:
-            # The loop's last round: nobody is left to be answered.
+            # The last iteration of the loop: all connections are closed.
             coroutine.close()
             done(None, RuntimeError("the server has stopped"))
             return
@@ -315,8 +314,8 @@ class Server(EngineBase["Channel | TlsChannel"]):
 
             assert self._loop is not None
             loop = self._loop
-            # The coroutines of a round start together at its end, unless plain handlers run on this thread: one of
-            # them may block until an `async` handler has done something.
+            # The coroutines of an iteration start together at its end, unless plain handlers run on this thread: a
+            # plain handler may block until an `async` handler has made progress.
             has_plain = not self._workers and not all(each.is_coroutine for each in self._served.table.values())
             self._runner = CoroutineRunner(loop.call_threadsafe, None if has_plain else loop.call_soon)
         self._runner.run(coroutine, context, done)
@@ -336,7 +335,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener.resume()
 
     def _look(self) -> None:
-        """Every now and then: end connections that keep still for too long."""
+        """Close connections that have exceeded a timeout, periodically."""
         assert self._loop is not None
         self._patience.look(self._channels, self._loop.now)
         for channel in list(self._agreeing):
@@ -344,10 +343,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._loop.call_later(self._patience.interval, self._look)
 
     def _begin_to_stop(self, grace_s: float) -> None:
-        """Take no more connections; those that are open are told to go elsewhere."""
-        assert self._loop is not None
+        """Accept no more connections, and tell the clients of open ones to use other instances."""
         if self._is_draining:
             return
+        assert self._loop is not None
+        self._log_lifecycle("draining %s on %s")
         if self._listener is not None:
             self._listener.close()
             self._unlink()
@@ -358,11 +358,11 @@ class Server(EngineBase["Channel | TlsChannel"]):
         self._stop_if_done()
 
     def _finish(self, grace_s: float) -> None:
-        """Answer what has come, and close."""
+        """Answer the calls that have arrived, and close the connections."""
         assert self._loop is not None
         self._loop.call_later(grace_s, self._give_up)
         for session, channel in list(self._channels.items()):
-            # What has arrived is answered, even if the loop has not come to it yet.
+            # Requests that are in the kernel's buffer are answered too.
             for _ in range(_READS_AT_THE_END):
                 if not channel.read_now():
                     break
@@ -373,7 +373,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
 
     def _give_up(self) -> None:
         if self.connections:
-            _log.warning("closing %d connections that were not done within the grace time", self.connections)
+            self._log_cut_off(self.connections)
         self._cut_off()
         for beginner in list(self._agreeing):
             beginner.abort()
@@ -384,7 +384,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._loop.stop()
 
     def _drain_by_signal(self) -> None:
-        # No lock here: the signal may have come while this thread holds it.
+        # No lock here: the signal may have arrived while this thread holds it.
         if not self._is_stopping:
             self._is_stopping = True
             self._ask_to_stop(self._settings.grace_s)
@@ -392,7 +392,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
     def _hurry_by_signal(self, is_interrupted: bool) -> None:
         assert self._loop is not None
         if is_interrupted:
-            self._cut_off()  # a handler is interrupted, and no other one may begin
+            self._cut_off()  # a handler is interrupted, and no other one may start
         self._loop.call_threadsafe(self._hurry)
 
     def _hurry(self) -> None:

@@ -1,13 +1,13 @@
-"""One connection of a server: calls in, answers out. It does no I/O of its own.
+"""Server side of one connection: requests in, responses out, without I/O.
 
-Calls wait in `_waiting` until there is room: the number of unanswered ones is bounded, and so is what a peer
-has not taken (`high_water`). While there is none, nothing is read. Plain handlers run where they are found, or
-on workers; `async` ones elsewhere. Answers that come later leave in the order of the calls, by a place in
-`_places`, or as they come (`_loose`) if the peer tells them apart itself. All answers that are ready leave in
-one piece.
+Requests wait in `_waiting` while a limit is reached: the number of calls in flight, or the size of the unsent responses
+(`high_water`). Meanwhile nothing is read. Plain handlers run here, on the session's thread, or on workers; `async`
+handlers run on an event loop. Responses that are not ready at once leave in the order of the requests, by a slot in
+`_places`; or as they become ready (`_loose`) if the protocol matches them by an identifier. All responses that are
+ready leave in one write.
 
-Before a handler starts a call can be refused: the server is overloaded (nobody works on it, so the client may
-go elsewhere), or its caller has stopped waiting.
+A call can be rejected before its handler starts: because the server is overloaded (the call has not been processed, so
+the client may retry it on another instance), or because its deadline has passed.
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ _COROUTINE: Final[Any] = CoroutineType
 
 
 class Session:
-    """One connection. It is a `Receiver` of the selector loop.
+    """Session of one connection, and its `Receiver`.
 
     Args:
-        closed: called once, when the connection is gone.
+        outlet: the connection.
+        connection: protocol state machine; a detecting one is replaced once the client's protocol is known.
+        surroundings: state that all sessions share.
+        closed: called once, when the connection is closed.
 
     Attributes:
-        received: messages that have come so far.
+        received: number of messages received so far.
     """
 
     __slots__ = (
@@ -76,45 +79,44 @@ class Session:
         self._closed = closed
         self._forks = forks.count
         self._waiting: deque[ServerEvent] = deque()
-        # When what waits has come: nothing is read while anything waits, so it all came together.
+        # Arrival time of the requests in `_waiting`: nothing is read while any wait, so they arrived together.
         self._arrived = 0.0
         self._usual = Deadline(0.0, surroundings.timeout)
         self._places: deque[Place] = deque()
         self._loose: list[bytes] = []
-        # Bytes of answers that wait in `_places` for one before them, or in `_loose`.
+        # Size of the responses in `_places`, where they wait for earlier ones, and in `_loose`.
         self._held = 0
         self._in_flight = 0
         self._is_paused = False
         self._is_flush_due = False
         self._is_detecting = True
         self._is_draining = False
-        # Set when no more is expected: close once everything has been answered.
+        # Set when no more requests are expected: close once all are answered.
         self._is_last = False
         self._is_lost = False
-        # The class of its requests, once one has come: `type(event) is` takes a quarter of the time of `isinstance`.
+        # Class of the requests of this protocol: `type(event) is` takes a quarter of the time of `isinstance`.
         self._request = RequestReceived
         self.received = 0
 
     @property
     def is_halfway(self) -> bool:
-        """Whether a message has begun to arrive and is not complete."""
+        """Whether a message has arrived in part."""
         connection = self._connection
         return not (connection.is_broken or connection.is_at_eof or connection.is_between_messages)
 
     @property
     def is_paused(self) -> bool:
-        """Whether the peer is made to wait."""
+        """Whether reading is paused because a limit is reached."""
         return self._is_paused
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being done for the peer."""
+        """Whether there are no calls in flight, no unsent responses and no incomplete message."""
         return not (self._in_flight or self._waiting or self._places or self._loose or self.is_halfway)
 
-    # What the connection tells.
+    # Callbacks of the connection (`Receiver`).
 
     def data_received(self, data: bytes) -> None:
-        """See `Receiver.data_received`."""
         events = self._connection.receive_data(data)
         if self._is_detecting and events and isinstance(detected := events[-1], ProtocolDetected):
             events = self._detected(detected)
@@ -125,7 +127,7 @@ class Session:
         timeout = self._surroundings.timeout
         self._usual = Deadline(arrived + timeout, timeout)
         if len(events) == 1 and not (self._waiting or self._places or self._loose or self._in_flight):
-            # The usual case, which nothing has to wait for: what `_work` would do, at half the price.
+            # The common case of one request with no other in flight: the same as `_work`, at half the cost.
             event: Any = events[0]
             if type(event) is self._request or self._is_request(event):
                 answer, outlet, around = self._answer(event), self._outlet, self._surroundings
@@ -139,7 +141,7 @@ class Session:
         self._work()
 
     def _detected(self, event: ProtocolDetected) -> list[ServerEvent]:
-        """Continue with the protocol that the client speaks."""
+        """Switch to the protocol of the client."""
         self._connection = self._responder.connection = event.connection
         self._is_detecting = False
         if self._is_draining:
@@ -147,7 +149,7 @@ class Session:
         return event.connection.receive_data(event.data)
 
     def eof_received(self) -> None:
-        """See `Receiver.eof_received`. Calls that came are still answered; in some protocols the end completes one."""
+        """Answer the calls that have arrived, then close. In some protocols the end of stream completes a request."""
         events, timeout = self._connection.receive_eof(), self._surroundings.timeout
         if events and not self._waiting:
             self._arrived = self._now()
@@ -157,22 +159,22 @@ class Session:
         self._work()
 
     def drained(self) -> None:
-        """See `Receiver.drained`."""
         self._work()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See `Receiver.connection_lost`. Handlers under way finish; nobody hears of it."""
+        """Drop all responses. Running handlers finish, but their results are discarded."""
         self._is_lost = True
         self._waiting.clear()
         self._places.clear()
         self._loose.clear()
         if error is not None:
-            _log.debug("lost the connection of %s: %s", self._outlet.peer, error)
+            peer = self._outlet.peer
+            _log.debug("lost connection from %s: %s", peer, error, extra={"peer": peer.address})
         self._closed(self)
 
     def drain(self) -> None:
-        """Tell the peer with every answer that it should call elsewhere, or, where that cannot be told, close with
-        the next answer."""
+        """Tell the client with every response to use other instances; if the protocol cannot express that, close the
+        connection after the next response."""
         self._is_draining = self._responder.is_draining = True
         self._tell_drain()
 
@@ -182,18 +184,18 @@ class Session:
             self._outlet.send(notice)
 
     def finish(self) -> None:
-        """Answer what has come, then close."""
+        """Answer the calls that have arrived, then close."""
         self._is_draining = self._responder.is_draining = self._is_last = True
         self._work()
 
     def abandon(self) -> None:
-        """Begin no more calls, not even those that have come."""
+        """Drop the requests that have arrived, so that no more calls start."""
         self._waiting.clear()
 
-    # Working.
+    # Processing.
 
     def _work(self) -> None:
-        """Answer what waits as far as there is room, send what is ready, and read on or not."""
+        """Process waiting requests within the limits, send responses that are ready, and pause or resume reading."""
         outlet, around, waiting = self._outlet, self._surroundings, self._waiting
         ready: list[bytes] = []
         size = 0
@@ -210,7 +212,7 @@ class Session:
             event: Any = waiting.popleft()
             if type(event) is self._request or self._is_request(event):
                 answer, is_unordered = self._answer(event), event.is_unordered
-            else:  # it must not overtake a response either, where the client tells them apart by their order
+            else:  # must not overtake a response either, because the client may match responses by their order
                 answer, is_unordered = self._answer_other(event), False
             if not answer:
                 continue
@@ -234,7 +236,7 @@ class Session:
             outlet.resume_reading()
 
     def _take_ready(self, ready: list[bytes]) -> int:
-        """Take the answers that may leave now; how many bytes they are."""
+        """Move the responses that may be sent now to `ready`, and return their size in bytes."""
         if self._loose:
             ready.extend(self._loose)
             self._loose.clear()
@@ -247,29 +249,31 @@ class Session:
         return size
 
     def _is_request(self, event: ServerEvent) -> bool:
-        """Return whether it is a request, and remember its class."""
+        """Return whether `event` is a request, and remember its class."""
         if not isinstance(event, RequestReceived):
             return False
         self._request = type(event)
         return True
 
     def _answer_other(self, event: ServerEvent) -> bytes | None:
-        """The bytes that an event other than a request asks for."""
+        """Return the bytes to send for an event other than a request, if any."""
         if isinstance(event, DataToSend):
             return event.data
         if isinstance(event, ConnectionBroken):
-            _log.info("closing the connection of %s: %s", self._outlet.peer, event.error)
+            peer = self._outlet.peer
+            _log.info("closing connection from %s: %s", peer, event.error, extra={"peer": peer.address})
             self._is_last = True
             return event.answer
         return self._connection.pong(event) if isinstance(event, PingReceived) else None
 
     def _answer(self, event: RequestReceived) -> bytes | None:
-        """The answer to a call; `None` if there is none, or not yet."""
+        """Process a request and return its response; `None` if it has none, or none yet."""
         around, responder = self._surroundings, self._responder
         if self._is_draining and not self._connection.capabilities.drain:
-            self._is_last = True  # the client cannot be told otherwise
+            self._is_last = True  # the protocol has no other way to make the client use another instance
         if event.refusal is not None:
-            _log.info("refused a call of %s: %s", self._outlet.peer, event.refusal.message)
+            peer, why = self._outlet.peer, event.refusal.message
+            _log.info("rejected call from %s: %s", peer, why, extra={"peer": peer.address})
             if event.is_oneway:
                 return None
             return self._connection.refuse(event, event.refusal, is_draining=self._is_draining)
@@ -278,7 +282,7 @@ class Session:
             return responder.refuse(event, ApplicationCode.UNKNOWN_METHOD, around.served.missing(event.key))
         handler = route.handler
         try:
-            if (arguments := event.arguments) is not None:  # the usual case: read with the frame
+            if (arguments := event.arguments) is not None:  # the common case: decoded with the frame
                 decoded = event.decoded
             else:
                 arguments, decoded = self._connection.arguments(event)
@@ -300,16 +304,16 @@ class Session:
         if is_awaited or around.run_worker is not None:
             load = around.load
             if load.in_flight >= load.max_in_flight:
-                return responder.overloaded(event, call, f"{load.in_flight} calls are under way, the most that may be")
+                return responder.overloaded(event, call, f"max_in_flight={load.max_in_flight} is reached")
             if load.decoded and load.decoded + decoded > load.max_decoded:
-                what = f"{load.decoded} bytes of memory, {decoded} more would be over"
-                most = f"max_decoded_queued={load.max_decoded}"
-                return responder.overloaded(event, call, f"the arguments of the calls under way take {what} {most}")
+                what = f"arguments of calls in flight take {load.decoded} bytes"
+                why = f"{what}; {decoded} more would exceed max_decoded_queued={load.max_decoded}"
+                return responder.overloaded(event, call, why)
             if not is_awaited:
                 return self._hand_over(event, route, call, context, decoded)
         try:
             result = context.run(route.run, call)
-        except BaseException as error:  # noqa: BLE001  # becomes the answer, and is logged
+        except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
             if forks.count != self._forks:
                 end_child(error)
             return responder.fail(event, handler, error, call)
@@ -329,7 +333,7 @@ class Session:
     def _hand_over(
         self, event: RequestReceived, route: Route, call: ServerCall, context: Context, decoded: int
     ) -> bytes | None:
-        """Let a worker do it."""
+        """Submit a call to the workers."""
         run_worker = self._surroundings.run_worker
         assert run_worker is not None
         done = self._start(event, route, call, decoded)
@@ -345,14 +349,14 @@ class Session:
 
         if run_worker(work, finished):
             return None
-        done(None, NotStarted("all workers are busy and their queue is full"))
+        done(None, NotStarted("all workers are busy and the queue is full"))
         return None
 
     def _start(self, event: RequestReceived, route: Route, call: ServerCall, decoded: int) -> Done:
-        """Make room for an answer that comes later; what is given its result.
+        """Count a call as in flight, reserve the slot of its response, and return the callback that completes it.
 
         Args:
-            decoded: bytes of memory that the arguments take until then.
+            decoded: memory of the arguments until then, in bytes.
         """
         pending = PendingCall(None, self, event, route, call, decoded)
         if not event.is_unordered:
@@ -364,7 +368,7 @@ class Session:
         return pending.done
 
     def complete(self, pending: PendingCall, result: Any, error: BaseException | None) -> None:
-        """Respond to a call whose handler runs elsewhere, with what it has returned or raised."""
+        """Respond to a call of a worker or of the event loop with the result or the exception of its handler."""
         request, call, load = pending.request, pending.call, self._surroundings.load
         load.in_flight -= 1
         load.decoded -= pending.decoded
@@ -379,7 +383,7 @@ class Session:
         else:
             answer = self._responder.fail(request, pending.route.handler, error, call)
         if answer is None:
-            answer = b""  # nothing to send is an answer too: it frees the place
+            answer = b""  # an empty response frees the slot
         self._held += len(answer)
         if request.is_unordered:
             self._loose.append(answer)

@@ -1,4 +1,4 @@
-"""Options of servers of all kinds, with types, defaults and documentation in one place."""
+"""Options of all kinds of servers: types, defaults, documentation and validation in one place."""
 
 from __future__ import annotations
 
@@ -29,35 +29,36 @@ class ServerOptions(TypedDict, total=False):
         limits: limits on the size, depth and memory of requests. Default: `idlrt.Limits()`.
         text_errors: handling of a `string` in a request that is not UTF-8. `strict`, the default, rejects the call.
             `replace` substitutes U+FFFD for invalid bytes. `surrogateescape` keeps invalid bytes as lone surrogates
-            (PEP 383), which responses of this server, and clients with the same option, send as those bytes again.
-        unknown: handling of struct fields in a request that the server's IDL does not have. `drop`, the default, leaves
-            them out. `keep` keeps them in the struct; responses of this server, and clients with the same option, send
-            them again, as a relay needs. Unknown fields of unions are always kept.
+            (PEP 383), which responses of this server, and clients with the same option, encode as the original bytes.
+        unknown: handling of struct fields in a request that the server's IDL does not have. `drop`, the default,
+            discards them. `keep` keeps them in the struct; responses of this server, and clients with the same option,
+            send them again, as a proxy needs. Unknown fields of unions are always kept.
         filters: server filters, `async (call, next) -> result`, the outermost first. If one of them awaits anything but
             `next(call)`, all run on the server's event loop. Default: none.
         workers: number of threads for plain handlers. 0, the default: plain handlers run on the server's own thread,
-            one at a time, which is fastest for handlers that never wait.
+            one at a time, which is fastest for handlers that never block.
         max_queued: maximum number of calls that wait for a worker; further calls are rejected as `Overloaded`. Default:
             1024.
         max_decoded_queued: maximum memory of the arguments of queued and running calls of workers and `async` handlers;
-            further calls are rejected as `Overloaded`. A single call is always accepted; `limits` bounds its size.
+            further calls are rejected as `Overloaded`. One call at a time is always accepted; `limits` bounds its size.
             Default: 512 MiB.
         max_in_flight: maximum number of concurrent calls of workers and `async` handlers; further calls are rejected as
             `Overloaded`. Default: 8192.
-        max_in_flight_per_connection: maximum number of concurrent calls of one connection; further calls are read
-            later. Default: 256.
+        max_in_flight_per_connection: maximum number of concurrent calls of one connection; until one finishes, no
+            further calls are read from it. Default: 256.
         max_connections: maximum number of open connections; further connections wait to be accepted. Default: 65536.
         high_water: maximum size of the responses that a client has not read; until it reads some, no further calls are
             read from its connection. Default: 1 MiB.
-        timeout: timeout of a call whose client sends none. Default: 60.
+        timeout: timeout of calls whose client sends none. Default: 60.
         idle_timeout: time after which a connection without calls is closed; 0 disables. Default: 3600.
         message_timeout: time within which a request must arrive completely, and a TLS handshake must finish; 0
             disables. Default: 60.
         write_timeout: time after which a connection is closed whose client reads none of its responses; 0 disables.
             Default: 60.
-        drain_s: duration of the first phase of a stop, in which clients are told to use other servers while connections
-            stay open; 0 skips it. Default: 0.25.
-        grace_s: time that calls in flight have to finish when the server stops. Default: 10.
+        drain_s: duration of the drain phase of a stop, in which clients are told to use other instances while
+            connections stay open; 0 skips it. Default: 0.25.
+        grace_s: grace period of a stop, after the drain phase: time that calls in flight have to finish before their
+            connections are closed. Default: 10.
         backlog: maximum number of connections that wait to be accepted, from 1 to 65535. Default: 1024.
         reuse_port: whether several processes may listen on the port (`SO_REUSEPORT`). Default: `False`.
         protocols: names of the protocols that clients may use on the port, in the order in which they are detected by
@@ -66,11 +67,11 @@ class ServerOptions(TypedDict, total=False):
             TLS). `None`, the default: no TLS.
         registry: registry in which clients find the server: a URL (`embedded://127.0.0.1:7400`, `zookeeper://...`) or a
             `Registry`. The server is registered while it serves, and deregistered before it stops. Default: none.
-        instance: properties of the instance in the registry, see `InstanceOptions`. Default: none.
-        guards: guards behind the filters, by name (`idlrt.guards`), as in `{"limiter": {"rate": 100}, "shedder": {}}`;
-            `{"methods": {"find": {"bulkhead": {"calls": 4}}}}` sets those of one method. They override `config`.
-            Default: none.
-        config: configuration file, or its contents as nested tables, with the guards in its table `server`. `None`, the
+        instance: properties of the instance in the registry (`InstanceOptions`). Default: none.
+        guards: guards by name (`idlrt.guards`), which run after the filters, as in `{"limiter": {"rate": 100},
+            "shedder": {}}`; `{"methods": {"find": {"bulkhead": {"calls": 4}}}}` sets those of one method. They override
+            `config`. Default: none.
+        config: configuration file, or its contents as nested tables; the guards are in the table `server`. `None`, the
             default: the file named by the environment variable `IDLRT_CONFIG`, if it is set.
         listeners: functions that receive the decisions of guards (`idlrt.core.decisions`). Default: none.
     """
@@ -139,10 +140,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reading(self) -> Limits:
-        """The limits, with the options of reading.
+        """Limits with the options for reading requests.
 
         Raises:
-            ConfigurationError: an option is not of its kind.
+            ConfigurationError: `text_errors` or `unknown` is invalid.
         """
         return with_options(self.limits, self.text_errors, self.unknown)
 
@@ -151,16 +152,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             value: object = getattr(self, name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not is_fine(value):  # type: ignore[arg-type]
-                raise ConfigurationError(f"{name} of a server must be {kind}, not {value!r}")
+                raise ConfigurationError(f"{name}: must be {kind}, got {value!r}")
         for name, (what, kinds) in _KINDS.items():
             if not isinstance(getattr(self, name), kinds):
-                raise ConfigurationError(f"{name} of a server must be {what}, not {getattr(self, name)!r}")
+                raise ConfigurationError(f"{name}: must be {what}, got {getattr(self, name)!r}")
         names = cast("Sequence[object]", self.protocols or ())
         if not all(isinstance(each, str) for each in names):
-            raise ConfigurationError(f"protocols of a server must be a list of names, not {names!r}")
+            raise ConfigurationError(f"protocols: must be a list of names, got {names!r}")
         for each in self.filters:
             if not callable(each):
-                raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
+                raise ConfigurationError(f"filters: must be `async (call, next) -> result` functions, got {each!r}")
         _ = self.reading
 
 
@@ -180,20 +181,20 @@ def _is_backlog(value: float) -> bool:
     return isinstance(value, int) and 1 <= value <= 65535
 
 
-_COUNT = ("a whole number of 1 or more", _is_count)
-_COUNT_OR_NONE = ("a whole number of 0 or more", _is_count_or_none)
+_COUNT = ("an integer of at least 1", _is_count)
+_COUNT_OR_NONE = ("an integer of at least 0", _is_count_or_none)
 _TIME = (f"between {SHORTEST:g} and {LONGEST:.0f} seconds", is_duration)
-_TIME_OR_NONE = (f"{_TIME[0]}, 0 for none", _is_time_or_none)
+_TIME_OR_NONE = (f"{_TIME[0]}, or 0 to disable it", _is_time_or_none)
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "filters": ("a list", (list, tuple)),
     "guards": ("a dict", (dict,)),
     "instance": ("a dict", (dict,)),
     "listeners": ("a list", (list, tuple)),
-    "limits": ("idlrt.Limits", (Limits,)),
+    "limits": ("an `idlrt.Limits`", (Limits,)),
     "protocols": ("a list of names", (list, tuple, type(None))),
-    "reuse_port": ("true or false", (bool,)),
-    "tls": ("idlrt.Tls", (Tls, type(None))),
+    "reuse_port": ("True or False", (bool,)),
+    "tls": ("an `idlrt.Tls`", (Tls, type(None))),
 }
 
 _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
@@ -210,8 +211,8 @@ _RULES: Final[dict[str, tuple[str, Callable[[float], bool]]]] = {
     "write_timeout": _TIME_OR_NONE,
     "drain_s": _TIME_OR_NONE,
     "grace_s": _TIME_OR_NONE,
-    "backlog": ("a whole number from 1 to 65535", _is_backlog),
+    "backlog": ("an integer between 1 and 65535", _is_backlog),
 }
 
 SERVER_DEFAULTS: Final[Mapping[str, object]] = msgspec.structs.asdict(Settings())
-"""Defaults of `ServerOptions`, for the signatures of servers."""
+"""Defaults of `ServerOptions`, for the signatures of server classes."""

@@ -1,11 +1,11 @@
 """Signals that stop a server: the first one drains it, the second one interrupts the handler, the third one kills.
 
-Python runs signal handlers on the main thread between two byte codes, so the second signal can raise in a handler that
-hangs there, whatever it does: the loop below it could not be told. Only what runs below an `entry` is interrupted,
-never the server's own code: there the server is told to hurry, and does so at once.
+Python runs signal handlers on the main thread between two byte codes, so the second signal can raise an exception in a
+handler that hangs there, where the server's loop cannot run. Only code below an `entry` is interrupted, never the
+server's own code: if that is running, the server stops at once by itself.
 
-A handler that hangs in C, and goes on when it is interrupted by a signal, keeps Python from running anything on the
-main thread. Its signals are counted by a thread (`signal.set_wakeup_fd`), which kills the process at the third.
+A handler that hangs in C, and resumes a system call that a signal has interrupted, keeps Python from running anything
+on the main thread. A separate thread counts signals (`signal.set_wakeup_fd`) and kills the process at the third one.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def entry(function: F) -> F:
-    """Mark a function below which code of users runs, and which deals with whatever that raises."""
+    """Mark a function that calls user code and handles every exception that it raises."""
     _entries.add(function.__code__)
     return function
 
 
 def _is_interruptible(frame: FrameType | None) -> bool:
-    """Return whether `frame` was called, at whatever distance, by an `entry`."""
+    """Return whether an `entry` is among the callers of `frame`."""
     while frame is not None:
         frame = frame.f_back
         if frame is not None and frame.f_code in _entries:
@@ -45,18 +45,18 @@ def _is_interruptible(frame: FrameType | None) -> bool:
 
 
 class StopSignals:
-    """Take signals within a `with`, on the main thread; on others it does nothing.
+    """Context manager that handles stop signals, on the main thread; on other threads it does nothing.
 
-    Children of the process get back what was there before: a signal for a child is not one for the server.
+    In forked children the previous handlers are restored, because a signal to a child does not concern the server.
 
     Args:
-        numbers: the signals; together they are counted.
-        drain: called by the first one.
-        hurry: called by the second one, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
+        numbers: the signals, which are counted together.
+        drain: called at the first signal.
+        hurry: called at the second signal, with whether it interrupts a handler: `KeyboardInterrupt` (SIGINT) or
             `SystemExit` is raised there when this returns.
-        kill: called by the third one. `None`: it does what it does in programs that handle no signals.
-        is_meant: says whether a signal after the first one counts. Supervisors of a machine may signal a whole group of
-            processes, and so may ours: a process that gets both must not take that for two requests.
+        kill: called at the third signal. `None`: the default action of the signal applies.
+        is_meant: returns whether a signal after the first one counts. A service manager may signal a whole process
+            group, and so may our supervisor: a process that receives both must not count two requests.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class StopSignals:
         self._is_meant = is_meant
         self._count = 0
         self._before: dict[signal.Signals, Any] = {}
-        # A pipe into which the system writes the numbers of signals.
+        # A pipe to which Python's C signal handler writes signal numbers.
         self._read_end = self._write_end = -1
 
     def __enter__(self) -> Self:
@@ -93,22 +93,22 @@ class StopSignals:
         self._restore()
 
     def renew(self) -> None:
-        """In a child: its signals are its own."""
+        """Restore the previous handlers in a forked child."""
         read_end = self._read_end
         self._restore()
         if read_end >= 0:
-            os.close(read_end)  # the thread that does it is the parent's
+            os.close(read_end)  # the thread that closes it runs in the parent only
 
     def _restore(self) -> None:
         before, self._before = self._before, {}
         for number, handler in before.items():
-            # `None` is a handler that was not set by Python, which cannot be put back.
+            # `None` stands for a handler that was not installed from Python, which cannot be restored.
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         write_end, self._read_end, self._write_end = self._write_end, -1, -1
         if write_end >= 0:
             found = signal.set_wakeup_fd(-1)
             if found not in (-1, write_end):
-                signal.set_wakeup_fd(found)  # somebody else's by now
+                signal.set_wakeup_fd(found)  # set by other code in the meantime
             os.close(write_end)  # ends the thread
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
@@ -120,7 +120,7 @@ class StopSignals:
             return
         is_last = self._count >= _KILLS
         if is_last or self._kill is None:
-            # From now on the system takes them itself, which nothing can hold up.
+            # From now on the default action applies, which nothing can delay.
             for each in self._before:
                 signal.signal(each, signal.SIG_DFL)
         if is_last:
@@ -134,7 +134,7 @@ class StopSignals:
             raise KeyboardInterrupt(name) if number == signal.SIGINT else SystemExit(128 + number)
 
     def _watch(self) -> None:
-        """Count signals on a thread too, unless somebody else listens for them."""
+        """Count signals on a thread too, unless the wakeup descriptor is in use by other code."""
         found = signal.set_wakeup_fd(-1)
         if found != -1 or not hasattr(os, "set_blocking"):
             signal.set_wakeup_fd(found)

@@ -1,4 +1,4 @@
-"""What a session of a server has around it: below it a connection, beside it what all sessions of the server share."""
+"""Dependencies of a server session: its connection (`Outlet`) and the state shared by all sessions (`Surroundings`)."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from idlrt.server.routes import Route
 __all__ = ["Done", "Load", "Outlet", "Surroundings"]
 
 Done = Callable[[Any, BaseException | None], None]
-"""Is given the result of a piece of work, or its error."""
+"""Completion callback: receives the result or the exception."""
 
 
 class Outlet(Protocol):
-    """What a session needs of its connection. `idlrt.net.Channel` is one."""
+    """Interface between a session and its connection. `idlrt.net.Channel` implements it."""
 
     @property
     def peer(self) -> Peer:
-        """Who is on the other side."""
+        """The client."""
         ...
 
     @property
     def pending(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """Number of bytes in the send buffer: handed to `send`, but not yet accepted by the kernel."""
         ...
 
     def send(self, data: bytes) -> None:
-        """Send `data`; what the peer does not take is counted in `pending`."""
+        """Send `data`. Bytes that cannot be written at once are buffered and counted in `pending`."""
         ...
 
     def pause_reading(self) -> None:
-        """Let the peer wait."""
+        """Stop reading, so that TCP flow control holds the client back."""
         ...
 
     def resume_reading(self) -> None:
-        """Read again."""
+        """Resume reading."""
         ...
 
     def close(self) -> None:
-        """Close when everything has been sent."""
+        """Close the connection once the send buffer is empty."""
         ...
 
 
 class Load:
-    """What all sessions of a server have under way, and how much that may be.
+    """Calls in flight of all sessions of a server, with their limits.
 
     Args:
-        max_in_flight: calls that may be unanswered.
-        max_decoded: bytes of memory that their arguments may take together.
+        max_in_flight: maximum number of calls in flight.
+        max_decoded: maximum memory of their arguments together, in bytes.
 
     Attributes:
-        in_flight: calls that are unanswered.
-        decoded: bytes of memory that their arguments take.
+        in_flight: number of calls in flight.
+        decoded: memory of their arguments, in bytes.
     """
 
     __slots__ = ("decoded", "in_flight", "max_decoded", "max_in_flight")
@@ -69,21 +69,22 @@ class Load:
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What the sessions of a server share.
+    """State and services that the sessions of a server share.
 
     Attributes:
-        served: what is called.
-        routes: how calls get done, by the names on the wire.
-        context: handlers see a copy of it each.
-        call_soon: calls a function when what is going on is over.
-        run_async: runs a coroutine in a context and reports result or error on the session's thread.
-        run_worker: lets a worker do something and reports likewise; `False` if none can. `None`: there are no workers.
-        driver: the server's clock, and what filters of plain handlers sleep with.
-        async_driver: what filters of `async` handlers sleep with, on the same clock.
-        timeout: seconds after which nobody cares for a call whose caller did not say how long it waits.
-        load: what all sessions have under way.
-        max_in_flight: calls of one connection that may be unanswered.
-        high_water: bytes of answers that one peer may leave untaken.
+        served: the services and their handlers.
+        routes: entries of the method table, by method name on the wire.
+        context: context variables of handlers; each call runs in a copy.
+        call_soon: schedules a function for the end of the current loop iteration.
+        run_async: runs a coroutine in a context and reports its result or error on the session's thread.
+        run_worker: submits a function to the worker pool, which reports in the same way; returns `False` if the pool
+            and its queue are full. `None`: there are no workers.
+        driver: clock of the server, and `sleep` for filters of plain handlers.
+        async_driver: `sleep` for filters of `async` handlers, on the same clock.
+        timeout: timeout of calls whose client sends none, in seconds.
+        load: calls in flight of all sessions.
+        max_in_flight: maximum number of calls in flight of one connection.
+        high_water: maximum size of unsent responses of one connection, in bytes; above it the session stops reading.
     """
 
     served: Served

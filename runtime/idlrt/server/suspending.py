@@ -1,8 +1,8 @@
-"""Which filters may suspend: they need an event loop from their first step on, so it has to be known before.
+"""Detection of filters that may suspend, by their byte code. They need an event loop from their first step on.
 
-A filter whose only `await` is that of `next(call)` never suspends by itself. In front of a plain handler it runs where
-that runs, at no cost, and may block there as that may. Every other filter is given an event loop. Where it cannot be
-seen (a function that is not `async`, one that is compiled, a `functools.partial`) the filter is taken for one that may.
+A filter whose only `await` is `await next(call)` never suspends by itself. In front of a plain handler it runs on the
+thread of the handler, at no cost, and may block as the handler may. Every other filter runs on an event loop. Filters
+whose code is not available (functions that are not `async`, compiled ones, a `functools.partial`) count as suspending.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Final
 
 __all__ = ["may_suspend"]
 
-# Instructions that say nothing of what is called with what.
+# Instructions that do not affect which function is called with which arguments.
 _IGNORED: Final = frozenset({"CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL", "RESUME"})
 _LOADS: Final = ("LOAD_FAST", "LOAD_DEREF")
 _SUSPENDS: Final = frozenset({"GET_AITER", "GET_ANEXT"})
 
 
 def may_suspend(filter: Callable[..., Any]) -> bool:
-    """Return whether a filter may await something else than `next(call)`, or needs an event loop to begin with."""
+    """Return whether a filter may await anything but `next(call)`, or uses asyncio and so needs an event loop."""
     function: object = filter
     if not isinstance(function, FunctionType | MethodType):
         function = getattr(type(filter), "__call__", None)  # noqa: B004
@@ -44,7 +44,7 @@ def _is_of_asyncio(found: object) -> bool:
 
 
 def _awaits_only(code: CodeType, next: str) -> bool:
-    """Whether each `await` in `code` is `await next(x)`, of its parameter `next` and a local `x`."""
+    """Whether each `await` in `code` is `await next(x)`, with its parameter `next` and a local variable `x`."""
     before: list[dis.Instruction] = []
     for step in _steps(code):
         if step.opname in _SUSPENDS or (step.opname.startswith("STORE_") and step.argval == next):
@@ -60,7 +60,7 @@ def _steps(code: CodeType) -> Iterator[dis.Instruction]:
 
 
 def _is_call_of(next: str, steps: list[dis.Instruction]) -> bool:
-    """Whether the last instructions load `next` and one local variable, and call the one with the other."""
+    """Whether the last instructions load `next` and one local variable, and call `next` with it."""
     if len(steps) < 2 or steps[-1].opname != "CALL" or steps[-1].arg != 1:
         return False
     loads: list[object] = [step.argval for step in steps[:-1] if step.opname.startswith(_LOADS)]

@@ -1,8 +1,8 @@
-"""Plain handlers on threads of their own: a bounded number of them, and a bounded queue.
+"""Thread pool of plain handlers, with a bounded number of threads and a bounded queue.
 
-Who comes when the queue is full is refused at once, with an answer that says that nobody has worked on the call.
-A queue that grows would make everybody wait for work whose callers have gone. Results come back in batches: many
-that end in one round of the server's loop wake it once.
+When the queue is full, calls are rejected at once, with a response that tells the client that the call has not been
+processed. In an unbounded queue all calls would wait behind calls whose callers have given up. Results are delivered in
+batches: those that arrive in one iteration of the server's loop wake it once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.printable import plural
 from idlrt.server.forked import end_child
 from idlrt.server.signals import entry
 from idlrt.server.surroundings import Done
@@ -30,11 +31,11 @@ _STOP_TIMEOUT: Final = 2.0
 
 @entry
 def outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """Do a piece of work of a user; what has become of it."""
+    """Run user code, and return its result and its exception, one of them `None`."""
     before = forks.count
     try:
         result, error = work(), None
-    except BaseException as raised:  # noqa: BLE001  # handed on
+    except BaseException as raised:  # noqa: BLE001  # returned to the caller
         result, error = None, raised
     if forks.count != before:
         end_child(error)
@@ -42,13 +43,13 @@ def outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 
 
 class WorkerPool:
-    """The threads and their queue. All of it but the threads' own work belongs to the server's thread.
+    """Worker threads and their queue. Its methods must be called on the server's thread.
 
     Args:
-        count: threads at most; they are started when they are needed.
-        max_queued: pieces of work that may wait for a thread.
-        deliver: calls a function on the server's thread; may be used by any thread.
-        stop_timeout: seconds that `stop` waits for handlers that are running.
+        count: maximum number of threads; they are started on demand.
+        max_queued: maximum number of queued calls.
+        deliver: calls a function on the server's thread; thread-safe.
+        stop_timeout: seconds that `stop` waits for running handlers.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ class WorkerPool:
 
     @property
     def threads(self) -> set[int]:
-        """Which threads they are, as `threading.get_ident` says."""
+        """Identifiers of the threads, as returned by `threading.get_ident`."""
         return self._idents
 
     def submit(self, work: Callable[[], Any], done: Done) -> bool:
-        """Let a thread do `work`, then call `done(result, error)` on the server's thread.
+        """Run `work` on a thread, then call `done(result, error)` on the server's thread.
 
         Returns:
-            `False` if the queue is full: nothing has been done.
+            `False` if the queue is full: `work` is not run and `done` is not called.
         """
         if self._under_way >= self._most:
             return False
@@ -97,14 +98,14 @@ class WorkerPool:
             work, done = item
             result, error = outcome(work)
             self._going.append((done, result, error))
-            # Nothing of a call may live until the next one comes.
+            # Do not keep objects of a call alive while waiting for the next one.
             del item, work, done, result, error
             if not self._is_delivery_due:
                 self._is_delivery_due = True
                 self._deliver(self._hand_over)
 
     def _hand_over(self) -> None:
-        # First the flag: who appends from here on comes again.
+        # Clear the flag first, so that a thread that appends from here on schedules another delivery.
         self._is_delivery_due = False
         while self._going:
             done, result, error = self._going.popleft()
@@ -112,7 +113,7 @@ class WorkerPool:
             done(result, error)
 
     def stop(self) -> None:
-        """End the threads. What waits is not begun; a handler that does not return is left behind with a warning."""
+        """End the threads. Queued calls are dropped; handlers that do not return are abandoned with a warning."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._coming.get_nowait()
@@ -124,4 +125,5 @@ class WorkerPool:
         alive = sum(thread.is_alive() for thread in self._threads)
         if alive:
             seconds = self._stop_timeout
-            _log.warning("left behind %d handlers that had not returned within %g s after the end", alive, seconds)
+            what = "abandoning %s still running %g s after the server stopped"
+            _log.warning(what, plural(alive, "handler"), seconds, extra={"handlers": alive, "timeout_s": seconds})

@@ -131,9 +131,9 @@ def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
         Server(user_service(Users()), protocols=["thrit"])
     with pytest.raises(ConfigurationError, match="expected at least one name"):
         Server(user_service(Users()), protocols=[])
-    with pytest.raises(ConfigurationError, match="protocols of a server must be a list of names"):
+    with pytest.raises(ConfigurationError, match="protocols: must be a list of names"):
         Server(user_service(Users()), protocols="thrift")
-    with pytest.raises(ConfigurationError, match=r"protocols of a server must be a list of names, not \[1\]"):
+    with pytest.raises(ConfigurationError, match=r"protocols: must be a list of names, got \[1\]"):
         Server(user_service(Users()), protocols=cast("Any", [1]))
 
 

@@ -229,7 +229,7 @@ def test_names_are_read_in_pages(one: Cluster, prefix: str) -> None:
         ("etcd://h?ttl=1.5", "a whole number"),
         ("etcd://h?tls=maybe", "true or false"),
         ("etcd://h?tls=false&ca=x", "ca requires TLS, but tls=false"),
-        ("etcd://h?ca=/nowhere.pem", "cannot set up TLS with /nowhere.pem"),
+        ("etcd://h?ca=/nowhere.pem", "cannot load /nowhere.pem for TLS"),
         ("etcd://h?key=x", "key requires cert"),
         ("etcd://:secret@h", "password without a user"),
         ("etcd://h?timeout=3", "unknown option 'timeout' (known: ca, cert, key, tls, ttl)"),

@@ -147,5 +147,5 @@ def test_servers_do_not_accept_a_list_of_protocols(instance: Any) -> None:
 
     from idlrt.server import Server
 
-    with pytest.raises(ConfigurationError, match=r"instance has no option '(rpc_)?protocols'"):
+    with pytest.raises(ConfigurationError, match=r"unknown instance option '(rpc_)?protocols'"):
         Server(user_service(Users()), registry="memory://x", instance=instance)

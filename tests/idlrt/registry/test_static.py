@@ -75,7 +75,7 @@ def test_registering_is_refused() -> None:
     [
         ("static://", "missing servers"),
         ("static://a:1,b", "missing port in 'b'; write b:9090"),
-        ("static://a:1,b*:2", r"the id of an instance cannot be 'b\*:2'"),
+        ("static://a:1,b*:2", r"invalid id of an instance: 'b\*:2'"),
         ("static://a:1/path", r"a path \(/path\) is not supported"),
         ("static://a:1?timeout=3", "unknown option 'timeout'"),
     ],

@@ -67,7 +67,7 @@ def test_nobody_is_allowed_if_nobody_is_named() -> None:
 
 @pytest.mark.parametrize("wrong", ["localhost", "10.0.0.1/8", "1.2.3", ""])
 def test_what_is_no_address_is_refused(wrong: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot allow"):
+    with pytest.raises(ConfigurationError, match="allow_addresses: invalid address or network"):
         allow_addresses("127.0.0.1", wrong)
 
 
@@ -87,7 +87,7 @@ def test_tokens() -> None:
 
 @pytest.mark.parametrize("wrong", [[], {}, [""], ["good", ""]])
 def test_no_token_is_no_good_token(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="which tokens are good"):
+    with pytest.raises(ConfigurationError, match="require_token: requires at least one token"):
         require_token(wrong)
 
 
@@ -99,7 +99,7 @@ def test_clients_hear_why(handler: type[Users], caplog: pytest.LogCaptureFixture
         server.start()
         with UserServiceClient.connect(server.address, framing="header") as client:
             assert client.using(metadata={"authorization": "secret"}).get(1).id == 1
-            with pytest.raises(ApplicationError, match="unauthenticated: a good token is needed") as refused:
+            with pytest.raises(ApplicationError, match="unauthenticated: missing or invalid token") as refused:
                 client.using(metadata={"authorization": "guess"}).get(1)
             assert refused.value.code is ApplicationCode.UNAUTHENTICATED
         # A framing that carries no metadata carries no token.
@@ -116,6 +116,6 @@ def test_a_client_that_is_not_allowed_hears_no_more_than_that() -> None:
     with Server(user_service(Users()), f"unix:@{uuid.uuid4().hex}", filters=[allow_addresses("10.0.0.0/8")]) as server:
         server.start()
         with UserServiceClient.connect(server.address) as client:
-            with pytest.raises(ApplicationError, match="this client may not call here") as refused:
+            with pytest.raises(ApplicationError, match="access denied") as refused:
                 client.get(1)
             assert refused.value.code is ApplicationCode.PERMISSION_DENIED

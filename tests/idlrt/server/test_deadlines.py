@@ -297,7 +297,7 @@ def test_a_oneway_call_whose_caller_has_stopped_waiting_is_dropped_and_logged(
         raw.call(PING)
         assert raw.values() == [None]
     assert users.poked == []
-    assert "dropped a oneway call" in caplog.text
+    assert "dropped oneway call" in caplog.text
 
 
 def test_a_call_that_lay_with_the_server_for_too_long_is_not_begun() -> None:

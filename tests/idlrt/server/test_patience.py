@@ -215,9 +215,12 @@ def test_the_log_says_who_was_cut_off_and_why(played: Played, caplog: pytest.Log
     watch.look(10.0)
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "closing the connection of the test: it took none of its answers for 3 s"),
-        ("WARNING", "closing the connection of the test: it did not end a message that it had begun for 2 s"),
-        ("DEBUG", "closing the connection of the test: it was idle for 1 s"),
+        (
+            "WARNING",
+            "closing connection from the test: write_timeout of 3 s exceeded: client does not read its responses",
+        ),
+        ("WARNING", "closing connection from the test: message_timeout of 2 s exceeded: incomplete request"),
+        ("DEBUG", "closing connection from the test: idle_timeout of 1 s exceeded"),
     ]
 
 

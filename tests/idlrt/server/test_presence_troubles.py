@@ -44,7 +44,7 @@ def silent() -> Iterator[str]:
         ("zookeper://127.0.0.1:2181", "zookeper"),
         ("embedded://127.0.0.1:7400/path", "users and paths are not supported"),
         ("embedded://127.0.0.1:7400?timeuot=3", "timeuot"),
-        ("dns://127.0.0.1", "it can only be read"),
+        ("dns://127.0.0.1", "the registry is read-only"),
     ],
 )
 def test_a_registry_that_cannot_be_is_refused_when_the_server_is_made(url: str, why: str) -> None:

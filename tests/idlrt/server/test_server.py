@@ -98,15 +98,15 @@ def test_a_server_that_never_ran_can_be_stopped(users: Users) -> None:
     server = Server(user_service(users))
     server.stop()
     server.stop()
-    with pytest.raises(ConfigurationError, match="was stopped"):
+    with pytest.raises(ConfigurationError, match="it has been stopped"):
         server.start()
 
 
 def test_a_server_runs_once(server: Server) -> None:
-    with pytest.raises(ConfigurationError, match="runs already"):
+    with pytest.raises(ConfigurationError, match="it was started before"):
         server.serve()
     server.stop()
-    with pytest.raises(ConfigurationError, match="was stopped"):
+    with pytest.raises(ConfigurationError, match="it has been stopped"):
         server.start()
 
 

@@ -188,7 +188,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"methods": {"get": {"retries": 1}}}, "guards of a server: methods.get.retries: only guards apply to servers"),
     ({"methods": {"get": {"limitr": {}}}}, "guards of a server: methods.get.limitr: unknown key"),
     ({"fallback": {"on": ["Nosuch"]}}, "guards of a server: fallback.on: a fallback cannot be for 'Nosuch'"),
-    ([], "guards of a server must be a dict, not []"),
+    ([], "guards: must be a dict, got []"),
 ]
 
 

@@ -54,13 +54,13 @@ def test_no_default_is_without_end() -> None:
 def test_what_is_no_amount_is_refused_by_its_name(name: str, value: Any) -> None:
     said = refused(**{name: value})
 
-    assert said.startswith(f"{name} of a server must be ")
+    assert said.startswith(f"{name}: must be ")
     assert said.endswith(f"not {value!r}")
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_there_is_no_half_of_what_is_counted(name: str) -> None:
-    assert refused(**{name: 1.5}).startswith(f"{name} of a server must be a whole number")
+    assert refused(**{name: 1.5}).startswith(f"{name}: must be an integer")
 
 
 @pytest.mark.parametrize("name", MUST_BE_MORE)

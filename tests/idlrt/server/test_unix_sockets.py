@@ -262,15 +262,15 @@ def test_a_client_is_told_that_nobody_listens(path: Path, is_there: bool) -> Non
 # Addresses that are none.
 
 WRONG = {
-    "nothing": ("unix:", "write unix:/path"),
-    "no name": ("unix:@", "write unix:/path"),
-    "a host": ("unix://host/path", "write unix:/path"),
-    "a zero byte": ("unix:/tmp/a\0b", "write unix:/path"),
-    "a zero byte in a name": ("unix:@a\0b", "write unix:/path"),
-    "too long": ("unix:/" + "x" * 103, "the path has 104 bytes, the system takes 103"),
-    "too long a name": ("unix:@" + "x" * 103, "the path has 104 bytes, the system takes 103"),
-    "too long in UTF-8": ("unix:/" + "\u00e4" * 52, "the path has 105 bytes, the system takes 103"),
-    "no Unicode": ("unix:/tmp/\ud800", "cannot read the address"),
+    "nothing": ("unix:", "expected unix:/path"),
+    "no name": ("unix:@", "expected unix:/path"),
+    "a host": ("unix://host/path", "expected unix:/path"),
+    "a zero byte": ("unix:/tmp/a\0b", "expected unix:/path"),
+    "a zero byte in a name": ("unix:@a\0b", "expected unix:/path"),
+    "too long": ("unix:/" + "x" * 103, "the path must have at most 103 bytes, got 104"),
+    "too long a name": ("unix:@" + "x" * 103, "the path must have at most 103 bytes, got 104"),
+    "too long in UTF-8": ("unix:/" + "\u00e4" * 52, "the path must have at most 103 bytes, got 105"),
+    "no Unicode": ("unix:/tmp/\ud800", "invalid address"),
 }
 
 

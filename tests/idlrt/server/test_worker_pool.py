@@ -38,7 +38,7 @@ def test_the_pool_leaves_behind_a_handler_that_does_not_return(caplog: pytest.Lo
     pool.submit(lambda: gate.wait(TIMEOUT), lambda result, error: None)
     pool.stop()
 
-    assert "left behind 1 handlers" in caplog.text
+    assert "abandoning 1 handler still running" in caplog.text
     gate.set()
 
 

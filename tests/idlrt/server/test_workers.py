@@ -142,7 +142,7 @@ def test_a_refusal_waits_for_its_turn_where_answers_have_an_order(caplog: pytest
         raw.call(GET, 2)
         # The log tells when it is dropped; by then the one before it has been refused.
         raw.call(POKE, 3)
-        eventually(lambda: "dropped a oneway call" in caplog.text)
+        eventually(lambda: "dropped oneway call" in caplog.text)
         users.gate.set()
         answered, refused = raw.values(2)
         assert answered == 1
@@ -155,7 +155,7 @@ def test_a_oneway_call_over_the_queue_is_dropped_and_logged(caplog: pytest.LogCa
     with serving(users, workers=1, max_queued=0) as server, Raw(server) as raw:
         raw.call(WAIT, 1)
         raw.call(POKE, 7)
-        eventually(lambda: "dropped a oneway call" in caplog.text)
+        eventually(lambda: "dropped oneway call" in caplog.text)
         users.gate.set()
         assert raw.values() == [1]
         raw.call(PING)

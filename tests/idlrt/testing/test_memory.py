@@ -229,7 +229,11 @@ def test_the_policy_of_the_client_applies() -> None:
         ({"timeout": "1"}, ConfigurationError, "timeout must be between"),
         ({"server_options": {"guard": {}}}, TypeError, "Server() got an unexpected keyword argument 'guard'"),
         ({"server_options": {"guards": {"limitr": {}}}}, ConfigurationError, "did you mean 'limiter'?"),
-        ({"server_filters": [3]}, ConfigurationError, "a filter is an `async (call, next) -> result`, not 3"),
+        (
+            {"server_filters": [3]},
+            ConfigurationError,
+            "filters: must be `async (call, next) -> result` functions, got 3",
+        ),
     ],
 )
 def test_options_are_checked(options: Any, kind: type[Exception], why: str) -> None:

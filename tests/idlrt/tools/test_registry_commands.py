@@ -267,10 +267,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["services", "127.0.0.1:7400"], "write scheme://host:port, for example embedded://127.0.0.1:7400"),
     (["services", "URL&nope=1"], "unknown option 'nope' (known: ca, cert, key, timeout, tls, token)"),
     (["services", "dns://127.0.0.1:1/"], "a DNS registry only supports looking up instances"),
-    (["serve", "--address", "nowhere"], "it has no port"),
+    (["serve", "--address", "nowhere"], "missing port"),
     (["serve", "--access", "nowhere.toml"], "'nowhere.toml' does not exist"),
     (["serve", "--tls-ca", "ca.pem"], "--tls-key and --tls-ca need --tls-cert"),
-    (["serve", "--address", "127.0.0.1:0", "--tls-cert", "nowhere.pem"], "cannot set up TLS with nowhere.pem"),
+    (["serve", "--address", "127.0.0.1:0", "--tls-cert", "nowhere.pem"], "cannot load nowhere.pem for TLS"),
 ]
 
 
