@@ -49,7 +49,7 @@ def test_each_call_has_its_own(client):
 def test_plain_framings_carry_none(spoken, stubs, handler):
     with serving("ours", spoken, stubs, handler) as port:
         made = make_client("blocking", spoken, stubs, port)
-        with pytest.raises(ConfigurationError, match="carries none"):
+        with pytest.raises(ConfigurationError, match="carries no metadata"):
             made.call("metadata", metadata=SOME)
         assert made.call("metadata") == {}
         made.close()

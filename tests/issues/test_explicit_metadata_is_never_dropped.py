@@ -109,7 +109,7 @@ def test_an_address_that_is_spoken_to_without_metadata_refuses_the_call(
     text = refused(lambda: caller.get(metadata=CREDENTIALS))
     assert "did not send UserService.get" in text
     assert "'authorization'" in text
-    assert f"the framing {framing or 'framed'!r} carries none" in text
+    assert f"framing {framing or 'framed'!r} carries no metadata" in text
     assert 'framing="header"' in text
     assert told.calls == 0
     assert caller.get() == "nobody", "the client is as good as before"
@@ -173,7 +173,7 @@ def test_instances_that_read_none_refuse_the_call(connect: Connect, fleet: Fleet
     fleet.add("old-2", "unframed")
     caller = connect(fleet.name)
     text = refused(lambda: caller.get(metadata=CREDENTIALS))
-    assert "no instance is spoken to in a protocol that carries any: the framing 'framed' carries none" in text
+    assert "no instance is spoken to in a protocol that carries any: framing 'framed' carries no metadata" in text
     assert 'connect with framing="header" if the server reads it, or set no metadata' in text
     assert told.calls == 0
     assert caller.get() == "nobody"

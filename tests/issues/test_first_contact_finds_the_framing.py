@@ -217,7 +217,7 @@ def test_another_protocol_is_named_at_once(connect: Connect) -> None:
     with scripted_server(talk) as address:
         error = connect(address).fails()
     assert isinstance(error, ConnectFailed)
-    assert "it speaks HTTP (its answer begins with 'HTTP/1.1 400')" in str(error)
+    assert "the server speaks HTTP (its response starts with 'HTTP/1.1 400')" in str(error)
 
 
 def test_nobody_there_is_what_it_was(connect: Connect) -> None:

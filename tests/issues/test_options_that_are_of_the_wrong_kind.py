@@ -49,7 +49,7 @@ def test_descriptions(make: Callable[[], object], said: str) -> None:
     [
         ("tls", True, "tls of a client must be idlrt.Tls, not True"),
         ("limits", 5, "limits of a client must be idlrt.Limits, not 5"),
-        ("framing", True, "framing of a client must be a name, not True"),
+        ("framing", True, "framing: must be a name, got True"),
         ("protocol", 5, "protocol of a client must be a name, not 5"),
         ("max_connections", True, "max_connections must be 1 or more, not True"),
         ("filters", 5, "filters of a client must be a list, not 5"),

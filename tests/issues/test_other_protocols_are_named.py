@@ -133,7 +133,7 @@ def test_a_plain_client_on_a_tls_port(encrypted: Running, ask: Ask, framing: str
     error = ask(encrypted.address, framing=framing)
     assert isinstance(error, ConnectFailed)
     assert "UserService.get" in str(error)
-    assert "it speaks TLS; connect with tls=Tls(...)" in str(error)
+    assert "the server speaks TLS; connect with tls=Tls(...)" in str(error)
     (line,) = log()
     assert line.startswith("TLS handshake with 127.0.0.1:")
     assert "this port requires TLS, but the client sent plain thrift; connect with tls=Tls(...)" in line
@@ -146,7 +146,7 @@ def test_a_tls_client_on_a_plain_port(plain: Running, ask: Ask, log: Callable[[]
         error
     )
     (line,) = log()
-    assert "the client speaks TLS and this port does not" in line
+    assert "the client speaks TLS, this port does not" in line
 
 
 def test_a_tls_client_of_a_server_that_answers_something_else(ask: Ask) -> None:
@@ -169,15 +169,15 @@ def test_a_tls_client_of_a_server_that_keeps_silent(ask: Ask) -> None:
 
 
 ANSWERS: Final = {
-    b"HTTP/1.1 400 Bad Request\r\n\r\n": "it speaks HTTP (its answer begins with 'HTTP/1.1 400')",
-    b"HTTP/1.0 200 OK\r\n\r\n": "it speaks HTTP (its answer begins with 'HTTP/1.0 200')",
-    bytes.fromhex("15030300020246"): "it speaks TLS; connect with tls=Tls(...)",
-    bytes.fromhex("15030100020228"): "it speaks TLS; connect with tls=Tls(...)",
-    bytes.fromhex("00001204000000000000030000008000040001000000050000ffff"): "it speaks HTTP/2",
-    b"SSH-2.0-OpenSSH_9.6\r\n": "it speaks SSH",
-    b"-ERR unknown command\r\n": "it speaks Redis",
-    b"220 mail.example.com ESMTP\r\n": "it speaks SMTP or FTP",
-    b"<!DOCTYPE HTML>\r\n": "it sends text ('<!DOCT'...)",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n": "the server speaks HTTP (its response starts with 'HTTP/1.1 400')",
+    b"HTTP/1.0 200 OK\r\n\r\n": "the server speaks HTTP (its response starts with 'HTTP/1.0 200')",
+    bytes.fromhex("15030300020246"): "the server speaks TLS; connect with tls=Tls(...)",
+    bytes.fromhex("15030100020228"): "the server speaks TLS; connect with tls=Tls(...)",
+    bytes.fromhex("00001204000000000000030000008000040001000000050000ffff"): "the server speaks HTTP/2",
+    b"SSH-2.0-OpenSSH_9.6\r\n": "the server speaks SSH",
+    b"-ERR unknown command\r\n": "the server speaks Redis",
+    b"220 mail.example.com ESMTP\r\n": "the server speaks SMTP or FTP",
+    b"<!DOCTYPE HTML>\r\n": "the server sent text ('<!DOCT'...)",
 }
 
 
@@ -258,20 +258,20 @@ def test_a_close_of_a_server_that_has_answered_is_what_it_was() -> None:
 # Servers that hear something else.
 
 CLIENTS: Final = {
-    HELLO: "the client speaks TLS and this port does not",
-    b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n": "the client speaks HTTP;",
-    b"POST / HTTP/1.1\r\n": "the client speaks HTTP;",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": "the client speaks HTTP/2;",
-    b"SSH-2.0-OpenSSH_9.6\r\n": "the client speaks SSH;",
-    b"*1\r\n$4\r\nPING\r\n": "the client speaks Redis;",
-    b"PING\r\n": "the client speaks Redis;",
-    b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n": "the client speaks the PROXY protocol;",
-    b"\r\n\r\n\0\r\nQUIT\n": "the client speaks the PROXY protocol;",
-    b"EHLO here\r\n": "the client speaks SMTP;",
-    b"what is this?": "the client sends text ('what'...), which no protocol of this port begins with",
-    bytes.fromhex("dabbc20000000000"): "the client speaks Dubbo;",
-    bytes.fromhex("f1f1000808000000"): "the client speaks Motan;",
-    bytes.fromhex("000000401000000000000001"): "the client speaks Kitex's TTHeader;",
+    HELLO: "the client speaks TLS, this port does not",
+    b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n": "the client speaks HTTP,",
+    b"POST / HTTP/1.1\r\n": "the client speaks HTTP,",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": "the client speaks HTTP/2,",
+    b"SSH-2.0-OpenSSH_9.6\r\n": "the client speaks SSH,",
+    b"*1\r\n$4\r\nPING\r\n": "the client speaks Redis,",
+    b"PING\r\n": "the client speaks Redis,",
+    b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n": "the client speaks the PROXY protocol,",
+    b"\r\n\r\n\0\r\nQUIT\n": "the client speaks the PROXY protocol,",
+    b"EHLO here\r\n": "the client speaks SMTP,",
+    b"what is this?": "the client sent text ('what'...), which starts no message of a protocol of this port",
+    bytes.fromhex("dabbc20000000000"): "the client speaks Dubbo,",
+    bytes.fromhex("f1f1000808000000"): "the client speaks Motan,",
+    bytes.fromhex("000000401000000000000001"): "the client speaks Kitex's TTHeader,",
 }
 
 
@@ -282,7 +282,7 @@ def test_what_a_client_sends_is_named_in_one_line(data: bytes, plain: Running, l
     assert CLIENTS[data] in line
     assert line.startswith("closing connection from 127.0.0.1:")
     assert answer.startswith(b"HTTP/1.1 400 ") == ("HTTP" in CLIENTS[data])
-    assert not answer or answer.endswith(b"This port does not speak HTTP.\n")
+    assert not answer or answer.endswith(b"This port does not support HTTP.\n")
 
 
 @pytest.mark.parametrize("data", CLIENTS)
@@ -299,12 +299,12 @@ def test_on_a_tls_port_too(data: bytes, encrypted: Running, log: Callable[[], li
     answer = said_to(port_of(encrypted), data)
     (line,) = log()
     assert "this port requires TLS, but the client sent " in line
-    name = CLIENTS[data].removeprefix("the client speaks ").rstrip(";")
+    name = CLIENTS[data].removeprefix("the client speaks ").rstrip(",")
     if "text" not in name:
         assert f"the client sent plain {name}" in line
     if name.startswith("HTTP"):
         assert answer.startswith(b"HTTP/1.1 400 ")
-        assert answer.endswith(b"This port speaks TLS, not plain HTTP.\n")
+        assert answer.endswith(b"This port requires TLS, not plain HTTP.\n")
     else:
         assert answer == bytes.fromhex("1503030002020a"), "an alert of TLS"
 
@@ -324,9 +324,9 @@ def test_http_over_tls(encrypted: Running, certificates: Path, log: Callable[[],
     with contextlib.closing(connection):
         connection.request("GET", "/")
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (400, b"This port does not speak HTTP.\n")
+        assert (answer.status, answer.read()) == (400, b"This port does not support HTTP.\n")
     (line,) = log()
-    assert "the client speaks HTTP;" in line
+    assert "the client speaks HTTP," in line
 
 
 def test_a_large_http_request_gets_its_answer(plain: Running) -> None:
@@ -334,7 +334,7 @@ def test_a_large_http_request_gets_its_answer(plain: Running) -> None:
     with contextlib.closing(connection):
         connection.request("POST", "/", body=b"x" * 100_000, headers={"Content-Type": "application/x-thrift"})
         answer = connection.getresponse()
-        assert (answer.status, answer.read()) == (400, b"This port does not speak HTTP.\n")
+        assert (answer.status, answer.read()) == (400, b"This port does not support HTTP.\n")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -343,8 +343,8 @@ def test_curl(plain: Running, scheme: str, log: Callable[[], list[str]]) -> None
     line = ["curl", "-sS", "--max-time", "60", f"{scheme}://127.0.0.1:{port_of(plain)}/health"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT)
     (said,) = log()
-    assert f"the client speaks {'TLS and' if scheme == 'https' else 'HTTP;'}" in said
-    assert done.stdout == ("This port does not speak HTTP.\n" if scheme == "http" else "")
+    assert f"the client speaks {'TLS,' if scheme == 'https' else 'HTTP,'}" in said
+    assert done.stdout == ("This port does not support HTTP.\n" if scheme == "http" else "")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -353,7 +353,7 @@ def test_openssl_as_a_client(plain: Running, log: Callable[[], list[str]]) -> No
     done = subprocess.run(line, capture_output=True, input=b"", timeout=TIMEOUT)
     assert done.returncode != 0
     (said,) = log()
-    assert "the client speaks TLS and this port does not; give the server tls=Tls(...)" in said
+    assert "the client speaks TLS, this port does not; start the server with tls=Tls(...)" in said
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -418,7 +418,7 @@ def test_processes_say_it_too(tmp_path: Path) -> None:
             port = int(server.stdout.readline().rpartition(":")[2])
             assert said_to(port, b"GET /health HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 ")
             assert said_to(port, HELLO) == b""
-            eventually(lambda: log.read_text().count("the client speaks HTTP;") == 1, "HTTP")
-            eventually(lambda: log.read_text().count("the client speaks TLS and this port does not") == 1, "TLS")
+            eventually(lambda: log.read_text().count("the client speaks HTTP,") == 1, "HTTP")
+            eventually(lambda: log.read_text().count("the client speaks TLS, this port does not") == 1, "TLS")
         finally:
             server.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""RPC protocols: messages to events and back, without I/O. One package per protocol."""
+"""RPC protocols as sans-IO state machines: bytes to events and back. One package per protocol."""
 
 from idlrt.protocol.base import (
     Capabilities,

@@ -1,11 +1,11 @@
 """Interfaces of RPC protocols. Sans-IO: bytes in, events out, bytes to send; no sockets, clocks or threads.
 
 A protocol is a plugin of the group `idlrt.protocols`: an `RpcProtocol` recognizes its clients by their first bytes,
-makes the server's end of a connection, and validates the options of clients. Servers, clients, pools and tools know
-these interfaces and no protocol.
+creates the server side of a connection, and validates the options of clients. Servers, clients, pools and tools depend
+on these interfaces only, not on a protocol.
 
-Two rules keep a connection in step. What fails while a message is read whose end is known costs one call, not the
-connection. And what fails before bytes were returned to be sent has left no trace: nothing half-written ever leaves.
+Two rules keep a connection in sync. An error in a message whose end is known fails one call, not the connection. And an
+error before bytes are returned leaves the state unchanged: no partial message is ever sent.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         metadata: whether requests and responses carry metadata.
         context: whether requests carry typed values (`RequestContext`).
-        max_in_flight: requests that may wait for their responses on one connection, cancelled ones included; 1 for
-            protocols without ids.
-        drain: whether a server can tell its clients that it is about to stop.
+        max_in_flight: maximum number of requests in flight on one connection, cancelled ones included; 1 for protocols
+            without request ids.
+        drain: whether a server can tell its clients that it is draining.
     """
 
     metadata: bool = False
@@ -65,21 +65,21 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sniff(enum.Enum):
-    """Whether the first bytes of a connection belong to a protocol."""
+    """Result of checking whether the first bytes of a connection belong to a protocol."""
 
     YES = "yes"
     NO = "no"
     MORE = "more"
-    """The bytes so far may be its beginning; more are needed."""
+    """Undecided: more bytes are needed."""
 
 
 class ServerConnection(Protocol):
-    """The server's end of one connection.
+    """Server side of one connection.
 
     Attributes:
-        capabilities: of what the client speaks.
-        is_broken: whether nothing can be read any more.
-        is_at_eof: whether the client sends no more.
+        capabilities: capabilities of the client's protocol.
+        is_broken: whether an error has made further reading impossible.
+        is_at_eof: whether the client has closed its side of the stream.
     """
 
     capabilities: Capabilities
@@ -96,16 +96,16 @@ class ServerConnection(Protocol):
         ...
 
     def receive_eof(self) -> list[ServerEvent]:
-        """Handle the end of the client's data. Returns the message that the end completes, in protocols where it can,
-        or `ConnectionBroken` if it ended within a message.
+        """Handle the end of stream. Returns the message that it completes, in protocols where it can, or
+        `ConnectionBroken` within a message.
         """
         ...
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
-        """Return the arguments of a request whose method is known, and the memory that they take at most, in bytes.
+        """Return the arguments of a request whose method is known, and an upper bound of their memory, in bytes.
 
         Raises:
-            RemoteProtocolError: they cannot be decoded; `refuse` the request, the connection is still good.
+            RemoteProtocolError: they cannot be decoded; `refuse` the request, the connection stays usable.
         """
         ...
 
@@ -115,8 +115,8 @@ class ServerConnection(Protocol):
         """Return the bytes of a response with `result`.
 
         Args:
-            metadata: sent along if the protocol carries any.
-            is_draining: tell the client that this server is about to stop, if the protocol can.
+            metadata: metadata of the response; ignored by protocols that carry none.
+            is_draining: whether to tell the client that this server is draining, if the protocol can.
 
         Raises:
             LocalProtocolError: the result cannot be encoded; `refuse` the request instead.
@@ -145,8 +145,8 @@ class ServerConnection(Protocol):
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes:
-        """Return the bytes of a response without a result: the request was refused, or its handler failed. The client
-        gets them whatever the limits are. `error.retry_after` is sent as push-back if the protocol can.
+        """Return the bytes of an error response: the request was rejected, or its handler failed. It is sent whatever
+        the limits are, if necessary with a shorter text. `error.retry_after` is sent as pushback if the protocol can.
         """
         ...
 
@@ -155,18 +155,18 @@ class ServerConnection(Protocol):
         ...
 
     def drain_notice(self) -> bytes:
-        """Return bytes that tell the client, without a response, that this server is about to stop; empty if the
-        protocol has no such message.
+        """Return a message, independent of any response, that tells the client that this server is draining; empty if
+        the protocol has none.
         """
         ...
 
 
 class ProtocolDetected(msgspec.Struct, frozen=True):
-    """Server: the first bytes tell the protocol. Continue with its connection.
+    """Server: the first bytes have identified the protocol. Continue with its connection.
 
     Attributes:
-        connection: speaks the protocol.
-        data: the bytes that have arrived so far: give them to `connection`.
+        connection: server side of the connection in this protocol.
+        data: the bytes received so far, which `connection` must process.
     """
 
     connection: ServerConnection
@@ -177,22 +177,22 @@ ServerEvent = RequestReceived | PingReceived | DataToSend | ConnectionBroken | P
 
 
 class ClientConnection(Protocol):
-    """The client's end of one connection. Not thread-safe.
+    """Client side of one connection. Not thread-safe.
 
     Attributes:
-        capabilities: of the protocol.
+        capabilities: capabilities of the protocol.
     """
 
     capabilities: Capabilities
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait for their responses."""
+        """Number of requests in flight."""
         ...
 
     @property
     def cancelled(self) -> int:
-        """Cancelled requests whose responses may still arrive."""
+        """Number of cancelled requests whose responses may still arrive."""
         ...
 
     @property
@@ -207,24 +207,26 @@ class ClientConnection(Protocol):
         metadata: Metadata = NO_METADATA,
         context: RequestContext = NO_CONTEXT,
     ) -> tuple[int, bytes]:
-        """Start a call: return its id and the bytes to send. A oneway call is over with that.
+        """Start a call: return its id and the bytes to send. A oneway call is complete once they are sent.
 
         Args:
-            metadata: sent along if the protocol carries any.
-            context: likewise.
+            method: method to call.
+            arguments: its arguments, in their order.
+            metadata: metadata of the request; ignored by protocols that carry none.
+            context: typed values of the request; ignored by protocols that carry none.
 
         Raises:
-            LocalProtocolError: the arguments or the metadata cannot be encoded, or `max_in_flight` requests have no
-                response yet; nothing has started.
+            LocalProtocolError: the arguments or the metadata cannot be encoded, or `max_in_flight` requests are in
+                flight; no call has been started.
         """
         ...
 
     def cancel(self, id: int) -> bytes:
-        """Drop the response of a request when it arrives. Returns bytes to send, empty in most protocols."""
+        """Cancel a request: discard its response when it arrives. Returns bytes to send, empty in most protocols."""
         ...
 
     def ping(self) -> tuple[int, bytes]:
-        """Start a ping, which every server of the protocol answers: return its id and the bytes to send."""
+        """Start a ping, which every server of the protocol answers. Returns its id and the bytes to send."""
         ...
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
@@ -232,8 +234,8 @@ class ClientConnection(Protocol):
         ...
 
     def receive_eof(self) -> list[ClientEvent]:
-        """Handle the end of the server's data. Returns the response that the end completes, in protocols where it can,
-        or `ConnectionBroken` if it ended within a message.
+        """Handle the end of stream. Returns the response that it completes, in protocols where it can, or
+        `ConnectionBroken` within a message.
         """
         ...
 
@@ -242,8 +244,8 @@ class ClientProtocol(Protocol):
     """A protocol with the options of one client. Thread-safe; connections share it.
 
     Attributes:
-        name: of the protocol with its options, for messages, for example `framed binary`.
-        capabilities: of its connections.
+        name: name of the protocol with its options, for messages, for example `framed binary`.
+        capabilities: capabilities of its connections.
     """
 
     name: str
@@ -253,53 +255,55 @@ class ClientProtocol(Protocol):
         """Return a new connection.
 
         Args:
-            service: name of the service among several that the server has; empty for its first one.
+            service: name of the service to call on a server with several; empty for its first one.
         """
         ...
 
     def advice(self) -> str:
-        """Return what a user may change if a server closes the connection, or keeps silent, before its first response;
-        empty if there is nothing to say.
+        """Return advice for a server that closes the connection, or does not respond, before its first response: what
+        the user may change; empty if there is none.
         """
         ...
 
     def metadata_advice(self) -> str:
-        """Return what a user may change to send metadata; empty if metadata is sent."""
+        """Return advice for sending metadata: what the user may change; empty if the protocol carries metadata."""
         ...
 
 
 class RpcProtocol(Protocol):
-    """A protocol. Plugins are classes, made without arguments; instances are shared.
+    """A protocol. Plugins are classes, instantiated without arguments; instances are shared.
 
     Attributes:
-        name: under which it is registered; the scheme of targets, `name://host:port`.
-        serializations: names of the serializations that its messages may have, the preferred one first.
+        name: registered name, which is also the scheme of targets, `name://host:port`.
+        serializations: names of the supported serializations, the preferred one first.
     """
 
     name: str
     serializations: tuple[str, ...]
 
     def sniff(self, prefix: bytes, limits: Limits) -> Sniff:
-        """Tell whether a client that sends `prefix` first, at least one byte, speaks this protocol. `YES` and `NO` hold
-        for every longer prefix, however the bytes were cut.
+        """Return whether a client whose first bytes are `prefix`, at least one byte, speaks this protocol. `YES` and
+        `NO` must be the result for every longer prefix too, so that the result does not depend on packet boundaries.
         """
         ...
 
     def server(self, served: Served, limits: Limits) -> ServerConnection:
-        """Return the server's end of a new connection."""
+        """Return the server side of a new connection."""
         ...
 
     def clients(
         self, options: Mapping[str, Any], limits: Limits, instance: Instance | None = None
     ) -> tuple[ClientProtocol, ...]:
-        """Return the protocol with the options of a client: how a server may be spoken to. More than one, in the order
-        to try them, where that has to be found out.
+        """Return the protocol with the options of a client. Returns several, in the order to try them, where the
+        variant that the server supports has to be negotiated by trial.
 
         Args:
-            instance: the server, if a registry says something of it.
+            options: protocol options of the client.
+            limits: limits of the client.
+            instance: the server, if a registry describes it.
 
         Raises:
-            ConfigurationError: an option is unknown or wrong.
+            ConfigurationError: an option is unknown or invalid.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""Which protocol a client speaks, as its first bytes tell.
+"""Detection of a client's protocol by its first bytes.
 
-The protocols are asked in their order. The first that says `YES` counts; one that needs more bytes is waited for before
-those after it are asked, so the result never depends on how the bytes were cut. Where none says `YES`, other protocols
-that are known by their first bytes are named in the error (`idlrt.protocol.foreign`).
+The protocols are checked in order, and the first `YES` wins. If one needs more bytes, later ones are not checked before
+these have arrived, so the result does not depend on packet boundaries. Without a match, the error names other
+well-known protocols that it recognizes (`idlrt.protocol.foreign`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from idlrt.core.logs import get_logger
 __all__ = ["BUILT_IN", "Detecting", "detect", "is_protocol", "protocol", "served_protocols"]
 
 BUILT_IN: Final = ("jsonrpc", "thrift")
-"""Protocols of this package, in the order in which servers ask them."""
+"""Names of the built-in protocols, in the order in which servers check them."""
 
 _log = get_logger("idlrt.server")
 
@@ -49,7 +49,7 @@ def protocol(name: str) -> RpcProtocol:
     """Return the protocol of this name.
 
     Raises:
-        UnknownPlugin: the name is not known.
+        UnknownPlugin: the name is unknown.
     """
     made = _made.get(name)
     if made is None:
@@ -58,12 +58,12 @@ def protocol(name: str) -> RpcProtocol:
 
 
 def is_protocol(name: str) -> bool:
-    """Whether there is a protocol of this name."""
+    """Whether a protocol of this name is installed."""
     return name in _made or name in PROTOCOLS.names()
 
 
 class _Installed:
-    """All protocols: those of this package, then those of other packages, which are looked for when they are needed."""
+    """All protocols: the built-in ones, then those of other packages, which are loaded on demand."""
 
     def __iter__(self) -> Iterator[RpcProtocol]:
         yield from map(protocol, BUILT_IN)
@@ -72,34 +72,35 @@ class _Installed:
                 continue
             try:
                 yield protocol(name)
-            except Exception as error:  # noqa: BLE001  # another package's; servers that do not name it go on without
+            except Exception as error:  # noqa: BLE001  # servers that do not name it work without it
                 _broken.add(name)
-                _log.warning("cannot load the protocol %s; serving without it: %s", name, error)
+                what = "cannot load protocol %s: %s; serving without it"
+                _log.warning(what, name, error, extra={"protocol": name})
 
 
 def served_protocols(names: Sequence[str] | None = None) -> Iterable[RpcProtocol]:
-    """Return the protocols that a server speaks.
+    """Return the protocols that a server supports.
 
     Args:
-        names: of the protocols, in the order in which they are asked; `None`: those of this package, then all others
-            that are installed, by name.
+        names: names of the protocols, in the order in which they are checked. `None`: the built-in ones, then all other
+            installed ones, by name.
 
     Raises:
-        UnknownPlugin: a name is not known.
-        ConfigurationError: there is no name.
+        UnknownPlugin: a name is unknown.
+        ConfigurationError: `names` is empty.
     """
     if names is None:
         return _Installed()
     if not names:
-        raise ConfigurationError("protocols of a server: expected at least one name, got none")
+        raise ConfigurationError("protocols: must have at least one name, got none")
     return tuple(protocol(name) for name in dict.fromkeys(names))
 
 
 def detect(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> RpcProtocol | None:
-    """Return the protocol of a client that sends `prefix` first; `None` if that is not enough to tell.
+    """Return the protocol of a client whose first bytes are `prefix`; `None` while more bytes are needed.
 
     Raises:
-        RemoteProtocolError: it is none of `protocols`; `ForeignProtocol` if it is known.
+        RemoteProtocolError: the client speaks none of `protocols`; `ForeignProtocol` if its protocol is recognized.
     """
     for each in protocols:
         match each.sniff(prefix, limits):
@@ -116,8 +117,8 @@ def detect(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> R
 
 
 def _unknown(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) -> RemoteProtocolError | None:
-    """Return the error for a client that speaks none of `protocols`; `None` while more bytes would say more."""
-    # Thrift's detector knows what begins like Thrift and what does not, and depends on a fixed number of bytes.
+    """Return the error for a client that speaks none of `protocols`; `None` while more bytes allow a better message."""
+    # Thrift's detector decides after a fixed number of bytes, and recognizes foreign protocols.
     served = ", ".join(each.name for each in protocols)
     try:
         found = detector(limits).detect(prefix)
@@ -125,11 +126,11 @@ def _unknown(prefix: bytes, protocols: Iterable[RpcProtocol], limits: Limits) ->
         return error
     if found is None:
         return None
-    return RemoteProtocolError(f"the client speaks thrift ({found!r}); this server speaks {served}")
+    return RemoteProtocolError(f"the client speaks thrift ({found!r}), this server supports {served}")
 
 
 class Detecting:
-    """The server's end of a connection whose protocol is not known yet. See `ServerConnection`."""
+    """Server side of a connection whose protocol is not known yet; a `ServerConnection`."""
 
     def __init__(self, served: Served, protocols: Iterable[RpcProtocol], limits: Limits) -> None:
         self._served = served
@@ -142,11 +143,10 @@ class Detecting:
 
     @property
     def is_between_messages(self) -> bool:
-        """See `ServerConnection.is_between_messages`."""
         return not self._prefix
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """See `ServerConnection.receive_data`. The last event is `ProtocolDetected` or `ConnectionBroken`."""
+        """Return `ProtocolDetected` or `ConnectionBroken` once `data` decides it; nothing before."""
         if self.is_broken or not data:
             return []
         self._prefix += data
@@ -161,21 +161,20 @@ class Detecting:
         return [ProtocolDetected(connection, self._prefix)]
 
     def receive_eof(self) -> list[ServerEvent]:
-        """See `ServerConnection.receive_eof`."""
         self.is_at_eof = True
         if self.is_broken or not self._prefix:
             return []
         self.is_broken = True
-        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"))]
+        return [ConnectionBroken(RemoteProtocolError("the client closed the connection within a message"))]
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
-        """There are no requests yet."""
+        """Not implemented: there are no requests before detection."""
         raise NotImplementedError
 
     def respond(
         self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
     ) -> bytes:
-        """There are no requests yet."""
+        """Not implemented: there are no requests before detection."""
         raise NotImplementedError
 
     def respond_error(
@@ -185,7 +184,7 @@ class Detecting:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes | None:
-        """There are no requests yet."""
+        """Not implemented: there are no requests before detection."""
         raise NotImplementedError
 
     def refuse(
@@ -195,13 +194,13 @@ class Detecting:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes:
-        """There are no requests yet."""
+        """Not implemented: there are no requests before detection."""
         raise NotImplementedError
 
     def pong(self, ping: PingReceived) -> bytes:
-        """There are no pings yet."""
+        """Not implemented: there are no pings before detection."""
         raise NotImplementedError
 
     def drain_notice(self) -> bytes:
-        """See `ServerConnection.drain_notice`: nothing can be said in an unknown protocol."""
+        """Return nothing, because the protocol is unknown."""
         return b""

@@ -1,12 +1,12 @@
-"""Events of connections: plain values, in the order in which their bytes arrived.
+"""Events of connections, in the order in which their bytes arrived.
 
-A protocol derives its own requests and responses from `RequestReceived` and `ResponseReceived` and adds what it needs
-to answer or to decode them. Servers and clients use the fields below only, and hand the event back.
+A protocol derives its requests and responses from `RequestReceived` and `ResponseReceived`, and adds the fields that it
+needs to respond to them or to decode them. Servers and clients use the fields below only, and pass the event back.
 
-`ConnectionBroken` is always the last event: nothing can be read after it. Events before it are still good.
+`ConnectionBroken` is always the last event: nothing can be read after it. Events before it are valid.
 
-The garbage collector does not track requests and responses. So they hold no error that is raised later: its traceback
-would refer to them in turn.
+The garbage collector does not track requests and responses. So they must not hold an exception that is raised later:
+its traceback would refer to them, which is a cycle.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
         method: the method to call; `None` if the server does not have it.
         is_oneway: whether the client expects no response.
         is_unordered: whether its response may overtake the responses to earlier requests.
-        metadata: text by name, as the client sent it.
-        context: typed values that travelled with it.
-        refusal: why the request cannot be served, whatever its method does; `None` if it can.
+        metadata: metadata of the request, as the client sent it.
+        context: typed values of the request.
+        refusal: error to respond with, for a request that cannot be processed; `None` otherwise.
         arguments: the decoded arguments; `None` if they have not been decoded, or cannot be.
-        trouble: why the arguments cannot be decoded; `None` if they can, or if it has not been tried.
-        size: bytes of the request as they arrived, compressed if it was.
-        decoded: upper bound of the memory that `arguments` take, in bytes.
+        trouble: why the arguments cannot be decoded; `None` if they can, or have not been decoded.
+        size: size of the request on the wire in bytes, compressed if it was.
+        decoded: upper bound of the memory of `arguments`, in bytes.
         acknowledges_oneway: whether a request for a oneway method gets a response, unless `is_oneway` is set.
     """
 
@@ -73,11 +73,11 @@ class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
     """Client: the response to a request arrived. `result()` decodes it.
 
     Attributes:
-        id: the request's, as `ClientConnection.request` returned it.
+        id: id of the request, as returned by `ClientConnection.request`.
         method: the method that was called.
-        metadata: text by name, as the server sent it.
-        is_draining: whether the server is about to stop: send further requests over another connection.
-        size: bytes of the response as they arrived, compressed if it was.
+        metadata: metadata of the response, as the server sent it.
+        is_draining: whether the server is draining: send further requests on another connection.
+        size: size of the response on the wire in bytes, compressed if it was.
     """
 
     id: int
@@ -91,17 +91,17 @@ class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
 
         Raises:
             DeclaredError: the exception that the handler raised and the IDL declares.
-            ApplicationError: the server refused or failed, with `retry_after` if it sent push-back.
-            RemoteProtocolError: the response cannot be decoded; the connection is still good.
+            ApplicationError: the server rejected the call or failed, with `retry_after` if it sent pushback.
+            RemoteProtocolError: the response cannot be decoded; the connection stays usable.
         """
         raise NotImplementedError
 
 
 class PingReceived(msgspec.Struct, frozen=True):
-    """Server: a heartbeat of the protocol arrived; answer it with `ServerConnection.pong`.
+    """Server: a ping of the protocol arrived; answer it with `ServerConnection.pong`.
 
     Attributes:
-        token: what `pong` repeats.
+        token: opaque value for `pong`.
     """
 
     token: Any = None
@@ -111,8 +111,8 @@ class PongReceived(msgspec.Struct, frozen=True, gc=False):
     """Client: the server answered a ping.
 
     Attributes:
-        id: the ping's, as `ClientConnection.ping` returned it.
-        is_draining: as of `ResponseReceived`.
+        id: id of the ping, as returned by `ClientConnection.ping`.
+        is_draining: whether the server is draining.
     """
 
     id: int
@@ -120,11 +120,11 @@ class PongReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class GoAway(msgspec.Struct, frozen=True):
-    """Client: the server is about to stop. Requests in flight are still answered; send no others."""
+    """Client: the server is draining. Requests in flight are still answered; send no others on this connection."""
 
 
 class DataToSend(msgspec.Struct, frozen=True):
-    """Bytes to send that answer no request: an interim response, an acknowledgement.
+    """Bytes to send that are not the response of a request, such as an acknowledgement.
 
     Attributes:
         data: the bytes.
@@ -134,11 +134,11 @@ class DataToSend(msgspec.Struct, frozen=True):
 
 
 class ConnectionBroken(msgspec.Struct, frozen=True):
-    """The peer sent what cannot be read, or stopped within a message. Close the connection.
+    """The peer sent invalid data, or closed the connection within a message. Close the connection.
 
     Attributes:
-        error: what is wrong.
-        answer: bytes to send before that, in the peer's own protocol.
+        error: the reason.
+        answer: bytes to send before closing, in the protocol of the peer.
     """
 
     error: RemoteProtocolError

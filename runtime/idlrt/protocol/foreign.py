@@ -1,7 +1,7 @@
-"""Other protocols, told by the first bytes of a connection: errors name the mix-up, and the other side hears of it.
+"""Foreign protocols, recognized by the first bytes of a connection: errors name them, and some clients get an answer.
 
-Asked only about bytes that cannot begin a Thrift message: as a length they are over every limit. So nothing here takes
-a connection away from Thrift, and all that is decided depends on a fixed number of bytes, however they are cut.
+These checks apply only to bytes that cannot start a Thrift message, because they exceed every limit as a length. So no
+Thrift connection is misjudged, and each decision takes a fixed number of bytes, whatever the packet boundaries are.
 
 Sources: RFC 8446 (TLS records), RFC 9112 and 9113 (HTTP), RFC 4253 (SSH), the PROXY protocol of HAProxy, Redis' RESP,
 the headers of Dubbo, Motan and Kitex.
@@ -24,15 +24,15 @@ __all__ = [
 ]
 
 ENOUGH: Final = 4
-"""Bytes that `foreign_client` needs."""
+"""Number of bytes that `foreign_client` needs."""
 
 
 class ForeignProtocol(RemoteProtocolError):
-    """The other side speaks another protocol.
+    """The peer speaks another protocol.
 
     Attributes:
-        name: of the protocol.
-        answer: bytes that tell the other side, in its own protocol, what is wrong; empty if there are none.
+        name: name of the protocol.
+        answer: error response in the peer's own protocol; empty if there is none.
     """
 
     def __init__(self, message: str, name: str, answer: bytes = b"") -> None:
@@ -46,12 +46,12 @@ def _bad_request(text: str) -> bytes:
     return f"{head}Connection: close\r\n\r\n{text}".encode("ascii")
 
 
-_TO_HTTP: Final = _bad_request("This port does not speak HTTP.\n")
-HTTP_TO_TLS: Final = _bad_request("This port speaks TLS, not plain HTTP.\n")
-"""What an HTTP client is told that does not speak TLS on a port where it has to."""
+_TO_HTTP: Final = _bad_request("This port does not support HTTP.\n")
+HTTP_TO_TLS: Final = _bad_request("This port requires TLS, not plain HTTP.\n")
+"""HTTP response for a plain HTTP client on a TLS port."""
 
 TLS_REFUSAL: Final = bytes((0x15, 3, 3, 0, 2, 2, 10))
-"""TLS' fatal alert `unexpected_message`, for a client that does not speak TLS on a port where it has to."""
+"""Fatal alert `unexpected_message` of TLS, for a client without TLS on a TLS port."""
 
 _HTTP: Final = "HTTP"
 _CLIENTS: Final = {
@@ -79,50 +79,52 @@ _SETTINGS: Final = 4
 
 
 def foreign_client(first: bytes) -> ForeignProtocol | None:
-    """Return what a client speaks whose first bytes cannot be Thrift's; `None` if that is not known.
+    """Return the error for a client whose first bytes cannot start a Thrift message; `None` if they are not recognized.
 
     Args:
-        first: `ENOUGH` bytes or more.
+        first: first bytes of the client, at least `ENOUGH`.
     """
     begin = first[:4]
     if begin[0] == _TLS_HANDSHAKE and begin[1] == _TLS_MAJOR and begin[2] <= _LAST_TLS_MINOR:
-        what = "the client speaks TLS and this port does not; give the server tls=Tls(...), or connect without TLS"
+        what = "the client speaks TLS, this port does not; start the server with tls=Tls(...), or connect without TLS"
         return ForeignProtocol(what, "TLS")
     name = _CLIENTS.get(begin)
     if name is None and begin[:1] == b"*" and begin[1:2].isdigit():
         name = "Redis"
     if name is not None:
         answer = _TO_HTTP if name.startswith(_HTTP) else b""
-        return ForeignProtocol(f"the client speaks {name}; this port does not", name, answer)
+        return ForeignProtocol(f"the client speaks {name}, this port does not", name, answer)
     if _is_text(begin):
-        return ForeignProtocol(
-            f"the client sends text ({_shown(begin)}...), which no protocol of this port begins with", "text"
-        )
+        what = f"the client sent text ({_shown(begin)}...), which starts no message of a protocol of this port"
+        return ForeignProtocol(what, "text")
     return None
 
 
 def foreign_binary_client(first: bytes) -> ForeignProtocol | None:
-    """Return what a client speaks whose first two bytes, or the two behind a length, are a mark that Thrift has not."""
+    """Return the error for a client of a binary protocol, recognized by the magic number in its first two bytes or
+    after a length; `None` if there is none.
+    """
     name = "Kitex's TTHeader" if first[4:6] == _TTHEADER else _BINARY.get(first[:2])
-    return ForeignProtocol(f"the client speaks {name}; this port does not", name) if name is not None else None
+    return ForeignProtocol(f"the client speaks {name}, this port does not", name) if name is not None else None
 
 
 def foreign_server(first: bytes) -> ForeignProtocol | bool:
-    """Return what a server speaks; `True` if it may be Thrift, `False` if more bytes are needed to tell.
+    """Return the error for a server of a foreign protocol; `True` if it may speak Thrift, `False` while more bytes are
+    needed.
 
     Args:
-        first: of what it sent, from the beginning.
+        first: first bytes of the server, at least one.
     """
     begin = first[:4]
     if begin[0] == _TLS_ALERT:
         if len(first) < _RECORD_HEAD:
             return False
         if first[1] == _TLS_MAJOR and first[3:_RECORD_HEAD] == _ALERT_SIZE:
-            return ForeignProtocol("it speaks TLS; connect with tls=Tls(...)", "TLS")
+            return ForeignProtocol("the server speaks TLS; connect with tls=Tls(...)", "TLS")
     elif b"HTTP".startswith(begin):
         if len(first) < _STATUS:
             return False
-        what = f"it speaks HTTP (its answer begins with {_shown(first[:_STATUS])}); this client speaks Thrift over TCP"
+        what = f"the server speaks HTTP (its response starts with {_shown(first[:_STATUS])}), this client speaks Thrift"
         return ForeignProtocol(what, _HTTP)
     elif begin[:1] == b"\0":
         return _is_not_http2(first)
@@ -130,24 +132,27 @@ def foreign_server(first: bytes) -> ForeignProtocol | bool:
         if mark.startswith(begin):
             if len(begin) < len(mark):
                 return False
-            return ForeignProtocol(f"it speaks {name}; this client speaks Thrift", name)
+            return ForeignProtocol(f"the server speaks {name}, this client speaks Thrift", name)
     if begin[0] != _JSON and _is_text(first[:_LINE]):
         if len(first) < _LINE:
             return False
-        return ForeignProtocol(f"it sends text ({_shown(first[:_LINE])}...); this client speaks Thrift", "text")
+        return ForeignProtocol(f"the server sent text ({_shown(first[:_LINE])}...), this client speaks Thrift", "text")
     return True
 
 
 def _is_not_http2(first: bytes) -> ForeignProtocol | bool:
-    """HTTP/2's first frame: `u24` length, type, flags, stream. As Thrift it would answer a method without a name."""
+    """Return the error for a server whose first bytes are an HTTP/2 SETTINGS frame: `u24` length, type, flags, stream.
+
+    As a Thrift message they would be the response of a method with an empty name.
+    """
     if len(first) > 3 and first[3] != _SETTINGS:
         return True
     if len(first) < _FRAME_HEAD:
-        # What is not a stream of 0 tells earlier.
+        # A nonzero byte in flags or stream decides earlier.
         return any(first[4:]) or False
     if any(first[4:_FRAME_HEAD]) or int.from_bytes(first[:3]) % 6:
         return True
-    return ForeignProtocol("it speaks HTTP/2 (gRPC?); this client speaks Thrift", "HTTP/2")
+    return ForeignProtocol("the server speaks HTTP/2 (possibly gRPC), this client speaks Thrift", "HTTP/2")
 
 
 def _is_text(begin: bytes) -> bool:

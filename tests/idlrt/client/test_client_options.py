@@ -22,7 +22,7 @@ KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserSer
 @pytest.mark.parametrize(
     ("target", "settings", "said"),
     [
-        ("localhost", {}, "no port"),
+        ("localhost", {}, "missing port"),
         ("a:1", {"timeout": 0}, "timeout must be between 1e-09 and 2000000 seconds, got 0"),
         ("a:1", {"timeout": float("inf")}, "timeout"),
         ("a:1", {"timeout": float("nan")}, "timeout"),

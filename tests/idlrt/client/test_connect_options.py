@@ -78,7 +78,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(kind: Any) -> None:
         ({"limits": 5}, "limits of a client must be idlrt.Limits, not 5"),
         ({"tls": True}, "tls of a client must be idlrt.Tls, not True; Tls() is often enough"),
         ({"text_errors": "ignore"}, "text_errors must be 'strict', 'replace' or 'surrogateescape', not 'ignore'"),
-        ({"framing": 5}, "framing of a client must be a name, not 5"),
+        ({"framing": 5}, "framing: must be a name, got 5"),
         ({"policy": 5}, "policy must be a mapping of keys to values, not 5"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_server_notes_how_each_call_ended() -> None:
             users.get(-1)
         with pytest.raises(ApplicationError):
             users.get(0)
-        with pytest.raises(ApplicationError, match="has no result"):
+        with pytest.raises(ApplicationError, match="missing result"):
             users.get(404)
         eventually(lambda: all(call.outcome is not None for call in calls))
         users.close()

@@ -31,9 +31,9 @@ def test_addresses(text: str, host: str, port: int) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no port"),
-        ("localhost", "no port"),
-        ("tcp://localhost", "no port"),
+        ("", "missing port"),
+        ("localhost", "missing port"),
+        ("tcp://localhost", "missing port"),
         ("localhost:", "expected tcp://host:port"),
         ("localhost:http", "expected tcp://host:port"),
         ("localhost:65536", "port must be at most 65535, got 65536"),

@@ -84,7 +84,7 @@ def test_apaches_client_hears_that_a_transform_is_unknown(server: Server, transf
     spoken = header(raw)
     start = struct.pack(">HHiHBBBB", 0x0FFF, 0, 1, 1, 0, 1, transform, 0)
     raw.write(struct.pack(">I", len(start) + 4) + start + b"????")
-    with pytest.raises(ApplicationError, match=f"no transform {transform}") as caught:
+    with pytest.raises(ApplicationError, match=f"unknown transform id {transform}") as caught:
         answer(spoken)
     assert caught.value.code is ApplicationCode.INVALID_TRANSFORM
     call(spoken, "get", 2, 5)

@@ -155,7 +155,7 @@ def test_what_is_wrong_is_told_in_the_same_order(how: Dialect) -> None:
     bad = RequestContext(timeout=5.0, caller="\udc80")
     with pytest.raises(LocalProtocolError, match="must be"):
         client.request(GET, ("one",), NO_METADATA, bad)
-    with pytest.raises(LocalProtocolError, match="the value of 'rpc_caller' cannot be written as utf-8"):
+    with pytest.raises(LocalProtocolError, match="value of 'rpc_caller' cannot be encoded as UTF-8"):
         client.request(GET, (1,), NO_METADATA, bad)
     assert client.in_flight == 0
     number, data = client.request(GET, (1,), NO_METADATA, RequestContext(timeout=5.0))

@@ -118,7 +118,7 @@ def test_bytes_after_the_message_are_refused(dialect: Dialect) -> None:
     codec = codec_of(GET, dialect)
     message, start = body_of(dialect, codec.pack_call(dialect, "get", 1, (1,), NO_METADATA))
 
-    with pytest.raises(RemoteProtocolError, match=r"UserService\.get: 2 bytes follow"):
+    with pytest.raises(RemoteProtocolError, match=r"UserService\.get: 2 trailing bytes at offset"):
         codec.decode_arguments(message + b"xx", start)
 
 
@@ -182,7 +182,7 @@ def test_a_missing_result_is_an_application_error_on_both_sides(dialect: Dialect
     with pytest.raises(ApplicationError, match="returned None") as ours:
         codec.pack_result(dialect, 7, None, NO_METADATA)
     empty = {"json": b"{}]"}.get(dialect.envelope.name, b"\0")
-    with pytest.raises(ApplicationError, match=r"UserService\.get has no result") as theirs:
+    with pytest.raises(ApplicationError, match=r"UserService\.get: missing result") as theirs:
         codec.decode_result(empty, 0)
     assert ours.value.code == theirs.value.code == ApplicationCode.MISSING_RESULT
 

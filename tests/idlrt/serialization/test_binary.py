@@ -59,12 +59,12 @@ def test_both_heads_are_read_whichever_is_written(head, data):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("80020001 00000000 00000001", "version 0x8002 is not binary's 0x8001"),
-        ("80010101 00000000 00000001", "version 0x8001 is not binary's"),
+        ("80020001 00000000 00000001", "unsupported version 0x8002, the binary protocol has 0x8001"),
+        ("80010101 00000000 00000001", "unsupported version 0x8001, the binary protocol has"),
         ("ffffffff 00000000 00000001", "version 0xffff"),
-        ("80010000 00000000 00000001", "no kind of message 0"),
-        ("80010005 00000000 00000001", "no kind of message 5"),
-        ("00000000 09 00000001", "no kind of message 9"),
+        ("80010000 00000000 00000001", "unknown message type 0"),
+        ("80010005 00000000 00000001", "unknown message type 5"),
+        ("00000000 09 00000001", "unknown message type 9"),
         ("80010001 ffffffff 00000001", "max_string"),
         ("7fffffff 61616161", "max_string"),
         ("80010001 00001000 00000001", "need 4096 bytes"),

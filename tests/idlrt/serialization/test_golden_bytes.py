@@ -94,7 +94,7 @@ def test_heads(how, head):
 def test_a_head_that_ends_early_is_an_error_that_says_where(how, head):
     data = heads(how.name, strict=how is not OLD)[head]
     for end in range(len(data)):
-        with pytest.raises(RemoteProtocolError, match=r"^cannot read the message's head: .* at offset \d+"):
+        with pytest.raises(RemoteProtocolError, match=r"^cannot read message header: .* at offset \d+"):
             how.envelope().unpack_head(data[:end])
 
 

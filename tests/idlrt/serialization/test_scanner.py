@@ -144,10 +144,10 @@ def test_what_is_no_message_of_binary_is_refused(data):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("81", "0x81 at offset 0 is not compact's 0x82"),
-        ("8222", "version 2 at offset 1 is not compact's 1"),
-        ("8201", "no kind of message 0"),
-        ("82a1", "no kind of message 5"),
+        ("81", "unexpected byte 0x81 at offset 0, compact messages start with 0x82"),
+        ("8222", "unsupported version 2 at offset 1, the compact protocol has 1"),
+        ("8201", "unknown message type 0"),
+        ("82a1", "unknown message type 5"),
         ("8221 8080808080", "longer than 5 bytes"),
         ("8221 ffffffff7f", "is out of range for 32 bits"),
         ("8221 01 ffffffff0f", "is out of range for i32"),

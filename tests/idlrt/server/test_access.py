@@ -108,7 +108,7 @@ def test_clients_hear_why(handler: type[Users], caplog: pytest.LogCaptureFixture
             pytest.raises(ApplicationError, match="unauthenticated"),
         ):
             client.get(1)
-    assert "refused UserService.get to 127.0.0.1:" in caplog.text
+    assert "rejected UserService.get from 127.0.0.1:" in caplog.text
     assert "guess" not in caplog.text
 
 

@@ -116,11 +116,11 @@ def test_a_frame_that_cannot_be_opened_is_refused_and_logged(server: Server, cap
         raw.settimeout(TIMEOUT)
         raw.sendall(struct.pack(">I", len(start)) + start)
         (reply,) = replies(client, raw, 1)
-        with pytest.raises(ApplicationError, match="no transform 9"):
+        with pytest.raises(ApplicationError, match="unknown transform id 9"):
             reply.result()
         _, again = client.request(GET, (3,))
         raw.sendall(again)
         (reply,) = replies(client, raw, 1)
         assert reply.result() == User(id=3, name="user 3")
     assert len(again) == len(good)
-    assert "no transform 9" in caplog.text
+    assert "unknown transform id 9" in caplog.text

@@ -242,7 +242,7 @@ def test_without_a_registry_there_is_nothing_to_switch() -> None:
             {"registry": "memory://x", "instance": {"weight": -1}},
             "weight of an instance must be between 0 and",
         ),
-        ({"registry": "memory://x", "instance": {"status": "on"}}, "must be one of up, draining, disabled, not 'on'"),
+        ({"registry": "memory://x", "instance": {"status": "on"}}, "must be one of up, draining, disabled, got 'on'"),
         ({"registry": "memory://x", "instance": {"group": "a/b"}}, "invalid group of an instance: 'a/b'"),
         ({"registry": "memory://x", "instance": {"advertise": "a b"}}, "invalid address"),
         ({"registry": "memory://x", "instance": 5}, "instance: must be a dict"),

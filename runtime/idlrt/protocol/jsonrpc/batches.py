@@ -1,4 +1,4 @@
-"""Responses of a batch, which leave as one array when all of them are there."""
+"""Responses of batches, which are sent as one array when the last one is ready."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ __all__ = ["Batch", "HeldBytes"]
 
 
 class HeldBytes:
-    """Counts the bytes that the unfinished batches of one connection hold.
+    """Size of the responses that the unfinished batches of one connection hold.
 
     Args:
-        most: bytes that they may hold together.
+        most: maximum size, in bytes.
 
     Attributes:
-        size: bytes that they hold, with brackets and commas.
+        size: current size in bytes, including brackets and commas.
     """
 
     __slots__ = ("_most", "size")
@@ -22,7 +22,7 @@ class HeldBytes:
         self.size = 0
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes may be added."""
+        """Whether `size` bytes can be added."""
         return self.size + size <= self._most
 
 
@@ -30,7 +30,7 @@ class Batch:
     """Collects responses, in the order of their requests.
 
     Args:
-        held: counts the bytes of all batches of the connection.
+        held: size of all batches of the connection.
     """
 
     __slots__ = ("_held", "_missing", "_responses", "_size")
@@ -39,21 +39,21 @@ class Batch:
         self._held = held
         self._responses: list[bytes] = []
         self._missing = 0
-        # Each response has a comma or a bracket behind it; the first bracket is counted with the first one.
+        # A comma or a bracket follows each response; the opening bracket is counted with the first one.
         self._size = 0
 
     def reserve(self) -> int:
-        """Return the place of a response that comes later. Reserve all before the first `put`."""
+        """Reserve a slot for a response, and return its index. Reserve all slots before the first `put`."""
         self._responses.append(b"")
         self._missing += 1
         return len(self._responses) - 1
 
     def has_room(self, size: int) -> bool:
-        """Whether a response of so many bytes may be added."""
+        """Whether a response of `size` bytes can be added."""
         return self._held.has_room(self._with_separators(size))
 
     def put(self, place: int, response: bytes) -> bytes:
-        """Put a response into its place. Returns the line to send if it was the last one, else nothing."""
+        """Put a response into its slot. Returns the line to send if it was the last one, else nothing."""
         size = self._with_separators(len(response))
         self._responses[place] = response
         self._size += size

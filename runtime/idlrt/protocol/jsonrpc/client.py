@@ -1,10 +1,10 @@
-"""The client's end of a JSON-RPC connection. See the package for the rules.
+"""Client side of a JSON-RPC connection. The package documents the rules.
 
-Some servers refuse requests with members that the specification does not have, such as `meta`, as invalid; so they have
-not worked on them. Until a server has shown that it takes `meta`, a request that carries nothing but best-effort values
-is kept, and sent once more without them if it is refused with -32600. Refusals without an id are counted: once there
-are as many as requests in flight, all of those were refused, and none of them is running. What is found out is kept for
-the server (`MetaSupport`).
+Some servers reject requests with members that the specification does not define, such as `meta`, as invalid, without
+executing them. Until it is known that a server supports `meta`, a request with best-effort values only is kept, and
+sent again without them if it is rejected with -32600. Rejections without an id are counted: once there are as many as
+requests in flight, all of these have been rejected, and none of them is running. The result is stored for the server
+(`MetaSupport`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from idlrt.core.metadata import AMBIENT, NO_METADATA, Metadata
 from idlrt.errors import ApplicationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.events import (
     NO_CONTEXT,
     ClientEvent,
@@ -40,14 +41,15 @@ __all__ = ["ClientConnection", "JsonRpcResponse"]
 _ABSENT: Final = msgspec.Raw()
 _NO_META: Final = ResponseMeta()
 _FIRST: Final = b"{[ \t\r\n"
-# What other protocols' responses begin with.
+# First bytes of responses of other protocols.
 _FOREIGN: Final = {b"H": "HTTP", b"\x15": "TLS", b"\0": "Thrift or HTTP/2", b"\x80": "Thrift", b"\x82": "Thrift"}
 _MAX_SHOWN: Final = 100
+_UNKNOWN: Final = "which does not exist"
 
 
 class _Ping:
     def ping(self) -> None:
-        """Stands for the method of pings."""
+        """Stand for the method of pings."""
 
 
 _PING: Final = method(_Ping.ping, result=VOID)
@@ -60,7 +62,7 @@ class _Error(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Response(msgspec.Struct, frozen=True, gc=False):
-    """The members of a response. `method`: a message of the server's own accord."""
+    """The members of a response. With `method` it is a request or notification of the server."""
 
     id: int | float | str | None = None
     result: msgspec.Raw = _ABSENT
@@ -77,10 +79,10 @@ class JsonRpcResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
     """A response, not decoded yet.
 
     Attributes:
-        json: reads its result.
-        text: of the result; empty if there is none.
-        error: text of the error; empty if there is none.
-        retry_after: push-back, in seconds.
+        json: decoder of the result.
+        text: JSON text of the result; empty if there is none.
+        error: JSON text of the error; empty if there is none.
+        retry_after: pushback in seconds.
     """
 
     json: MethodJson
@@ -89,11 +91,11 @@ class JsonRpcResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
     retry_after: float | None = None
 
     def result(self) -> Any:
-        """See `ResponseReceived.result`."""
         if self.error and self.error != b"null":
             raise self._failure()
         if not self.text:
-            raise RemoteProtocolError(f"the response of {self.method.full_name} has neither a result nor an error")
+            name = self.method.full_name
+            raise RemoteProtocolError(f"cannot read the response of {name}: it has neither `result` nor `error`")
         return self.json.result_of(self.text)
 
     def _failure(self) -> Exception:
@@ -107,12 +109,12 @@ class JsonRpcResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
 
 
 class ClientConnection:
-    """The client's end. See `idlrt.protocol.base.ClientConnection`.
+    """Client side of a connection; an `idlrt.protocol.base.ClientConnection`.
 
     Args:
-        limits: what is accepted.
-        service: the name of the service among several that the server has; empty for its first one.
-        support: what is known of the server; connections to it share it.
+        limits: limits of the client.
+        service: name of the service to call on a server with several; empty for its first one.
+        support: whether the server supports `meta`; connections to it share this object.
     """
 
     __slots__ = (
@@ -124,14 +126,14 @@ class ClientConnection:
     def __init__(self, limits: Limits, service: str = "", support: MetaSupport | None = None) -> None:
         self._limits = limits
         self._support = support if support is not None else MetaSupport()
-        # Requests without `meta`, by their ids, to be sent if the server refuses them with it, empty if they were
-        # cancelled; and those that were sent so.
+        # Requests without `meta`, by id, to be sent if the server rejects those with it (empty if cancelled); and ids
+        # of requests that have been sent again.
         self._doubtful: dict[int, bytes] = {}
         self._repeated: set[int] = set()
         self._is_doubting = True
-        # Whether a notification was sent with `meta`: its refusal has no id either.
+        # Whether a notification was sent with `meta`: its rejection has no id either.
         self._has_notified = False
-        # Refusals without an id that are those of requests in flight, not known of which; and the text of the last one,
+        # Number of rejections without an id, which belong to unknown requests in flight; and the text of the last one,
         # until the server answers a repeated request.
         self._refused = 0
         self._refusal = ""
@@ -147,17 +149,14 @@ class ClientConnection:
 
     @property
     def in_flight(self) -> int:
-        """See `ClientConnection.in_flight`."""
         return len(self._calls)
 
     @property
     def cancelled(self) -> int:
-        """See `ClientConnection.cancelled`."""
         return len(self._cancelled)
 
     @property
     def is_idle(self) -> bool:
-        """See `ClientConnection.is_idle`."""
         return not self._calls and not self._is_broken and self._lines.is_empty
 
     def request(
@@ -167,7 +166,7 @@ class ClientConnection:
         metadata: Metadata = NO_METADATA,
         context: RequestContext = NO_CONTEXT,
     ) -> tuple[int, bytes]:
-        """See `ClientConnection.request`. Oneway calls are notifications."""
+        """Start a call. Oneway calls are notifications."""
         params = method_json(method, self._limits).write_arguments(arguments)
         id, is_oneway = self._last_id + 1, method.is_oneway
         name, id_text = self._prefix + method.name, b"" if is_oneway else str(id).encode()
@@ -176,13 +175,14 @@ class ClientConnection:
         if meta and takes_meta is not True:
             is_ambient = metadata.keys() <= AMBIENT
             if takes_meta is False and not is_ambient:
-                raise LocalProtocolError(f"cannot send the metadata of {method.full_name}: the server takes none")
+                what = "the server does not support `meta`"
+                raise LocalProtocolError(f"cannot send the metadata of {method.full_name}: {what}")
             if is_ambient and (is_oneway or takes_meta is False or self._refused):
                 meta = b""
         line = request_line(name, params, id_text, meta)
         size = len(line) - 1
         if size > self._limits.max_message:
-            what = f"it has {size} bytes, more than the limit max_message={self._limits.max_message}"
+            what = f"it has {size} bytes, the limit is max_message={self._limits.max_message}"
             raise LocalProtocolError(f"cannot send the call of {method.full_name}: {what}")
         self._last_id = id
         if not is_oneway:
@@ -194,14 +194,13 @@ class ClientConnection:
         return id, line
 
     def ping(self) -> tuple[int, bytes]:
-        """See `ClientConnection.ping`: `rpc.ping`, which other servers refuse, and so answer too."""
+        """Start a ping: a call of `rpc.ping`. Other servers answer it with an error, which is a response too."""
         id = self._last_id = self._last_id + 1
         self._calls[id] = _PING
         self._pings.add(id)
         return id, request_line(PING, b"", str(id).encode(), b"")
 
     def cancel(self, id: int) -> bytes:
-        """See `ClientConnection.cancel`."""
         if self._calls.pop(id, None) is not None:
             self._cancelled.add(id)
             self._pings.discard(id)
@@ -210,7 +209,6 @@ class ClientConnection:
         return b""
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
-        """See `ClientConnection.receive_data`."""
         events: list[ClientEvent] = []
         if self._is_broken or not data:
             return events
@@ -233,7 +231,7 @@ class ClientConnection:
         return events
 
     def receive_eof(self) -> list[ClientEvent]:
-        """See `ClientConnection.receive_eof`. The last line may lack its end."""
+        """Handle the end of stream. The last line may lack its line break."""
         events: list[ClientEvent] = []
         if self._is_broken:
             return events
@@ -245,7 +243,7 @@ class ClientConnection:
             except RemoteProtocolError as wrong:
                 error = wrong
         elif rest:
-            error = RemoteProtocolError("the server stopped sending within a message")
+            error = RemoteProtocolError("the server closed the connection within a message")
         if error is None and self._refusal and self._calls:
             error = RemoteProtocolError(f"the server could not read a request: {self._refusal}")
         if error is not None:
@@ -254,16 +252,16 @@ class ClientConnection:
         return events
 
     def _check_first(self, first: bytes) -> None:
-        """Tell other protocols by the first byte: their responses may have no line that ends."""
+        """Recognize other protocols by the first byte, because their responses may not contain a line break."""
         if first not in _FIRST:
             name = _FOREIGN.get(first)
             speaks = f"seems to speak {name}" if name else "speaks another protocol"
-            what = f"it {speaks} (its response begins with the byte {first.hex()}); this client speaks JSON-RPC"
+            what = f"the server {speaks} (its response starts with byte {first.hex()}), this client speaks JSON-RPC"
             raise ForeignProtocol(what, name or "unknown")
         self._has_begun = True
 
     def _read(self, line: bytes, events: list[ClientEvent]) -> None:
-        """Add the events of a line."""
+        """Append the events of a line to `events`."""
         try:
             check_text(line)
             if line[:1] != b"[":
@@ -272,7 +270,7 @@ class ClientConnection:
                 responses = [_RESPONSE.decode(each) for each in self._elements(line)]
         except (BadMessage, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             shown = repr(line[:_MAX_SHOWN].decode(errors="replace"))
-            raise RemoteProtocolError(f"the server sent a line that is no response ({error}): {shown}") from None
+            raise RemoteProtocolError(f"the server sent an invalid response ({error}): {shown}") from None
         for response in responses:
             event = self._event(response, len(line))
             if event is not None:
@@ -281,19 +279,20 @@ class ClientConnection:
                 events.append(DataToSend(repeated))
 
     def _elements(self, line: bytes) -> list[msgspec.Raw]:
-        """The elements of an array, which has no more responses than requests are in flight."""
+        """Return the elements of an array, which may have at most as many responses as there are requests in flight."""
         most = max(1, min(len(self._calls) + len(self._cancelled), MAX_BATCH))
         try:
             return elements_of(line, most)
         except BadMessage:
-            what = f"an array must have between 1 and {most} elements, as many as calls are in flight, and be JSON"
+            limit = plural(most, "response")
+            what = f"a batch must be a non-empty JSON array of at most {limit}, the number of calls in flight"
             raise BadMessage(what) from None
 
     def _event(self, response: _Response, size: int) -> ClientEvent | None:
-        """The event of a response; `None` if there is none for it."""
+        """Return the event of a response; `None` if it has none."""
         id, error = response.id, bytes(response.error)
         if bytes(response.method):
-            return None  # a request or a notification of the server: others do that
+            return None  # a request or a notification of the server, which other implementations send
         if self._doubtful or self._repeated:
             if id is None:
                 if self._is_refusal(error):
@@ -303,13 +302,13 @@ class ClientConnection:
         if id is None and error:
             raise RemoteProtocolError(f"the server could not read a request: {_text_of(error)}")
         if not isinstance(id, int):
-            raise RemoteProtocolError(f"the server answered call {str(id)[:_MAX_SHOWN]!r}, which was not made")
+            raise RemoteProtocolError(f"the server sent a response to call {str(id)[:_MAX_SHOWN]!r}, {_UNKNOWN}")
         found = self._calls.pop(id, None)
         if found is None:
             if 0 < id <= self._last_id:
                 self._cancelled.discard(id)
                 return None
-            raise RemoteProtocolError(f"the server answered call {str(id)[:_MAX_SHOWN]}, which was not made")
+            raise RemoteProtocolError(f"the server sent a response to call {str(id)[:_MAX_SHOWN]}, {_UNKNOWN}")
         meta = read_response_meta(bytes(response.meta)) if bytes(response.meta) else _NO_META
         is_draining = meta.drain is True
         if self._pings and id in self._pings:
@@ -322,7 +321,7 @@ class ClientConnection:
         )  # fmt: skip
 
     def _is_refusal(self, error: bytes) -> bool:
-        """Whether an error without an id may be the refusal of a request in flight because of its `meta`."""
+        """Whether an error without an id may reject a request in flight because of its `meta`."""
         if not self._doubtful or self._has_notified or _code_of(error) != INVALID_REQUEST:
             return False
         self._refused += 1
@@ -330,10 +329,11 @@ class ClientConnection:
         return True
 
     def _attribute(self) -> bytes:
-        """Return what to send again once it is known which requests were refused without their ids: all in flight.
+        """Return the lines to send again once it is known which requests were rejected without their ids: all in
+        flight.
 
         Raises:
-            RemoteProtocolError: one of them has no `meta` to leave out.
+            RemoteProtocolError: one of them has no `meta` that could be omitted.
         """
         in_flight = self._calls.keys() | self._cancelled
         is_known = len(in_flight) <= self._refused
@@ -349,8 +349,8 @@ class ClientConnection:
         return lines
 
     def _resolve(self, id: int, error: bytes) -> bytes:
-        """Find out by a response whether the server takes `meta`. Returns what to send instead of a request that it
-        does not take; nothing if the response is that of the request."""
+        """Learn from a response whether the server supports `meta`. Returns the request to send again without it;
+        nothing if the response is final."""
         if _code_of(error) != INVALID_REQUEST:
             self._resolved(id)
             return b""
@@ -358,7 +358,7 @@ class ClientConnection:
         if line:
             self._repeated.add(id)
         elif id in self._repeated:
-            # The server refuses requests without `meta` too: repeating others helps none of them.
+            # The server rejects requests without `meta` too, so repeating other requests is pointless.
             self._repeated.discard(id)
             self._is_doubting = False
             self._doubtful.clear()
@@ -366,7 +366,7 @@ class ClientConnection:
         return line
 
     def _resolved(self, id: int) -> None:
-        """Note that the server has read a request."""
+        """Record that the server has accepted a request."""
         if id in self._doubtful:
             self._support.takes_meta = True
         elif id in self._repeated:
@@ -380,7 +380,7 @@ class ClientConnection:
 
 
 def _code_of(error: bytes) -> int:
-    """The code of an error; 0 if there is none."""
+    """Return the code of an error; 0 if there is none."""
     try:
         return int(_ERROR.decode(error).code) if error else 0
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

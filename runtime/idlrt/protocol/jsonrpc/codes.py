@@ -1,4 +1,4 @@
-"""Error codes of JSON-RPC and those of this runtime, by one table, both ways.
+"""Mapping between the error codes of JSON-RPC and of this runtime, in both directions.
 
 | code             | meaning                                                                              |
 |------------------|--------------------------------------------------------------------------------------|
@@ -6,15 +6,15 @@
 | -32600           | invalid request: the message is malformed, and nothing was executed                  |
 | -32601           | method not found (`UNKNOWN_METHOD`)                                                  |
 | -32602           | invalid params (`PROTOCOL_ERROR`)                                                    |
-| -32603           | internal error (`INTERNAL_ERROR`): the handler failed; the server's log says why     |
+| -32603           | internal error (`INTERNAL_ERROR`): the handler failed; see the server's log          |
 | -32001           | an exception that the IDL declares; `data` has its name and its value                |
 | -32000           | `UNKNOWN`                                                                            |
 | -32002           | `INVALID_MESSAGE_TYPE`                                                               |
 | -32003 to -32010 | Thrift's other codes, as -32000 minus Thrift's number                                |
-| -32011           | `LOADSHEDDING`: the server did not work on the request                               |
-| -32012           | `TIMEOUT`: the caller had stopped waiting                                            |
+| -32011           | `LOADSHEDDING`: the request was rejected and not executed                            |
+| -32012           | `TIMEOUT`: deadline exceeded before the request was executed                         |
 | -32017, -32026   | `PERMISSION_DENIED`, `UNAUTHENTICATED`: gRPC's status codes 7 and 16, below -32010   |
-| others           | codes that applications chose themselves                                             |
+| others           | application-defined codes                                                            |
 
 Source: https://www.jsonrpc.org/specification, section 5.1
 """
@@ -53,14 +53,14 @@ _APPLICATION: Final = {
     PARSE_ERROR: ApplicationCode.PROTOCOL_ERROR,
     INVALID_REQUEST: ApplicationCode.INVALID_MESSAGE_TYPE,
 }
-# Codes that tell how a request was read. Clients conclude from them that nothing was executed.
+# Codes of requests that cannot be read. Clients conclude from them that nothing was executed.
 _RESERVED: Final = range(-32768, INVALID_REQUEST + 1)
 _OWN: Final = {code: ApplicationCode(known).name for known, code in _CODES.items() if code > INVALID_REQUEST}
 _MAX_CODE: Final = 1 << 53
 
 
 def json_rpc_code(code: object) -> int:
-    """Return the code of JSON-RPC for the code of an `ApplicationError`; applications' own codes stay as they are."""
+    """Return the code of JSON-RPC for the code of an `ApplicationError`; application-defined codes stay unchanged."""
     if not isinstance(code, int) or abs(code) >= _MAX_CODE:
         return _CODES[ApplicationCode.INTERNAL_ERROR]
     if code == DECLARED or code in _RESERVED:
@@ -71,7 +71,7 @@ def json_rpc_code(code: object) -> int:
 def application_code(code: int) -> int:
     """Return the code of an `ApplicationError` for a code of JSON-RPC.
 
-    A number of another server that is one of Thrift's by chance means something else: it becomes `UNKNOWN`.
+    A code of another server that happens to equal one of Thrift's has another meaning: it becomes `UNKNOWN`.
     """
     known = _APPLICATION.get(code)
     if known is not None:

@@ -1,7 +1,7 @@
-"""Memory that the values of one message take, counted before they are made.
+"""Upper bounds of the memory of a message's values, computed before they are created.
 
-The costs are those of all serializations (`idlrt.serialization._decoded_size`): the same values cost the same, whatever
-they travelled in. They are counted on the objects of JSON, which are there first and have bounds of their own.
+The costs are those of all serializations (`idlrt.serialization._decoded_size`): the same values have the same cost in
+each. They are computed from the parsed JSON objects, whose memory is bounded separately.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from idlrt.spec import BaseType, EnumType, Field, ListType, MapType, SetType, St
 
 __all__ = ["Meter"]
 
-# Bytes that an element takes at least, with the comma behind it.
+# Minimum size of an element in bytes, including the comma after it.
 _MINIMUM: Final[dict[int, int]] = {
     **dict.fromkeys((TypeId.BOOL, TypeId.I8, TypeId.I16, TypeId.I32, TypeId.I64, TypeId.DOUBLE), 2),
     **dict.fromkeys((TypeId.STRING, TypeId.STRUCT, TypeId.MAP, TypeId.SET, TypeId.LIST), 3),
@@ -34,23 +34,23 @@ _MINIMUM: Final[dict[int, int]] = {
 }
 _FIELD_HEAD: Final = 4  # `"a":`
 
-# Objects of JSON: an upper bound for each byte of text, and for each character that makes an object or room for one.
+# JSON objects: upper bound for each byte of text, and for each character that creates an object or a slot for one.
 _PLAIN: Final = 40
 _ARRAY, _OBJECT, _ITEM, _VALUE = 104, 300, 156, 56
-_WIDEST: Final = 4  # bytes of a character in memory, where one is not ASCII
+_WIDEST: Final = 4  # bytes per character in memory for text that is not ASCII
 
 _TEXTS: Final = ("string", "binary")
 
-# Messages whose values may take at most this much are not counted: the bound is reported.
+# Messages whose upper bound is at most this are not counted in detail: the bound is reported.
 _SMALL: Final = 1 << 16
 
 
 class Meter:
-    """Counts the values of one record: the arguments of a method, or its result.
+    """Computes the memory of the values of one record: the arguments of a method, or its result.
 
     Args:
-        fields: of the record.
-        limits: what is accepted.
+        fields: fields of the record.
+        limits: limits of the connection.
     """
 
     __slots__ = ("_costs", "_fields", "_limits", "_names", "_root", "_tables")
@@ -64,10 +64,11 @@ class Meter:
         self._tables: dict[Any, Mapping[str, Field[Any]]] = {}
 
     def check_text(self, text: bytes, root: str) -> None:
-        """Check that the objects of JSON fit into memory, before they are made.
+        """Check the memory of the JSON objects before they are created.
 
         Args:
-            root: what is read, for messages.
+            text: the JSON text.
+            root: name of the decoded value, for messages.
 
         Raises:
             RemoteProtocolError: they may exceed a limit.
@@ -83,12 +84,12 @@ class Meter:
             raise whole(over_decoded(size, size, self._limits), root)
 
     def measure(self, plain: object, size: int, root: str) -> int:
-        """Return an upper bound of the memory of the values that are made of `plain`, in bytes.
+        """Return an upper bound of the memory of the values decoded from `plain`, in bytes.
 
         Args:
-            plain: the record: an object, or an array in the order of the fields. What else it is costs nothing.
-            size: bytes of its text.
-            root: what is read, for messages.
+            plain: the record: an object, or an array in the order of the fields. Other values cost nothing.
+            size: size of its text in bytes.
+            root: name of the decoded value, for messages.
 
         Raises:
             RemoteProtocolError: a limit is exceeded.
@@ -118,7 +119,7 @@ class Meter:
         return sum(self._cost(field.type, item, size) for field, item in pairs)
 
     def _cost(self, type: Type[Any], plain: object, size: int) -> int:
-        """The cost of a value; of scalars that of the place where they stand is enough."""
+        """Return the cost of a value. Scalars cost nothing beyond their slot in the container."""
         match type:
             case StructType():
                 return self._struct(type.cls, plain, size)
@@ -158,7 +159,9 @@ class Meter:
         return cost
 
     def _map(self, type: MapType[Any], plain: object, size: int) -> int:
-        """A map is an object, or, where its keys are no scalars, an array of objects with `key` and `value`."""
+        """Return the cost of a map: an object, or, if keys are not scalars, an array of objects with `key` and
+        `value`.
+        """
         pairs: list[tuple[Any, Any]]
         if _is_object(plain):
             pairs = list(plain.items())
@@ -177,7 +180,7 @@ class Meter:
         return cost
 
     def _is_counted(self, type: Type[Any], size: int) -> bool:
-        """Whether values of a type have to be looked at one by one."""
+        """Whether values of a type have to be counted individually."""
         return not isinstance(type, BaseType) or (size > self._limits.max_string and type.name in _TEXTS)
 
     def _check(self, value: int, limit: str, most: int) -> None:
@@ -196,12 +199,12 @@ class _OverLimit(Exception):
 
 
 def _by_name(fields: Sequence[Field[Any]]) -> dict[str, Field[Any]]:
-    """Fields by their names in the IDL and in Python."""
+    """Return the fields by their names in the IDL and in Python."""
     return {field.attribute: field for field in fields} | {field.name: field for field in fields}
 
 
 def _bytes_of(type: BaseType[Any], text: str) -> int:
-    """Bytes of a string, or of binary in base64."""
+    """Return the size of a string, or of decoded base64, in bytes."""
     if type.name == "binary":
         return len(text.rstrip("=")) * 3 // 4
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

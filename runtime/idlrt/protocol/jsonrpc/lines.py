@@ -1,4 +1,4 @@
-"""Cut a stream into lines, which end with LF or CRLF and have a maximum length."""
+"""Splitting of a stream into lines, which end with LF or CRLF and have a maximum length."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _BLANK = b" \t\r"
 
 
 class LineBuffer:
-    """Collects bytes until a line is complete. Empty lines are skipped.
+    """Buffer that returns complete lines. Empty lines are skipped.
 
     Args:
-        max_message: bytes of a line, without its LF or CRLF.
+        max_message: maximum size of a line in bytes, without its LF or CRLF.
     """
 
     __slots__ = ("_max_message", "_rest")
 
     def __init__(self, max_message: int) -> None:
         self._max_message = max_message
-        # The beginning of the line that is not complete.
+        # Received part of the incomplete line.
         self._rest = bytearray()
 
     @property
@@ -29,7 +29,7 @@ class LineBuffer:
         return not self._rest
 
     def feed(self, data: bytes, lines: list[bytes]) -> None:
-        """Add the lines that `data` completes to `lines`.
+        """Append the lines that `data` completes to `lines`.
 
         Raises:
             RemoteProtocolError: a line is too long; the lines before it are in `lines`.
@@ -52,7 +52,7 @@ class LineBuffer:
             self._add(rest)
 
     def take_rest(self) -> bytes:
-        """Return what has arrived of an unfinished line, and forget it."""
+        """Remove and return the received part of an unfinished line."""
         rest = bytes(self._rest)
         self._rest = bytearray()
         return rest.strip(_BLANK)
@@ -62,6 +62,6 @@ class LineBuffer:
         self._check(self._rest)
 
     def _check(self, line: bytes | bytearray) -> None:
-        """Check the length of a line, whose last byte may be the CR of its end."""
+        """Check the length of a line, whose last byte may be the CR of its line break."""
         if len(line) > self._max_message and len(line) - line.endswith(b"\r") > self._max_message:
-            raise RemoteProtocolError(f"a line has more than {self._max_message} bytes, the limit max_message")
+            raise RemoteProtocolError(f"the line exceeds max_message={self._max_message}")

@@ -1,8 +1,8 @@
-"""Texts of JSON-RPC messages: what of a line is read at once, and how answers are put together.
+"""Parsing of JSON-RPC requests, and building of messages.
 
-Of a request the members are told apart, which checks the whole text too; the values in `params` are decoded later. An
-id is kept as the client wrote it, and repeated just so: no digit of a number is lost. Of members that come twice the
-last one counts.
+Parsing splits a request into its members, which validates the whole JSON text; the values in `params` are decoded
+later. An id is kept and repeated exactly as the client wrote it, so no digit of a number is lost. If a member occurs
+twice, the last one applies.
 
 Source: https://www.jsonrpc.org/specification
 """
@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.errors import RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.jsonrpc.codes import INVALID_REQUEST, PARSE_ERROR
 
 __all__ = [
@@ -32,10 +33,10 @@ __all__ = [
 ]
 
 MAX_BATCH: Final = 1000
-"""Requests in one batch. Source: go-ethereum's `--rpc.batch-request-limit`."""
+"""Maximum number of requests in one batch. Source: go-ethereum's `--rpc.batch-request-limit`."""
 
 MAX_ID: Final = 1024
-"""Bytes of an id, which is kept until the response, and repeated in it."""
+"""Maximum size of an id in bytes. It is kept until the response, and repeated in it."""
 
 VERSION: Final = "2.0"
 NULL: Final = b"null"
@@ -43,7 +44,7 @@ NULL: Final = b"null"
 _ABSENT: Final = msgspec.Raw()
 _HEAD: Final = b'{"jsonrpc":"2.0",'
 _ENCODE: Final = msgspec.json.Encoder().encode
-# What a message for people may have at most.
+# Maximum length of the text of an error.
 _MAX_TEXT: Final = 4096
 
 
@@ -51,8 +52,8 @@ class BadMessage(RemoteProtocolError):
     """A message that is not a valid request.
 
     Attributes:
-        code: of the error, in JSON-RPC.
-        id: of the request, as text; `null` if it cannot be told.
+        code: error code of JSON-RPC.
+        id: JSON text of the request's id; `null` if it is unknown.
     """
 
     def __init__(self, message: str, code: int = INVALID_REQUEST, id: bytes = NULL) -> None:
@@ -62,7 +63,7 @@ class BadMessage(RemoteProtocolError):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """The members of a request, as text where they are decoded later; empty where they are absent."""
+    """The members of a request; those that are decoded later as JSON text, empty if they are absent."""
 
     jsonrpc: str
     method: str
@@ -72,7 +73,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Loose(msgspec.Struct, frozen=True, gc=False):
-    """The same, of any kind: to find out what is wrong."""
+    """The members of an invalid request, of any type, to find the reason."""
 
     jsonrpc: msgspec.Raw = _ABSENT
     method: msgspec.Raw = _ABSENT
@@ -83,7 +84,7 @@ _REQUEST: Final = msgspec.json.Decoder(Request)
 _LOOSE: Final = msgspec.json.Decoder(_Loose)
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-# Stops at the first element that is too many, before there are objects for millions of them.
+# Stops at the first element over the limit, before objects for millions of elements are created.
 _BOUNDED: Final = msgspec.json.Decoder(
     msgspec.defstruct(
         "Batch",
@@ -95,10 +96,10 @@ _BOUNDED: Final = msgspec.json.Decoder(
 
 
 def check_text(line: bytes) -> None:
-    """Check that a line is UTF-8.
+    """Check that a line is valid UTF-8.
 
     Raises:
-        BadMessage: it is not.
+        BadMessage: it is not valid.
     """
     if not line.isascii():
         try:
@@ -108,10 +109,10 @@ def check_text(line: bytes) -> None:
 
 
 def read_request(text: bytes | msgspec.Raw) -> Request:
-    """Return the request in a text, which must be UTF-8.
+    """Parse a request; the text must be UTF-8.
 
     Raises:
-        BadMessage: it is not valid.
+        BadMessage: the request is invalid.
     """
     try:
         request = _REQUEST.decode(text)
@@ -127,11 +128,11 @@ def read_request(text: bytes | msgspec.Raw) -> Request:
 
 
 def _invalid(text: bytes | msgspec.Raw) -> BadMessage:
-    """What is wrong with a request, with its id if that can be told."""
+    """Return the error of an invalid request, with its id if it is known."""
     try:
         loose = _LOOSE.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return BadMessage("invalid request: it must be an object, or an array of objects")
+        return BadMessage("invalid request: must be an object or an array of objects")
     id = bytes(loose.id)
     if not is_id(id):
         id = NULL
@@ -146,7 +147,7 @@ def is_id(text: bytes) -> bool:
 
 
 def is_json(text: bytes) -> bool:
-    """Whether a text is JSON, and whole."""
+    """Whether a text is complete JSON."""
     try:
         _RAW.decode(text)
     except (msgspec.MsgspecError, RecursionError):
@@ -158,7 +159,7 @@ def elements_of(line: bytes, most: int) -> list[msgspec.Raw]:
     """Return the elements of a batch.
 
     Raises:
-        BadMessage: there is none, there are more than `most`, or it is not JSON.
+        BadMessage: the batch is empty, has more than `most` elements, or is not JSON.
     """
     try:
         if line.count(b",") < MAX_BATCH:
@@ -173,14 +174,15 @@ def elements_of(line: bytes, most: int) -> list[msgspec.Raw]:
     except RecursionError:
         raise BadMessage("parse error: nested too deeply", PARSE_ERROR) from None
     if elements is None or len(elements) > most:
-        raise BadMessage(f"invalid request: the batch has more than {most} requests; send several batches")
+        limit = plural(most, "request")
+        raise BadMessage(f"invalid request: the batch has more than {limit}; send several batches")
     if not elements:
         raise BadMessage("invalid request: the batch is empty")
     return elements
 
 
 def request_line(method: str, params: bytes, id: bytes, meta: bytes) -> bytes:
-    """Return the line of a request; members that are empty are left out."""
+    """Return the line of a request; empty members are omitted."""
     parts = [_HEAD, b'"method":', _ENCODE(method)]
     if params:
         parts += (b',"params":', params)
@@ -201,7 +203,7 @@ def result_text(id: bytes, result: bytes, meta: bytes = b"") -> bytes:
 
 def error_text(id: bytes, code: int, message: object, data: bytes = b"", meta: bytes = b"") -> bytes:
     """Return the text of a response with an error."""
-    # The text of a foreign exception may hold what UTF-8 cannot (lone surrogates), and be of any length, or no text.
+    # Texts of other exceptions may contain lone surrogates, which UTF-8 cannot encode, be long, or not be strings.
     text = message if isinstance(message, str) else type(message).__name__
     text = text.encode(errors="backslashreplace").decode()
     if len(text) > _MAX_TEXT:

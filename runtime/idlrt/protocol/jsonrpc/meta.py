@@ -2,22 +2,21 @@
 
 | member in requests | value                                                                   |
 |--------------------|-------------------------------------------------------------------------|
-| `timeout`          | seconds that the caller continues to wait, counted from when it is sent |
-| `attempt`          | how often the call was sent before                                      |
-| `tag`              | the tag of the instances that the call is for                           |
+| `timeout`          | remaining timeout of the call when it is sent, in seconds               |
+| `attempt`          | number of earlier attempts of the call                                  |
+| `tag`              | tag of the instances to call                                            |
 | `caller`           | name of the calling application                                         |
 | `traceparent`      | W3C trace context; reserved                                             |
-| `metadata`         | an object of text by name                                               |
+| `metadata`         | an object of strings by name                                            |
 
-| member in responses | value                                                                               |
-|---------------------|-------------------------------------------------------------------------------------|
-| `metadata`          | an object of text by name                                                           |
-| `retry_after`       | seconds after which a refused call may be made again; negative: never               |
-| `drain`             | `true`: this server is about to stop; send further requests over another connection |
+| member in responses | value                                                                        |
+|---------------------|------------------------------------------------------------------------------|
+| `metadata`          | an object of strings by name                                                 |
+| `retry_after`       | seconds after which a rejected call may be retried; negative: never          |
+| `drain`             | `true`: the server is draining; send further requests on another connection  |
 
-Members that are `null` are absent, and unknown ones are ignored. `meta` has at most 64 KiB: larger ones are not sent,
-are invalid in requests, and are ignored in responses. JSON-RPC has no such member, and leaves servers and clients free
-to add some.
+`null` members count as absent, and unknown ones are ignored. `meta` has at most 64 KiB: larger ones are not sent, are
+invalid in requests, and are ignored in responses. The specification of JSON-RPC does not define this member.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ __all__ = ["ResponseMeta", "read_request_meta", "read_response_meta", "write_req
 
 _MAX_TIMEOUT: Final = 1e9
 _MAX_ATTEMPT: Final = (1 << 31) - 1
-# Over a year is never.
+# Longer than a year means "never".
 _MAX_RETRY_AFTER: Final = 365 * 86400.0
 _NEVER: Final = -1
 _MAX_SIZE: Final = 1 << 16
@@ -53,12 +52,12 @@ class _RequestMeta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ResponseMeta(msgspec.Struct, frozen=True, gc=False):
-    """What a response carries beside its result.
+    """Content of `meta` of a response.
 
     Attributes:
-        metadata: text by name.
-        retry_after: as of `ApplicationError`, but negative for "never".
-        drain: whether the server is about to stop.
+        metadata: metadata of the response.
+        retry_after: pushback in seconds; negative: never.
+        drain: whether the server is draining.
     """
 
     metadata: dict[str, str] | None = None
@@ -67,7 +66,7 @@ class ResponseMeta(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def push_back(self) -> float | None:
-        """Seconds, as `ApplicationError.retry_after` has them."""
+        """Pushback in seconds, as in `ApplicationError.retry_after`."""
         return math.inf if self.retry_after is not None and self.retry_after < 0 else self.retry_after
 
 
@@ -87,10 +86,10 @@ _RESPONSE_MEMBERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
 
 
 def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
-    """Return what `meta` of a request has.
+    """Parse `meta` of a request.
 
     Raises:
-        RemoteProtocolError: a member is of the wrong kind.
+        RemoteProtocolError: a member has the wrong type or an invalid value.
     """
     if len(text) > _MAX_SIZE:
         raise RemoteProtocolError(f"`meta` must have at most {_MAX_SIZE} bytes, got {len(text)}")
@@ -106,7 +105,7 @@ def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
     timeout = meta.timeout
     if timeout is not None:
         if timeout < 0:
-            raise RemoteProtocolError("`meta.timeout` must be 0 or more seconds")
+            raise RemoteProtocolError("`meta.timeout` must be at least 0 seconds")
         timeout = min(timeout, _MAX_TIMEOUT)
     context = RequestContext(timeout, attempt, meta.tag or "", meta.caller or "", meta.traceparent or "")
     return context, meta.metadata or NO_METADATA
@@ -114,7 +113,7 @@ def read_request_meta(text: bytes) -> tuple[RequestContext, Metadata]:
 
 _KINDS: Final[tuple[tuple[str, msgspec.json.Decoder[Any], str], ...]] = (
     ("timeout", msgspec.json.Decoder(float | None), "a number"),
-    ("attempt", msgspec.json.Decoder(int | None), "a whole number"),
+    ("attempt", msgspec.json.Decoder(int | None), "an integer"),
     ("tag", msgspec.json.Decoder(str | None), "a string"),
     ("caller", msgspec.json.Decoder(str | None), "a string"),
     ("traceparent", msgspec.json.Decoder(str | None), "a string"),
@@ -123,7 +122,7 @@ _KINDS: Final[tuple[tuple[str, msgspec.json.Decoder[Any], str], ...]] = (
 
 
 def _what_is_wrong(text: bytes) -> str:
-    """Name the member that cannot be read."""
+    """Return the error text for the member that is invalid."""
     try:
         members = _MEMBERS.decode(text)
     except _WRONG:
@@ -137,15 +136,15 @@ def _what_is_wrong(text: bytes) -> str:
         try:
             _TEXT.decode(value)
         except _WRONG:
-            return f"`meta.metadata` must have strings only; the value of {name[:40]!r} is none"
-    return "`meta` has a value that cannot be read"
+            return f"`meta.metadata` must have string values only; the value of {name[:40]!r} is not a string"
+    return "`meta` has an invalid value"
 
 
 def write_request_meta(metadata: Metadata, context: RequestContext) -> bytes:
-    """Return the text of `meta` of a request; empty if it has nothing to say.
+    """Return the text of `meta` of a request; empty if there is nothing to send.
 
     Raises:
-        LocalProtocolError: the metadata is not text.
+        LocalProtocolError: names or values of the metadata are not strings, or they exceed 64 KiB.
     """
     meta: dict[str, Any] = {}
     if context.timeout is not None:
@@ -164,7 +163,7 @@ def write_request_meta(metadata: Metadata, context: RequestContext) -> bytes:
 
 
 def read_response_meta(text: bytes) -> ResponseMeta:
-    """Return what `meta` of a response has; without the members by which another server means something else."""
+    """Parse `meta` of a response. Members of the wrong type are ignored: other servers may use them differently."""
     if len(text) > _MAX_SIZE:
         return _NO_META
     try:
@@ -185,10 +184,10 @@ def read_response_meta(text: bytes) -> ResponseMeta:
 
 
 def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> bytes:
-    """Return the text of `meta` of a response; empty if it has nothing to say.
+    """Return the text of `meta` of a response; empty if there is nothing to send.
 
     Raises:
-        LocalProtocolError: the metadata is not text.
+        LocalProtocolError: names or values of the metadata are not strings, or they exceed 64 KiB.
     """
     meta: dict[str, Any] = {}
     if metadata:
@@ -203,7 +202,7 @@ def write_response_meta(metadata: Metadata, is_draining: bool, retry_after: floa
 def _encode(meta: dict[str, Any], kind: str) -> bytes:
     text = encode(meta, f"write the metadata of a {kind} as JSON")
     if len(text) > _MAX_SIZE:
-        what = f"it takes {len(text)} bytes as JSON, at most {_MAX_SIZE} bytes are sent"
+        what = f"it has {len(text)} bytes as JSON, the limit is {_MAX_SIZE} bytes"
         raise LocalProtocolError(f"cannot send the metadata of a {kind}: {what}")
     return text
 

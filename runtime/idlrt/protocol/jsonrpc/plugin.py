@@ -1,4 +1,4 @@
-"""JSON-RPC as a protocol among others: how its clients are told, and what their options are."""
+"""JSON-RPC as an `RpcProtocol` plugin: detection of its clients, and client options."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["JsonRpcClient", "JsonRpcProtocol"]
 _BLANK: Final = b" \t\r\n"
 _ARRAY, _OBJECT = b"[", b"{"
 _MAX_SNIFF: Final = 64
-"""Bytes that are looked at; an array that has nothing but white space in them is not JSON-RPC."""
+"""Number of bytes that are checked; an array that starts with more white space is not recognized."""
 
 
 class JsonRpcProtocol:
-    """JSON-RPC 2.0, one message a line. See `RpcProtocol`. Clients have no options."""
+    """JSON-RPC 2.0 with one message per line; an `RpcProtocol`. Clients have no options."""
 
     name = "jsonrpc"
     serializations: tuple[str, ...] = ("plain_json",)
 
     def sniff(self, prefix: bytes, limits: Limits) -> Sniff:
-        """See `RpcProtocol.sniff`. What begins with `[` and a number is Thrift's JSON.
+        """Recognize an object or an array of objects. `[` followed by a number is Thrift's JSON.
 
-        No frame of Thrift begins so: as a length it is over every limit.
+        No Thrift frame starts with these bytes: as a length they exceed every limit.
         """
         first = prefix[:1]
         if first == _OBJECT:
@@ -47,21 +47,19 @@ class JsonRpcProtocol:
         return Sniff.YES if begin in b"{]" else Sniff.NO
 
     def server(self, served: Served, limits: Limits) -> ServerEnd:
-        """See `RpcProtocol.server`."""
         return ServerConnection(served.methods, limits)
 
     def clients(
         self, options: Mapping[str, Any], limits: Limits, instance: Instance | None = None
     ) -> tuple[JsonRpcClient, ...]:
-        """See `RpcProtocol.clients`."""
         for name, value in options.items():
             if value is not None:
-                raise ConfigurationError(f"jsonrpc has no option {name!r}; leave {name}={value!r} out")
+                raise ConfigurationError(f"protocol jsonrpc has no option {name!r}; remove {name}={value!r}")
         return (JsonRpcClient(limits),)
 
 
 class JsonRpcClient(MetaSupport):
-    """JSON-RPC with the limits of a client, to one server. See `ClientProtocol`."""
+    """JSON-RPC with the limits of a client, to one server; a `ClientProtocol`."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
@@ -72,13 +70,10 @@ class JsonRpcClient(MetaSupport):
         return self.name
 
     def connect(self, service: str = "") -> ClientEnd:
-        """See `ClientProtocol.connect`."""
         return ClientConnection(self._limits, service, self)
 
     def advice(self) -> str:
-        """See `ClientProtocol.advice`."""
-        return "if it does not speak JSON-RPC in lines, connect with tcp://host:port for Thrift"
+        return "if the server does not speak JSON-RPC with one message per line, connect to tcp://host:port for Thrift"
 
     def metadata_advice(self) -> str:
-        """See `ClientProtocol.metadata_advice`."""
-        return "" if self.capabilities.metadata else "the server refuses requests with `meta`; set no metadata"
+        return "" if self.capabilities.metadata else "the server rejects requests with `meta`; set no metadata"

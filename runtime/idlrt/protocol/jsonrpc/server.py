@@ -1,4 +1,4 @@
-"""The server's end of a JSON-RPC connection. See the package for the rules."""
+"""Server side of a JSON-RPC connection. The package documents the rules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["CAPABILITIES", "PING", "JsonRpcRequest", "ServerConnection"]
 CAPABILITIES: Final = Capabilities(metadata=True, context=True, drain=True)
 
 PING: Final = "rpc.ping"
-"""The method of pings; names that begin with `rpc.` are reserved for the protocol."""
+"""Method name of pings; names that start with `rpc.` are reserved for the protocol."""
 
 
 _RESERVED: Final = "rpc."
@@ -53,11 +53,11 @@ class JsonRpcRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
     """A request.
 
     Attributes:
-        reply_id: its id as the client wrote it; empty for a notification.
-        params: text of its arguments; empty for none.
-        batch: that it came in; `None` if it came alone.
-        place: of its response in the batch.
-        code: of the error in JSON-RPC, if it is not that of `refusal`; 0 if it is.
+        reply_id: JSON text of the id, as the client wrote it; empty for a notification.
+        params: JSON text of the arguments; empty for none.
+        batch: batch of the request; `None` if it is not in a batch.
+        place: slot of its response in the batch.
+        code: error code of JSON-RPC, if it differs from the code of `refusal`; else 0.
     """
 
     acknowledges_oneway: ClassVar[bool] = True
@@ -70,7 +70,7 @@ class JsonRpcRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where the answer to a ping belongs."""
+    """Id and slot of the response to a ping."""
 
     id: bytes
     batch: Batch | None
@@ -78,11 +78,11 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class ServerConnection:
-    """The server's end. See `idlrt.protocol.base.ServerConnection`.
+    """Server side of a connection; an `idlrt.protocol.base.ServerConnection`.
 
     Args:
-        methods: what is served, by name: `method` of the first service, and `Service:method`.
-        limits: what is accepted.
+        methods: methods of the server, by name: `method` of the first service, and `Service:method`.
+        limits: limits of the server.
     """
 
     __slots__ = (
@@ -110,11 +110,9 @@ class ServerConnection:
 
     @property
     def is_between_messages(self) -> bool:
-        """See `ServerConnection.is_between_messages`."""
         return self._lines.is_empty
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """See `ServerConnection.receive_data`."""
         events: list[ServerEvent] = []
         if self.is_broken:
             return events
@@ -132,8 +130,7 @@ class ServerConnection:
         return events
 
     def receive_eof(self) -> list[ServerEvent]:
-        """See `ServerConnection.receive_eof`. The last line may lack its end: a JSON text tells itself whether it is
-        whole."""
+        """Handle the end of stream. The last line may lack its line break, because JSON text is self-delimiting."""
         self.is_at_eof = True
         rest = self._lines.take_rest()
         if self.is_broken or not rest:
@@ -141,11 +138,11 @@ class ServerConnection:
         if is_json(rest):
             return self._read(rest)
         self.is_broken = True
-        answer = error_text(NULL, PARSE_ERROR, "parse error: the last line is not JSON, or not whole") + b"\n"
-        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"), answer)]
+        answer = error_text(NULL, PARSE_ERROR, "parse error: the last line is not complete JSON") + b"\n"
+        return [ConnectionBroken(RemoteProtocolError("the client closed the connection within a message"), answer)]
 
     def _read(self, line: bytes) -> list[ServerEvent]:
-        """The events of a line."""
+        """Return the events of a line."""
         try:
             check_text(line)
             if line[:1] != b"[":
@@ -157,7 +154,7 @@ class ServerConnection:
         return [event for each in elements for event in self._read_one(each, len(bytes(each)), batch)]
 
     def _read_one(self, text: bytes | msgspec.Raw, size: int, batch: Batch | None) -> list[ServerEvent]:
-        """The events of one request."""
+        """Return the events of one request."""
         context, metadata = NO_CONTEXT, NO_METADATA
         id = NULL
         try:
@@ -192,7 +189,7 @@ class ServerConnection:
         )]  # fmt: skip
 
     def _bad(self, error: BadMessage, size: int, batch: Batch | None) -> JsonRpcRequest:
-        """The event of a message that is not a valid request."""
+        """Return the event of an invalid request."""
         self._count += 1
         refusal = ApplicationError(str(error), ApplicationCode.INVALID_MESSAGE_TYPE)
         return JsonRpcRequest(
@@ -201,7 +198,6 @@ class ServerConnection:
         )  # fmt: skip
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
-        """See `ServerConnection.arguments`."""
         if request.arguments is not None:
             return request.arguments, request.decoded
         method = request.method
@@ -211,7 +207,7 @@ class ServerConnection:
     def respond(
         self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
     ) -> bytes:
-        """See `ServerConnection.respond`. Nothing until the other requests of a batch are answered."""
+        """Return the bytes of a response; in a batch nothing until its last response is ready."""
         own, method = cast("JsonRpcRequest", request), request.method
         assert method is not None
         meta = write_response_meta(metadata, is_draining) if metadata or is_draining else b""
@@ -225,7 +221,6 @@ class ServerConnection:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes | None:
-        """See `ServerConnection.respond_error`."""
         own, method = cast("JsonRpcRequest", request), request.method
         assert method is not None
         data = method_json(method, self._limits).write_error(error)
@@ -242,16 +237,15 @@ class ServerConnection:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes:
-        """See `ServerConnection.refuse`."""
         own = cast("JsonRpcRequest", request)
         if own.is_oneway:
             return b""
         code = own.code or json_rpc_code(error.code)
         name = code_name(code)
         data = b'{"name":"%b"}' % name.encode() if name else b""
-        short = "the reason does not fit into a message"
+        short = "the error message exceeds a limit"
         text = b""
-        # Push-back and drain are worth more to the client than metadata, and these more than the reason.
+        # If the response is too large, first omit the metadata, then the text; pushback and drain matter more.
         for message, meant in ((error.message, metadata), (error.message, NO_METADATA), (short, NO_METADATA)):
             meta = _refusal_meta(meant, is_draining, error)
             text = error_text(own.reply_id, code, message, data, meta)
@@ -260,29 +254,29 @@ class ServerConnection:
         return self._put(own, text)
 
     def pong(self, ping: PingReceived) -> bytes:
-        """See `ServerConnection.pong`: the answer is `null`."""
+        """Return the response to a ping, with the result `null`."""
         place = cast("_Place", ping.token)
         text = result_text(place.id, NULL)
         return place.batch.put(place.place, text) if place.batch is not None else text + b"\n"
 
     def drain_notice(self) -> bytes:
-        """See `ServerConnection.drain_notice`: it is said with the next response."""
+        """Return nothing: draining is signalled in the next response."""
         return b""
 
     def _checked(self, text: bytes, method: Method[..., Any]) -> bytes:
-        """Check the size of a response."""
+        """Return `text`, or raise `LocalProtocolError` if it exceeds the limit."""
         if len(text) > self._limits.max_message:
-            what = f"it has {len(text)} bytes, more than the limit max_message={self._limits.max_message}"
+            what = f"it has {len(text)} bytes, the limit is max_message={self._limits.max_message}"
             raise LocalProtocolError(f"cannot send the response of {method.full_name}: {what}")
         return text
 
     def _deliver(self, request: JsonRpcRequest, text: bytes) -> bytes:
-        """Return the bytes to send for a result or an exception, or for an error if the batch has no room for it."""
+        """Return the bytes to send for a result or an exception, or for an error if the batch would be too large."""
         if request.is_oneway:
             return b""
         if not self._has_room(request, text):
-            most = f"{self._limits.max_message} bytes, the limit max_message"
-            what = f"the responses of the unfinished batches of this connection have more than {most}"
+            limit = f"max_message={self._limits.max_message}"
+            what = f"the responses of unfinished batches on this connection exceed {limit}"
             text = error_text(request.reply_id, json_rpc_code(ApplicationCode.INTERNAL_ERROR), what)
         return self._put(request, text)
 
@@ -295,12 +289,12 @@ class ServerConnection:
 
 
 def _refusal_meta(metadata: Metadata, is_draining: bool, error: ApplicationError) -> bytes:
-    """Return `meta` of a refusal, which is sent in any case: without what cannot be written."""
+    """Return `meta` of an error response, which must be sent in any case: without members that cannot be encoded."""
     try:
         return write_response_meta(metadata, is_draining, error.retry_after)
     except (LocalProtocolError, TypeError, ValueError, AttributeError):
-        pass  # the metadata is no text, or too large
+        pass  # the metadata has other values than strings, or is too large
     try:
         return write_response_meta(NO_METADATA, is_draining, error.retry_after)
     except (LocalProtocolError, TypeError, ValueError, AttributeError):
-        return write_response_meta(NO_METADATA, is_draining)  # `retry_after` is no number
+        return write_response_meta(NO_METADATA, is_draining)  # `retry_after` is not a number

@@ -1,4 +1,4 @@
-"""What a client has found out about a server, for all connections to it."""
+"""Support of a server for the member `meta`, as learned by a client, shared by all connections to the server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PLAIN: Final = Capabilities()
 
 
 class MetaSupport:
-    """Whether a server takes requests with `meta`. Threads may share it.
+    """Whether a server supports requests with `meta`. Thread-safe.
 
     Attributes:
-        takes_meta: `None` until that is known.
-        capabilities: of connections to the server.
+        takes_meta: whether the server supports `meta`; `None` while it is unknown.
+        capabilities: capabilities of connections to the server.
     """
 
     def __init__(self) -> None:
@@ -25,6 +25,6 @@ class MetaSupport:
         self.capabilities = CAPABILITIES
 
     def refused(self) -> None:
-        """Note that the server takes no `meta`."""
+        """Record that the server does not support `meta`."""
         self.takes_meta = False
         self.capabilities = _PLAIN

@@ -1,10 +1,10 @@
-"""Arguments and results as JSON, and the memory that they take.
+"""Encoding and decoding of arguments and results as JSON, within the memory limits.
 
-`idlrt.serialization.plain_json` converts between values and what `msgspec` reads and writes. What is here keeps a
-message of N bytes from taking more memory than `Limits` allow. It is checked twice before memory is taken: before the
-text becomes objects of JSON, by what its brackets and commas can cost at most, and before these become values, by
-the table of costs that all serializations share (`idlrt.serialization._decoded_size`). Messages that cannot exceed a
-limit, because of their size, are not counted.
+`idlrt.serialization.plain_json` converts between values and the JSON objects of `msgspec`. This module ensures that a
+message takes no more memory than `Limits` allow. It checks twice before memory is allocated: before the text is parsed
+into JSON objects, by the maximum cost of its brackets and commas, and before these are converted to values, by the cost
+table that all serializations share (`idlrt.serialization._decoded_size`). Messages that are too small to exceed a limit
+are not counted.
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ _DECODER: Final = msgspec.json.Decoder()
 
 
 def encode(plain: Any, doing: str) -> bytes:
-    """Return the text of plain JSON.
+    """Return the JSON text of JSON objects.
+
+    Args:
+        plain: the JSON objects.
+        doing: what fails, for the error message: `cannot DOING: ...`.
 
     Raises:
-        LocalProtocolError: text in it is not Unicode.
+        LocalProtocolError: they cannot be encoded, e.g. because of lone surrogates.
     """
     try:
         return _ENCODER.encode(plain)
@@ -45,18 +49,18 @@ def encode(plain: Any, doing: str) -> bytes:
 
 
 class MethodJson:
-    """Reads and writes the arguments, the result and the exceptions of one method. Keep it: `method_json` does.
+    """JSON codec of the arguments, the result and the exceptions of one method. `method_json` caches it.
 
     Args:
         method: the method.
-        limits: what is accepted.
+        limits: limits of the connection.
     """
 
     __slots__ = ("_arguments", "_method", "_options", "_result", "_roots", "_throws", "has_value")
 
     def __init__(self, method: Method[..., Any], limits: Limits) -> None:
         self._method = method
-        # What is read, for messages.
+        # Names of decoded values, for messages.
         self._roots = tuple(f"{name} of {method.full_name}" for name in ("params", "result", "error.data"))
         self._options = JsonOptions(max_depth=limits.max_depth)
         self._throws: Final = _throws_of(method)
@@ -66,10 +70,10 @@ class MethodJson:
         self._result: Final = Meter((*results, *method.throws), limits)
 
     def arguments_of(self, params: bytes) -> tuple[tuple[Any, ...], int]:
-        """Return the arguments in the text of `params`, and the memory that they take at most, in bytes.
+        """Return the arguments in the text of `params`, and an upper bound of their memory, in bytes.
 
         Raises:
-            RemoteProtocolError: the method does not take them, or a limit is exceeded.
+            RemoteProtocolError: they do not match the method, or a limit is exceeded.
         """
         method = self._method
         plain: Any = {}
@@ -82,12 +86,12 @@ class MethodJson:
         """Return the text of `params`; empty if there are none.
 
         Raises:
-            LocalProtocolError: the method does not take them.
+            LocalProtocolError: the arguments do not match the method.
         """
         method = self._method
         plain = arguments_to_plain(method, arguments, self._options)
         for position, value in enumerate(arguments):
-            # Other servers may refuse a call without it.
+            # Other servers may reject a call without it.
             if value is None and method.has_to_be_given[position]:
                 plain[method.arguments[position].name] = None
         return encode(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""
@@ -97,7 +101,7 @@ class MethodJson:
 
         Raises:
             ApplicationError: it is `null`, and the method has a result.
-            RemoteProtocolError: it is no value of the type, or a limit is exceeded.
+            RemoteProtocolError: it does not match the type, or a limit is exceeded.
         """
         if not self.has_value:
             return None
@@ -112,7 +116,7 @@ class MethodJson:
 
         Raises:
             ApplicationError: it is `None`, and the method has a result.
-            LocalProtocolError: it is no value of the type.
+            LocalProtocolError: it does not match the type.
         """
         if not self.has_value:
             return b"null"
@@ -125,7 +129,7 @@ class MethodJson:
         """Return the `data` of an exception; `None` if the method does not declare it.
 
         Raises:
-            LocalProtocolError: it has no JSON.
+            LocalProtocolError: it cannot be encoded.
         """
         for name, (cls, field) in self._throws.items():
             if isinstance(error, cls):
@@ -137,7 +141,7 @@ class MethodJson:
         """Return the exception in the `data` of a response; `None` if the method does not declare it.
 
         Raises:
-            RemoteProtocolError: it cannot be read, or a limit is exceeded.
+            RemoteProtocolError: it cannot be decoded, or a limit is exceeded.
         """
         plain = self._plain(data, self._result, self._roots[2]) if data else None
         if not isinstance(plain, dict):
@@ -166,8 +170,9 @@ class MethodJson:
 def _throws_of(method: Method[..., Any]) -> dict[str, tuple[Any, Field[Any]]]:
     """Return the exceptions that a method declares, by their names in messages.
 
-    That is the name of the exception. Of several with one name, from different files, all but the one with the smallest
-    id of the field have the name of the field in front: `missing.NotFound`. Both ends have these names from the IDL.
+    The name is that of the exception. If several from different files have the same name, all but the one with the
+    smallest field id are prefixed with the name of the field: `missing.NotFound`. Both sides derive these names from
+    the IDL.
     """
     found: dict[str, tuple[Any, Field[Any]]] = {}
     for field in sorted(method.throws, key=lambda field: field.id):
@@ -179,7 +184,7 @@ def _throws_of(method: Method[..., Any]) -> dict[str, tuple[Any, Field[Any]]]:
 
 
 def method_json(method: Method[..., Any], limits: Limits) -> MethodJson:
-    """Return what reads and writes the values of a method, made on first use."""
+    """Return the cached JSON codec of a method, created on first use."""
     key = MethodJson, limits
     found: MethodJson | None = method.codecs.get(key)
     if found is not None:
@@ -189,6 +194,6 @@ def method_json(method: Method[..., Any], limits: Limits) -> MethodJson:
 
 
 def missing_result(method: Method[..., Any], cause: str) -> ApplicationError:
-    """Return the error for a result that is absent."""
-    what = f"{method.full_name} has no result, expected {method.result!r}: {cause}"
+    """Return the error for a missing result."""
+    what = f"{method.full_name}: missing result of type {method.result!r}: {cause}"
     return ApplicationError(what, ApplicationCode.MISSING_RESULT)

@@ -1,4 +1,4 @@
-"""Thrift: messages, framings and THeader."""
+"""Thrift protocol: messages, framings and THeader."""
 
 from idlrt.protocol.thrift.plugin import ThriftProtocol
 

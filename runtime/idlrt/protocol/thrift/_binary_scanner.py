@@ -1,7 +1,7 @@
-"""Finds the end of a message of the binary protocol that is still arriving and has no length in front.
+"""Incremental scanner that finds the end of an unframed message of the binary protocol.
 
-The scanner keeps its place in a stack of its own, so that a peer that sends byte by byte costs no more than one
-that sends all at once.
+The scanner keeps its position in an explicit stack, so that a peer that sends byte by byte costs no more than one that
+sends everything at once.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_list = struct.Struct(">BI").unpack_from
 _unpack_map = struct.Struct(">BBI").unpack_from
 
-# What a scanner still has to pass, innermost last: a struct, with how many containers are around it within
-# the struct around it; or values of the types that take turns, with how many are left.
+# Entries of the stack, innermost last: a struct, with the number of containers around it within its outer struct; or
+# values of alternating types, with the number that is left.
 _STRUCT, _VALUES = 0, 1
 
 _HEADS: dict[int, int] = {TypeId.STRING: 4, TypeId.LIST: 5, TypeId.SET: 5, TypeId.MAP: 6}
 
 
 class BinaryScanner:
-    """Finds the end of one message without a length in front, head included (strict or old).
+    """Finds the end of one message without a length prefix, including its header (strict or old).
 
-    It passes whatever a reader with the same limits reads. A reader knows from the IDL how deep containers
-    nest; here `max_depth` bounds them, anew within each struct.
+    It accepts every message that a reader with the same limits accepts. A reader knows the nesting of containers from
+    the IDL; here `max_depth` limits it, separately within each struct.
 
     Args:
-        limits: `max_message` bounds how much is waited for; the others hold as in a reader.
+        limits: `max_message` limits the size of a message; the others apply as in a reader.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -47,7 +47,6 @@ class BinaryScanner:
         self._containers = 0
 
     def scan(self, buffer: bytes | bytearray) -> int | None:
-        """See `MessageScanner.scan`."""
         if not self._has_head and not self._scan_head(buffer):
             return None
         while self._stack:
@@ -62,7 +61,7 @@ class BinaryScanner:
 
     def _move(self, offset: int) -> None:
         if offset > self._limits.max_message:
-            raise whole(too_long(self._limits.max_message), "the message")
+            raise whole(too_long(self._limits.max_message), "message")
         self._offset = offset
 
     def _scan_head(self, buffer: bytes | bytearray) -> bool:
@@ -73,7 +72,7 @@ class BinaryScanner:
             if first & 0xFFFFFF00 != 0x80010000:
                 start = bytes(buffer[:4]).hex()
                 raise RemoteProtocolError(
-                    f"cannot read the message: it starts with {start}, which is no version of the binary protocol"
+                    f"cannot read message: it starts with {start}, which is no version of the binary protocol"
                 )
             _check_kind(first & 0xFF)
             (length,) = _unpack_u32(buffer, 4)
@@ -82,13 +81,13 @@ class BinaryScanner:
             length = first
             end = 4 + length + 1 + 4
         if length > self._limits.max_string:
-            raise whole(over_limit(0, length, "max_string", self._limits.max_string), "the method's name")
+            raise whole(over_limit(0, length, "max_string", self._limits.max_string), "method name")
         self._move(end)
         self._has_head = True
         return True
 
     def _scan_fields(self, buffer: bytes | bytearray, containers: int) -> bool:
-        """Pass fields of a struct, to its end or to one that has to be entered. False if bytes are missing."""
+        """Skip fields of a struct, up to its end or to a nested value. Returns `False` if bytes are missing."""
         offset, available = self._offset, len(buffer)
         while offset < available:
             type = buffer[offset]
@@ -107,7 +106,7 @@ class BinaryScanner:
         return False
 
     def _scan_element(self, buffer: bytes | bytearray, types: tuple[int, ...], count: int) -> bool:
-        """Pass or enter one element. False if bytes are missing."""
+        """Skip or enter one element. Returns `False` if bytes are missing."""
         if count == 0:
             self._stack.pop()
             self._containers -= 1
@@ -115,12 +114,12 @@ class BinaryScanner:
         position = len(self._stack) - 1
         if not self._scan_value(buffer, types[0], self._offset):
             return False
-        # A map's key and value take turns: `types` is rotated.
+        # Keys and values of a map alternate: `types` is rotated.
         self._stack[position] = (_VALUES, types[1:] + types[:1], count - 1)
         return True
 
     def _scan_value(self, buffer: bytes | bytearray, type: int, offset: int) -> bool:
-        """Pass or enter the value at `offset`. False, and nothing has changed, if its head is not there yet."""
+        """Skip or enter the value at `offset`. Returns `False` without a change if its first bytes are missing."""
         size = FIXED_SIZES.get(type)
         if size is not None:
             self._move(offset + size)
@@ -128,20 +127,20 @@ class BinaryScanner:
         if type == TypeId.STRUCT:
             self._move(offset)
             if self._structs > self._limits.max_depth:
-                raise whole(too_deep(offset, self._limits.max_depth), "the message")
+                raise whole(too_deep(offset, self._limits.max_depth), "message")
             self._stack.append((_STRUCT, (), self._containers))
             self._structs += 1
             self._containers = 0
             return True
         head = _HEADS.get(type)
         if head is None:
-            raise whole(unknown_type(offset, type), "the message")
+            raise whole(unknown_type(offset, type), "message")
         if offset + head > len(buffer):
             return False
         if type == TypeId.STRING:
             (length,) = _unpack_u32(buffer, offset)
             if length > self._limits.max_string:
-                raise whole(over_limit(offset, length, "max_string", self._limits.max_string), "a string")
+                raise whole(over_limit(offset, length, "max_string", self._limits.max_string), "string")
             self._move(offset + 4 + length)
             return True
         types: tuple[int, ...]
@@ -156,22 +155,22 @@ class BinaryScanner:
 
     def _enter_container(self, types: tuple[int, ...], length: int, offset: int) -> None:
         if length > self._limits.max_container:
-            raise whole(over_limit(self._offset, length, "max_container", self._limits.max_container), "a container")
+            raise whole(over_limit(self._offset, length, "max_container", self._limits.max_container), "container")
         self._move(offset)
         if length == 0:
             return
         for type in types:
             if type not in MINIMUM_SIZES:
-                raise whole(unknown_type(offset, type), "the message")
+                raise whole(unknown_type(offset, type), "message")
         if all(type in FIXED_SIZES for type in types):
             self._move(offset + length * sum(FIXED_SIZES[type] for type in types))
             return
         if self._containers > self._limits.max_depth:
-            raise whole(too_deep(offset, self._limits.max_depth), "the message")
+            raise whole(too_deep(offset, self._limits.max_depth), "message")
         self._containers += 1
         self._stack.append((_VALUES, types, length * len(types)))
 
 
 def _check_kind(number: int) -> None:
     if number not in MessageKind._value2member_map_:
-        raise RemoteProtocolError(f"cannot read the message: there is no kind of message {number}")
+        raise RemoteProtocolError(f"cannot read message: unknown message type {number}")

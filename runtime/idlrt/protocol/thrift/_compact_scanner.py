@@ -1,7 +1,7 @@
-"""Finds the end of a message of the compact protocol that is still arriving and has no length in front.
+"""Incremental scanner that finds the end of an unframed message of the compact protocol.
 
-The scanner keeps its place in a stack of its own. What it may have to look at again, when the bytes stop within
-it, are the few bytes of one head.
+The scanner keeps its position in an explicit stack. When bytes are missing, it rereads only the few bytes of the
+element header in which they end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from idlrt.serialization.errors import (
 )
 from idlrt.serialization.types import TypeId
 
-__all__ = ["CompactScanner"]
+__all__ = ["CompactScanner", "not_compact", "not_compact_version"]
 
 _BOOL, _STRING, _STRUCT, _MAP = int(TypeId.BOOL), int(TypeId.STRING), int(TypeId.STRUCT), int(TypeId.MAP)
 _LISTS: Final = (int(TypeId.LIST), int(TypeId.SET))
@@ -31,12 +31,22 @@ _FIXED: Final = {_BOOL: 1, int(TypeId.I8): 1, int(TypeId.DOUBLE): 8, int(TypeId.
 _VARINTS: Final = (int(TypeId.I16), int(TypeId.I32), int(TypeId.I64))
 
 
+def not_compact(offset: int, found: int) -> str:
+    """Return the text of the error for a message that does not start with the compact protocol's id."""
+    return f"unexpected byte {found:#04x} at offset {offset}, compact messages start with {PROTOCOL_ID:#04x}"
+
+
+def not_compact_version(offset: int, found: int) -> str:
+    """Return the text of the error for an unsupported version of the compact protocol."""
+    return f"unsupported version {found} at offset {offset}, the compact protocol has {VERSION}"
+
+
 class _More(Exception):
-    """The bytes stop within what is looked at."""
+    """More bytes are needed."""
 
 
 class _Struct:
-    """A struct in the making, with how many containers are around it within the struct around it."""
+    """An unfinished struct, with the number of containers around it within its outer struct."""
 
     __slots__ = ("containers",)
 
@@ -45,7 +55,7 @@ class _Struct:
 
 
 class _Values:
-    """A container in the making: the types that take turns, whose turn it is, and how many values are left."""
+    """An unfinished container: alternating types, index of the current one, and number of values left."""
 
     __slots__ = ("count", "turn", "types")
 
@@ -56,13 +66,13 @@ class _Values:
 
 
 class CompactScanner:
-    """Finds the end of one message without a length in front, head included.
+    """Finds the end of one message without a length prefix, including its header.
 
-    It passes whatever a reader with the same limits reads. A reader knows from the IDL how deep containers
-    nest; here `max_depth` bounds them, anew within each struct.
+    It accepts every message that a reader with the same limits accepts. A reader knows the nesting of containers from
+    the IDL; here `max_depth` limits it, separately within each struct.
 
     Args:
-        limits: `max_message` bounds how much is waited for; the others hold as in a reader.
+        limits: `max_message` limits the size of a message; the others apply as in a reader.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -74,7 +84,6 @@ class CompactScanner:
         self._containers = 0
 
     def scan(self, buffer: bytes | bytearray) -> int | None:
-        """See `MessageScanner.scan`."""
         try:
             if not self._has_head:
                 self._scan_head(buffer)
@@ -87,7 +96,7 @@ class CompactScanner:
         except _More:
             return None
         except Fault as fault:
-            raise whole(fault, "the message") from None
+            raise whole(fault, "message") from None
         return self._offset if len(buffer) >= self._offset else None
 
     def _move(self, offset: int) -> None:
@@ -96,7 +105,7 @@ class CompactScanner:
         self._offset = offset
 
     def _varint(self, buffer: bytes | bytearray, offset: int, most: int) -> tuple[int, int]:
-        """A number and the offset after it."""
+        """Return a number and the offset after it."""
         number = shift = 0
         for position in range(offset, min(offset + most, len(buffer))):
             byte = buffer[position]
@@ -115,7 +124,7 @@ class CompactScanner:
         return number, end
 
     def _string(self, buffer: bytes | bytearray, offset: int) -> int:
-        """The offset after a string."""
+        """Return the offset after a string."""
         length, offset = self._size(buffer, offset)
         if length > self._limits.max_string:
             raise over_limit(offset, length, "max_string", self._limits.max_string)
@@ -123,14 +132,14 @@ class CompactScanner:
 
     def _scan_head(self, buffer: bytes | bytearray) -> None:
         if len(buffer) > 0 and buffer[0] != PROTOCOL_ID:
-            raise Fault(f"{buffer[0]:#04x} at offset 0 is not compact's {PROTOCOL_ID:#04x}")
+            raise Fault(not_compact(0, buffer[0]))
         if len(buffer) < 2:
             raise _More
         byte = buffer[1]
         if byte & 0x1F != VERSION:
-            raise Fault(f"version {byte & 0x1F} at offset 1 is not compact's {VERSION}")
+            raise Fault(not_compact_version(1, byte & 0x1F))
         if byte >> 5 not in MessageKind._value2member_map_:
-            raise Fault(f"there is no kind of message {byte >> 5} (at offset 1)")
+            raise Fault(f"unknown message type {byte >> 5} at offset 1")
         number, offset = self._varint(buffer, 2, 5)
         if number >> 32:
             raise out_of_range(2, number, "32 bits")
@@ -138,7 +147,7 @@ class CompactScanner:
         self._has_head = True
 
     def _scan_field(self, buffer: bytes | bytearray, inner: _Struct) -> None:
-        """Pass one field or the end of a struct, or enter what the field holds."""
+        """Skip one field or the end of a struct, or enter the value of the field."""
         offset = self._offset
         if offset >= len(buffer):
             self._move(offset)
@@ -161,7 +170,7 @@ class CompactScanner:
             self._scan_value(buffer, type, offset)
 
     def _scan_element(self, buffer: bytes | bytearray, inner: _Values) -> None:
-        """Pass or enter one element."""
+        """Skip or enter one element."""
         if not inner.count:
             self._stack.pop()
             self._containers -= 1
@@ -171,7 +180,7 @@ class CompactScanner:
         inner.turn = (inner.turn + 1) % len(inner.types)
 
     def _scan_value(self, buffer: bytes | bytearray, type: int, offset: int) -> None:
-        """Pass or enter the value at `offset`. Nothing has changed if its head is not there yet."""
+        """Skip or enter the value at `offset`. Raises `_More` without a change if its first bytes are missing."""
         if type in _VARINTS:
             self._move(self._varint(buffer, offset, 10)[1])
         elif type in _FIXED:

@@ -1,7 +1,7 @@
-"""Reading and writing the parts of a THeader: varints and pairs of text.
+"""Reading and writing the parts of a THeader: varints and key-value pairs.
 
-Varints are those of the compact protocol: 7 bits a byte, the lowest first, a set top bit says that more
-follow; here at most 32 bits. Nothing is read beyond the end of the header.
+Varints are those of the compact protocol: 7 bits per byte, the lowest first; the top bit is set if more bytes follow;
+here at most 32 bits. Nothing is read beyond the end of the header.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md
 """
@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, LocalProtocolError
+from idlrt.printable import plural
 from idlrt.serialization.base import Limits
 from idlrt.serialization.options import WriteErrors, text_errors_of
 
@@ -27,18 +28,18 @@ __all__ = [
 ]
 
 MAX_HEADER: Final = 0xFFFF * 4
-"""Bytes that a header can have: its size is an `u16` of words of 4 bytes."""
+"""Maximum size of a header in bytes: its size field is a `u16` that counts words of 4 bytes."""
 
-# Below it a varint is one byte.
+# Varints below this are one byte.
 _SHORT: Final = 0x80
 _VARINTS: Final = tuple(bytes((number,)) for number in range(_SHORT))
 
 
 class Unreadable(Exception):
-    """Something within a frame cannot be read. Never leaves the framing.
+    """Part of a frame cannot be read. Internal to the framing.
 
     Attributes:
-        code: what a refusal says.
+        code: code of the error response.
     """
 
     def __init__(self, what: str, code: ApplicationCode = ApplicationCode.PROTOCOL_ERROR) -> None:
@@ -47,28 +48,28 @@ class Unreadable(Exception):
 
 
 class HeaderReader:
-    """Reads `data` from `start` to `end`, step by step.
+    """Reader of a header, from the offset `start` of `data` to `end`.
 
     Raises:
-        Unreadable: `data` is shorter than `end`. The methods raise it where bytes are missing or wrong.
+        Unreadable: `data` is shorter than `end`. Methods raise it for missing or invalid bytes.
     """
 
     __slots__ = ("_at", "_data", "_end")
 
     def __init__(self, data: bytes, start: int, end: int) -> None:
         if end > len(data):
-            raise Unreadable(f"its header ends at offset {end}, the frame at {len(data)}")
+            raise Unreadable(f"the header ends at offset {end}, but the frame at offset {len(data)}")
         self._data = data
         self._at = start
         self._end = end
 
     @property
     def is_at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether all bytes have been read."""
         return self._at >= self._end
 
     def varint(self) -> int:
-        """A number of up to 32 bits."""
+        """Read a number of at most 32 bits."""
         start = at = self._at
         value = shift = 0
         while at < self._end:
@@ -84,44 +85,44 @@ class HeaderReader:
             if shift > 28:
                 break
         else:
-            raise Unreadable(f"its header ends within a number at offset {start}")
-        raise Unreadable(f"the number at offset {start} of its header has more than 32 bits")
+            raise Unreadable(f"the header ends within the varint at offset {start}")
+        raise Unreadable(f"the varint at offset {start} of the header has more than 32 bits")
 
     def pairs(self, into: dict[str, str], limits: Limits) -> None:
-        """Put pairs of text into a dictionary, which has no more than `max_container` then."""
+        """Read key-value pairs into a dictionary, which may have at most `max_container` entries."""
         start = self._at
         count = self.varint()
         most = limits.max_container
         if len(into) + count > most:
-            raise Unreadable(f"{count} pairs of metadata at offset {start} are over the limit max_container={most}")
+            found = f"{plural(count, 'pair')} of metadata at offset {start}"
+            raise Unreadable(f"{found}: the limit is max_container={most}")
         if count * 2 > self._end - self._at:
-            left = self._end - self._at
-            raise Unreadable(f"{count} pairs of metadata at offset {start} do not fit into {left} bytes of header")
+            left = plural(self._end - self._at, "byte")
+            found = f"{plural(count, 'pair')} of metadata at offset {start}"
+            raise Unreadable(f"unexpected end of header: {found}, have {left}")
         for _ in range(count):
-            key = self._text(limits, "a key")
-            into[key] = self._text(limits, f"the value of {key[:40]!r}")
+            key = self._text(limits, "metadata key")
+            into[key] = self._text(limits, f"metadata value of {key[:40]!r}")
 
     def _text(self, limits: Limits, what: str) -> str:
         at = self._at
         size = self.varint()
         if size > limits.max_string:
-            raise Unreadable(
-                f"{what} in its metadata has {size} bytes at offset {at}: the limit is max_string={limits.max_string}"
-            )
+            found = f"{what} at offset {at} has {plural(size, 'byte')}"
+            raise Unreadable(f"{found}: the limit is max_string={limits.max_string}")
         begin, end = self._at, self._at + size
         if end > self._end:
-            raise Unreadable(
-                f"{what} in its metadata needs {size} bytes at offset {begin}, {self._end - begin} are left"
-            )
+            found = f"{what} at offset {begin} needs {plural(size, 'byte')}"
+            raise Unreadable(f"unexpected end of header: {found}, have {self._end - begin}")
         self._at = end
         try:
             return self._data[begin:end].decode("utf-8", text_errors_of(limits))
         except UnicodeDecodeError as error:
-            raise Unreadable(f"{what} in its metadata, at offset {begin}, is not utf-8: {error.reason}") from None
+            raise Unreadable(f"{what} at offset {begin} is not valid UTF-8: {error.reason}") from None
 
 
 def pack_varint(value: int) -> bytes:
-    """The bytes of a number that is 0 or more."""
+    """Return the bytes of a non-negative number."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -131,17 +132,20 @@ def pack_varint(value: int) -> bytes:
 
 
 def accepts_short_pairs(limits: Limits) -> bool:
-    """Whether no pairs that `short_pairs` reads are over a limit."""
+    """Whether pairs that `short_pairs` reads can never exceed a limit."""
     return limits.max_container >= _SHORT and limits.max_string >= _SHORT
 
 
 def short_pairs(data: bytes, at: int, end: int, limits: Limits) -> dict[str, str] | None:
-    """Return the pairs of an info at `at`, where it is the last one, and where all counts and sizes are one byte.
+    """Return the pairs of an info of the common form: the last one of the header, with counts and sizes of one byte.
 
-    `None` if they are not, or if something is wrong with them: then `HeaderReader` has to look.
+    `None` for other forms and invalid pairs, which `HeaderReader` handles.
 
     Args:
-        end: the offset after the header, within `data`.
+        data: the frame.
+        at: offset of the info.
+        end: offset after the header, within `data`.
+        limits: limits of metadata.
     """
     found: dict[str, str] = {}
     errors = text_errors_of(limits)
@@ -158,29 +162,31 @@ def short_pairs(data: bytes, at: int, end: int, limits: Limits) -> dict[str, str
                 return None
             found[data[at + 1 : middle].decode("utf-8", errors)] = data[middle + 1 : after].decode("utf-8", errors)
             at = after
-        # What follows is padding, or is skipped like it. Other pairs are not.
+        # Padding may follow, but no other pairs.
         return found if at >= end or not data[at] else None
     except (IndexError, UnicodeDecodeError):
         return None
 
 
 def pack_pairs(metadata: Metadata, limits: Limits, text_errors: WriteErrors) -> bytes:
-    """The bytes of pairs of text.
+    """Return the bytes of key-value pairs.
 
     Args:
-        text_errors: what happens to lone surrogates.
+        metadata: the pairs.
+        limits: limits of metadata.
+        text_errors: handling of lone surrogates.
 
     Raises:
-        LocalProtocolError: one is no text, or over a limit.
+        LocalProtocolError: a key or value is not a string, or exceeds a limit.
     """
     if len(metadata) > limits.max_container:
-        what = f"cannot send {len(metadata)} pairs of metadata"
+        what = f"cannot send {plural(len(metadata), 'pair')} of metadata"
         raise LocalProtocolError(f"{what}: the limit is max_container={limits.max_container}")
     parts = [pack_varint(len(metadata))]
     longest = min(limits.max_string, _SHORT - 1)
     pairs = cast("Iterable[tuple[object, object]]", metadata.items())
     for key, value in pairs:
-        for text, what in ((key, "a key"), (value, "the value")):
+        for text, what in ((key, "key"), (value, "value")):
             if isinstance(text, str) and len(text) <= longest and text.isascii():
                 parts += _VARINTS[len(text)], text.encode()
             else:
@@ -189,13 +195,14 @@ def pack_pairs(metadata: Metadata, limits: Limits, text_errors: WriteErrors) -> 
 
 
 def _pack_text(text: object, limits: Limits, text_errors: WriteErrors, what: str, key: object) -> bytes:
-    of = f"cannot send metadata: {what} of {key!r:.60}" if what == "the value" else f"cannot send metadata: {what}"
+    of = f"cannot send metadata: {what} of {key!r:.60}" if what == "value" else f"cannot send metadata: {what}"
     if not isinstance(text, str):
-        raise LocalProtocolError(f"{of} must be a str, not {type(text).__name__}")
+        raise LocalProtocolError(f"{of} must be a str, got {type(text).__name__}")
     try:
         data = text.encode("utf-8", text_errors)
     except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"{of} cannot be written as utf-8: {error.reason}") from None
+        raise LocalProtocolError(f"{of} cannot be encoded as UTF-8: {error.reason}") from None
     if len(data) > limits.max_string:
-        raise LocalProtocolError(f"{of} has {len(data)} bytes: the limit is max_string={limits.max_string}")
+        found = f"{of} has {plural(len(data), 'byte')}"
+        raise LocalProtocolError(f"{found}: the limit is max_string={limits.max_string}")
     return pack_varint(len(data)) + data

@@ -1,7 +1,7 @@
-"""Finds the end of a message of Thrift's JSON that is still arriving: the bracket that closes its first one.
+"""Incremental scanner that finds the end of an unframed message of Thrift's JSON: the bracket that closes its first.
 
-Only brackets and strings are looked at. What the scanner remembers is how many brackets are open, so nesting
-needs no bound here; the reader has one.
+It looks at brackets and strings only, and keeps the number of open brackets, so nesting needs no limit here; the reader
+has one.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _IN_STRING: Final = re.compile(rb'["\\]')
 
 
 class JsonScanner:
-    """Finds the end of one message without a length in front, head included. White space may stand before it.
+    """Finds the end of one message without a length prefix, including its header. White space may precede it.
 
     Args:
-        limits: `max_message` bounds how much is waited for.
+        limits: `max_message` limits the size of a message.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -33,13 +33,12 @@ class JsonScanner:
         self._is_in_string = False
 
     def scan(self, buffer: bytes | bytearray) -> int | None:
-        """See `MessageScanner.scan`."""
         try:
             end = self._scan(buffer)
             if self._offset > self._most:
                 raise too_long(self._most)
         except Fault as fault:
-            raise whole(fault, "the message") from None
+            raise whole(fault, "message") from None
         return end
 
     def _scan(self, buffer: bytes | bytearray) -> int | None:
@@ -50,7 +49,7 @@ class JsonScanner:
             if self._offset >= size:
                 return None
             if buffer[self._offset] != 0x5B:
-                # One byte of it: whether more have come already is chance.
+                # Only one byte, so that the message does not depend on packet boundaries.
                 start = bytes(buffer[self._offset : self._offset + 1]).decode(errors="replace")
                 raise unexpected(self._offset, "'['", repr(start))
         while True:
@@ -60,7 +59,7 @@ class JsonScanner:
                 return None
             byte = found[0]
             if byte == b"\\":
-                if found.end() >= size:  # what it escapes is not there yet
+                if found.end() >= size:  # the escaped character has not arrived yet
                     self._offset = found.start()
                     return None
                 self._offset = found.end() + 1

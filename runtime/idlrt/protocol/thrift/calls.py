@@ -1,8 +1,9 @@
-"""From the bytes of one client to its requests: cut the frames, open them, read the heads, find the methods.
+"""Request readers: split the bytes of a client into frames, decode frames and message headers, look up the methods.
 
-There are three ways. `Calls` goes step by step and serves every dialect. `HeaderCalls` takes fewer steps for requests
-whose THeader says what the last one said. Where the codecs are native ones, C reads plain frames (`Dialect.is_fused`),
-and those with such a THeader, in one go, and decodes the arguments too. The requests are the same.
+There are three implementations with the same results. `Calls` goes step by step and supports every dialect.
+`HeaderCalls` takes a shortcut for requests whose THeader equals that of the previous request. With native codecs, C
+code reads plain frames (`Dialect.is_fused`), and frames with an unchanged THeader, in one step, and decodes the
+arguments too.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ Methods = Mapping[str, Method[..., Any]]
 
 
 class CallReader(Protocol):
-    """Reads the requests of one connection."""
+    """Interface of request readers, one for each connection."""
 
     def receive(self, data: bytes, events: list[Any]) -> None:
         """Add the requests that `data` completes to `events`.
 
         Raises:
-            RemoteProtocolError: nothing can be read any more; the requests before are in `events`.
+            RemoteProtocolError: the connection cannot be read any further; earlier requests are in `events`.
         """
         ...
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of an unfinished message has arrived."""
+        """Whether no part of an unfinished message has arrived."""
         ...
 
 
@@ -55,7 +56,8 @@ def call_reader(dialect: Dialect, methods: Methods) -> CallReader:
     """Return a reader of requests in `dialect`.
 
     Args:
-        methods: what is served, by its name on the wire.
+        dialect: dialect of the client.
+        methods: methods of the server, by name on the wire.
     """
     reader: CallReader
     framing = dialect.framing
@@ -89,7 +91,6 @@ class Calls:
         self._open = dialect.framing.opener(dialect)
 
     def receive(self, data: bytes, events: list[Any]) -> None:
-        """See `CallReader.receive`."""
         splitter = self._splitter
         splitter.add(data)
         while (frame := splitter.next()) is not None:
@@ -97,14 +98,13 @@ class Calls:
 
     @property
     def is_empty(self) -> bool:
-        """See `CallReader.is_empty`."""
         return self._splitter.is_empty
 
     def read_frame(self, frame: bytes) -> ThriftRequest:
         """Return the request in a frame.
 
         Raises:
-            RemoteProtocolError: nothing can be read any more.
+            RemoteProtocolError: the connection cannot be read any further.
         """
         try:
             message, dialect, metadata, number = self._open(frame)
@@ -118,10 +118,10 @@ class Calls:
 
 
 class HeaderCalls(Calls):
-    """A `CallReader` for THeader. Whole frames are read where they lie, all others as by `Calls`.
+    """A `CallReader` for THeader. Complete frames are read without copying; partial ones as in `Calls`.
 
     Attributes:
-        opener: opens the frames.
+        opener: decoder of the frames.
     """
 
     __slots__ = ("_context", "_limits", "_metadata", "_rest", "opener")
@@ -131,12 +131,11 @@ class HeaderCalls(Calls):
         self._limits: Final = framing.limits
         self.opener: Final = framing.header_opener()
         self._open = self.opener.open
-        # The metadata of the last header, and what it consists of.
+        # Metadata of the last header, and its typed values and rest.
         self._metadata = self._rest = NO_METADATA
         self._context = NO_CONTEXT
 
     def receive(self, data: bytes, events: list[Any]) -> None:
-        """See `CallReader.receive`."""
         if self._splitter.is_empty:
             at = self._read_whole(data, events)
             if at == len(data):
@@ -145,7 +144,7 @@ class HeaderCalls(Calls):
         super().receive(data, events)
 
     def _read_whole(self, data: bytes, events: list[Any]) -> int:
-        """Read frames that lie whole at the beginning of `data`. Returns the offset after them."""
+        """Read the complete frames at the beginning of `data`. Returns the offset after them."""
         opener, limits = self.opener, self._limits
         at, size = 0, len(data)
         while size - at >= _SMALLEST:
@@ -153,7 +152,7 @@ class HeaderCalls(Calls):
             begin = at + 4
             at = begin + length
             if at > size or length > limits.max_frame:
-                return begin - 4  # it is not complete, or refused by the splitter
+                return begin - 4  # incomplete, or rejected by the splitter
             start = begin + 8 + len(opener.header)
             if (
                 opener.is_plain

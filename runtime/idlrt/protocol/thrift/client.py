@@ -1,10 +1,10 @@
-"""The client's end of a Thrift connection.
+"""Client side of a Thrift connection.
 
-It speaks the dialect it was made with, numbers its requests and finds the request that a response belongs to, so any
-number may be in flight and responses may come in any order.
+It uses the dialect with which it was created, numbers its requests and matches responses by these sequence ids, so any
+number of requests may be in flight and responses may arrive in any order.
 
-Whole responses that look as usual are read where they lie: in plain frames, and behind a THeader that says what the
-last one said. All others, and those that arrive in pieces, go step by step, with the same events.
+Complete responses of the common form are read without copying: in plain frames, and after a THeader that equals the
+previous one. All others, and those that arrive in parts, are read step by step, with the same events.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["PING", "ClientConnection"]
 
 _REPLY, _EXCEPTION = MessageKind.REPLY, MessageKind.EXCEPTION
 _SMALLEST: Final = 4 + FIXED
-# A frame with the smallest head of the binary protocol: its length, a version, an empty name and a sequence id.
+# Size of a frame with the smallest header of the binary protocol: length, version, empty name and sequence id.
 _SMALLEST_PLAIN: Final = 16
-# The length of a frame, and that of the name in a strict head of the binary protocol.
+# Length of a frame, and of the name in a strict header of the binary protocol.
 _unpack_lengths = struct.Struct(">I4xI").unpack_from
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
@@ -39,26 +39,26 @@ _unpack_i32 = struct.Struct(">i").unpack_from
 
 class _Ping:
     def idlrt_ping(self) -> None:
-        """No server has this method."""
+        """Stand for a method that no server has."""
 
 
 PING: Final = method(_Ping.idlrt_ping, result=VOID)
-"""Thrift has no heartbeat, so a ping calls a method that no server has: whatever the server answers (ours and Apache's
-say `unknown method`), it has read the call and spoken the protocol."""
+"""Method of pings. Thrift has no heartbeat, so a ping calls a method that no server has: any response (`unknown method`
+from this runtime and from Apache Thrift) shows that the server reads calls and speaks the protocol."""
 
 
 class ClientConnection:
-    """The client's end. See `idlrt.protocol.base.ClientConnection`.
+    """Client side of a connection; an `idlrt.protocol.base.ClientConnection`.
 
     Args:
-        dialect: what to speak.
-        service: the name of the service among several that the server has; empty for a server that has one.
-        first_sequence_id: number of the first call. Several connections that share a stream use distinct ranges.
-        max_sequence_id: number after which counting goes on with 1; above the calls that are in flight at a time.
+        dialect: dialect of the connection.
+        service: name of the service to call on a server with several (multiplexed names); empty for plain names.
+        first_sequence_id: sequence id of the first call. Connections that share a stream use distinct ranges.
+        max_sequence_id: sequence id after which numbering restarts at 1; greater than the number of calls in flight.
 
     Attributes:
-        capabilities: of what is spoken.
-        dialect: what is spoken.
+        capabilities: capabilities of the dialect.
+        dialect: dialect of the connection.
     """
 
     __slots__ = (
@@ -90,9 +90,9 @@ class ClientConnection:
         self._cancelled: set[int] = set()
         self._pings: set[int] = set()
         self._is_broken = False
-        # What has come, until it is known that the server may speak Thrift; then `None`.
+        # First bytes of the server, until they are known to be Thrift; `None` after that.
         self._first: bytes | None = b""
-        # What a frame and a message may have at most that are read in one go. Nothing is where frames are not known.
+        # Maximum size of frames and messages that are read without copying; 0 in other framings.
         self._most = self._max_message = 0
         if dialect.is_fused:
             limits = dialect.envelope.limits
@@ -106,17 +106,14 @@ class ClientConnection:
 
     @property
     def in_flight(self) -> int:
-        """See `ClientConnection.in_flight`."""
         return len(self._calls)
 
     @property
     def is_idle(self) -> bool:
-        """See `ClientConnection.is_idle`."""
         return not self._calls and not self._is_broken and not self._first and not self._has_rest
 
     @property
     def cancelled(self) -> int:
-        """See `ClientConnection.cancelled`."""
         return len(self._cancelled)
 
     def request(
@@ -126,7 +123,6 @@ class ClientConnection:
         metadata: Metadata = NO_METADATA,
         context: RequestContext = NO_CONTEXT,
     ) -> tuple[int, bytes]:
-        """See `ClientConnection.request`."""
         dialect = self.dialect
         envelope = dialect.envelope
         sequence_id = self._sequence_id % self._max_sequence_id + 1
@@ -152,13 +148,12 @@ class ClientConnection:
         return sequence_id, data
 
     def ping(self) -> tuple[int, bytes]:
-        """See `ClientConnection.ping`."""
         sequence_id, data = self.request(PING, ())
         self._pings.add(sequence_id)
         return sequence_id, data
 
     def _next_sequence_id(self) -> int:
-        # A signed 32-bit number for the sake of peers; an id in use is stepped over.
+        # Ids fit a signed 32-bit number, as peers expect; ids in use are skipped.
         while True:
             sequence_id = self._sequence_id = self._sequence_id % self._max_sequence_id + 1
             if sequence_id > self._highest:
@@ -168,14 +163,12 @@ class ClientConnection:
                 return sequence_id
 
     def cancel(self, id: int) -> bytes:
-        """See `ClientConnection.cancel`."""
         if self._calls.pop(id, None) is not None:
             self._cancelled.add(id)
             self._pings.discard(id)
         return b""
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
-        """See `ClientConnection.receive_data`."""
         events: list[ClientEvent] = []
         if self._is_broken:
             return events
@@ -197,7 +190,7 @@ class ClientConnection:
                 elif _SMALLEST_PLAIN <= (size := len(data)) <= self._most:
                     length, name_size = _unpack_lengths(data)
                     if length == size - 4:
-                        # The usual case: one whole reply. The code below does the same in more steps.
+                        # The common case: one complete reply. The code below does the same in more steps.
                         event: ClientEvent | None = self._read_reply(data, name_size)
                         if event is None:
                             event = self._find(self.dialect, data[4:], NO_METADATA, 0, length)
@@ -215,10 +208,10 @@ class ClientConnection:
         return events
 
     def _read_whole(self, opener: HeaderOpener, data: bytes, events: list[ClientEvent]) -> int:
-        """Read frames that lie whole at the beginning of `data`. Returns the offset after them.
+        """Read the complete frames at the beginning of `data`. Returns the offset after them.
 
         Raises:
-            RemoteProtocolError: nothing can be read any more.
+            RemoteProtocolError: the connection cannot be read any further.
         """
         at, size = 0, len(data)
         while size - at >= _SMALLEST:
@@ -226,7 +219,7 @@ class ClientConnection:
             begin = at + 4
             end = begin + length
             if end > size or length > self._most:
-                break  # it is not complete, or refused by the splitter
+                break  # incomplete, or rejected by the splitter
             start = begin + 8 + len(opener.header)
             if (
                 opener.is_plain
@@ -254,12 +247,13 @@ class ClientConnection:
         return at
 
     def _read_reply(self, data: bytes, name_size: int) -> ThriftResponse | None:
-        """The event for a plain frame that is a reply with the usual head of its method's replies; `None` if it
-        is anything else, which `_find` reads step by step.
+        """Return the event of a plain frame with the common header of replies; `None` for all other frames, which
+        `_find` reads step by step.
 
         Args:
-            name_size: bytes of the method's name, if the head is a strict one of the binary protocol. Other heads have
-                something else there, and do not match.
+            data: the frame, including its length.
+            name_size: size of the method name in bytes, if the header is a strict one of the binary protocol. Other
+                headers have other data there, and do not match.
         """
         size = len(data)
         if name_size > size - _SMALLEST_PLAIN:
@@ -281,11 +275,11 @@ class ClientConnection:
         return None
 
     def _is_between(self) -> bool:
-        """Whether nothing of an unfinished message has arrived."""
+        """Whether no part of an unfinished message has arrived."""
         return not self._first and not self._has_rest
 
     def _read(self, frame: bytes) -> ClientEvent | None:
-        """The event for a frame; `None` if its request was cancelled."""
+        """Return the event of a frame; `None` if its request was cancelled."""
         try:
             message, dialect, metadata, number = self._open(frame)
         except SpoiledFrame as error:
@@ -307,11 +301,11 @@ class ClientConnection:
         return self._find(dialect, message, metadata, number, len(frame))
 
     def _find(self, dialect: Dialect, message: bytes, metadata: Metadata, number: int, size: int) -> ClientEvent | None:
-        """The event for a message; `None` if its request was cancelled."""
+        """Return the event of a message; `None` if its request was cancelled."""
         head, start = dialect.envelope.unpack_head(message)
         kind, sequence_id = head.kind, number or head.sequence_id
         if kind is not _REPLY and kind is not _EXCEPTION:
-            raise RemoteProtocolError(f"the server sent a {kind.name.lower()} message, which only clients send")
+            raise RemoteProtocolError(f"the server sent a message of type {kind.name}, expected REPLY or EXCEPTION")
         found = self._waiting_for(sequence_id, head.name)
         if found is None:
             return None
@@ -328,19 +322,18 @@ class ClientConnection:
         return PongReceived(sequence_id, is_draining(metadata))
 
     def _waiting_for(self, sequence_id: int, name: str) -> Method[..., Any] | None:
-        """The method of a request that is answered; `None` if it was cancelled."""
+        """Return the method of an answered request; `None` if the request was cancelled."""
         found = self._calls.pop(sequence_id, None)
         if found is not None:
             return found
         if 0 < sequence_id <= self._highest:
-            # Cancelled, or oneway: some servers refuse those with an answer.
+            # Cancelled, or oneway: some servers reject oneway requests with a response.
             self._cancelled.discard(sequence_id)
             return None
-        raise RemoteProtocolError(f"the server answered call {sequence_id} ({name!r}), which was not made")
+        raise RemoteProtocolError(f"the server sent a response to call {sequence_id} ({name!r}), which does not exist")
 
     def receive_eof(self) -> list[ClientEvent]:
-        """See `ClientConnection.receive_eof`."""
         if self._is_broken or self._is_between():
             return []
         self._is_broken = True
-        return [ConnectionBroken(RemoteProtocolError("the server stopped sending within a message"))]
+        return [ConnectionBroken(RemoteProtocolError("the server closed the connection within a message"))]

@@ -1,10 +1,10 @@
-"""The two ends of a Thrift connection: the server's, and the client's of `idlrt.protocol.thrift.client`.
+"""Server side of a Thrift connection; the client side is in `idlrt.protocol.thrift.client`.
 
-`ServerConnection` learns the dialect from the first bytes and answers each request in the dialect that its frame asks
-for. `ClientConnection` speaks the dialect it was made with.
+`ServerConnection` detects the dialect by the first bytes and responds to each request in the dialect of its frame.
+`ClientConnection` uses the dialect with which it was created.
 
-Both know names: a server the methods that it serves, a client the service that it calls among several (Thrift's
-multiplexed names, `Service:method`; answers have the method's plain name).
+Several services on one server are called by Thrift's multiplexed names, `Service:method`; responses have the plain name
+of the method.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _EXCEPTION = MessageKind.EXCEPTION
 
 
 class ServerConnection:
-    """The server's end. See `idlrt.protocol.base.ServerConnection`.
+    """Server side of a connection; an `idlrt.protocol.base.ServerConnection`.
 
     Args:
-        detector: tells what the client speaks.
-        methods: what is served, by its name on the wire.
+        detector: detects the dialect of the client.
+        methods: methods of the server, by name on the wire.
     """
 
     __slots__ = ("_calls", "_detector", "_dialect", "_methods", "_prefix", "capabilities", "is_at_eof", "is_broken")
@@ -54,16 +54,14 @@ class ServerConnection:
 
     @property
     def dialect(self) -> Dialect | None:
-        """What the client began to speak, once it has said enough."""
+        """Dialect of the first message; `None` until it is detected."""
         return self._dialect
 
     @property
     def is_between_messages(self) -> bool:
-        """See `ServerConnection.is_between_messages`."""
         return not self._prefix if self._calls is None else self._calls.is_empty
 
     def receive_data(self, data: bytes) -> list[ServerEvent]:
-        """See `ServerConnection.receive_data`."""
         events: list[ServerEvent] = []
         if self.is_broken:
             return events
@@ -86,15 +84,13 @@ class ServerConnection:
         return events
 
     def receive_eof(self) -> list[ServerEvent]:
-        """See `ServerConnection.receive_eof`."""
         self.is_at_eof = True
         if self.is_broken or self.is_between_messages:
             return []
         self.is_broken = True
-        return [ConnectionBroken(RemoteProtocolError("the client stopped sending within a message"))]
+        return [ConnectionBroken(RemoteProtocolError("the client closed the connection within a message"))]
 
     def arguments(self, request: RequestReceived) -> tuple[tuple[Any, ...], int]:
-        """See `ServerConnection.arguments`."""
         if request.arguments is not None:
             return request.arguments, request.decoded
         if request.trouble is not None:
@@ -109,7 +105,6 @@ class ServerConnection:
     def respond(
         self, request: RequestReceived, result: Any, metadata: Metadata = NO_METADATA, is_draining: bool = False
     ) -> bytes:
-        """See `ServerConnection.respond`."""
         own: Any = request  # a `ThriftRequest`; `cast` would cost a call
         found, dialect = request.method, own.dialect
         assert found is not None
@@ -125,7 +120,6 @@ class ServerConnection:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes | None:
-        """See `ServerConnection.respond_error`."""
         found, dialect = request.method, cast("ThriftRequest", request).dialect
         assert found is not None
         carried = response_metadata(metadata, is_draining)
@@ -138,7 +132,6 @@ class ServerConnection:
         metadata: Metadata = NO_METADATA,
         is_draining: bool = False,
     ) -> bytes:
-        """See `ServerConnection.refuse`."""
         dialect = cast("ThriftRequest", request).dialect
         envelope = dialect.envelope
         name = request.method.name if request.method is not None else (request.key.partition(":")[2] or request.key)
@@ -146,21 +139,21 @@ class ServerConnection:
             carried = response_metadata(metadata, is_draining, error.retry_after)
             return dialect.pack(_EXCEPTION, name, request.id, encode_refusal(envelope, error), carried)
         except (LocalProtocolError, TypeError, ValueError, AttributeError):
-            # The text or the metadata is over a limit, or whoever raised it gave no text, or no number.
-            brief = ApplicationError("the reason does not fit into a message", _code_of(error.code))
+            # The text or the metadata exceeds a limit, or the handler raised an error without a text or a valid code.
+            brief = ApplicationError("the error message cannot be encoded", _code_of(error.code))
             return dialect.pack(_EXCEPTION, name, request.id, encode_refusal(envelope, brief))
 
     def pong(self, ping: PingReceived) -> bytes:
-        """See `ServerConnection.pong`: Thrift has no heartbeat."""
+        """Return nothing: Thrift has no heartbeat."""
         return b""
 
     def drain_notice(self) -> bytes:
-        """See `ServerConnection.drain_notice`: Thrift says it with the next response."""
+        """Return nothing: Thrift signals draining in the next response."""
         return b""
 
 
 def _code_of(code: object) -> int:
-    """The code of a refusal, as far as it is one."""
+    """Return a valid code of an error response."""
     if isinstance(code, int) and -(1 << 31) <= code < 1 << 31:
         return code
     return ApplicationCode.INTERNAL_ERROR

@@ -1,4 +1,4 @@
-"""Dialects by name. Those of equal limits are shared, because the codecs of methods are kept by envelope."""
+"""Dialects by name. Dialects with equal limits are shared, because the codecs of methods are cached by envelope."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["client_dialect", "dialect"]
 
 
 def dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
-    """The dialect of these names.
+    """Return the dialect of a framing and a serialization.
 
     Raises:
-        UnknownPlugin: a name is not known.
-        ConfigurationError: the framing cannot carry the protocol.
+        UnknownPlugin: a name is unknown.
+        ConfigurationError: the framing does not support the serialization.
     """
     return _dialect(framing, protocol, limits)
 
@@ -32,7 +32,7 @@ def _dialect(framing: str, protocol: str, limits: Limits) -> Dialect:
 
 @functools.lru_cache(maxsize=64)
 def client_dialect(framing: str = "framed", protocol: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Dialect:
-    """The same for a client that finds answers by their numbers. Raises likewise."""
+    """Return the dialect of a client that matches responses by sequence id. Raises the same errors as `dialect`."""
     spoken = _dialect(framing, protocol, limits)
     able = spoken.framing.in_any_order()
     return spoken if able is spoken.framing else Dialect(spoken.envelope, able)

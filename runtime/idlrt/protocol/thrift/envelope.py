@@ -1,8 +1,8 @@
-"""Thrift's messages around values: a head, the values, and in JSON a tail.
+"""Message envelopes of Thrift: a header before the values, and in JSON a tail after them.
 
-The head has the kind of the message, the name of the method and a number that the answer repeats. It looks different
-with each serialization: binary, compact, JSON. A serialization of another package that Thrift messages are to have
-brings its envelope along, as a plugin of the group `idlrt.thrift_envelopes` under the serialization's name.
+The header has the type of the message, the name of the method and a sequence id that the response repeats. Its encoding
+depends on the serialization: binary, compact, JSON. A serialization of another package needs an envelope to be used in
+Thrift messages: a plugin of the group `idlrt.thrift_envelopes` with the name of the serialization.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md and the pages of the protocols beside it.
 """
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from idlrt.plugins import Plugins
 from idlrt.protocol.thrift._binary_scanner import BinaryScanner
-from idlrt.protocol.thrift._compact_scanner import CompactScanner
+from idlrt.protocol.thrift._compact_scanner import CompactScanner, not_compact, not_compact_version
 from idlrt.protocol.thrift._json_scanner import JsonScanner
 from idlrt.protocol.thrift.kinds import MessageHead, MessageKind
 from idlrt.serialization._binary_input import BinaryInput
@@ -38,35 +38,37 @@ _pack_strict = struct.Struct(">II").pack
 _pack_u32 = struct.Struct(">I").pack
 _unpack_u32 = struct.Struct(">I").unpack_from
 _unpack_i32 = struct.Struct(">i").unpack_from
-# A peer that makes names up cannot make this grow without end.
+# Limit of the cache, so that a peer that sends invented names cannot make it grow without bounds.
 _HEADS_KEPT: Final = 1024
 _KEPT_NAME: Final = 128
 _KINDS: Final[dict[int, MessageKind]] = {kind.value: kind for kind in MessageKind}
 
 
 class MessageScanner(Protocol):
-    """Finds where a message ends that has no length in front. Resumes where it stopped: linear in bytes seen."""
+    """Interface of scanners, which find the end of a message without a length prefix. Scanning resumes where it
+    stopped, so its total cost is linear in the bytes received.
+    """
 
     def scan(self, buffer: bytes | bytearray) -> int | None:
         """Return the offset after the message that starts at offset 0 of `buffer`; `None` while it is incomplete.
 
         Args:
-            buffer: what it was at the last call, and more.
+            buffer: the buffer of the last call, with new bytes appended.
 
         Raises:
-            RemoteProtocolError: it is no message, or over a limit.
+            RemoteProtocolError: the message is invalid, or exceeds a limit.
         """
         ...
 
 
 class Envelope(ABC):
-    """Heads and tails of messages whose values have one serialization. Thread-safe; connections share it.
+    """Headers and tails of messages with one serialization. Thread-safe; connections share it.
 
     Attributes:
-        serialization: of the values.
-        name: the serialization's.
-        limits: the serialization's.
-        tail: the bytes that close a message; there are none in most protocols.
+        serialization: serialization of the values.
+        name: name of the serialization.
+        limits: limits of the serialization.
+        tail: bytes that end a message; empty in most serializations.
     """
 
     tail = b""
@@ -75,28 +77,29 @@ class Envelope(ABC):
         self.serialization: Final = serialization
         self.name: Final = serialization.name
         self.limits: Final = serialization.limits
-        self._head_limits = strict(serialization.limits)  # names of methods are compared
+        self._head_limits = strict(serialization.limits)  # method names are compared, so they must be valid UTF-8
 
     @abstractmethod
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
-        """Return the head of a message."""
+        """Return the header of a message."""
 
     @abstractmethod
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
-        """Return the head that starts at `start`, and the offset after it.
+        """Return the header that starts at `start`, and the offset after it.
 
         Raises:
-            RemoteProtocolError: it is not one.
+            RemoteProtocolError: it is invalid or incomplete.
         """
 
     @abstractmethod
     def scanner(self) -> MessageScanner:
-        """Return a scanner for one message, head and tail included."""
+        """Return a scanner for one message, including header and tail."""
 
     def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes] | None:
-        """Return what stands in the head of a message before and after its sequence id.
+        """Return the parts of the header before and after the sequence id.
 
-        `None` if messages are not these parts around a number as the serialization has it, and values without a tail.
+        `None` unless messages consist of these parts around a number in the encoding of the serialization, and of
+        values without a tail.
         """
         return None
 
@@ -104,17 +107,18 @@ class Envelope(ABC):
         """Return the offset after the message whose values end at `offset`.
 
         Raises:
-            RemoteProtocolError: something else than the tail stands there.
+            RemoteProtocolError: there is no tail at `offset`.
         """
         return offset
 
 
 class BinaryEnvelope(Envelope):
-    """Messages of the binary protocol. Strict ones start with a version and their kind, old ones with the length of the
-    method's name. Both are read.
+    """Messages of the binary protocol. Strict messages start with a version and a message type, old ones with the
+    length of the method name. Both are read.
 
     Args:
-        is_strict: write strict messages, as every peer of the last fifteen years does.
+        serialization: serialization of the values.
+        is_strict: whether to write strict messages, as all implementations of the last fifteen years do.
     """
 
     def __init__(self, serialization: Serialization, *, is_strict: bool = True) -> None:
@@ -123,20 +127,17 @@ class BinaryEnvelope(Envelope):
         self._heads: dict[bytes, tuple[MessageKind, str]] = {}
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
-        """See `Envelope.pack_head`."""
         before, after = self.head_parts(kind, name)
         return before + _pack_u32(sequence_id & 0xFFFFFFFF) + after
 
     def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
-        """See `Envelope.head_parts`."""
         data = name.encode()
         if self._is_strict:
             return _pack_strict(_VERSION | kind, len(data)) + data, b""
         return _pack_u32(len(data)) + data + bytes((kind,)), b""
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
-        """See `Envelope.unpack_head`."""
-        # The same few methods are called again and again: their heads are looked up whole.
+        # The headers of the few methods that a connection calls are cached.
         if len(data) - start >= 12 and data[start] & 0x80:
             (length,) = _unpack_u32(data, start + 4)
             end = start + 8 + length
@@ -146,7 +147,7 @@ class BinaryEnvelope(Envelope):
         try:
             return self._read_head(data, start)
         except Fault as fault:
-            raise whole(fault, "the message's head") from None
+            raise whole(fault, "message header") from None
 
     def _read_head(self, data: bytes, start: int) -> tuple[MessageHead, int]:
         source = BinaryInput(data, start, self._head_limits)
@@ -154,7 +155,8 @@ class BinaryEnvelope(Envelope):
         is_strict = first < 0
         if is_strict:
             if first & 0xFFFFFF00 != _VERSION:
-                raise Fault(f"version {(first & 0xFFFFFFFF) >> 16:#x} is not binary's {_VERSION >> 16:#x}")
+                found = (first & 0xFFFFFFFF) >> 16
+                raise Fault(f"unsupported version {found:#x}, the binary protocol has {_VERSION >> 16:#x}")
         else:
             source.offset = start
         name = source.read_string()
@@ -162,13 +164,12 @@ class BinaryEnvelope(Envelope):
         number = first & 0xFF if is_strict else source.read_i8() & 0xFF
         kind = _KINDS.get(number)
         if kind is None:
-            raise Fault(f"there is no kind of message {number}")
+            raise Fault(f"unknown message type {number}")
         if is_strict and end - start - 8 <= _KEPT_NAME and len(self._heads) < _HEADS_KEPT:
             self._heads[data[start:end]] = (kind, name)
         return MessageHead(kind, name, source.read_i32()), source.offset
 
     def scanner(self) -> BinaryScanner:
-        """See `Envelope.scanner`."""
         return BinaryScanner(self.limits)
 
 
@@ -176,82 +177,75 @@ class CompactEnvelope(Envelope):
     """Messages of the compact protocol."""
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
-        """See `Envelope.pack_head`."""
         before, after = self.head_parts(kind, name)
-        # As what its 32 bits are without a sign: not zigzag, unlike other numbers.
+        # An unsigned varint of the 32 bits: not zigzag, unlike other numbers.
         return before + varint(sequence_id & 0xFFFFFFFF) + after
 
     def head_parts(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
-        """See `Envelope.head_parts`."""
         data = name.encode()
         return bytes((PROTOCOL_ID, COMPACT_VERSION | kind << 5)), varint(len(data)) + data
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
-        """See `Envelope.unpack_head`."""
         source = CompactInput(data, start, self._head_limits)
         try:
             protocol_id = source.read_byte()
             if protocol_id != PROTOCOL_ID:
-                raise Fault(f"{protocol_id:#04x} at offset {start} is not compact's {PROTOCOL_ID:#04x}")
+                raise Fault(not_compact(start, protocol_id))
             byte = source.read_byte()
             if byte & 0x1F != COMPACT_VERSION:
-                raise Fault(f"version {byte & 0x1F} at offset {start + 1} is not compact's {COMPACT_VERSION}")
+                raise Fault(not_compact_version(start + 1, byte & 0x1F))
             kind = _KINDS.get(byte >> 5)
             if kind is None:
-                raise Fault(f"there is no kind of message {byte >> 5} (at offset {start + 1})")
+                raise Fault(f"unknown message type {byte >> 5} at offset {start + 1}")
             number = source.read_u32()
             name = source.read_string()
         except Fault as fault:
-            raise whole(fault, "the message's head") from None
+            raise whole(fault, "message header") from None
         return MessageHead(kind, name, number - (number >> 31 << 32)), source.offset
 
     def scanner(self) -> CompactScanner:
-        """See `Envelope.scanner`."""
         return CompactScanner(self.limits)
 
 
 class JsonEnvelope(Envelope):
-    """Messages of the JSON protocol: `[1,"name",1,7,{...}]`, that is, version, method, kind, sequence id, values."""
+    """Messages of the JSON protocol: `[1,"name",1,7,{...}]`, that is, version, method, type, sequence id, values."""
 
     tail = b"]"
 
     def pack_head(self, kind: MessageKind, name: str, sequence_id: int) -> bytes:
-        """See `Envelope.pack_head`."""
         return b"[%d,%b,%d,%d," % (JSON_VERSION, quoted(name), kind, sequence_id)
 
     def unpack_head(self, data: bytes, start: int = 0) -> tuple[MessageHead, int]:
-        """See `Envelope.unpack_head`."""
         source = JsonInput(data, start, self._head_limits)
         try:
             source.expect(b"[")
             version = source.whole(32, "i32")
             if version != JSON_VERSION:
-                raise Fault(f"version {version} before offset {source.offset} is not JSON's {JSON_VERSION}")
+                what = f"unsupported version {version} before offset {source.offset}"
+                raise Fault(f"{what}, the JSON protocol has {JSON_VERSION}")
             source.expect(b",")
             name = source.text()
             source.expect(b",")
             number = source.whole(32, "i32")
             kind = _KINDS.get(number)
             if kind is None:
-                raise Fault(f"there is no kind of message {number} (before offset {source.offset})")
+                raise Fault(f"unknown message type {number} before offset {source.offset}")
             source.expect(b",")
             sequence_id = source.whole(32, "i32")
             source.expect(b",")
         except Fault as fault:
-            raise whole(fault, "the message's head") from None
+            raise whole(fault, "message header") from None
         return MessageHead(kind, name, sequence_id), source.offset
 
     def unpack_tail(self, data: bytes, offset: int) -> int:
-        """See `Envelope.unpack_tail`."""
         source = JsonInput(data, offset, self.limits)
         try:
             source.expect(b"]")
         except Fault as fault:
-            raise whole(fault, "the message's end") from None
+            raise whole(fault, "message end") from None
         return source.offset
 
     def scanner(self) -> JsonScanner:
-        """See `Envelope.scanner`."""
         return JsonScanner(self.limits)
 
 
@@ -259,10 +253,10 @@ ENVELOPES: Final[Plugins[Envelope]] = Plugins("idlrt.thrift_envelopes")
 
 
 def envelope(name: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Envelope:
-    """Return the envelope of the serialization of this name and these limits; connections share it.
+    """Return the shared envelope of a serialization with these limits.
 
     Raises:
-        UnknownPlugin: there is no serialization of that name, or none that Thrift messages can have.
+        UnknownPlugin: the serialization is unknown, or has no envelope.
     """
     return _envelope(name, limits)
 
@@ -270,7 +264,7 @@ def envelope(name: str = "binary", limits: Limits = DEFAULT_LIMITS) -> Envelope:
 @functools.lru_cache(maxsize=64)
 def _envelope(name: str, limits: Limits) -> Envelope:
     values = serialization(name, limits)
-    if name == "binary":  # linked: looking at all installed packages costs milliseconds
+    if name == "binary":  # built in, because searching all installed packages takes milliseconds
         return BinaryEnvelope(values)
     if name == "compact":
         return CompactEnvelope(values)

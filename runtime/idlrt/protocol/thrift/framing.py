@@ -1,14 +1,14 @@
-"""Bytes of messages: where one ends and the next begins, and what travels beside it.
+"""Framings: where one message ends and the next begins, and the metadata beside it.
 
-A framing does three things. A `Splitter` cuts what arrives into *frames*, one whole message each. An `Opener`
-takes the message out of a frame: plain framings hold nothing else, richer ones also metadata, compression, the
-number of a wire protocol, so it says too how an answer has to look. And a message is packed. Splitting never
-looks into a frame and opening never waits for one, so a new framing that has a length in front uses
-`FrameSplitter` and writes only the rest.
+A framing has three parts. A `Splitter` is a frame buffer: it splits received bytes into *frames*, one complete message
+each. An `Opener` is a frame decoder: it takes the message out of a frame. Plain frames contain only the message; others
+also metadata, compression and the id of the serialization, so the decoder returns the dialect of the response too. And
+`pack` encodes a frame. The frame buffer does not look into frames, and the decoder gets complete frames only, so a new
+framing with a length prefix can use `FrameSplitter`.
 
-A length is checked against `Limits.max_frame` when it is announced, before anything is kept for it. What a
-frame holds once it is unpacked is checked against `Limits.max_message`; where nothing is packed the smaller
-of the two holds from the beginning.
+A length is checked against `Limits.max_frame` when it is announced, before memory is allocated for it. The decompressed
+message is checked against `Limits.max_message`; without compression the smaller of the two limits applies from the
+beginning.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md (framed, unframed)
 """
@@ -51,12 +51,12 @@ _pack_length = struct.Struct(">I").pack
 
 
 class SpoiledFrame(RemoteProtocolError):
-    """A frame that cannot be opened, although it is known which call it belongs to: it costs that one only.
+    """A frame that cannot be decoded, but whose call is known: it fails that call, not the connection.
 
     Attributes:
-        code: what a refusal says.
-        sequence_id: the number of the call.
-        dialect: what a refusal is sent in.
+        code: code of the error response.
+        sequence_id: sequence id of the call.
+        dialect: dialect of the error response.
     """
 
     def __init__(self, message: str, code: ApplicationCode, sequence_id: int, dialect: Dialect) -> None:
@@ -67,24 +67,25 @@ class SpoiledFrame(RemoteProtocolError):
 
 
 Opened = tuple[bytes, "Dialect", Metadata, int]
-"""What was in a frame: the message, the dialect to answer in, metadata, and the number of the call as far as
-the framing has one (0 if not: then the one in the message's head counts)."""
+"""Content of a frame: the message, the dialect of the response, metadata, and the sequence id of the call if the
+framing has one (0 if not: then the one in the message header applies)."""
 
 Opener = Callable[[bytes], Opened]
-"""Opens the frames of one direction of one connection, in their order. It may keep what one says about the next.
+"""Frame decoder of one direction of one connection. It gets the frames in their order, because a frame may carry state
+for later ones.
 
-Raises `SpoiledFrame`, or `RemoteProtocolError` if nothing can be told of the frame: that ends the connection.
+Raises `SpoiledFrame`, or `RemoteProtocolError` if not even the call is known, which ends the connection.
 """
 
 
 class FramePrefix(msgspec.Struct, frozen=True, gc=False):
-    """Bytes between the length of a frame and its message, for framings that send messages as they are.
+    """Bytes between the length of a frame and its message, for framings that send messages unchanged.
 
     Attributes:
-        before: what stands before the sequence id, which is an `i32`.
-        after: what stands behind it.
-        limits: those for messages and frames that are sent.
-        most: bytes of a frame that is within these limits, whatever its prefix is.
+        before: bytes before the sequence id, which is an `i32`.
+        after: bytes after it.
+        limits: limits of sent messages and frames.
+        most: size in bytes up to which a frame is within these limits, whatever its prefix is.
     """
 
     before: bytes
@@ -94,12 +95,12 @@ class FramePrefix(msgspec.Struct, frozen=True, gc=False):
 
 
 class Framing(Protocol):
-    """Bytes of messages. An instance has its limits and may be shared by connections and threads.
+    """Interface of framings. An instance has its limits and may be shared by connections and threads.
 
     Attributes:
-        name: under which it is registered.
-        has_metadata: whether it carries any.
-        is_unordered: whether the other side finds calls by their numbers, so that answers need no order.
+        name: registered name.
+        has_metadata: whether frames carry metadata.
+        is_unordered: whether the peer matches responses by sequence id, so that they may be sent in any order.
     """
 
     name: str
@@ -107,36 +108,39 @@ class Framing(Protocol):
     is_unordered: bool
 
     def in_any_order(self) -> Framing:
-        """The framing of a client that finds answers by their numbers, so that it says so as far as it can."""
+        """Return the framing of a client that matches responses by sequence id; it tells the server if it can."""
         ...
 
     def check(self, envelope: Envelope) -> None:
-        """Say whether messages of `envelope` can be carried.
+        """Check that the framing supports messages of `envelope`.
 
         Raises:
-            ConfigurationError: they cannot.
+            ConfigurationError: it does not.
         """
         ...
 
     def splitter(self, envelope: Envelope) -> Splitter:
-        """A splitter for one direction of one connection."""
+        """Return a frame buffer for one direction of one connection."""
         ...
 
     def opener(self, dialect: Dialect) -> Opener:
-        """An opener for one direction of one connection, which is spoken in `dialect`."""
+        """Return a frame decoder for one direction of one connection in `dialect`."""
         ...
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
-        """The bytes of one message. Metadata that the framing cannot carry is left out.
+        """Return the frame of one message. Framings without metadata ignore `metadata`.
 
         Args:
-            envelope: of the head and the body.
-            sequence_id: the number in the head.
+            envelope: envelope of the message.
+            sequence_id: sequence id in the header.
+            head: header of the message.
+            body: values of the message.
+            metadata: metadata of the message.
 
         Raises:
-            LocalProtocolError: the message is over a limit, or the metadata cannot be written.
+            LocalProtocolError: the message exceeds a limit, or the metadata cannot be encoded.
         """
         ...
 
@@ -154,10 +158,10 @@ FRAMINGS: Final[Plugins[Framing]] = Plugins("idlrt.framings")
 
 
 def check_message(size: int, limits: Limits) -> None:
-    """See whether a message of `size` bytes may be sent.
+    """Check that a message of `size` bytes may be sent.
 
     Raises:
-        LocalProtocolError: it is over `max_message`.
+        LocalProtocolError: it exceeds `max_message`.
     """
     if size > limits.max_message:
         most = limits.max_message
@@ -165,17 +169,17 @@ def check_message(size: int, limits: Limits) -> None:
 
 
 def check_frame(size: int, limits: Limits) -> None:
-    """See whether a frame of `size` bytes may be sent.
+    """Check that a frame of `size` bytes may be sent.
 
     Raises:
-        LocalProtocolError: it is over `max_frame`.
+        LocalProtocolError: it exceeds `max_frame`.
     """
     if size > limits.max_frame:
         raise LocalProtocolError(f"cannot send a frame of {size} bytes: the limit is max_frame={limits.max_frame}")
 
 
 class _Plain:
-    """What framings have in common that carry any message and nothing beside it."""
+    """Base class of framings without metadata, which support every envelope."""
 
     has_metadata = False
     is_unordered = False
@@ -184,15 +188,12 @@ class _Plain:
         self.limits = limits
 
     def in_any_order(self) -> Self:
-        """See `Framing.in_any_order`."""
         return self
 
     def check(self, envelope: Envelope) -> None:
-        """See `Framing.check`."""
+        """Accept every envelope."""
 
     def opener(self, dialect: Dialect) -> Opener:
-        """See `Framing.opener`."""
-
         def open(frame: bytes) -> Opened:
             return frame, dialect, NO_METADATA, 0
 
@@ -200,19 +201,17 @@ class _Plain:
 
 
 class Framed(_Plain):
-    """Each message with its length in front, as `u32`: what Thrift's non-blocking servers speak."""
+    """Framed transport: each message follows its length, a `u32`. Thrift's non-blocking servers require it."""
 
     name = "framed"
 
     def splitter(self, envelope: Envelope) -> FrameSplitter:
-        """See `Framing.splitter`."""
         limits = self.limits
         return FrameSplitter(limits, "max_frame" if limits.max_frame <= limits.max_message else "max_message")
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
-        """See `Framing.pack`."""
         size = len(head) + len(body)
         if size > self.limits.max_message or size > self.limits.max_frame:
             check_message(size, self.limits)
@@ -221,33 +220,33 @@ class Framed(_Plain):
 
 
 class Unframed(_Plain):
-    """Messages one after the other, nothing in between: what Thrift's simple and threaded servers speak."""
+    """Unframed transport: messages follow each other directly. Thrift's simple and threaded servers use it."""
 
     name = "unframed"
 
     def splitter(self, envelope: Envelope) -> MessageSplitter:
-        """See `Framing.splitter`."""
         return MessageSplitter(envelope)
 
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
-        """See `Framing.pack`."""
         check_message(len(head) + len(body), self.limits)
         return head + body
 
 
 class Dialect(msgspec.Struct, frozen=True, eq=False):
-    """An envelope in a framing: how the two sides of a connection speak.
+    """The wire format of a connection: an envelope in a framing.
 
     Attributes:
-        is_native: whether the native backend writes head and values of a message in one go.
-        is_fused: whether it reads and writes whole messages, frames included, in one go.
-        prefix: of the frames of messages without metadata; `None` if frames are not a length, a prefix and the message
-            as it is.
+        envelope: envelope of messages, which determines the serialization.
+        framing: framing of messages.
+        is_native: whether the native backend writes header and values of a message in one step.
+        is_fused: whether it reads and writes whole messages, including frames, in one step.
+        prefix: prefix of frames without metadata; `None` if frames do not consist of a length, a prefix and the
+            unchanged message.
 
     Raises:
-        ConfigurationError: the framing cannot carry the serialization.
+        ConfigurationError: the framing does not support the serialization.
     """
 
     envelope: Envelope
@@ -263,9 +262,9 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
         if isinstance(values, TableSerialization) and values.backend == "native":
             is_native = envelope.head_parts(MessageKind.CALL, "") is not None
             msgspec.structs.force_setattr(self, "is_native", is_native)
-            # The very class: what is derived from it may have something else in its frames.
+            # The exact class: frames of derived classes may be different.
             msgspec.structs.force_setattr(self, "is_fused", is_native and type(framing) is Framed)
-        # No part of `Framing`: plugins need not have it.
+        # Not part of `Framing`: optional for plugins.
         prefix_of = getattr(framing, "frame_prefix", None)
         if prefix_of is not None:
             msgspec.structs.force_setattr(self, "prefix", prefix_of(envelope))
@@ -276,14 +275,17 @@ class Dialect(msgspec.Struct, frozen=True, eq=False):
     def pack(
         self, kind: MessageKind, name: str, sequence_id: int, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
-        """The bytes of one message.
+        """Return the bytes of one message.
 
         Args:
-            name: of the method, as it stands on the wire.
-            body: with the envelope's tail, as `idlrt.protocol.thrift.message` writes it.
+            kind: type of the message.
+            name: name of the method on the wire.
+            sequence_id: sequence id of the call.
+            body: values and tail, as `idlrt.protocol.thrift.message` writes them.
+            metadata: metadata of the message.
 
         Raises:
-            LocalProtocolError: the message is over a limit, or the metadata cannot be written.
+            LocalProtocolError: the message exceeds a limit, or the metadata cannot be encoded.
         """
         head = self.envelope.pack_head(kind, name, sequence_id)
         return self.framing.pack(self.envelope, sequence_id, head, body, metadata)

@@ -1,24 +1,24 @@
-"""Apache Thrift's THeader: metadata and compression beside each message, and the number of its wire protocol.
+"""Apache Thrift's THeader: frames with metadata, compression and the id of the serialization beside each message.
 
-A frame is, behind its length, big-endian: `u16` 0x0fff, `u16` flags, `i32` number of the call, `u16` size of
-the header in words of 4 bytes; then the header, padded with zero bytes; then the message. The header is:
-varint number of the wire protocol, varint count of transforms and the varint number of each, and *infos*:
+After its length a frame consists of, big-endian: `u16` magic 0x0fff, `u16` flags, `i32` sequence id, `u16` size of the
+header in words of 4 bytes; then the header, padded with zero bytes; then the message. The header consists of the varint
+id of the serialization, the varint number of transforms and the varint id of each, and *infos*:
 
-| info  | what                                                                                           |
-|-------|------------------------------------------------------------------------------------------------|
-| 1     | metadata of this message: varint count of pairs, then key and value as varint length and bytes |
-| 2     | the same for this and all later messages of the connection (fbthrift); read, never written     |
-| other | padding (0), or nothing that is known: what follows up to the end of the header is skipped     |
+| info  | content                                                                                          |
+|-------|--------------------------------------------------------------------------------------------------|
+| 1     | metadata of this message: varint number of pairs, then key and value as varint length and bytes  |
+| 2     | the same for this and all later messages of the connection (fbthrift); read, never written       |
+| other | padding (0), or unknown: the rest of the header is skipped                                       |
 
-Of the flags one is known, fbthrift's 1: who asks finds answers by their numbers, so they may come in any order.
+One flag is known, fbthrift's 1: the client matches responses by sequence id, so they may be sent in any order.
 
-The only transform is 1, zlib, of the whole message. An answer has the protocol, transform and flags of its
-question, whatever the questions before it had. Where the header gives the call a number, that one counts and
-not the one within the message: who finds calls by headers may leave the other at whatever it likes.
+The only transform is 1, zlib, of the whole message. A response has the serialization, transform and flags of its
+request, whatever earlier requests had. A sequence id in the frame takes precedence over the one in the message, because
+implementations that match calls by the frame may put any number into the message.
 
-What is wrong inside a frame costs one call, since the number of the call is known before it. Nothing is
-allocated that is not checked first: sizes against the bytes that are there and against the limits, and
-unpacking stops at `Limits.max_message`, and at the memory that a message of this size may take.
+An error inside a frame fails one call, because the sequence id precedes it. Nothing is allocated before it is checked:
+sizes against the available bytes and against the limits; decompression stops at `Limits.max_message`, and at the memory
+that a message of this size may take.
 
 Sources: https://github.com/apache/thrift/blob/master/doc/specs/HeaderFormat.md, `THeaderTransport.py` beside
 it, and fbthrift's `THeader.cpp` for info 2 and the flag; numbers of protocols are those of `TProtocolTypes.h`.
@@ -34,6 +34,7 @@ from typing import Final, TypeGuard
 
 from idlrt.core.metadata import NO_METADATA, Metadata
 from idlrt.errors import ApplicationCode, ConfigurationError, LocalProtocolError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.thrift._header_infos import (
     MAX_HEADER,
     HeaderReader,
@@ -64,7 +65,7 @@ __all__ = ["FIXED", "HeaderFramed", "HeaderOpener", "HeaderZlibFramed", "header_
 _MAGIC: Final = 0x0FFF
 _FIXED: Final = struct.Struct(">HHiH")
 FIXED: Final = _FIXED.size
-"""Bytes of a frame before its header."""
+"""Number of bytes of a frame before its header."""
 _AFTER_MARK: Final = 4
 _BEFORE_SIZE: Final = 8
 _LENGTH_AND_FIXED: Final = struct.Struct(">IHHiH")
@@ -81,10 +82,11 @@ _ANY_ORDER: Final = 1
 
 
 class HeaderFramed:
-    """Each message with its length and a header in front. It carries metadata, and reads compressed messages.
+    """THeader framing: each message follows its length and a header. Carries metadata, and reads compressed messages.
 
     Args:
-        flags: 16 bits that stand in the header of each message. Apache's specification defines none.
+        limits: limits of messages and frames.
+        flags: 16 flag bits of each frame. Apache's specification defines none.
     """
 
     name = "header"
@@ -96,46 +98,41 @@ class HeaderFramed:
         self.is_unordered = bool(flags & _ANY_ORDER)
         self._flags = flags
         self._text_errors: WriteErrors = write_errors_of(limits)
-        # Headers without metadata, by protocol.
+        # Headers without metadata, by serialization.
         self._bare = {name: _padded(self._begin(name)) for name in _NUMBERS}
 
     def _begin(self, protocol: str) -> bytes:
         return bytes((_NUMBERS[protocol], len(self._transforms), *self._transforms))
 
     def check(self, envelope: Envelope) -> None:
-        """See `Framing.check`."""
         if envelope.name not in _NUMBERS:
             known = ", ".join(sorted(_NUMBERS))
-            raise ConfigurationError(
-                f"the framing {self.name} cannot carry the protocol {envelope.name!r}, which has no number there; "
-                f"those that have: {known}"
-            )
+            what = f"framing {self.name!r} does not support serialization {envelope.name!r}"
+            raise ConfigurationError(f"{what} (supported: {known})")
 
     def in_any_order(self) -> HeaderFramed:
-        """See `Framing.in_any_order`."""
         return type(self)(self.limits, flags=self._flags | _ANY_ORDER)
 
     def splitter(self, envelope: Envelope) -> FrameSplitter:
-        """See `Framing.splitter`."""
         return FrameSplitter(self.limits)
 
     def opener(self, dialect: Dialect) -> Opener:
-        """See `Framing.opener`. Each frame says itself how an answer has to look."""
+        """Return a frame decoder. `dialect` is ignored, because each frame determines the dialect of its response."""
         return self.header_opener().open
 
     def header_opener(self) -> HeaderOpener:
-        """Return what opens the frames of one direction of one connection."""
-        # Only clients ask for answers in any order. A text beside an answer must not cost the answer.
+        """Return a decoder of the frames of one direction of one connection."""
+        # Only clients set the flag. Invalid UTF-8 in the metadata of a response must not fail the call.
         texts = lenient(self.limits) if self.is_unordered else self.limits
         return HeaderOpener(self.limits, texts)
 
     def frame_prefix(self, envelope: Envelope, metadata: Metadata = NO_METADATA) -> FramePrefix | None:
-        """Return the prefix of frames with some metadata; `None` if messages are not sent as they are.
+        """Return the prefix of frames with this metadata; `None` if messages are not sent unchanged.
 
         Raises:
-            LocalProtocolError: the metadata cannot be written.
+            LocalProtocolError: the metadata cannot be encoded.
         """
-        # The very class: what is derived from it may transform messages.
+        # The exact class: derived classes may transform messages.
         if type(self) is not HeaderFramed:
             return None
         header, limits = self._header(envelope.name, metadata), self.limits
@@ -149,7 +146,6 @@ class HeaderFramed:
     def pack(
         self, envelope: Envelope, sequence_id: int, head: bytes, body: bytes, metadata: Metadata = NO_METADATA
     ) -> bytes:
-        """See `Framing.pack`."""
         limits = self.limits
         size = len(head) + len(body)
         if size > limits.max_message:
@@ -163,12 +159,12 @@ class HeaderFramed:
         return b"".join((fixed, header, message))
 
     def _header(self, protocol: str, metadata: Metadata) -> bytes:
-        """The header of a frame, padded."""
+        """Return the header of a frame, padded."""
         if not metadata:
             return self._bare[protocol]
         header = self._begin(protocol) + _PAIRS_FOLLOW + pack_pairs(metadata, self.limits, self._text_errors)
         if len(header) > MAX_HEADER:
-            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the most is {MAX_HEADER}")
+            raise LocalProtocolError(f"cannot send a header of {len(header)} bytes: the limit is {MAX_HEADER} bytes")
         return _padded(header)
 
     def _transform(self, message: bytes) -> bytes:
@@ -176,7 +172,7 @@ class HeaderFramed:
 
 
 class HeaderZlibFramed(HeaderFramed):
-    """`HeaderFramed` that compresses what it sends."""
+    """`HeaderFramed` that compresses sent messages with zlib."""
 
     name = "header_zlib"
     _transforms = (_ZLIB,)
@@ -186,7 +182,7 @@ class HeaderZlibFramed(HeaderFramed):
 
 
 def is_header(framing: Framing) -> TypeGuard[HeaderFramed]:
-    """Whether frames are those of this module: what is derived from it may have something else in them."""
+    """Whether a framing is exactly one of this module: frames of derived classes may be different."""
     return type(framing) is HeaderFramed or type(framing) is HeaderZlibFramed
 
 
@@ -196,29 +192,29 @@ def _padded(header: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def header_dialect(protocol: str, is_compressed: bool, flags: int, limits: Limits) -> Dialect:
-    """Return the dialect that answers a question with these in its header; it is shared by connections."""
+    """Return the shared dialect of responses to requests with this serialization, compression and flags."""
     framing = (HeaderZlibFramed if is_compressed else HeaderFramed)(limits, flags=flags)
     return Dialect(envelope(protocol, limits), framing)
 
 
 class HeaderOpener:
-    """Opens the frames of one direction of a connection. It keeps the metadata that holds for all of them.
+    """Decodes the frames of one direction of a connection, and keeps its persistent metadata.
 
-    Most peers send the same header again and again, so what the last one said is kept too. A frame that begins with
-    `mark`, has `header` behind its sequence id, and ends not before that, has the same one.
+    Most peers send the same header repeatedly, so the last decoded header is cached. A frame has the same header if it
+    starts with `mark`, and continues with `header` after its sequence id.
 
     Args:
-        limits: of the dialects in which to answer.
-        texts: those for metadata.
+        limits: limits of the dialects of responses.
+        texts: limits of metadata.
 
     Attributes:
-        mark: the magic number and the flags of the last header.
-        header: its size, and what was in it.
-        dialect: what to answer in.
-        metadata: what travels beside the message.
-        is_plain: whether there was such a header, and messages behind it are not compressed.
-        kept: metadata for all messages of the connection.
-        accepts_short: whether no pairs that `short_pairs` reads are over a limit.
+        mark: magic number and flags of the last header.
+        header: size and content of the last header.
+        dialect: dialect of the response.
+        metadata: metadata of the message.
+        is_plain: whether a header is cached, with uncompressed messages.
+        kept: persistent metadata, for all messages of the connection.
+        accepts_short: whether pairs that `short_pairs` reads can never exceed a limit.
     """
 
     __slots__ = (
@@ -237,12 +233,14 @@ class HeaderOpener:
         self.dialect: Dialect
 
     def open(self, frame: bytes) -> Opened:
-        """See `Opener`."""
+        """Decode a frame. It is an `Opener`."""
         if len(frame) < FIXED:
-            raise RemoteProtocolError(f"cannot read a frame of {len(frame)} bytes: its header needs {FIXED}")
+            size = plural(len(frame), "byte")
+            raise RemoteProtocolError(f"cannot read a frame of {size}: THeader frames have at least {FIXED} bytes")
         magic, flags, sequence_id, words = _FIXED.unpack_from(frame)
         if magic != _MAGIC:
-            raise RemoteProtocolError(f"cannot read a frame: it begins with {magic:04x}, a header with {_MAGIC:04x}")
+            what = f"it starts with {magic:04x}, expected {_MAGIC:04x} (THeader)"
+            raise RemoteProtocolError(f"cannot read a frame: {what}")
         start = FIXED + words * 4
         protocol = "binary"
         try:
@@ -269,9 +267,9 @@ class HeaderOpener:
         return message, self.dialect, self.metadata, sequence_id
 
     def _short(self, frame: bytes, start: int) -> Metadata | None:
-        """The metadata of a header as nearly all are: short, without transforms, with nothing that is kept.
+        """Return the metadata of a header of the common form: short, without transforms and persistent metadata.
 
-        `None` if it is not one, or if something is wrong with it.
+        `None` if it has another form, or is invalid.
         """
         if start - FIXED < 4 or start > len(frame) or frame[FIXED] > _HIGHEST or frame[FIXED + 1]:
             return None
@@ -286,23 +284,24 @@ class HeaderOpener:
             own = None
         if not own:
             return MappingProxyType(self.kept) if self.kept else NO_METADATA
-        # Not to be changed, since the next frame may have the same.
+        # Read-only, because the next frame may share it.
         return MappingProxyType({**self.kept, **own} if self.kept else own)
 
     def _protocol(self, reader: HeaderReader) -> str:
         number = reader.varint()
         name = _PROTOCOLS.get(number)
         if name is None:
-            raise Unreadable(f"there is no protocol {number}; known: {_known()}", ApplicationCode.INVALID_PROTOCOL)
+            what = f"unknown serialization id {number} (known: {_known()})"
+            raise Unreadable(what, ApplicationCode.INVALID_PROTOCOL)
         return name
 
     def _compressed(self, reader: HeaderReader) -> bool:
         count = reader.varint()
         if count > 1:
-            # One transform is known, and unpacking the same bytes over and over is what an attacker wants.
-            raise Unreadable(f"it has {count} transforms, at most 1 is read", ApplicationCode.INVALID_TRANSFORM)
+            # There is only one transform, and nested compression would allow a decompression bomb.
+            raise Unreadable(f"{count} transforms, at most 1 is supported", ApplicationCode.INVALID_TRANSFORM)
         if count == 1 and (number := reader.varint()) != _ZLIB:
-            what = f"there is no transform {number}; known: {_ZLIB} (zlib)"
+            what = f"unknown transform id {number} (known: {_ZLIB} zlib)"
             raise Unreadable(what, ApplicationCode.INVALID_TRANSFORM)
         return count == 1
 
@@ -321,29 +320,30 @@ class HeaderOpener:
             self._keep(kept)
         if not self.kept and not own:
             return NO_METADATA
-        # Not to be changed, since the next frame may have the same.
+        # Read-only, because the next frame may share it.
         return MappingProxyType({**self.kept, **own})
 
     def _keep(self, pairs: dict[str, str]) -> None:
         together = {**self.kept, **pairs}
         size = sum(len(key) + len(value) for key, value in together.items())
-        # As much as one header can hold: a connection does not gather more by sending many.
+        # The maximum of one header, so that a connection cannot accumulate more with many frames.
         if size > MAX_HEADER or len(together) > self._limits.max_container:
+            found = f"{plural(len(together), 'pair')} with {plural(size, 'character')}"
             raise Unreadable(
-                f"metadata for all messages has grown to {len(together)} pairs of {size} characters: the limits are "
-                f"max_container={self._limits.max_container} and {MAX_HEADER}"
+                f"persistent metadata has {found}: the limits are max_container={self._limits.max_container} and "
+                f"{MAX_HEADER} characters"
             )
         self.kept = together
 
     def _bare(self, frame: bytes, start: int) -> bytes:
         size, most = len(frame) - start, self._limits.max_message
         if size > most:
-            raise Unreadable(f"its message has {size} bytes: the limit is max_message={most}")
+            raise Unreadable(f"the message has {plural(size, 'byte')}: the limit is max_message={most}")
         return frame[start:]
 
     def _unpack(self, frame: bytes, start: int) -> bytes:
         limits = self._limits
-        # A message counts among what its values need, so more than their budget is not unpacked.
+        # The message counts towards the memory budget of its values, so no more than the budget is decompressed.
         budget = budget_of(limits, len(frame))
         most = min(limits.max_message, budget)
         unpacking = zlib.decompressobj()
@@ -351,17 +351,17 @@ class HeaderOpener:
             with memoryview(frame) as view:
                 message = unpacking.decompress(view[start:], most + 1)
         except zlib.error as error:
-            raise Unreadable(f"its zlib data cannot be unpacked: {error}") from None
+            raise Unreadable(f"cannot decompress zlib data: {error}") from None
         if len(message) > most and budget < limits.max_message:
             raise Unreadable(over_decoded(most, len(frame), limits).what)
         if len(message) > most:
-            raise Unreadable(f"its message has more than {most} bytes once unpacked: the limit is max_message={most}")
+            raise Unreadable(f"the decompressed message exceeds max_message={most}")
         if not unpacking.eof:
-            raise Unreadable("its zlib data is incomplete")
+            raise Unreadable("incomplete zlib data")
         if unpacking.unused_data:
-            raise Unreadable(f"{len(unpacking.unused_data)} bytes follow its zlib data")
+            raise Unreadable(f"{plural(len(unpacking.unused_data), 'trailing byte')} after zlib data")
         return message
 
 
 def _known() -> str:
-    return ", ".join(f"{number} ({name})" for number, name in _PROTOCOLS.items())
+    return ", ".join(f"{number} {name}" for number, name in _PROTOCOLS.items())

@@ -1,7 +1,8 @@
-"""Headers of the requests of one client connection, where all metadata is typed values of our own.
+"""Cached THeader prefixes of requests whose only metadata is the runtime's own typed values.
 
-Nearly all requests of a connection are like that, and their headers differ in the sequence id and the timeout only. So
-a template of the last one is kept, and used again while timeouts have as many digits and the other values are the same.
+Nearly all requests of a connection are of this kind, and their headers differ in sequence id and timeout only. So a
+template of the last header is cached, and reused while the timeout has the same number of digits and the other values
+are equal.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from idlrt.protocol.thrift.infos import CLIENT_TIMEOUT, request_metadata
 __all__ = ["HeaderRequests"]
 
 _pack_i32 = struct.Struct(">i").pack
-# The size of a name and of digits is one byte.
+# Short enough for a length of one byte.
 _NAME: Final = CLIENT_TIMEOUT.encode()
 
 
 class HeaderRequests:
-    """See the module.
+    """Builds the headers of the requests of one connection.
 
     Args:
-        framing: plain THeader (`Dialect.prefix` is set).
-        envelope: of the messages.
+        framing: THeader without compression (`Dialect.prefix` is set).
+        envelope: envelope of the messages.
     """
 
     __slots__ = ("_attempt", "_caller", "_envelope", "_framing", "_high", "_low", "_tag", "_template", "_trace")
@@ -38,19 +39,19 @@ class HeaderRequests:
         self._framing: Final = framing
         self._envelope: Final = envelope
         self._template = b""
-        # The range of timeouts, in milliseconds, and the other values that the template is for; empty at first.
+        # The range of timeouts in milliseconds, and the other values, to which the template applies.
         self._low = self._high = 0
         self._attempt = 0
         self._tag = self._caller = self._trace = ""
 
     def prefix(self, context: RequestContext, sequence_id: int) -> bytes | None:
-        """Return what stands between the length of a request's frame and its message.
+        """Return the bytes between the length of a request's frame and its message.
 
-        `None` if that has to be made step by step, which also tells what is wrong with `context`.
+        `None` if the template does not apply, or `context` is invalid; the general code then reports the error.
         """
         if context.timeout is None:
             return None
-        # As `request_metadata` has it.
+        # Must match `request_metadata`.
         milliseconds = max(math.ceil(context.timeout * 1000), 0)
         if (
             not self._low <= milliseconds < self._high
@@ -63,15 +64,15 @@ class HeaderRequests:
         return self._template % (_pack_i32(sequence_id), milliseconds)
 
     def _learn(self, context: RequestContext, digits: bytes) -> bool:
-        """Make the template for values like those of `context`. Whether it could be made."""
-        self._high = 0  # until it is complete
+        """Build the template for the values of `context`, and return whether that is possible."""
+        self._high = 0  # matches nothing until the template is complete
         try:
             found = self._framing.frame_prefix(self._envelope, request_metadata(NO_METADATA, context))
         except LocalProtocolError:
             return False
         if found is None:
             return False
-        # The timeout is the first pair; values that could look like one follow it.
+        # The timeout is the first pair, before values that may contain the same bytes.
         before, name, after = found.after.partition(b"%c%b%c" % (len(_NAME), _NAME, len(digits)))
         if not name or not after.startswith(digits):
             return False

@@ -1,17 +1,17 @@
-"""Typed values of requests and responses as Thrift's metadata has them.
+"""Typed values of requests and responses in the metadata of THeader frames.
 
-| name              | direction | value                                                                              |
-|-------------------|-----------|------------------------------------------------------------------------------------|
-| `client_timeout`  | request   | milliseconds that the caller continues to wait, counted from when it is sent       |
-| `rpc_attempt`     | request   | how often the call was sent before; also with calls that are made on its behalf    |
-| `rpc_tag`         | request   | the tag of the instances that the call is for (`idlrt.route.tag`); travels along   |
-| `rpc_caller`      | request   | name of the calling application                                                    |
-| `traceparent`     | request   | W3C trace context; reserved                                                        |
-| `drain`           | response  | `true`: this server is about to stop; send further requests over another connection |
-| `rpc_retry_after` | response  | milliseconds after which a refused call may be made again; `-1`: never             |
+| name              | direction | value                                                                                |
+|-------------------|-----------|--------------------------------------------------------------------------------------|
+| `client_timeout`  | request   | remaining timeout of the call when it is sent, in milliseconds                       |
+| `rpc_attempt`     | request   | number of earlier attempts of the call; propagated to nested calls                   |
+| `rpc_tag`         | request   | tag of the instances to call (`idlrt.route.tag`); propagated to nested calls         |
+| `rpc_caller`      | request   | name of the calling application                                                      |
+| `traceparent`     | request   | W3C trace context; reserved                                                          |
+| `drain`           | response  | `true`: the server is draining; send further requests on another connection          |
+| `rpc_retry_after` | response  | milliseconds after which a rejected call may be retried; `-1`: never                 |
 
 Sources: fbthrift's `THeader.h` (`client_timeout`), Envoy's Thrift proxy (`drain`), gRFC A6 (`rpc_retry_after`, there
-`grpc-retry-pushback-ms`: what is negative or cannot be read is "never").
+`grpc-retry-pushback-ms`: negative and invalid values mean "never").
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TRUE: Final = "true"
 
 _TYPED: Final = frozenset({ATTEMPT, CALLER, CLIENT_TIMEOUT, TAG, TRACE})
 _LONGEST_DIGITS: Final = 12
-# Over a year is never.
+# Longer than a year means "never".
 _LONGEST_PUSH_BACK: Final = 365 * 86400.0
 
 
 def request_metadata(metadata: Metadata, context: RequestContext) -> dict[str, str]:
-    """Return the metadata of a request, with the typed values among it."""
+    """Return the metadata of a request, including its typed values."""
     carried = dict(metadata)
     if context.timeout is not None:
         carried[CLIENT_TIMEOUT] = _milliseconds(context.timeout)
@@ -56,9 +56,9 @@ def request_metadata(metadata: Metadata, context: RequestContext) -> dict[str, s
 
 
 def context_from(metadata: Metadata) -> tuple[RequestContext, Metadata]:
-    """Return the typed values in the metadata of a request, as far as they can be read, and the other metadata.
+    """Split the metadata of a request into typed values and the rest. Invalid typed values stay in the rest.
 
-    `traceparent` remains in the metadata too, where clients set it and tracing filters look for it.
+    `traceparent` is in both, because clients set it as metadata and tracing filters look for it there.
     """
     if metadata.keys().isdisjoint(_TYPED):
         return NO_CONTEXT, metadata
@@ -79,7 +79,7 @@ def context_from(metadata: Metadata) -> tuple[RequestContext, Metadata]:
 
 
 def response_metadata(metadata: Metadata, is_draining: bool, retry_after: float | None = None) -> Metadata:
-    """Return the metadata of a response, with what the server says of itself among it."""
+    """Return the metadata of a response, including drain and pushback."""
     if not is_draining and retry_after is None:
         return metadata
     carried = dict(metadata)
@@ -91,12 +91,12 @@ def response_metadata(metadata: Metadata, is_draining: bool, retry_after: float 
 
 
 def is_draining(metadata: Metadata) -> bool:
-    """Whether a response says that its server is about to stop."""
+    """Whether the metadata of a response says that its server is draining."""
     return metadata.get(DRAIN) == TRUE
 
 
 def push_back_from(metadata: Metadata) -> float | None:
-    """Return the seconds after which a call may be made again; `math.inf`: never; `None`: the server did not say."""
+    """Return the pushback of a response in seconds; `math.inf`: do not retry; `None`: there is none."""
     text = metadata.get(RETRY_AFTER)
     if text is None:
         return None
@@ -105,7 +105,7 @@ def push_back_from(metadata: Metadata) -> float | None:
 
 
 def _milliseconds(seconds: float) -> str:
-    """Rounded up: some time is left until it is over."""
+    """Return milliseconds, rounded up so that a remaining time does not become 0."""
     return str(max(math.ceil(seconds * 1000), 0))
 
 

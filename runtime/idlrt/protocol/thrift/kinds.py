@@ -1,4 +1,4 @@
-"""Kinds of Thrift messages, and what a message begins with.
+"""Types and headers of Thrift messages.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
 """
@@ -13,7 +13,7 @@ __all__ = ["MessageHead", "MessageKind"]
 
 
 class MessageKind(enum.IntEnum):
-    """Kind of a message, as it stands on the wire."""
+    """Message type, as encoded on the wire."""
 
     CALL = 1
     REPLY = 2
@@ -22,7 +22,7 @@ class MessageKind(enum.IntEnum):
 
 
 class MessageHead(msgspec.Struct, frozen=True):
-    """The head of a message: its kind, its method, and the number that its answer repeats."""
+    """Header of a message: message type, method name, and the sequence id that the response repeats."""
 
     kind: MessageKind
     name: str

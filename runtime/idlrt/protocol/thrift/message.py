@@ -1,11 +1,10 @@
-"""Messages: arguments and result of one method in one wire protocol, and refusals.
+"""Message bodies: arguments and results of one method in one envelope, and TApplicationException.
 
-A body that is written here has the protocol's `tail` behind it already: head and body together are the message.
+Bodies include the envelope's `tail`: header and body together are the message.
 
-A result travels as a struct in which exactly one field is set: `success` (field 0), or one of the declared
-exceptions. A refusal is Thrift's TApplicationException, a struct of a message and a code. Codecs are made
-on first use and kept in the `Method`, one for each instance of a protocol; making one twice at the same
-time is harmless.
+A result is encoded as a struct in which exactly one field is set: `success` (field 0), or one of the declared
+exceptions. A rejection is Thrift's TApplicationException, a struct of a message and a code. Codecs are created on first
+use and cached in the `Method`, one for each envelope; if two threads create one at the same time, that is harmless.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md
 """
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from idlrt.core.metadata import Metadata
 from idlrt.errors import ApplicationCode, ApplicationError, RemoteProtocolError
+from idlrt.printable import plural
 from idlrt.protocol.thrift.envelope import BinaryEnvelope, Envelope
 from idlrt.protocol.thrift.framing import Dialect, check_frame, check_message
 from idlrt.protocol.thrift.kinds import MessageKind
@@ -33,13 +33,12 @@ _CALL, _REPLY, _ONEWAY = MessageKind.CALL, MessageKind.REPLY, MessageKind.ONEWAY
 
 
 class MethodCodec:
-    """Reads and writes what belongs to one method.
+    """Encodes and decodes the messages of one method in one envelope.
 
     Attributes:
-        arguments: the codec of its arguments.
-        call_kind: the kind of its calls.
-        reply_head: the head of its replies up to the sequence id, where 4 bytes of that are all that follows; else
-            `None`.
+        arguments: codec of the arguments.
+        call_kind: message type of calls.
+        reply_head: header of replies up to the sequence id, if the header ends with the 4 bytes of it; else `None`.
     """
 
     __slots__ = (
@@ -71,34 +70,37 @@ class MethodCodec:
         fields = success + method.throws
         self._width: Final = len(fields)
         self._result: Final = envelope.serialization.record(fields, label=method.full_name)
-        # What stands in a reply beside the value of the method.
+        # Fields of a reply besides `success`: the declared exceptions.
         self._nothing: Final = (None,) * (self._width - int(self._has_value))
         self._heads: dict[tuple[MessageKind, str], tuple[bytes, bytes]] = {}
         self._call_heads: dict[str, tuple[bytes, bytes]] = {}
         self._reply_head: tuple[bytes, bytes] | None = None
         self._most: Final = min(envelope.limits.max_message, envelope.limits.max_frame)
-        # The very class: what is derived from it may have other heads.
+        # The exact class: headers of derived classes may be different.
         self._is_binary: Final = type(envelope) is BinaryEnvelope
         self.reply_head: Final = _reply_head(envelope, method.name)
 
     def pack_call(
         self, dialect: Dialect, name: str, sequence_id: int, arguments: tuple[Any, ...], metadata: Metadata
     ) -> bytes:
-        """The bytes of a call.
+        """Return the bytes of a call.
 
         Args:
-            dialect: of the protocol of this codec.
-            name: of the method, as it stands on the wire.
+            dialect: a dialect with the envelope of this codec.
+            name: name of the method on the wire.
+            sequence_id: sequence id of the call.
+            arguments: arguments in their order.
+            metadata: metadata of the request.
 
         Raises:
-            LocalProtocolError: a value does not fit its field, the metadata cannot be written, or a limit is met.
+            LocalProtocolError: a value does not fit its field, the metadata cannot be encoded, or a limit is exceeded.
         """
         if not dialect.is_fused:
             return self._pack(dialect, self.arguments, self.call_kind, name, sequence_id, arguments, metadata)
-        # What `_pack` does, in fewer steps.
+        # The same as `_pack`, in fewer steps.
         head = self._call_heads.get(name)
         if head is None:
-            # Names are the method's, with or without the name of a service: there are no others.
+            # Bounded: names are those of methods, with or without the name of a service.
             head = self._call_heads[name] = self._head(self.call_kind, name)
         codec: Any = self.arguments  # a native codec
         data: bytes = codec.message(arguments, head[0], sequence_id, head[1], True)
@@ -107,11 +109,11 @@ class MethodCodec:
         return data
 
     def pack_result(self, dialect: Dialect, sequence_id: int, value: Any, metadata: Metadata) -> bytes:
-        """The bytes of a reply.
+        """Return the bytes of a reply with a result.
 
         Raises:
             ApplicationError: `value` is `None`, and the method has a result.
-            LocalProtocolError: `value` does not fit the result's type, or as `pack_call`.
+            LocalProtocolError: `value` does not fit the type of the result, or for the reasons of `pack_call`.
         """
         values: tuple[Any, ...] = self._nothing
         if self._has_value:
@@ -120,7 +122,7 @@ class MethodCodec:
             values = (value, *values)
         shape = dialect.prefix
         if dialect.is_fused or (shape is not None and dialect.is_native and not metadata):
-            # What `_pack` and `pack_behind` do, without their layers: servers do little else.
+            # `_pack` and `pack_behind` without their layers, because this is the hot path of servers.
             head = self._reply_head
             if head is None:
                 head = self._reply_head = self._head(_REPLY, self._method.name)
@@ -142,10 +144,10 @@ class MethodCodec:
         return self._pack(dialect, self._result, _REPLY, self._method.name, sequence_id, values, metadata)
 
     def pack_thrown(self, dialect: Dialect, sequence_id: int, error: DeclaredError, metadata: Metadata) -> bytes | None:
-        """The bytes of a reply with an exception; `None` if the method does not declare it.
+        """Return the bytes of a reply with an exception; `None` if the method does not declare it.
 
         Raises:
-            LocalProtocolError: as `pack_call`.
+            LocalProtocolError: for the reasons of `pack_call`.
         """
         for position, field in enumerate(self._method.throws, int(self._has_value)):
             if isinstance(field.type, StructType) and isinstance(error, field.type.cls):
@@ -184,12 +186,19 @@ class MethodCodec:
         sequence_id: int,
         values: tuple[Any, ...],
     ) -> bytes:
-        """The bytes of a frame: its length, `prefix` and a message. Raises as `pack_call`.
+        """Return the bytes of a frame: its length, `prefix` and a message.
 
         Args:
-            dialect: with `Dialect.prefix`, of which `prefix` is one.
-            codec: `arguments`, or that of the result.
-            name: of the method, as it stands on the wire.
+            dialect: a dialect with `Dialect.prefix`.
+            prefix: prefix of the frame, built from `Dialect.prefix`.
+            codec: codec of the arguments or of the result.
+            kind: type of the message.
+            name: name of the method on the wire.
+            sequence_id: sequence id of the call.
+            values: values to encode.
+
+        Raises:
+            LocalProtocolError: for the reasons of `pack_call`.
         """
         shape = dialect.prefix
         assert shape is not None
@@ -210,10 +219,10 @@ class MethodCodec:
         return b"".join((_pack_u32(size), prefix, begin, body, tail))
 
     def _head(self, kind: MessageKind, name: str) -> tuple[bytes, bytes]:
-        """What stands in the head of a message before and after its number."""
+        """Return the parts of a header before and after the sequence id."""
         head = self._heads.get((kind, name))
         if head is None:
-            # Names are those of methods, with the name of a service or not: there are no others.
+            # Bounded: names are those of methods, with or without the name of a service.
             head = self._heads[kind, name] = self._envelope.head_parts(kind, name) or (b"", b"")
         return head
 
@@ -223,17 +232,23 @@ class MethodCodec:
         check_frame(size, limits)
 
     def decode_arguments(self, message: bytes, start: int) -> tuple[Any, ...]:
-        """The arguments of a call whose body is `message[start:]`. Raises as `measure_arguments`."""
+        """Return the arguments of a call whose body is `message[start:]`.
+
+        Raises:
+            RemoteProtocolError: for the reasons of `measure_arguments`.
+        """
         return self.measure_arguments(message, start)[0]
 
     def measure_arguments(self, message: bytes, start: int, received: int = 0) -> tuple[tuple[Any, ...], int]:
-        """The arguments of a call whose body is `message[start:]`, and the bytes of memory that they take at most.
+        """Return the arguments of a call whose body is `message[start:]`, and an upper bound of their memory, in bytes.
 
         Args:
-            received: bytes of the message as they arrived; 0 if they are those of `message`.
+            message: the message.
+            start: offset of the body.
+            received: size of the message on the wire in bytes; 0 if it is the size of `message`.
 
         Raises:
-            RemoteProtocolError: they cannot be read, or bytes are left over.
+            RemoteProtocolError: the arguments cannot be decoded, or there are trailing bytes.
         """
         arguments, end, decoded = self.arguments.decode_measured(message, start, received)
         if end != len(message) or self._tail:
@@ -241,15 +256,17 @@ class MethodCodec:
         return arguments, decoded
 
     def decode_result(self, message: bytes, start: int, received: int = 0) -> Any:
-        """The result in a reply whose body is `message[start:]`.
+        """Return the result of a reply whose body is `message[start:]`.
 
         Args:
-            received: as of `measure_arguments`.
+            message: the message.
+            start: offset of the body.
+            received: size of the message on the wire in bytes; 0 if it is the size of `message`.
 
         Raises:
-            DeclaredError: the one that the server threw.
-            ApplicationError: nothing is set, and the method has a result.
-            RemoteProtocolError: the reply cannot be read.
+            DeclaredError: the exception that the server sent.
+            ApplicationError: no field is set, and the method has a result.
+            RemoteProtocolError: the reply cannot be decoded.
         """
         values, end = self._result.decode(message, start, received)
         if end != len(message) or self._tail:
@@ -260,7 +277,7 @@ class MethodCodec:
             if thrown is not None:
                 raise thrown
         if self._has_value:
-            raise _missing(self._method, "the server's reply is empty, as when a handler returns nothing")
+            raise _missing(self._method, "the reply is empty, as if the handler had returned None")
         return None
 
     def _check_end(self, message: bytes, end: int) -> None:
@@ -271,7 +288,7 @@ class MethodCodec:
 
 
 def _reply_head(envelope: Envelope, name: str) -> bytes | None:
-    """See `MethodCodec.reply_head`. Replies with a name over the limit have to be refused."""
+    """Return `MethodCodec.reply_head`; `None` for names over the limit, whose replies must be rejected."""
     if type(envelope) is not BinaryEnvelope or len(name.encode()) > envelope.limits.max_string:
         return None
     before, after = envelope.head_parts(_REPLY, name)
@@ -279,17 +296,17 @@ def _reply_head(envelope: Envelope, name: str) -> bytes | None:
 
 
 def _check_sizes(size: int, prefix: int, limits: Limits) -> None:
-    """Check a frame of `size` bytes, of which `prefix` stand before the message.
+    """Check a frame of `size` bytes, of which `prefix` bytes precede the message.
 
     Raises:
-        LocalProtocolError: the message, or the frame, is over a limit.
+        LocalProtocolError: the message or the frame exceeds a limit.
     """
     check_message(size - prefix, limits)
     check_frame(size, limits)
 
 
 def method_codec(method: Method[..., Any], envelope: Envelope) -> MethodCodec:
-    """The codec of `method`, made on first use."""
+    """Return the cached codec of `method`, created on first use."""
     found: MethodCodec | None = method.codecs.get(envelope)
     if found is not None:
         return found
@@ -298,13 +315,13 @@ def method_codec(method: Method[..., Any], envelope: Envelope) -> MethodCodec:
 
 
 def _missing(method: Method[..., Any], cause: str) -> ApplicationError:
-    what = f"{method.full_name} has no result, expected {method.result!r}: {cause}"
+    what = f"{method.full_name}: missing result of type {method.result!r}: {cause}"
     return ApplicationError(what, ApplicationCode.MISSING_RESULT)
 
 
 def left_over(method: Method[..., Any], end: int, size: int) -> RemoteProtocolError:
-    """The error for a message of `size` bytes whose values end at the offset `end`."""
-    what = f"{size - end} bytes follow the end of its message at {end}"
+    """Return the error for a message of `size` bytes whose values end at the offset `end`."""
+    what = f"{plural(size - end, 'trailing byte')} at offset {end}"
     return RemoteProtocolError(f"cannot read {method.full_name}: {what}")
 
 
@@ -317,7 +334,7 @@ _refusal_codecs: Final[weakref.WeakKeyDictionary[Envelope, RecordCodec]] = weakr
 def _refusal_codec(envelope: Envelope) -> RecordCodec:
     codec = _refusal_codecs.get(envelope)
     if codec is None:
-        # Whoever was refused learns why, whatever the server's text is encoded in.
+        # Invalid UTF-8 in the text must not hide the error from the client.
         values = envelope.serialization
         reading = values.lenient() if isinstance(values, TableSerialization) else values
         codec = _refusal_codecs[envelope] = reading.record(_REFUSAL, ("", ApplicationCode.UNKNOWN.value), "refusal")
@@ -325,17 +342,17 @@ def _refusal_codec(envelope: Envelope) -> RecordCodec:
 
 
 def encode_refusal(envelope: Envelope, error: ApplicationError) -> bytes:
-    """The body of an exception message."""
-    # A text of a foreign exception may hold what UTF-8 cannot (lone surrogates).
+    """Return the body of an exception message (TApplicationException)."""
+    # Texts of other exceptions may contain lone surrogates, which UTF-8 cannot encode.
     text = error.message.encode(errors="backslashreplace").decode()
     return _refusal_codec(envelope).encode((text, int(error.code))) + envelope.tail
 
 
 def decode_refusal(envelope: Envelope, message: bytes, start: int, received: int = 0) -> ApplicationError:
-    """The error in an exception message whose body is `message[start:]`.
+    """Return the error in an exception message whose body is `message[start:]`.
 
     Raises:
-        RemoteProtocolError: it cannot be read.
+        RemoteProtocolError: it cannot be decoded.
     """
     (text, code), _ = _refusal_codec(envelope).decode(message, start, received)
     return ApplicationError(text, code)

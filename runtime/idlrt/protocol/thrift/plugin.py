@@ -1,4 +1,4 @@
-"""Thrift as a protocol among others: its serializations, its framings, and the options of its clients."""
+"""Thrift as an `RpcProtocol` plugin: serializations, framings and client options."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["ThriftClient", "ThriftProtocol"]
 
 _OPTIONS: Final = ("framing", "serialization")
-# White space that may stand before the first element of an array.
+# Maximum white space before the first element of an array, in bytes.
 _BLANKS: Final = 64
 _FRAMED, _HEADER, _AUTO = "framed", "header", "auto"
-# What is tried, in this order unless an instance says what it reads: first what most servers read.
+# Framings to try with `framing="auto"`, the most widely supported first, unless the registry knows those of the server.
 _CANDIDATES: Final = (_FRAMED, "unframed", _HEADER)
 
 
 class ThriftProtocol:
-    """Thrift in its framings: framed, unframed, THeader. See `RpcProtocol`.
+    """Thrift in its framings: framed, unframed, THeader; an `RpcProtocol`.
 
     Options of clients: `framing` (`framed`, `unframed`, `header`, `header_zlib` or a plugin's) and `serialization`
     (`binary`, `compact`, `json` or a plugin's).
@@ -39,9 +39,8 @@ class ThriftProtocol:
     serializations: tuple[str, ...] = ("binary", "compact", "json")
 
     def sniff(self, prefix: bytes, limits: Limits) -> Sniff:
-        """See `RpcProtocol.sniff`."""
         if prefix[:1] == b"[":
-            # `[1,` is Thrift's JSON; `[` with an object or nothing in it is another protocol's.
+            # `[1,` is Thrift's JSON; `[{` and `[]` are not.
             inner = prefix[1:_BLANKS].lstrip()
             if not inner and len(prefix) < _BLANKS:
                 return Sniff.MORE
@@ -53,18 +52,17 @@ class ThriftProtocol:
             return Sniff.NO
 
     def server(self, served: Served, limits: Limits) -> ServerEnd:
-        """See `RpcProtocol.server`."""
         return ServerConnection(detector(limits), served.methods)
 
     def clients(
         self, options: Mapping[str, Any], limits: Limits, instance: Instance | None = None
     ) -> tuple[ThriftClient, ...]:
-        """See `RpcProtocol.clients`. `framing="auto"` is to be found out."""
+        """Return one dialect, or with `framing="auto"` all framings to try, in order."""
         for name, value in options.items():
             if name not in _OPTIONS:
-                raise ConfigurationError(f"thrift has no option {name!r}; known: {', '.join(_OPTIONS)}")
+                raise ConfigurationError(f"unknown option {name!r} of protocol thrift (known: {', '.join(_OPTIONS)})")
             if not isinstance(value, str):
-                raise ConfigurationError(f"{name} of a client must be a name, not {value!r}")
+                raise ConfigurationError(f"{name}: must be a name, got {value!r}")
         values = options.get("serialization", "binary")
         framing = options.get("framing")
         if framing is None:
@@ -78,7 +76,7 @@ class ThriftProtocol:
 
 
 def _best_framing(instance: Instance | None) -> str:
-    """The framing of a server: what any server may read, or what a registry says of it."""
+    """Return the default framing for a server: the best one that the registry lists, or the most common one."""
     if instance is None:
         return _FRAMED
     if _HEADER in instance.protocols or not instance.protocols:
@@ -94,12 +92,12 @@ def _candidate(framing: str, values: str, limits: Limits) -> Dialect | None:
         return client_dialect(framing, values, limits)
     except ConfigurationError:
         if framing == _HEADER:
-            return None  # it cannot carry the serialization
+            return None  # it does not support the serialization
         raise
 
 
 class ThriftClient:
-    """Thrift in one framing, with one serialization. See `ClientProtocol`."""
+    """Thrift with one framing and one serialization; a `ClientProtocol`."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect: Final = dialect
@@ -110,19 +108,16 @@ class ThriftClient:
         return self.name
 
     def connect(self, service: str = "") -> ClientEnd:
-        """See `ClientProtocol.connect`."""
         return ClientConnection(self.dialect, service)
 
     def advice(self) -> str:
-        """See `ClientProtocol.advice`."""
         other = "unframed" if self.dialect.framing.name == "framed" else "framed"
-        return f'if it reads {other} messages, connect with framing="{other}" (or "auto")'
+        return f'if the server requires {other} messages, connect with framing="{other}" (or "auto")'
 
     def metadata_advice(self) -> str:
-        """See `ClientProtocol.metadata_advice`."""
         if self.capabilities.metadata:
             return ""
         return (
-            f"the framing {self.dialect.framing.name!r} carries none; "
-            'connect with framing="header" if the server reads it, or set no metadata'
+            f"framing {self.dialect.framing.name!r} carries no metadata; "
+            'connect with framing="header" if the server supports it, or set no metadata'
         )

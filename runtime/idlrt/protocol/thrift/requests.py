@@ -1,4 +1,4 @@
-"""Events of Thrift connections: what of a message is needed to decode it, and to answer it."""
+"""Events of Thrift connections, with the fields that are needed to decode them and to respond."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _CALL, _ONEWAY, _EXCEPTION = MessageKind.CALL, MessageKind.ONEWAY, MessageKind.E
 
 
 class ThriftRequest(RequestReceived, frozen=True, gc=False, kw_only=True):
-    """A request; its id is the sequence id, which the answer repeats.
+    """A request; its id is the sequence id, which the response repeats.
 
     Attributes:
-        dialect: what the answer is sent in.
-        message: the arguments are `message[start:]`, unless they have been decoded.
+        dialect: dialect of the response.
+        message: the message; its arguments are `message[start:]`, unless they have been decoded.
+        start: offset of the arguments.
     """
 
     dialect: Dialect
@@ -36,9 +37,10 @@ class ThriftResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         is_refusal: whether it is an exception message (TApplicationException).
-        dialect: what it came in.
-        message: its body is `message[start:]`.
-        trouble: why nothing of the message can be read; `None` if it can.
+        dialect: dialect of the response.
+        message: the message; its body is `message[start:]`.
+        start: offset of the body.
+        trouble: why the message cannot be read; `None` if it can.
     """
 
     is_refusal: bool
@@ -48,7 +50,6 @@ class ThriftResponse(ResponseReceived, frozen=True, gc=False, kw_only=True):
     trouble: str | None = None
 
     def result(self) -> Any:
-        """See `ResponseReceived.result`."""
         if self.trouble is not None:
             raise RemoteProtocolError(self.trouble)
         envelope = self.dialect.envelope
@@ -71,19 +72,23 @@ def read_request(
     """Return the request in a message.
 
     Args:
-        number: of the call, if the framing has one; 0 if the message's own counts.
-        size: bytes of the frame as it arrived.
-        context: the typed values that were in the metadata; `None` if they are still among it.
+        dialect: dialect of the message.
+        methods: methods of the server, by name on the wire.
+        message: the message.
+        metadata: metadata of the request.
+        number: sequence id in the frame; 0 if the one in the message applies.
+        size: size of the frame on the wire, in bytes.
+        context: typed values, if they have been separated from the metadata already; else `None`.
 
     Raises:
-        RemoteProtocolError: the message has no head that can be read.
+        RemoteProtocolError: the message header is invalid.
     """
     head, start = dialect.envelope.unpack_head(message)
     kind, refusal = head.kind, None
     if context is None:
         context, metadata = context_from(metadata) if metadata else (NO_CONTEXT, metadata)
     if kind is not _CALL and kind is not _ONEWAY:
-        what = f"{head.name!r} came as a {kind.name.lower()} message, which only servers send"
+        what = f"the client sent {head.name!r} as a message of type {kind.name}, expected CALL or ONEWAY"
         refusal = ApplicationError(what, ApplicationCode.INVALID_MESSAGE_TYPE)
     method: Method[..., Any] | None = methods.get(head.name)
     return ThriftRequest(

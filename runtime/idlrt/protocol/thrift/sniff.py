@@ -1,26 +1,26 @@
-"""What a Thrift client speaks, as its first bytes tell.
+"""Detection of a Thrift client's dialect by the first bytes of a connection.
 
-What the first bytes of a connection say (of compact the low five bits are the version):
+The first row that matches applies (in compact messages the low five bits of byte 1 are the version):
 
-| byte 0     | 1         | 4          | 5         | dialect                                              |
-|------------|-----------|------------|-----------|------------------------------------------------------|
-| 0x80       | any       |            |           | unframed, strict binary: the version of a message    |
-| 0x82       | version 1 |            |           | unframed, compact: its mark and version              |
-| `[`        | any       |            |           | unframed, JSON: the begin of an array                |
-| below 0x80 | any       | 0x80       | any       | framed, strict binary: a length, then a version      |
-| below 0x80 | any       | 0x82       | version 1 | framed, compact: a length, then mark and version     |
-| below 0x80 | any       | `[`        | any       | framed, JSON: a length, then the begin of an array   |
-| below 0x80 | any       | 0x0f       | 0xff      | header: a length, then the mark of a header          |
-| below 0x80 | any       | below 0x20 | any       | framed, old binary: a length, then that of a name    |
-| below 0x80 | any       | below 0x7f | any       | unframed, old binary: the length of a name, the name |
+| byte 0     | 1         | 4          | 5         | dialect                                                    |
+|------------|-----------|------------|-----------|------------------------------------------------------------|
+| 0x80       | any       |            |           | unframed, strict binary: version of a message              |
+| 0x82       | version 1 |            |           | unframed, compact: protocol id and version                 |
+| `[`        | any       |            |           | unframed, JSON: start of an array                          |
+| below 0x80 | any       | 0x80       | any       | framed, strict binary: length, then version                |
+| below 0x80 | any       | 0x82       | version 1 | framed, compact: length, then protocol id and version      |
+| below 0x80 | any       | `[`        | any       | framed, JSON: length, then start of an array               |
+| below 0x80 | any       | 0x0f       | 0xff      | header: length, then magic number of THeader               |
+| below 0x80 | any       | below 0x20 | any       | framed, old binary: length, then length of the method name |
+| below 0x80 | any       | below 0x7f | any       | unframed, old binary: length of the method name, then name |
 
-Where the first four bytes are, as a length, over every limit, other protocols are looked for first, to be named in the
-error (`idlrt.protocol.foreign`): HTTP, TLS, SSH and others.
+If the first four bytes as a length exceed every limit, foreign protocols (HTTP, TLS, SSH and others) are checked first,
+so that the error can name them (`idlrt.protocol.foreign`).
 
-The first row that fits counts: nobody frames 1.5 thousand million bytes of something else so that
-the length begins with `[`, and no name of a method begins with it.
+The order of the rows is unambiguous in practice: a frame whose length starts with `[` would have more than 1.5 billion
+bytes, and no method name starts with `[`.
 
-The framing `header` says in each frame which serialization it holds, so that dialect is only where a connection begins.
+With the framing `header` each frame names its serialization, so the detected dialect is only the initial one.
 Sources: the specifications that the serializations and framings name.
 """
 
@@ -41,10 +41,10 @@ __all__ = ["Detector", "detector"]
 
 
 class Detector:
-    """Tells the dialect of a client from the first bytes it sends.
+    """Detects the dialect of a client by its first bytes.
 
     Args:
-        limits: of the dialects that it answers with.
+        limits: limits of the returned dialects.
     """
 
     __slots__ = ("_framed_old", "_limits", "_most", "_unframed_old")
@@ -57,10 +57,10 @@ class Detector:
         self._unframed_old: Final = Dialect(old, dialect("unframed", "binary", limits).framing)
 
     def detect(self, data: bytes) -> Dialect | None:
-        """The dialect of a connection that starts with `data`; `None` if that is not enough to tell.
+        """Return the dialect of a connection whose first bytes are `data`; `None` while more bytes are needed.
 
         Raises:
-            RemoteProtocolError: it is none that is known here; `ForeignProtocol` if it is known elsewhere.
+            RemoteProtocolError: they start no Thrift message; `ForeignProtocol` if another protocol is recognized.
         """
         if not data or _is_half(data):
             return None
@@ -91,25 +91,25 @@ class Detector:
 
 
 _BINARY, _COMPACT, _JSON, _HEADER = 0x80, 0x82, ord("["), b"\x0f\xff"
-# Bytes that begin a mark of two bytes: of Thrift, Kitex, Dubbo and Motan.
+# First bytes of two-byte magic numbers: those of Thrift, Kitex, Dubbo and Motan.
 _HALVES: Final = frozenset((_COMPACT, _HEADER[0], 0x10, 0xDA, 0xF1))
 # The longest frame that any implementation of Thrift reads.
 _LONGEST: Final = 0x3FFFFFFF
 
 
 def _is_half(data: bytes) -> bool:
-    """Whether only the first byte of a mark of two bytes is there."""
+    """Whether `data` is only the first byte of a two-byte magic number."""
     return len(data) == 1 and data[0] in _HALVES
 
 
 def _begun(data: bytes) -> str | None:
-    """The wire protocol whose messages, but for those of old binary, begin so."""
+    """Return the serialization of messages that start with these bytes, except old binary ones, or `None`."""
     mark = data[0]
     if mark == _BINARY:
         return "binary"
     if mark == _JSON:
         return "json"
-    # The upper three bits of the second byte are the kind of the message.
+    # The upper three bits of the second byte are the message type.
     return "compact" if mark == _COMPACT and data[1] & 0x1F == 1 else None
 
 
@@ -117,13 +117,13 @@ _detector = functools.lru_cache(maxsize=64)(Detector)
 
 
 def detector(limits: Limits = DEFAULT_LIMITS) -> Detector:
-    """The detector that answers with dialects of these limits."""
+    """Return the shared detector of dialects with these limits."""
     return _detector(limits)
 
 
 def _unknown(data: bytes, count: int) -> RemoteProtocolError:
-    # Only the bytes that say it: whether more have come already is chance.
+    # Only the decisive bytes, so that the message does not depend on packet boundaries.
+    shown = f"its first {'byte' if count == 1 else 'bytes'} {data[:count].hex(' ')}"
     return RemoteProtocolError(
-        f"cannot tell what the client speaks: its first bytes {data[:count].hex(' ')} begin no message of Thrift, "
-        "framed, unframed or with a header"
+        f"cannot detect the protocol of the client: {shown} cannot start a framed, unframed or THeader message"
     )

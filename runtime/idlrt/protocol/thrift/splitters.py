@@ -1,7 +1,7 @@
-"""Splitters: they cut the bytes of one direction of a connection into frames, one whole message each.
+"""Frame buffers: they split the bytes of one direction of a connection into frames, one complete message each.
 
-A splitter keeps its place, so a peer that sends byte by byte costs no more than one that sends all at once. A length is
-checked against its limit when it is announced, before anything is kept for the frame.
+A frame buffer resumes where it stopped, so a peer that sends byte by byte costs no more than one that sends everything
+at once. A length is checked against its limit when it is announced, before memory is allocated for the frame.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-rpc.md (framed, unframed)
 """
@@ -21,33 +21,34 @@ _unpack_length = struct.Struct(">I").unpack_from
 
 
 class Splitter(Protocol):
-    """Cuts the bytes of one connection into frames."""
+    """Interface of frame buffers, one for each direction of a connection."""
 
     def add(self, data: bytes) -> None:
-        """Bytes that arrived."""
+        """Append received bytes."""
         ...
 
     def next(self) -> bytes | None:
-        """The next whole frame, without its length; `None` until more bytes arrive.
+        """Return the next complete frame, without its length; `None` while it is incomplete.
 
         Raises:
-            RemoteProtocolError: where messages end cannot be told any more, or one is over a limit.
+            RemoteProtocolError: the end of the message cannot be determined, or it exceeds a limit.
         """
         ...
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of an unfinished frame has arrived."""
+        """Whether no part of an unfinished frame has arrived."""
         ...
 
 
 class FrameSplitter:
-    """Cuts frames that have their length in front, as `u32`, big-endian.
+    """Frame buffer for frames with a length prefix, a big-endian `u32`.
 
     Holds at most one unfinished frame and the last bytes added.
 
     Args:
-        limit: the name of the limit that holds for a frame, `max_frame` or `max_message`.
+        limits: limits of the connection.
+        limit: name of the limit that applies to frames, `max_frame` or `max_message`.
     """
 
     __slots__ = ("_buffer", "_limit", "_max", "_needed", "_offset")
@@ -57,16 +58,15 @@ class FrameSplitter:
         self._max: int = getattr(limits, limit)
         self._buffer: bytes | bytearray = b""
         self._offset = 0
-        # Bytes from `_offset` on without which there is nothing to do: the length, then also the frame.
+        # Bytes needed from `_offset` on to make progress: those of the length, then also those of the frame.
         self._needed = 4
 
     def add(self, data: bytes) -> None:
-        """See `Splitter.add`."""
         buffer = self._buffer
         if self._offset == len(buffer):
             self._buffer = data
         elif isinstance(buffer, bytearray):
-            # Taking bytes from the front of a bytearray does not move the others.
+            # Deleting from the front of a bytearray does not move the remaining bytes.
             del buffer[: self._offset]
             buffer += data
         else:
@@ -75,7 +75,6 @@ class FrameSplitter:
         self._offset = 0
 
     def next(self) -> bytes | None:
-        """See `Splitter.next`."""
         buffer, start = self._buffer, self._offset
         available = len(buffer) - start
         needed = self._needed
@@ -102,12 +101,11 @@ class FrameSplitter:
 
     @property
     def is_empty(self) -> bool:
-        """See `Splitter.is_empty`."""
         return self._offset == len(self._buffer)
 
 
 class MessageSplitter:
-    """Cuts messages that have no length in front, with the scanner of their envelope.
+    """Frame buffer for messages without a length prefix, based on the scanner of their envelope.
 
     Holds at most one unfinished message and the last bytes added.
     """
@@ -120,11 +118,9 @@ class MessageSplitter:
         self._scanner: MessageScanner | None = None
 
     def add(self, data: bytes) -> None:
-        """See `Splitter.add`."""
         self._buffer += data
 
     def next(self) -> bytes | None:
-        """See `Splitter.next`."""
         buffer = self._buffer
         if not buffer:
             return None
@@ -141,5 +137,4 @@ class MessageSplitter:
 
     @property
     def is_empty(self) -> bool:
-        """See `Splitter.is_empty`."""
         return not self._buffer

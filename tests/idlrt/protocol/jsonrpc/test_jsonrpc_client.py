@@ -62,7 +62,7 @@ def test_what_cannot_be_sent_has_not_begun() -> None:
     connection = client(max_message=60)
     with pytest.raises(LocalProtocolError, match="isbn"):
         connection.request(FIND, ("x",))
-    with pytest.raises(LocalProtocolError, match="limit max_message=60"):
+    with pytest.raises(LocalProtocolError, match="the limit is max_message=60"):
         connection.request(TAGS, (["x" * 100], "-"))
     assert connection.in_flight == 0
     assert connection.request(CHECK, ())[0] == 1
@@ -139,13 +139,13 @@ def test_an_array_has_at_most_as_many_responses_as_requests_are_in_flight() -> N
     connection.request(FIND, (1,))
     (event,) = connection.receive_data(b"[" + b"{}," * 1_000_000 + b"{}]\n")
     assert isinstance(event, ConnectionBroken)
-    assert "between 1 and 1 elements" in str(event.error)
+    assert "at most 1 response, the number of calls in flight" in str(event.error)
 
 
 def test_results() -> None:
     assert result('{"id":1,"result":{"isbn":1},"error":null}') == Book(isbn=1)
     assert result('{"id":1,"result":"done"}', CHECK) is None
-    with pytest.raises(RemoteProtocolError, match="neither a result nor an error"):
+    with pytest.raises(RemoteProtocolError, match="neither `result` nor `error`"):
         result('{"id":1}')
     with pytest.raises(ApplicationError, match="null") as caught:
         result('{"id":1,"result":null}')
@@ -168,7 +168,7 @@ def test_a_member_of_meta_with_another_meaning_leaves_the_others() -> None:
 
 
 def test_metadata_of_requests_is_bounded() -> None:
-    with pytest.raises(LocalProtocolError, match="at most 65536 bytes"):
+    with pytest.raises(LocalProtocolError, match="the limit is 65536 bytes"):
         client().request(FIND, (1,), {"a": "x" * 65536})
 
 
@@ -195,13 +195,13 @@ def test_cancelled_requests_and_messages_of_the_server() -> None:
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        (b'{"id":2,"result":1}', "answered call 2, which was not made"),
-        (b'{"id":"1","result":1}', "answered call '1', which was not made"),
+        (b'{"id":2,"result":1}', "response to call 2, which does not exist"),
+        (b'{"id":"1","result":1}', "response to call '1', which does not exist"),
         (b'{"id":null,"error":{"code":-32700,"message":"cannot"}}', "the server could not read a request: cannot"),
-        (b"{oops", "a line that is no response"),
-        (b'{"id":1,"result":"\xff"}', "a line that is no response"),
-        (b'{"id":[1],"result":1}', "a line that is no response"),
-        (b"{" * 200, "limit max_message"),
+        (b"{oops", "the server sent an invalid response"),
+        (b'{"id":1,"result":"\xff"}', "the server sent an invalid response"),
+        (b'{"id":[1],"result":1}', "the server sent an invalid response"),
+        (b"{" * 200, "the line exceeds max_message="),
     ],
 )
 def test_what_breaks_the_connection(line: bytes, wrong: str) -> None:
@@ -232,4 +232,4 @@ def test_the_end_of_data() -> None:
     connection.receive_data(b'{"id"')
     (event,) = connection.receive_eof()
     assert isinstance(event, ConnectionBroken)
-    assert "stopped sending" in str(event.error)
+    assert "the server closed the connection within a message" in str(event.error)

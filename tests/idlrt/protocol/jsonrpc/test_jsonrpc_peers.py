@@ -248,5 +248,5 @@ def test_explicit_metadata_is_refused_before_it_is_lost(peer: Callable[[], Answe
         with pytest.raises((ApplicationError, RemoteProtocolError)):
             known.find(7)
         assert client.find(7).isbn == 7
-        with pytest.raises(ConfigurationError, match="the server refuses requests with `meta`"):
+        with pytest.raises(ConfigurationError, match="the server rejects requests with `meta`"):
             known.find(7)

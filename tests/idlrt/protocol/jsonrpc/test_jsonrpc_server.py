@@ -435,7 +435,7 @@ def test_meta_of_the_wrong_kind(meta: Any, named: str) -> None:
 def test_metadata_of_responses_is_bounded() -> None:
     connection = server()
     event = request(call("find", [7]), connection)
-    with pytest.raises(LocalProtocolError, match="at most 65536 bytes"):
+    with pytest.raises(LocalProtocolError, match="the limit is 65536 bytes"):
         connection.respond(event, Book(isbn=1), {"a": "x" * 65536})
     said = json.loads(connection.refuse(event, ApplicationError("no").push_back(2), {"a": "x" * 65536}))
     assert said["meta"] == {"retry_after": 2}
@@ -479,11 +479,11 @@ def test_declared_exceptions() -> None:
 def test_results_that_cannot_be_sent() -> None:
     connection = server(max_message=100)
     event = request(call("blob", [1000]), connection)
-    with pytest.raises(LocalProtocolError, match="limit max_message=100"):
+    with pytest.raises(LocalProtocolError, match="the limit is max_message=100"):
         connection.respond(event, b"x" * 1000)
     with pytest.raises(LocalProtocolError):
         connection.respond(event, "text")
-    with pytest.raises(ApplicationError, match="has no result") as caught:
+    with pytest.raises(ApplicationError, match="missing result") as caught:
         connection.respond(event, None)
     assert caught.value.code is ApplicationCode.MISSING_RESULT
     event = request(call("find", [1]), connection)

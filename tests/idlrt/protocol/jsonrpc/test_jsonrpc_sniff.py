@@ -88,5 +88,5 @@ def test_clients_have_no_options() -> None:
     assert repr(client) == client.name == "jsonrpc"
     assert client.metadata_advice() == ""
     assert "tcp://" in client.advice()
-    with pytest.raises(ConfigurationError, match="jsonrpc has no option 'framing'; leave framing='framed' out"):
+    with pytest.raises(ConfigurationError, match="protocol jsonrpc has no option 'framing'; remove framing='framed'"):
         PROTOCOL.clients({"framing": "framed"}, DEFAULT_LIMITS)

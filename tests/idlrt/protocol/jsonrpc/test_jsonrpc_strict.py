@@ -59,7 +59,7 @@ def test_a_request_is_repeated_without_meta(has_id: bool) -> None:
     for other in (client, connection(support)):
         assert "meta" not in find(other)[1]
         assert not other.capabilities.metadata
-        with pytest.raises(LocalProtocolError, match="takes none"):
+        with pytest.raises(LocalProtocolError, match="the server does not support `meta`"):
             find(other, {"authorization": "secret"})
 
 
