@@ -112,8 +112,12 @@ class AsyncioListener:
                 continue
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    what = "cannot accept connections: %s; retrying in %g s"
-                    _log.warning(what, error, _ACCEPT_PAUSE, extra={"delay_s": _ACCEPT_PAUSE})
+                    _log.warning(
+                        "cannot accept connections: %s; retrying in %g s",
+                        error,
+                        _ACCEPT_PAUSE,
+                        extra={"delay_s": _ACCEPT_PAUSE},
+                    )
                     await asyncio.sleep(_ACCEPT_PAUSE)
                 continue  # the client has disconnected already
             self._take(connected)
@@ -156,8 +160,10 @@ class AsyncioListener:
             await refuse(connected, error)
         except OSError as error:
             name = _name(connected)
-            what = "cannot set up connection from %s: %s" if self._tls is None else "TLS handshake with %s failed: %s"
-            _log.info(what, name, _why(error), extra={"peer": name})
+            if self._tls is None:
+                _log.info("cannot set up connection from %s: %s", name, _why(error), extra={"peer": name})
+            else:
+                _log.info("TLS handshake with %s failed: %s", name, _why(error), extra={"peer": name})
             connected.close()
         except Exception:  # noqa: BLE001  # logged, and affects one connection only
             name = _name(connected)

@@ -114,8 +114,9 @@ class AsyncioChannel(asyncio.Protocol):
         try:
             tell(*arguments)
         except Exception as error:  # noqa: BLE001  # logged, and affects one connection only
-            what = "closing connection from %s: unexpected exception"
-            _log.exception(what, self.peer, extra={"peer": self.peer.address})
+            _log.exception(
+                "closing connection from %s: unexpected exception", self.peer, extra={"peer": self.peer.address}
+            )
             self.abort(error)
 
     def forget(self) -> None:

@@ -273,8 +273,9 @@ class Channel:
             if mask & self._watched & READ:
                 self._read()
         except Exception as error:  # noqa: BLE001  # logged, and affects one connection only
-            what = "closing connection from %s: unexpected exception"
-            _log.exception(what, self.peer, extra={"peer": self.peer.address})
+            _log.exception(
+                "closing connection from %s: unexpected exception", self.peer, extra={"peer": self.peer.address}
+            )
             self._lose(error)
 
     def _read(self) -> bool:

@@ -164,8 +164,12 @@ class Listener:
                 return False
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    what = "cannot accept connections: %s; retrying in %g s"
-                    _log.warning(what, error, _ACCEPT_PAUSE, extra={"delay_s": _ACCEPT_PAUSE})
+                    _log.warning(
+                        "cannot accept connections: %s; retrying in %g s",
+                        error,
+                        _ACCEPT_PAUSE,
+                        extra={"delay_s": _ACCEPT_PAUSE},
+                    )
                     self._unwatch()
                     self._loop.call_later(_ACCEPT_PAUSE, self._watch)
                     return False

@@ -66,8 +66,8 @@ class TlsContext:
         try:
             self._context = self._load()
         except (OSError, ValueError) as error:
-            files, what = self._files(), "cannot load %s: %s; keeping the previous certificates"
-            _log.error(what, files, tls_reason(error), extra={"files": files})
+            files, why = self._files(), tls_reason(error)
+            _log.error("cannot load %s: %s; keeping the previous certificates", files, why, extra={"files": files})
             return
         # Only after success, so that a failed load is retried.
         self._stamps = stamps

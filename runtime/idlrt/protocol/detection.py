@@ -74,8 +74,7 @@ class _Installed:
                 yield protocol(name)
             except Exception as error:  # noqa: BLE001  # servers that do not name it work without it
                 _broken.add(name)
-                what = "cannot load protocol %s: %s; serving without it"
-                _log.warning(what, name, error, extra={"protocol": name})
+                _log.warning("cannot load protocol %s: %s; serving without it", name, error, extra={"protocol": name})
 
 
 def served_protocols(names: Sequence[str] | None = None) -> Iterable[RpcProtocol]:

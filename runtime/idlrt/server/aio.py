@@ -90,7 +90,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         self._listener = AsyncioListener(listening, self._session, self._tls, settings.message_timeout, self._settled)
         if self._patience.interval:
             self._looking = loop.create_task(self._look())
-        self._log_lifecycle("serving %s on %s")
+        self._log_serving()
         self._announce()
         if self._presence is not None:
             await asyncio.to_thread(self._settle)
@@ -192,7 +192,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
             # Clients must have moved to other instances before connections close.
             await asyncio.to_thread(self._withdraw)
         self._is_draining = True
-        self._log_lifecycle("draining %s on %s")
+        self._log_draining()
         assert self._listener is not None
         await self._listener.close()
         self._unlink()
@@ -216,7 +216,7 @@ class AsyncServer(EngineBase[AsyncioChannel]):
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._workers.stop)
         await self._until_gone(1.0)
-        self._log_lifecycle("stopped serving %s on %s")
+        self._log_stopped()
         self._gone.set()
 
     async def _until_gone(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ the request of the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
@@ -76,19 +76,34 @@ class EngineBase(ServerBase, Generic[C]):
             session.abandon()
             channel.abort()
 
-    def _log_lifecycle(self, template: str) -> None:
-        """Log a state of the server; `template` takes services and address."""
-        services, address = str(self._served), str(self._bound)
-        _log.info(template, services, address, extra={**ALWAYS, "services": services, "address": address})
+    def _log_serving(self) -> None:
+        _log.info("serving %s on %s", str(self._served), str(self._bound), extra=self._fields())
+
+    def _log_draining(self) -> None:
+        _log.info("draining %s on %s", str(self._served), str(self._bound), extra=self._fields())
+
+    def _log_stopped(self) -> None:
+        _log.info("stopped serving %s on %s", str(self._served), str(self._bound), extra=self._fields())
+
+    def _fields(self) -> Mapping[str, object]:
+        """Return the fields of records about the state of the server."""
+        return {**ALWAYS, "services": str(self._served), "address": str(self._bound)}
 
     def _log_full(self) -> None:
         limit = self._settings.max_connections
-        what = "reached max_connections=%d on %s; further connections wait to be accepted"
-        _log.warning(what, limit, str(self._bound), extra={"max_connections": limit, "address": str(self._bound)})
+        _log.warning(
+            "reached max_connections=%d on %s; further connections wait to be accepted",
+            limit,
+            str(self._bound),
+            extra={"max_connections": limit, "address": str(self._bound)},
+        )
 
     def _log_cut_off(self, connections: int) -> None:
-        what = "closing %s: calls did not finish within the grace period"
-        _log.warning(what, plural(connections, "connection"), extra={"connections": connections})
+        _log.warning(
+            "closing %s: calls did not finish within the grace period",
+            plural(connections, "connection"),
+            extra={"connections": connections},
+        )
 
     def _call_on_thread(self, function: Callable[..., object]) -> None:
         """Call `function` on the server's thread. Called on the event loop on which filters run."""

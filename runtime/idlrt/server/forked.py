@@ -9,17 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from idlrt.core.logs import get_logger
 
 __all__ = ["end_child"]
 
 _log = get_logger("idlrt.server")
-
-_RETURNED: Final = (
-    "exiting forked process: the handler returned in the child; end children with os._exit() or sys.exit()"
-)
 
 
 def end_child(error: BaseException | None = None) -> NoReturn:
@@ -37,7 +33,9 @@ def end_child(error: BaseException | None = None) -> NoReturn:
             status = 1
             _log.error("exiting forked process: the handler failed in the child", exc_info=error)
         else:
-            _log.warning(_RETURNED)
+            _log.warning(
+                "exiting forked process: the handler returned in the child; end children with os._exit() or sys.exit()"
+            )
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()

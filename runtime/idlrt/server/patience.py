@@ -83,8 +83,9 @@ class Patience:
                     self._abort(channel, "message_timeout", self._message, "incomplete request")
             elif self._idle and now - max(channel.last_read, channel.last_taken) > self._idle and session.is_idle:
                 fields = {"peer": channel.peer.address, "timeout": "idle_timeout", "timeout_s": self._idle}
-                what = "closing connection from %s: idle_timeout of %g s exceeded"
-                _log.debug(what, channel.peer, self._idle, extra=fields)
+                _log.debug(
+                    "closing connection from %s: idle_timeout of %g s exceeded", channel.peer, self._idle, extra=fields
+                )
                 session.finish()
 
     def look_at_beginner(self, channel: Watched, since: float, now: float) -> None:
@@ -94,6 +95,7 @@ class Patience:
 
     def _abort(self, channel: Watched, name: str, seconds: float, what: str) -> None:
         fields = {"peer": channel.peer.address, "timeout": name, "timeout_s": seconds}
-        template = "closing connection from %s: %s of %g s exceeded: %s"
-        _log.warning(template, channel.peer, name, seconds, what, extra=fields)
+        _log.warning(
+            "closing connection from %s: %s of %g s exceeded: %s", channel.peer, name, seconds, what, extra=fields
+        )
         channel.abort(TimeoutError(f"{name} of {seconds:g} s exceeded: {what}"))

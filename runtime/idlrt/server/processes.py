@@ -322,8 +322,9 @@ class ProcessServer(ServerBase):
                     seat.pid = 0
             if self.pids and time.monotonic() >= end:
                 pids = self.pids
-                what = "killing processes that did not stop in time: %s"
-                _log.warning(what, ", ".join(map(str, pids)), extra={"pids": pids})
+                _log.warning(
+                    "killing processes that did not stop in time: %s", ", ".join(map(str, pids)), extra={"pids": pids}
+                )
                 self._send(signal.SIGKILL)
                 end = float("inf")
             if self.pids:

@@ -248,7 +248,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._listener = Listener(loop, listening, self._accepted)
             if self._patience.interval:
                 loop.call_later(self._patience.interval, self._look)
-            self._log_lifecycle("serving %s on %s")
+            self._log_serving()
             self._announce()
             loop.run()
         finally:
@@ -264,7 +264,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._withdraw()
             loop.close()
             self._runs_on = None
-            self._log_lifecycle("stopped serving %s on %s")
+            self._log_stopped()
             self._stopped.set()
 
     def _accepted(self, channel: Channel) -> None:
@@ -347,7 +347,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
         if self._is_draining:
             return
         assert self._loop is not None
-        self._log_lifecycle("draining %s on %s")
+        self._log_draining()
         if self._listener is not None:
             self._listener.close()
             self._unlink()

@@ -125,5 +125,9 @@ class WorkerPool:
         alive = sum(thread.is_alive() for thread in self._threads)
         if alive:
             seconds = self._stop_timeout
-            what = "abandoning %s still running %g s after the server stopped"
-            _log.warning(what, plural(alive, "handler"), seconds, extra={"handlers": alive, "timeout_s": seconds})
+            _log.warning(
+                "abandoning %s still running %g s after the server stopped",
+                plural(alive, "handler"),
+                seconds,
+                extra={"handlers": alive, "timeout_s": seconds},
+            )
