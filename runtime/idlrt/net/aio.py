@@ -162,5 +162,5 @@ async def connect(
         try:
             _, stream = await loop.create_connection(make, host, address.port, ssl=context, server_hostname=name)
         except UnicodeError as error:
-            raise OSError(f"{host!r} cannot be the name of a host") from error
+            raise OSError(f"invalid host name {host!r}") from error
     return stream

@@ -1,14 +1,14 @@
-"""A connection for threads that wait: every operation ends by a given time.
+"""Blocking connections of clients: every operation ends at a deadline.
 
-Sending never blocks; waiting for room is one `poll`. Receiving blocks in the kernel, for at most the receive timeout of
-the socket (`SO_RCVTIMEO`): that is one system call, where `poll` first would be two. The timeout is set again only when
-it is longer than what is left of a call's time, by a millisecond, or less than half of that: a few times at first, as
-long as all calls have the same timeout. If it is shorter, receiving ends too early and is repeated for the rest of the
-time. The main thread uses `poll` nevertheless: it receives the signals of the process, each of which would restart the
-timeout, so that with a periodic timer of signals it would never expire.
+Sending never blocks; it waits for space in the send buffer with `poll`. Receiving blocks in the kernel, for at most the
+receive timeout of the socket (`SO_RCVTIMEO`): that is one system call, where `poll` first would be two. The timeout is
+set again only when it is longer than the remaining time of a call, by a millisecond, or less than half of that: a few
+times at first, if all calls have the same timeout. If it is shorter, receiving ends too early and is repeated for the
+remaining time. The main thread uses `poll` nevertheless: it receives the signals of the process, each of which would
+restart the timeout, so that with a periodic timer of signals it would never expire.
 
-Errors are the operating system's own (`OSError`, `TimeoutError`); whoever knows which call they hit turns them into
-errors of the runtime.
+Errors are those of the operating system (`OSError`, `TimeoutError`). The callers, which know the affected call,
+translate them into errors of the runtime.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from idlrt.net.socket_options import keep_alive
 __all__ = ["BlockingSocket", "BlockingTransport", "connect_socket", "milliseconds"]
 
 _RECEIVE = 65536
-# Seconds that receiving may take too long, and that it blocks at most before it looks at the clock again.
+# Seconds by which receiving may exceed its deadline, and maximum time that it blocks before it checks the clock again.
 _PRECISION = 0.001
 _LONGEST = 3600.0
 
 
 class _MainThread:
-    """The main thread, found out once per process.
+    """Identifier of the main thread, determined once per process.
 
     Attributes:
-        ident: its identifier.
+        ident: the identifier, as returned by `threading.get_ident`.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class _MainThread:
         forks.renew(self)
 
     def renew(self) -> None:
-        """Note the only thread of a child of the process: it is the main thread there."""
+        """Update the identifier in a forked child, whose only thread is its main thread."""
         self.ident = get_ident()
 
 
@@ -53,66 +53,66 @@ _main = _MainThread()
 
 
 class BlockingTransport(Protocol):
-    """Bytes to and from one server. Times are seconds on the clock of `time.monotonic`."""
+    """Blocking connection to one server. Deadlines (`until`) are in seconds on the clock of `time.monotonic`."""
 
     def send(self, data: bytes, until: float) -> None:
-        """Hand over all of `data`.
+        """Send all of `data`.
 
         Raises:
-            OSError: not all of it was handed over; `TimeoutError` when the time was over.
+            OSError: not all of it was sent; `TimeoutError` after the deadline.
         """
         ...
 
     def receive(self, until: float) -> bytes:
-        """What the server sent, as soon as there is anything; empty when it sends no more.
+        """Return received bytes as soon as there are any; empty at the end of stream.
 
         Raises:
-            OSError: the connection broke; `TimeoutError` when the time was over.
+            OSError: the connection failed; `TimeoutError` after the deadline.
         """
         ...
 
     def wait_readable(self, until: float) -> bool:
-        """Wait until something has arrived; return whether it has in time. Reads nothing, so a signal handler that
-        raises an exception meanwhile loses nothing.
+        """Wait until there is something to read, and return whether there is before the deadline. Reads nothing, so no
+        data is lost if a signal handler raises an exception meanwhile.
         """
         ...
 
     def is_quiet(self) -> bool:
-        """Whether nothing has arrived: no byte, no end, no error. An idle connection that is not quiet is of no use."""
+        """Whether nothing has arrived: no data, end of stream or error. Otherwise an idle connection is unusable."""
         ...
 
     def close(self) -> None:
-        """Give the connection up. Allowed at any time, also twice."""
+        """Close the connection. May be called at any time and repeatedly."""
         ...
 
 
 class BlockingSocket:
-    """A connection to a TCP address or a unix socket. See `BlockingTransport`."""
+    """Connection to a TCP address or a Unix socket without TLS; a `BlockingTransport`."""
 
     __slots__ = ("_patience", "_poll", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.setblocking(True)
         self._socket = connected
-        # Seconds that receiving blocks: the timeout that was set.
+        # Receive timeout of the socket in seconds, as set in the kernel.
         self._patience = 0.0
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
 
     @classmethod
     def connect(cls, address: Address, timeout: float) -> BlockingSocket:
-        """Connect to the first of the host's addresses that answers.
+        """Connect to the first address of the host that accepts the connection.
 
         Args:
-            timeout: seconds, for each of the addresses.
+            address: address of the server.
+            timeout: timeout for each address of the host, in seconds.
 
         Raises:
-            OSError: none does; `TimeoutError` when the time was over.
+            OSError: no address accepts the connection; `TimeoutError` after the timeout.
         """
         return cls(connect_socket(address, timeout))
 
     def send(self, data: bytes, until: float) -> None:
-        """See `BlockingTransport.send`."""
         try:
             sent = self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -125,12 +125,11 @@ class BlockingSocket:
         poll.register(self._socket, select.POLLOUT)
         while rest:
             if not poll.poll(milliseconds(until)):
-                raise TimeoutError("the server does not read")
+                raise TimeoutError("the server does not read the request")
             with contextlib.suppress(BlockingIOError):
                 rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
 
     def receive(self, until: float) -> bytes:
-        """See `BlockingTransport.receive`."""
         while True:
             left = until - monotonic()
             try:
@@ -146,36 +145,37 @@ class BlockingSocket:
                 return self._socket.recv(_RECEIVE)
             except BlockingIOError:
                 if left <= 0:
-                    raise TimeoutError("nothing came") from None
+                    raise TimeoutError("no data received") from None
 
     def _set_patience(self, seconds: float) -> None:
-        # Zero would be for ever.
+        # Zero would disable the timeout.
         self._patience = min(max(seconds, _PRECISION), _LONGEST)
         whole = int(self._patience)
         timeval = struct.pack("@ll", whole, int((self._patience - whole) * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def wait_readable(self, until: float) -> bool:
-        """Wait until something has arrived."""
         return bool(self._poll.poll(milliseconds(until)))
 
     def is_quiet(self) -> bool:
-        """See `BlockingTransport.is_quiet`."""
         return not self._poll.poll(0)
 
     def close(self) -> None:
-        """See `BlockingTransport.close`."""
         self._socket.close()
 
 
 def connect_socket(address: Address, timeout: float) -> socket.socket:
-    """A connection to the first of the host's addresses that answers. Raises as `BlockingSocket.connect` does."""
+    """Return a socket that is connected to the first address of the host that accepts the connection.
+
+    Raises:
+        OSError: for the reasons of `BlockingSocket.connect`.
+    """
     timeout = max(timeout, 0.001)
     if not address.path:
         try:
             connected = socket.create_connection((address.host or "localhost", address.port), timeout)
         except UnicodeError as error:
-            raise OSError(f"{address.host!r} cannot be the name of a host") from error
+            raise OSError(f"invalid host name {address.host!r}") from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(connected)
         return connected
@@ -190,5 +190,5 @@ def connect_socket(address: Address, timeout: float) -> socket.socket:
 
 
 def milliseconds(until: float) -> float:
-    """What is left, rounded up: `poll` must not return early and spin."""
+    """Return the time until a deadline in milliseconds, rounded up, so that `poll` does not return early and spin."""
     return max(0, int((until - monotonic()) * 1000) + 1)

@@ -59,9 +59,9 @@ class BlockingTlsSocket:
                 with self._lock:
                     rest = rest[self._socket.send(rest) :]
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, until, "the server does not read")
+                self._wait(select.POLLIN, until, "the server does not read the request")
             except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT, until, "the server does not read")
+                self._wait(select.POLLOUT, until, "the server does not read the request")
 
     def receive(self, until: float) -> bytes:
         if self._kept:
@@ -72,9 +72,9 @@ class BlockingTlsSocket:
                 with self._lock:
                     return self._socket.recv(_RECEIVE)
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, until, "nothing came")
+                self._wait(select.POLLIN, until, "no data received")
             except ssl.SSLWantWriteError:
-                self._wait(select.POLLOUT, until, "nothing came")
+                self._wait(select.POLLOUT, until, "no data received")
 
     def _wait(self, event: int, until: float, why: str) -> None:
         poll = select.poll()

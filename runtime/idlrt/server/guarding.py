@@ -30,12 +30,12 @@ def guards_of(
         ConfigurationError: an option or the configuration is invalid.
     """
     layers = [Layer("config", read_config(config).server), Layer("guards", _checked(given))]
-    told = tuple(listeners)
+    receivers = tuple(listeners)
 
-    def hear(decision: Decision) -> None:
-        tell(told, decision)
+    def notify(decision: Decision) -> None:
+        tell(receivers, decision)
 
-    guards = Guards(Chance(), hear if told else nobody)
+    guards = Guards(Chance(), notify if receivers else nobody)
 
     def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
         return guards.of(effective(layers, method.name))

@@ -218,7 +218,7 @@ class Server(EngineBase["Channel | TlsChannel"]):
             self._stop_now(grace_s)
         else:
             # Clients must have moved to other instances before connections close, and the loop serves meanwhile.
-            threading.Thread(target=self._withdraw_and_stop, args=(grace_s,), name="idlrt goodbye", daemon=True).start()
+            threading.Thread(target=self._withdraw_and_stop, args=(grace_s,), name="idlrt stop", daemon=True).start()
 
     def _withdraw_and_stop(self, grace_s: float) -> None:
         try:

@@ -290,15 +290,15 @@ class Session:
                 arguments = handler.complete(arguments)
         except RemoteProtocolError as error:
             return responder.refuse(event, ApplicationCode.PROTOCOL_ERROR, str(error))
-        deadline, told = self._usual, event.context.timeout
-        if told is not None:
-            deadline = Deadline(self._arrived + told, told)
+        deadline, timeout = self._usual, event.context.timeout
+        if timeout is not None:
+            deadline = Deadline(self._arrived + timeout, timeout)
         is_awaited = route.is_awaited
         driver = around.async_driver if is_awaited else around.driver
         call = ServerCall(
             handler.method, arguments, self._outlet.peer, event.metadata, deadline, driver, event.context, self._arrived
         )
-        if told is not None and deadline.at <= self._now():
+        if timeout is not None and deadline.at <= self._now():
             return responder.expired(event, call)
         context = around.context.copy()
         if is_awaited or around.run_worker is not None:

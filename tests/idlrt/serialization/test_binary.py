@@ -59,8 +59,8 @@ def test_both_heads_are_read_whichever_is_written(head, data):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("80020001 00000000 00000001", "unsupported version 0x8002, the binary protocol has 0x8001"),
-        ("80010101 00000000 00000001", "unsupported version 0x8001, the binary protocol has"),
+        ("80020001 00000000 00000001", "unsupported version 0x80020000, the binary protocol has 0x80010000"),
+        ("80010101 00000000 00000001", "unsupported version 0x80010100, the binary protocol has 0x80010000"),
         ("ffffffff 00000000 00000001", "version 0xffff"),
         ("80010000 00000000 00000001", "unknown message type 0"),
         ("80010005 00000000 00000001", "unknown message type 5"),

@@ -70,10 +70,8 @@ class BinaryScanner:
         (first,) = _unpack_u32(buffer, 0)
         if first & 0x80000000:
             if first & 0xFFFFFF00 != 0x80010000:
-                start = bytes(buffer[:4]).hex()
-                raise RemoteProtocolError(
-                    f"cannot read message: it starts with {start}, which is no version of the binary protocol"
-                )
+                what = f"unsupported version {first & 0xFFFFFF00:#x}, the binary protocol has 0x80010000"
+                raise RemoteProtocolError(f"cannot read message: {what}")
             _check_kind(first & 0xFF)
             (length,) = _unpack_u32(buffer, 4)
             end = 8 + length + 4

@@ -175,11 +175,11 @@ class ClientConnection:
         try:
             if self._first is not None:
                 data = self._first + data
-                told = foreign_server(data) if data else False
-                if isinstance(told, ForeignProtocol):
-                    raise told
-                self._first = None if told else data
-                if not told:
+                verdict = foreign_server(data) if data else False
+                if isinstance(verdict, ForeignProtocol):
+                    raise verdict
+                self._first = None if verdict else data
+                if not verdict:
                     return events
             if not self._has_rest:
                 if self._opener is not None:

@@ -155,8 +155,7 @@ class BinaryEnvelope(Envelope):
         is_strict = first < 0
         if is_strict:
             if first & 0xFFFFFF00 != _VERSION:
-                found = (first & 0xFFFFFFFF) >> 16
-                raise Fault(f"unsupported version {found:#x}, the binary protocol has {_VERSION >> 16:#x}")
+                raise Fault(f"unsupported version {first & 0xFFFFFF00:#x}, the binary protocol has {_VERSION:#x}")
         else:
             source.offset = start
         name = source.read_string()
