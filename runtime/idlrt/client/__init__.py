@@ -1,8 +1,8 @@
 """Calling: the bases of generated clients, blocking and asyncio, over one call stack."""
 
-from idlrt.client.base import AsyncClient, Client
+from idlrt.client.base import AsyncClient, Client, client_stats
 from idlrt.client.options import CallOptions, ConnectOptions
-from idlrt.client.stats import ClientStats, EndpointStats, client_stats
+from idlrt.client.stats import ClientStats, EndpointStats
 
 __all__ = [
     "AsyncClient",

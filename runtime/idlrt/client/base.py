@@ -27,7 +27,7 @@ from idlrt.core import (
 )
 from idlrt.spec import Method
 
-__all__ = ["AsyncClient", "CallOptions", "Client", "service_name"]
+__all__ = ["AsyncClient", "CallOptions", "Client", "client_stats", "service_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,3 +140,12 @@ class AsyncClient(ClientBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def client_stats(client: Client | AsyncClient) -> ClientStats:
+    """Return the statistics of a generated client, for monitoring and tests.
+
+    It is a function, not a method, because the methods of a client are those of its IDL. Clients that `using` made
+    share their connections, and so their statistics.
+    """
+    return client.__thrift_stats__()

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from idlrt.core.instance import Snapshot
 
-if TYPE_CHECKING:
-    from idlrt.client.base import AsyncClient, Client
-
-__all__ = ["ClientStats", "EndpointStats", "PoolStats", "client_stats", "endpoint_stats", "total"]
+__all__ = ["ClientStats", "EndpointStats", "PoolStats", "endpoint_stats", "total"]
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +58,6 @@ class ClientStats(PoolStats, frozen=True, kw_only=True):
 
     endpoints: tuple[EndpointStats, ...] = ()
     snapshot: Snapshot | None = None
-
-
-def client_stats(client: Client | AsyncClient) -> ClientStats:
-    """Return the statistics of a generated client, for monitoring and tests.
-
-    It is a function, not a method, because the methods of a client are those of its IDL. Clients that `using` made
-    share their connections, and so their statistics.
-    """
-    return client.__thrift_stats__()
 
 
 def endpoint_stats(id: str, address: str, pool: PoolStats, *, is_available: bool = True) -> EndpointStats:
