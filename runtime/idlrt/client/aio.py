@@ -1,7 +1,7 @@
-"""Transport of asyncio clients: a connection pool with many calls at once on each connection.
+"""Transport of asyncio clients: a connection pool that multiplexes calls on each connection.
 
-`idlrt.client.connection_pool` decides which connection a call gets. New ones are opened by tasks, for all calls that
-wait.
+`idlrt.client.connection_pool` decides which connection a call gets. New connections are opened by background tasks, for
+all waiting calls.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from idlrt.client.aio_link import Link, Lost, Open, Received
 from idlrt.client.backoff import Backoff
 from idlrt.client.connection_pool import ConnectionPool, Lease
+from idlrt.client.errors import client_closed, connect_failed, no_room, reason
 from idlrt.client.options import MAX_CONNECTIONS
 from idlrt.client.peer_state import PROBE_PAUSE, PeerState
 from idlrt.client.ping import PING_TIMEOUT
 from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
-from idlrt.client.sender import client_closed, connect_failed, no_room, reason
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, RpcError
@@ -31,18 +31,18 @@ Connecting = asyncio.Task[None]
 
 
 class MultiplexedSender:
-    """See the module. An `AsyncSender`. Belongs to the event loop that uses it; another loop gets other connections.
+    """Asyncio transport to one server. It belongs to one event loop; a call from another loop gets new connections.
 
     Args:
-        open: makes a connection.
-        peer: what is known of the server, and its protocol.
-        service: the name of the service among several that the server has; empty for a server that has one.
-        connect_timeout: seconds that making a connection may take.
-        max_connections: that take calls at the same time; `None`: 1, or 16 where a connection of the protocol carries
-            one call at a time.
-        calls_per_connection: that may be under way on each; a call for which there is no room waits.
-        ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
-        ping_timeout: seconds to wait for the response to such a ping.
+        open: opens a connection.
+        peer: state of the server, with its protocol.
+        service: name of the service on a server with several services; empty for a server with one.
+        connect_timeout: timeout for establishing a connection, in seconds.
+        max_connections: maximum number of connections that accept calls. `None`: 1, or 16 with protocols that carry one
+            call at a time per connection.
+        calls_per_connection: maximum number of calls in flight on each; further calls wait.
+        ping_after: idle time after which a connection is checked with a ping before its next call, in seconds.
+        ping_timeout: timeout of such a ping, in seconds.
     """
 
     def __init__(
@@ -79,22 +79,20 @@ class MultiplexedSender:
 
     def _reset(self) -> None:
         self._pool.renew()
-        # All that are not lost, also those that take no further calls.
+        # All open connections, including those that accept no further calls.
         self._links: set[Link] = set()
         self._connecting: set[Connecting] = set()
 
     @property
     def carries_metadata(self) -> bool:
-        """See `BlockingSender.carries_metadata`."""
         return self._peer.carries_metadata
 
     async def send(self, call: Call) -> Any:
-        """See `AsyncSender.send`."""
         if call.metadata:
             self._peer.check_metadata(call)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            # What belongs to a loop that does not run cannot be closed, or waited for, from another one.
+            # Connections of a loop that does not run can be neither closed nor awaited from another one.
             self._loop = loop
             self._reset()
         lease = _Lease()
@@ -105,7 +103,7 @@ class MultiplexedSender:
             self._pool.release(lease, call.driver.now() if self._ping_after is not math.inf else 0.0)
 
     async def _acquire(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> Link:
-        """Return a connection for `call`, which occupies room on it until it is released."""
+        """Return a connection for `call`. The lease occupies capacity on it until it is released."""
         while True:
             if self._pool.is_closed:
                 raise client_closed(call)
@@ -126,11 +124,11 @@ class MultiplexedSender:
                     self._pool.make_available(link, call.driver.now())
                 return link
             if link.needs_ping:
-                self._pool.close_idle()  # they have been idle for longer
+                self._pool.close_idle()  # they have been idle even longer
             self._pool.release(lease, call.driver.now())
 
     async def _is_ready(self, link: Link, call: Call) -> bool:
-        """Return whether `call` may be put on a connection that was idle."""
+        """Return whether `call` may be sent over a connection that was idle."""
         await link.settle()
         if not link.is_usable or self._pool.is_closed:
             return False
@@ -141,8 +139,8 @@ class MultiplexedSender:
 
         Raises:
             NotSent: the client is closed.
-            Overloaded: there was no room in time.
-            ConnectFailed: no connection could be made.
+            Overloaded: all connections were in use until the deadline.
+            ConnectFailed: no connection could be established.
         """
         seconds = max(call.deadline.remaining(call.driver.now()), 0.0)
         try:
@@ -153,7 +151,7 @@ class MultiplexedSender:
                     self._open_more(lease, call, loop)
                     await lease.wait(loop)
         except TimeoutError as error:
-            # Of the call's time, or what `_made` says of the connection's.
+            # Either the deadline of the call, or the connect timeout, which `_made` passes on.
             if not lease.is_turned_away and any(link.is_usable for link in self._links):
                 raise no_room(call, self._max) from None
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
@@ -161,7 +159,7 @@ class MultiplexedSender:
             raise connect_failed(call, error, min(seconds, self._connect_timeout), self._peer) from error
 
     def _open_more(self, lease: _Lease, call: Call, loop: asyncio.AbstractEventLoop) -> None:
-        """Open a connection, if the calls that wait need another one."""
+        """Open a connection in the background if the waiting calls need another one."""
         link = self._pool.reserve()
         if link is None:
             return
@@ -171,14 +169,14 @@ class MultiplexedSender:
             now = call.driver.now()
             self._pool.discard(link, now)
             self._pool.release(lease, now)
-            self._pool.wake_first()  # the next one is told the same
+            self._pool.wake_first()  # it fails in the same way
             raise
         task = loop.create_task(self._make(link, call))
         self._connecting.add(task)
         task.add_done_callback(self._made)
 
     async def _make(self, link: Link, call: Call) -> None:
-        """Make a connection, for `call` and others."""
+        """Open a connection, for `call` and other waiting calls."""
         try:
             await self._connect(link, self._peer.protocol or await self._find_protocol(call))
         except BaseException as error:
@@ -199,7 +197,7 @@ class MultiplexedSender:
 
     async def _find_protocol(self, call: Call) -> ClientProtocol:
         peer = self._peer
-        # Calls of a blocking client and the pings of its instances share what is known of a server.
+        # The state of a server is shared by the calls of a blocking client and the pings of its endpoints.
         while (lease := peer.begin_probing()) is None:
             await asyncio.sleep(PROBE_PAUSE)
         try:
@@ -208,7 +206,6 @@ class MultiplexedSender:
             del lease
 
     async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
-        """See `Ask`."""
         link = Link(self._peer)
         await self._connect(link, protocol)
         try:
@@ -216,7 +213,7 @@ class MultiplexedSender:
         except ConnectFailed as error:
             raise ProtocolUnknown(str(error.__cause__ or error)) from error
         except DeadlineExceeded:
-            return f"no answer within {ping.deadline.timeout:.3g} s"
+            return f"no response within {ping.deadline.timeout:.3g} s"
         except ConnectionLost:
             return reason(None)
         except RpcError as error:
@@ -226,7 +223,7 @@ class MultiplexedSender:
         return ""
 
     def _made(self, task: Connecting) -> None:
-        """A connection has been made, or has not."""
+        """Wake waiting calls after a connection was opened, or failed to open."""
         self._connecting.discard(task)
         error = task.exception() if not task.cancelled() else None
         if error is not None and not any(link.is_usable for link in self._links):
@@ -234,30 +231,28 @@ class MultiplexedSender:
         self._pool.wake_first()
 
     def found_again(self) -> None:
-        """See `AsyncSender.found_again`."""
         self._backoff.succeeded()
 
     def connections(self) -> int:
-        """See `AsyncSender.connections`."""
         return len(self._links) + len(self._connecting)
 
     def stats(self) -> PoolStats:
-        """Return the statistics."""
+        """Return connection statistics."""
         in_flight = sum(len(link.leases) for link in self._links)
         return self._peer.stats(self.connections(), in_flight, self._pool.waiting)
 
     def retire(self) -> None:
-        """Close connections when the calls in flight have ended; new ones are refused. Any thread may call it."""
+        """Close the connections once the calls in flight have finished. Any thread may call it."""
         self._pool.is_closed = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # its loop is closed, and the connections with it
                 self._loop.call_soon_threadsafe(self._pool.close)
 
     async def close(self) -> None:
-        """See `AsyncSender.close`."""
+        """Close the connections. Calls in flight fail; new ones are rejected."""
         self._pool.is_closed = True
         if self._loop is not asyncio.get_running_loop():
-            return  # what belongs to another loop cannot be closed from this one
+            return  # connections of another loop cannot be closed from this one
         for task in list(self._connecting):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
@@ -269,23 +264,23 @@ class MultiplexedSender:
 
 
 class _Lease(Lease[Link]):
-    """The claim of a call whose task waits.
+    """Claim of a call to a connection, for which its task waits.
 
     Attributes:
-        is_turned_away: whether it waits no longer, because no connection could be made.
+        is_turned_away: whether the wait has failed, because no connection could be opened.
     """
 
     __slots__ = ("_waiter", "is_turned_away")
 
     def __init__(self) -> None:
-        # What `Lease` sets as well: one is made for each call.
+        # Attributes of `Lease`, without `super().__init__()`: this runs for each call.
         self.connection = None
         self.is_fresh = False
         self._waiter: asyncio.Future[None] | None = None
         self.is_turned_away = False
 
     async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until `wake`, or raise the error that `turn_away` is given."""
+        """Wait until `wake`, or raise the error of `turn_away`."""
         self._waiter = loop.create_future()
         await self._waiter
 

@@ -1,12 +1,10 @@
-"""A connection of asyncio clients, which carries any number of calls at once, told apart by number.
+"""Connection of asyncio clients, which multiplexes calls by their ids.
 
-A call that is cancelled or out of time is forgotten; its answer, when it comes, is dropped, and the others never
-notice.
+The response to a call that was cancelled or timed out is dropped when it arrives; other calls are not affected.
 
-Many servers answer in the order of the calls, so one that hangs holds up all that come after it. When a call
-runs out of time and none that was made later has been answered, the connection is *stuck*: calls under way
-on it may still be answered, further ones get another connection. The same goes for one whose server says that it is
-about to stop.
+Many servers respond in the order of the calls, so a call that hangs delays all that follow it (head-of-line blocking).
+When a call times out and no later one has got a response, the connection is *stuck*: calls in flight on it may still
+complete, but further ones get another connection. The same applies when the server announces that it is shutting down.
 """
 
 from __future__ import annotations
@@ -17,9 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from idlrt.client.connection_pool import PoolConnection
+from idlrt.client.errors import broken, deadline_exceeded, lost
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
-from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, is_full, lost, result_of
+from idlrt.client.responses import RESPONSES, is_full, result_of
 from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.aio import AsyncTransport
@@ -30,21 +29,25 @@ __all__ = ["Link", "Lost", "Open", "Received"]
 Received = Callable[[bytes], None]
 Lost = Callable[[Exception | None], None]
 Open = Callable[[Received, Lost], Awaitable[AsyncTransport]]
-"""Makes a connection; what the server sends and its end go to the two functions. Raises `OSError`."""
+"""Opens a connection. The two functions receive the data from the server, and the end of the connection.
 
+Raises `OSError`."""
+
+# Iterations of the event loop after which received data has been read.
 _ROUNDS = 3
-_CLOSE_PATIENCE = 1.0
-# Seconds that a timer may fire too early.
+# Seconds that `close` waits for the connection to end before it aborts it.
+_CLOSE_TIMEOUT = 1.0
+# Seconds by which a timer may fire early.
 _PRECISION = 0.001
 
 
 class Link(PoolConnection):
-    """One connection and the calls that are on it.
+    """Connection and the calls on it.
 
     Attributes:
-        is_lost: whether it is gone.
-        is_stuck: whether it takes no further calls, although some may still be answered.
-        ended: is done when it is closed.
+        is_lost: whether the connection has ended.
+        is_stuck: whether it accepts no further calls, although calls in flight may still complete.
+        ended: done when the connection is closed.
     """
 
     may_be_stale = False
@@ -59,27 +62,27 @@ class Link(PoolConnection):
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self._peer = peer
         self._answers: dict[int, tuple[asyncio.Future[ResponseReceived | PongReceived], Call, int]] = {}
-        # Calls in the order in which they were made: how many, and the last that was answered.
+        # Sequence numbers of the last call that was sent, and of the last one that got its response.
         self._made = 0
         self._answered = 0
         self._transport: AsyncTransport | None = None
-        # Of the last response.
+        # Class of the last response, which is checked first.
         self._response_class: type[Any] | None = None
         self._batch: list[bytes] = []
-        # One timer for all calls, for the earliest of their ends that was known when it was set.
+        # One timer for all calls, for the earliest deadline that was known when it was set.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     @property
     def is_usable(self) -> bool:
-        """Whether a call may be put on it."""
+        """Whether a call may be sent over it."""
         transport = self._transport
         return not self.is_lost and not self.is_stuck and transport is not None and not transport.is_closing
 
     @property
     def takes_calls(self) -> bool:
-        """Whether another call may be put on it. Cancelled calls occupy room until they are answered."""
-        # Whether the transport is about to close is asked last, by `is_settled`.
+        """Whether another call may be sent over it. Cancelled calls occupy capacity until their responses arrive."""
+        # `is_settled` checks last whether the transport is about to close.
         if self.is_lost or self.is_stuck or self._transport is None:
             return False
         connection = self._connection
@@ -87,12 +90,12 @@ class Link(PoolConnection):
 
     @property
     def is_retired(self) -> bool:
-        """Whether it was opened and will never take another call."""
+        """Whether it was opened and will never accept another call."""
         return self._transport is not None and not self.is_usable
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is usable, and nothing has arrived that the event loop has not heard of: see `settle`."""
+        """Whether it is usable, and no received data is still unread; see `settle`."""
         transport = self._transport
         if self.is_lost or self.is_stuck or transport is None or transport.is_closing:
             return False
@@ -100,29 +103,33 @@ class Link(PoolConnection):
 
     @property
     def is_used_up(self) -> bool:
-        """Whether it will never take another call."""
+        """Whether it will never accept another call."""
         return self.is_lost or self.is_stuck
 
     def dispose(self) -> None:
-        """Close the connection when no call is left on it."""
+        """Close the connection once no call is left on it."""
         self.is_stuck = True
         self._close_if_done()
 
     async def open(self, open: Open, connection: ClientConnection) -> None:
-        """Make the connection. Raises `OSError`."""
+        """Open the connection.
+
+        Raises:
+            OSError: it could not be opened.
+        """
         self._connection = connection
         self._transport = await open(self._received, self._lost)
 
     async def settle(self) -> None:
-        """If it is idle: let the loop hear what has arrived, as it is the end of the connection perhaps."""
-        # Reading is due after one round of the loop, and has happened after two.
+        """Let the event loop read data that an idle connection has received: it may be the end of the connection."""
+        # Reading is scheduled in one iteration of the loop, and done in the next.
         for _ in range(_ROUNDS):
             if self._answers or not self.is_usable or self._transport is None or self._transport.is_quiet():
                 return
             await asyncio.sleep(0)
 
     async def answers(self, call: Call, ping_timeout: float) -> bool:
-        """Whether the server answers a ping, so that `call` may follow."""
+        """Return whether the server responds to a ping, so that `call` may follow."""
         with contextlib.suppress(RpcError):
             await self.exchange(ping_before(call, ping_timeout))
         if self.is_usable:
@@ -132,7 +139,7 @@ class Link(PoolConnection):
         return False
 
     async def exchange(self, call: Call) -> Any:
-        """Make `call`."""
+        """Send `call` and return its result."""
         transport = self._transport
         assert transport is not None
         if transport.is_blocked:
@@ -169,7 +176,7 @@ class Link(PoolConnection):
             raise deadline_exceeded(call) from None
 
     def _write(self, transport: AsyncTransport, data: bytes) -> None:
-        """Send now what is alone; calls that are made in the same round leave in one piece."""
+        """Send at once if no call is in flight, else together with other calls of this event loop iteration."""
         if not self._answers:
             transport.write(data)
             return
@@ -183,14 +190,14 @@ class Link(PoolConnection):
         self._batch.clear()
 
     def _set_timer(self, call: Call) -> None:
-        """Wake up when the time of `call` is over."""
+        """Set the timer to the deadline of `call`."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = call.deadline.at
         self._timer = self.loop.call_later(max(call.deadline.remaining(call.driver.now()), 0.0), self._expire)
 
     def _expire(self) -> None:
-        """Give up the calls whose time is over."""
+        """Fail the calls whose deadlines have passed."""
         self._timer = None
         due = [
             number
@@ -217,18 +224,18 @@ class Link(PoolConnection):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        """A connection that takes no more calls is of no use after its last answer."""
+        """Close a connection that accepts no further calls after the last response."""
         if not self.is_stuck or self._answers or self._transport is None:
             return
         if self._transport.is_blocked:
-            self._transport.abort()  # what it would send first is not taken
+            self._transport.abort()  # the server does not read what would be sent first
         else:
             self._transport.close()
 
     def _received(self, data: bytes, events: Sequence[Any] | None = None) -> None:
         event: Any
         for event in self._connection.receive_data(data) if events is None else events:
-            # `isinstance` of a msgspec struct costs more than all the rest here.
+            # `isinstance` with a msgspec struct takes longer than all the rest here.
             if event.__class__ is self._response_class or isinstance(event, RESPONSES):
                 self._response_class = event.__class__
                 self._peer.has_answered = True
@@ -247,7 +254,7 @@ class Link(PoolConnection):
             self._close_if_done()
 
     def _handle(self, event: ConnectionBroken | DataToSend | GoAway) -> bool:
-        """Handle an event that is not a response. Returns whether the connection goes on."""
+        """Handle an event that is not a response. Return whether the connection is still usable."""
         assert self._transport is not None
         if isinstance(event, ConnectionBroken):
             self._fail(event.error)
@@ -269,7 +276,7 @@ class Link(PoolConnection):
             self.ended.set_result(None)
 
     def _fail(self, error: Exception | None) -> None:
-        """No answer will come any more."""
+        """Fail all calls in flight: no response will arrive."""
         self.is_lost = True
         if self._timer is not None:
             self._timer.cancel()
@@ -292,7 +299,7 @@ class Link(PoolConnection):
         self._fail(None)
         self._transport.close()
         try:
-            async with asyncio.timeout(_CLOSE_PATIENCE):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await asyncio.shield(self.ended)
         except TimeoutError:
             self._transport.abort()

@@ -1,23 +1,24 @@
-"""Arguments of calls, as Python's callers give them, in the order of the IDL."""
+"""Arguments of calls: from positional and keyword arguments to the order of the IDL."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from idlrt.printable import plural
 from idlrt.spec import Method
 
 __all__ = ["arrange"]
 
 
 def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """Return arguments by position, as the signature of a method orders them.
+    """Return all arguments of a call in the order of the method's signature, with defaults filled in.
 
     Raises:
-        TypeError: they do not fit the signature.
+        TypeError: they do not match the signature.
     """
     fields = method.arguments
     if len(arguments) > len(fields):
-        raise TypeError(f"{method.full_name} takes {len(fields)} arguments, not {len(arguments)}")
+        raise TypeError(f"{method.full_name} takes {plural(len(fields), 'argument')}, got {len(arguments)}")
     values = list(arguments)
     rest = dict(named)
     for place in range(len(arguments), len(fields)):
@@ -25,13 +26,16 @@ def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[st
         if name in rest:
             value = rest.pop(name)
         elif method.has_to_be_given[place]:
-            raise TypeError(f"{method.full_name} is missing its argument {name!r}")
+            raise TypeError(f"{method.full_name} is missing argument {name!r}")
         else:
-            # What no signature can show as a default (a list, say) is left out: the server has it too.
+            # Defaults that a signature cannot show, such as lists, are not sent: the server applies them, too.
             value = None if callable(default) else default
         if value is None and fields[place].is_required:
-            raise TypeError(f"{method.full_name} is missing its argument {name!r}")
+            raise TypeError(f"{method.full_name} is missing argument {name!r}")
         values.append(value)
     if rest:
-        raise TypeError(f"{method.full_name} has no argument {', '.join(map(repr, rest))}, or got it twice")
+        name = next(iter(rest))
+        known = any(field.attribute == name for field in fields)
+        problem = f"got argument {name!r} twice" if known else f"has no argument {name!r}"
+        raise TypeError(f"{method.full_name} {problem}")
     return tuple(values)

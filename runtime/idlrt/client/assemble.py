@@ -1,8 +1,8 @@
-"""The order of what stands between a caller and the wire, in one place.
+"""Order of the call stack of a client.
 
-From the caller to the wire: filters that the caller gave to `connect`, in their order; the guards of the configuration,
-in the order of `idlrt.guard.order`; the fault mode, which asks for an instance as often as it wants one; routers,
-which narrow the instances; the balancer, which picks one; the instance's breaker; the leaf.
+From the caller to the network: the filters of `connect`, in their order; the guards of the configuration, in the order
+of `idlrt.guard.order`; the fault mode, which may make several attempts; per attempt the routers, which narrow the
+endpoints, the balancer, which picks one, and the circuit breaker of that endpoint; the transport.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["assemble"]
 def assemble(
     filters: Sequence[Filter], leaf: Callable[[Call], Coroutine[Any, Any, Any]]
 ) -> Callable[[Call], Coroutine[Any, Any, Any]]:
-    """What a client's call goes through.
+    """Wrap the filters of a client around `leaf`, the rest of the call stack.
 
     Raises:
-        ConfigurationError: something among the filters is none.
+        ConfigurationError: `filters` is not a list, or a filter is not callable.
     """
     given: object = filters
     if not isinstance(given, list | tuple):
-        raise ConfigurationError(f"filters of a client must be a list, not {given!r}")
+        raise ConfigurationError(f"filters must be a list, got {given!r}")
     for each in filters:
         if not callable(each):
-            raise ConfigurationError(f"a filter is an `async (call, next) -> result`, not {each!r}")
+            raise ConfigurationError(f"a filter must be callable, `async (call, next) -> result`, got {each!r}")
     return stack(filters, leaf)

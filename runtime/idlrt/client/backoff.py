@@ -1,11 +1,11 @@
-"""When a server that could not be reached is tried again.
+"""Exponential backoff of connection attempts to a server.
 
-Some tries in a row cost nothing: a server that restarts is back in a moment. After that each failure doubles (nearly)
-the pause before the next try, and calls in between fail at once with what was found, instead of all knocking at a
-door that does not open. Pauses are shaken, so that clients that lost the same server do not come back together.
+The first failures in a row are retried without a pause, because a server that restarts is back in a moment. After
+that each failure multiplies the pause before the next attempt by 1.6, up to 2 s; calls in between fail at once with the
+last error. Pauses have a jitter of 20 %, so that clients that lost the same server do not reconnect at the same time.
 
 Source: gRPC's connection backoff, https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md, with shorter
-times: what fails over is made for it.
+pauses, because clients fail over to other instances.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ from idlrt.errors import ConnectFailed
 
 __all__ = ["Backoff"]
 
+# The consecutive failure from which on attempts pause.
 _FREE: Final = 3
+# Pauses, in seconds.
 _FIRST: Final = 0.1
 _FACTOR: Final = 1.6
 _LONGEST: Final = 2.0
-_SHAKE: Final = 0.2
+_JITTER: Final = 0.2
 
 
 class Backoff:
-    """The state of one target. Threads may share it: what they lose to each other is a try.
+    """Backoff state of one target.
+
+    Threads may share it without a lock: a race costs at most one more connection attempt.
 
     Args:
-        now: the clock, in seconds.
-        dice: gives numbers from 0 to 1.
+        now: clock, in seconds.
+        dice: random numbers between 0 and 1, for the jitter.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, dice: Callable[[], float] = random.random) -> None:
@@ -43,32 +47,30 @@ class Backoff:
         self._last: ConnectFailed | None = None
 
     def check(self, call: Call) -> None:
-        """Say whether a try may be made for `call`.
+        """Check that a connection attempt may be made for `call`.
 
         Raises:
-            ConnectFailed: not yet.
+            ConnectFailed: the pause is not over; the message has the last error.
         """
         if self._last is None:
             return
         left = self._again_at - self._now()
         if left > 0:
-            why = str(self._last)
-            what = (
-                f"did not try to connect to {call.target} for {call.method.full_name}: the last {self._failures} tries"
-            )
-            raise ConnectFailed(f"{what} failed ({why}); the next one is due in {left:.2g} s")
+            what = f"not connecting to {call.target} for {call.method.full_name}"
+            why = f"the last {self._failures} attempts failed ({self._last})"
+            raise ConnectFailed(f"{what}: {why}; next attempt in {left:.2g} s")
 
     def failed(self, error: ConnectFailed) -> None:
-        """A try has failed."""
+        """Record a failed attempt."""
         self._failures += 1
         if self._failures < _FREE:
             return
         pause = min(_FIRST * _FACTOR ** (self._failures - _FREE), _LONGEST)
-        self._again_at = self._now() + pause * (1 + _SHAKE * (2 * self._dice() - 1))
-        # Its traceback would hold the call.
+        self._again_at = self._now() + pause * (1 + _JITTER * (2 * self._dice() - 1))
+        # A copy: the traceback of the original would keep the call alive.
         self._last = ConnectFailed(str(error))
 
     def succeeded(self) -> None:
-        """A try has succeeded."""
+        """Record a successful attempt: the next failure starts from the beginning."""
         self._failures = 0
         self._last = None

@@ -15,9 +15,9 @@ from idlrt.client.connecting import async_sender, blocking_sender
 from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings
 from idlrt.client.options import CALLS_PER_CONNECTION, CallOptions
-from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.stats import ClientStats
 from idlrt.client.stub import ClientBase, service_name
+from idlrt.client.transport import AsyncSender, BlockingSender
 from idlrt.core import (
     AsyncioDriver,
     BlockingDriver,

@@ -14,10 +14,11 @@ from typing import Any
 
 from idlrt.client.blocking_pool import BlockingLease, BlockingPool
 from idlrt.client.connection_pool import PoolConnection
+from idlrt.client.errors import broken, deadline_exceeded, lost, not_sent
 from idlrt.client.exclusive_pool import ExclusivePool
 from idlrt.client.opening import Opening
 from idlrt.client.ping import PING, PING_TIMEOUT, ping_before
-from idlrt.client.sender import RESPONSES, broken, deadline_exceeded, lost, not_sent, result_of
+from idlrt.client.responses import RESPONSES, result_of
 from idlrt.core import Call
 from idlrt.errors import RpcError
 from idlrt.net.blocking import BlockingTransport

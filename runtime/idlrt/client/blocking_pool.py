@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from idlrt.client.connection_pool import LOOK_AGAIN, ConnectionPool, Lease, PoolConnection
+from idlrt.client.errors import client_closed, no_room, not_needed
 from idlrt.client.opening import Opening
-from idlrt.client.sender import client_closed, no_room, not_needed
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.core.forks import forks

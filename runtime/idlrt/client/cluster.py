@@ -14,8 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
-from idlrt.client.absence import no_instance
 from idlrt.client.attempts import EventEmitter, attempt_of
+from idlrt.client.errors import no_instance
 from idlrt.client.governance import Governance, Plan
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node, S
@@ -235,7 +235,8 @@ class Cluster(EventEmitter, Generic[S]):
                 )
                 self.tell(call, decision)
         if not routed.nodes:
-            raise no_instance(call, self._name, self._view.endpoints, pool, chain)
+            endpoints = self._view.endpoints
+            raise no_instance(call, self._name, endpoints.snapshot, endpoints.states(), pool, chain)
         return state.picker_of(routed)
 
     async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:

@@ -17,9 +17,9 @@ from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.local_subscription import LocalSubscription, snapshot_of
 from idlrt.client.options import ConnectSettings, check_seconds, values_of
 from idlrt.client.peer_state import PeerState
-from idlrt.client.sender import AsyncSender, BlockingSender
 from idlrt.client.stats import ClientStats
 from idlrt.client.target import NamedTarget, parse_target
+from idlrt.client.transport import AsyncSender, BlockingSender
 from idlrt.config import Layer, read_config
 from idlrt.core import Call, Change, Instance, Snapshot
 from idlrt.errors import RegistryError
@@ -78,7 +78,7 @@ def blocking_sender(
         sender.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
-        from idlrt.client.absence import no_snapshot
+        from idlrt.client.errors import no_snapshot
 
         seconds = _patience(subscription, call)
         try:
@@ -106,7 +106,7 @@ def async_sender(
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
 
-        from idlrt.client.absence import no_snapshot
+        from idlrt.client.errors import no_snapshot
 
         loop = asyncio.get_running_loop()
         known: asyncio.Future[Snapshot] = loop.create_future()

@@ -1,8 +1,8 @@
-"""The instances that a cluster knows: follows the snapshots of a service, and of other groups of it where rules mix
-them.
+"""Endpoints of a cluster, from the snapshots of a service and, where routing rules ask for them, of other groups.
 
-New snapshots are followed on the registry's thread. An instance that changes but is reached over the same connections
-keeps its node, with all that was measured. Calls in flight on an instance that is gone go on.
+Snapshots are applied on the registry's thread. An instance whose description changes keeps its endpoint, with its
+connections and statistics, as long as the change does not concern its connections. When an instance is removed, its
+calls in flight go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from idlrt.client.local_subscription import LocalSubscription
 from idlrt.client.node import Node, S
 from idlrt.core import Call, Change, Deadline, Instance, Snapshot
-from idlrt.core.logs import get_logger
+from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import ConfigurationError, NoInstance
 
 if TYPE_CHECKING:
@@ -27,24 +27,24 @@ __all__ = ["EndpointSet"]
 
 _log: Final = get_logger("idlrt.client")
 
-# Seconds that a call waits for what is in another group.
+# Seconds that a call waits for the snapshots of other groups.
 _FOR_GROUPS: Final = 0.5
 
 
 class EndpointSet(Generic[S]):
-    """See the module. Threads may share it.
+    """Set of the endpoints of a cluster. Threads may share it.
 
     Args:
-        subscription: of the service; becomes this object's.
+        subscription: to the service; closed with this object.
         other: subscribes to another group of the service.
-        make: makes the node for an instance.
-        retire: is given the leaf of one that is there no more.
+        make: creates the endpoint of an instance.
+        retire: called with the transport of a removed instance.
         name: of the service, for messages.
-        changed: is called when there is a newer snapshot, on the registry's thread or on that which subscribes.
+        changed: called when there is a newer snapshot, on the registry's thread or on the subscribing one.
 
     Attributes:
-        snapshot: what was followed last; `None` if nothing was.
-        awaited: groups that were asked for just now, of which nothing is known yet.
+        snapshot: the snapshot that was applied last; `None` before the first.
+        awaited: subscriptions to groups that were added and may have no snapshot yet.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class EndpointSet(Generic[S]):
 
     @property
     def nodes(self) -> list[Node[S]]:
-        """All that are known."""
+        """All known endpoints."""
         return list(self._nodes.values())
 
     def _snapshots(self) -> list[Snapshot | None]:
         return [each.snapshot for each in self._groups.values()]
 
     def mix(self, groups: Collection[str]) -> None:
-        """Follow these groups beside the service's own, and no others."""
+        """Subscribe to these groups in addition to the one of the target, and leave all others."""
         if not groups and not self._groups:
             return
         with self._lock:
@@ -107,17 +107,17 @@ class EndpointSet(Generic[S]):
             each.close()
 
     def listen(self) -> None:
-        """Listen to the groups that `mix` has added. Hold no lock that a listener needs."""
+        """Listen to the groups that `mix` has added. The caller must not hold a lock that a listener needs."""
         with self._lock:
             unheard, self._unheard = self._unheard, []
         for each in unheard:
             each.listen(self._changed)
 
     async def wait_for_groups(self, call: Call, first: Callable[[Subscription, Call], Awaitable[Snapshot]]) -> None:
-        """Rules have asked for other groups just now, and who is there is about to be known. Nobody waits for it twice.
+        """Wait a short time for the snapshots of groups that routing rules have added. Each is waited for only once.
 
         Args:
-            first: waits for the first snapshot.
+            first: waits for the first snapshot of a subscription.
         """
         deadline = Deadline(min(call.deadline.at, call.driver.now() + _FOR_GROUPS), _FOR_GROUPS)
         for each in self.awaited:
@@ -127,9 +127,9 @@ class EndpointSet(Generic[S]):
         self.awaited = ()
 
     def follow(self) -> bool:
-        """Take over the newest snapshots. Whether anything may be different now."""
+        """Apply the newest snapshots. Return whether anything may have changed."""
         with self._lock:
-            # Looked at with the lock: who has looked before may have slept, and must not bring an older one back.
+            # Read with the lock: a thread that read them earlier and was suspended must not restore older ones.
             snapshot = self.subscription.snapshot
             others = self._snapshots()
             if snapshot is None or self._is_closed or (snapshot is self.snapshot and others == self._seen):
@@ -153,28 +153,29 @@ class EndpointSet(Generic[S]):
             try:
                 nodes[key] = self._make(instance)
             except ConfigurationError as error:
-                # One that speaks something else must not cost calls of the others.
+                # An instance with another protocol must not fail calls to the others.
                 strange[key] = str(error)
                 if key not in self._strange:
-                    _log.warning("cannot call %s of %s: %s", instance.address, self._name, error)
+                    fields = {"service": self._name, "instance": instance.address, "reason": cleaned(str(error))}
+                    _log.warning("ignoring %s of %s: %s", instance.address, self._name, error, extra=fields)
             return
         if known.instance != instance:
-            # The node itself: calls under way on it count on.
+            # The same endpoint: calls in flight still count on it.
             known.instance = instance
         nodes[key] = known
 
     def states(self) -> list[str]:
-        """What keeps each instance from being called, or its state."""
+        """Return the state of each instance, such as `enabled`, `disabled`, `weight 0` or `incompatible (…)`."""
         snapshots = (self.snapshot, *(self._seen or ()))
         return [self._state(each) for snapshot in snapshots if snapshot is not None for each in snapshot.instances]
 
     def _state(self, instance: Instance) -> str:
         if instance.is_callable and (why := self._strange.get((instance.group, instance.id))) is not None:
             return f"incompatible ({why})"
-        return instance.status.value if instance.weight else "without weight"
+        return instance.status.value if instance.weight else "with weight 0"
 
     def close(self) -> list[S]:
-        """Follow nothing any more. The leaves, to be closed."""
+        """Close the subscriptions. Return the transports, which the caller must close."""
         with self._lock:
             self._is_closed = True
             nodes, self._nodes = self._nodes, {}
@@ -185,7 +186,7 @@ class EndpointSet(Generic[S]):
 
 
 def _is_same(one: Instance, other: Instance) -> bool:
-    """Whether the same connections lead to both."""
+    """Whether the connections to one also lead to the other."""
     return _connection_key(one) == _connection_key(other)
 
 

@@ -1,12 +1,13 @@
-"""Whether an instance is to be called, as one client has seen it: from what its calls came to, and from its pings.
+"""Passive and active health checks of one endpoint: consecutive failures of calls, and pings.
 
-A registry may take seconds to notice that an instance is dead; a client that calls it knows at once. It takes the
-instance out of its own choice, asks it again after pauses that grow, and takes it back when it answers. Nobody else
-hears of it. Decisions only: no clock, no I/O.
+A registry may take seconds to notice that an instance has crashed; a client that calls it knows at once. The client
+stops calling the instance, pings it after growing pauses, and calls it again once it responds. Other clients are not
+affected. This module only decides: it has no clock and does no I/O.
 
 Source: Envoy's outlier detection and panic threshold,
-https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier, with connections that are refused
-counting at once: a process that is gone refuses them, and a ping brings it back within a moment.
+https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier. Unlike there, one
+refused connection makes an instance unhealthy: a process that has exited refuses them, and a ping brings the instance
+back within a moment.
 """
 
 from __future__ import annotations
@@ -17,23 +18,26 @@ from idlrt.core import Evidence, evidence_of
 
 __all__ = ["Health"]
 
+# Seconds between pings of an unhealthy instance.
 _FIRST_PAUSE: Final = 0.1
 _FACTOR: Final = 1.6
 _LONGEST_PAUSE: Final = 5.0
 
 
 class Health:
-    """One instance. Threads may share it: what they lose to each other is a failure in a count.
+    """Health of one endpoint.
+
+    Threads may share it without a lock: a race may lose one failure of a count.
 
     Args:
-        tolerated: failures in a row after which it is not to be called any more.
+        tolerated: consecutive failures that make the endpoint unhealthy.
 
     Attributes:
         tolerated: see above.
-        failures: in a row.
-        is_out: whether it is not to be called.
-        heard_at: when it answered last, on the client's clock.
-        asked_at: when it was last asked with a ping, or is to be asked at the earliest.
+        failures: consecutive failures.
+        is_out: whether the endpoint is unhealthy.
+        heard_at: time of the last response, on the client's clock.
+        asked_at: time of the last ping; for an unhealthy endpoint the earliest time of the next one.
     """
 
     __slots__ = ("_pause", "asked_at", "failures", "heard_at", "is_out", "tolerated")
@@ -47,7 +51,7 @@ class Health:
         self.asked_at = 0.0
 
     def answered(self, now: float) -> bool:
-        """It has answered, whatever it said. Whether it is to be called again that was not."""
+        """Record a response of any kind. Return whether the endpoint was unhealthy before."""
         self.heard_at = now
         if not self.failures and not self.is_out:
             return False
@@ -57,10 +61,10 @@ class Health:
         return was_out
 
     def failed(self, error: Exception, now: float, *, is_ping: bool = False) -> bool:
-        """A call, or a ping, has come to nothing. Whether it is not to be called any more that was.
+        """Record a failed call or ping. Return whether the endpoint has become unhealthy.
 
-        Once it is out, only pings say that it still is: calls that were under way before end one by one, and would put
-        off the next ping each time.
+        Once it is unhealthy, only failed pings lengthen the pause: calls that were in flight before fail one by one,
+        and each would delay the next ping.
         """
         evidence = evidence_of(error)
         if not evidence.is_failure:
@@ -77,8 +81,8 @@ class Health:
         return not was_out
 
     def let_in(self, now: float) -> bool:
-        """Where nobody pings it a call has to find out, after the same pauses, whether it is back. Whether it is to be
-        called again for that; one more failure is enough then.
+        """Return an unhealthy endpoint to rotation once its pause is over, if there are no pings: the next call probes
+        it, and one more failure makes it unhealthy again. Return whether it was returned.
         """
         if not self.is_out or now < self.asked_at:
             return False
@@ -88,10 +92,10 @@ class Health:
         return True
 
     def is_ping_due(self, now: float, idle: float) -> bool:
-        """Whether it is to be asked whether it is there.
+        """Whether a ping should be sent.
 
         Args:
-            idle: seconds after which one that is called is asked, if it has not answered anything else.
+            idle: seconds without a response after which a healthy endpoint is pinged.
         """
         if self.is_out:
             return now >= self.asked_at

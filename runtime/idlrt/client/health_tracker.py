@@ -1,8 +1,8 @@
-"""What calls and pings of instances have come to, and what follows from it: who is out, and who is back.
+"""Health of the endpoints of a cluster: reachability, outlier ejection and circuit breakers together.
 
-An instance is out if it cannot be reached (`idlrt.client.health`), if it does worse than the others
-(`idlrt.guard.outlier`), or if its circuit breaker is open. Each of these has rules of its own; here they meet, and here
-listeners are told.
+An endpoint is unhealthy if it cannot be reached (`idlrt.client.health`), if it is ejected because it does worse than
+the others (`idlrt.guard.outlier`), or if its circuit breaker is open. This module records the outcomes of calls and
+pings with all three, decides from them whether the endpoint is unhealthy, and reports changes to listeners and the log.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from idlrt.client.health import Health
 from idlrt.client.node import Node
 from idlrt.core import BreakerChanged, Call, Decision, Ejected, Evidence, Listener, Restored, evidence_of, tell
 from idlrt.core.leases import Lease
-from idlrt.core.logs import get_logger
+from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import CircuitOpen
 from idlrt.guard.breaker import CLOSED, OPEN, Breaker, BreakerSettings
 from idlrt.guard.outlier import OutlierDetector, OutlierSettings, Record
@@ -24,25 +24,25 @@ __all__ = ["HealthTracker"]
 
 _log: Final = get_logger("idlrt.client")
 
-# So many instances are not looked at more often than in such a time, in seconds.
+# With more endpoints than this, maintenance runs at most once in `_PAUSE` seconds.
 _MANY: Final = 50
 _PAUSE: Final = 0.01
-# Seconds after which a breaker that waits for the outcome of a probe is looked at: an exception of a signal handler may
-# have interrupted the probe, and then nothing is reported.
+# Seconds after which a breaker that waits for the outcome of a probe is checked: if an exception of a signal handler
+# has interrupted the probe, its outcome is never reported.
 _PROBE_CHECK: Final = 1.0
 
 
 class HealthTracker:
-    """See the module. Threads may share it.
+    """Tracker of the health of all endpoints of a cluster. Threads may share it.
 
     Args:
         name: of the service, for messages.
-        changed: is called when somebody is out that was not, or the other way round.
-        listeners: are told.
-        is_watched: whether somebody pings instances that are out.
+        changed: called when an endpoint has become unhealthy or healthy.
+        listeners: returns the listeners that receive decisions.
+        is_watched: whether unhealthy endpoints are pinged.
 
     Attributes:
-        due: when `keep_house` has something to do, on the client's clock.
+        due: when `keep_house` has something to do next, on the client's clock.
     """
 
     def __init__(
@@ -65,13 +65,17 @@ class HealthTracker:
         self.due = 0.0
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
     def adopt(
         self, tolerated: int, breaker: BreakerSettings, outliers: OutlierSettings, nodes: Sequence[Node[Any]]
     ) -> None:
-        """Go by these from now on. What is known of instances by other rules is forgotten."""
+        """Apply new settings. Resets the breakers if their settings have changed, and likewise the outlier records.
+
+        Args:
+            tolerated: consecutive failures that make an endpoint unhealthy.
+        """
         with self._lock:
             is_new = breaker != self._breaker
             if is_new:
@@ -94,7 +98,7 @@ class HealthTracker:
                 node.health.tolerated = tolerated
 
     def fresh(self) -> tuple[Health, Breaker]:
-        """Of an instance of which nothing is known yet."""
+        """Return the initial health and breaker of a new endpoint."""
         return Health(self._tolerated), Breaker(self._breaker)
 
     def answered(
@@ -106,17 +110,17 @@ class HealthTracker:
         is_broken: bool = False,
         call: Call | None = None,
     ) -> None:
-        """It has answered.
+        """Record a response to a call.
 
         Args:
-            permit: of its breaker.
-            call: whose listeners are told of what follows, too.
-            is_broken: whether it has said that it breaks down.
+            permit: from the endpoint's breaker.
+            is_broken: whether the response is an internal error of the server.
+            call: its listeners receive the decisions that follow, too.
         """
         health, breaker = node.health, node.breaker
         health.heard_at = now
         if (health.failures or health.is_out) and health.answered(now):
-            self._restored(node, "it answers again", call)
+            self._restored(node, "it responded to a call", call)
             node.sender.found_again()
         if is_broken and self._breaker.count_internal:
             breaker.failed(now, permit)
@@ -127,7 +131,7 @@ class HealthTracker:
         elif breaker.state != CLOSED:
             self.due = 0.0  # for the next probe
         if is_broken:
-            self._suspect(node, "it breaks down again and again", now, call)
+            self._suspect(node, "repeated internal errors", now, call)
         else:
             # `Record.succeeded`, without the call.
             record = node.record
@@ -135,8 +139,9 @@ class HealthTracker:
             record.row = 0
 
     def probing(self, node: Node[Any], call: Call) -> None:
-        """A call goes to it as a probe of its breaker. Until that is over other calls would be refused there, so they
-        go elsewhere.
+        """Record that a call is sent as a probe of the endpoint's breaker.
+
+        Until its outcome is known the breaker rejects other calls, so they are sent to other endpoints.
         """
         if node.breaker.changes:
             self._breaker_changed(node, call)
@@ -148,21 +153,21 @@ class HealthTracker:
             self._changed()
 
     def abandoned(self, node: Node[Any], now: float, permit: Lease | None) -> None:
-        """A call has ended in a way that says nothing of it."""
+        """Release the permit of a call whose outcome says nothing about the endpoint."""
         node.breaker.abandoned(now, permit)
         if node.breaker.state != CLOSED:
             self.due = 0.0  # for the next probe
 
     def pinged(self, node: Node[Any], now: float) -> None:
-        """It has answered a ping: it can be reached. That says nothing of how it does its work."""
+        """Record a response to a ping. It shows that the endpoint is reachable, not that it handles calls well."""
         if node.health.answered(now):
-            self._restored(node, "it answers pings again", None)
+            self._restored(node, "it responded to a ping", None)
             node.sender.found_again()
 
     def failed(
         self, node: Node[Any], error: Exception, now: float, permit: Lease | None = None, *, call: Call | None = None
     ) -> None:
-        """A call has come to nothing, or a ping, if there is no call."""
+        """Record a failed call; a failed ping if `call` is `None`."""
         evidence = evidence_of(error)
         if not evidence.is_failure:
             if permit:
@@ -178,24 +183,23 @@ class HealthTracker:
         node.breaker.failed(now, permit)
         if node.breaker.changes:
             self._breaker_changed(node, call)
-        # Who cannot be reached is asked with pings, and back at once. What pings do not show is the rest.
+        # Unreachable endpoints are pinged, and are back at once when they respond. Outlier detection is for failures
+        # that pings do not show.
         if evidence is Evidence.TIMED_OUT:
             self._suspect(node, str(error), now, call)
 
     def watch(self, nodes: Sequence[Node[Any]]) -> None:
-        """These are all instances now."""
+        """Set the endpoints of the cluster."""
         self._outliers.watch([node.record for node in nodes])
         self.due = 0.0
 
     def keep_house(self, nodes: Sequence[Node[Any]], now: float) -> None:
-        """What has to be done from time to time: compare instances with each other, and let go who has been out long
-        enough.
-        """
+        """Do periodic maintenance: compare endpoints, end ejections that are over, and let breakers probe."""
         with self._lock:
             if now < self.due:
                 return
             if len(nodes) > _MANY:
-                # Whoever is probed makes this due; of many instances some are probed all the time, in bad moments.
+                # Each probe makes this due, and of many endpoints some are always being probed when many fail.
                 if now < self._kept_at + _PAUSE:
                     self.due = self._kept_at + _PAUSE
                     return
@@ -217,23 +221,23 @@ class HealthTracker:
             node = by_record[id(record)]
             self._out(node, record.why, record.ejected_until - now, None)
         for record in restored:
-            self._restored(by_record[id(record)], "its time is over", None)
+            self._restored(by_record[id(record)], "ejection time is over", None)
         if not self._is_watched:
             for node in nodes:
                 if node.health.let_in(now):
-                    self._restored(node, "a call is to find out whether it is back", None)
+                    self._restored(node, "the next call probes it", None)
         is_probing = False
         for node in nodes:
-            # In a sweep all: an exception of a signal handler may have come before one that is back was judged.
+            # In a sweep all are judged: a signal handler may have raised before a recovered endpoint was judged.
             if node.is_out and (is_sweep or (node.breaker.state != CLOSED and node.breaker.is_ready(now))):
                 is_probing = self._judge(node, now) or is_probing
         if is_probing:
             self._changed()
 
     def refused(self, node: Node[Any], now: float) -> CircuitOpen:
-        """What a call hears that the breaker of an instance does not let through."""
-        what = f"did not call {node.target}: its circuit breaker is {node.breaker.state}"
-        return CircuitOpen(f"{what}, because {node.breaker.explain(now)}")
+        """Build the error of a call that the breaker of an endpoint rejects."""
+        what = f"not calling {node.target}: its circuit breaker is {node.breaker.state}"
+        return CircuitOpen(f"{what}: {node.breaker.explain(now)}")
 
     def _suspect(self, node: Node[Any], why: str, now: float, call: Call | None) -> None:
         if self._outliers.failed(node.record, now):
@@ -243,37 +247,40 @@ class HealthTracker:
         for before, after, why in node.breaker.take_changes():
             self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after), call)
             if after == OPEN:
-                _log.warning("the circuit breaker of %s of %s is open: %s", node.target, self._name, why)
+                what = "opening the circuit breaker of %s of %s: %s"
+                _log.warning(what, node.target, self._name, why, extra=self._fields(node, why))
             elif after == CLOSED:
-                _log.info("the circuit breaker of %s of %s is closed: %s", node.target, self._name, why)
+                what = "closing the circuit breaker of %s of %s: %s"
+                _log.info(what, node.target, self._name, why, extra=self._fields(node, why))
         with self._lock:
             self.due = 0.0
             self._judge(node, None)
         self._changed()
 
     def _out(self, node: Node[Any], why: str, seconds: float | None, call: Call | None) -> None:
-        _log.warning("not calling %s of %s for the moment: %s", node.target, self._name, why)
+        _log.warning("marking %s of %s unhealthy: %s", node.target, self._name, why, extra=self._fields(node, why))
         self._tell(Ejected(subject=node.instance.address, why=why, seconds=seconds), call)
         if self._judge(node, None):
             self._changed()
 
     def _restored(self, node: Node[Any], why: str, call: Call | None) -> None:
         with self._lock:
-            # Its breaker may have waited for that.
+            # The breaker may have waited for this.
             self.due = 0.0
             is_new = self._judge(node, None)
         if is_new:
-            _log.info("calling %s of %s again: %s", node.target, self._name, why)
+            _log.info("marking %s of %s healthy: %s", node.target, self._name, why, extra=self._fields(node, why))
             self._tell(Restored(subject=node.instance.address, why=why), call)
             self._changed()
 
     def _judge(self, node: Node[Any], now: float | None) -> bool:
-        """See whether `node` is out. Whether that is new.
+        """Update whether an endpoint is unhealthy. Return whether that has changed.
 
         Args:
-            now: if a breaker whose pause is over is to count as one that lets probes through.
+            now: `None`: an open breaker makes it unhealthy. Else one whose pause is over does not, so that a call can
+                probe the endpoint.
         """
-        # Two that judge at once must not leave behind what the first one has seen.
+        # With a lock: of two threads, the one that read older state must not write last.
         with self._lock:
             breaker = node.breaker
             is_shut = breaker.state != CLOSED and (now is None or not breaker.is_ready(now))
@@ -282,13 +289,17 @@ class HealthTracker:
         return was_out != is_out
 
     def _next_probe(self, nodes: Sequence[Node[Any]], now: float) -> float:
-        """When the next breaker lets a probe through that does not yet, or may have lost one."""
+        """Return when the next breaker will let a probe through, or should be checked for a lost one."""
         waits = (
             node.breaker.retry_after(now) or (_PROBE_CHECK if node.breaker.is_probing else 0.0)
             for node in nodes
             if node.breaker.state != CLOSED
         )
         return min((now + wait for wait in waits if wait > 0), default=float("inf"))
+
+    def _fields(self, node: Node[Any], why: str) -> dict[str, str]:
+        """Return the structured fields of a log record."""
+        return {"service": self._name, "instance": node.instance.address, "reason": cleaned(why)}
 
     def _tell(self, decision: Decision, call: Call | None) -> None:
         tell(self._listeners(), decision)

@@ -12,7 +12,7 @@ import msgspec
 from idlrt.client.negotiation import ProtocolChoice, no_common_protocol, select_protocol
 from idlrt.client.options import MAX_CONNECTIONS, ConnectSettings
 from idlrt.client.peer_state import PeerState
-from idlrt.client.sender import BlockingSender
+from idlrt.client.transport import BlockingSender
 from idlrt.core import THRIFT, Instance
 from idlrt.net.address import Address
 from idlrt.protocol import ClientProtocol

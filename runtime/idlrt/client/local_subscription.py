@@ -1,4 +1,4 @@
-"""A subscription without a registry: to the server at an address, or to what a simulation publishes."""
+"""Subscription without a registry: to the server at an address, or to the snapshots of a simulation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["LocalSubscription", "snapshot_of"]
 
 
 class LocalSubscription:
-    """See the module. As much of an `idlrt.registry.Subscription` as clusters need.
+    """Subscription to snapshots of this process: the part of `idlrt.registry.Subscription` that clusters use.
 
     Args:
-        snapshot: the first one.
+        snapshot: the first snapshot.
 
     Attributes:
         key: the service.
-        snapshot: the newest one.
-        trouble: always `None`.
+        snapshot: the newest snapshot.
+        trouble: always `None`: there is no registry that could fail.
     """
 
     trouble: RegistryError | None = None
@@ -37,25 +37,25 @@ class LocalSubscription:
             listener(difference(last, snapshot))
 
     def listen(self, listener: Callable[[Change], object]) -> None:
-        """Call `listener` with what is known, and with each new snapshot."""
+        """Call `listener` with the current snapshot, and with each new one."""
         self._listeners.append(listener)
         if self.snapshot is not None:
             listener(difference(None, self.snapshot))
 
     def close(self) -> None:
-        """Call no listener again."""
+        """Remove all listeners."""
         self._listeners.clear()
 
 
 class _Server(Instance, frozen=True, kw_only=True):
-    """A server at an address, which may be a path and need not be a valid instance of a registry."""
+    """Server at an address, which may be a path and is not checked as an instance of a registry is."""
 
     def __post_init__(self) -> None:
         pass
 
     @property
     def address(self) -> str:
-        """`host:port`; `unix:/path` for a socket of this machine."""
+        """`host:port`, or `unix:/path` for a Unix domain socket."""
         return self.id
 
 

@@ -1,7 +1,7 @@
-"""Negotiate the RPC protocol and the serialization of calls: the client's first preference that an instance lists too.
+"""Negotiation of RPC protocol and serialization: the client's first preference that an instance lists, too.
 
 The client decides, because only it knows what its calls need (to carry explicit metadata, for example) and drops the
-protocols without it from its preferences. The order of the instance's list is for people, and for other programs.
+protocols without it from its preferences. The order of the instance's list has no effect.
 
 An instance that lists nothing was registered by version 0.1 or by another framework. It speaks Thrift, and its
 serializations are unknown: the client's preferred one is used, as version 0.1 does.
@@ -25,11 +25,11 @@ _SHOWN: Final = 200
 
 
 def select_protocol(listed: RpcProtocols, preferred: Sequence[ProtocolChoice]) -> ProtocolChoice | None:
-    """Return the first of a client's preferences that an instance speaks too; `None` if there is none.
+    """Return the first of a client's preferences that an instance supports; `None` if there is none.
 
     Args:
         listed: the instance's `rpc_protocols`; empty means Thrift with any serialization, `ANY_PROTOCOL` any protocol.
-        preferred: what the client can speak, in its order of preference.
+        preferred: what the client supports, in its order of preference.
     """
     if listed == ANY_PROTOCOL:
         return preferred[0] if preferred else None
@@ -39,13 +39,13 @@ def select_protocol(listed: RpcProtocols, preferred: Sequence[ProtocolChoice]) -
 
 
 def no_common_protocol(instance: Instance, preferred: Sequence[ProtocolChoice]) -> ConfigurationError:
-    """Build the error of an instance that speaks nothing that the client can speak.
+    """Build the error for an instance that supports none of the client's protocols.
 
-    It is a `ConfigurationError`, not a `NoInstance`, because it is about one instance, and calling again does not help.
-    A client with other instances leaves this one out and calls those; its `NoInstance`, when none is left, quotes this.
+    It is a `ConfigurationError`, not a `NoInstance`, because it concerns one instance, and retrying does not help. A
+    client ignores this instance and calls the others; if there is none, its `NoInstance` quotes this error.
 
     Args:
-        preferred: what the client can speak, in its order of preference.
+        preferred: what the client supports, in its order of preference.
     """
     able: dict[str, tuple[str, ...]] = {}
     for protocol, serialization in preferred:
@@ -54,7 +54,7 @@ def no_common_protocol(instance: Instance, preferred: Sequence[ProtocolChoice]) 
     return ConfigurationError(
         f"cannot call instance {instance.id!r} of {instance.key} at {instance.address}: the instance supports "
         f"{spoken}, the client {_shown(able) or 'none of them for this call'}; choose a protocol and a serialization "
-        "that both have, or update the older of the two"
+        "that both support, or update the older of the two"
     )
 
 

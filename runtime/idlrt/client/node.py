@@ -1,60 +1,36 @@
-"""An instance of a service, as one client sees it: the connections to it, and all that is known of it from calling
-it.
-"""
+"""Endpoint: one instance of a service as a client sees it, with its transport, health and measured load."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from idlrt.balance import Load
 from idlrt.client.health import Health
-from idlrt.client.stats import PoolStats
-from idlrt.core import Call, Instance
+from idlrt.client.transport import Sender
+from idlrt.core import Instance
 from idlrt.guard.breaker import Breaker
 from idlrt.guard.outlier import Record
 
-__all__ = ["Node", "S", "Sender"]
-
-
-class Sender(Protocol):
-    """What both kinds of leaf have in common."""
-
-    @property
-    def carries_metadata(self) -> bool:
-        """See `BlockingSender.carries_metadata`."""
-        ...
-
-    async def send(self, call: Call) -> Any:
-        """See `BlockingSender.send`."""
-        ...
-
-    def found_again(self) -> None:
-        """See `BlockingSender.found_again`."""
-        ...
-
-    def connections(self) -> int:
-        """See `BlockingSender.connections`."""
-        ...
-
-    def stats(self) -> PoolStats:
-        """See `BlockingSender.stats`."""
-        ...
+__all__ = ["Node", "S"]
 
 
 S = TypeVar("S", bound=Sender)
 
 
 class Node(Generic[S]):
-    """An instance and the connections to it.
+    """Endpoint of a service.
 
     Attributes:
-        weight: its share of calls at the moment, which grows while it warms up.
-        load: what has been measured of it.
-        health: whether it can be reached.
-        record: how its answers compare with those of the others.
+        instance: as the registry describes it; replaced when its description changes.
+        sender: the transport to it.
+        health: reachability, from calls and pings.
         breaker: its circuit breaker.
-        is_out: whether it gets no calls at the moment, for one of these three reasons.
-        is_used: whether it has been called.
+        record: outcomes of its calls, for outlier ejection.
+        load: latency and calls in flight, for balancers.
+        weight: effective weight, which grows during warm-up.
+        is_out: whether it is unhealthy (unreachable, ejected, or breaker open) and receives no calls.
+        is_used: whether this client has called it.
+        target: URL for error messages, `tcp://host:port`.
     """
 
     __slots__ = ("breaker", "health", "instance", "is_out", "is_used", "load", "record", "sender", "target", "weight")

@@ -1,4 +1,4 @@
-"""Making the connections of blocking clients: to whom, what is spoken over them, and how often it is tried."""
+"""Connector of blocking clients: opens connections to a server, detects its protocol, and backs off after failures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from idlrt.client.backoff import Backoff
+from idlrt.client.errors import connect_failed, reason
 from idlrt.client.peer_state import PeerState
 from idlrt.client.protocol_probe import ProtocolUnknown, find_protocol
-from idlrt.client.sender import connect_failed, reason
 from idlrt.core import Call, drive
 from idlrt.errors import ConnectFailed
 from idlrt.net.blocking import BlockingTransport
@@ -21,14 +21,14 @@ __all__ = ["Opening"]
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """How connections to one target are made. Threads may share it.
+    """Connector to one server. Threads may share it.
 
     Attributes:
-        open: makes a connection within the seconds it is given; raises `OSError`.
-        peer: what is known of the server, and its protocol.
-        service: the name of the service among several that the server has; empty for a server that has one.
-        connect_timeout: seconds that making a connection may take.
-        backoff: when it may be tried.
+        open: opens a connection within a timeout in seconds; raises `OSError`.
+        peer: state of the server, with its protocol.
+        service: name of the service on a server with several services; empty for a server with one.
+        connect_timeout: timeout for establishing a connection, in seconds.
+        backoff: pauses between failed attempts.
     """
 
     open: Callable[[float], BlockingTransport]
@@ -38,10 +38,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     backoff: Backoff = msgspec.field(default_factory=Backoff)
 
     def connect(self, call: Call, until: float) -> tuple[BlockingTransport, ClientConnection]:
-        """A new connection, for `call` in the first place.
+        """Open a connection, on behalf of `call`.
+
+        Args:
+            until: deadline of the call, on the clock of `time.monotonic`.
 
         Raises:
-            ConnectFailed: there is none; it says why, and nothing has been sent.
+            ConnectFailed: no connection could be established; nothing has been sent.
         """
         self.backoff.check(call)
         seconds = min(self.connect_timeout, until - time.monotonic())
@@ -54,7 +57,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return transport, protocol.connect(self.service)
 
     def _failed(self, failure: ConnectFailed) -> ConnectFailed:
-        # No variable of `connect` refers to it: with a cycle its traceback would keep the objects of its callers.
+        # No local variable of `connect` may refer to the error: a reference cycle through its traceback would keep the
+        # objects of the callers alive.
         self.backoff.failed(failure)
         return failure
 
@@ -70,7 +74,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return found
 
     async def _ask(self, protocol: ClientProtocol, ping: Call) -> str:
-        """See `Ask`. Never suspends."""
+        """Ping the server in `protocol`; see `idlrt.client.protocol_probe.Ask`. Never suspends."""
         until = ping.deadline.at
         transport = self._open(until)
         try:
@@ -90,7 +94,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         except ProtocolUnknown:
             raise
         except TimeoutError:
-            return f"no answer within {ping.deadline.timeout:.3g} s"
+            return f"no response within {ping.deadline.timeout:.3g} s"
         except OSError as error:
             return reason(error)
         finally:

@@ -1,9 +1,9 @@
-"""State of one server, shared by all connections of a client: its protocol, and whether it has ever answered.
+"""State of one server, shared by all connections of a client: its protocol, and whether it has ever responded.
 
-Metadata is handled here because it depends on the protocol. *Explicit* metadata (credentials, a tenant: whatever
-`using(metadata=...)` or a filter sets) is never left out: where the protocol cannot carry it, the call is refused
-before anything is sent. *Ambient* values (the deadline, the attempt, the routing tag, the caller, and
-`idlrt.core.AMBIENT`) are best effort: left out, and counted.
+Metadata is handled here because it depends on the protocol. *Explicit* metadata (everything that `using(metadata=...)`
+or a filter sets, such as credentials or a tenant) is never dropped: if the protocol cannot carry it, the call is
+rejected before anything is sent. *Ambient* values (the deadline, the attempt, the routing tag, the caller, and
+`idlrt.core.AMBIENT`) are best effort: dropped where the protocol cannot carry them, and counted.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from idlrt.protocol import Capabilities, ClientProtocol
 __all__ = ["PROBE_PAUSE", "PeerState", "has_explicit_metadata", "metadata_refused"]
 
 PROBE_PAUSE: Final = 0.01
-"""Seconds between two looks at whether another thread or event loop has found out what is spoken."""
+"""Seconds between checks whether another thread or event loop has detected the protocol."""
 
-# Names under which typed values are counted that were left out.
+# Names of dropped typed values in statistics.
 ATTEMPT, CALLER, DEADLINE, TAG = "attempt", "caller", "deadline", "tag"
 
 
 class PeerState:
-    """See the module. Threads may share it.
+    """State of one server. Threads may share it.
 
     Args:
-        protocol: what is spoken to the server.
-        others: what else comes into question; then it has to be found out (`idlrt.client.protocol_probe`).
-        is_encrypted: whether that is over TLS.
-        probe_timeout: seconds to wait for an answer while it is found out, for each protocol.
+        protocol: of the server.
+        others: further candidates; with them the protocol is detected (`idlrt.client.protocol_probe`).
+        is_encrypted: whether connections use TLS.
+        probe_timeout: timeout of the detection, for each candidate, in seconds.
 
     Attributes:
-        protocol: what is spoken; `None` until that is known.
-        protocols: all that come into question.
-        has_answered: whether it has ever answered a call, or a ping.
-        left_out: how often each ambient value was left out, by name.
+        protocol: of the server; `None` until it is detected.
+        protocols: all candidates.
+        has_answered: whether the server has ever responded to a call or a ping.
+        left_out: how often each ambient value was dropped, by name.
     """
 
     __slots__ = (
@@ -70,18 +70,18 @@ class PeerState:
             forks.renew(self)
 
     def renew(self) -> None:
-        """Forget the threads of the parent, in a child of the process that made it."""
+        """Forget the threads of the parent, in a child of the process."""
         self._probes = Leases()
 
     @contextlib.contextmanager
     def probing(self, until: float) -> Generator[None]:
-        """Let one thread at a time find out what is spoken.
+        """Let one thread at a time detect the protocol.
 
         Args:
-            until: on the clock of `time.monotonic`.
+            until: deadline, on the clock of `time.monotonic`.
 
         Raises:
-            TimeoutError: another thread has not found it out by then.
+            TimeoutError: another thread was still detecting it at the deadline.
         """
         while (lease := self.begin_probing()) is None:
             if time.monotonic() >= until:
@@ -93,35 +93,35 @@ class PeerState:
             del lease
 
     def begin_probing(self) -> Lease | None:
-        """Return the right to find out what is spoken, for as long as the lease lives; `None` if it is taken."""
+        """Return a lease for detecting the protocol, valid while it is referenced; `None` if another one exists."""
         return self._probes.acquire(1)
 
     def reconsider(self) -> None:
-        """A fresh connection was closed before its first answer: if it was found out what is spoken, do it again."""
+        """Detect the protocol again, because a new connection was closed before its first response."""
         if len(self.protocols) > 1:
             self.protocol = None
 
     @property
     def carries_metadata(self) -> bool:
-        """Whether metadata travels with calls, as far as is known."""
+        """Whether the protocol carries metadata; `True` until it is detected."""
         return self.protocol is None or self.protocol.capabilities.metadata
 
     @property
     def max_in_flight(self) -> int:
-        """Requests that may wait for their responses on one connection."""
+        """Maximum number of requests in flight on one connection."""
         return min(each.capabilities.max_in_flight for each in self.protocols)
 
     def doubts(self) -> str:
-        """Say what may be wrong with a server that closes connections, or keeps silent, and has never answered."""
+        """Return advice for a server that closes connections or does not respond, and has never responded before."""
         doubts: list[str] = []
         if len(self.protocols) == 1 and (advice := self.protocols[0].advice()):
             doubts.append(advice)
         if not self.is_encrypted:
-            doubts.append("if it speaks TLS, connect with tls=Tls(...)")
-        return "; ".join((*doubts, "otherwise it may have worked on the call"))
+            doubts.append("if it requires TLS, connect with tls=Tls(...)")
+        return "; ".join((*doubts, "otherwise it may have processed the call"))
 
     def check_metadata(self, call: Call) -> None:
-        """Check that the explicit metadata of `call` can travel, as far as is known.
+        """Check that the protocol can carry the explicit metadata of `call`. Passes until the protocol is detected.
 
         Raises:
             ConfigurationError: it cannot; nothing has been sent.
@@ -132,13 +132,13 @@ class PeerState:
     def _check(self, call: Call, able: Capabilities) -> None:
         if not able.metadata and has_explicit_metadata(call):
             protocol = self.protocol or self.protocols[0]
-            why = protocol.metadata_advice() or f"{protocol.name} carries none; set no metadata"
+            why = protocol.metadata_advice() or f"{protocol.name} does not support metadata; do not set any"
             if len(self.protocols) > 1:
-                why = f"the server was found to speak {protocol.name}: {why}"
+                why = f"the detected protocol is {protocol.name}: {why}"
             raise metadata_refused(call, why)
 
     def metadata_of(self, call: Call, able: Capabilities) -> tuple[Metadata, RequestContext]:
-        """Return what travels with `call`: its metadata, and its typed values.
+        """Return what is sent with `call`: its metadata and its typed values.
 
         Args:
             able: the capabilities of the connection.
@@ -147,7 +147,7 @@ class PeerState:
             ConfigurationError: as `check_metadata`.
         """
         if able.metadata and able.context:
-            # What `Deadline.remaining` says, without a call.
+            # `Deadline.remaining`, inlined for speed.
             timeout = call.deadline.at - call.driver.now()
             return call.metadata, RequestContext(timeout, call.attempt, call.tag, call.caller)
         context = NO_CONTEXT
@@ -174,12 +174,12 @@ class PeerState:
 
 
 def has_explicit_metadata(call: Call) -> bool:
-    """Whether `call` has metadata that must not be left out."""
+    """Whether `call` has metadata that must not be dropped."""
     return not call.metadata.keys() <= AMBIENT
 
 
 def metadata_refused(call: Call, why: str) -> ConfigurationError:
-    """Build the error for a call whose explicit metadata cannot travel. It names keys only: values may be secret."""
+    """Build the error for a call whose explicit metadata cannot be sent. It names keys only: values may be secret."""
     names = ", ".join(map(repr, sorted(call.metadata.keys() - AMBIENT)))
-    what = f"did not send {call.method.full_name} to {call.target}: its metadata ({names}) would be lost, because {why}"
-    return ConfigurationError(what)
+    what = f"cannot send {call.method.full_name} to {call.target} with metadata {names}"
+    return ConfigurationError(f"{what}: {why}")

@@ -1,8 +1,8 @@
-"""Pings: asking a server over an idle connection whether it is there.
+"""Pings, which check that an idle connection still works.
 
-Routers and firewalls forget idle connections silently, and so does a machine that loses its power. A call that is sent
-into such a connection is lost, while a ping that is lost costs another connection only. Each protocol says what its
-pings are (`ClientConnection.ping`).
+Routers and firewalls drop idle connections silently, and so does a machine that loses power. A call that is sent over
+such a connection is lost; a lost ping only costs another connection. Each protocol defines its pings
+(`ClientConnection.ping`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["PING", "PING_TIMEOUT", "ping_before"]
 
 class _Ping:
     def ping(self) -> None:
-        """Stands for a ping of the protocol; it is never called."""
+        """Placeholder for a ping of the protocol; never called."""
 
 
 PING: Final = method(_Ping.ping, result=VOID)
@@ -25,12 +25,12 @@ PING: Final = method(_Ping.ping, result=VOID)
 
 PING_TIMEOUT: Final = 1.0
 """Default timeout of a ping, in seconds."""
-# Largest part of the remaining time of a call that its ping may take.
+# Largest share of the remaining time of a call that its ping may take.
 _PART: Final = 0.5
 
 
 def ping_before(call: Call, timeout: float = PING_TIMEOUT) -> Call:
-    """Return the ping that is sent over an idle connection before `call`.
+    """Build the ping that is sent over an idle connection before `call`.
 
     Args:
         timeout: seconds to wait for the response; at most half of the remaining time of `call`.

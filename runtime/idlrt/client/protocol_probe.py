@@ -1,12 +1,12 @@
-"""Finding out what a server speaks, before the first call is sent to it.
+"""Protocol detection: probe a server before the first call is sent to it.
 
-Each candidate is tried over a separate connection with a ping, which invokes no handler. The first one that gets a
-response is the server's protocol. A server that speaks another one closes the connection, or waits for bytes that never
-arrive, so each try has a separate timeout. The connection is closed afterwards: some servers close it after a ping, and
-a call must not be sent into a closing connection.
+Each candidate protocol is tried over a separate connection with a ping, which invokes no handler. The first one that
+gets a response is the server's protocol. A server with another protocol closes the connection, or waits for bytes that
+never arrive, so each attempt has a separate timeout. The connection is closed afterwards: some servers close it after a
+ping, and a call must not be sent over a closing connection.
 
-The result is kept for the instance, until the server closes a fresh connection before its first response. A failure is
-not kept, because a server that is busy, or about to start, looks the same.
+The result is kept for the instance until the server closes a new connection before its first response. A failure is
+not kept, because a server that is busy or starting looks the same.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from idlrt.protocol import ClientProtocol
 __all__ = ["Ask", "ProtocolUnknown", "find_protocol"]
 
 Ask = Callable[[ClientProtocol, Call], Awaitable[str]]
-"""Sends a ping in a protocol over a separate connection. Returns why it was not answered; empty text if it was.
+"""Sends a ping in a protocol over a separate connection. Returns the reason if there was no response, else an empty
+string.
 
-Raises `OSError` if there is no connection, or if the server is known to speak something else."""
+Raises `OSError` if no connection could be established, or if the server is known to speak another protocol."""
 
 
 class ProtocolUnknown(OSError):
-    """The server answered in none of the protocols that come into question, or speaks another one."""
+    """The server responded in none of the candidate protocols, or speaks another one."""
 
 
 async def find_protocol(peer: PeerState, call: Call, ask: Ask) -> ClientProtocol:
-    """Return what `peer` speaks, and note it there.
+    """Detect the protocol of `peer`, store it there, and return it.
 
     Args:
-        call: the one that waits for it; each try takes at most half of its remaining time.
+        call: the call that waits for it; each attempt takes at most half of its remaining time.
 
     Raises:
-        OSError: no connection could be made; `ProtocolUnknown` if nothing was answered.
+        OSError: no connection could be established; `ProtocolUnknown` if there was no response in any protocol.
     """
     failures: list[str] = []
     for protocol in peer.protocols:

@@ -1,6 +1,6 @@
-"""Publisher of a service's state: follows snapshots, settings, health and warm-up.
+"""Publisher of a service's state, from snapshots, settings, health and warm-up.
 
-See `idlrt.client.service_state` for what is published, and for when.
+`idlrt.client.service_state` describes the published state, and when it is replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from idlrt.client.node import Node, S
 from idlrt.client.service_state import ServiceState
 from idlrt.core import Change, Instance
 from idlrt.core.forks import forks
-from idlrt.core.logs import get_logger
+from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import ConfigurationError
 from idlrt.guard.retry_budget import RetryBudget
 from idlrt.route import Here
@@ -33,24 +33,24 @@ _log: Final = get_logger("idlrt.client")
 
 
 class ServiceView(Generic[S]):
-    """See the module. Threads may share it.
+    """Publisher of the state of one service. Threads may share it.
 
     Args:
-        subscription: of the service; becomes this object's.
-        make: makes the sender for an instance.
-        retire: closes the sender of an instance that is gone.
+        subscription: to the service; closed with this object.
+        make: creates the transport to an instance.
+        retire: closes the transport to a removed instance.
         name: of the target, for messages.
-        governance: of the client; takes over the settings of the registry.
-        here: the caller, for rules.
+        governance: of the client; receives the settings of the registry.
+        here: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
-        wall: the time of day, in seconds since 1970.
-        is_watched: whether unhealthy instances are pinged.
+        wall: wall-clock time, in seconds since 1970.
+        is_watched: whether unhealthy endpoints are pinged.
 
     Attributes:
-        state: what calls read.
-        endpoints: the instances.
-        tracker: the health of instances.
-        budget: for retries.
+        state: the published state, which calls read.
+        endpoints: the endpoints.
+        tracker: their health.
+        budget: the retry budget.
         is_closed: whether `close` was called.
     """
 
@@ -73,7 +73,7 @@ class ServiceView(Generic[S]):
         self._make = make
         self._name = name
         self._here = here
-        # Balancers that do not depend on health, kept beyond one pool.
+        # Balancers that do not depend on health, kept when the pool is replaced.
         self._lasting: dict[Hashable, Any] = {}
         self._version = -1
         self._routes: Sequence[object] | None = None
@@ -95,7 +95,7 @@ class ServiceView(Generic[S]):
         forks.renew(self)
 
     def renew(self) -> None:
-        """Replace what a child of the process cannot use. Its first call starts the registry's thread again."""
+        """Replace the locks in a child of the process. Its first call starts the registry's thread again."""
         self._settling = threading.RLock()
         self._pool.renew()
         self.endpoints.renew()
@@ -104,7 +104,7 @@ class ServiceView(Generic[S]):
 
     @property
     def due(self) -> float:
-        """When instances that warm up are to be weighed, or a pool is to be rebuilt that has to wait; `inf`: never."""
+        """When weights of warm-up change next, or a delayed rebuild of the pool is due; `inf` if never."""
         return self._pool.due
 
     def _callables(self) -> list[Node[S]]:
@@ -115,16 +115,16 @@ class ServiceView(Generic[S]):
         return Node(instance, self._make(instance), health, breaker)
 
     def _changed(self, change: Change) -> None:
-        """Take over a newer snapshot: on the registry's thread, or on the one that subscribes."""
+        """Apply a newer snapshot, on the registry's thread or on the subscribing one."""
         self._is_behind = True
         self._catch_up()
-        # What is due because of the change is no business of the next call.
+        # Maintenance that the change makes due is done here, not by the next call.
         now = self._now()
         if now >= self.tracker.due:
             self.keep_house(now)
 
     def _catch_up(self) -> None:
-        """Take over what is new. Returns when nothing is, also if another thread has done it."""
+        """Apply pending changes. Returns when there are none left, also if another thread has applied them."""
         while self._is_behind:
             # No `acquire` and `try`: a signal handler that raises in between would leave the lock taken for ever.
             with self._settling:
@@ -134,7 +134,7 @@ class ServiceView(Generic[S]):
             self.endpoints.listen()
 
     def follow(self) -> None:
-        """Take over the newest snapshots, or wait until another thread has done so."""
+        """Apply the newest snapshots, or wait until another thread has done so."""
         with self._settling:
             self._take_over()
         self.endpoints.listen()
@@ -144,8 +144,8 @@ class ServiceView(Generic[S]):
         """Build the state from the newest snapshots. Needs `_settling`."""
         self._is_behind = False
         endpoints = self.endpoints
-        # The newest snapshot, whichever was announced: older settings must not replace newer ones. A signal handler may
-        # have raised in the midst of the time before.
+        # The newest snapshot, whichever was announced: older settings must not replace newer ones. `_is_unfinished`: an
+        # exception of a signal handler has interrupted the previous update.
         is_new = endpoints.follow() or self._is_unfinished
         self._is_unfinished = True
         snapshot = endpoints.snapshot
@@ -158,7 +158,7 @@ class ServiceView(Generic[S]):
             is_new = True
             self._adopt()
             self._version = self._governance.version
-            endpoints.follow()  # the groups may be others now
+            endpoints.follow()  # the settings may name other groups
         if is_new:
             self.tracker.watch(self._pool.weigh())
         if is_new or not self.state.is_ready:
@@ -177,22 +177,23 @@ class ServiceView(Generic[S]):
             policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.endpoints.nodes
         )
         if policy.routes != self._routes:
-            # What routers have made for pools stays good as long as they are the same.
+            # The routers are kept while the rules are the same, with what they have cached per pool.
             home = self.endpoints.subscription.key.group
             try:
                 self._chain = make_chain(policy.routes, self._here, self._chance, home=home)
             except ConfigurationError as error:
-                # It was checked before; but plugins may not be the same everywhere.
-                _log.error("ignoring the routing rules of %s: %s", self._name, error)
+                # The rules were validated when they were set, but perhaps where other plugins are installed.
+                fields = {"service": self._name, "reason": cleaned(str(error))}
+                _log.error("ignoring invalid routing rules of %s: %s", self._name, error, extra=fields)
                 self._chain = make_chain((), self._here, self._chance, home=home)
             self.endpoints.mix(self._chain.groups)
             self._routes = policy.routes
 
     def _publish(self, *, is_ready: bool = True) -> None:
-        """Replace the state that calls read. Needs `_settling`.
+        """Replace the published state. Needs `_settling`.
 
         Args:
-            is_ready: `False` if calls must wait, whatever is known of the service.
+            is_ready: `False` makes calls wait for the next state even if there is a snapshot.
         """
         endpoints, pool, old = self.endpoints, self._pool, self.state
         state = ServiceState(
@@ -209,7 +210,7 @@ class ServiceView(Generic[S]):
         self.state = state
 
     def _recount(self) -> None:
-        """Rebuild the pool: an instance has become unhealthy, or healthy again."""
+        """Rebuild the pool after an endpoint has become unhealthy or healthy."""
         with self._settling:
             self._pool.recount()
             if self._pool.pool is not self.state.pool:
@@ -217,7 +218,7 @@ class ServiceView(Generic[S]):
         self._catch_up()
 
     def keep_house(self, now: float) -> None:
-        """Do what is due: weigh instances that warm up, compare instances, let probes through."""
+        """Do periodic maintenance: update warm-up weights, compare endpoints, let breakers probe."""
         with self._settling:
             if self._pool.keep(now):
                 self.tracker.watch(self._pool.weigh())
@@ -227,7 +228,7 @@ class ServiceView(Generic[S]):
         self.tracker.keep_house(self._pool.pool.nodes, now)
 
     def close(self) -> list[S]:
-        """Follow nothing any more. Returns the senders, which are to be closed."""
+        """Close the subscriptions. Return the transports, which the caller must close."""
         self.is_closed = True
         self._governance.close()
         senders = self.endpoints.close()

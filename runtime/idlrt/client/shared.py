@@ -1,4 +1,4 @@
-"""Transport of blocking clients whose threads share connections: a pool of `idlrt.client.shared_link.Link`."""
+"""Transport of blocking clients that multiplexes calls: a pool of connections that threads share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from idlrt.client.blocking_pool import BlockingPool
 from idlrt.client.connection_pool import ConnectionPool
+from idlrt.client.errors import not_sent
 from idlrt.client.opening import Opening
 from idlrt.client.ping import PING_TIMEOUT
-from idlrt.client.sender import not_sent
 from idlrt.client.shared_link import Link, StaleLink, Waiter
 from idlrt.core import Call
 
@@ -19,14 +19,14 @@ __all__ = ["SharedSender"]
 
 
 class SharedSender(BlockingPool[Link]):
-    """See the module. A `BlockingSender`.
+    """Blocking transport to one server, with shared connections.
 
     Args:
-        opening: how connections are made.
-        max_connections: that may exist at the same time.
-        calls_per_connection: that may be under way on each; a call for which there is no room waits.
-        ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
-        ping_timeout: seconds to wait for the response to such a ping.
+        opening: opens connections.
+        max_connections: maximum number of connections.
+        calls_per_connection: maximum number of calls in flight on each; further calls wait.
+        ping_after: idle time after which a connection is checked with a ping before its next call, in seconds.
+        ping_timeout: timeout of such a ping, in seconds.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SharedSender(BlockingPool[Link]):
         self._ping_timeout = ping_timeout
 
     async def send(self, call: Call) -> Any:
-        """Return the result of `call`."""
+        """Send `call` and return its result."""
         if call.metadata:
             self._peer.check_metadata(call)
         until = call.deadline.at
@@ -59,7 +59,7 @@ class SharedSender(BlockingPool[Link]):
             try:
                 return self._acquire(waiter, call, until).exchange(waiter, call, until)
             except StaleLink as stale:
-                # Nothing was sent, so another connection is tried; only once if the server closes them.
+                # Nothing was sent, so another connection is tried, but only once if the server closes them.
                 if is_fresh and not stale.is_interrupted:
                     error = ConnectionResetError("the server closed the connection")
                     raise not_sent(call, error) from None
@@ -68,7 +68,7 @@ class SharedSender(BlockingPool[Link]):
                 self._pool.release(waiter, time.monotonic())
 
     def _acquire(self, waiter: Waiter, call: Call, until: float) -> Link:
-        """Return a connection for `call`, which occupies room on it until it is released."""
+        """Return a connection for `call`. The lease occupies capacity on it until it is released."""
         while True:
             link = self._wait(waiter, call, until)
             if link.is_open and not link.needs_ping:
@@ -82,12 +82,12 @@ class SharedSender(BlockingPool[Link]):
             if is_ready:
                 self._pool.make_available(link, time.monotonic())
                 return link
-            # The others have been idle for longer.
+            # The others have been idle even longer.
             self._pool.release(waiter, time.monotonic())
             waiter.is_fresh = True
 
     def _is_ready(self, link: Link, call: Call, until: float) -> bool:
-        """Open a connection, or ping its server after it was idle; return whether calls may follow."""
+        """Open a connection, or ping the server after it was idle. Return whether calls may follow."""
         if link.is_open:
             return link.answers(call, self._ping_timeout)
         link.open(*self._opening.connect(call, until))

@@ -1,12 +1,12 @@
-"""Connection that threads share: it carries many calls at once, told apart by their ids.
+"""Connection that threads share; it multiplexes calls by their ids.
 
-There is no thread behind it. Of the threads that wait for responses on a connection one reads, for all; when it has its
-own response, it hands reading on to another one. A call that runs out of time is cancelled, and its response is dropped
-when it arrives; a connection on which nothing is answered any more takes no further calls (`is_stuck`).
+It has no thread. One of the threads that wait for responses reads for all; when it has its own response, it hands
+reading over to another one. The response to a call that timed out is dropped when it arrives; a connection that no
+longer gets responses accepts no further calls (`is_stuck`).
 
-An exception of a signal handler may end a call at any byte code. The connection knows waiting calls by weak references
-only, so it notices: it takes no further calls then, and if bytes may be missing in one of the two directions, it fails.
-The thread that reads is a weak reference as well; when it is gone, another one takes over.
+An exception of a signal handler may interrupt a call at any bytecode. The connection detects it, because it holds
+waiting calls by weak references only: it accepts no further calls then, and fails if bytes may be missing in one
+direction. The reading thread is held by a weak reference, too; when its call is gone, another thread takes over.
 """
 
 from __future__ import annotations
@@ -20,17 +20,10 @@ from weakref import ref
 
 from idlrt.client.blocking_pool import BlockingLease
 from idlrt.client.connection_pool import LOOK_AGAIN, PoolConnection
+from idlrt.client.errors import broken, deadline_exceeded, lost, not_sent
 from idlrt.client.peer_state import PeerState
 from idlrt.client.ping import PING, ping_before
-from idlrt.client.sender import (
-    RESPONSES,
-    broken,
-    deadline_exceeded,
-    is_full,
-    lost,
-    not_sent,
-    result_of,
-)
+from idlrt.client.responses import RESPONSES, is_full, result_of
 from idlrt.core import Call
 from idlrt.errors import RemoteProtocolError, RpcError
 from idlrt.net.blocking import BlockingTransport
@@ -50,12 +43,12 @@ _INTERRUPTED: Final = "another call on the connection was interrupted"
 
 
 class Waiter(BlockingLease["Link"]):
-    """A call on a connection, and the thread that waits for its response.
+    """Call on a connection, and the thread that waits for its response.
 
     Attributes:
-        order: how many calls had been made on the connection before.
-        response: what has been received for it.
-        error: why nothing will be.
+        order: number of calls that were sent over the connection before.
+        response: the response; `None` until it arrives.
+        error: why no response will arrive.
     """
 
     __slots__ = ("error", "order", "response")
@@ -68,18 +61,18 @@ class Waiter(BlockingLease["Link"]):
 
     @property
     def is_done(self) -> bool:
-        """Whether there is a response, or never will be."""
+        """Whether the response has arrived, or never will."""
         return self.response is not None or self.error is not None
 
 
 class Link(PoolConnection):
-    """A connection and the calls that are on it.
+    """Connection and the calls on it.
 
     Attributes:
         is_open: whether it has been opened.
-        is_used: whether a call has been made on it before.
-        is_stuck: whether it takes no further calls, although some may still be answered.
-        is_lost: whether it is gone.
+        is_used: whether a call has been sent over it.
+        is_stuck: whether it accepts no further calls, although calls in flight may still complete.
+        is_lost: whether it has ended.
     """
 
     _transport: BlockingTransport
@@ -91,36 +84,36 @@ class Link(PoolConnection):
         self.is_open = self.is_used = self.is_stuck = self.is_lost = False
         self._lock = threading.Lock()
         self._waiting: dict[int, ref[Waiter]] = {}
-        # Calls that were interrupted without a chance to leave.
+        # Calls that were interrupted before `_leave`.
         self._interrupted: list[ref[Waiter]] = []
         self._made = self._answered = 0
         self._is_beginning = False
-        # Why no response will come any more.
+        # Why no further response will arrive.
         self._failure: Exception | None = None
-        # The call whose thread reads for all, and whether bytes that it has read may not have been handled yet.
+        # The call whose thread reads for all, and whether it may have read bytes that are not processed yet.
         self._reader: ref[Waiter] | None = None
         self._is_receiving = False
-        # The right to send, and whether a part of the bytes may not have been sent yet.
+        # The right to send, and whether a request may have been sent partially.
         self._sending = threading.Lock()
         self._is_sending = False
-        # Bytes that answer no request and wait to be sent.
+        # Bytes to send that are not part of a call.
         self._due = b""
 
     def open(self, transport: BlockingTransport, connection: ClientConnection) -> None:
-        """Set what calls go over."""
+        """Set the transport and the protocol state of the connection."""
         self._transport, self._connection = transport, connection
         self.is_open = True
 
     @property
     def takes_calls(self) -> bool:
-        """Whether another call may be put on it. Cancelled calls occupy room until they are answered."""
+        """Whether another call may be sent over it. Cancelled calls occupy capacity until their responses arrive."""
         if self.is_lost or self.is_stuck or self._interrupted or not self.is_open:
             return False
         connection = self._connection
         return len(self.leases) + connection.cancelled < connection.capabilities.max_in_flight
 
     def is_stale(self) -> bool:
-        """Return whether the server has closed it, or has sent something without a request."""
+        """Return whether the server has closed it, or has sent unsolicited data."""
         return not self._transport.is_quiet()
 
     def dispose(self) -> None:
@@ -130,10 +123,11 @@ class Link(PoolConnection):
             self._transport.close()
 
     def exchange(self, waiter: Waiter, call: Call, until: float) -> Any:
-        """Make a call.
+        """Send `call` and return its result.
 
         Raises:
-            StaleLink: the connection was of no use before the call was sent.
+            StaleLink: the connection was unusable before the call was sent.
+            RpcError: the call failed.
         """
         number, data = self._begin(waiter, call)
         try:
@@ -158,17 +152,17 @@ class Link(PoolConnection):
         raise deadline_exceeded(call, self._peer)
 
     def answers(self, call: Call, ping_timeout: float) -> bool:
-        """Return whether the server answers a ping, so that `call` may follow."""
+        """Return whether the server responds to a ping, so that `call` may follow."""
         with contextlib.suppress(RpcError, StaleLink):
             self.exchange(Waiter(), ping := ping_before(call, ping_timeout), ping.deadline.at)
         return not (self.is_lost or self.is_stuck)
 
     def _begin(self, waiter: Waiter, call: Call) -> tuple[int, bytes]:
-        """Start a call: return its id and the bytes to send."""
+        """Register a call. Return its id and the bytes to send."""
         connection = self._connection
         with self._lock:
             if self.is_lost or self._interrupted or self._is_beginning:
-                # With `_is_beginning` the connection may wait for the response to a request that was never sent.
+                # With `_is_beginning` the protocol state may include a request that was never sent.
                 self.is_stuck = True
                 raise self._stale()
             self._is_beginning = True
@@ -189,8 +183,9 @@ class Link(PoolConnection):
         return number, data
 
     def _send(self, waiter: Waiter, call: Call, data: bytes, until: float) -> None:
-        """Send, one call after the other. The thread that reads is not held up: a server may receive calls only while
-        its responses are received.
+        """Send the bytes of a call, one call at a time.
+
+        Reading goes on meanwhile: a server may accept calls only while its responses are read.
         """
         if not self._sending.acquire(blocking=False):
             self._wait_to_send(call, until)
@@ -205,7 +200,7 @@ class Link(PoolConnection):
             self._is_sending = False
             self.is_used = True
         except OSError as error:
-            # A part of a call spoils the connection for all.
+            # A partially sent call makes the connection unusable for all.
             with self._lock:
                 self._fail(error)
             if isinstance(error, TimeoutError):
@@ -224,12 +219,12 @@ class Link(PoolConnection):
     def _wait_to_send(self, call: Call, until: float) -> None:
         while not self._sending.acquire(timeout=max(min(until - time.monotonic(), LOOK_AGAIN), 0.0)):
             if self._interrupted:
-                raise self._stale()  # perhaps nothing will ever release the lock
+                raise self._stale()  # the lock may never be released
             if time.monotonic() >= until:
-                raise not_sent(call, TimeoutError("the server does not take the calls before it"))
+                raise not_sent(call, TimeoutError("the server does not accept the calls before it"))
 
     def _wait(self, waiter: Waiter, until: float) -> None:
-        """Wait for the response. The thread reads itself if no other one does."""
+        """Wait for the response; read it if no other thread reads."""
         while not waiter.is_done:
             if self._becomes_reader(waiter):
                 self._read(waiter, until)
@@ -244,7 +239,7 @@ class Link(PoolConnection):
         with self._lock:
             if waiter.is_done or self._has_reader():
                 return False
-            if self._failure is not None:  # and telling the calls of it was interrupted
+            if self._failure is not None:  # its propagation to the calls was interrupted
                 waiter.error = self._failure
                 return False
             if self._is_receiving:
@@ -257,9 +252,9 @@ class Link(PoolConnection):
         return self._reader is not None and self._reader() is not None
 
     def _read(self, waiter: Waiter, until: float) -> None:
-        """Read for all, until there is a response for `waiter` or its time is over."""
+        """Read for all calls, until the response for `waiter` arrives or its deadline passes."""
         transport = self._transport
-        # Signal handlers run on the main thread. Most interrupt it while it waits, when no bytes can be lost.
+        # Signal handlers run on the main thread. It waits without reading, so that most of them lose no bytes.
         is_main = threading.get_ident() == threading.main_thread().ident
         while not waiter.is_done and time.monotonic() < until:
             if is_main and not transport.wait_readable(until):
@@ -286,7 +281,7 @@ class Link(PoolConnection):
                 self._send_due(until)
 
     def _received(self, events: Sequence[ClientEvent]) -> bytes:
-        """With the lock: hand responses to the calls that wait for them. Returns bytes to send."""
+        """Deliver responses to the waiting calls. Return bytes to send. Needs `_lock`."""
         due = b""
         for event in events:
             if isinstance(event, ConnectionBroken):
@@ -307,19 +302,19 @@ class Link(PoolConnection):
                 self._answered = max(self._answered, waiter.order + 1)
                 waiter.response = event
                 waiter.wake()
-            # In this order: a call that is not in the table hears nothing of a failure.
+            # In this order: a failure is only delivered to calls in the table.
             self._waiting.pop(event.id, None)
         return due
 
     def _send_due(self, until: float) -> None:
-        """Send what answers no request. The thread that reads is not held up: one that sends does it afterwards."""
+        """Send bytes that are not part of a call. If another thread is sending, it sends them afterwards."""
         if not self._sending.acquire(blocking=False):
             return
         try:
             with self._lock:
                 due, self._due = self._due, b""
             if self._is_sending:
-                return  # the next call finds out
+                return  # the next call fails the connection
             self._is_sending = True
             self._transport.send(due, until)
             self._is_sending = False
@@ -330,7 +325,7 @@ class Link(PoolConnection):
             self._sending.release()
 
     def _leave(self, number: int, waiter: Waiter) -> None:
-        """End a call, with or without a response."""
+        """Unregister a call, with or without a response."""
         with self._lock:
             if self._reader is not None and self._reader() is waiter:
                 self._reader = None
@@ -343,13 +338,13 @@ class Link(PoolConnection):
                 return
             del self._waiting[number]
             notice = self._connection.cancel(number)
-            # Many servers answer in order: if nothing behind it was answered either, one that hangs holds up all. And
-            # a server that would have to be told hears of it when the connection is closed.
+            # Many servers respond in order: if no later call has got a response either, the call that hangs blocks all.
+            # A server that should get a cancellation notice learns of it when the connection is closed.
             if waiter.order >= self._answered or notice or is_full(self._connection):
                 self.is_stuck = True
 
     def _wake_another(self, leaving: Waiter) -> None:
-        """With the lock: let another call read."""
+        """Let another call read. Needs `_lock`."""
         for each in self._waiting.values():
             waiter = each()
             if waiter is not None and waiter is not leaving and not waiter.is_done:
@@ -357,7 +352,7 @@ class Link(PoolConnection):
                 return
 
     def _fail(self, error: Exception) -> None:
-        """With the lock: no response will come any more."""
+        """Fail all waiting calls: no response will arrive. Needs `_lock`."""
         self.is_lost = True
         self._failure = error
         if self._waiting and not self._answered:
@@ -371,10 +366,10 @@ class Link(PoolConnection):
 
 
 class StaleLink(Exception):
-    """The connection was of no use before the call was sent.
+    """The connection was unusable before the call was sent.
 
     Attributes:
-        is_interrupted: whether that is because another call on it was interrupted; else the server has closed it.
+        is_interrupted: whether another call on it was interrupted; if not, the server has closed it.
     """
 
     def __init__(self, *, is_interrupted: bool) -> None:

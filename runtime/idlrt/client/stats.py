@@ -1,6 +1,6 @@
-"""Live statistics of a client: its connections, its calls in flight, and the state of each endpoint.
+"""Statistics of a client: its connections, its calls in flight, and the state of each endpoint.
 
-Taken from what lives at that moment, without a lock: numbers that belong together may be one call apart.
+They are read without a lock, so numbers that belong together may differ by one call.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     """Connections to one server.
 
     Attributes:
-        connections: open ones, and those being opened.
+        connections: open connections, and those being opened.
         in_flight: calls that hold a connection.
-        waiting: calls that wait for one.
-        left_out: how often ambient values were left out because the protocol cannot carry them, by name: `deadline`,
+        waiting: calls that wait for a connection.
+        left_out: how often ambient values were dropped because the protocol cannot carry them, by name: `deadline`,
             `attempt`, `tag`, `caller`, and ambient metadata such as `traceparent`.
     """
 
@@ -33,10 +33,10 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointStats(PoolStats, frozen=True, kw_only=True):
-    """One server as the client sees it.
+    """One endpoint.
 
     Attributes:
-        id: of the instance; the address where no registry knows it.
+        id: of the instance; the address if it is in no registry.
         address: `host:port`, or `unix:/path`.
         is_available: whether it receives calls: reachable, not ejected, circuit breaker not open.
     """
@@ -50,10 +50,9 @@ class ClientStats(PoolStats, frozen=True, kw_only=True):
     """A client: the sums over its endpoints, and the endpoints themselves.
 
     Attributes:
-        endpoints: servers that calls may be routed to, sorted by id. A client takes over a snapshot a moment after the
-            registry has published it.
-        snapshot: the newest state of the service that the registry has published; `None` before the first, and for
-            targets that are an address.
+        endpoints: all endpoints, sorted by id. A client applies a snapshot a moment after the registry has published
+            it.
+        snapshot: the newest snapshot of the service; `None` before the first, and for targets that are an address.
     """
 
     endpoints: tuple[EndpointStats, ...] = ()

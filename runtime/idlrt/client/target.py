@@ -1,12 +1,11 @@
-"""Whom a client calls, as text: one server (`tcp://host:port`, `unix:/path`), or whatever serves a service, by its
-name.
+"""Target URLs of clients: one server (`tcp://host:port`, `unix:/path`), or a service of a registry.
 
     SCHEME://REGISTRY[/PATH]/SERVICE[?group=GROUP][&balancer=NAME][&OPTIONS OF THE REGISTRY]
 
 as in `embedded://127.0.0.1:7400/UserService`. Without a path the service is the one of the client's IDL, so the URL of
-the registry itself will do. Several servers that no registry knows are written one after the other,
-`tcp://h1:9090,h2:9090`, which is short for the registry `static://h1:9090,h2:9090`. The name of a protocol stands for
-`tcp` and that protocol: `jsonrpc://host:port`.
+the registry is enough. Several servers without a registry are separated by commas: `tcp://h1:9090,h2:9090` is short for
+the registry `static://h1:9090,h2:9090`. The name of a protocol as the scheme selects `tcp` with that protocol:
+`jsonrpc://host:port`.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _THIS_MACHINE: Final = "localhost"
 
 
 class NamedTarget(msgspec.Struct, frozen=True):
-    """A service that is found by its name.
+    """Service of a registry.
 
     Attributes:
-        registry: where.
-        key: which.
-        balancer: how one of its instances is chosen; empty if the target does not say.
+        registry: URL of the registry.
+        key: name and group of the service.
+        balancer: name of the balancer; empty if the target names none.
     """
 
     registry: RegistryUrl
@@ -51,16 +50,16 @@ class NamedTarget(msgspec.Struct, frozen=True):
 
 
 def parse_target(text: str, service: str) -> Address | NamedTarget:
-    """What a client is told to call.
+    """Parse a target URL.
 
     Args:
-        service: of the client's IDL, for targets that do not name one.
+        service: name in the client's IDL, for targets that name no service.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: the target is invalid.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return Address.parse(text)  # refused there
+        return Address.parse(text)  # raises
     match = _SCHEME.match(text)
     if match is None or match[1].lower() in _ADDRESSES:
         several = _SEVERAL.fullmatch(text) if not text.lower().startswith("unix:") else None
@@ -73,16 +72,17 @@ def parse_target(text: str, service: str) -> Address | NamedTarget:
     group = url.options.get("group", DEFAULT_GROUP)
     balancer = url.options.get("balancer", "")
     if balancer:
-        BALANCERS.get(balancer)  # what is wrong is said now
+        BALANCERS.get(balancer)  # raises now if it is unknown, not at the first call
     return NamedTarget(url.with_path(path).without(("group", "balancer")), ServiceKey(name or service, group), balancer)
 
 
 def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Return the target, the name of its protocol, and the options of that protocol, from arguments of `connect`. The
-    name is empty if they do not say: then it is Thrift, or what an instance of a registry speaks.
+    """Return the target, its protocol and the options of that protocol, from arguments of `connect`.
+
+    The protocol is empty if the arguments name none: then it is Thrift, or one that a registry announces.
 
     Args:
-        target: may have the name of a protocol as its scheme.
+        target: its scheme may be the name of a protocol.
         framing: an option of Thrift.
         protocol: a serialization of Thrift, or the name of another protocol.
 
@@ -91,7 +91,7 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
     """
     for name, value in (("framing", framing), ("protocol", protocol)):
         if not isinstance(value, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"{name} of a client must be a name, not {value!r}")
+            raise ConfigurationError(f"{name} must be a string, got {value!r}")
     rpc, given = "", target
     match = _SCHEME.match(target) if isinstance(target, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if match is not None and match[1].lower() not in _ADDRESSES and match[1].lower() not in REGISTRIES.names():
@@ -108,7 +108,7 @@ def spoken_to(target: str, framing: str | None, protocol: str | None) -> tuple[s
 
 
 def _static(servers: str, rest: str) -> RegistryUrl:
-    """Servers, as if a registry had them."""
+    """Return the URL of the static registry with these servers."""
     found = [Address.parse(each) for each in servers.split(",")]
     hosts = tuple((each.host or _THIS_MACHINE, each.port) for each in found)
     url = RegistryUrl.parse(f"{_STATIC}://{_THIS_MACHINE}{rest}")

@@ -1,7 +1,7 @@
-"""Asks the instances of a cluster whether they are there, on the registry's thread, over connections of its own.
+"""Active health checks: pings the endpoints of a cluster, on the registry's thread, over separate connections.
 
-An instance that this client calls, and that has not answered anything for a while, is pinged; so is one that is out,
-at its own pauses. See `idlrt.client.health` for what follows.
+An endpoint that this client calls is pinged when it has not responded to anything for a while; an unhealthy one is
+pinged after its pauses. `idlrt.client.health` evaluates the results.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from idlrt.client.cluster import Cluster
 from idlrt.client.node import Node
 from idlrt.client.ping import PING
 from idlrt.core import AsyncioDriver, Call, Deadline, Instance
-from idlrt.core.logs import get_logger
+from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import NotSent, RpcError, Unknown
 
 __all__ = ["watch"]
 
 _log = get_logger("idlrt.client")
 
+# Seconds between checks of which pings are due.
 _TICK: Final = 0.05
-_PATIENCE: Final = 1.0
+# Timeout of a ping, in seconds.
+_TIMEOUT: Final = 1.0
 
 
 async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSender], idle: float) -> None:
-    """Watch the instances of `cluster` until cancelled.
+    """Ping the endpoints of `cluster` until cancelled.
 
     Args:
-        make: makes what a ping goes through.
-        idle: seconds of silence after which an instance is asked.
+        make: creates the transport of the pings to an instance.
+        idle: seconds without a response after which a healthy endpoint is pinged.
     """
     driver = AsyncioDriver()
     senders: dict[Node[Any], MultiplexedSender] = {}
@@ -43,16 +45,17 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSen
         if sender is None:
             sender = senders[node] = make(node.instance)
         now = driver.now()
-        call = Call(PING, (), node.target, Deadline(now + _PATIENCE, _PATIENCE), driver)
+        call = Call(PING, (), node.target, Deadline(now + _TIMEOUT, _TIMEOUT), driver)
         try:
             await sender.send(call)
         except (NotSent, Unknown) as error:
             cluster.failed(node, error, driver.now())
-            # Not this one again: it would wait before it connects once more.
+            # The next ping needs a new transport: this one would back off before it reconnects.
             senders.pop(node, None)
             await sender.close()
         except RpcError as error:
-            _log.info("unexpected response to a ping from %s: %s", node.target, error)
+            fields = {"instance": node.instance.address, "reason": cleaned(str(error))}
+            _log.info("ignoring an unexpected response to a ping from %s: %s", node.target, error, extra=fields)
         else:
             cluster.answered(node, driver.now())
 
@@ -81,4 +84,4 @@ async def watch(cluster: Cluster[Any], make: Callable[[Instance], MultiplexedSen
 def _over(asking: dict[Node[Any], asyncio.Task[None]], node: Node[Any], task: asyncio.Task[None]) -> None:
     asking.pop(node, None)
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("asking %s failed", node.target, exc_info=error)
+        _log.error("failed to ping %s", node.target, exc_info=error, extra={"instance": node.instance.address})

@@ -34,7 +34,7 @@ from idlrt.server.surroundings import Done, Load, Surroundings
 from idlrt.server.workers import outcome
 
 if TYPE_CHECKING:
-    from idlrt.client.sender import AsyncSender, BlockingSender
+    from idlrt.client.transport import AsyncSender, BlockingSender
     from idlrt.server.coroutines import CoroutineRunner
 
 __all__ = ["connected"]

@@ -13,8 +13,8 @@ from hand_written import SERVICE, User, Users, UserServiceClient, user_service
 from idlrt.client.blocking import PooledSender
 from idlrt.client.opening import Opening
 from idlrt.client.peer_state import PeerState
-from idlrt.client.sender import BlockingSender
 from idlrt.client.shared import SharedSender
+from idlrt.client.transport import BlockingSender
 from idlrt.errors import NotSent
 from idlrt.protocol.events import RequestReceived
 from idlrt.protocol.thrift.connection import ServerConnection
