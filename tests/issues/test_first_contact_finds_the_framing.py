@@ -200,7 +200,7 @@ def test_a_server_that_answers_in_none_is_told_of_and_asked_again(servers: Serve
     error = calls.fails()
     assert isinstance(error, ConnectFailed)
     text = str(error)
-    assert f"cannot tell what tcp://127.0.0.1:{server.port} speaks, for UserService.get" in text
+    assert f"cannot detect the protocol of tcp://127.0.0.1:{server.port} for UserService.get" in text
     for framing in ORDER:
         assert f"{framing} binary: the server closed the connection" in text
     assert server.served == []
@@ -224,7 +224,7 @@ def test_nobody_there_is_what_it_was(connect: Connect) -> None:
     port = free_port()
     error = connect(f"127.0.0.1:{port}").fails()
     assert isinstance(error, ConnectFailed)
-    assert "Connection refused; is the server running there?" in str(error)
+    assert "connection refused; is the server running?" in str(error)
 
 
 def test_it_is_found_out_again_when_a_fresh_connection_is_closed(servers: Serve, connect: Connect) -> None:

@@ -47,13 +47,13 @@ def test_descriptions(make: Callable[[], object], said: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("tls", True, "tls of a client must be idlrt.Tls, not True"),
-        ("limits", 5, "limits of a client must be idlrt.Limits, not 5"),
+        ("tls", True, "tls must be idlrt.Tls, got True"),
+        ("limits", 5, "limits must be idlrt.Limits, got 5"),
         ("framing", True, "framing: must be a name, got True"),
-        ("protocol", 5, "protocol of a client must be a name, not 5"),
-        ("max_connections", True, "max_connections must be 1 or more, not True"),
-        ("filters", 5, "filters of a client must be a list, not 5"),
-        ("filters", [5], "a filter is an `async .call, next. -> result`, not 5"),
+        ("protocol", 5, "protocol must be a string, got 5"),
+        ("max_connections", True, "max_connections must be at least 1, got True"),
+        ("filters", 5, "filters must be a list, got 5"),
+        ("filters", [5], "a filter must be callable, `async .call, next. -> result`, got 5"),
     ],
 )
 def test_options_of_clients(client: Any, option: str, value: object, said: str) -> None:

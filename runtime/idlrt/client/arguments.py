@@ -18,7 +18,8 @@ def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[st
     """
     fields = method.arguments
     if len(arguments) > len(fields):
-        raise TypeError(f"{method.full_name} takes {plural(len(fields), 'argument')}, got {len(arguments)}")
+        names = f" ({', '.join(field.attribute for field in fields)})" if fields else ""
+        raise TypeError(f"{method.full_name} takes {plural(len(fields), 'argument')}{names}, got {len(arguments)}")
     values = list(arguments)
     rest = dict(named)
     for place in range(len(arguments), len(fields)):

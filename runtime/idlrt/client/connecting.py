@@ -1,4 +1,4 @@
-"""From the options of `connect` to a cluster: of the instances of a service, or of the server at an address."""
+"""Turn `connect()` arguments into a transport: to the instances of a service, or to the server at an address."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from idlrt.client.cluster import Cluster, Govern
+from idlrt.client.errors import no_snapshot
 from idlrt.client.governance import Governance
 from idlrt.client.leaves import Settings, async_leaf, blocking_leaf
 from idlrt.client.local_subscription import LocalSubscription, snapshot_of
@@ -34,13 +35,13 @@ __all__ = ["async_sender", "blocking_sender", "over_async", "over_blocking"]
 
 
 def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) -> tuple[Govern, Here]:
-    """Return what makes the governance of a client, and the caller for routing rules.
+    """Merge the configuration of a client. Return a factory of its call planner, and the caller for routing rules.
 
     Args:
-        service: of the client's IDL.
+        service: name in the client's IDL.
 
     Raises:
-        ConfigurationError: a setting is wrong.
+        ConfigurationError: a setting is invalid.
     """
     file = read_config(said.config)
     names = [service]
@@ -63,13 +64,14 @@ def _govern(said: ConnectSettings, service: str, target: Address | NamedTarget) 
 def blocking_sender(
     target: str, service: str, settings: Settings, said: ConnectSettings
 ) -> tuple[BlockingSender, str, Governance]:
-    """Return what calls of a blocking client go through, the name of its target, and its governance.
+    """Return the transport of a blocking client, the name of its target, and its call planner.
 
     Args:
-        service: of the client's IDL.
+        service: name in the client's IDL.
+        said: the settings that were passed to `connect`.
 
     Raises:
-        ConfigurationError: the target or a setting is wrong.
+        ConfigurationError: the target or a setting is invalid.
     """
     parsed = parse_target(target, service)
     make = _Maker(parsed, settings, blocking_leaf)
@@ -78,8 +80,6 @@ def blocking_sender(
         sender.close()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
-        from idlrt.client.errors import no_snapshot
-
         seconds = _patience(subscription, call)
         try:
             return subscription.wait(seconds)
@@ -93,20 +93,18 @@ def blocking_sender(
 def async_sender(
     target: str, service: str, settings: Settings, said: ConnectSettings
 ) -> tuple[AsyncSender, str, Governance]:
-    """Return what calls of an asyncio client go through. See `blocking_sender`."""
+    """Return the transport of an asyncio client, the name of its target, and its call planner."""
     parsed = parse_target(target, service)
     make = _Maker(parsed, settings, async_leaf)
 
     def retire(sender: AsyncSender) -> None:
         sender.retire()
 
-    # What ends the waiting for the first snapshot.
+    # Each cancels a wait for the first snapshot.
     ends: set[Callable[[], object]] = set()
 
     async def first(subscription: Subscription, call: Call) -> Snapshot:
         import asyncio
-
-        from idlrt.client.errors import no_snapshot
 
         loop = asyncio.get_running_loop()
         known: asyncio.Future[Snapshot] = loop.create_future()
@@ -119,7 +117,7 @@ def async_sender(
             loop.call_soon_threadsafe(tell, change.snapshot)
 
         def give_up() -> None:
-            with contextlib.suppress(RuntimeError):  # its loop is over
+            with contextlib.suppress(RuntimeError):  # its loop is closed
                 loop.call_soon_threadsafe(known.cancel)
 
         seconds = _patience(subscription, call)
@@ -144,7 +142,7 @@ def async_sender(
 def over_blocking(
     sender: BlockingSender, address: Address, service: str, said: ConnectSettings
 ) -> tuple[BlockingSender, Governance]:
-    """Return what calls of a blocking client go through that has the sender of its only server, and its governance."""
+    """Return the transport of a blocking client that has a transport to its only server, and its call planner."""
     cluster = _direct(address, service, lambda _: sender, said)
     return _BlockingCluster(cluster, _nothing), cluster.governance
 
@@ -152,13 +150,13 @@ def over_blocking(
 def over_async(
     sender: AsyncSender, address: Address, service: str, said: ConnectSettings
 ) -> tuple[AsyncSender, Governance]:
-    """Return the same as `over_blocking` for an asyncio client."""
+    """Return the transport of an asyncio client that has a transport to its only server, and its call planner."""
     cluster = _direct(address, service, lambda _: sender, said)
     return _AsyncCluster(cluster, _nothing, ()), cluster.governance
 
 
 def _patience(subscription: Subscription, call: Call) -> float:
-    """Seconds that a call may wait for the first snapshot: not long if it is known already that there is trouble."""
+    """Return how many seconds a call may wait for the first snapshot: at most 0.5 if the registry is failing."""
     left = max(call.deadline.remaining(call.driver.now()), 0.0)
     return left if subscription.trouble is None else min(left, 0.5)
 
@@ -171,7 +169,7 @@ def _cluster(
     first: Callable[[Subscription, Call], Coroutine[Any, Any, Snapshot]],
     said: ConnectSettings,
 ) -> tuple[Cluster[Any], Callable[[], None]]:
-    """Return a cluster, and what is to be done after it was closed."""
+    """Return a cluster, and a function to call after it was closed."""
     if isinstance(target, Address):
         return _direct(target, service, make, said), _nothing
     govern, here = _govern(said, service, target)
@@ -211,15 +209,15 @@ def _direct(address: Address, service: str, make: Callable[[Instance], Any], sai
 
 
 def _keep(sender: object) -> None:
-    """The only instance is never gone."""
+    """Close nothing: the only instance is never removed."""
 
 
 async def _never_waits(subscription: object, call: Call) -> Snapshot:
-    raise AssertionError("the only instance is known from the beginning")
+    raise AssertionError("the first snapshot exists from the start")
 
 
 def _nothing() -> None:
-    """A direct client holds nothing but its connections."""
+    """Release nothing: a direct client has only connections."""
 
 
 def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[[], None]:
@@ -232,14 +230,15 @@ def _watch(registry: Registry, cluster: Cluster[Any], make: _Maker) -> Callable[
 
 
 class _Maker:
-    """Makes the senders of a client.
+    """Factory of the transports of a client.
 
     Args:
         target: of the client.
-        leaf: makes a sender.
+        settings: of the client.
+        leaf: creates a transport.
 
     Raises:
-        ConfigurationError: an option of the protocol is wrong.
+        ConfigurationError: an option of the protocol is invalid.
     """
 
     def __init__(self, target: Address | NamedTarget, settings: Settings, leaf: Callable[..., Any]) -> None:
@@ -253,7 +252,7 @@ class _Maker:
         return self._make(instance, self._leaf)
 
     def pinger(self, instance: Instance) -> MultiplexedSender:
-        """Make the sender of pings."""
+        """Create a transport for pings."""
         made: MultiplexedSender = self._make(instance, async_leaf)
         return made
 
@@ -266,10 +265,10 @@ class _Maker:
 
 
 class _Peers:
-    """What is known of the instances of a cluster, for calls and for pings.
+    """States of the servers of a cluster, shared by calls and pings.
 
     Raises:
-        ConfigurationError: what is to be spoken makes no sense.
+        ConfigurationError: an option of the protocol is invalid.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -278,7 +277,7 @@ class _Peers:
         self._known: weakref.WeakValueDictionary[Any, PeerState] = weakref.WeakValueDictionary()
 
     def of(self, instance: Instance) -> PeerState:
-        """Return the state of one, which is shared as long as somebody has it."""
+        """Return the state of the server of an instance, which is shared while it is referenced."""
         spoken = instance.protocols, tuple(instance.rpc_protocols.items())
         key = instance.group, instance.id, instance.address, spoken, instance.started_at
         found = self._known.get(key)
@@ -288,13 +287,13 @@ class _Peers:
 
 
 class _BlockingCluster:
-    """`BlockingSender` of a cluster.
+    """Blocking transport of a cluster.
 
     Args:
-        end: is called when it was closed.
+        end: called after it was closed.
     """
 
-    carries_metadata = True  # the cluster looks at each instance
+    carries_metadata = True  # the cluster checks each endpoint
 
     def __init__(self, cluster: Cluster[BlockingSender], end: Callable[[], None]) -> None:
         self.cluster = cluster
@@ -302,18 +301,15 @@ class _BlockingCluster:
         self._end: Callable[[], None] | None = end
 
     def found_again(self) -> None:
-        """See `BlockingSender.found_again`."""
+        """Do nothing: each endpoint has its own backoff."""
 
     def connections(self) -> int:
-        """See `BlockingSender.connections`."""
         return self.stats().connections
 
     def stats(self) -> ClientStats:
-        """See `BlockingSender.stats`."""
         return self.cluster.stats()
 
     def close(self) -> None:
-        """See `BlockingSender.close`."""
         end, self._end = self._end, None
         if end is not None:
             for sender in self.cluster.close():
@@ -322,11 +318,11 @@ class _BlockingCluster:
 
 
 class _AsyncCluster:
-    """`AsyncSender` of a cluster.
+    """Asyncio transport of a cluster.
 
     Args:
-        end: is called when it was closed, on another thread: deregistering may take a while.
-        waits: ends of waits for the first snapshot.
+        end: called after it was closed, on another thread, because it may block.
+        waits: functions that cancel waits for the first snapshot.
     """
 
     carries_metadata = True
@@ -340,21 +336,18 @@ class _AsyncCluster:
         self._end: Callable[[], None] | None = end
 
     def found_again(self) -> None:
-        """See `AsyncSender.found_again`."""
+        """Do nothing: each endpoint has its own backoff."""
 
     def connections(self) -> int:
-        """See `AsyncSender.connections`."""
         return self.stats().connections
 
     def stats(self) -> ClientStats:
-        """See `AsyncSender.stats`."""
         return self.cluster.stats()
 
     def retire(self) -> None:
-        """See `AsyncSender.retire`."""
+        """Do nothing: clusters do not nest."""
 
     async def close(self) -> None:
-        """See `AsyncSender.close`."""
         import asyncio
 
         end, self._end = self._end, None

@@ -68,7 +68,7 @@ def no_instance(
         return NoInstance(no_instance_reason(what, steps))
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     freshness = "" if snapshot.freshness is Freshness.LIVE else f" ({snapshot.freshness.value} data)"
-    return NoInstance(f"no instance of {what}: 0 of {len(states)} registered available{freshness}: {counted}")
+    return NoInstance(f"no instance of {what}: {len(states)} registered{freshness}, none available: {counted}")
 
 
 def no_snapshot(error: RegistryError, call: Call) -> NoInstance:

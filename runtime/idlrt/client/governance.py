@@ -1,7 +1,7 @@
 """Call plans: policy, guards, fault mode and balancer of each method, built from all layers of configuration.
 
-Calls of one method with one set of options share a `Plan`. New settings of the registry are applied on the registry's
-thread, which also builds the plans that were in use again: no call pays for that.
+Calls of one method with the same options share a `Plan`. New settings of the registry are applied on the registry's
+thread, which also rebuilds the plans in use, so that no call has to wait for it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _MOST_PLANS: Final = 1000
 
 
 class Plan:
-    """How calls of one method are made.
+    """Call plan of one method with one set of options.
 
     Attributes:
-        version: of the settings that it was built from.
-        policy: of the calls.
-        effective: all settings, and their sources.
+        version: version of the settings that it was built from.
+        policy: policy of the calls.
+        effective: effective settings and their sources.
         mode: fault mode.
-        balancer: which balancer, and its settings.
-        nearest: options of the caller.
-        endpoint: what calls go through.
-        behind: the same, for a call that has waited for the first snapshot.
+        balancer: name and settings of the balancer.
+        nearest: options of the caller, the most specific layer.
+        endpoint: entry of the call stack: guards, then the base.
+        behind: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
         blocking: makes a call of a blocking client as `endpoint` does, without a coroutine; `None` if it has to be one.
     """
@@ -71,7 +71,7 @@ class Plan:
 
 
 class _Settings:
-    """All settings at one time, and the plans built from them. Replaced as a whole."""
+    """Immutable version of the settings, with the plans built from it. Replaced as a whole."""
 
     __slots__ = ("advice", "plans", "service", "text", "version")
 
@@ -86,18 +86,18 @@ class _Settings:
 
 
 class Governance:
-    """See the module. Threads may share it.
+    """Call planner of one client. Threads may share it.
 
     Args:
-        layers: settings of the client, the most general first: files, then `connect`.
-        chance: clock and random numbers of modes, guards and balancers.
-        listeners: receive all decisions.
-        base: returns what calls of a plan go through behind the guards.
-        look: waits for the first snapshot of the service, so that guards see its settings; `None` if there is none.
-        caller: name of the calling application; empty for none.
+        layers: configuration layers of the client, the most general first: files, then `connect`.
+        chance: clock and random numbers of fault modes, guards and balancers.
+        listeners: functions that receive all decisions.
+        base: returns the rest of the call stack below the guards, for a plan.
+        look: waits for the first snapshot of the service, so that guards apply its settings; `None` without a registry.
+        caller: name of the calling application; may be empty.
 
     Attributes:
-        version: grows with each change of settings.
+        version: version of the settings; grows with each change.
         listeners: see above.
         caller: see above.
     """
@@ -128,19 +128,22 @@ class Governance:
         forks.renew(self)
 
     def renew(self) -> None:
-        """Replace what a child of the process cannot use: another thread may hold the lock there for ever."""
+        """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
     @property
     def service(self) -> Effective:
-        """The settings of the service as a whole."""
+        """Settings of the service as a whole, without those of methods."""
         return self._settings.service
 
     def advise(self, settings: Mapping[str, str], origin: str) -> bool:
-        """Apply the settings that the registry has for the service. Return whether they have changed.
+        """Apply the settings of the registry for the service. Return whether they have changed.
 
-        Plans in use are built again before the new settings are published. Mistakes in settings must not stop calls:
-        they are logged and ignored.
+        Plans in use are rebuilt before the new settings are published. Invalid settings must not fail calls: they are
+        logged and ignored.
+
+        Args:
+            origin: source of the settings, for messages.
         """
         if settings is self._settings.text:
             return False
@@ -167,14 +170,14 @@ class Governance:
             nearest: options of the caller.
 
         Raises:
-            ConfigurationError: they make no sense.
+            ConfigurationError: the options are invalid.
         """
         settings = self._settings
-        # `using(...)` for each call gives the same options over and over again.
+        # A client may call `using(...)` with the same options for each call.
         key = (method, tuple(nearest.values.items()))
         try:
             plan = settings.plans.get(key)
-        except TypeError:  # an option that cannot be a key
+        except TypeError:  # an option is not hashable
             with self._lock:
                 return self._make(settings, method, nearest)
         if plan is None:
@@ -187,11 +190,11 @@ class Governance:
 
     @property
     def balancers(self) -> list[BalancerChoice]:
-        """The balancers of all plans in use, each once."""
+        """Distinct balancers of all plans in use."""
         return list({plan.balancer.key: plan.balancer for plan in list(self._settings.plans.values())}.values())
 
     def snapshot_known(self) -> None:
-        """Let guarded calls no longer wait for the first snapshot: it is there."""
+        """Stop guarded calls from waiting for the first snapshot, because it has arrived."""
         if self._look is None:
             return
         with self._lock:
@@ -225,11 +228,11 @@ class Governance:
         return await plan.behind(call)
 
     def renew_plan(self, call: Call, old: Plan) -> Plan:
-        """Give a call in flight another plan: settings have changed since it began, as for the first of a client."""
+        """Replace the plan of a call in flight, because settings have changed, as they do for a client's first call."""
         plan = self.plan(call.method, old.nearest)
         call.plan, call.policy = plan, plan.policy
         given, now = call.deadline.timeout, plan.policy.timeout
-        # A deadline that a filter has set, or the call that this one is made for, takes precedence.
+        # A deadline that was set by a filter or inherited from an outer call takes precedence.
         if now != given == old.policy.timeout:
             at, outer = call.deadline.at - given + now, current_call()
             if outer is not None and not outer.is_answered:
@@ -238,26 +241,26 @@ class Governance:
         return plan
 
     def enter(self, call: Call) -> Coroutine[Any, Any, Any]:
-        """Make a call as its plan says. The end of the filters."""
+        """Make a call with its plan: the step after the filters."""
         plan: Plan | None = call.plan
-        if plan is None:  # a filter has made the call
+        if plan is None:  # a filter has created the call
             plan = call.plan = self.plan(call.method)
             call.policy = plan.policy
         return plan.endpoint(call)
 
     def tell(self, decision: Decision) -> None:
-        """Tell the client's listeners."""
+        """Notify the client's listeners."""
         tell(self.listeners, decision)
 
     def _said_by_idl(self, method: Method[..., Any]) -> Layer:
-        """What annotations say of a method. Whoever calls it cannot mend them: mistakes are logged and left aside."""
+        """Return the settings of a method's annotations. Invalid ones are logged and ignored."""
         if not method.policy:
             return _NOTHING
         layer = self._idl.get(method)
         if layer is None:
             front = f"{METHODS}.{method.name}."
             said = {front + key: value for key, value in method.policy.items()}
-            sound = _sound(said, f"the IDL of {method.service}")
+            sound = _sound(said, f"annotations of {method.service}")
             layer = self._idl[method] = Layer("IDL", {key.removeprefix(front): sound[key] for key in sound})
         return layer
 
@@ -278,7 +281,7 @@ class Governance:
         return BalancerChoice(name, settings, (name, msgspec.json.encode(settings)))
 
     def close(self) -> None:
-        """End what goes on in the background."""
+        """Stop the background work of fault modes."""
         with self._lock:
             self._is_closed = True
             modes = list(self._modes.values())
@@ -287,9 +290,9 @@ class Governance:
 
 
 def _sound(values: Mapping[str, str], origin: str) -> Mapping[str, str]:
-    """Those that can be used; the others are logged."""
+    """Return the valid settings; log the others."""
     for problem in check(values):
-        _log.error("%s is wrong, and left aside: %s", origin, problem)
+        _log.error("ignoring invalid %s: %s", origin, problem, extra={"source": origin, "key": problem.key})
         values = {
             key: value
             for key, value in values.items()

@@ -247,11 +247,11 @@ class HealthTracker:
         for before, after, why in node.breaker.take_changes():
             self._tell(BreakerChanged(subject=node.instance.address, why=why, before=before, after=after), call)
             if after == OPEN:
-                what = "opening the circuit breaker of %s of %s: %s"
-                _log.warning(what, node.target, self._name, why, extra=self._fields(node, why))
+                fields = self._fields(node, why)
+                _log.warning("opening circuit breaker of %s of %s: %s", node.target, self._name, why, extra=fields)
             elif after == CLOSED:
-                what = "closing the circuit breaker of %s of %s: %s"
-                _log.info(what, node.target, self._name, why, extra=self._fields(node, why))
+                fields = self._fields(node, why)
+                _log.info("closing circuit breaker of %s of %s: %s", node.target, self._name, why, extra=fields)
         with self._lock:
             self.due = 0.0
             self._judge(node, None)

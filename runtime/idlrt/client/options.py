@@ -122,7 +122,7 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
     unknown: UnknownFields = "drop"
     filters: Sequence[Filter] = ()
     max_connections: int | None = None
-    # The kind of client replaces `None`.
+    # `Client` and `AsyncClient` replace `None` by their defaults before this class is used.
     calls_per_connection: int = 1
     ping_after: float | None = 10.0
     ping_timeout: float = PING_TIMEOUT
@@ -135,15 +135,17 @@ class ConnectSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         given: dict[str, object] = {name: getattr(self, name) for name in ("tls", "limits")}
         if not isinstance(given["tls"], Tls | None):
-            raise ConfigurationError(f"tls of a client must be idlrt.Tls, not {given['tls']!r}; Tls() is often enough")
+            raise ConfigurationError(
+                f"tls must be idlrt.Tls, got {given['tls']!r}; Tls() trusts the system's authorities"
+            )
         if not isinstance(given["limits"], Limits):
-            raise ConfigurationError(f"limits of a client must be idlrt.Limits, not {given['limits']!r}")
+            raise ConfigurationError(f"limits must be idlrt.Limits, got {given['limits']!r}")
         for name in ("max_connections", "calls_per_connection"):
             value: object = getattr(self, name)
             if value is None and name == "max_connections":
-                continue  # the protocol says
+                continue  # the default depends on the protocol
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigurationError(f"{name} must be 1 or more, not {value!r}")
+                raise ConfigurationError(f"{name} must be at least 1, got {value!r}")
         for name in ("connect_timeout", "ping_timeout"):
             check_seconds(name, getattr(self, name))
         for name in ("ping_after", "heartbeat"):
@@ -192,7 +194,7 @@ class CallOptions(TypedDict, total=False):
     policy: Mapping[str, Any]
 
 
-# Options that are keys of a configuration, too.
+# Options that are configuration keys, too.
 _KEYS: Final = ("timeout", "attempt_timeout", "retries", "balancer", "fault", "idempotent")
 
 
@@ -214,7 +216,7 @@ def read_options(options: CallOptions) -> None:
     if "metadata" in options:
         _check_metadata(options["metadata"])
     if not isinstance(given.get("tag", ""), str):
-        raise ConfigurationError(f"tag must be text, not {given['tag']!r}")
+        raise ConfigurationError(f"tag must be a string, got {given['tag']!r}")
     if "balancer" in options:
         BALANCERS.get(options["balancer"])
     if "fault" in options:
@@ -222,12 +224,12 @@ def read_options(options: CallOptions) -> None:
     if "retries" in options:
         retries = cast("object", options["retries"])
         if not isinstance(retries, int) or isinstance(retries, bool) or not 0 <= retries <= 100:
-            raise ConfigurationError(f"retries must be a number from 0 to 100, not {retries!r}")
+            raise ConfigurationError(f"retries must be an integer from 0 to 100, got {retries!r}")
     if not isinstance(given.get("idempotent", False), bool):
-        raise ConfigurationError(f"idempotent must be true or false, not {given['idempotent']!r}")
+        raise ConfigurationError(f"idempotent must be a bool, got {given['idempotent']!r}")
     for name in ("on_failure", "on_done"):
         if name in given and not callable(given[name]):
-            raise ConfigurationError(f"{name} must be callable, not {given[name]!r}")
+            raise ConfigurationError(f"{name} must be callable, got {given[name]!r}")
 
 
 def values_of(policy: object, where: str) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def values_of(policy: object, where: str) -> dict[str, Any]:
         ConfigurationError: a key or a value is invalid.
     """
     if not isinstance(policy, Mapping):
-        raise ConfigurationError(f"{where} must be a mapping of keys to values, not {policy!r}")
+        raise ConfigurationError(f"{where} must be a mapping of keys to values, got {policy!r}")
     values = flatten(cast("Mapping[str, Any]", policy))
     problems: list[Problem] = check(values)
     if problems:
@@ -256,7 +258,8 @@ def layer_of(options: CallOptions) -> Layer:
     for key in values:
         found = section(place(key)[1])
         if found is not None and not found.is_per_method:
-            raise ConfigurationError(f"policy: {key} applies to a whole service; set it with connect(policy=...)")
+            what = f"policy: {key} applies to the whole service, not to single calls"
+            raise ConfigurationError(f"{what}; set it with connect(policy=...)")
     for name in _KEYS:
         if name in given:
             values[name] = given[name]
@@ -265,10 +268,10 @@ def layer_of(options: CallOptions) -> Layer:
 
 def _check_metadata(metadata: object) -> None:
     if not isinstance(metadata, Mapping):
-        raise ConfigurationError(f"metadata must be a mapping of text to text, not {metadata!r}")
+        raise ConfigurationError(f"metadata must be a mapping of strings to strings, got {metadata!r}")
     for key, value in cast("Mapping[object, object]", metadata).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ConfigurationError(f"metadata must be text by text: {key!r} is {value!r}")
+            raise ConfigurationError(f"metadata must be a mapping of strings to strings, got {key!r}: {value!r}")
 
 
 def check_seconds(name: str, seconds: object) -> None:

@@ -118,7 +118,7 @@ def test_no_room_in_time(server: Server, users: AsyncUsers) -> None:
             under_way(users, {number: client.wait(number) for number in range(2)}),
         ):
             with pytest.raises(
-                Overloaded, match=r"could not send UserService\.get at .* within 0\.05 s: all 2 conn.*raise max_c"
+                Overloaded, match=r"cannot send UserService\.get at .* within 0\.05 s: all 2 conn.*raise max_c"
             ):
                 await client.using(timeout=0.05).get(1)
 
@@ -222,5 +222,5 @@ def test_a_lost_connection_is_replaced_for_those_who_wait(server: Server, users:
 @pytest.mark.parametrize("name", ["max_connections", "calls_per_connection"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "4"])
 def test_wrong_numbers(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name} must be 1 or more"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be at least 1"):
         AsyncUserServiceClient.connect("127.0.0.1:1", **{name: value})

@@ -39,7 +39,7 @@ def test_what_may_be_left_out(given: tuple[Any, ...], named: dict[str, Any], exp
     [({"owner": 1}, "what"), ({"what": "x"}, "owner"), ({"what": "x", "owner": None}, "owner")],
 )
 def test_what_may_not_is_named(named: dict[str, Any], missing: str) -> None:
-    with pytest.raises(TypeError, match=f"find is missing its argument '{missing}'"):
+    with pytest.raises(TypeError, match=f"find is missing argument '{missing}'"):
         arrange(METHOD, (), named)
 
 

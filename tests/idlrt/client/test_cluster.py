@@ -214,7 +214,7 @@ def test_an_instance_that_stops_is_missed_by_nobody(stack: ExitStack, url: str, 
 def test_switching_off_and_on(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     first, _ = serve(stack, url, "a", status="disabled")
     client = connect(url)
-    with pytest.raises(NoInstance, match=r"no instance of UserService of .* of 1 none can be called: 1 disabled"):
+    with pytest.raises(NoInstance, match=r"no instance of UserService of .*: 1 registered, none available: 1 disabled"):
         client.get(1)
     first.enable()
 
@@ -359,7 +359,7 @@ def test_retries_can_be_switched_off(
         client.get(1)
     assert len(attempted(heard)) == 3
     assert "earlier attempts: tcp://127.0.0.1:" in caught.value.__notes__[0]
-    with pytest.raises(ConfigurationError, match="retries must be a number from 0 to 100"):
+    with pytest.raises(ConfigurationError, match="retries must be an integer from 0 to 100"):
         client.using(retries=-1)
 
 

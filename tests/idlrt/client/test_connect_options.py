@@ -73,13 +73,13 @@ def test_an_unknown_option_is_refused_with_the_nearest_one(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"max_connections": "3"}, "max_connections must be 1 or more, not '3'"),
-        ({"calls_per_connection": 0}, "calls_per_connection must be 1 or more, not 0"),
-        ({"limits": 5}, "limits of a client must be idlrt.Limits, not 5"),
-        ({"tls": True}, "tls of a client must be idlrt.Tls, not True; Tls() is often enough"),
+        ({"max_connections": "3"}, "max_connections must be at least 1, got '3'"),
+        ({"calls_per_connection": 0}, "calls_per_connection must be at least 1, got 0"),
+        ({"limits": 5}, "limits must be idlrt.Limits, got 5"),
+        ({"tls": True}, "tls must be idlrt.Tls, got True; Tls() trusts the system's authorities"),
         ({"text_errors": "ignore"}, "text_errors must be 'strict', 'replace' or 'surrogateescape', not 'ignore'"),
         ({"framing": 5}, "framing: must be a name, got 5"),
-        ({"policy": 5}, "policy must be a mapping of keys to values, not 5"),
+        ({"policy": 5}, "policy must be a mapping of keys to values, got 5"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(kind: Any, options: dict[str, Any], why: str) -> None:

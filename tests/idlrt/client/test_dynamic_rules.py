@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import socket
 import threading
 import uuid
@@ -289,7 +290,7 @@ def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
         is_so = tries(lambda: client.get(1), lambda: heard.of(Picked)[-1].balancer == "round_robin")
         eventually(is_so, "what is right")
     for key in ("timeot", "retries", "routes[0].wen", "fallback.on", "timeout"):
-        assert f" is wrong, and left aside: {key}: " in caplog.text
+        assert re.search(f"ignoring invalid .*: {re.escape(key)}: ", caplog.text)
     assert names(client, 20) == {"one": 20}
 
 
@@ -348,7 +349,7 @@ def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, ur
 def test_what_holds_for_a_service_is_not_said_of_single_calls(stack: ExitStack, memory: str, key: str) -> None:
     client, _ = connect(stack, memory)
     value: Any = [] if key == "routes" else 1
-    with pytest.raises(ConfigurationError, match="applies to a whole service; set it with connect"):
+    with pytest.raises(ConfigurationError, match=r"applies to the whole service, .*; set it with connect"):
         client.using(policy={key: value})
 
 

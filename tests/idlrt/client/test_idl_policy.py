@@ -202,9 +202,9 @@ def test_mistakes_that_the_compiler_cannot_know_stop_nobody(
     for _ in range(2):
         assert client.mistaken() in "abc"
     assert (policies.last.fault, policies.last.retries, policies.last.timeout) == ("failover", 1, 300)
-    wrong = [each.getMessage() for each in caplog.records if "left aside" in each.getMessage()]
+    wrong = [each.getMessage() for each in caplog.records if "ignoring invalid" in each.getMessage()]
     assert len(wrong) == 3, "said once, not with each call"
-    assert "the IDL of Store is wrong, and left aside: methods.mistaken.hedge.delay: " in wrong[0]
+    assert "ignoring invalid annotations of Store: methods.mistaken.hedge.delay: " in wrong[0]
     assert "did you mean 'hedge'" in wrong[1]
     assert "unknown table 'odd'" in wrong[2]
 

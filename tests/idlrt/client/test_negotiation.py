@@ -47,7 +47,7 @@ def test_the_error_names_the_instance_and_what_both_speak() -> None:
     assert str(error) == (
         "cannot call instance 'users-1' of Users at 10.0.0.7:9090: the instance supports "
         "thrift=binary,compact,json jsonrpc=json, "
-        "the client dubbo=hessian2,fastjson2 motan2=simple; choose a protocol and a serialization that both have, "
+        "the client dubbo=hessian2,fastjson2 motan2=simple; choose a protocol and a serialization that both support, "
         "or update the older of the two"
     )
 

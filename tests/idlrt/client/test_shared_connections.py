@@ -326,5 +326,5 @@ def test_a_closed_client_says_so(client: UserServiceClient) -> None:
 
 
 def test_a_setting_that_makes_no_sense() -> None:
-    with pytest.raises(ConfigurationError, match="calls_per_connection must be 1 or more"):
+    with pytest.raises(ConfigurationError, match="calls_per_connection must be at least 1"):
         UserServiceClient.connect("127.0.0.1:1", calls_per_connection=0)
