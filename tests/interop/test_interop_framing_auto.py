@@ -61,7 +61,7 @@ def test_our_own_server_is_found_too(caller, stubs, handler):
             assert client.call("add", 1, 2) == 3
             with pytest.raises(
                 ConfigurationError,
-                match="the server was found to speak framed binary: framing 'framed' carries no metadata",
+                match="the detected protocol is framed binary: framing 'framed' carries no metadata",
             ):
                 client.call("add", 1, 2, metadata={"authorization": "secret"})
             assert client.call("add", 1, 2) == 3

@@ -1,4 +1,4 @@
-"""What one attempt of a call is made of, and who hears of it: the same for a cluster and for a server alone."""
+"""Attempts of a call, and the decision events that they emit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["EventEmitter", "attempt_of"]
 
 
 def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
-    """`call` as it is sent to one instance.
+    """Return the copy of `call` that is sent to one instance, with the deadline of the attempt.
 
     Args:
-        target: of the instance, for errors.
-        now: on the clock of the call's driver.
-        attempt: how often the call was sent before.
+        target: URL of the instance, for error messages.
+        now: time on the clock of the call's driver.
+        attempt: number of previous attempts.
     """
     deadline = call.deadline
     limit = call.policy.attempt_timeout
@@ -27,15 +27,15 @@ def attempt_of(call: Call, target: str, now: float, attempt: int) -> Call:
 
 
 class EventEmitter:
-    """The part of `Reach` that lets listeners know: those of the call, and those of the client."""
+    """Part of `Reach` that emits decision events to the listeners of the call and of the client."""
 
     governance: Governance
 
     def tell(self, call: Call, decision: Decision) -> None:
-        """See `Reach.tell`."""
+        """Emit a decision event."""
         tell(call.listeners, decision)
         self.governance.tell(decision)
 
     def is_heard(self, call: Call) -> bool:
-        """See `Reach.is_heard`."""
+        """Return whether there are listeners."""
         return bool(call.listeners or self.governance.listeners)

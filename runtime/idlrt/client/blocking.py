@@ -1,8 +1,8 @@
-"""Transport of blocking clients: a connection pool with one call on each connection.
+"""Transport of blocking clients: a connection pool with one call at a time on each connection.
 
-A connection is used again only after a whole response: after a timeout or another failure it is closed, so that a late
-response cannot meet a later call. So is one whose server is about to stop. A call that finds its idle connection closed
-before it was sent is sent again, over a new one.
+A connection is reused only after a complete response: after a timeout or another failure it is closed, so that a late
+response cannot be taken for that of a later call. It is also closed when its server is shutting down. If a call finds
+its idle connection closed before it was sent, it is sent over a new one.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ __all__ = ["PooledSender"]
 
 
 class _Connection(PoolConnection):
-    """A connection of the pool.
+    """Connection of the pool.
 
     Attributes:
-        transport: set when it is opened.
-        protocol: the protocol's end of it, likewise.
-        is_open: whether they are set.
+        transport: the socket; set when it is opened.
+        protocol: the protocol state; set when it is opened.
+        is_open: whether it has been opened.
         is_used: whether it has been idle, so that the server may have closed it.
         is_closing: whether the server closes it after the response.
-        is_reusable: whether another call may use it: not from the moment in which a request is sent until its whole
-            response has been received.
+        is_reusable: whether another call may use it: false from sending a request until its response is complete.
     """
 
     __slots__ = ("is_closing", "is_open", "is_reusable", "is_used", "protocol", "transport")
@@ -55,7 +54,7 @@ class _Connection(PoolConnection):
         return self.is_reusable
 
     def is_stale(self) -> bool:
-        """Return whether the server has closed it, or has sent something without a request."""
+        """Return whether the server has closed it, or has sent unsolicited data."""
         return not self.transport.is_quiet()
 
     def dispose(self) -> None:
@@ -65,13 +64,13 @@ class _Connection(PoolConnection):
 
 
 class PooledSender(BlockingPool[_Connection]):
-    """See the module. A `BlockingSender`.
+    """Blocking transport to one server, with one call at a time per connection.
 
     Args:
-        opening: how connections are made.
-        max_connections: that may exist at the same time; a call that finds none free waits for one.
-        ping_after: seconds for which a connection may have been idle before its server is asked whether it is there.
-        ping_timeout: seconds to wait for the response to such a ping.
+        opening: opens connections.
+        max_connections: maximum number of connections; further calls wait for one.
+        ping_after: idle time after which a connection is checked with a ping before its next call, in seconds.
+        ping_timeout: timeout of such a ping, in seconds.
     """
 
     _pool: ExclusivePool[_Connection]
@@ -89,11 +88,11 @@ class PooledSender(BlockingPool[_Connection]):
         self._ping_timeout = ping_timeout
 
     async def send(self, call: Call) -> Any:
-        """Return the result of `call`."""
+        """Send `call` and return its result."""
         return self.send_blocking(call)
 
     def send_blocking(self, call: Call) -> Any:
-        """Return the result of `call`, as `send` does: what calls without filters and guards need no coroutine for."""
+        """Send `call` and return its result, without a coroutine: for calls without filters and guards."""
         if call.metadata:
             self._peer.check_metadata(call)
         deadline = call.deadline
@@ -123,7 +122,7 @@ class PooledSender(BlockingPool[_Connection]):
         else:
             metadata, context = self._peer.metadata_of(call, protocol.capabilities)
             _, data = protocol.request(call.method, call.arguments, metadata, context)
-        # Until the response has been received the connection is of no use for other calls.
+        # No other call may use the connection until the response is complete.
         connection.is_reusable = False
         try:
             transport.send(data, until)
@@ -151,7 +150,7 @@ class PooledSender(BlockingPool[_Connection]):
                 raise lost(call, error, self._peer) from error
             if not data:
                 for event in connection.protocol.receive_eof():
-                    if isinstance(event, RESPONSES):  # the end completes one in some protocols
+                    if isinstance(event, RESPONSES):  # the end completes a response in some protocols
                         connection.is_closing = self._peer.has_answered = True
                         return event
                 self._lost(connection)
@@ -163,7 +162,7 @@ class PooledSender(BlockingPool[_Connection]):
                 elif response is None:
                     self._handle(connection, event, call, until)
                 else:
-                    connection.is_closing = True  # the call is over: whatever it is, it concerns later ones
+                    connection.is_closing = True  # an event after the response concerns later calls
             if response is not None:
                 self._peer.has_answered = True
                 return response
@@ -198,8 +197,8 @@ class PooledSender(BlockingPool[_Connection]):
         """Return a connection for `call`.
 
         Args:
-            connection: an idle one, which must answer a ping first.
-            is_fresh: whether it must not be one that was idle.
+            connection: an idle one, which must respond to a ping first.
+            is_fresh: whether idle connections are not used.
         """
         while True:
             if connection is None:
@@ -209,7 +208,7 @@ class PooledSender(BlockingPool[_Connection]):
                 return connection
             if not connection.needs_ping or self._answers(connection, call):
                 return connection
-            # The others have been idle for longer.
+            # The others have been idle even longer.
             connection, is_fresh = None, True
 
     def _wait_for(self, call: Call, until: float, *, is_fresh: bool) -> _Connection:
@@ -230,7 +229,7 @@ class PooledSender(BlockingPool[_Connection]):
             raise
 
     def _answers(self, connection: _Connection, call: Call) -> bool:
-        """Return whether the server answers a ping over `connection`, which is closed if it does not."""
+        """Return whether the server responds to a ping over `connection`; close the connection if it does not."""
         ping = ping_before(call, self._ping_timeout)
         try:
             with contextlib.suppress(RpcError, _StaleConnection):

@@ -1,7 +1,8 @@
-"""Blocking part of the connection pool: what both transports of blocking clients do with it.
+"""Blocking use of the connection pool: the common base of both transports of blocking clients.
 
-Of `threading` only locks are used, and `queue.SimpleQueue`: their methods are written in C, so that an exception of a
-signal handler cannot leave them in a wrong state. `Condition`, `Event` and `Semaphore` are written in Python.
+The only synchronization primitives are `threading` locks and `queue.SimpleQueue`: their methods are written in C, so an
+exception of a signal handler cannot leave them in an invalid state. `Condition`, `Event` and `Semaphore` are written in
+Python.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ C = TypeVar("C", bound=PoolConnection)
 
 
 class BlockingLease(Lease[C]):
-    """The claim of a call whose thread waits."""
+    """Claim of a call to a connection, for which its thread waits."""
 
     __slots__ = ("_mailbox",)
 
@@ -39,7 +40,7 @@ class BlockingLease(Lease[C]):
 
     def wait(self, seconds: float) -> None:
         """Wait until `wake`, for at most `seconds` and at most `LOOK_AGAIN`."""
-        with contextlib.suppress(Empty):  # the caller looks again
+        with contextlib.suppress(Empty):  # the caller checks again
             self._mailbox.get(timeout=min(seconds, LOOK_AGAIN))
 
 
@@ -47,7 +48,7 @@ class BlockingPool(Generic[C]):
     """Base of the transports of blocking clients: waiting for a connection, statistics, forks and closing.
 
     Args:
-        opening: how connections are made.
+        opening: opens connections.
         pool: decides which connection a call gets.
         max_connections: of the pool, for messages.
     """
@@ -60,7 +61,7 @@ class BlockingPool(Generic[C]):
         forks.renew(self)
 
     def renew(self) -> None:
-        """In a child of the process that made it: the sockets are the parent's, and are left alone."""
+        """Forget all connections in a child of the process, without closing them: the sockets belong to the parent."""
         self._pool.renew()
 
     @property
@@ -69,11 +70,11 @@ class BlockingPool(Generic[C]):
         return self._peer.carries_metadata
 
     def _wait(self, lease: BlockingLease[C], call: Call, until: float) -> C:
-        """Return the connection that `call` gets, when it gets one.
+        """Wait for a connection for `call`, and return it.
 
         Raises:
-            NotSent: the client is closed, or the result is not needed any more.
-            Overloaded: it got none in time.
+            NotSent: the client is closed, or the result is no longer needed.
+            Overloaded: all connections were in use until the deadline.
         """
         pool = self._pool
         now = time.monotonic()
@@ -91,7 +92,7 @@ class BlockingPool(Generic[C]):
         return connection
 
     def found_again(self) -> None:
-        """Let the next call try to connect: the server can be reached."""
+        """Reset the connection backoff: the server is reachable, so the next call tries to connect."""
         self._opening.backoff.succeeded()
 
     def connections(self) -> int:
@@ -99,10 +100,10 @@ class BlockingPool(Generic[C]):
         return self._pool.count
 
     def stats(self) -> PoolStats:
-        """Return the statistics."""
+        """Return connection statistics."""
         pool = self._pool
         return self._peer.stats(pool.count, pool.in_flight, pool.waiting)
 
     def close(self) -> None:
-        """Close connections. Calls under way end first; new ones are refused."""
+        """Close the connections. Calls in flight finish first; new ones are rejected."""
         self._pool.close()

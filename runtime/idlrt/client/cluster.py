@@ -1,11 +1,11 @@
-"""The instances of a service, as a fault mode reaches them: routed, balanced, watched.
+"""Cluster: the endpoints of a service behind one client, with routing, load balancing and health checks.
 
-A call reads one picture of the service (`idlrt.client.service_state`), which is kept up to date beside the calls
-(`idlrt.client.service_view`). What calls come to is counted here: an instance that cannot be reached
-(`idlrt.client.health`), that does worse than the others (`idlrt.guard.outlier`), or whose circuit breaker is open, is
-unhealthy and left out of the choice.
+It is the dispatcher through which fault modes make their attempts. A call reads one immutable state of the service
+(`idlrt.client.service_state`), which is updated independently of calls (`idlrt.client.service_view`). The outcomes of
+calls are recorded here: an endpoint that cannot be reached (`idlrt.client.health`), that does worse than the others
+(`idlrt.guard.outlier`), or whose circuit breaker is open, is unhealthy and not picked.
 
-A *watch* on the registry's thread pings instances that have been silent for a while, and unhealthy ones.
+Active health checks (`idlrt.client.watch`) ping endpoints that have been silent for a while, and unhealthy ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _log: Final = get_logger("idlrt.client")
 
 
 class Govern(Protocol):
-    """Makes the governance of a cluster: `Governance`, its other arguments bound."""
+    """Factory of the call planner of a cluster: `Governance` with its other arguments bound."""
 
     def __call__(
         self, *, base: Callable[[Plan], Endpoint], look: Callable[[Call], Coroutine[Any, Any, None]]
@@ -66,22 +66,22 @@ class Govern(Protocol):
 
 
 class Cluster(EventEmitter, Generic[S]):
-    """See the module. A `Reach`. Threads may share it.
+    """Cluster of one service; a `Reach`. Threads may share it.
 
     Args:
-        subscription: of the service; becomes the cluster's.
-        make: makes the sender for an instance.
-        retire: closes the sender of an instance that is gone; calls in flight on it go on. Any thread may call it.
-        first: waits for the first snapshot of a subscription, for a call, at most until its deadline.
+        subscription: to the service; closed with the cluster.
+        make: creates the transport to an instance.
+        retire: closes the transport to a removed instance, without aborting calls in flight. May run on any thread.
+        first: waits for the first snapshot of a subscription, on behalf of a call, at most until its deadline.
         name: of the target, for messages.
-        govern: makes the governance, whose plans end here.
-        here: the caller, for rules.
+        govern: creates the call planner, whose plans end in this cluster.
+        here: the caller, for routing rules.
         other: subscribes to another group of the service, for rules that mix groups.
-        wall: the time of day, in seconds since 1970: what instances say of when they started is of that.
-        is_watched: whether unhealthy instances are pinged; else calls find out whether they are healthy again.
-        is_direct: whether this is a server at an address: calls go straight to its sender, unless a fault mode or an
-            attempt timeout is set.
-        metadata_advice: what a user may change to send metadata, see `ClientProtocol.metadata_advice`.
+        wall: wall-clock time, in seconds since 1970, as instances announce when they started.
+        is_watched: whether unhealthy endpoints are pinged; if not, calls probe them.
+        is_direct: whether the target is one server at an address: calls go straight to its transport, unless a fault
+            mode or an attempt timeout is set.
+        metadata_advice: how to enable metadata, see `ClientProtocol.metadata_advice`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Cluster(EventEmitter, Generic[S]):
         self._first = first
         self._name = name
         self._is_direct = is_direct
-        self._metadata_advice = metadata_advice or "set no metadata"
+        self._metadata_advice = metadata_advice or "do not set any"
         self._view: ServiceView[S] = ServiceView(
             subscription, make, retire, name, self.governance, here, other, wall, is_watched=is_watched
         )
@@ -113,11 +113,11 @@ class Cluster(EventEmitter, Generic[S]):
 
     @property
     def nodes(self) -> list[Node[S]]:
-        """All that are known, for whoever watches them."""
+        """All known endpoints, for health checks."""
         return self._view.endpoints.nodes
 
     def stats(self) -> ClientStats:
-        """Return the statistics of all instances that are known."""
+        """Return the statistics of all known endpoints."""
         found = (
             endpoint_stats(node.instance.id, node.instance.address, node.sender.stats(), is_available=not node.is_out)
             for node in sorted(self.nodes, key=lambda node: node.instance.id)
@@ -134,7 +134,7 @@ class Cluster(EventEmitter, Generic[S]):
         return self.call
 
     async def call(self, call: Call) -> Any:
-        """Make a call: the end of the guards. `call.target` is the service; errors name the instance.
+        """Make a call: the step after the guards. `call.target` is the service; errors name the instance.
 
         Raises:
             RpcError: it failed.
@@ -151,13 +151,13 @@ class Cluster(EventEmitter, Generic[S]):
         return await plan.mode.call(call, self)
 
     async def look(self, call: Call) -> None:
-        """Wait for the first snapshot. Guards have this done first: the settings of the registry apply to them, too."""
+        """Wait for the first snapshot. Guarded calls do so first, because its settings apply to guards, too."""
         if self._view.endpoints.subscription.snapshot is None:
             await self._wait_for_first(call)
         self._view.follow()
 
     async def _wait_until_ready(self, call: Call) -> ServiceState[S]:
-        """Wait for the first snapshot, and for those of other groups that rules mix in.
+        """Wait for the first snapshot of the service, and of other groups that rules mix in.
 
         Raises:
             NoInstance: there is no snapshot.
@@ -183,7 +183,6 @@ class Cluster(EventEmitter, Generic[S]):
             raise
 
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
-        """See `Reach.pick`."""
         state = self._view.state
         is_heard = call.listeners or self.governance.listeners
         picker = state.picker
@@ -202,7 +201,6 @@ class Cluster(EventEmitter, Generic[S]):
         return node
 
     def everyone(self, call: Call) -> Sequence[Node[S]]:
-        """See `Reach.everyone`."""
         picker = self._picker_for(call, self._view.state)
         found = [*picker.ready, *(node for node in picker.nodes if node in picker.out)]
         if call.metadata and has_explicit_metadata(call):
@@ -211,15 +209,15 @@ class Cluster(EventEmitter, Generic[S]):
         return found
 
     def _or_unable(self, call: Call, picker: Picker[Node[S]], tried: Collection[Node[S]]) -> Collection[Node[S]]:
-        """Return `tried` and the instances that the explicit metadata of `call` cannot travel to.
+        """Return `tried` and the endpoints whose protocol cannot carry the explicit metadata of `call`.
 
         Raises:
-            ConfigurationError: it cannot travel to any.
+            ConfigurationError: no endpoint supports metadata.
         """
-        # Not cached: it may be found out instance by instance.
+        # Not cached: the protocols of endpoints may be detected one by one.
         unable = frozenset(node for node in picker.nodes if not node.sender.carries_metadata)
         if len(unable) == len(picker.nodes):
-            why = "no instance is spoken to in a protocol that carries any"
+            why = "no instance supports metadata"
             raise metadata_refused(call, f"{why}: {self._metadata_advice}")
         return unable.union(tried) if unable else tried
 
@@ -240,7 +238,6 @@ class Cluster(EventEmitter, Generic[S]):
         return state.picker_of(routed)
 
     async def send(self, node: Node[S], call: Call, attempt: int = 0) -> Any:
-        """See `Reach.send`."""
         now = self._now
         start = now()
         tracker = self._tracker
@@ -254,7 +251,7 @@ class Cluster(EventEmitter, Generic[S]):
         sent = attempt_of(call, node.target, start, attempt)
         load = node.load
         if not node.is_used:
-            # Silence counts from here: a first call that takes long is no reason for a ping.
+            # Silence counts from now on: a first call that takes long is no reason for a ping.
             node.health.asked_at = start
             node.is_used = True
         lease = load.began()
@@ -296,8 +293,8 @@ class Cluster(EventEmitter, Generic[S]):
             node.load.answered(seconds, end)
             self._tracker.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
-            # Somebody else was quicker, the caller has gone, or what is wrong is on this side: what is known is that it
-            # took so long, or more.
+            # The call was cancelled (another attempt won, or the caller gave up), or the error is local: the latency of
+            # the endpoint is at least `seconds`.
             if seconds > node.load.latency(end):
                 node.load.answered(seconds, end)
             self._tracker.abandoned(node, end, permit)
@@ -306,20 +303,19 @@ class Cluster(EventEmitter, Generic[S]):
         self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
 
     def spend(self) -> bool:
-        """See `Reach.spend`."""
         return self._view.budget.spend(self._now())
 
     def answered(self, node: Node[S], now: float) -> None:
-        """An instance has answered a ping."""
+        """Record the response of an endpoint to a ping."""
         self._tracker.pinged(node, now)
 
     def failed(self, node: Node[S], error: Exception, now: float) -> None:
-        """A ping of an instance has come to nothing."""
+        """Record a failed ping of an endpoint."""
         self._tracker.failed(node, error, now)
 
     def _closed(self, call: Call) -> NotSent:
         return NotSent(f"cannot call {call.method.full_name} of {self._name}: the client is closed")
 
     def close(self) -> list[S]:
-        """Refuse further calls. Returns the senders, which are to be closed."""
+        """Reject further calls. Return the transports, which the caller must close."""
         return self._view.close()

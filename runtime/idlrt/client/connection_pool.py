@@ -1,21 +1,21 @@
 """Connection pool without I/O: decides which connection a call gets, for threads, shared connections and asyncio.
 
-Transports carry out what it decides: they open, ping and close connections, and block while a call waits. The rules:
+Transports open, ping and close connections as it decides, and block while a call waits. The rules:
 
-- A call gets an idle connection, the one used last first; else the connection with the fewest calls that has room;
-  else a new one, while there are fewer than `max_connections`; else it waits. Calls wait in the order in which they
-  came, and a later call never overtakes.
+- A call gets an idle connection, the most recently used one first; else the connection with the fewest calls that has
+  capacity; else a new one, while there are fewer than `max_connections`; else it waits. Waiting calls are served in
+  FIFO order.
 - A stale idle connection is closed and not used. One that was idle for longer than `ping_after` is pinged first; no
   other call gets it meanwhile.
 - A closed pool closes idle connections at once, the others when their calls have ended.
 
-**Places are live objects; nothing is counted up and down.** A signal handler may raise an exception between any two
-byte codes, and then no code of the pool runs that would count down. So the pool knows connections in use, calls on
+**Places are live objects; there are no counters.** A signal handler may raise an exception between any two bytecodes,
+and then no code of the pool runs that would decrement a counter. So the pool holds connections in use, calls on
 connections and waiting calls by weak references only. An object that an exception drops is deleted by its reference
 count, and its place is free again: the callbacks of the weak references are methods written in C, which signal handlers
-cannot interrupt. Every method leaves a valid state at every byte code. At most a notification is lost, so waiting calls
-look again after `LOOK_AGAIN` seconds. Regular errors release places explicitly, because programs keep exceptions, whose
-tracebacks keep objects alive.
+cannot interrupt. Every method leaves a valid state at every bytecode. At most a notification is lost, so waiting calls
+check again after `LOOK_AGAIN` seconds. Regular errors release places explicitly, because programs keep exceptions,
+whose tracebacks keep objects alive.
 
 Source: the rules follow `_assign_requests_to_connections` of httpcore, https://github.com/encode/httpcore.
 """
@@ -32,22 +32,22 @@ from weakref import ref
 __all__ = ["LOOK_AGAIN", "ConnectionPool", "Lease", "PoolConnection"]
 
 LOOK_AGAIN: Final = 0.05
-"""Seconds after which a waiting call looks again although nothing has woken it."""
+"""Seconds after which a waiting call checks again without having been woken."""
 
 
 class PoolConnection:
-    """A connection as the pool sees it. The object exists, and occupies a place, before its transport is opened.
+    """Connection as the pool sees it. The object exists, and occupies a place, before its transport is opened.
 
     Attributes:
-        idle_since: when its last call ended, on the clock whose time the pool is given.
-        needs_ping: whether it must answer a ping before the call that has got it.
-        leases: of the calls on it, in pools whose connections are shared.
+        idle_since: when its last call ended, on the clock of the transport.
+        needs_ping: whether it must respond to a ping before the call that it was granted to.
+        leases: leases of the calls on it, in pools with shared connections.
     """
 
     __slots__ = ("__weakref__", "idle_since", "leases", "needs_ping")
 
     may_be_stale: ClassVar[bool] = True
-    """Whether `takes_calls` cannot tell that a connection is of no use, so that `is_stale` is asked."""
+    """Whether `takes_calls` cannot tell that a connection is unusable, so that `is_stale` must be checked, too."""
 
     def __init__(self) -> None:
         self.idle_since = 0.0
@@ -56,21 +56,21 @@ class PoolConnection:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether another call may be put on it, as far as the connection itself knows. Must not block."""
+        """Whether another call may be sent over it, without checking the socket. Must not block."""
         return True
 
     @property
     def is_used_up(self) -> bool:
-        """Whether it is of no use for further calls, asked when the last of its calls has ended."""
+        """Whether no further call may use it; checked when its last call has ended."""
         return not self.takes_calls
 
     @property
     def is_retired(self) -> bool:
-        """Whether it is open, but will never take another call."""
+        """Whether it is open, but will never accept another call."""
         return False
 
     def is_stale(self) -> bool:
-        """Return whether it is of no use for calls, asked while it is idle. Must not block."""
+        """Return whether an idle connection is unusable. Must not block."""
         return False
 
     def dispose(self) -> None:
@@ -81,12 +81,12 @@ C = TypeVar("C", bound=PoolConnection)
 
 
 class Lease(Generic[C]):
-    """The claim of one call, while it waits and while it is on a connection. Only the call keeps it alive.
+    """Claim of one call, while it waits and while it is on a connection. Only the call references it.
 
     Attributes:
-        connection: what the call has got; `None` while it waits.
-        is_fresh: whether idle connections are closed instead of used, because one of them turned out to be dead: the
-            others have been idle for longer.
+        connection: the granted connection; `None` while the call waits.
+        is_fresh: whether idle connections are closed instead of used, because one of them turned out to be dead, and
+            the others have been idle even longer.
     """
 
     __slots__ = ("__weakref__", "connection", "is_fresh")
@@ -96,23 +96,23 @@ class Lease(Generic[C]):
         self.is_fresh = False
 
     def wake(self) -> None:
-        """Wake the call: it has got a connection, or has to look again. Must not block; called with the lock held."""
+        """Wake the call, which was granted a connection or must check again. Must not block; the lock is held."""
 
     def turn_away(self, error: BaseException) -> None:
-        """Wake the call and let it fail. Likewise."""
+        """Wake the call with an error. Must not block; the lock is held."""
 
 
 class ConnectionPool(Generic[C]):
-    """A pool of connections that carry several calls each. Thread-safe.
+    """Pool of connections that multiplex calls. Thread-safe.
 
     Args:
-        make: makes a connection without a transport. Must not refer to the owner of the pool: without a cycle, a pool
-            that is dropped closes its sockets.
+        make: creates a connection without a transport. It must not refer to the owner of the pool: without a reference
+            cycle, the sockets are closed when the pool is dropped.
         max_connections: maximum number of connections.
         calls_per_connection: maximum number of concurrent calls on each.
-        ping_after: seconds of idleness after which a connection is pinged before its next call.
-        is_background: whether new connections are opened in the background, for all that wait (`reserve`), and those
-            that take no further calls do not count. Else a call opens the connection that it gets.
+        ping_after: idle time after which a connection is pinged before its next call, in seconds.
+        is_background: whether new connections are opened in the background, for all waiting calls (`reserve`), and
+            connections that accept no further calls do not count. If not, a call opens the connection that it gets.
 
     Attributes:
         calls_per_connection: as given.
@@ -140,10 +140,10 @@ class ConnectionPool(Generic[C]):
         """Forget all connections and calls, without closing anything: after a fork, or in another event loop."""
         # A signal handler that makes a call must not wait for the call that it has interrupted.
         self._lock = threading.RLock()
-        # Connections that count, and those that do not because they take no further calls.
+        # Connections that count, and those that do not because they accept no further calls.
         self._places: set[ref[C]] = set()
         self._retired: set[ref[C]] = set()
-        # Those of them that are being opened in the background.
+        # Connections that are being opened in the background.
         self._opening: set[ref[C]] = set()
         # Connections that calls may get.
         self._available: list[C] = []
@@ -152,14 +152,15 @@ class ConnectionPool(Generic[C]):
     # Calls.
 
     def acquire(self, lease: Lease[C], now: float) -> bool:
-        """Grant a connection to a call, now or when it is its turn; return whether it has one. A call that waits may
-        ask again and keeps its turn.
+        """Grant a connection to a call, now or when it is its turn; return whether it has one.
+
+        A waiting call may call this again and keeps its place in the queue.
         """
         with self._lock:
             if lease.connection is None and not self.is_closed:
                 connection = None
                 if not self._queue:
-                    # `_select`, written out: most calls get a connection here.
+                    # `_select`, inlined: most calls get a connection here.
                     connection = self._pick(now, is_fresh=lease.is_fresh)
                     if connection is None and not self._is_background:
                         connection = self._new()
@@ -171,7 +172,7 @@ class ConnectionPool(Generic[C]):
         return lease.connection is not None
 
     def release(self, lease: Lease[C], now: float) -> None:
-        """End a call, whether it has got a connection or not."""
+        """End a call, whether it was granted a connection or not."""
         connection = lease.connection
         with self._lock:
             if connection is None:
@@ -187,8 +188,9 @@ class ConnectionPool(Generic[C]):
                 self._serve(now)
 
     def reserve(self) -> C | None:
-        """Return a new connection to open in the background, if those being opened are too few for the waiting calls.
-        `make_available` or `discard` follows.
+        """Return a new connection to open in the background if the waiting calls need another one.
+
+        The caller must call `make_available` or `discard` next.
         """
         with self._lock:
             if self.is_closed or len(self._queue) <= len(self._opening) * self.calls_per_connection:
@@ -199,7 +201,7 @@ class ConnectionPool(Generic[C]):
             return connection
 
     def make_available(self, connection: C, now: float) -> None:
-        """Let calls have a connection that has been opened, or has answered a ping."""
+        """Make a connection available to calls after it was opened, or has responded to a ping."""
         with self._lock:
             self._opening.discard(ref(connection))
             connection.needs_ping = False
@@ -209,19 +211,19 @@ class ConnectionPool(Generic[C]):
             self._settle(now)
 
     def discard(self, connection: C, now: float) -> None:
-        """Close a connection that is of no further use."""
+        """Close a connection that must not be used again."""
         with self._lock:
             self._drop(connection)
             if self._queue:
                 self._serve(now)
 
     def close_idle(self) -> None:
-        """Close all idle connections, as `Lease.is_fresh` does, which is not for connections from the background."""
+        """Close all idle connections. With `is_background`, this replaces `Lease.is_fresh`."""
         with self._lock:
             self._drop_idle()
 
     def turn_away(self, count: int, error: BaseException) -> None:
-        """End the wait of the first `count` calls with an error."""
+        """Fail the first `count` waiting calls with an error."""
         with self._lock:
             # Not `while`: its jump back lies outside of the `with` in the bytecode of Python 3.12 and 3.13.
             for _ in range(count):
@@ -232,7 +234,7 @@ class ConnectionPool(Generic[C]):
                 lease.turn_away(error)
 
     def wake_first(self) -> None:
-        """Let the first of the waiting calls look again."""
+        """Wake the first waiting call, so that it checks again."""
         with self._lock:
             lease = self._first()
             if lease is not None:
@@ -257,31 +259,29 @@ class ConnectionPool(Generic[C]):
 
     @property
     def count(self) -> int:
-        """Connections that are open or being opened."""
+        """Number of connections that are open or being opened."""
         return len(self._places) + len(self._retired)
 
     @property
     def in_flight(self) -> int:
-        """Calls that have a connection."""
+        """Number of calls that have a connection."""
         return sum(len(connection.leases) for connection in self.connections())
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a connection."""
+        """Number of calls that wait for a connection."""
         with self._lock:
             return sum(each() is not None for each in self._queue)
 
     # Decisions, made with the lock.
 
     def _serve(self, now: float) -> None:
-        """Grant connections to the calls that wait. If there is none, the first of them may open one."""
+        """Grant connections to waiting calls. If there is none, wake the first call, which may open one."""
         if not self._assign(now) and self._is_background and (lease := self._first()) is not None:
             lease.wake()
 
     def _assign(self, now: float) -> bool:
-        """Grant connections to the calls that wait, in their order, as long as there are any; return whether there was
-        one.
-        """
+        """Grant available connections to waiting calls in their order; return whether any was granted."""
         is_granted = False
         while not self.is_closed and (lease := self._first()) is not None:
             connection = self._select(lease, now)
@@ -294,7 +294,7 @@ class ConnectionPool(Generic[C]):
         return is_granted
 
     def _first(self) -> Lease[C] | None:
-        """Return the first call that waits, having removed what precedes it: calls that were interrupted."""
+        """Return the first waiting call, after removing interrupted ones before it."""
         while self._queue:
             first = next(iter(self._queue), None)
             if first is None:
@@ -308,15 +308,15 @@ class ConnectionPool(Generic[C]):
         return None
 
     def _select(self, lease: Lease[C], now: float) -> C | None:
-        """Return the connection for a call; `None` if it has to wait."""
+        """Return a connection for a call; `None` if it must wait."""
         connection = self._pick(now, is_fresh=lease.is_fresh)
         return self._new() if connection is None and not self._is_background else connection
 
     def _pick(self, now: float, *, is_fresh: bool) -> C | None:
-        """Return an existing connection with room, if there is one."""
+        """Return an existing connection with capacity, if there is one."""
         available = self._available
         while available:
-            # Mostly there is one.
+            # Shortcut for the common case of one connection.
             best = available[0] if len(available) == 1 and not available[0].leases else self._least_busy()
             if best is None or best.leases:
                 return best
@@ -340,12 +340,12 @@ class ConnectionPool(Generic[C]):
         return best
 
     def _grant(self, lease: Lease[C], connection: C) -> None:
-        # In this order: an interruption in between leaves a call counted that dies with its lease.
+        # In this order: after an interruption in between the call still counts, until its lease is deleted.
         connection.leases.add(ref(lease, connection.leases.discard))
         lease.connection = connection
 
     def _new(self) -> C | None:
-        """Return a new connection if there is a place for it."""
+        """Return a new connection if `max_connections` permits."""
         if len(self._places) >= self._max:
             self._reclaim()
             if len(self._places) >= self._max:
@@ -355,8 +355,8 @@ class ConnectionPool(Generic[C]):
         return connection
 
     def _reclaim(self) -> None:
-        """Free the places of connections that interrupted calls have left before they became available, and in the
-        background those of connections that take no further calls.
+        """Free places: of connections that interrupted calls left before they became available and, with
+        `is_background`, of connections that accept no further calls.
         """
         for each in self._places.copy():
             connection = each()
@@ -369,7 +369,7 @@ class ConnectionPool(Generic[C]):
                 self._places.discard(each)
 
     def _settle(self, now: float) -> None:
-        """Close what a closed pool does not need, or serve the calls that wait."""
+        """Close idle connections of a closed pool, or serve waiting calls."""
         if self.is_closed:
             self._drop_idle()
         else:

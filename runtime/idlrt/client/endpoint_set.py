@@ -75,7 +75,7 @@ class EndpointSet(Generic[S]):
         self.renew()
 
     def renew(self) -> None:
-        """In a child of the process that made it: the calls that are under way are the parent's."""
+        """Reset locks and counts in a child of the process: the calls in flight belong to the parent."""
         self._lock = threading.Lock()
         for node in self._nodes.values():
             node.load.calls.renew()

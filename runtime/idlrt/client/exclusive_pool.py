@@ -1,4 +1,4 @@
-"""Connection pool without I/O whose connections carry one call each, see `idlrt.client.connection_pool`."""
+"""Connection pool without I/O whose connections carry one call at a time; see `idlrt.client.connection_pool`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ C = TypeVar("C", bound=PoolConnection)
 
 
 class ExclusivePool(ConnectionPool[C]):
-    """A pool of connections that carry one call each. A connection is its own lease: only its call keeps it alive, so
-    that one whose call was interrupted is closed when the exception is dropped.
+    """Pool of connections that carry one call at a time.
 
-    Calls that find an idle connection, and give it back, need no lock: they take from a list and append to it.
+    A connection in use is referenced by its call only, so that it is closed when the call is interrupted and the
+    exception is dropped. Taking an idle connection and giving it back need no lock: they pop from and append to a list.
     """
 
     def acquire_idle(self, now: float) -> C | None:
@@ -27,13 +27,13 @@ class ExclusivePool(ConnectionPool[C]):
         """Make a connection idle after its call."""
         connection.idle_since = now
         self._available.append(connection)
-        # In this order: a call looks for an idle connection after it has entered the queue.
+        # In this order: a call checks for idle connections after it has entered the queue.
         if self._queue or self.is_closed:
             with self._lock:
                 self._settle(now)
 
     def release(self, lease: Lease[C], now: float) -> None:
-        """End the wait of a call. A connection that it has got is made idle, or closed if it was not opened."""
+        """End the wait of a call. A connection granted to it becomes idle, or is closed if it was not opened."""
         with self._lock:
             self._queue.pop(ref(lease), None)
             connection, lease.connection = lease.connection, None
@@ -46,7 +46,7 @@ class ExclusivePool(ConnectionPool[C]):
 
     @property
     def in_flight(self) -> int:
-        """Calls that have a connection."""
+        """Number of calls that have a connection."""
         return max(len(self._places) - len(self._available), 0)
 
     def _pick(self, now: float, *, is_fresh: bool) -> C | None:
@@ -67,4 +67,4 @@ class ExclusivePool(ConnectionPool[C]):
         lease.connection = connection
 
     def _reclaim(self) -> None:
-        """Reference counts free all places."""
+        """Do nothing: reference counts free all places."""

@@ -47,7 +47,7 @@ class Plan:
         endpoint: entry of the call stack: guards, then the base.
         behind: the same for calls that have already waited for the first snapshot.
         is_guarded: whether there are guards.
-        blocking: makes a call of a blocking client as `endpoint` does, without a coroutine; `None` if it has to be one.
+        blocking: like `endpoint`, for blocking clients, without a coroutine; `None` if there are guards or a cluster.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
-"""Which instances can be called at the moment, and how much each is to get: the pool that calls are routed from.
+"""Pool of the endpoints in rotation, with their effective weights: the input of routing.
 
-It begins anew with every change: of the instances, of who is out, of weights that grow while an instance warms up. What
-was made for the old one is gone with it.
+Every change replaces the pool: of instances, of health, of weights during warm-up. Everything that was cached for the
+old pool is discarded with it.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from idlrt.route import Pool
 
 __all__ = ["InstancePool"]
 
-# Of so many instances no pool is made anew more often than in such a time, in seconds: when many come and go at once,
-# as in a bad moment of a large service, a few at a time are enough.
+# With more endpoints than this the pool is rebuilt at most once in `_PAUSE` seconds, because the health of many may
+# change at once when a large service fails.
 _MANY: Final = 50
 _PAUSE: Final = 0.01
-# Seconds between two looks at how far instances have warmed up.
+# Seconds between updates of weights during warm-up.
 _WARMING_STEP: Final = 0.5
 _NEVER: Final = float("inf")
 
 
 class InstancePool(Generic[S]):
-    """See the module. Threads may share it.
+    """Owner of the current pool. Threads may share it.
 
     Args:
-        now: the client's clock.
-        wall: the time of day, in seconds since 1970.
-        callables: gives all instances that may be called.
+        now: the client's clock, in seconds.
+        wall: wall-clock time, in seconds since 1970.
+        callables: returns all endpoints in rotation.
 
     Attributes:
-        pool: of all of them, those that are out too.
-        panic: if fewer than this part are good, all are called.
-        is_panic: whether too many are out for that to be believed. Breakers have no say then either: after a bad moment
-            those of all instances may be open, and all of them well.
-        due: when `keep` has something to do; `inf`: never.
+        pool: the current pool, including unhealthy endpoints.
+        panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
+        is_panic: whether that is so. Circuit breakers are ignored then, too: after a network failure those of all
+            endpoints may be open although all are healthy again.
+        due: when `keep` has something to do next; `inf` if never.
     """
 
     def __init__(
@@ -58,21 +58,21 @@ class InstancePool(Generic[S]):
         self.renew()
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock in a child of the process: another thread of the parent may hold it."""
         self._lock = threading.RLock()
 
     def adopt(self, panic: float, warm_up: float) -> None:
-        """Go by these from now on, when instances are weighed next.
+        """Set the settings, which apply when the pool is built next.
 
         Args:
-            panic: if fewer than this part are good, all are called.
-            warm_up: seconds that instances take to warm up; 0: they are warm at once.
+            panic: panic threshold, between 0 and 1.
+            warm_up: warm-up time of new instances in seconds; 0 disables it.
         """
         self.panic = panic
         self._warm_up = warm_up
 
     def weigh(self) -> Sequence[Node[S]]:
-        """Take the instances as they are now, and weigh them. All that may be called."""
+        """Update the weights of all endpoints in rotation, and rebuild the pool. Return these endpoints."""
         with self._lock:
             nodes = self._callables()
             seconds = self._warm_up
@@ -89,7 +89,7 @@ class InstancePool(Generic[S]):
             return nodes
 
     def recount(self) -> None:
-        """Somebody is out that was not, or the other way round: the same instances, and all else anew, now or soon."""
+        """Rebuild the pool with the same endpoints after their health has changed, now or soon."""
         with self._lock:
             now, nodes = self._now(), self.pool.nodes
             if len(nodes) > _MANY and now < self._recount_at:
@@ -100,7 +100,7 @@ class InstancePool(Generic[S]):
             self._begin(nodes)
 
     def keep(self, now: float) -> bool:
-        """What has to be done from time to time. Whether instances are to be weighed again."""
+        """Do periodic maintenance. Return whether weights must be updated."""
         if now < self.due:
             return False
         with self._lock:
@@ -109,7 +109,7 @@ class InstancePool(Generic[S]):
         return now >= self._weigh_at
 
     def clear(self) -> None:
-        """Nobody can be called any more."""
+        """Empty the pool."""
         with self._lock:
             self._begin(())
 

@@ -1,4 +1,4 @@
-"""Transports to one server: settings of a client's connections, and the senders that are made with them."""
+"""Settings of a client's connections, and the transports to one server that are created with them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
     """Settings of `connect`, with the protocol and the service that result from them.
 
     Attributes:
-        limits: with the options of reading.
+        limits: of responses, with `text_errors` and `unknown` applied.
         rpc: name of the protocol; empty for Thrift, or another protocol that an instance of a registry announces.
         wire: options of the protocol, which validates them.
         service: name of the service on a server with several services; empty for a server with one.
@@ -44,15 +44,16 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
 
     @property
     def idle(self) -> float:
-        """`ping_after`, or for ever."""
+        """`ping_after` in seconds, `inf` if disabled."""
         return math.inf if self.ping_after is None else self.ping_after
 
     def protocols(self, instance: Instance | None = None) -> tuple[ClientProtocol, ...]:
-        """Return what may be spoken to a server: what was asked for, else what it says that it understands best. More
-        than one, in the order to try them, where that has to be found out.
+        """Return the candidate protocols of a server: the requested one, else the best one that it announces.
+
+        With several candidates the protocol is detected by trying them in this order.
 
         Raises:
-            ConfigurationError: an option makes no sense.
+            ConfigurationError: an option is invalid, or the instance supports no protocol of the client.
         """
         options = {name: value for name, value in self.wire.items() if value is not None}
         rpc = self.rpc
@@ -67,7 +68,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
         return protocol(rpc or THRIFT).clients(options, self.limits, instance)
 
     def _preferences(self, options: Mapping[str, Any]) -> list[ProtocolChoice]:
-        """Return the protocols and serializations that this client may speak, in its order of preference."""
+        """Return the protocols and serializations that this client supports, in its order of preference."""
         own = self.rpc or THRIFT
         values = [options["serialization"]] if "serialization" in options else protocol(own).serializations
         preferred = [(own, each) for each in values]
@@ -76,16 +77,16 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
         return preferred
 
     def peer(self, instance: Instance | None = None) -> PeerState:
-        """Return the state of a server that nothing is known of yet."""
+        """Return the initial state of a server."""
         return PeerState(*self.protocols(instance), is_encrypted=self.tls is not None, probe_timeout=self.ping_timeout)
 
     def of(self, instance: Instance) -> Settings:
-        """These, for an instance, which may say that its server has several services."""
+        """Return the settings for an instance, which may announce that its server has several services."""
         name = instance.metadata.get("multiplexed", "")
         return msgspec.structs.replace(self, service=name) if name and not self.service else self
 
     def tls_context(self) -> TlsContext | None:
-        """For connections, if the servers speak TLS."""
+        """Return the TLS context of connections; `None` without TLS."""
         if self.tls is None:
             return None
         from idlrt.net.tls_context import TlsContext
@@ -94,7 +95,7 @@ class Settings(ConnectSettings, frozen=True, kw_only=True):
 
 
 def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> BlockingSender:
-    """The leaf of a blocking client for one server."""
+    """Create the transport of a blocking client to one server."""
     from idlrt.client.blocking import PooledSender
     from idlrt.client.opening import Opening
     from idlrt.net.blocking import BlockingSocket, BlockingTransport
@@ -127,7 +128,7 @@ def blocking_leaf(address: Address, peer: PeerState, settings: Settings, context
 
 
 def async_leaf(address: Address, peer: PeerState, settings: Settings, context: TlsContext | None) -> MultiplexedSender:
-    """The leaf of an asyncio client for one server."""
+    """Create the transport of an asyncio client to one server."""
     from idlrt.client.aio import Lost, MultiplexedSender, Received
     from idlrt.net import aio
 

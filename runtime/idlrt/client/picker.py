@@ -1,7 +1,8 @@
-"""One instance of a pool for a call: the balancer's choice among those that are good.
+"""Picker: picks one endpoint of a pool for each call, by the balancer, among the healthy endpoints.
 
-Those that are out are left out, unless too many are: with fewer than half of them good (`panic`), health says more
-about the network than about them, so all are called (Envoy's panic threshold). Made for a pool, and gone with it.
+Unhealthy endpoints receive no calls, unless too few are healthy: with less than the panic threshold (half of them by
+default), failures say more about the network than about the endpoints, so all receive calls (Envoy's panic threshold).
+A picker belongs to one pool, and is discarded with it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ __all__ = ["P2C", "BalancerChoice", "Chosen", "Picker", "past_breakers"]
 
 
 class BalancerChoice(msgspec.Struct, frozen=True):
-    """A balancer and its settings.
+    """Name and settings of a balancer.
 
     Attributes:
         name: of the balancer.
-        settings: made by its `Settings`.
-        key: tells choices apart.
+        settings: an instance of the balancer's `Settings`.
+        key: identity for caches.
     """
 
     name: str
@@ -37,13 +38,13 @@ P2C: Final = BalancerChoice("p2c", None, ("p2c",))
 
 
 class Chosen(Candidate, Protocol):
-    """What is chosen from."""
+    """Endpoint that a picker needs: with its health."""
 
     is_out: bool
 
 
 class Guarded(Chosen, Protocol):
-    """What has a circuit breaker of its own."""
+    """Endpoint with a circuit breaker."""
 
     breaker: Breaker
 
@@ -51,26 +52,26 @@ class Guarded(Chosen, Protocol):
 N = TypeVar("N", bound=Chosen)
 B = TypeVar("B", bound=Guarded)
 
-# How often another one is picked instead of one whose breaker is shut. Soon those are not in the choice.
+# Picks for one call that may meet an open breaker. Soon after it has opened, its endpoint is marked unhealthy.
 _TRIES: Final = 3
-# How many balancers that take long to make outlive the pool that they were made for.
+# Maximum number of balancers that are kept when the pool is replaced, because they are expensive to build.
 _MOST_LASTING: Final = 16
 
 
 class Picker(Generic[N]):
-    """See the module. Threads may share it.
+    """Picker of one pool. Threads may share it.
 
     Args:
-        pool: what is chosen from.
-        chance: for balancers.
-        panic: if fewer than this part are good, all are called.
-        lasting: keeps balancers that do not depend on health, beyond this pool.
+        pool: the endpoints.
+        chance: clock and random numbers of balancers.
+        panic: panic threshold: if the share of healthy endpoints is lower, all receive calls.
+        lasting: cache of balancers that do not depend on health, kept when the pool is replaced.
 
     Attributes:
-        nodes: all instances of the pool.
-        ready: those that are called: the healthy ones, or all.
-        out: the others.
-        balancers: those made so far, by the keys of their settings.
+        nodes: all endpoints of the pool.
+        ready: endpoints that receive calls: the healthy ones, or all in a panic.
+        out: the other endpoints.
+        balancers: balancers that were built, by the keys of their settings.
     """
 
     __slots__ = ("_chance", "_lasting", "balancers", "nodes", "out", "ready")
@@ -92,10 +93,13 @@ class Picker(Generic[N]):
         self._lasting: MutableMapping[Hashable, Any] = lasting if lasting is not None else {}
 
     def pick(self, call: Call, tried: Collection[N] = (), balancer: BalancerChoice = P2C) -> N | None:
-        """The instance for `call`; one that is out only if no other is left. `None` if all were tried.
+        """Return the endpoint for `call`, an unhealthy one only if no other is left; `None` if all were tried.
+
+        Args:
+            tried: endpoints of earlier attempts.
 
         Raises:
-            ConfigurationError: there is no such balancer, or it cannot do with this call.
+            ConfigurationError: the balancer is unknown, or cannot handle this call.
         """
         chooser = self.balancers.get(balancer.key)
         if chooser is None:
@@ -109,7 +113,7 @@ class Picker(Generic[N]):
         return found
 
     def make(self, balancer: BalancerChoice) -> Balancer[N]:
-        """Make a balancer for the instances; kept in `balancers`."""
+        """Build a balancer for the endpoints, and keep it in `balancers`."""
         made: Any = BALANCERS.get(balancer.name)
         covers_all: bool = made.covers_all
         key = (balancer.key, self.nodes, tuple(node.instance.weight for node in self.nodes)) if covers_all else None
@@ -127,7 +131,7 @@ class Picker(Generic[N]):
 
 
 def past_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
-    """`node` if its circuit breaker lets a call through, else another one of the choice, if there is one that does."""
+    """Return `node` if its circuit breaker lets a call through, else another endpoint whose breaker does, if any."""
     now = call.driver.now()
     shut = list(tried)
     found: B | None = node

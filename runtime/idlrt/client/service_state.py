@@ -1,8 +1,8 @@
-"""The picture of a service that calls read: immutable, and replaced as one reference.
+"""Immutable state of a service, which calls read. It is replaced as one reference.
 
-It is built when something changes: by the registry's thread when instances or settings do, by a call or a ping that
-finds an instance unhealthy or healthy again, by time when instances warm up. Calls read it without a lock, and build
-nothing. What two of them read of one picture belongs together.
+It is rebuilt when something changes: on the registry's thread when instances or settings change, by a call or a ping
+that finds an endpoint unhealthy or healthy again, and with time during warm-up. Calls read it without a lock and build
+nothing. All values of one state are consistent with each other.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from idlrt.route.chain import Chain
 __all__ = ["ServiceState"]
 
 
-# Parts of a pool that are prepared; further ones are made when a call needs them.
+# Maximum number of subsets of a pool that are prepared in advance; others are built when a call needs them.
 _MAX_PARTS: Final = 64
 
 
 class ServiceState(Generic[S]):
-    """See the module.
+    """State of a service at one time.
 
     Attributes:
-        version: of the settings.
+        version: version of the settings.
         chain: the routers.
-        pool: all instances in rotation, the unhealthy ones included.
-        is_ready: whether calls can go by it: instances are known, also of other groups that rules mix in, and the
-            client is not closed.
-        is_panic: whether too few instances are healthy, so that health is ignored.
-        picker: for calls that no router narrows; `None` if a router may narrow some, or there is no instance.
+        pool: all endpoints in rotation, including unhealthy ones.
+        is_ready: whether calls can use it: the instances are known, including those of other groups that rules mix in,
+            and the client is not closed.
+        is_panic: whether so few endpoints are healthy that health is ignored.
+        picker: picker of calls that no router narrows; `None` if a router may narrow some, or there is no endpoint.
     """
 
     __slots__ = ("_chance", "_lasting", "_panic", "chain", "is_panic", "is_ready", "picker", "pool", "version")
@@ -63,14 +63,14 @@ class ServiceState(Generic[S]):
             self.picker = self.picker_of(pool)
 
     def picker_of(self, pool: Pool[Node[S]]) -> Picker[Node[S]]:
-        """Return what picks an instance of `pool`, which is this one or a part of it."""
+        """Return the picker of `pool`, which is the pool of this state or a subset of it."""
         found: Picker[Node[S]] | None = pool.kept.get(Picker)
         if found is None:
             found = pool.kept[Picker] = Picker(pool, self._chance, self._panic, self._lasting)
         return found
 
     def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:
-        """Make what calls needed under `old`, so that the next call finds it made.
+        """Build in advance what calls used in the state `old`, so that the next call need not.
 
         Args:
             balancers: in use.
@@ -91,7 +91,7 @@ class ServiceState(Generic[S]):
             _make(self.picker_of(pool), [each for each in balancers if each.key in known.balancers])
         for key, before in list(old.kept.items())[:_MAX_PARTS]:
             after = pool.kept.get(key)
-            # A part that has all instances of a pool is that pool.
+            # A subset with all endpoints of a pool is the pool itself.
             if isinstance(before, Pool) and isinstance(after, Pool) and before is not old and after is not pool:
                 self._prepare(cast("Pool[Node[S]]", after), cast("Pool[Node[S]]", before), balancers)
 

@@ -122,7 +122,7 @@ class ClientBase:
         return other
 
     def _begin(self, method: Method[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Call:
-        """Return a new call, for `_endpoint` or, without filters, for its plan."""
+        """Create a call, to be passed to `_endpoint` or, without filters, to its plan."""
         if named or len(arguments) != len(method.arguments):
             arguments = arrange(method, arguments, named)
         plan = self._plans.get(method)
@@ -135,10 +135,9 @@ class ClientBase:
             # A nested call must not outlive the deadline of the call that makes it.
             timeout = min(timeout, outer.remaining())
             if timeout <= 0:
-                what = f"no time is left to call {method.full_name} at {self._target}"
-                why = f"the caller of {outer.method.full_name}, which calls it, does not wait any longer"
-                raise DeadlineExceeded(f"{what}: {why}")
-            # What a call has from the call on whose behalf it is made: its tag, and that it is a retry.
+                what = f"cannot call {method.full_name} at {self._target}"
+                raise DeadlineExceeded(f"{what}: the deadline of the outer call {outer.method.full_name} has passed")
+            # Inherited from the outer call: the routing tag, and whether it is a retry.
             attempt = outer.context.attempt
             if tag is None:
                 tag = outer.context.tag
@@ -191,5 +190,5 @@ def service_name(client: type[ClientBase], multiplexed: object) -> str:
         return ""
     name = client.__thrift_service__.name if multiplexed is True else multiplexed
     if not isinstance(name, str) or not name or ":" in name:
-        raise ConfigurationError(f"multiplexed must be true, false or the name of a service, not {multiplexed!r}")
+        raise ConfigurationError(f"multiplexed must be True, False or the name of a service, got {multiplexed!r}")
     return name
