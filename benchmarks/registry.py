@@ -107,7 +107,10 @@ class _Death:
 
 # What makes a client call all instances that the registry lists: it sends no pings, and is in panic, in which all
 # instances are called, as soon as it takes one for unhealthy.
-_NO_HEALTH_CHECKS: dict[str, Any] = {"heartbeat": None, "policy": {"panic": 1.0, "ejection": {"consecutive": 0}}}
+_NO_HEALTH_CHECKS: dict[str, Any] = {
+    "heartbeat": None,
+    "policy": {"panic_threshold": 1.0, "ejection": {"consecutive_failures": 0}},
+}
 
 
 def run_death(folder: Path, size: Size = FULL) -> Table:

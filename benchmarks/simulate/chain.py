@@ -111,7 +111,7 @@ def attempts(policy: Mapping[str, Any], timeouts: tuple[float, float, float], se
     driver = EventDriver()
 
     def hop(name: str, timeout: float) -> World:
-        said = {**policy, "attempt_timeout": timeout, "tolerated": 100, "ejection.consecutive": 0}
+        said = {**policy, "attempt_timeout": timeout, "failure_threshold": 100, "ejection.consecutive_failures": 0}
         return World(name, count=10, rate=1.0, seed=seed, policy=said, clients=1, room=0, workers=1, driver=driver)
 
     a, b, c = (hop(name, timeout) for name, timeout in zip("ABC", timeouts, strict=True))

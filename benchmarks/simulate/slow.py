@@ -37,7 +37,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, fault: str
         count=settings.instances,
         rate=settings.rate,
         seed=settings.seed,
-        policy={"balancer": balancer, "fault": fault, "hedge.extra_load": _EXTRA},
+        policy={"balancer": balancer, "fault": fault, "hedge.max_extra_load": _EXTRA},
         clients=10,
         workers=_WORKERS,
         mean=settings.work(busy, _WORKERS),

@@ -28,7 +28,7 @@ from benchmarks.table import Table
 _WORKERS = 4
 _SLOWER = 10.0
 _BEGIN, _END = 0.2, 0.4
-_NAIVE: Mapping[str, Any] = {"budget.ratio": 1000, "budget.reserve": 1e6}
+_NAIVE: Mapping[str, Any] = {"budget.ratio": 1000, "budget.min_retries_per_second": 1e6}
 _CHAIN = "chain"
 
 
@@ -60,7 +60,7 @@ def run(
             "balancer": "random",
             "timeout": 60 * work,
             "attempt_timeout": 12 * work,
-            "backoff.base": work,
+            "backoff.base_delay": work,
         },
         clients=10,
         workers=_WORKERS,
@@ -84,7 +84,7 @@ def run(
 def _chain(settings: Settings) -> Result:
     result = Result(label=_CHAIN, tallies=[], loads=[])
     for is_stopped in (False, True):
-        policy = {**_NAIVE, "chain_stop": is_stopped, "backoff.base": 0.0, "timeout": 2.0}
+        policy = {**_NAIVE, "chain_stop": is_stopped, "backoff.base_delay": 0.0, "timeout": 2.0}
         for is_mute in (True, False):
             key = f"{'mute' if is_mute else 'full'} {is_stopped}"
             result.extras[key] = attempts(policy, (0.28, 0.095, 0.04), settings.seed, is_mute=is_mute)

@@ -22,13 +22,13 @@ CALL_SETTINGS: Final[Mapping[str, Setting]] = {
     "idempotent": Setting(type=bool, is_optional=True),
     "hash_by": Setting(type=str),
     "chain_stop": Setting(type=bool),
-    "backoff.base": Setting(type=float, minimum=0, maximum=2000000.0, unit="seconds"),
-    "backoff.factor": Setting(type=float, minimum=1, maximum=1000000000.0),
-    "backoff.longest": Setting(type=float, minimum=0, maximum=2000000.0, unit="seconds"),
+    "backoff.base_delay": Setting(type=float, minimum=0, maximum=2000000.0, unit="seconds"),
+    "backoff.multiplier": Setting(type=float, minimum=1, maximum=1000000000.0),
+    "backoff.max_delay": Setting(type=float, minimum=0, maximum=2000000.0, unit="seconds"),
     "backoff.jitter": Setting(type=float, minimum=0, maximum=1),
 }
 """Settings of calls, by key."""
 
-SERVICE_KEYS: Final = frozenset(["panic", "routes", "tolerated", "warm_up"])
+SERVICE_KEYS: Final = frozenset(["failure_threshold", "panic_threshold", "routes", "warm_up"])
 SERVICE_TABLES: Final = frozenset(["budget", "ejection", "instance_breaker"])
 """Keys and tables of settings that belong to a service as a whole, not to its calls."""

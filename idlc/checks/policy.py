@@ -17,6 +17,7 @@ from idlc.checks.call_settings import CALL_SETTINGS, SERVICE_KEYS, SERVICE_TABLE
 from idlc.diagnostics import Fix, Label
 from idlc.model import UNKNOWN, Function, Program, Reference, Struct, resolve
 from idlc.model.policy import HASH_BY, HASH_KEYS, PREFIX, is_hash_key, key_of, settings, value_of
+from idlc.model.renamed_keys import current_key
 from idlc.model.scope import nearest
 from idlc.source import Span
 from idlc.syntax import nodes
@@ -46,11 +47,12 @@ def keys_are_known(program: Program) -> Iterator[Finding]:
     """A setting with a mistyped key would be ignored."""
     for owner in _owners(program):
         for key, annotation in settings(owner.annotations):
-            table, dot, _ = key.partition(".")
-            if key in CALL_SETTINGS or (_DOTTED.fullmatch(key) and table not in _OURS | SERVICE_TABLES):
+            name = current_key(key)
+            table, dot, _ = name.partition(".")
+            if name in CALL_SETTINGS or (_DOTTED.fullmatch(name) and table not in _OURS | SERVICE_TABLES):
                 continue
             span = program.document.span(annotation.name)
-            if key in SERVICE_KEYS or (dot and table in SERVICE_TABLES):
+            if name in SERVICE_KEYS or (dot and table in SERVICE_TABLES):
                 message = f"`{key}` is a setting of services, not of calls"
                 yield Finding(message, span, help="set it in the registry or in the options of clients")
                 continue
@@ -61,6 +63,23 @@ def keys_are_known(program: Program) -> Iterator[Finding]:
                 help=f"did you mean `{PREFIX}{near}`?" if near else f"known settings are {', '.join(CALL_SETTINGS)}",
                 fixes=(Fix(span, PREFIX + near),) if near else (),
             )
+
+
+@check("policy.renamed", "warning")
+def keys_are_current(program: Program) -> Iterator[Finding]:
+    """Old names of keys work for one version only."""
+    for owner in _owners(program):
+        for key, annotation in settings(owner.annotations):
+            current = current_key(key)
+            of_service = current in SERVICE_KEYS or current.partition(".")[0] in SERVICE_TABLES
+            if current != key and not of_service:  # `policy.key` reports those
+                span = program.document.span(annotation.name)
+                yield Finding(
+                    f"`{PREFIX}{key}` is deprecated",
+                    span,
+                    help=f"use `{PREFIX}{current}`",
+                    fixes=(Fix(span, PREFIX + current),),
+                )
 
 
 @check("policy.place", "warning")
@@ -88,7 +107,7 @@ def values_are_valid(program: Program) -> Iterator[Finding]:
     """Values are valid. Clients would reject invalid values when they connect, which is too late."""
     for owner in _owners(program):
         for key, annotation in settings(owner.annotations):
-            setting = CALL_SETTINGS.get(key)
+            setting = CALL_SETTINGS.get(current_key(key))
             if setting is not None and not setting.accepts(value_of(annotation)):
                 what = f"invalid value {annotation.value!r}" if annotation.value is not None else "missing value"
                 yield Finding(
@@ -112,13 +131,16 @@ def values_are_valid(program: Program) -> Iterator[Finding]:
 def settings_are_unique(program: Program) -> Iterator[Finding]:
     """A setting, or the hash key, is given at most once; one of two values is a mistake."""
     for owner in _owners(program):
-        known: dict[str, Span] = {}
+        known: dict[str, tuple[str, Span]] = {}
         for key, annotation in settings(owner.annotations):
             span = program.document.span(annotation)
-            if key in known:
-                message = f"`{annotation.name.text}` of `{owner.name.text}` is set twice"
-                yield Finding(message, span, labels=(Label(known[key], "first set here"),))
-            known.setdefault(key, span)
+            name = current_key(key)
+            if name in known:
+                first, at = known[name]
+                again = "" if first == key else f", first as `{PREFIX}{first}`"
+                message = f"`{annotation.name.text}` of `{owner.name.text}` is set twice{again}"
+                yield Finding(message, span, labels=(Label(at, "first set here"),))
+            known.setdefault(name, (key, span))
     for function in _functions(program):
         yield from _duplicate_hash_keys(program, function)
 

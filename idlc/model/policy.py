@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from idlc.model.program import Field, Function
+from idlc.model.renamed_keys import current_key
 from idlc.syntax import nodes
 
 __all__ = ["HASH_BY", "HASH_KEYS", "PREFIX", "is_hash_key", "key_of", "policy_of", "settings", "value_of"]
@@ -48,11 +49,12 @@ def is_hash_key(argument: Field) -> bool:
 
 def policy_of(function: Function) -> dict[str, str]:
     """Return the call settings of a function. Those of the function override those of the service that declares it."""
-    policy = {
-        key: value_of(annotation)
-        for node in (function.service.node, function.node)
-        for key, annotation in settings(node.annotations)
-    }
+    found: dict[str, tuple[str, str]] = {}
+    for node in (function.service.node, function.node):
+        for key, annotation in settings(node.annotations):
+            # By the current name, so that an old name at a function overrides the current one at its service.
+            found[current_key(key)] = key, value_of(annotation)
+    policy = dict(found.values())
     for argument in function.arguments:
         if is_hash_key(argument):
             policy[HASH_BY] = argument.name

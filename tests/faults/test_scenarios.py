@@ -117,7 +117,7 @@ class Load:
         self._connect: dict[str, Any] = {
             "config": config or {},
             # Retries are limited by their number only.
-            "policy": {"budget": {"ratio": 1000, "reserve": 1000}},
+            "policy": {"budget": {"ratio": 1000, "min_retries_per_second": 1000}},
             "listeners": [self._decided],
         }
         self._target = target
@@ -282,7 +282,7 @@ def test_all_but_one_are_killed_one_after_the_other(fleet: Fleet, load: Callable
 PAUSED: dict[str, dict[str, Any]] = {
     "failover": {"attempt_timeout": 1.0},
     # When the allowance is spent calls wait for the instance that is paused.
-    "hedge": {"fault": "hedge", "policy": {"hedge": {"extra_load": 0.2}}},
+    "hedge": {"fault": "hedge", "policy": {"hedge": {"max_extra_load": 0.2}}},
     "both": {"fault": "hedge", "attempt_timeout": 1.0},
 }
 
@@ -308,7 +308,7 @@ def test_an_instance_is_paused(fleet: Fleet, load: Callable[..., Load], kind: st
 SLOWED: dict[str, dict[str, Any]] = {
     "failover": {},
     # Blocking losers go on, and those behind them wait for a connection: an attempt has to end before the call does.
-    "hedge": {"fault": "hedge", "attempt_timeout": 1.0, "policy": {"hedge": {"extra_load": 0.3}}},
+    "hedge": {"fault": "hedge", "attempt_timeout": 1.0, "policy": {"hedge": {"max_extra_load": 0.3}}},
 }
 
 

@@ -150,15 +150,26 @@ def make(kind: str) -> Guarded:
     """Make what is interrupted, by the name of its kind."""
     chance = Chance()
     if kind == "bulkhead":
-        return Guarded(Bulkhead(BulkheadSettings(calls=PLACES), chance))
+        return Guarded(Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES), chance))
     if kind == "line":
-        return Line(Bulkhead(BulkheadSettings(calls=PLACES, waiting=100, wait=3600), chance))
+        return Line(
+            Bulkhead(BulkheadSettings(max_concurrent_calls=PLACES, max_queued_calls=100, max_wait=3600), chance)
+        )
     if kind == "concurrency":
-        settings = ConcurrencySettings(algorithm="aimd", initial=PLACES, lowest=PLACES, highest=PLACES)
+        settings = ConcurrencySettings(algorithm="aimd", initial_limit=PLACES, min_limit=PLACES, max_limit=PLACES)
         return Guarded(AdaptiveConcurrency(settings, chance))
     if kind == "breaker":
         return Probed(
-            CircuitBreaker(BreakerSettings(consecutive=1, pause=1e-6, longest=1e-6, factor=1, interval=0.0), chance)
+            CircuitBreaker(
+                BreakerSettings(
+                    consecutive_failures=1,
+                    break_duration=1e-6,
+                    max_break_duration=1e-6,
+                    break_multiplier=1,
+                    probe_interval=0.0,
+                ),
+                chance,
+            )
         )
     if kind == "shedder":
         return Flying(LoadShedder(ShedderSettings(), chance, cpu=lambda: 0.0))

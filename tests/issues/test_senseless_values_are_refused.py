@@ -50,7 +50,7 @@ def test_servers_refuse_such_durations(name: str, seconds: object) -> None:
 
 @pytest.mark.parametrize("seconds", [each for each in SENSELESS if each != "5"], ids=repr)
 def test_configurations_and_urls_refuse_such_durations(seconds: float) -> None:
-    for key in ("timeout", "attempt_timeout", "breaker.window", "ejection.base", "failcache.age"):
+    for key in ("timeout", "attempt_timeout", "breaker.window", "ejection.base_ejection_time", "failcache.max_age"):
         assert [problem.key for problem in check({key: seconds})] == [key]
     with pytest.raises(ConfigurationError, match="timeout must be between 1e-09 and 2000000 seconds, got "):
         RegistryUrl.parse(f"embedded://h:1?timeout={seconds}").seconds("timeout", 1.0)

@@ -1,7 +1,7 @@
 """Key-based balancing with bounded loads: the base of `consistent_hash` and `maglev`.
 
-A key hashes to a position, and each position has an owner. With `bound`, no instance has more calls in flight than
-`bound` times the average, in proportion to its weight and rounded up. Excess calls go to positions that are rehashes of
+A key hashes to a position, and each position has an owner. With `balance_factor`, no instance has more calls in flight than
+`balance_factor` times the average, in proportion to its weight and rounded up. Excess calls go to positions that are rehashes of
 the key: the calls of one hot key always overflow to the same few instances, and an overloaded instance does not burden
 its neighbor on the ring.
 
@@ -40,10 +40,10 @@ class BoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Settings of key-based balancers.
 
     Raises:
-        ConfigurationError: `bound` is neither 0 nor a finite number of 1 or more.
+        ConfigurationError: `balance_factor` is neither 0 nor a finite number of 1 or more.
     """
 
-    bound: Annotated[
+    balance_factor: Annotated[
         float,
         Meta(
             description="maximum load of an instance as a multiple of the average load, 1 or more (1.25 is "
@@ -52,8 +52,8 @@ class BoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 0.0
 
     def __post_init__(self) -> None:
-        if self.bound != 0 and not 1 <= self.bound < math.inf:
-            raise ConfigurationError(f"balancer setting bound must be at least 1, or 0 (no bound), got {self.bound!r}")
+        if self.balance_factor != 0 and not 1 <= self.balance_factor < math.inf:
+            raise ConfigurationError(f"balance_factor must be 0 (disabled) or at least 1, got {self.balance_factor!r}")
 
 
 class Bounded(Generic[C]):
@@ -69,7 +69,7 @@ class Bounded(Generic[C]):
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
         # By address, so that the order is the same in every process.
         self._ordered = sorted(candidates, key=lambda candidate: candidate.instance.address)
-        bound: float = settings.bound if settings is not None else 0.0
+        bound: float = settings.balance_factor if settings is not None else 0.0
         self._average = _Average(self._ordered, bound) if bound else None
 
     @abstractmethod

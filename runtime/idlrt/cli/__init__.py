@@ -6,8 +6,9 @@ Results go to standard output, all else to standard error.
 """
 
 from idlrt.cli.commands import main
-from idlrt.cli.governance import config, route
+from idlrt.cli.governance import config
 from idlrt.cli.registry import registry
+from idlrt.cli.routing import route
 
 __all__ = ["main"]
 

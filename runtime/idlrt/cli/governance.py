@@ -1,4 +1,4 @@
-"""`idlrt config` and `idlrt route`: what holds for calls and who said so, where they go and why; and to change it."""
+"""`idlrt config`: show settings of calls and their source, and change them in a registry."""
 
 from __future__ import annotations
 
@@ -15,38 +15,50 @@ from idlrt.cli.registry import group_option, opened, print_json, print_table, ti
 from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config import check, effective, flatten, read_config, wrong
 from idlrt.core import Snapshot
+from idlrt.core.renamed import current_key, first_key, renamed_in
+from idlrt.core.text import plural
 from idlrt.errors import ConfigurationError
 from idlrt.printable import printable
 from idlrt.registry import RegistryUrl
 from idlrt.spec import Method
 
-__all__ = ["config", "route"]
+__all__ = [
+    "config",
+    "file_option",
+    "idl_option",
+    "json_option",
+    "method_of",
+    "registry_name",
+    "registry_option",
+    "service_option",
+    "snapshot_of",
+]
 
-# Of a value in a table; JSON has all of it.
+# Maximum width of a value in a table; `--json` prints all of it.
 _WIDEST = 60
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_service = click.option("--service", required=True, metavar="NAME", help="The service, as the registry calls it.")
-_registry = click.option(
-    "--registry", "url", envvar="IDLRT_REGISTRY", metavar="URL", help="The registry.  [env: IDLRT_REGISTRY]"
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+service_option = click.option("--service", required=True, metavar="NAME", help="Name of the service in the registry.")
+registry_option = click.option(
+    "--registry", "url", envvar="IDLRT_REGISTRY", metavar="URL", help="URL of the registry.  [env: IDLRT_REGISTRY]"
 )
-_file = click.option(
+file_option = click.option(
     "--config",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="IDLRT_CONFIG",
-    help="The client's configuration.  [env: IDLRT_CONFIG]",
+    help="Configuration file of the client.  [env: IDLRT_CONFIG]",
 )
-_idl = click.option(
+idl_option = click.option(
     "--idl",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The IDL of the service, for what it says of its methods.",
+    help="IDL of the service, with the annotations and arguments of its methods.",
 )
 
 
-@click.group(cls=Group, short_help="See what holds for calls, and change it.")
+@click.group(cls=Group, short_help="Show and change settings of calls.")
 def config() -> None:
-    """See what holds for calls of a service, and who said so; change it in a registry, with a history.
+    """Show effective settings of a service and their source; change settings in a registry, with version history.
 
     \b
     Examples:
@@ -58,51 +70,59 @@ def config() -> None:
     """
 
 
-@config.command(short_help="List what can be said.")
+@config.command(short_help="List configuration keys.")
 @click.argument("prefix", required=False, default="")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown.")
-@_json
+@json_option
 @told
 def keys(prefix: str, markdown: bool, as_json: bool) -> None:
-    """List all keys, or those that begin with PREFIX: what they may be, what holds if nobody says anything, what they
-    are for.
-    """
+    """List all configuration keys, or those that start with PREFIX: type, unit, range, default and description."""
     from idlrt.config.describe import describe, table
 
-    found = [key for key in describe() if key.name.startswith(prefix)]
+    found = [key for key in describe() if key.name.startswith(prefix) or (prefix and key.old_name.startswith(prefix))]
     if not found:
         names = sorted({key.name.partition(".")[0] for key in describe()})
-        end(f"no key begins with {prefix!r}; known: {', '.join(names)}", 2)
+        end(f"no key starts with {prefix!r} (known: {', '.join(names)})", 2)
     if as_json:
         print_json(found)
     elif markdown:
         echo(table(found), nl=False)
     else:
         for key in found:
-            default = f", usually {key.default}" if key.default else ""
-            echo(f"{key.name}  ({key.type}{default})")
+            renamed = f"; formerly {key.old_name}" if key.old_name else ""
+            echo(f"{key.name}  ({key.summary}{renamed})")
             echo(click.wrap_text(key.about, 100, "    ", "    "))
 
 
-@config.command("check", short_help="See whether a file holds.")
+@config.command("check", short_help="Validate a configuration file.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit with code 1 if keys are deprecated.")
 @told
-def check_(file: Path) -> None:
-    """See whether the configuration FILE holds. All that is wrong is listed."""
-    read = read_config(file)
-    echo(f"{file}: {len(read.services)} services, nothing wrong")
+def check_(file: Path, strict: bool) -> None:
+    """Validate the configuration FILE. All errors are listed, and deprecated keys with their current names.
+
+    The exit code is 0 if there are no errors, else 2.
+    """
+    read = read_config(file, warn=False)
+    findings = read.deprecations()
+    for finding in findings:
+        echo(f"{file}: {finding.key} is {finding.why}")
+    counts = [plural(len(read.services), "service"), *([plural(len(findings), "deprecated key")] if findings else [])]
+    echo(f"{file}: OK ({', '.join(counts)})")
+    if findings and strict:
+        sys.exit(1)
 
 
-@config.command("explain", short_help="Print what holds, and who said so.")
-@_service
-@click.option("--method", default="", metavar="NAME", help="One of its methods.")
-@_registry
+@config.command("explain", short_help="Show effective settings and their source.")
+@service_option
+@click.option("--method", default="", metavar="NAME", help="A method, for its own settings.")
+@registry_option
 @group_option
-@_file
-@_idl
-@click.option("--all", "everything", is_flag=True, help="Also what nobody has said anything about.")
+@file_option
+@idl_option
+@click.option("--all", "everything", is_flag=True, help="Include defaults.")
 @timeout_option
-@_json
+@json_option
 @told
 def explain_config(
     service: str,
@@ -115,23 +135,27 @@ def explain_config(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Print what holds for calls of a service, or of one of its methods, and who said so: the IDL, the registry, the
-    client's file. The nearest wins; what programs say when they call comes nearest of all, and is not seen here.
+    """Show the effective settings of a service, or of one of its methods, and the source of each: the IDL, the registry
+    or the client's configuration file, in the order of increasing precedence.
+
+    Options of connect() and using() override all of these; they are not known here. Settings that are stored under an
+    old name are marked, as in "(as breaker.errors)".
     """
     from idlrt.tools.explain import layers, values
 
-    snapshot = _snapshot(url, service, group, timeout)
-    found = effective(layers(read_config(file), service, _method(idl, service, method), snapshot, _name(url)), method)
-    said = values(found, everything=everything)
+    snapshot = snapshot_of(url, service, group, timeout)
+    read = read_config(file, warn=False)
+    found = effective(layers(read, service, method_of(idl, service, method), snapshot, registry_name(url)), method)
+    settings = values(found, everything=everything)
     if as_json:
-        print_json(said)
+        print_json(settings)
         return
-    print_table(("KEY", "VALUE", "SAID BY"), [(each.key, _shown(each.value), each.origin) for each in said])
+    print_table(("KEY", "VALUE", "SOURCE"), [(each.key, _shown(each.value), each.origin) for each in settings])
 
 
 def _change_options(command: Command) -> Command:
-    note = click.option("--note", default="", metavar="TEXT", help="Why, for the history.")
-    return note(group_option(timeout_option(_json(command))))
+    note = click.option("--note", default="", metavar="TEXT", help="Reason of the change, for the history.")
+    return note(group_option(timeout_option(json_option(command))))
 
 
 @config.command("set", short_help="Change settings of a service in a registry.")
@@ -141,7 +165,14 @@ def _change_options(command: Command) -> Command:
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings as TOML or JSON: all that is to be there, instead of what was.",
+    help="TOML or JSON file with settings that replace all settings of the service.",
+)
+@click.option(
+    "--key-format",
+    type=click.Choice(["0.1", "0.2"]),
+    default=None,
+    help="Names of keys in the registry, from this change on: those of version 0.1, which all clients read, or of "
+    "0.2, which clients of 0.1 ignore.  [default: that of the service, else 0.1]",
 )
 @_change_options
 @told
@@ -150,38 +181,46 @@ def set_(
     service: str,
     settings: Sequence[str],
     file: Path | None,
+    key_format: str | None,
     note: str,
     group: str,
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Change settings of SERVICE: each KEY=VALUE, an empty value takes one away. All of it is checked before any of it
-    is written; clients follow within moments.
+    """Change settings of SERVICE in the registry at URL. KEY= removes a setting. All settings are validated before any
+    is written; clients apply them within milliseconds.
+
+    Keys may have current or old names. The registry stores old names until --key-format 0.2 is given, so that clients
+    of version 0.1 understand them; set it once no such client is left.
     """
     from idlrt.config.store import change
 
-    if file is None and not settings:
-        end("say what to set: KEY=VALUE, or --file", 2)
+    if file is None and not settings and key_format is None:
+        end("cannot change settings: give KEY=VALUE or --file", 2)
     changes: dict[str, str | None] = _from_file(file) if file is not None else {}
     for each in settings:
         key, equals, value = each.partition("=")
         if not equals or not key:
-            end(f"write KEY=VALUE, not {each!r}", 2)
+            end(f"cannot change settings: expected KEY=VALUE, got {each!r}", 2)
         changes[key] = value or None
+    for old, new in renamed_in(changes).items():
+        echo(f"idlrt: {old} is deprecated: use {new}", err=True)
     with opened(url) as registry:
-        written = change(registry, service, changes, group, whole=file is not None, note=note, timeout=timeout)
+        written = change(
+            registry, service, changes, group, whole=file is not None, note=note, timeout=timeout, format=key_format
+        )
     _show(written, as_json)
 
 
-@config.command(short_help="List earlier settings of a service.")
+@config.command(short_help="List the versions of the settings of a service.")
 @click.argument("url")
 @click.argument("service")
 @group_option
 @timeout_option
-@_json
+@json_option
 @told
 def history(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
-    """List what the settings of SERVICE were, the present ones last."""
+    """List the versions of the settings of SERVICE in the registry at URL, the current one last."""
     from idlrt.config.store import history as versions_of
 
     with opened(url) as registry:
@@ -190,114 +229,22 @@ def history(url: str, service: str, group: str, timeout: float, as_json: bool) -
         print_json(found)
         return
     rows = [(str(each.version), _when(each.at), each.by, each.note, _pairs(each.settings)) for each in found]
-    print_table(("VERSION", "WRITTEN (UTC)", "BY", "WHY", "SETTINGS"), rows)
+    print_table(("VERSION", "TIME (UTC)", "USER", "NOTE", "SETTINGS"), rows)
 
 
-@config.command(short_help="Take the last change back.")
+@config.command(short_help="Restore earlier settings of a service.")
 @click.argument("url")
 @click.argument("service")
-@click.option("--to", type=int, metavar="VERSION", help="An earlier version, as `history` lists them.")
+@click.option("--to", type=int, metavar="VERSION", help="Version to restore.  [default: the one before the current]")
 @_change_options
 @told
 def rollback(url: str, service: str, to: int | None, note: str, group: str, timeout: float, as_json: bool) -> None:
-    """Make the settings of SERVICE what they were before the last change."""
+    """Restore the settings that SERVICE had before the last change, or those of a version, as a new version."""
     from idlrt.config.store import rollback as roll_back
 
     with opened(url) as registry:
         written = roll_back(registry, service, group, to=to, note=note, timeout=timeout)
     _show(written, as_json)
-
-
-@click.group(cls=Group, short_help="See where calls go, and why.")
-def route() -> None:
-    """See where calls of a service go, and which rule decided what. Rules are set with `idlrt config set`.
-
-    \b
-    Examples:
-      idlrt route explain --registry embedded://127.0.0.1:7400 --service UserService --method get --tag gray
-      idlrt route motan commands.json --service com.example.UserService
-    """
-
-
-@route.command("explain", short_help="Print which rule decides what.")
-@_service
-@click.option("--method", default="", metavar="NAME", help="The method that is called.")
-@click.option("--tag", default="", help="The tag of the call.")
-@click.option("--argument", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument of the call.")
-@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="What travels with the call.")
-@click.option("--zone", default=None, help="The caller's zone, if not the configuration's.")
-@click.option("--calls", type=click.IntRange(1, 1_000_000), default=1, help="Try so many: rules may throw dice.")
-@_registry
-@group_option
-@_file
-@_idl
-@timeout_option
-@_json
-@told
-def explain_route(
-    service: str,
-    method: str,
-    tag: str,
-    arguments: Sequence[str],
-    metadata: Sequence[str],
-    zone: str | None,
-    calls: int,
-    url: str | None,
-    group: str,
-    file: Path | None,
-    idl: Path | None,
-    timeout: float,
-    as_json: bool,
-) -> None:
-    """Print which rule decides what about a call, and which instances it may go to. Nothing is called."""
-    from idlrt.core import Chance
-    from idlrt.route import Here
-    from idlrt.route.chain import make_chain
-    from idlrt.tools.explain import call_for, explain, layers
-
-    if not url:
-        end("say which registry: --registry URL", 2)
-    read = read_config(file)
-    here: Here = read.here if zone is None else msgspec.structs.replace(read.here, zone=zone)
-    found_method = _method(idl, service, method)
-    snapshot = _snapshot(url, service, group, timeout)
-    assert snapshot is not None  # there is a registry
-    found = effective(layers(read, service, found_method, snapshot, _name(url)), method)
-    routes = found.service.routes
-    instances = list(snapshot.instances)
-    for other in make_chain(routes, here, Chance(), home=group).groups:
-        if other != group and (more := _snapshot(url, service, other, timeout)) is not None:
-            instances.extend(more.instances)
-    call = call_for(
-        service, found_method if found_method is not None else method, _named(arguments), tag, _named(metadata)
-    )
-    where = explain(call, routes, here, instances, group, calls)
-    if as_json:
-        print_json(where)
-    else:
-        rows = [
-            (each.router or "-", each.rule or "-", f"{each.before} -> {each.after}", each.why) for each in where.steps
-        ]
-        print_table(("ROUTER", "RULE", "INSTANCES", "WHY"), rows)
-        echo()
-        for address, count in where.instances.items():
-            share = f"  in the choice of {count} of {calls} calls" if calls > 1 else ""
-            echo(f"  {printable(address)}{share}")
-        if where.why:
-            echo(printable(where.why))
-    if where.why:
-        sys.exit(1)
-
-
-@route.command(short_help="Turn commands of Motan into rules.")
-@click.argument("file", type=click.File())
-@_service
-@told
-def motan(file: Any, service: str) -> None:
-    """Print the rules that the Motan commands in FILE mean for a service, as `routes` of a configuration."""
-    from idlrt.route.motan import from_motan_command
-
-    print_json(from_motan_command(file.read(), service))
 
 
 def _from_file(file: Path) -> dict[str, str | None]:
@@ -311,7 +258,7 @@ def _from_file(file: Path) -> dict[str, str | None]:
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
     if not isinstance(nested, Mapping):
-        raise ConfigurationError(f"{file} must hold a table of settings")
+        raise ConfigurationError(f"cannot read {file}: expected a table at the top level, got {type(nested).__name__}")
     flat = flatten(cast("Mapping[str, Any]", nested))
     problems = check(flat)
     if problems:
@@ -319,34 +266,24 @@ def _from_file(file: Path) -> dict[str, str | None]:
     return {key: text_of(value) for key, value in flat.items()}
 
 
-def _snapshot(url: str | None, service: str, group: str, timeout: float) -> Snapshot | None:
+def snapshot_of(url: str | None, service: str, group: str, timeout: float) -> Snapshot | None:
     if not url:
         return None
     with opened(url) as registry:
         return registry.instances(service, group, timeout=timeout)
 
 
-def _name(url: str | None) -> str:
-    """A registry for people: without what is secret."""
+def registry_name(url: str | None) -> str:
+    """Return the URL of a registry without its secrets."""
     return str(RegistryUrl.parse(url)) if url else ""
 
 
-def _method(idl: Path | None, service: str, method: str) -> Method[..., Any] | None:
+def method_of(idl: Path | None, service: str, method: str) -> Method[..., Any] | None:
     if idl is None or not method:
         return None
     from idlrt.tools.stubs import stubs_of
 
     return stubs_of([idl], ()).method(method if "." in method else f"{service.rpartition('.')[2]}.{method}")[1]
-
-
-def _named(given: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not name or not equals:
-            end(f"write NAME=VALUE, not {each!r}", 2)
-        named[name] = value
-    return named
 
 
 def _shown(value: Any) -> str:
@@ -368,4 +305,7 @@ def _show(version: Any, as_json: bool) -> None:
     if as_json:
         print_json(version)
     else:
-        echo(f"version {version.version}: {_pairs(version.settings)}")
+        # The format makes a difference for renamed keys only.
+        is_seen = any(current_key(key) != first_key(key) for key in version.settings)
+        format = f" (key format {version.format})" if is_seen else ""
+        echo(f"version {version.version}{format}: {_pairs(version.settings)}")

@@ -21,6 +21,7 @@ from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, c
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
+from idlrt.core.renamed import warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, FaultMode
 from idlrt.guard.base import nobody
@@ -261,6 +262,7 @@ class Governance:
             front = f"{METHODS}.{method.name}."
             said = {front + key: value for key, value in method.policy.items()}
             sound = _sound(said, f"annotations of {method.service}")
+            warn_renamed(sound, f"annotations of {method.service}: ")
             layer = self._idl[method] = Layer("IDL", {key.removeprefix(front): sound[key] for key in sound})
         return layer
 

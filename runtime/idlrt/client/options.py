@@ -13,6 +13,7 @@ from idlrt.config import ClientConfig, Layer, Problem, check, flatten, wrong
 from idlrt.config.schema import place, section
 from idlrt.core import LONGEST, SHORTEST, Filter, Listener, is_duration
 from idlrt.core.keyword_options import suggestion
+from idlrt.core.renamed import warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, OnDone, OnFailure
 from idlrt.net.tls import Tls
@@ -233,7 +234,7 @@ def read_options(options: CallOptions) -> None:
 
 
 def values_of(policy: object, where: str) -> dict[str, Any]:
-    """Return the settings of a policy by dotted keys.
+    """Return the settings of a policy by dotted keys. Old names of keys cause a `DeprecationWarning`.
 
     Raises:
         ConfigurationError: a key or a value is invalid.
@@ -244,6 +245,7 @@ def values_of(policy: object, where: str) -> dict[str, Any]:
     problems: list[Problem] = check(values)
     if problems:
         raise wrong(problems, where)
+    warn_renamed(values, f"{where}: ")
     return values
 
 

@@ -169,12 +169,15 @@ class ServiceView(Generic[S]):
         """Apply the settings of the service. Needs `_settling`."""
         service = self._governance.service
         policy = service.service
-        self._pool.adopt(policy.panic, policy.warm_up)
+        self._pool.adopt(policy.panic_threshold, policy.warm_up)
         settings = service.section("budget")
         if settings != self.budget.settings:
             self.budget = RetryBudget(settings)
         self.tracker.adopt(
-            policy.tolerated, service.section("instance_breaker"), service.section("ejection"), self.endpoints.nodes
+            policy.failure_threshold,
+            service.section("instance_breaker"),
+            service.section("ejection"),
+            self.endpoints.nodes,
         )
         if policy.routes != self._routes:
             # The routers are kept while the rules are the same, with what they have cached per pool.

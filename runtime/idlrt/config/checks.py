@@ -12,6 +12,7 @@ from idlrt.balance import BALANCERS
 from idlrt.config.schema import BOOKKEEPING, CALL, SERVICE, Section, convert, parsed, place, section, switch
 from idlrt.config.types import error_text, fields_of, invalid_value
 from idlrt.core import Chance
+from idlrt.core.renamed import current_key
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
@@ -42,7 +43,8 @@ class Problem(msgspec.Struct, frozen=True):
 def check(flat: Mapping[str, Any]) -> list[Problem]:
     """Return all errors in values by dotted keys.
 
-    Each key is checked on its own, so that one error does not hide another.
+    Each key is checked on its own, so that one error does not hide another. Old names of keys are accepted, unless the
+    current name is there, too.
     """
     return list(_problems(flat))
 
@@ -50,6 +52,10 @@ def check(flat: Mapping[str, Any]) -> list[Problem]:
 def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in flat.items():
         if key.startswith(BOOKKEEPING):
+            continue
+        current = current_key(key)
+        if current != key and current in flat:
+            yield Problem(key, f"also set as {current}, its current name; remove {key}")
             continue
         try:
             _, name, field = place(key)

@@ -1,4 +1,4 @@
-"""Description of all keys, for `idlrt config keys`: names, types, bounds, defaults and descriptions.
+"""Description of all keys, for `idlrt config keys`: names, types, units, ranges, defaults and descriptions.
 
 Everything is derived from the settings structs of the tables; the description of a key is the `description` of its
 field's `msgspec.Meta`. Plugins may leave descriptions out.
@@ -14,6 +14,7 @@ from msgspec.inspect import Field
 
 from idlrt.config.schema import CALL, SERVICE, Section, fields, section, sections, subtables
 from idlrt.config.types import description, fields_of, type_text
+from idlrt.core.renamed import first_key
 
 __all__ = ["Key", "describe", "table"]
 
@@ -23,11 +24,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: dotted.
-        type: allowed values, in words.
+        type: type, unit and range, as text.
         default: as JSON; empty if there is none.
         about: description; empty if a plugin has none.
-        kind: what the key belongs to: calls, services, or a kind of plugin.
-        is_per_method: whether single methods may have values of their own.
+        kind: what the key configures: calls, services, or a kind of plugin.
+        is_per_method: whether methods may have their own values.
+        old_name: name in version 0.1, deprecated; empty if it was the same.
     """
 
     name: str
@@ -36,6 +38,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     about: str
     kind: str
     is_per_method: bool
+    old_name: str = ""
+
+    @property
+    def summary(self) -> str:
+        """Type, unit, range and default."""
+        return f"{self.type}, default {self.default}" if self.default else self.type
 
 
 def describe() -> list[Key]:
@@ -47,15 +55,17 @@ def _keys(about: Section) -> Iterator[Key]:
     found = fields_of(about.settings)
     kind = _kind(about)
     prefix = "" if about.name in (CALL, SERVICE) else f"{about.name}."
-    for name in fields(about):
-        field = found[name]
+    for each in fields(about):
+        field, name = found[each], prefix + each
+        old = first_key(name)
         yield Key(
-            name=prefix + name,
+            name=name,
             type=type_text(field.type),
             default=_default(field),
             about=description(field),
             kind=kind,
             is_per_method=about.is_per_method,
+            old_name=old if old != name else "",
         )
 
 
@@ -78,7 +88,7 @@ def _default(field: Field) -> str:
 
 def table(rows: Sequence[Key]) -> str:
     """Return keys as a table in Markdown."""
-    lines: list[str] = ["| key | type | default | description |", "|---|---|---|---|"]
+    lines: list[str] = ["| key | type, unit, range | default | description |", "|---|---|---|---|"]
     lines += [
         f"| `{key.name}` | {key.type} | {f'`{key.default}`' if key.default else ''} | {key.about} |" for key in rows
     ]

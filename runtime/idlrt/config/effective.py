@@ -26,6 +26,7 @@ from idlrt.config.schema import (
     switch,
 )
 from idlrt.core import CallPolicy
+from idlrt.core.renamed import KEYS
 
 __all__ = ["DEFAULT", "Effective", "Layer", "effective"]
 
@@ -37,8 +38,8 @@ class Layer(msgspec.Struct, frozen=True):
     """Settings from one source.
 
     Attributes:
-        origin: name of the source, for people.
-        values: checked values by dotted keys.
+        origin: human-readable name of the source.
+        values: checked values by dotted keys, which may have old names (`idlrt.core.renamed`).
     """
 
     origin: str
@@ -50,7 +51,8 @@ class Effective:
 
     Attributes:
         policy: settings of calls.
-        origins: source by dotted key without the method; keys with default values are missing.
+        origins: source by dotted key without the method, with the name that the source uses if it is an old one; keys
+            with default values are missing.
     """
 
     __slots__ = ("_sections", "_tables", "origins", "policy")
@@ -97,17 +99,21 @@ def effective(layers: Sequence[Layer], method: str = "") -> Effective:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     own = f"{METHODS}.{method}."
+
+    def put(key: str, value: Any, origin: str) -> None:
+        name = KEYS.get(key, key)
+        values[name] = parsed(value)
+        origins[name] = origin if name == key else f"{origin} (as {key})"
+
     for layer in layers:
         for key, value in layer.values.items():
             if key == ROUTES and key in values:
                 values[key] = [*parsed(value), *values[key]]
                 origins[key] = f"{layer.origin}; {origins[key]}"
             elif not key.startswith((METHODS + ".", BOOKKEEPING)):
-                values[key] = parsed(value)
-                origins[key] = layer.origin
+                put(key, value, layer.origin)
         if method:
             for key, value in layer.values.items():
                 if key.startswith(own):
-                    values[key[len(own) :]] = parsed(value)
-                    origins[key[len(own) :]] = f"{layer.origin}, methods.{method}"
+                    put(key[len(own) :], value, f"{layer.origin}, methods.{method}")
     return Effective(values, origins)

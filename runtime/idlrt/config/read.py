@@ -6,7 +6,7 @@
     [defaults]                  # of all services that it calls
     timeout = 2.0
 
-    [services.UserService]      # of one: by its name in the registry, or in the IDL
+    [services.UserService]      # of one service: by its name in the registry, or in the IDL
     fault = "hedge"
     hedge.delay = 0.02
     methods.get.timeout = 0.2
@@ -18,7 +18,7 @@
     [server]                    # guards of the server
     limiter.rate = 1000
 
-Where it lies is told by `connect(config=...)` and `Server(config=...)`, or by the environment variable `IDLRT_CONFIG`.
+The path is an argument, `connect(config=...)` and `Server(config=...)`, or the environment variable `IDLRT_CONFIG`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from idlrt.config.checks import Problem, check, worded, wrong
 from idlrt.config.effective import Layer
 from idlrt.config.schema import BOOKKEEPING, flatten, near, place, section
 from idlrt.core import CONFIG_VARIABLE
+from idlrt.core.renamed import renamed_in, warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.route import Here
 
@@ -44,13 +45,13 @@ _TABLES: Final = ("here", "defaults", "services", "server")
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was read, and holds.
+    """A configuration file that was read and checked.
 
     Attributes:
-        name: of the file, for messages; empty if there is none.
-        here: what the program says of itself.
-        defaults: what holds for all services, by dotted keys.
-        services: what holds for one, likewise.
+        name: name of the file, for messages; empty if there is none.
+        here: attributes of the program, for routing rules.
+        defaults: settings of all services, by dotted keys.
+        services: settings of single services, likewise.
         server: guards of the server, likewise.
     """
 
@@ -61,10 +62,10 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
     server: Mapping[str, Any] = {}
 
     def layers(self, *names: str) -> list[Layer]:
-        """What it says of a service, from the farthest to the nearest.
+        """Return the settings of a service, in the order of increasing precedence.
 
         Args:
-            names: of the service: those of the IDL and of the registry.
+            names: names of the service: in the IDL and in the registry.
         """
         found: list[Layer] = []
         if self.defaults:
@@ -74,41 +75,72 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
                 found.append(Layer(f"{self.name}, services.{name}", self.services[name]))
         return found
 
+    def deprecations(self) -> list[Problem]:
+        """Return a finding for each key with an old name; these are not errors."""
+        return [
+            Problem(prefix + old, f"deprecated: use {new}")
+            for prefix, table in self._tables()
+            for old, new in renamed_in(table).items()
+        ]
+
+    def warn(self) -> None:
+        """Issue a `DeprecationWarning` for each key with an old name."""
+        for prefix, table in self._tables():
+            warn_renamed(table, f"{self.name}: {prefix}")
+
+    def _tables(self) -> list[tuple[str, Mapping[str, Any]]]:
+        services = [(f"services.{name}.", table) for name, table in self.services.items()]
+        return [("defaults.", self.defaults), *services, ("server.", self.server)]
+
 
 ClientConfig = str | os.PathLike[str] | Mapping[str, Any] | None
-"""A configuration: a file, the same as nested tables, or `None` for the one that `IDLRT_CONFIG` names, if any."""
+"""Path of a configuration file, its contents as nested tables, or `None` for the file that `IDLRT_CONFIG` names."""
 
 ServerConfig = ClientConfig
 
 
-def read_config(source: ClientConfig = None) -> ConfigFile:
-    """Read a configuration, and see that it holds.
+def read_config(source: ClientConfig = None, *, warn: bool = True) -> ConfigFile:
+    """Read a configuration and check it.
+
+    Args:
+        source: path or contents; `None`: the file that the environment variable `IDLRT_CONFIG` names, if it is set.
+        warn: whether keys with old names cause a `DeprecationWarning`.
 
     Raises:
-        ConfigurationError: it cannot be read, or something in it is wrong; all that is, is listed.
+        ConfigurationError: it cannot be read, or is invalid; the message lists all errors.
     """
     if source is None:
         source = os.environ.get(CONFIG_VARIABLE) or None
         if source is None:
             return ConfigFile()
+    found = _checked(*_loaded(source))
+    if warn:
+        found.warn()
+    return found
+
+
+def _loaded(source: object) -> tuple[Mapping[str, Any], str]:
+    """Return the nested tables of a configuration, and its name."""
     if isinstance(source, Mapping):
-        return _checked(source, "config")
-    if not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"a configuration is a file or a mapping, not {source!r}")
-    path = Path(source)
+        return cast("Mapping[str, Any]", source), "config"
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigurationError(f"cannot read the configuration: must be a path or a mapping, got {source!r}")
+    path = Path(cast("str | os.PathLike[str]", source))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"cannot read the configuration {path}: {why}") from error
+    kind = "JSON" if path.suffix == ".json" else "TOML"
     try:
-        nested: object = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
+        nested: object = msgspec.json.decode(text) if kind == "JSON" else tomllib.loads(text)
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise ConfigurationError(f"{path} is not {kind}: {error}") from error
+        raise ConfigurationError(f"cannot read the configuration {path}: invalid {kind}: {error}") from error
     if not isinstance(nested, Mapping):
-        raise ConfigurationError(f"{path} must hold tables, not {type(nested).__name__}")
-    return _checked(cast("Mapping[str, Any]", nested), str(path))
+        raise ConfigurationError(
+            f"cannot read the configuration {path}: expected a table at the top level, got {type(nested).__name__}"
+        )
+    return cast("Mapping[str, Any]", nested), str(path)
 
 
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:

@@ -1,9 +1,9 @@
 """Schema of configurations: tables of settings, and their keys.
 
-Settings are structs, one for each table: `backoff.base` is the field `base` of the struct of the table `backoff`. Fault
-modes, guards and balancers, also those of plugins, have tables with their names; keys without a table are settings of
-calls (`retries`) or of services (`routes`). The types of the fields define what is allowed, and carry the descriptions
-that `idlrt config keys` shows.
+Settings are structs, one for each table: `backoff.jitter` is the field `jitter` of the struct of the table `backoff`.
+Fault modes, guards and balancers, also those of plugins, have tables with their names; keys without a table are
+settings of calls (`retries`) or of services (`routes`). The types of the fields define what is allowed, and carry the
+descriptions that `idlrt config keys` shows.
 
 Layers of a configuration exchange settings by dotted keys, as a registry stores them: `hedge.delay`,
 `methods.get.timeout`. In files they are nested tables (`flatten`), and effective settings become structs (`nested`,
@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from idlrt.balance import BALANCERS
 from idlrt.core import CallPolicy, Fraction, Seconds
+from idlrt.core.renamed import KEYS
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
@@ -62,11 +63,11 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     warm_up: Annotated[
         Seconds, Meta(description="time in which a new instance ramps up to its full share of calls; 0 disables.")
     ] = 0.0
-    panic: Annotated[
+    panic_threshold: Annotated[
         Fraction,
         Meta(description="panic threshold: if a smaller fraction of the instances is healthy, all of them are called."),
     ] = 0.5
-    tolerated: Annotated[
+    failure_threshold: Annotated[
         int, Meta(ge=1, description="consecutive failures that mark an instance unhealthy until it responds to a ping.")
     ] = 3
     budget: Annotated[RetryBudgetSettings, Meta(description="budget for retries")] = RetryBudgetSettings()
@@ -147,12 +148,15 @@ def subtables(name: str) -> tuple[str, ...]:
 def place(key: str) -> tuple[str, str, str]:
     """Return method, table and field of a dotted key. The method is empty for settings of all methods.
 
+    Old names of renamed keys are accepted: the field is the current one.
+
     Raises:
         KeyError: the key is unknown; the text suggests another one.
     """
     method, rest = "", key
     if key.startswith(METHODS + "."):
         _, method, rest = _split_method(key)
+    rest = KEYS.get(rest, rest)
     name, dot, field = rest.partition(".")
     if not dot:
         if rest == METHODS:

@@ -1,39 +1,62 @@
-"""Types of settings in words: for the list of keys, and for error messages about values."""
+"""Types of settings as text, for the list of keys and for error messages about values."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
-from msgspec.inspect import Field, Metadata, StructType
+from msgspec.inspect import (
+    DictType,
+    Field,
+    ListType,
+    LiteralType,
+    Metadata,
+    SetType,
+    StructType,
+    UnionType,
+    VarTupleType,
+)
 
 __all__ = ["description", "error_text", "fields_of", "invalid_value", "type_text"]
 
 _NAMES: Final = {
     "FloatType": "number",
-    "IntType": "whole number",
-    "BoolType": "true or false",
-    "StrType": "text",
-    "NoneType": "nothing",
-    "AnyType": "anything",
+    "IntType": "integer",
+    "BoolType": "boolean",
+    "StrType": "string",
+    "NoneType": "null",
+    "AnyType": "any",
 }
-_BOUNDS: Final = (("ge", "from"), ("gt", "more than"), ("le", "to"), ("lt", "less than"))
+_LIMITS: Final = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
 
-# Messages of msgspec.
+# What an error message expects, by the name of the type.
+_EXPECTED: Final = {
+    "number": "a number",
+    "integer": "an integer",
+    "boolean": "true or false",
+    "string": "a string",
+    "any": "a value",
+    "list": "a list",
+    "table": "a table",
+}
+
+# Messages of msgspec, and what its types are called here.
 _BOUND: Final = re.compile(r"Expected `(?:int|float)` (>=|<=|>|<) (\S+)")
 _TYPE: Final = re.compile(r"Expected `([\w |]+)`(?:, got `(\w+)`)?")
 _CHOICE: Final = re.compile(r"Invalid enum value ('.*')", re.DOTALL)
-_WORDS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_WORDS: Final = {">=": "at least", "<=": "at most", ">": "greater than", "<": "less than"}
 _KINDS: Final = {
     "array": "a list",
-    "bool": "true or false",
+    "bool": "a boolean",
     "float": "a number",
-    "int": "a whole number",
-    "null": "nothing",
+    "int": "an integer",
+    "null": "null",
     "object": "a table",
-    "str": "text",
+    "str": "a string",
 }
 
 
@@ -58,22 +81,40 @@ def _metadata(type: Any, name: str) -> dict[str, Any]:
 
 
 def type_text(type: Any) -> str:
-    """Return the values that a type allows: `whole number from 0 to 100`."""
+    """Return the type of a value with its unit and range, as in `integer, 0 to 100` or `seconds, > 0, optional`.
+
+    `extra={"type": ...}` of a type's `msgspec.Meta` replaces its text.
+    """
     if isinstance(type, Metadata):
         own: str | None = _metadata(type, "extra").get("type")
         return own if own is not None else type_text(type.type)
-    if isinstance(type, msgspec.inspect.UnionType):
-        return " or ".join(type_text(each) for each in type.types)
-    if isinstance(type, msgspec.inspect.LiteralType):
-        return " or ".join(repr(value) for value in type.values)
-    if isinstance(type, msgspec.inspect.ListType | msgspec.inspect.VarTupleType | msgspec.inspect.SetType):
-        return f"list of {type_text(type.item_type)}"
-    if isinstance(type, msgspec.inspect.DictType):
-        return f"table of {type_text(type.value_type)}"
+    if isinstance(type, UnionType):
+        texts = [type_text(each) for each in type.types]
+        present = [text for text in texts if text != _NAMES["NoneType"]]
+        return _either(present) + (", optional" if len(present) < len(texts) else "")
+    if isinstance(type, LiteralType):
+        return _either([json.dumps(value) for value in type.values])
+    if isinstance(type, ListType | VarTupleType | SetType):
+        return _of("list", type_text(type.item_type))
+    if isinstance(type, DictType):
+        return _of("table", type_text(type.value_type))
     name: str = type.__class__.__name__
     text: str = _NAMES.get(name, name.removesuffix("Type").lower())
-    bounds = [f"{word} {value:g}" for key, word in _BOUNDS if (value := getattr(type, key, None)) is not None]
-    return " ".join([text, *bounds])
+    limits = {key: f"{value:g}" for key, _ in _LIMITS if (value := getattr(type, key, None)) is not None}
+    if limits.keys() == {"ge", "le"}:
+        return f"{text}, {limits['ge']} to {limits['le']}"
+    bounds = " and ".join(f"{sign} {limits[key]}" for key, sign in _LIMITS if key in limits)
+    return f"{text}, {bounds}" if bounds else text
+
+
+def _either(texts: Sequence[str]) -> str:
+    return " or ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def _of(kind: str, element: str) -> str:
+    if element == _NAMES["AnyType"]:
+        return kind
+    return f"{kind} of {element}s" if element in _EXPECTED else f"{kind} of {element}"
 
 
 def invalid_value(error: str, value: object, field: Field) -> str:
@@ -82,13 +123,24 @@ def invalid_value(error: str, value: object, field: Field) -> str:
     Args:
         error: message of msgspec, without the place.
     """
+    text = type_text(field.type)
+    is_time = text.startswith("seconds")
     if _TYPE.fullmatch(error) or _CHOICE.fullmatch(error):
-        return f"expected {_with_article(type_text(field.type))}, got {value!r}"
-    return f"{error_text(error)}, got {value!r}"
+        return f"expected {'a number of seconds' if is_time else _expected(text)}, got {value!r}"
+    unit = " seconds" if is_time and _BOUND.fullmatch(error) else ""
+    return f"{error_text(error)}{unit}, got {value!r}"
+
+
+def _expected(text: str) -> str:
+    """Return the type of a value for an error message, without its range."""
+    if text.startswith('"'):
+        return text.removesuffix(", optional")
+    plain = text.partition(", ")[0]
+    return _EXPECTED.get(plain, f"a {plain}" if plain.startswith(("list", "table")) else plain)
 
 
 def error_text(error: str) -> str:
-    """Return a message of msgspec, without the place, in the words of `type_text`."""
+    """Return a message of msgspec, without the place, with the names of types that `type_text` uses."""
     if match := _BOUND.fullmatch(error):
         bound = float(match[2])
         return f"must be {_WORDS[match[1]]} {int(bound) if bound.is_integer() else bound}"
@@ -96,9 +148,3 @@ def error_text(error: str) -> str:
         expected = " or ".join(_KINDS.get(each, each) for each in match[1].split(" | "))
         return f"expected {expected}" + (f", got {_KINDS.get(match[2], match[2])}" if match[2] else "")
     return f"{error[:1].lower()}{error[1:]}"
-
-
-def _with_article(text: str) -> str:
-    if text.startswith("seconds"):
-        return f"a number of {text}"
-    return f"a {text}" if text.startswith(("number", "whole", "list", "table")) else text

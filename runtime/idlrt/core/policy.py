@@ -27,9 +27,9 @@ SHORTEST: Final = 1e-9
 LONGEST: Final = 2_000_000.0
 """Maximum duration in seconds (23 days): `poll` counts milliseconds in 32 bits."""
 
-# `type` is the name of the type in `idlrt config keys`: the limits of clocks matter in error messages only.
-Seconds = Annotated[float, Meta(ge=0, le=LONGEST, extra={"type": "seconds"})]
-Positive = Annotated[float, Meta(ge=SHORTEST, le=LONGEST, extra={"type": "seconds, more than 0"})]
+# `type` is how `idlrt config keys` names the type: the bounds of clocks matter in error messages only.
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST, extra={"type": "seconds, >= 0"})]
+Positive = Annotated[float, Meta(ge=SHORTEST, le=LONGEST, extra={"type": "seconds, > 0"})]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -39,14 +39,14 @@ def is_duration(value: object) -> bool:
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Exponential backoff between retries: `base · factor^n`, at most `longest`, randomized by `jitter`.
+    """Exponential backoff between retries: `base_delay · multiplier^n`, at most `max_delay`, randomized by `jitter`.
 
     Source: gRFC A6, https://github.com/grpc/proposal/blob/master/A6-client-retries.md
     """
 
-    base: Annotated[Seconds, Meta(description="pause before the first retry.")] = 0.025
-    factor: Annotated[float, Meta(ge=1, description="multiplier of the pause for each further retry.")] = 2.0
-    longest: Annotated[Seconds, Meta(description="upper bound of the pause.")] = 1.0
+    base_delay: Annotated[Seconds, Meta(description="pause before the first retry.")] = 0.025
+    multiplier: Annotated[float, Meta(ge=1, description="multiplier of the pause for each further retry.")] = 2.0
+    max_delay: Annotated[Seconds, Meta(description="upper bound of the pause.")] = 1.0
     jitter: Annotated[Fraction, Meta(description="randomization of a pause, as a fraction of it.")] = 0.2
 
     def pause(self, retry: int, dice: float) -> float:
@@ -56,12 +56,12 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             retry: number of the retry, starting at 0.
             dice: a random number, at least 0 and below 1.
         """
-        pause = self.base
+        pause = self.base_delay
         for _ in range(min(retry, 64)):
-            pause *= self.factor
-            if pause >= self.longest:
+            pause *= self.multiplier
+            if pause >= self.max_delay:
                 break
-        return min(pause, self.longest) * (1 + self.jitter * (2 * dice - 1))
+        return min(pause, self.max_delay) * (1 + self.jitter * (2 * dice - 1))
 
 
 class CallPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,7 +27,7 @@ class BroadcastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         float,
         Meta(ge=0, le=100, description="percentage of failed instances from which the call fails; 0: any failure."),
     ] = 0.0
-    at_once: Annotated[
+    max_concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="maximum number of instances that are called in parallel.")
     ] = 16
 
@@ -56,7 +56,7 @@ class Broadcast:
             raise ConfigurationError(f"{what}; pass using(idempotent=True) if every instance may execute it")
         nodes = reach.everyone(call)
         starts: Sequence[Callable[[], Coroutine[Any, Any, Any]]] = [partial(reach.send, node, call) for node in nodes]
-        outcomes = await call.driver.all(starts, self._settings.at_once)
+        outcomes = await call.driver.all(starts, self._settings.max_concurrency)
         failed = [(node, each) for node, each in zip(nodes, outcomes, strict=True) if isinstance(each, Exception)]
         if failed and len(failed) * 100 >= len(nodes) * self._settings.fail_percent:
             error: Exception = failed[-1][1]

@@ -87,7 +87,7 @@ OnFailure = Callable[[Failure], Retry | Use | Awaitable[Retry | Use | None] | No
 class FailbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `failback`."""
 
-    attempts: Annotated[
+    max_attempts: Annotated[
         int, Meta(ge=1, le=1000, description="maximum number of attempts, whatever the callback decides.")
     ] = 10
 
@@ -98,7 +98,7 @@ class Failback:
     Settings: ClassVar[type[msgspec.Struct]] = FailbackSettings
 
     def __init__(self, settings: FailbackSettings, chance: Chance) -> None:
-        self._attempts = settings.attempts
+        self._attempts = settings.max_attempts
         self._has_complained = False
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:

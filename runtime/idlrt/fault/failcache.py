@@ -67,18 +67,18 @@ OnDone = Callable[[Outcome], object]
 class FailcacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `failcache`."""
 
-    interval: Annotated[
+    retry_interval: Annotated[
         Positive,
         Meta(
             description="time until the first retry of a deferred call; it doubles for each further one, with "
             "jitter of 10%."
         ),
     ] = 5.0
-    attempts: Annotated[int, Meta(ge=1, le=1000, description="maximum number of retries of a deferred call.")] = 3
-    most: Annotated[
+    max_retries: Annotated[int, Meta(ge=1, le=1000, description="maximum number of retries of a deferred call.")] = 3
+    max_entries: Annotated[
         int, Meta(ge=1, le=1_000_000, description="maximum number of deferred calls; further failures are raised.")
     ] = 100
-    age: Annotated[Positive, Meta(description="time after which a deferred call is dropped.")] = 60.0
+    max_age: Annotated[Positive, Meta(description="time after which a deferred call is dropped.")] = 60.0
 
 
 class _QueuedCall:
@@ -136,7 +136,7 @@ class Failcache:
                 raise
             if call.method.result is VOID:
                 return None
-            what = f"{call.method.full_name} failed and will be retried in about {self._settings.interval:.3g} s"
+            what = f"{call.method.full_name} failed and will be retried in about {self._settings.retry_interval:.3g} s"
             raise Deferred(f"{what}: {error}") from error
 
     def _keep(self, call: Call, reach: Reach[Any], error: NotSent | Unknown) -> str:
@@ -144,16 +144,16 @@ class Failcache:
         if not isinstance(error, NotSent) and not may_repeat(call):
             return f"{call.method.full_name} is not idempotent"
         pause = self._pause(1, error)
-        if pause >= self._settings.age:
+        if pause >= self._settings.max_age:
             if pause == math.inf:
                 return "the server rejects retries (pushback)"
-            return f"the pause before the retry ({pause:.3g} s) exceeds the maximum age ({self._settings.age:.3g} s)"
+            return f"the pause before the retry ({pause:.3g} s) exceeds the maximum age ({self._settings.max_age:.3g} s)"
         with self._lock:
             if self._is_closed:
                 return "the client is closed"
-            lease = self._leases.acquire(self._settings.most)
+            lease = self._leases.acquire(self._settings.max_entries)
             if lease is None:
-                return f"the queue is full ({plural(self._settings.most, 'call')})"
+                return f"the queue is full ({plural(self._settings.max_entries, 'call')})"
             now = call.driver.now()
             # A copy, because retries have their own deadlines.
             copied = msgspec.structs.replace(call, metadata=dict(call.metadata))
@@ -173,7 +173,7 @@ class Failcache:
         return ""
 
     def _pause(self, attempt: int, error: NotSent | Unknown) -> float:
-        pause: float = self._settings.interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
+        pause: float = self._settings.retry_interval * 2 ** (attempt - 1) * (0.9 + 0.2 * self._chance.dice())
         return max(pause, error.retry_after or 0.0)
 
     async def _work(self, first: Call, worker: Lease) -> None:
@@ -209,7 +209,7 @@ class Failcache:
         except (NotSent, Unknown) as error:
             pause = self._pause(queued.attempts, error)
             due = driver.now() + pause
-            is_over = queued.attempts > self._settings.attempts or due > queued.since + self._settings.age
+            is_over = queued.attempts > self._settings.max_retries or due > queued.since + self._settings.max_age
             if not is_over and pause < math.inf and (isinstance(error, NotSent) or may_repeat(call)):
                 with self._lock:
                     if not self._is_closed:

@@ -1,7 +1,7 @@
 """Fault mode `hedge`: send a slow call to a second instance as well and use the first response.
 
 Hedging cuts tail latency: for a few extra calls, one slow instance or one unlucky call does not delay the caller. The
-delay before a hedge is derived from measured latency: the quantile that only a fraction `extra_load` of the calls
+delay before a hedge is derived from measured latency: the quantile that only a fraction `max_extra_load` of the calls
 exceeds. Hedges are also limited to that fraction of calls (a token bucket), so a service that becomes slow as a whole
 does not receive twice the calls. Only idempotent methods are hedged; other methods, and failures, are handled as in
 `failover`.
@@ -42,13 +42,16 @@ _MAX_BURST: Final = 10.0
 class HedgeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `hedge`."""
 
-    extra_load: Annotated[float, Meta(gt=0, le=1, description="maximum fraction of calls that are hedged.")] = 0.05
+    max_extra_load: Annotated[float, Meta(gt=0, le=1, description="maximum fraction of calls that are hedged.")] = 0.05
     delay: Annotated[
         Seconds, Meta(description="time until the next instance is called; 0: derived from measured latency.")
     ] = 0.0
-    least_delay: Annotated[Seconds, Meta(description="lower bound of a derived delay.")] = 0.001
-    attempts: Annotated[int, Meta(ge=2, le=5, description="maximum number of instances that are called.")] = 2
-    window: Annotated[float, Meta(gt=0, description="time for which latency measurements count, in seconds.")] = 20.0
+    min_delay: Annotated[Seconds, Meta(description="lower bound of a derived delay.")] = 0.001
+    max_attempts: Annotated[int, Meta(ge=2, le=5, description="maximum number of instances that are called.")] = 2
+    window: Annotated[
+        float,
+        Meta(gt=0, description="time for which latency measurements count.", extra={"type": "seconds, > 0"}),
+    ] = 20.0
 
 
 class _Allowance:
@@ -87,7 +90,7 @@ class Hedge(Failover):
     def __init__(self, settings: HedgeSettings, chance: Chance) -> None:
         super().__init__(settings, chance)
         self._settings = settings
-        self._allowance = _Allowance(settings.extra_load)
+        self._allowance = _Allowance(settings.max_extra_load)
         self._latencies: dict[str, Quantiles] = {}
 
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
@@ -113,7 +116,7 @@ class Hedge(Failover):
             return settings.delay
         if latencies.count(now) < _MIN_SAMPLES:
             return 0.0
-        return max(latencies.quantile(1 - settings.extra_load, now), settings.least_delay)
+        return max(latencies.quantile(1 - settings.max_extra_load, now), settings.min_delay)
 
     def _must_not(self, call: Call) -> bool:
         return call.policy.chain_stop and call.attempt > 0
@@ -137,7 +140,7 @@ class Hedge(Failover):
             while node is not None:
                 tried.append(node)
                 yield partial(ask, node, len(tried) - 1)
-                if len(tried) >= self._settings.attempts or call.deadline.at <= call.driver.now():
+                if len(tried) >= self._settings.max_attempts or call.deadline.at <= call.driver.now():
                     return
                 try:
                     node = reach.pick(call, tried)

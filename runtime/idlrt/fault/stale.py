@@ -31,8 +31,8 @@ _log: Final = get_logger("idlrt.client")
 class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of `stale`."""
 
-    age: Annotated[Positive, Meta(description="maximum age of a cached result.")] = 300.0
-    answers: Annotated[
+    max_age: Annotated[Positive, Meta(description="maximum age of a cached result.")] = 300.0
+    max_entries: Annotated[
         int,
         Meta(
             ge=1,
@@ -40,7 +40,7 @@ class StaleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="maximum number of cached results; the least recently used one is evicted first.",
         ),
     ] = 1000
-    bytes: Annotated[int, Meta(ge=1, description="maximum size of a cached result in bytes.")] = 65536
+    max_entry_bytes: Annotated[int, Meta(ge=1, description="maximum size of a cached result in bytes.")] = 65536
 
 
 class Stale(Failover):
@@ -95,12 +95,12 @@ class Stale(Failover):
                 fields = {"method": name, "mode": "stale"}
                 _log.warning("cannot cache results of %s for fault=stale: %s", name, error, extra=fields)
             return
-        if len(cached) > self._settings.bytes:
+        if len(cached) > self._settings.max_entry_bytes:
             return
         with self._lock:
             self._answers[key] = (self._chance.now(), cached)
             self._answers.move_to_end(key)
-            if len(self._answers) > self._settings.answers:
+            if len(self._answers) > self._settings.max_entries:
                 self._answers.popitem(last=False)
 
     def _find(self, call: Call) -> tuple[float, bytes] | None:
@@ -113,7 +113,7 @@ class Stale(Failover):
             if found is None:
                 return None
             age = self._chance.now() - found[0]
-            if age > self._settings.age:
+            if age > self._settings.max_age:
                 del self._answers[key]
                 return None
             self._answers.move_to_end(key)

@@ -1,6 +1,7 @@
-"""Refusing calls before they do harm. Guards are plugins: entry points `idlrt.guards`.
+"""Overload and failure protection: filters that reject calls, or replace their results.
 
-`RetryBudget`, `OutlierDetector` and `Breaker` stand in no call's way: the cluster asks them.
+Guards are plugins, entry points `idlrt.guards`. `RetryBudget`, `OutlierDetector` and `Breaker` are no guards: clusters
+of clients consult them.
 """
 
 from __future__ import annotations

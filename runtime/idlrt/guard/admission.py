@@ -1,8 +1,8 @@
-"""`admission`: a client whose calls are refused makes fewer of them, so that servers need not refuse them.
+"""Guard `admission`: client-side admission control (adaptive throttling), which relieves servers that reject calls.
 
-It is a matter of dice. As long as servers take what they get nothing is refused here. The more of the calls of the last
-seconds were rejected, the more probable it is that a call is refused without a try; what is refused here counts as a
-request, too. Once a second a call is let through in any case, so that the end of the trouble is noticed.
+The decision is random. While servers accept calls, none is rejected here. The more of the recent calls servers have
+rejected, the higher the probability that a call is rejected locally; local rejections count as requests, too. At least
+one call per `force_pass_interval` is let through, so that recovery is noticed.
 
 Sources: "Site Reliability Engineering", chapter 21, https://sre.google/sre-book/handling-overload/; protection, window
 and forced pass are go-zero's, https://github.com/zeromicro/go-zero (`core/breaker/googlebreaker.go`)
@@ -51,24 +51,24 @@ class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     buckets: Annotated[
         int, Meta(ge=1, le=1000, description="number of buckets of the window; the oldest one expires as a whole.")
     ] = 40
-    forced: Annotated[Positive, Meta(description="maximum time between two calls that are let through.")] = 1.0
+    force_pass_interval: Annotated[Positive, Meta(description="maximum time without a call that is let through.")] = 1.0
 
 
 class Admission:
-    """The account of one service. Threads may share it."""
+    """Requests and accepts of one service or method. Threads may share it."""
 
     __slots__ = ("_forced", "_k", "_last_pass", "_protection", "_window")
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self._k = settings.k
         self._protection = settings.protection
-        self._forced = settings.forced
-        # Good: accepted. Bad: rejected, there or here.
+        self._forced = settings.force_pass_interval
+        # `good` counts accepted calls, `bad` calls that were rejected by servers or here.
         self._window = Window(settings.window, settings.buckets)
         self._last_pass = -math.inf
 
     def probability(self, now: float) -> float:
-        """With which a call is refused: from 0 to below 1."""
+        """Return the probability that a call is rejected: from 0 to below 1."""
         window = self._window
         if now >= window.ends:
             window.turn(now)
@@ -77,11 +77,12 @@ class Admission:
         return max(0.0, (requests - self._protection - self._k * accepts) / (requests + 1))
 
     def refuses(self, now: float, probability: float, dice: float) -> bool:
-        """Whether to refuse a call. That counts as a request.
+        """Return whether to reject a call. A rejection counts as a request.
 
         Args:
-            probability: more than 0.
-            dice: a number from 0 to below 1.
+            now: time on the guard's clock.
+            probability: greater than 0.
+            dice: random number from 0 to below 1.
         """
         if dice >= probability or now - self._last_pass >= self._forced:
             self._last_pass = now
@@ -90,14 +91,14 @@ class Admission:
         return True
 
     def accepted(self, now: float) -> None:
-        """The call was answered, in whatever way."""
+        """Record a call that the server processed, with any result."""
         window = self._window
         if now >= window.ends:
             window.turn(now)
         window.good += 1
 
     def rejected(self, now: float) -> None:
-        """The call was refused, or lost, or took too long."""
+        """Record a call that was rejected or lost, or timed out."""
         window = self._window
         if now >= window.ends:
             window.turn(now)
@@ -105,7 +106,7 @@ class Admission:
 
 
 class AdmissionControl:
-    """See the module. A `Guard`: `admission`."""
+    """Guard `admission`: client-side admission control by service or method."""
 
     Settings: ClassVar[type[msgspec.Struct]] = AdmissionSettings
     before: ClassVar[tuple[str, ...]] = ("limiter",)
@@ -117,17 +118,17 @@ class AdmissionControl:
         self._accounts: PerMethod[Admission] = PerMethod(settings.per, lambda name: Admission(settings))
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`.
+        """Make the call unless it is rejected at random, and record its outcome.
 
         Raises:
-            Overloaded: too many calls were rejected lately.
+            Overloaded: servers have rejected too many recent calls.
         """
         account = self._accounts[call.method]
         now = self._now
         at = now()
         probability = account.probability(at)
         if probability and account.refuses(at, probability, self._dice()):
-            raise self._refused(call, probability)
+            raise self._rejected(call, probability)
         try:
             result = await next(call)
         except Exception as error:
@@ -140,8 +141,8 @@ class AdmissionControl:
         account.accepted(now())
         return result
 
-    def _refused(self, call: AnyCall, probability: float) -> Overloaded:
-        why = f"so many calls were rejected lately that {probability:.0%} are not made"
+    def _rejected(self, call: AnyCall, probability: float) -> Overloaded:
+        why = f"throttling {probability:.0%} of the calls, because servers reject too many"
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=call.method.full_name, guard="admission", why=why))
-        return Overloaded(f"did not call {call.method.full_name}: {why}")
+        return Overloaded(f"rejected {call.method.full_name}: {why}")

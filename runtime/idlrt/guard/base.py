@@ -1,8 +1,8 @@
-"""Refusing calls, or standing in for their answers: what a guard is.
+"""Guard interface: a filter that rejects calls, or replaces their results.
 
-A guard needs nothing but `next`, so it is a filter, and most of them serve clients and servers alike: a client's `Call`
-and a server's `ServerCall` have method, deadline and driver in common. Its decisions know no clock but the one they are
-given, and no `async`: they are classes of their own, which the guard asks before and tells after.
+A guard depends on nothing but `next`, so most guards serve clients and servers alike: a client's `Call` and a server's
+`ServerCall` both have a method, a deadline and a driver. The decision logic of each guard is a separate class with an
+injected clock and without `async`: the guard consults it before a call and reports the outcome afterwards.
 """
 
 from __future__ import annotations
@@ -23,24 +23,29 @@ __all__ = ["GUARDS", "AnyCall", "Guard", "Next", "Per", "PerMethod", "heard_by",
 T = TypeVar("T")
 
 AnyCall = Call | ServerCall
-"""What a guard is given: a call on a client, or on a server."""
+"""A call on a client or on a server."""
 
 Next = Callable[[Any], Coroutine[Any, Any, Any]]
-"""What stands behind a guard: an `Endpoint`, or a `ServerEndpoint`."""
+"""Next step of the call stack: an `Endpoint` on clients, a `ServerEndpoint` on servers."""
 
 Per = Literal["service", "method"]
-"""What calls are counted together."""
+"""Scope of statistics and limits."""
 
 
 def nobody(decision: object) -> None:
-    """A listener that does not listen."""
+    """Ignore a decision. The default listener."""
 
 
 class Guard(Protocol):
-    """Stands in a call's way: `GUARDS.make(name, settings, chance, listener)`. Threads and tasks may share it.
+    """A guard, created by `GUARDS.make(name, settings, chance, listener)`. Threads and tasks may share it.
 
-    A class may say where it stands, with `before` and `after`: see `idlrt.guard.order`. By default it stands behind all
-    built-in guards.
+    Optional class variables `before` and `after` define its place among other guards (`idlrt.guard.order`). By default
+    calls pass it after all built-in guards.
+
+    Args:
+        settings: instance of `Settings`.
+        chance: clock and random numbers.
+        listener: receives the guard's decisions.
     """
 
     Settings: ClassVar[type[msgspec.Struct]]
@@ -48,11 +53,11 @@ class Guard(Protocol):
     def __init__(self, settings: Any, chance: Chance, listener: Listener = nobody) -> None: ...
 
     async def __call__(self, call: Any, next: Next) -> Any:
-        """The answer of `next`, or of the guard.
+        """Return the result of `next`, or that of the guard.
 
         Raises:
-            NotSent: it refuses; `Overloaded` and `CircuitOpen` are the usual ways. A server answers with the former as
-                "load shedding", so clients know that nobody has worked on the call.
+            NotSent: the guard rejects the call, usually as `Overloaded` or `CircuitOpen`. A server responds to the
+                former with "load shedding", so that clients know that no handler has run.
         """
         ...
 
@@ -62,16 +67,17 @@ GUARDS: Final[Plugins[Any]] = Plugins("idlrt.guards")
 
 
 def heard_by(call: AnyCall, listener: Listener) -> tuple[Listener, ...]:
-    """Who is to be told of what is decided about `call`. Mostly nobody: then there is nothing to make for them."""
+    """Return the listeners of decisions about `call`. If there are none, the caller need not build a decision."""
     own: tuple[Listener, ...] = getattr(call, "listeners", ())
     return own if listener is nobody else (listener, *own)
 
 
 class PerMethod(Generic[T]):
-    """One of a kind for each service, or for each of its methods. They are made when they are first asked for.
+    """Objects by service or by method, created on first access.
 
     Args:
-        make: makes one, of the name that it has in messages: `Service`, or `Service.method`.
+        per: scope of one object.
+        make: creates one, from its name in messages: `Service` or `Service.method`.
     """
 
     __slots__ = ("__weakref__", "_by_method", "_by_name", "_lock", "_make", "_per")
@@ -85,7 +91,7 @@ class PerMethod(Generic[T]):
         self._by_method: dict[Method[..., Any], T] = {}
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def __getitem__(self, method: Method[..., Any]) -> T:

@@ -1,14 +1,16 @@
-"""`breaker`: does not let calls through where most of them fail, and tries every now and then whether that is over.
+"""Guard `breaker`: circuit breaker, which rejects calls while the failure ratio is high, and probes for recovery.
 
-Closed, it counts. When too large a part of many calls fails, or too many fail in a row, it opens: calls are refused
-without a try. After a pause it is half open: it lets a probe through, one at a time, and a few good ones in a row close
-it. A bad one opens it again, for longer.
+While closed, it counts outcomes. It opens when the failure ratio reaches its threshold, given enough calls, or after a
+number of consecutive failures: calls are rejected at once. After the break duration it is half-open: it lets probes
+through, one at a time. Enough consecutive successful probes close it; a failed one opens it again, for longer.
 
-Overload does not open it: a server that says "not now" works, and a breaker would take all its calls away at once.
+Overload does not count as a failure: a server that rejects calls is healthy, and a breaker would take all calls away
+from it at once.
 
-Sources: Kitex's circuit breaker (rates, probes), https://www.cloudwego.io/docs/kitex/tutorials/service-governance/;
-brpc's (a longer pause for who trips again at once, overload does not count),
-https://github.com/apache/brpc/blob/master/docs/en/circuit_breaker.md
+Sources: Kitex's circuit breaker (failure ratio, probes),
+https://www.cloudwego.io/docs/kitex/tutorials/service-governance/; brpc's (longer breaks if it opens again soon,
+overload does not count), https://github.com/apache/brpc/blob/master/docs/en/circuit_breaker.md; names of settings as in
+Polly and Resilience4j
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Refused, evid
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
+from idlrt.core.text import plural
 from idlrt.errors import CircuitOpen
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 from idlrt.guard.window import Window
@@ -34,9 +37,9 @@ CLOSED: Final = "closed"
 OPEN: Final = "open"
 HALF_OPEN: Final = "half-open"
 
-# Changes that nobody asks for.
+# Maximum number of state changes that are kept until they are taken.
 _KEPT: Final = 8
-# A lease that is gone.
+# Reference to a released lease: no probe is in flight.
 _NO_PROBE: Final = ref(Lease())
 
 
@@ -46,55 +49,67 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     per: Annotated[
         Per, Meta(description="scope of the statistics and of the rejection: a whole service, or each of its methods.")
     ] = "service"
-    errors: Annotated[float, Meta(gt=0, le=1, description="failure ratio that opens the breaker.")] = 0.5
-    volume: Annotated[
+    failure_ratio: Annotated[float, Meta(gt=0, le=1, description="failure ratio that opens the breaker.")] = 0.5
+    minimum_throughput: Annotated[
         int, Meta(ge=1, description="minimum number of calls in the window before the failure ratio counts.")
     ] = 200
     window: Annotated[Positive, Meta(description="length of the sliding window.")] = 10.0
     buckets: Annotated[
         int, Meta(ge=1, le=1000, description="number of buckets of the window; the oldest one expires as a whole.")
     ] = 10
-    consecutive: Annotated[
-        int, Meta(ge=0, description="consecutive failures that open the breaker, regardless of `volume`; 0 disables.")
+    consecutive_failures: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="consecutive failures that open the breaker, regardless of `minimum_throughput`; 0 disables.",
+        ),
     ] = 0
-    pause: Annotated[Positive, Meta(description="time for which the breaker stays open before it sends probes.")] = 5.0
-    factor: Annotated[
+    break_duration: Annotated[
+        Positive, Meta(description="time for which the breaker stays open before it sends probes.")
+    ] = 5.0
+    break_multiplier: Annotated[
         float,
         Meta(
             ge=1,
-            description="multiplier of the pause when the breaker opens again soon after closing; 1: constant pause.",
+            description="multiplier of the break duration when the breaker opens again soon after closing; 1: constant "
+            "duration.",
         ),
     ] = 2.0
-    longest: Annotated[
+    max_break_duration: Annotated[
         Positive,
-        Meta(description="upper bound of the pause; also the time after closing that counts as soon, for `factor`."),
+        Meta(
+            description="upper bound of the break duration; `break_multiplier` applies if the breaker opens again "
+            "within this time after closing."
+        ),
     ] = 30.0
-    interval: Annotated[Seconds, Meta(description="minimum time between two probes.")] = 0.2
-    probes: Annotated[int, Meta(ge=1, description="consecutive successful probes that close the breaker.")] = 2
+    probe_interval: Annotated[Seconds, Meta(description="minimum time between two probes.")] = 0.2
+    success_threshold: Annotated[
+        int, Meta(ge=1, description="consecutive successful probes that close the breaker.")
+    ] = 2
     count_internal: Annotated[bool, Meta(description="whether responses with `INTERNAL_ERROR` count as failures.")] = (
         False
     )
 
 
 class Breaker:
-    """The state of one breaker. Threads may share it: of probes there is never more than one.
+    """State machine of one circuit breaker. Thread-safe: at most one probe is in flight.
 
-    The caller reports the outcome of each call that it was permitted, whatever that is:
+    The caller reports the outcome of each permitted call:
 
         permit = breaker.allows(now)
         if permit:
             ...
             breaker.succeeded(now, permit)  # or failed, or abandoned
 
-    The permit tells a probe from a call that was let through before and ends only now. An outcome without one counts as
-    that of the probe under way.
+    The permit distinguishes a probe from a call that began before the breaker opened and ends only now. An outcome
+    without a permit counts as that of the probe in flight.
 
-    The permit of a probe is a lease (`idlrt.core.leases`): if it is gone and no outcome was reported, the probe was
+    The permit of a probe is a lease (`idlrt.core.leases`): if it was released without an outcome, the probe was
     interrupted by an exception of a signal handler or a time limit, and another one may be sent.
 
     Attributes:
         state: `closed`, `open` or `half-open`.
-        changes: of the state, as (before, after, why). Whoever tells of them takes them with `take_changes`.
+        changes: changes of the state, as (before, after, why), to be taken with `take_changes`.
     """
 
     __slots__ = (
@@ -110,7 +125,7 @@ class Breaker:
         forks.renew(self)
         self._window = Window(settings.window, settings.buckets)
         self._row = 0
-        # All calls have the same permit while it is closed; another one each time that it closes.
+        # Calls share one permit while the breaker is closed; each time that it closes there is a new one.
         self._permit = Lease()
         self._good_probes = 0
         self._pause = 0.0
@@ -118,17 +133,17 @@ class Breaker:
         self._why = ""
 
     def renew(self) -> None:
-        """In a child of the process: a probe that is under way is the parent's."""
+        """Reset after a fork: a probe in flight belongs to the parent."""
         self._lock = threading.Lock()
         self._probe = _NO_PROBE
 
     @property
     def is_probing(self) -> bool:
-        """Whether a probe is under way."""
+        """Whether a probe is in flight."""
         return self._probe() is not None
 
     def allows(self, now: float) -> Lease | None:
-        """Whether a call may go: a permit, or `None`. Keep the permit in a local variable until the call has ended."""
+        """Return a permit for a call, to be kept in a local variable until the call ends; `None` to reject it."""
         return self._permit if self.state is CLOSED else self._next_probe(now)
 
     def _next_probe(self, now: float) -> Lease | None:
@@ -139,14 +154,14 @@ class Breaker:
                 return None
             if self.state is OPEN:
                 self._good_probes = 0
-                self._change(HALF_OPEN, "the pause is over")
+                self._change(HALF_OPEN, "the break is over")
             permit = Lease()
             self._probe = ref(permit)
-            self._next_try = now + self._settings.interval
+            self._next_try = now + self._settings.probe_interval
             return permit
 
     def succeeded(self, now: float, permit: Lease | None = None) -> None:
-        """The call was answered."""
+        """Record a success."""
         if self.state is CLOSED:
             window = self._window
             if now >= window.ends:
@@ -158,41 +173,41 @@ class Breaker:
             if self._is_of_probe(permit):
                 self._probe = _NO_PROBE
                 self._good_probes += 1
-                if self._good_probes >= self._settings.probes:
+                if self._good_probes >= self._settings.success_threshold:
                     self._close(now)
 
     def failed(self, now: float, permit: Lease | None = None) -> None:
-        """The call failed in a way that speaks against the server."""
+        """Record a failure that is evidence against the server."""
         with self._lock:
             if self._is_of_probe(permit):
-                self._open(now, "a probe has failed")
+                self._open(now, "a probe failed")
             elif self.state is CLOSED and permit in (None, self._permit):
                 self._count_failure(now)
 
     def abandoned(self, now: float, permit: Lease | None = None) -> None:
-        """The call ended in a way that says nothing, as when it was cancelled."""
+        """Record a call without evidence, as one that was cancelled."""
         if self.state is not CLOSED:
             with self._lock:
                 if self._is_of_probe(permit):
                     self._probe = _NO_PROBE
 
     def retry_after(self, now: float) -> float:
-        """Seconds until the next call is let through, if there is one."""
+        """Return the seconds until the next call may be permitted."""
         return max(self._next_try - now, 0.0)
 
     def is_ready(self, now: float) -> bool:
-        """Whether the next call is let through."""
+        """Return whether the next call is permitted."""
         return self.state is CLOSED or (now >= self._next_try and not self.is_probing)
 
     def explain(self, now: float) -> str:
-        """Why it is not closed, since when, and what it waits for."""
-        since = f"{self._why}; it opened {now - self._opened_at:.3g} s ago"
+        """Return why and since when the breaker is open, and when the next probe follows."""
+        since = f"{self._why}; opened {now - self._opened_at:.3g} s ago"
         if self.is_probing:
-            return f"{since} and waits for the answer to a probe"
-        return f"{since} and is tried again in {self.retry_after(now):.3g} s"
+            return f"{since}, probe in flight"
+        return f"{since}, next probe in {self.retry_after(now):.3g} s"
 
     def take_changes(self) -> list[tuple[str, str, str]]:
-        """The changes since somebody last took them, the oldest first; of many the latest."""
+        """Return and clear the recorded changes, the oldest first. Only the latest ones are kept."""
         with self._lock:
             changes, self.changes = self.changes, []
             return changes
@@ -209,16 +224,16 @@ class Breaker:
         self._row += 1
         bad = window.bad_before + window.bad
         total = bad + window.good_before + window.good
-        if settings.consecutive and self._row >= settings.consecutive:
-            self._open(now, f"{self._row} calls in a row have failed")
-        elif total >= settings.volume and bad >= settings.errors * total:
-            self._open(now, f"{bad} of {total} calls within {settings.window:g} s have failed")
+        if settings.consecutive_failures and self._row >= settings.consecutive_failures:
+            self._open(now, plural(self._row, "consecutive failure"))
+        elif total >= settings.minimum_throughput and bad >= settings.failure_ratio * total:
+            self._open(now, f"{bad} of {plural(total, 'call')} within {settings.window:g} s failed")
 
     def _open(self, now: float, why: str) -> None:
         settings = self._settings
-        longest = max(settings.longest, settings.pause)
+        longest = max(settings.max_break_duration, settings.break_duration)
         is_again = self.state is HALF_OPEN or (self._pause > 0 and now - self._closed_at < longest)
-        self._pause = min(self._pause * settings.factor, longest) if is_again else settings.pause
+        self._pause = min(self._pause * settings.break_multiplier, longest) if is_again else settings.break_duration
         self._probe = _NO_PROBE
         self._next_try = now + self._pause
         if self.state is CLOSED:
@@ -231,7 +246,7 @@ class Breaker:
         self._row = 0
         self._closed_at = now
         self._permit = Lease()
-        self._change(CLOSED, f"{self._good_probes} probes in a row were good")
+        self._change(CLOSED, plural(self._good_probes, "consecutive successful probe"))
 
     def _change(self, state: str, why: str) -> None:
         self.changes.append((self.state, state, why))
@@ -240,10 +255,10 @@ class Breaker:
 
 
 class CircuitBreaker:
-    """See the module. A `Guard`: `breaker`."""
+    """Guard `breaker`: circuit breakers by service or method."""
 
     Settings: ClassVar[type[msgspec.Struct]] = BreakerSettings
-    # It counts what calls come to behind it, not those that are refused before.
+    # It counts outcomes of the inner guards, and not the rejections of outer ones.
     before: ClassVar[tuple[str, ...]] = ("concurrency",)
 
     def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = nobody) -> None:
@@ -253,18 +268,18 @@ class CircuitBreaker:
         self._breakers: PerMethod[tuple[str, Breaker]] = PerMethod(settings.per, lambda name: (name, Breaker(settings)))
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`.
+        """Make the call if the breaker permits it, and record its outcome.
 
         Raises:
-            CircuitOpen: the breaker is open, or half open and busy.
+            CircuitOpen: the breaker is open, or half-open with a probe in flight.
         """
         name, breaker = self._breakers[call.method]
         now = self._now
         permit = breaker.allows(now())
         if breaker.changes:
-            self._tell_changes(call, name, breaker)
+            self._report_changes(call, name, breaker)
         if not permit:
-            raise self._refused(call, name, breaker)
+            raise self._rejected(call, name, breaker)
         try:
             result = await next(call)
         except Exception as error:
@@ -276,35 +291,35 @@ class CircuitBreaker:
             else:
                 breaker.succeeded(now(), permit)
             if breaker.changes:
-                self._tell_changes(call, name, breaker)
+                self._report_changes(call, name, breaker)
             raise
         except BaseException:
             breaker.abandoned(now(), permit)
             raise
         breaker.succeeded(now(), permit)
         if breaker.changes:
-            self._tell_changes(call, name, breaker)
+            self._report_changes(call, name, breaker)
         return result
 
     def _is_failure(self, error: Exception) -> bool | None:
-        """Whether it speaks against who was called; `None`: it says nothing."""
+        """Return whether an error is evidence against the server; `None`: it is no evidence."""
         evidence = evidence_of(error)
         if evidence.is_failure:
             return True
-        # A handler of this server that raises is a reply with INTERNAL_ERROR for its client.
+        # On a server, an exception of the handler is INTERNAL_ERROR for the client.
         if evidence is Evidence.BROKEN or evidence is Evidence.RAISED:
             return self._counts_internal
         return False if evidence is Evidence.ANSWERED else None
 
-    def _refused(self, call: AnyCall, name: str, breaker: Breaker) -> CircuitOpen:
+    def _rejected(self, call: AnyCall, name: str, breaker: Breaker) -> CircuitOpen:
         now = self._now()
         why = breaker.explain(now)
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=call.method.full_name, guard="breaker", why=why))
-        what = f"did not call {call.method.full_name}: the circuit breaker of {name} is {breaker.state}"
-        return CircuitOpen(f"{what}, because {why}").push_back(breaker.retry_after(now))
+        what = f"rejected {call.method.full_name}: circuit breaker of {name} is {breaker.state}"
+        return CircuitOpen(f"{what}: {why}").push_back(breaker.retry_after(now))
 
-    def _tell_changes(self, call: AnyCall, name: str, breaker: Breaker) -> None:
+    def _report_changes(self, call: AnyCall, name: str, breaker: Breaker) -> None:
         changes = breaker.take_changes()
         if listeners := heard_by(call, self._listener):
             for before, after, why in changes:

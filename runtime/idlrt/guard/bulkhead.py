@@ -1,13 +1,13 @@
-"""`bulkhead`: so many calls at once; some more wait in line, and others are refused.
+"""Guard `bulkhead`: limits concurrent calls; further calls are queued up to a limit, then rejected.
 
-One slow service, or method, cannot take all threads and connections then, and what waits is bounded in number and time.
+So one slow service or method cannot occupy all threads and connections, and the queue is bounded in length and time.
 
-On a server without workers a plain handler would wait on the thread that serves everybody, and that others need to end:
-let calls wait (`waiting`) where there are workers, or `async` handlers only.
+On a server without workers a plain handler would wait on the thread that serves all calls, including those that it
+waits for: allow queued calls (`max_queued_calls`) only with workers or `async` handlers.
 
-Places are leases (`idlrt.core.leases`), and so are the places in the line: a call that is interrupted at any byte code,
-by a signal handler or a time limit, costs neither. Only its notification of the next in line may be lost, so those that
-wait look again by themselves every now and then.
+Permits are leases (`idlrt.core.leases`), and so are positions in the queue: a call that is interrupted at any byte
+code, by a signal handler or a time limit, leaks neither. Only its notification of the next queued call may be lost, so
+queued calls also poll for a free permit.
 
 Source: Nygard, "Release It!" (2007), chapter 5
 """
@@ -26,13 +26,14 @@ from idlrt.core import Chance, Event, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
+from idlrt.core.text import plural
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 
 __all__ = ["Bulkhead", "BulkheadSettings", "Places", "Ticket"]
 
-# Seconds after which a call that waits looks for a free place by itself, times the calls that waited when it came: so
-# some waiting call does so about every 50 ms, however many there are; and the most that one call lets pass.
+# Polling interval of a queued call in seconds, times the length of the queue when it came: so some queued call polls
+# about every 50 ms, whatever the length; and its upper bound.
 _LOOK_AGAIN: Final = 0.05
 _LOOK_AGAIN_MAX: Final = 1.0
 
@@ -40,20 +41,20 @@ _LOOK_AGAIN_MAX: Final = 1.0
 class BulkheadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a bulkhead."""
 
-    calls: Annotated[int, Meta(ge=1, description="maximum number of concurrent calls.")] = 100
-    waiting: Annotated[
+    max_concurrent_calls: Annotated[int, Meta(ge=1, description="maximum number of concurrent calls.")] = 100
+    max_queued_calls: Annotated[
         int, Meta(ge=0, description="maximum number of queued calls, in order of arrival; further calls are rejected.")
     ] = 0
-    wait: Annotated[Seconds, Meta(description="maximum time of a call in the queue.")] = 1.0
+    max_wait: Annotated[Seconds, Meta(description="maximum time that a call is queued.")] = 1.0
     per: Annotated[Per, Meta(description="scope of the limit: a whole service, or each of its methods.")] = "service"
 
 
 class Ticket:
-    """A position in the line, as long as the object lives.
+    """Position in the queue, for the lifetime of the object.
 
     Attributes:
-        event: set once there is a place.
-        is_in: whether there is a place for it now.
+        event: set when a permit is granted.
+        is_in: whether a permit was granted.
     """
 
     __slots__ = ("__weakref__", "_lease", "event", "is_in")
@@ -64,18 +65,18 @@ class Ticket:
         self._lease: Lease | None = None
 
     def give(self, lease: Lease) -> None:
-        """Hand a place over."""
+        """Grant a permit."""
         self._lease = lease
         self.is_in = True
 
     def take(self) -> Lease | None:
-        """Take the place that was handed over; `None` if there is none yet."""
+        """Return the granted permit; `None` if there is none yet."""
         lease, self._lease = self._lease, None
         return lease
 
 
 class Places:
-    """The places of one bulkhead and the line before them. Threads and tasks share it; nothing waits here."""
+    """Permits of one bulkhead, and their queue. Threads and tasks may share it; it never blocks."""
 
     __slots__ = ("__weakref__", "_leases", "_limit", "_lock", "_max_waiting", "line")
 
@@ -87,23 +88,23 @@ class Places:
         self._max_waiting = max_waiting
 
     def renew(self) -> None:
-        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
+        """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
         self.line: deque[ref[Ticket]] = deque()
         self._leases.renew()
 
     @property
     def under_way(self) -> int:
-        """Places in use."""
+        """Number of permits in use."""
         return len(self._leases)
 
     @property
     def waiting(self) -> int:
-        """Calls in the line."""
+        """Number of queued calls."""
         return sum([each() is not None for each in list(self.line)])
 
     def enter(self) -> Lease | None:
-        """Take a place; `None` if all are taken. To leave, delete the lease, and `hand_on` if there is a line."""
+        """Return a permit, or `None`. To release it, delete it, and call `hand_on` if there is a queue."""
         if self.line:
             self.hand_on()
             if self.line:
@@ -111,38 +112,38 @@ class Places:
         return self._leases.acquire(self._limit)
 
     def line_up(self, ticket: Ticket) -> bool:
-        """Wait for a place, or take one that has become free. `False`: the line is as long as it may be."""
+        """Enqueue a call, and grant free permits. Return `False` if the queue is full."""
         served: list[Ticket] = []
         with self._lock:
             self._serve(served)
             line = self.line
             if len(line) >= self._max_waiting:
-                # Some may have been interrupted before they left the line.
+                # Interrupted calls may not have left the queue.
                 line = self.line = deque([each for each in line if each() is not None])
             is_waiting = len(line) < self._max_waiting
             if is_waiting:
-                # First the line, then the place: one that is freed in between finds somebody in the line.
+                # Enqueue first: whoever releases a permit in between must find the call in the queue.
                 line.append(ref(ticket))
                 self._serve(served)
         self._notify(served)
         return is_waiting
 
     def hand_on(self) -> None:
-        """Hand free places to the first in the line."""
+        """Grant free permits to the first calls of the queue."""
         served: list[Ticket] = []
         with self._lock:
             self._serve(served)
         self._notify(served)
 
     def give_up(self, ticket: Ticket) -> Lease | None:
-        """Leave the line. Return the place that was handed over in the meantime, if there is one."""
+        """Remove a call from the queue. Return the permit that was granted in the meantime, if any."""
         with self._lock:
             if not ticket.is_in:
                 self.line = deque([each for each in self.line if each() not in (None, ticket)])
         return ticket.take()
 
     def _serve(self, served: list[Ticket]) -> None:
-        """Hand free places over, and forget tickets whose calls are gone."""
+        """Grant free permits, and drop tickets whose calls are gone."""
         line = self.line
         while line:
             ticket = line[0]()
@@ -153,20 +154,20 @@ class Places:
                 ticket.give(lease)
                 served.append(ticket)
                 del lease
-            # Only now: interrupted before, it is served again.
+            # Last: if an interruption comes before, the ticket is served again.
             line.popleft()
 
     def _notify(self, served: list[Ticket]) -> None:
-        """Tell those that have places now."""
+        """Notify calls that have permits now."""
         for ticket in served:
             ticket.event.set()
 
 
 class Bulkhead:
-    """See the module. A `Guard`: `bulkhead`.
+    """Guard `bulkhead`: limits on concurrent calls by service or method.
 
     Attributes:
-        places: of each service or method.
+        places: permits by service or method.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
@@ -174,13 +175,15 @@ class Bulkhead:
     def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = nobody) -> None:
         self._listener = listener
         self._settings = settings
-        self.places: PerMethod[Places] = PerMethod(settings.per, lambda name: Places(settings.calls, settings.waiting))
+        self.places: PerMethod[Places] = PerMethod(
+            settings.per, lambda name: Places(settings.max_concurrent_calls, settings.max_queued_calls)
+        )
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`.
+        """Make the call with a permit, after waiting for one if the queue has room.
 
         Raises:
-            Overloaded: there is no place, and none within the time that the call may wait, or that is left for it.
+            Overloaded: there is no permit, and the queue is full, or the wait exceeds `max_wait` or the deadline.
         """
         places = self.places[call.method]
         lease = places.enter()
@@ -195,13 +198,13 @@ class Bulkhead:
 
     async def _wait(self, call: AnyCall, places: Places) -> Lease:
         settings = self._settings
-        if not settings.waiting:
-            raise self._refused(call, f"{settings.calls} calls are under way")
+        if not settings.max_queued_calls:
+            raise self._rejected(call, f"limit of {plural(settings.max_concurrent_calls, 'concurrent call')} reached")
         driver = call.driver
         ticket = Ticket(driver.event())
         if not places.line_up(ticket):
-            raise self._refused(call, f"{settings.calls} calls are under way and {settings.waiting} wait")
-        patience = max(min(settings.wait, call.deadline.remaining(driver.now())), 0.0)
+            raise self._rejected(call, f"queue of {plural(settings.max_queued_calls, 'call')} is full")
+        patience = max(min(settings.max_wait, call.deadline.remaining(driver.now())), 0.0)
         until = driver.now() + patience
         pause = min(_LOOK_AGAIN * max(len(places.line), 1), _LOOK_AGAIN_MAX)
         try:
@@ -215,11 +218,12 @@ class Bulkhead:
             places.hand_on()
             raise
         if lease is None:
-            raise self._refused(call, f"none of {settings.calls} calls under way ended within {patience:.3g} s")
+            allowed = plural(settings.max_concurrent_calls, "concurrent call")
+            raise self._rejected(call, f"queued for {patience:.3g} s (limit: {allowed})")
         return lease
 
-    def _refused(self, call: AnyCall, why: str) -> Overloaded:
+    def _rejected(self, call: AnyCall, why: str) -> Overloaded:
         name = call.method.full_name
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=name, guard="bulkhead", why=why))
-        return Overloaded(f"did not take {name}: {why}")
+        return Overloaded(f"rejected {name}: {why}")

@@ -1,18 +1,19 @@
-"""`concurrency`: finds out how many calls at once are good for those that answer them, and refuses what is beyond.
+"""Guard `concurrency`: adaptive limit on concurrent calls; further calls are rejected.
 
-Nobody has to guess a number, and it follows when the machine or the work changes. How it is found is the algorithm:
+The limit need not be configured, and it follows changes of the machine and of the load. Algorithms:
 
-- `gradient`: from time to time few calls are let through, and how long they take says how fast it can be. After that,
-  as long as calls take hardly longer than that, more of them are let through at once; if they take longer, fewer. A
-  call that waits in a queue takes longer: so what is found is how many there may be without a queue.
-- `aimd`: one more for each round of good calls, a tenth fewer for a call that was refused or took too long.
+- `gradient`: at intervals, the limit is lowered to its minimum to measure the minimum latency. Otherwise the limit
+  grows while latency is close to that minimum, and shrinks while it is higher. Queueing raises latency, so the limit
+  settles at the number of calls that the server handles without a queue.
+- `aimd`: additive increase by 1 for each round of successful calls, multiplicative decrease after a call that was
+  rejected or timed out.
 
 Sources: Envoy's adaptive concurrency filter,
 https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter; Netflix's
 concurrency-limits, https://github.com/Netflix/concurrency-limits; Chiu and Jain, "Analysis of the increase and decrease
 algorithms for congestion avoidance" (1989)
 
-Places are leases (`idlrt.core.leases`): a call that is interrupted at any byte code costs none.
+Permits are leases (`idlrt.core.leases`): a call that is interrupted at any byte code leaks none.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
+from idlrt.core.text import plural
 from idlrt.errors import DeadlineExceeded, Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
 from idlrt.spec import DeclaredError
 
 __all__ = ["AdaptiveConcurrency", "Aimd", "ConcurrencySettings", "Gradient", "Limit"]
 
-# Envoy's: the gradient is not let out of these, and a window at the smallest limit for so often is measured anew.
+# As in Envoy: bounds of the gradient; consecutive windows at the minimum limit that trigger a new measurement.
 _STEEPEST: Final = (0.5, 2.0)
 _STUCK: Final = 5
-# The part by which the pause between two measurements differs, so that not all servers measure at once.
+# Jitter of the time between two measurements, as a fraction, so that not all servers measure at once.
 _JITTER: Final = 0.15
-# Samples of one window that are kept.
+# Maximum number of samples of one window.
 _KEPT: Final = 1000
 
 Count = Annotated[int, Meta(ge=1)]
@@ -53,90 +55,96 @@ class ConcurrencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Literal["gradient", "aimd"],
         Meta(description="algorithm that adjusts the limit: `gradient` by latency, `aimd` by failures."),
     ] = "gradient"
-    initial: Annotated[Count, Meta(description="initial limit on concurrent calls.")] = 20
-    lowest: Annotated[
+    initial_limit: Annotated[Count, Meta(description="initial limit on concurrent calls.")] = 20
+    min_limit: Annotated[
         Count,
         Meta(description="lower bound of the limit; also the limit while `gradient` measures the minimum latency."),
     ] = 3
-    highest: Annotated[Count, Meta(description="upper bound of the limit.")] = 1000
+    max_limit: Annotated[Count, Meta(description="upper bound of the limit.")] = 1000
     window: Annotated[Positive, Meta(description="length of the sampling window of `gradient`.")] = 0.1
-    samples: Annotated[
+    min_samples: Annotated[
         Count, Meta(description="minimum number of calls in a sampling window; with fewer calls it is extended.")
     ] = 10
-    measured: Annotated[Count, Meta(description="number of calls in a measurement of the minimum latency.")] = 50
-    remeasure: Annotated[
+    min_rtt_samples: Annotated[Count, Meta(description="number of calls in a measurement of the minimum latency.")] = 50
+    min_rtt_interval: Annotated[
         Seconds, Meta(description="time between two measurements of the minimum latency, with jitter; 0: measure once.")
     ] = 60.0
     tolerance: Annotated[
         float, Meta(ge=0, description="fraction by which latency may exceed the minimum before the limit is lowered.")
     ] = 0.25
-    decrease: Annotated[float, Meta(gt=0, lt=1, description="multiplier of the limit after a failure, for `aimd`.")] = (
-        0.9
-    )
+    backoff_ratio: Annotated[
+        float, Meta(gt=0, lt=1, description="multiplier of the limit after a failure, for `aimd`.")
+    ] = 0.9
 
 
 class Limit(Protocol):
-    """How many calls there may be at once. One at a time asks and tells it; the guard sees to that.
+    """Algorithm that adjusts the limit. Not thread-safe: the guard serializes access.
 
     Attributes:
-        limit: calls.
+        limit: maximum number of concurrent calls.
     """
 
     limit: int
 
     def answered(self, began: float, now: float, under_way: int) -> None:
-        """A call was answered."""
+        """Record a response.
+
+        Args:
+            began: time at which the call began.
+            now: current time.
+            under_way: number of calls in flight.
+        """
         ...
 
     def dropped(self, began: float, now: float) -> None:
-        """A call was refused further on, or took too long."""
+        """Record a call that was rejected by an inner step, or timed out."""
         ...
 
 
 class Gradient:
-    """See the module. A `Limit`."""
+    """Limit by the ratio of the minimum latency to the current one."""
 
     def __init__(self, settings: ConcurrencySettings, chance: Chance) -> None:
         self._settings = settings
         self._chance = chance
-        self.limit = settings.lowest
-        self._found = float(settings.initial)
-        # Seconds of a call when there are few.
+        self.limit = settings.min_limit
+        self._found = float(settings.initial_limit)
+        # Minimum latency in seconds: the median of calls at the minimum limit.
         self.fastest = 0.0
         self._samples: list[float] = []
         self._is_measuring = True
-        # What began before that says nothing about now.
+        # Calls that began earlier are ignored: they ran with the previous limit.
         self._since = -math.inf
         self._window_ends = 0.0
         self._measure_at = math.inf
         self._at_lowest = 0
 
     def answered(self, began: float, now: float, under_way: int) -> None:
-        """See `Limit.answered`."""
+        """Record a response, and adjust the limit at the end of a window."""
         if began < self._since:
             return
         settings, samples = self._settings, self._samples
         if len(samples) < _KEPT:
             samples.append(now - began)
         if self._is_measuring:
-            if len(samples) >= settings.measured:
+            if len(samples) >= settings.min_rtt_samples:
                 self.fastest = _median(samples)
                 self._is_measuring = False
                 self._at_lowest = 0
                 jitter = 1 + _JITTER * self._chance.dice()
-                self._measure_at = now + settings.remeasure * jitter if settings.remeasure else math.inf
+                self._measure_at = now + settings.min_rtt_interval * jitter if settings.min_rtt_interval else math.inf
                 self._set(self._found, now)
         elif now >= self._measure_at or self._at_lowest >= _STUCK:
             self._found = float(self.limit)
             self._is_measuring = True
-            self.limit = settings.lowest
+            self.limit = settings.min_limit
             self._since = now
             samples.clear()
-        elif now >= self._window_ends and len(samples) >= settings.samples:
+        elif now >= self._window_ends and len(samples) >= settings.min_samples:
             self._step(now)
 
     def dropped(self, began: float, now: float) -> None:
-        """See `Limit.dropped`. It has taken long."""
+        """Record the latency of a dropped call."""
         self.answered(began, now, 0)
 
     def _step(self, now: float) -> None:
@@ -145,37 +153,37 @@ class Gradient:
         gradient = min(max(self.fastest * (1 + self._settings.tolerance) / took, slowest), steepest)
         wanted = self.limit * gradient
         self._set(wanted + math.sqrt(wanted), now)
-        self._at_lowest = self._at_lowest + 1 if self.limit <= self._settings.lowest else 0
+        self._at_lowest = self._at_lowest + 1 if self.limit <= self._settings.min_limit else 0
 
     def _set(self, limit: float, now: float) -> None:
         settings = self._settings
-        self.limit = max(min(int(limit), settings.highest), settings.lowest)
+        self.limit = max(min(int(limit), settings.max_limit), settings.min_limit)
         self._samples.clear()
         self._window_ends = now + settings.window
 
 
 class Aimd:
-    """See the module. A `Limit`."""
+    """Limit by additive increase and multiplicative decrease."""
 
     def __init__(self, settings: ConcurrencySettings, chance: Chance) -> None:
         self._settings = settings
-        self._exact = float(max(min(settings.initial, settings.highest), settings.lowest))
+        self._exact = float(max(min(settings.initial_limit, settings.max_limit), settings.min_limit))
         self.limit = int(self._exact)
         self._since = -math.inf
 
     def answered(self, began: float, now: float, under_way: int) -> None:
-        """See `Limit.answered`. A limit that is not used is not raised."""
+        """Raise the limit, if at least half of it is in use."""
         if under_way * 2 >= self.limit:
             self._set(self._exact + 1 / self._exact)
 
     def dropped(self, began: float, now: float) -> None:
-        """See `Limit.dropped`. What began before the last decrease tells nothing new."""
+        """Lower the limit, unless the call began before the last decrease."""
         if began >= self._since:
             self._since = now
-            self._set(self._exact * self._settings.decrease)
+            self._set(self._exact * self._settings.backoff_ratio)
 
     def _set(self, limit: float) -> None:
-        self._exact = max(min(limit, float(self._settings.highest)), float(self._settings.lowest))
+        self._exact = max(min(limit, float(self._settings.max_limit)), float(self._settings.min_limit))
         self.limit = int(self._exact)
 
 
@@ -184,14 +192,14 @@ def _median(samples: list[float]) -> float:
 
 
 class AdaptiveConcurrency:
-    """See the module. A `Guard`: `concurrency`.
+    """Guard `concurrency`: adaptive limit on concurrent calls.
 
     Attributes:
-        limit: what says how many calls there may be at once.
+        limit: algorithm that adjusts the limit.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = ConcurrencySettings
-    # Its calls include those that wait in the line of the bulkhead.
+    # Its calls in flight include those in the queue of the bulkhead.
     before: ClassVar[tuple[str, ...]] = ("bulkhead",)
 
     def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
@@ -203,25 +211,25 @@ class AdaptiveConcurrency:
         self.limit: Limit = _ALGORITHMS[settings.algorithm](settings, chance)
 
     def renew(self) -> None:
-        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
+        """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
         self._leases.renew()
 
     @property
     def under_way(self) -> int:
-        """Calls under way."""
+        """Number of calls in flight."""
         return len(self._leases)
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`.
+        """Make the call if the limit is not reached, and record its latency.
 
         Raises:
-            Overloaded: there are as many calls as there may be.
+            Overloaded: the limit is reached.
         """
         limit, leases = self.limit, self._leases
         lease = leases.acquire(limit.limit)
         if lease is None:
-            raise self._refused(call, len(leases))
+            raise self._rejected(call, len(leases))
         began = self._now()
         try:
             result = await next(call)
@@ -234,17 +242,17 @@ class AdaptiveConcurrency:
                     limit.dropped(began, self._now())
                 elif isinstance(error, DeclaredError):
                     limit.answered(began, self._now(), len(leases))
-                # What fails otherwise may fail at once: that says nothing of how fast answers are.
+                # Other errors are ignored: a call that fails at once is no measure of latency.
             raise
         finally:
             del lease
 
-    def _refused(self, call: AnyCall, under_way: int) -> Overloaded:
+    def _rejected(self, call: AnyCall, under_way: int) -> Overloaded:
         name = call.method.full_name
-        why = f"{under_way} calls are under way, the most that are answered without a queue at the moment"
+        why = f"adaptive limit of {plural(under_way, 'concurrent call')} reached"
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=name, guard="concurrency", why=why))
-        return Overloaded(f"did not take {name}: {why}")
+        return Overloaded(f"rejected {name}: {why}")
 
 
 _ALGORITHMS: Final[dict[str, Callable[[ConcurrencySettings, Chance], Limit]]] = {"gradient": Gradient, "aimd": Aimd}

@@ -1,4 +1,4 @@
-"""How busy this process is, of one processor."""
+"""CPU usage of this process."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from idlrt.core.forks import forks
 __all__ = ["FULL", "ProcessCpu"]
 
 FULL: Final = 1000.0
-"""What a process that never rests has, in thousandths."""
+"""Usage of one whole processor, in thousandths."""
 
-# go-zero's: seconds between two looks, and the part of what was known that is kept by each.
+# As in go-zero: seconds between two samples, and the weight of the previous average (exponential smoothing).
 _INTERVAL: Final = 0.25
 _BETA: Final = 0.95
 
 
 class ProcessCpu:
-    """Thousandths of one processor that this process uses, smoothed: call it. Threads may share it.
+    """Callable that returns the smoothed CPU usage of this process, in thousandths of one processor. Thread-safe.
 
-    One processor, because Python's threads share a lock that lets one of them run at a time: a process is at its end
-    when it uses one of them up, however many the machine has. (Where extensions let go of that lock more can be used;
-    that counts as 1000.) `psutil` would tell the use of all processors by everybody, which says little about that lock;
-    for the process alone it tells what `time.process_time` does. It is a compiled dependency, and it has no clock that
-    a test could set.
+    The scale is one processor, because the GIL lets one thread run at a time: a process is saturated when it uses one
+    processor, however many the machine has. (Extensions that release the GIL can use more; that counts as 1000.)
+    `psutil` measures the usage of all processors by all processes, which says little about the GIL; for a single
+    process it returns the same as `time.process_time`. It is a compiled dependency, and tests could not inject a clock.
 
-    Nothing runs in the background: who asks lets it look, at most four times a second.
+    There is no background thread: calls take samples, at most 4 per second.
 
     Args:
-        now: seconds on a clock that never goes back.
-        used: seconds of processor time that the process has used.
+        now: monotonic clock, in seconds.
+        used: CPU time of the process, in seconds.
     """
 
     __slots__ = ("__weakref__", "_at", "_lock", "_now", "_used", "_used_before", "_value")
@@ -49,11 +48,11 @@ class ProcessCpu:
         self._value = 0.0
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """Thousandths, from 0 to 1000."""
+        """Return the usage, from 0 to 1000."""
         now = self._now()
         if now - self._at >= _INTERVAL:
             with self._lock:
@@ -66,7 +65,7 @@ class ProcessCpu:
             return
         used = self._used()
         present = min(max((used - self._used_before) / passed, 0.0), 1.0) * FULL
-        # Nobody may have asked for a while: what was known is as old as if somebody had.
+        # After a pause in sampling the previous average decays as if samples had been taken.
         kept = _BETA ** (passed / _INTERVAL)
         self._value = self._value * kept + present * (1 - kept)
         self._at = now

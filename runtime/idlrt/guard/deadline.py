@@ -1,7 +1,7 @@
-"""`deadline`: less time for calls than their callers gave them. It never gives more.
+"""Guard `deadline`: shortens the deadline of calls. It never extends it.
 
-On a client the call ends at the new deadline. On a server the client does not hear of it, and nothing interrupts the
-handler; but calls that the handler makes in turn get no more time than is left.
+On a client the call ends at the new deadline. On a server the client is not informed, and the handler is not
+interrupted; but nested calls of the handler end at the new deadline.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ __all__ = ["Timeout", "TimeoutSettings"]
 
 
 class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of the timeout of calls."""
+    """Settings of `deadline`."""
 
-    timeout: Annotated[Positive | None, Meta(description="timeout of a call; nothing: the timeout of its caller.")] = (
-        None
-    )
+    timeout: Annotated[Positive | None, Meta(description="timeout of a call; unset: the timeout of its caller.")] = None
     methods: Annotated[
         dict[str, Positive],
         Meta(description="timeouts by method, `method` or `Service.method`; they override `timeout`."),
@@ -31,10 +29,10 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Timeout:
-    """See the module. A `Guard`: `deadline`."""
+    """Guard `deadline`: shortens the deadline of calls."""
 
     Settings: ClassVar[type[msgspec.Struct]] = TimeoutSettings
-    # Before all that waits, and all that counts how calls end.
+    # Before guards that wait and guards that count outcomes, so that both see the shorter deadline.
     before: ClassVar[tuple[str, ...]] = ("shedder",)
 
     def __init__(self, settings: TimeoutSettings, chance: Chance, listener: Listener = nobody) -> None:
@@ -48,7 +46,7 @@ class Timeout:
         return seconds if seconds is not None else float("inf")
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`. It refuses nothing. Afterwards the call has its deadline again, for who repeats it."""
+        """Make the call with the shorter deadline, then restore the original one, for retries. Rejects no call."""
         seconds = self._seconds[call.method]
         given = call.deadline
         at = call.driver.now() + seconds

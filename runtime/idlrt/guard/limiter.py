@@ -1,11 +1,12 @@
-"""`limiter`: so many calls a second, and no more.
+"""Guard `limiter`: rate limit.
 
-A token bucket, kept as one number: the time at which the next token would be there if every call waited for its own
-(GCRA). A full bucket allows a burst. In any time there are never more calls than the burst and what the rate allows in
-that time; windows that begin anew every second would allow twice as many around their edges.
+A token bucket in the form of GCRA, the generic cell rate algorithm: its state is one number, the time at which the next
+token would arrive if each call waited for its own. A full bucket allows a burst. In any interval there are at most as
+many calls as the burst plus what the rate allows; fixed windows of a second would allow twice as many around their
+edges.
 
-On a server without workers a plain handler waits on the thread that serves everybody: let calls wait (`wait`) where
-there are workers, or `async` handlers only.
+On a server without workers a plain handler would wait on the thread that serves all calls: allow waiting (`max_wait`)
+only with workers or `async` handlers.
 
 Sources: ITU-T I.371, annex A (GCRA as virtual scheduling); Turner, "New Directions in Communications" (1986)
 """
@@ -27,7 +28,7 @@ from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 
 __all__ = ["Callers", "LimiterSettings", "RateLimiter", "TokenBucket"]
 
-# What rounding may take away, seconds.
+# Tolerance for rounding errors, in seconds.
 _NEARLY: Final = 1e-9
 
 
@@ -42,16 +43,18 @@ class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             description="scope of the limit: a whole service, each of its methods, or, on servers, each calling host."
         ),
     ] = "service"
-    wait: Annotated[Seconds, Meta(description="maximum time that a call waits for its turn; 0: reject at once.")] = 0.0
-    callers: Annotated[int, Meta(ge=1, description="maximum number of calling hosts to track.")] = 10_000
+    max_wait: Annotated[
+        Seconds, Meta(description="maximum time that a call waits for its turn; 0: reject at once.")
+    ] = 0.0
+    max_tracked_callers: Annotated[int, Meta(ge=1, description="maximum number of calling hosts to track.")] = 10_000
 
 
 class TokenBucket:
-    """One bucket. Threads may share it: no token is given twice.
+    """Token bucket. Thread-safe: no token is granted twice.
 
     Args:
-        rate: tokens a second that go in.
-        burst: tokens that it holds, and that it has at the beginning.
+        rate: tokens per second.
+        burst: capacity, and the initial number of tokens.
     """
 
     __slots__ = ("__weakref__", "_due", "_interval", "_lock", "_slack")
@@ -61,16 +64,16 @@ class TokenBucket:
         forks.renew(self)
         self._interval = 1 / rate
         self._slack = (burst - 1) / rate
-        # When there would be a token again if all that were taken had been waited for.
+        # Arrival time of the next token if each call had waited for its own.
         self._due = -math.inf
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def take(self, now: float, patience: float = 0.0) -> float:
-        """Take a token, perhaps one that is still to come: seconds until it is there. If that is more than `patience`
-        none was taken.
+        """Take a token, or reserve a future one. Return the seconds until it arrives; if these are more than
+        `patience`, no token was taken.
         """
         with self._lock:
             due = self._due
@@ -85,15 +88,15 @@ class TokenBucket:
             return pause
 
     def full_at(self) -> float:
-        """When it is as new if nothing more is taken."""
+        """Return the time at which the bucket will be full if no more tokens are taken."""
         return self._due
 
 
 class Callers:
-    """Buckets by name, of which not too many are kept. Threads may share it.
+    """Token buckets by caller, limited in number. Thread-safe.
 
-    A bucket that is full is as good as a new one, so it need not be remembered. If too many are not, those that are
-    nearest to it are forgotten first: who takes the most is remembered the longest.
+    A full bucket is equivalent to a new one, so it can be dropped. If too many are not full, those that are nearest to
+    it are dropped first: the callers with the most calls are tracked longest.
     """
 
     __slots__ = ("__weakref__", "_buckets", "_burst", "_lock", "_most", "_rate")
@@ -107,14 +110,14 @@ class Callers:
         self._buckets: dict[str, TokenBucket] = {}
 
     def renew(self) -> None:
-        """In a child of the process: nobody holds its lock there."""
+        """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def bucket(self, name: str, now: float) -> TokenBucket:
-        """The bucket of `name`."""
+        """Return the bucket of a caller."""
         found = self._buckets.get(name)
         return found if found is not None else self._new(name, now)
 
@@ -131,14 +134,14 @@ class Callers:
     def _forget(self, now: float) -> None:
         kept = [item for item in self._buckets.items() if item[1].full_at() > now]
         if len(kept) >= self._most:
-            # A tenth at once, so that not every newcomer has to look at all.
+            # Drop a tenth at once, so that not every new caller has to scan all buckets.
             kept.sort(key=lambda item: item[1].full_at())
             del kept[: max(self._most // 10, 1)]
         self._buckets = dict(kept)
 
 
 class RateLimiter:
-    """See the module. A `Guard`: `limiter`."""
+    """Guard `limiter`: rate limits by service, method or caller."""
 
     Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
     before: ClassVar[tuple[str, ...]] = ("breaker",)
@@ -148,42 +151,43 @@ class RateLimiter:
         self._listener = listener
         self._settings = settings
         rate, burst = settings.rate, settings.burst
-        self._callers = Callers(rate, burst, settings.callers) if settings.per == "caller" else None
+        self._callers = Callers(rate, burst, settings.max_tracked_callers) if settings.per == "caller" else None
         per: Per = "method" if settings.per == "method" else "service"
         self._buckets: PerMethod[TokenBucket] = PerMethod(per, lambda name: TokenBucket(rate, burst))
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`. A call that ends while it waits has had its turn.
+        """Make the call when it has a token. A call that ends while it waits has used its token.
 
         Raises:
-            Overloaded: it is not its turn within the time that it may wait, or that is left for it.
+            Overloaded: the token would arrive after `max_wait` or after the deadline.
         """
         now = self._now()
         if self._callers is None:
             bucket = self._buckets[call.method]
         else:
             bucket = self._callers.bucket(_host(call), now)
-        patience = self._settings.wait
+        patience = self._settings.max_wait
         if patience:
             patience = min(patience, call.deadline.remaining(call.driver.now()))
         pause = bucket.take(now, patience)
         if pause:
             if pause > patience:
-                raise self._refused(call, pause)
+                raise self._rejected(call, pause)
             await call.driver.sleep(pause)
         return await next(call)
 
-    def _refused(self, call: AnyCall, pause: float) -> Overloaded:
+    def _rejected(self, call: AnyCall, pause: float) -> Overloaded:
         settings, name = self._settings, call.method.full_name
-        whose = f"of {_host(call)} " if self._callers is not None else ""
-        why = f"more than {settings.rate:g} calls {whose}a second; there is room again in {pause:.3g} s"
+        whose = f" of {_host(call)}" if self._callers is not None else ""
+        calls = "call" if settings.rate == 1 else "calls"
+        why = f"rate limit{whose} exceeded ({settings.rate:g} {calls} per second); retry in {pause:.3g} s"
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=name, guard="limiter", why=why))
-        return Overloaded(f"did not take {name}: {why}").push_back(pause)
+        return Overloaded(f"rejected {name}: {why}").push_back(pause)
 
 
 def _host(call: AnyCall) -> str:
-    """Where a call comes from. On a client there is one caller only."""
+    """Return the host of the caller. On a client there is one caller only."""
     if not isinstance(call, ServerCall):
         return "this client"
     host, _, _ = call.peer.address.rpartition(":")

@@ -1,12 +1,12 @@
-"""The order of guards: each class says which guards it stands before.
+"""Order of guards, a topological sort of what their classes declare.
 
-A call meets the outermost guard first. A guard class has two optional class variables with names of guards:
+A call passes the outermost guard first. A guard class has two optional class variables with names of guards:
 
-    before: ClassVar[tuple[str, ...]] = ("limiter",)  # a call meets this guard first, then the limiter
-    after: ClassVar[tuple[str, ...]] = ("shedder",)  # a call meets the shedder first, then this guard
+    before: ClassVar[tuple[str, ...]] = ("limiter",)  # a call passes this guard first, then the limiter
+    after: ClassVar[tuple[str, ...]] = ("shedder",)  # a call passes the shedder first, then this guard
 
-A guard stands as far inside as `before` allows: directly before the first of the guards that it names. One that names
-none stands behind all built-in guards. Guards that may stand in the same place are sorted by name.
+A guard is placed as far inside as `before` allows: directly before the first of the guards that it names, or, if it
+names none, after all built-in guards. Guards with the same place are sorted by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["check_place", "ordered"]
 _BUILT_IN: Final = "idlrt.guard."
 
 Find = Callable[[str], Any]
-"""Returns the class of a guard, by name."""
+"""Function that returns the class of a guard by its name."""
 
 
 def ordered(guards: Iterable[str], find: Find = GUARDS.get) -> list[str]:
@@ -36,7 +36,7 @@ def ordered(guards: Iterable[str], find: Find = GUARDS.get) -> list[str]:
         find: returns the class of a guard.
 
     Raises:
-        ConfigurationError: a class names a guard that does not exist, or there is a circle.
+        ConfigurationError: a class names a guard that does not exist, or the order is circular.
     """
     wanted = list(guards)
     return _sorted(wanted, find) if len(wanted) > 1 else wanted
@@ -59,7 +59,7 @@ def _sorted(wanted: list[str], find: Find) -> list[str]:
         inner[name].update(_names(name, guard, "before"))
         for outer in _names(name, guard, "after"):
             inner[outer].add(name)
-    # From the innermost outwards. Of several that may come next, plugins come first: that is as far inside as they can.
+    # From the innermost outwards. Among several candidates plugins are placed first, so as far inside as possible.
     found: list[str] = []
     while inner:
         free = [name for name, names in inner.items() if not names & inner.keys()]
@@ -72,7 +72,7 @@ def _sorted(wanted: list[str], find: Find) -> list[str]:
 
 
 def _classes(wanted: Iterable[str], find: Find) -> dict[str, Any]:
-    """Return the classes of `wanted`, and of the guards that these name, and so on."""
+    """Return the classes of `wanted` and of all guards that they name, directly or indirectly."""
     found: dict[str, Any] = {}
     waiting = list(wanted)
     while waiting:
@@ -105,7 +105,7 @@ def _is_built_in(guard: Any) -> bool:
 
 
 def _circle(inner: Mapping[str, set[str]]) -> ConfigurationError:
-    """Build the error for guards of which each stands before another."""
+    """Build the error for a circular order."""
     path = [min(inner)]
     while True:
         following = min(inner[path[-1]] & inner.keys())
@@ -113,8 +113,6 @@ def _circle(inner: Mapping[str, set[str]]) -> ConfigurationError:
             break
         path.append(following)
     circle = [*path[path.index(following) :], following]
-    what = ", which stands before ".join(repr(name) for name in circle)
-    return ConfigurationError(
-        f"cannot order guards: {what.replace(', which stands', ' stands', 1)}; "
-        "change `before` or `after` of one of their classes"
-    )
+    what = " is before ".join(repr(name) for name in circle[:2])
+    what += "".join(f", which is before {name!r}" for name in circle[2:])
+    return ConfigurationError(f"cannot order guards: {what}; change `before` or `after` of one of their classes")

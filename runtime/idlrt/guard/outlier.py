@@ -1,11 +1,12 @@
-"""Which instances are worse than the others, and get no calls for a while: passive health, by what calls come to.
+"""Outlier detection: passive health checking, which ejects instances that perform worse than the others.
 
-Three rules: too many failures in a row; a success rate far below that of the others; failures for nearly all calls.
-The first one counts at once, the others are looked at every interval. Who is ejected comes back after a time that grows
-with every ejection and shrinks while it behaves. However bad it looks, only a small part is ejected (but one may be in
-any case): if all fail, the instances are not the reason. What is done when nobody is left is the caller's business.
+Three rules eject an instance: consecutive failures; a success rate far below the mean; a failure ratio above a
+threshold. The first one applies at once, the others at the end of each interval. An ejected instance returns after a
+time that grows with each ejection and shrinks with each interval without one. The fraction of ejected instances is
+limited (but one may always be ejected): if all fail, the instances are not the cause. The caller decides what happens
+if no instance is left.
 
-Nothing here is asked before a call, and a good call costs two assignments.
+Nothing here is consulted before a call, and a successful call costs two assignments.
 
 Sources: Envoy's outlier detection, with its defaults,
 https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/upstream/outlier; gRFC A50 (the cap is never below the
@@ -24,6 +25,7 @@ from msgspec import Meta
 
 from idlrt.core.forks import forks
 from idlrt.core.policy import Fraction, Positive
+from idlrt.core.text import plural
 
 __all__ = ["OutlierDetector", "OutlierSettings", "Record"]
 
@@ -34,60 +36,69 @@ CountOrNone = Annotated[int, Meta(ge=0)]
 class OutlierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the ejection of outliers.
 
-    They are Envoy's, whose names say "5xx"; Envoy disables the rule of `failing` by default
+    They are Envoy's, without its "5xx" in names; Envoy disables the rule of `failure_ratio` by default
     (`enforcing_failure_percentage`).
     """
 
-    consecutive: Annotated[CountOrNone, Meta(description="consecutive failures that trigger ejection; 0 disables.")] = 5
+    consecutive_failures: Annotated[
+        CountOrNone, Meta(description="consecutive failures that trigger ejection; 0 disables.")
+    ] = 5
     interval: Annotated[
         Positive, Meta(description="time between two evaluations of success rates and failure ratios.")
     ] = 10.0
-    base: Annotated[
+    base_ejection_time: Annotated[
         Positive,
         Meta(
             description="duration of the first ejection; the second one takes twice as long, the third one three times."
         ),
     ] = 30.0
-    longest: Annotated[Positive, Meta(description="upper bound of the duration of an ejection.")] = 300.0
-    most: Annotated[
+    max_ejection_time: Annotated[Positive, Meta(description="upper bound of the duration of an ejection.")] = 300.0
+    max_ejected_ratio: Annotated[
         Fraction,
-        Meta(description="maximum fraction of the instances that are ejected at the same time; one may always be."),
+        Meta(description="maximum fraction of instances that are ejected at the same time; one may always be."),
     ] = 0.1
-    deviations: Annotated[
+    success_rate_stdev_factor: Annotated[
         float,
         Meta(
             ge=0,
             description="ejection threshold of the success rate, in standard deviations below the mean; 0 disables.",
         ),
     ] = 1.9
-    rate_hosts: Annotated[
+    success_rate_minimum_hosts: Annotated[
         Count,
-        Meta(description="minimum number of instances with `rate_volume` calls before success rates are compared."),
+        Meta(
+            description="minimum number of instances with `success_rate_request_volume` calls before success rates "
+            "are compared."
+        ),
     ] = 5
-    rate_volume: Annotated[
+    success_rate_request_volume: Annotated[
         Count,
         Meta(description="minimum number of calls to an instance within `interval` before its success rate counts."),
     ] = 100
-    failing: Annotated[Fraction, Meta(description="failure ratio that triggers ejection; 0 disables.")] = 0.85
-    failing_hosts: Annotated[
-        Count, Meta(description="minimum number of instances with `failing_volume` calls before failure ratios count.")
+    failure_ratio: Annotated[Fraction, Meta(description="failure ratio that triggers ejection; 0 disables.")] = 0.85
+    failure_ratio_minimum_hosts: Annotated[
+        Count,
+        Meta(
+            description="minimum number of instances with `failure_ratio_request_volume` calls before failure ratios "
+            "count."
+        ),
     ] = 5
-    failing_volume: Annotated[
+    failure_ratio_request_volume: Annotated[
         Count,
         Meta(description="minimum number of calls to an instance within `interval` before its failure ratio counts."),
     ] = 50
 
 
 class Record:
-    """What became of the calls of one instance. Threads may share it; a count that two add to may lose one.
+    """Outcomes of the calls of one instance. Threads may share it; simultaneous increments may lose one of them.
 
     Attributes:
-        good: calls in the present interval that were answered.
-        bad: those that failed.
-        row: failures since the last good call.
-        times: by which the base is multiplied when it is ejected next, less one.
-        ejected_until: when it may come back, on the detector's clock; 0 while it is not ejected.
-        why: it was ejected last, in words.
+        good: successful calls in the current interval.
+        bad: failed calls in the current interval.
+        row: failures since the last success.
+        times: number of ejections, less one for each interval without one; multiplies `base_ejection_time`.
+        ejected_until: time of its return, on the detector's clock; 0 while it is not ejected.
+        why: reason of the last ejection, human-readable.
     """
 
     __slots__ = ("bad", "ejected_until", "good", "row", "times", "why")
@@ -98,12 +109,12 @@ class Record:
         self.why = ""
 
     def succeeded(self) -> None:
-        """A call was answered."""
+        """Record a success."""
         self.good += 1
         self.row = 0
 
     def failed(self) -> None:
-        """A call failed. `OutlierDetector.failed` calls this."""
+        """Record a failure. `OutlierDetector.failed` calls this."""
         self.bad += 1
         self.row += 1
 
@@ -112,9 +123,9 @@ R = TypeVar("R", bound=Record)
 
 
 class OutlierDetector:
-    """Decides for the instances of one service. Threads may share it.
+    """Ejects and restores the instances of one service. Thread-safe.
 
-    Who owns it calls `sweep` every `settings.interval` seconds, and `watch` when there are other instances.
+    Its owner calls `sweep` every `settings.interval` seconds, and `watch` when the set of instances changes.
     """
 
     Settings = OutlierSettings
@@ -129,37 +140,39 @@ class OutlierDetector:
         self._ejected = 0
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
     @property
     def ejected(self) -> int:
-        """How many are ejected."""
+        """Number of ejected instances."""
         return self._ejected
 
     def watch(self, records: Collection[Record]) -> None:
-        """These are all instances now."""
+        """Replace the set of instances."""
         with self._lock:
             self._hosts = len(records)
             self._ejected = sum(record.ejected_until > 0 for record in records)
 
     def failed(self, record: Record, now: float) -> bool:
-        """A call of an instance failed. Whether the instance is ejected for that."""
+        """Record a failure of an instance. Return whether it is ejected for that."""
         record.failed()
-        if not 0 < self.settings.consecutive <= record.row or record.ejected_until:
+        if not 0 < self.settings.consecutive_failures <= record.row or record.ejected_until:
             return False
         with self._lock:
             row = record.row
-            return row >= self.settings.consecutive and self._eject(record, now, f"{row} calls in a row have failed")
+            why = plural(row, "consecutive failure")
+            return row >= self.settings.consecutive_failures and self._eject(record, now, why)
 
     def sweep(self, records: Collection[R], now: float) -> tuple[list[R], list[R]]:
-        """Look at the rates, and begin a new interval.
+        """Evaluate success rates and failure ratios, and start a new interval.
 
         Args:
-            records: of all instances.
+            records: records of all instances.
+            now: time on the detector's clock.
 
         Returns:
-            Those that were ejected, and those that come back.
+            Ejected instances, and restored ones.
         """
         self.watch(records)
         ejected: list[R] = []
@@ -168,7 +181,7 @@ class OutlierDetector:
             rates: list[tuple[R, int, float]] = []
             for record in records:
                 if not record.ejected_until:
-                    # It was quiet for an interval.
+                    # An interval without ejection.
                     record.times = max(record.times - 1, 0)
                 elif now >= record.ejected_until:
                     self._restore(record)
@@ -185,34 +198,34 @@ class OutlierDetector:
 
     def _below_the_others(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
         settings = self.settings
-        enough = [(record, rate) for record, total, rate in rates if total >= settings.rate_volume]
-        if not settings.deviations or len(enough) < settings.rate_hosts:
+        enough = [(record, rate) for record, total, rate in rates if total >= settings.success_rate_request_volume]
+        if not settings.success_rate_stdev_factor or len(enough) < settings.success_rate_minimum_hosts:
             return []
         mean = math.fsum(rate for _, rate in enough) / len(enough)
         deviation = math.sqrt(math.fsum((rate - mean) ** 2 for _, rate in enough) / len(enough))
-        least = mean - settings.deviations * deviation
+        least = mean - settings.success_rate_stdev_factor * deviation
         return [
-            (record, f"{rate:.1%} of its calls were good, where the mean is {mean:.1%}")
+            (record, f"success rate {rate:.1%} is far below the mean {mean:.1%}")
             for record, rate in enough
             if rate < least
         ]
 
     def _failing(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
         settings = self.settings
-        enough = [(record, 1 - rate) for record, total, rate in rates if total >= settings.failing_volume]
-        if not settings.failing or len(enough) < settings.failing_hosts:
+        enough = [(record, 1 - rate) for record, total, rate in rates if total >= settings.failure_ratio_request_volume]
+        if not settings.failure_ratio or len(enough) < settings.failure_ratio_minimum_hosts:
             return []
-        return [(record, f"{bad:.1%} of its calls failed") for record, bad in enough if bad >= settings.failing]
+        return [(record, f"failure ratio {bad:.1%}") for record, bad in enough if bad >= settings.failure_ratio]
 
     def _eject(self, record: Record, now: float, why: str) -> bool:
         settings = self.settings
-        if record.ejected_until or (self._ejected and self._ejected + 1 > settings.most * self._hosts):
+        if record.ejected_until or (self._ejected and self._ejected + 1 > settings.max_ejected_ratio * self._hosts):
             return False
         # A50: the cap is never below the base.
-        longest = max(settings.base, settings.longest)
-        if settings.base * record.times < longest + settings.base:
+        longest = max(settings.base_ejection_time, settings.max_ejection_time)
+        if settings.base_ejection_time * record.times < longest + settings.base_ejection_time:
             record.times += 1
-        record.ejected_until = now + min(settings.base * record.times, longest)
+        record.ejected_until = now + min(settings.base_ejection_time * record.times, longest)
         record.row = 0
         record.why = why
         self._ejected += 1

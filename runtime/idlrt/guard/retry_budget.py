@@ -1,7 +1,7 @@
-"""How many calls may be made once more: a part of all calls, so that retries never become most of the load.
+"""Retry budget: limits retries to a fraction of the calls, so that they never become most of the load.
 
-Every call deposits, every retry withdraws. What was deposited is good for some seconds only. A small reserve lets
-clients with few calls retry, too.
+Each call makes a deposit and each retry a withdrawal. Deposits expire after some seconds. A minimum rate of retries
+lets clients with few calls retry, too.
 
 Source: Finagle's `RetryBudget`, with its defaults, https://twitter.github.io/finagle/guide/Clients.html#retries
 """
@@ -21,27 +21,27 @@ from idlrt.guard.window import Window
 __all__ = ["RetryBudget", "RetryBudgetSettings"]
 
 _BUCKETS: Final = 10
-# What rounding may take away.
+# Tolerance for rounding errors.
 _NEARLY: Final = 1e-9
 
 
 class RetryBudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the retry budget."""
 
-    ratio: Annotated[float, Meta(ge=0, le=1000, description="retries per call; 0.2: one for five calls.")] = 0.2
-    reserve: Annotated[
+    ratio: Annotated[float, Meta(ge=0, le=1000, description="retries per call; 0.2 allows 1 retry for 5 calls.")] = 0.2
+    min_retries_per_second: Annotated[
         float, Meta(ge=0, description="retries per second in addition to `ratio`, for clients with few calls.")
     ] = 10.0
-    ttl: Annotated[Positive, Meta(description="time for which a call counts, and in which `reserve` accumulates.")] = (
-        10.0
-    )
+    ttl: Annotated[
+        Positive, Meta(description="time for which a call counts, and in which `min_retries_per_second` accumulates.")
+    ] = 10.0
 
 
 class RetryBudget:
-    """The budget of one service on this client. Threads may share it; no two spend the same.
+    """Retry budget of one service on this client. Thread-safe: no retry is granted twice.
 
     Attributes:
-        settings: that it was made with.
+        settings: settings of the budget.
     """
 
     Settings = RetryBudgetSettings
@@ -53,23 +53,23 @@ class RetryBudget:
         self.renew()
         forks.renew(self)
         self._ratio = settings.ratio
-        self._reserve = settings.reserve * settings.ttl
-        # Good: calls. Bad: retries.
+        self._reserve = settings.min_retries_per_second * settings.ttl
+        # `good` counts calls, `bad` retries.
         self._window = Window(settings.ttl, _BUCKETS)
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
     def deposit(self, now: float) -> None:
-        """A call is made, for the first time."""
+        """Record a call, not a retry."""
         window = self._window
         if now >= window.ends:
             window.turn(now)
         window.good += 1
 
     def spend(self, now: float) -> bool:
-        """Take one retry out of it. `False`: there is none left, so do not retry."""
+        """Withdraw one retry. Return `False` if the budget is exhausted."""
         with self._lock:
             if self.balance(now) < 1 - _NEARLY:
                 return False
@@ -77,7 +77,7 @@ class RetryBudget:
             return True
 
     def balance(self, now: float) -> float:
-        """Retries that may be made now."""
+        """Return the number of retries that are available."""
         window = self._window
         if now >= window.ends:
             window.turn(now)

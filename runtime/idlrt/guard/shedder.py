@@ -1,9 +1,9 @@
-"""`shedder`: a server that has no processor left refuses what it could not answer in time.
+"""Guard `shedder`: adaptive load shedding, which rejects calls that an overloaded server could not answer in time.
 
-It refuses only if two things are so. The processor is busy, or was a moment ago when calls were refused. And there are
-more calls under way, now and on the average, than it has shown that it can work on: the most that were answered in a
-bucket of the last seconds, times the shortest time that they took (Little's law). The busier it is, the fewer of those
-are let through; a tenth in any case.
+It rejects calls under two conditions. The CPU is overloaded, or was within the last second if calls were rejected then.
+And more calls are in flight, now and on average, than the server has capacity for: the maximum throughput of a bucket
+of the window times the minimum latency (Little's law). The higher the CPU usage, the lower the limit; a tenth of the
+capacity is always admitted.
 
 Source: go-zero's adaptive shedder, https://github.com/zeromicro/go-zero (`core/load/adaptiveshedder.go`)
 """
@@ -22,14 +22,15 @@ from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
+from idlrt.core.text import plural
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
 from idlrt.guard.cpu import FULL, ProcessCpu
 
 __all__ = ["LoadShedder", "Shedder", "ShedderSettings"]
 
-# go-zero's: of the average of calls under way, the part that is kept when one ends; the part of calls that are let
-# through in any case; milliseconds of an answer of which nothing is known; seconds for which it stays hot.
+# As in go-zero: weight of the previous average of calls in flight; fraction of the capacity that is always admitted;
+# latency in milliseconds while nothing was measured; cool-off time in seconds.
 _BETA: Final = 0.9
 _LEAST: Final = 0.1
 _UNKNOWN_MS: Final = 1000.0
@@ -39,7 +40,7 @@ _COOL_OFF: Final = 1.0
 class ShedderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of load shedding."""
 
-    threshold: Annotated[
+    cpu_threshold: Annotated[
         float,
         Meta(
             ge=0,
@@ -54,12 +55,12 @@ class ShedderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Shedder:
-    """The decision. Threads may share it.
+    """Decision logic of load shedding. Thread-safe.
 
     Attributes:
-        flying: leases of the calls under way.
-        average: of their number, smoothed.
-        most: calls that may be under way when the process is just busy, as the last window says.
+        flying: leases of the calls in flight.
+        average: moving average of their number.
+        most: capacity: limit on calls in flight at the CPU threshold, estimated from the window.
     """
 
     __slots__ = (
@@ -85,7 +86,7 @@ class Shedder:
         self.renew()
         forks.renew(self)
         self._width = settings.window / settings.buckets
-        # Answers and their milliseconds: of past buckets, and of the present one.
+        # Responses and their total latency in milliseconds: of past buckets, and of the current one.
         self._past: list[tuple[int, float]] = [(0, 0.0)] * (settings.buckets - 1)
         self._place = 0
         self._ends = -math.inf
@@ -97,26 +98,27 @@ class Shedder:
         self._has_refused = False
 
     def renew(self) -> None:
-        """In a child of the process: no thread holds its lock there, and calls under way are the parent's."""
+        """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
         self.flying.renew()
 
     def begin(self, now: float, cpu: float) -> Lease | None:
-        """Let a call in, or refuse it.
+        """Admit or reject a call.
 
         Args:
-            cpu: thousandths of a processor.
+            now: time on the guard's clock.
+            cpu: CPU usage in thousandths of one processor.
 
         Returns:
-            The lease of the call, to be deleted before `end`; `None` if it is refused.
+            The lease of the call, to be deleted before `end`; `None` if it is rejected.
         """
-        threshold = self._settings.threshold
+        threshold = self._settings.cpu_threshold
         with self._lock:
             if cpu >= threshold:
                 self._busy_at = now
             elif self._has_refused and now - self._busy_at >= _COOL_OFF:
                 self._has_refused = False
-            # It stays hot for a while after it was busy, if calls were refused.
+            # If calls were rejected, the overload is assumed to last for the cool-off time.
             if cpu >= threshold or self._has_refused:
                 self._turn(now)
                 most = self.most * min(max((FULL - cpu) / (FULL - threshold), _LEAST), 1.0)
@@ -126,7 +128,7 @@ class Shedder:
             return self.flying.begin()
 
     def end(self, began: float, now: float, *, is_good: bool) -> None:
-        """A call that was let in has ended. Only good ones say how fast it can be."""
+        """Record the end of an admitted call. Only successful ones count for throughput and latency."""
         with self._lock:
             self._turn(now)
             self.average = self.average * _BETA + len(self.flying) * (1 - _BETA)
@@ -159,17 +161,20 @@ class Shedder:
 
 
 class LoadShedder:
-    """See the module. A `Guard`: `shedder`.
+    """Guard `shedder`: adaptive load shedding.
 
     Args:
-        cpu: tells the thousandths of one processor that are used; the process' own use if nothing is said.
+        settings: instance of `ShedderSettings`.
+        chance: clock.
+        listener: receives decisions.
+        cpu: returns the CPU usage in thousandths of one processor. Default: that of the process.
 
     Attributes:
-        shedder: what decides.
+        shedder: decision logic.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = ShedderSettings
-    # Those that refuse stand before those that wait.
+    # Guards that reject calls are placed before guards that queue them.
     before: ClassVar[tuple[str, ...]] = ("admission",)
 
     def __init__(
@@ -185,15 +190,15 @@ class LoadShedder:
         self.shedder = Shedder(settings)
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`.
+        """Make the call if it is admitted, and record its end.
 
         Raises:
-            Overloaded: there is no processor time left for the call.
+            Overloaded: the CPU is overloaded, and too many calls are in flight.
         """
         shedder, began = self.shedder, self._now()
         lease = shedder.begin(began, self._cpu())
         if lease is None:
-            raise self._refused(call)
+            raise self._rejected(call)
         is_good = False
         try:
             result = await next(call)
@@ -203,9 +208,9 @@ class LoadShedder:
             shedder.end(began, self._now(), is_good=is_good)
         return result
 
-    def _refused(self, call: AnyCall) -> Overloaded:
+    def _rejected(self, call: AnyCall) -> Overloaded:
         name = call.method.full_name
-        why = f"the processor is busy ({self._cpu() / 10:.0f} %) and {len(self.shedder.flying)} calls are under way"
+        why = f"overloaded (CPU {self._cpu() / 10:.0f}%, {plural(len(self.shedder.flying), 'call')} in flight)"
         if listeners := heard_by(call, self._listener):
             tell(listeners, Refused(subject=name, guard="shedder", why=why))
-        return Overloaded(f"did not take {name}: {why}")
+        return Overloaded(f"rejected {name}: {why}")

@@ -1,7 +1,7 @@
-"""Counting what was good and what was bad in the last seconds.
+"""Sliding window of successes and failures.
 
-The seconds are cut into buckets. Only the present one is counted in; the sums of the others are made when it ends. So
-to count costs an addition, whatever the number of buckets.
+The window is divided into buckets. Events are counted in the current bucket; the sums of the earlier ones are computed
+when it ends. So counting an event costs one addition, whatever the number of buckets.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ __all__ = ["Window"]
 
 
 class Window:
-    """Two counts. Threads may share it; a count that two add to at the same time may lose one: it is a measurement.
+    """Two counters over a sliding window. Threads may share it; simultaneous increments may lose one of them, which
+    statistics tolerate.
 
-    Whoever counts, or asks, does it in this way:
+    Before counters are read or incremented, an expired bucket must be closed:
 
         if now >= window.ends:
             window.turn(now)
         window.good += 1
 
     Args:
-        seconds: how far back it reaches, the present bucket included.
-        buckets: how many.
+        seconds: length of the window, the current bucket included.
+        buckets: number of buckets.
 
     Attributes:
-        ends: when the present bucket does.
-        good: in the present bucket; `bad` likewise.
-        good_before: in the other buckets; `bad_before` likewise.
+        ends: time at which the current bucket ends.
+        good: successes in the current bucket; `bad` likewise for failures.
+        good_before: successes in the earlier buckets; `bad_before` likewise for failures.
     """
 
     __slots__ = (
@@ -55,11 +56,11 @@ class Window:
         self.good = self.bad = self.good_before = self.bad_before = 0
 
     def renew(self) -> None:
-        """In a child of the process."""
+        """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
     def turn(self, now: float) -> None:
-        """Begin a new bucket if the present one has ended."""
+        """Start a new bucket if the current one has ended."""
         with self._lock:
             if now < self.ends:
                 return
@@ -84,7 +85,7 @@ class Window:
             self.ends += passed * self._width
 
     def clear(self) -> None:
-        """Forget all."""
+        """Reset all counters."""
         with self._lock:
             self._past = [(0, 0)] * len(self._past)
             self.good = self.bad = self.good_before = self.bad_before = 0

@@ -9,6 +9,7 @@ from idlrt.config import Layer, Problem, check, effective, flatten, read_config,
 from idlrt.config.guards import Guards
 from idlrt.config.schema import place, section
 from idlrt.core import Chance, Decision, Listener, tell
+from idlrt.core.renamed import warn_renamed
 from idlrt.guard.base import nobody
 from idlrt.server.routes import ServerFilter
 from idlrt.spec import Method
@@ -50,6 +51,7 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
         problems = [Problem(key, "only guards apply to servers") for key in flat if not _is_of_guard(key)]
     if problems:
         raise wrong(problems, "guards of a server")
+    warn_renamed(flat, "guards of a server: ")
     return flat
 
 

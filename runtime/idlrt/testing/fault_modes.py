@@ -285,7 +285,7 @@ def _blocking_and_threads(make: Make) -> None:
     def use() -> None:
         for number in range(60):
             reach = _reach_at_once()
-            call = call_with(driver, (GET, PUT, NOTE)[number % 3], backoff=Backoff(base=0.0))
+            call = call_with(driver, (GET, PUT, NOTE)[number % 3], backoff=Backoff(base_delay=0.0))
             found = _outcome(drive, mode.call(call, reach))
             wrong.extend(reach.wrong)
             _note_odd(found, reach, wrong)
@@ -302,7 +302,7 @@ def _asyncio(make: Make) -> None:
     async def main() -> None:
         mode, driver = make(Chance()), AsyncioDriver()
         reaches = [_reach_at_once() for _ in range(20)]
-        calls = [mode.call(call_with(driver, GET, backoff=Backoff(base=0.0)), reach) for reach in reaches]
+        calls = [mode.call(call_with(driver, GET, backoff=Backoff(base_delay=0.0)), reach) for reach in reaches]
         found = await asyncio.gather(*calls, return_exceptions=True)
         for each, reach in zip(found, reaches, strict=True):
             wrong.extend(reach.wrong)

@@ -76,11 +76,14 @@ CASES: list[tuple[str, Severity, str]] = [
     ("policy.key", "warning", 'service S { void f() (rpc.Hedge.delay = "1") }'),
     ("policy.key", "warning", 'service S { void f() (rpc.routes = "[]") }'),
     ("policy.key", "warning", 'service S { void f() (rpc.budget.rate = "1") }'),
+    ("policy.key", "warning", 'service S { void f() (rpc.panic = "0.5") }'),
     ("policy.place", "warning", 'service S { void f(1: i32 a (rpc.timeout = "1")) }'),
     ("policy.place", "warning", 'exception X {} service S { void f() throws (1: X x (rpc.timeout = "1")) }'),
     ("policy.place", "warning", "service S { void f() (rpc.hash_key) }"),
     ("policy.place", "warning", "service S { void f() } (rpc.hash_key)"),
     ("policy.twice", "error", 'service S { void f() (rpc.timeout = "1", rpc.timeout = "2") }'),
+    ("policy.renamed", "warning", 'service S { void f() (rpc.backoff.base = "1") }'),
+    ("policy.renamed", "warning", 'service S { void f() } (rpc.breaker.errors = "0.5")'),
     ("policy.twice", "error", 'service S { void f() } (rpc.timeout = "1", rpc.timeout = "1")'),
     ("policy.twice", "error", "service S { void f(1: i32 a (rpc.hash_key), 2: i32 b (hash_key)) }"),
     ("policy.twice", "error", 'service S { void f(1: i32 a (rpc.hash_key)) (rpc.hash_by = "a") }'),
@@ -116,7 +119,7 @@ FINE = [
         void f(1: i32 a (rpc.hash_key = "true"), 2: i32 b (rpc.hash_key = "false"))
         void g(1: User user) (rpc.hash_by = "user.id", rpc.timeout = "0.5", rpc.chain_stop, rpc.hedge.delay = "soon")
         void h() (rpc.hash_by = "", rpc.timeout = "2", rpc.breaker.enabled, api.get = "/", timeout = "x")
-    } (rpc.hash_by = "b", rpc.timeout = "1", rpc.backoff.base = "0")
+    } (rpc.hash_by = "b", rpc.timeout = "1", rpc.backoff.base_delay = "0")
     """,
     'service S { void f(1: i32 a (hash_key = "of a colour")) (rpc.hash_by = "a") }',
 ]

@@ -56,7 +56,7 @@ def shares(balancer: Balancer[Target], candidates: Sequence[Target]) -> list[flo
 @pytest.mark.parametrize("bound", [1.25, *(pytest.param(more, marks=pytest.mark.slow) for more in (1.0, 8.0))])
 def test_conformance_with_a_bound(name: str, bound: float) -> None:
     balancer: Any = BALANCERS.get(name)
-    check_balancer(balancer, balancer.Settings(bound=bound))
+    check_balancer(balancer, balancer.Settings(balance_factor=bound))
 
 
 # Keys stay where they are.
@@ -233,8 +233,8 @@ def test_keys_meet_the_instances_that_they_meet_from_dubbo() -> None:
 @pytest.mark.parametrize("bound", [0.5, -1.0, inf, nan])
 def test_a_bound_that_makes_no_sense(bound: float) -> None:
     balancer: Any = BALANCERS.get("maglev")
-    with pytest.raises(ConfigurationError, match=r"balancer setting bound must be at least 1, or 0 \(no bound\), got"):
-        balancer.Settings(bound=bound)
+    with pytest.raises(ConfigurationError, match=r"balance_factor must be 0 \(disabled\) or at least 1, got"):
+        balancer.Settings(balance_factor=bound)
     with pytest.raises(msgspec.ValidationError, match="unknown field `bounds`"):
         msgspec.convert({"bounds": 2.0}, balancer.Settings)
 

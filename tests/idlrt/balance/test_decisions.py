@@ -293,7 +293,7 @@ def test_with_a_bound_the_first_that_has_room(
     candidates = candidates_of(weights, loads)
     tried = some_of(candidates, *which)
     kind: Any = BALANCERS.get(name)
-    balancer = kind(candidates, Chance(), kind.Settings(bound=bound))
+    balancer = kind(candidates, Chance(), kind.Settings(balance_factor=bound))
     ordered = by_address(candidates)
     untried = [each for each in ordered if each not in tried]
     whole = sum(each.instance.weight for each in untried)

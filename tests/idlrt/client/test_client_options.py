@@ -205,12 +205,15 @@ def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
     assert raised.value.__notes__ == ["1 of 1 instances failed: unix:/nowhere/at.all"]
 
 
-@pytest.mark.parametrize("key", ["panic", "routes", "budget.ratio", "ejection.base", "instance_breaker.pause"])
+@pytest.mark.parametrize(
+    "key",
+    ["panic_threshold", "routes", "budget.ratio", "ejection.base_ejection_time", "instance_breaker.break_duration"],
+)
 def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
     client = UserServiceClient.connect("a:1")
     with pytest.raises(ConfigurationError, match=r"applies to the whole service, .*; set it with connect"):
         client.using(policy={key: [] if key == "routes" else 0.5})
-    client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base": 0.5, "hedge.delay": 0.1})
+    client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base_delay": 0.5, "hedge.delay": 0.1})
 
 
 def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:

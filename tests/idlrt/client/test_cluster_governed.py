@@ -200,13 +200,22 @@ def test_warming_instances_are_not_weighed_with_each_call() -> None:
 
 
 def test_who_was_out_by_a_breaker_of_other_settings_is_called_again() -> None:
-    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world = World(
+        3,
+        {
+            "instance_breaker.consecutive_failures": "2",
+            "failure_threshold": "100",
+            "ejection.consecutive_failures": "0",
+        },
+    )
     world.errors = {ONE: ConnectionLost}
     for _ in range(12):
         world.get()
     assert world.asked() == {TWO, THREE}
     world.errors.clear()
-    world.settle({"instance_breaker.consecutive": "3", "tolerated": "100", "ejection.consecutive": "0"})
+    world.settle(
+        {"instance_breaker.consecutive_failures": "3", "failure_threshold": "100", "ejection.consecutive_failures": "0"}
+    )
     assert world.asked() == {ONE, TWO, THREE}
 
 
@@ -225,7 +234,7 @@ def test_a_group_that_no_rule_mixes_in_any_more_gets_no_calls() -> None:
 def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_waits_for_its_probe() -> None:
     """The pause of the breaker is over, but its instance still cannot be reached."""
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
-    tracker.adopt(1, BreakerSettings(consecutive=1), OutlierSettings(consecutive=0), ())
+    tracker.adopt(1, BreakerSettings(consecutive_failures=1), OutlierSettings(consecutive_failures=0), ())
     node = make_node(tracker)
     tracker.watch([node])
     tracker.failed(node, ConnectFailed("gone"), START, call=a_call())
@@ -238,7 +247,10 @@ def test_the_health_of_instances_is_not_reviewed_with_each_call_while_a_breaker_
 
 
 def test_who_is_found_again_after_the_pause_of_its_breaker_is_probed() -> None:
-    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "2", "ejection.consecutive": "0"})
+    world = World(
+        3,
+        {"instance_breaker.consecutive_failures": "2", "failure_threshold": "2", "ejection.consecutive_failures": "0"},
+    )
     world.errors = {ONE: ConnectionLost}
     for _ in range(12):
         world.get()
@@ -458,7 +470,14 @@ def test_a_group_that_nobody_serves_is_waited_for_once() -> None:
 
 
 def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
-    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world = World(
+        3,
+        {
+            "instance_breaker.consecutive_failures": "2",
+            "failure_threshold": "100",
+            "ejection.consecutive_failures": "0",
+        },
+    )
     world.errors = {ONE: ConnectionLost}
     world.asked(12)
     assert world.asked() == {TWO, THREE}
@@ -471,7 +490,14 @@ def test_a_breaker_that_lets_probes_through_refuses_no_other_call() -> None:
 
 
 def test_a_slow_probe_holds_nobody_up() -> None:
-    world = World(3, {"instance_breaker.consecutive": "2", "tolerated": "100", "ejection.consecutive": "0"})
+    world = World(
+        3,
+        {
+            "instance_breaker.consecutive_failures": "2",
+            "failure_threshold": "100",
+            "ejection.consecutive_failures": "0",
+        },
+    )
     world.errors = {ONE: ConnectionLost}
     world.asked(12)
     world.errors.clear()

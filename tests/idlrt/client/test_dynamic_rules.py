@@ -345,7 +345,10 @@ def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, ur
     assert heard.of(Picked)[-1].balancer == "round_robin"
 
 
-@pytest.mark.parametrize("key", ["routes", "panic", "budget.ratio", "instance_breaker.volume", "ejection.base"])
+@pytest.mark.parametrize(
+    "key",
+    ["routes", "panic_threshold", "budget.ratio", "instance_breaker.minimum_throughput", "ejection.base_ejection_time"],
+)
 def test_what_holds_for_a_service_is_not_said_of_single_calls(stack: ExitStack, memory: str, key: str) -> None:
     client, _ = connect(stack, memory)
     value: Any = [] if key == "routes" else 1
@@ -602,16 +605,23 @@ def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: 
     registry = stack.enter_context(Registry.connect(memory))
     serve(stack, memory, "one")
     serve(stack, memory, "two")
-    fragile = {"instance_breaker.consecutive": "1", "instance_breaker.count_internal": "true"}
+    fragile = {"instance_breaker.consecutive_failures": "1", "instance_breaker.count_internal": "true"}
     change(
-        registry, SERVICE, {**fragile, "instance_breaker.pause": "600", "instance_breaker.longest": "600", "panic": "0"}
+        registry,
+        SERVICE,
+        {
+            **fragile,
+            "instance_breaker.break_duration": "600",
+            "instance_breaker.max_break_duration": "600",
+            "panic_threshold": "0",
+        },
     )
     client, heard = connect(stack, memory, policy={"balancer": "round_robin", "fault": "failfast"})
     with pytest.raises(ApplicationError):
         client.get(0)
     assert [each.after for each in heard.of(BreakerChanged)] == ["open"]
     assert len(names(client, 10)) == 1
-    change(registry, SERVICE, {"instance_breaker.consecutive": "2"})
+    change(registry, SERVICE, {"instance_breaker.consecutive_failures": "2"})
     eventually(lambda: len(names(client, 10)) == 2)
     with pytest.raises((ApplicationError, CircuitOpen)):
         client.get(0)

@@ -20,11 +20,17 @@ from idlrt.errors import (
 )
 
 BREAKER = {
-    "instance_breaker": {"volume": 10, "errors": 0.5, "pause": 5.0, "interval": 0.2, "probes": 2},
-    "tolerated": 1000,
+    "instance_breaker": {
+        "minimum_throughput": 10,
+        "failure_ratio": 0.5,
+        "break_duration": 5.0,
+        "probe_interval": 0.2,
+        "success_threshold": 2,
+    },
+    "failure_threshold": 1000,
     "fault": "failfast",
     "balancer": "round_robin",
-    "ejection": {"consecutive": 0, "deviations": 0, "failing": 0},
+    "ejection": {"consecutive_failures": 0, "success_rate_stdev_factor": 0, "failure_ratio": 0},
 }
 
 
@@ -139,13 +145,13 @@ def test_when_too_many_breakers_are_open_they_have_no_say() -> None:
 
 
 def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
-    things = VirtualCluster(*instances(1), policy={**BREAKER, "panic": 0})
+    things = VirtualCluster(*instances(1), policy={**BREAKER, "panic_threshold": 0})
     things.make()
     things.leaves["10.0.0.0:9090"].error = lost
     for _ in range(30):
         with contextlib.suppress(ConnectionLost, CircuitOpen):
             things.make()
-    with pytest.raises(CircuitOpen, match=r"circuit breaker is open: .* and is tried again in"):
+    with pytest.raises(CircuitOpen, match=r"circuit breaker is open, because .*; opened .* ago, next probe in"):
         things.make()
 
 
@@ -183,7 +189,7 @@ def test_who_breaks_down_again_and_again_is_ejected_for_a_time() -> None:
 def test_timeouts_count_like_breakdowns_and_lost_connections_do_not() -> None:
     for error, expected in ((lambda: DeadlineExceeded("slow"), True), (lost, False)):
         things = VirtualCluster(
-            *instances(5), policy={"balancer": "round_robin", "fault": "failfast", "tolerated": 1000}
+            *instances(5), policy={"balancer": "round_robin", "fault": "failfast", "failure_threshold": 1000}
         )
         things.make()
         things.leaves["10.0.0.2:9090"].error = error

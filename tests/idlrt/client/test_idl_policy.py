@@ -23,9 +23,9 @@ from idlrt.server import Server
 IDL = """
 service Store {
   string get(1: i64 shelf, 2: string key (rpc.hash_key)) (
-    idempotent = "true", rpc.balancer = "consistent_hash", rpc.timeout = "400", rpc.backoff.base = "0.5")
+    idempotent = "true", rpc.balancer = "consistent_hash", rpc.timeout = "400", rpc.backoff.base_delay = "0.5")
   string never() (rpc.timeout = "0.05", rpc.retries = "0")
-  string slow() (idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.hedge.extra_load = "1",
+  string slow() (idempotent = "true", rpc.fault = "hedge", rpc.hedge.delay = "0.02", rpc.hedge.max_extra_load = "1",
     rpc.balancer = "round_robin")
   void forget() (rpc.fault = "failsafe")
   string plain()
@@ -164,7 +164,7 @@ def test_what_the_service_says_holds_for_its_own_methods(connect: Callable[..., 
         seconds[name] = policies.last.timeout
     assert seconds == {"plain": 300, "forget": 300, "more": 200}
     client.get(1, "a")
-    assert (policies.last.timeout, policies.last.backoff.base, policies.last.hash_by) == (400, 0.5, "key")
+    assert (policies.last.timeout, policies.last.backoff.base_delay, policies.last.hash_by) == (400, 0.5, "key")
 
 
 def test_whoever_is_nearer_has_the_last_word(connect: Callable[..., Any], url: str) -> None:

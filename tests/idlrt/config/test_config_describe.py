@@ -1,4 +1,4 @@
-"""The keys, for people: nothing is without a type, a purpose and a default that can be said."""
+"""The list of keys: each has a type, a description and a default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idlrt.core import Seconds
 KEYS = describe()
 
 
-def test_no_key_is_missing_and_none_is_there_twice() -> None:
+def test_each_key_is_listed_once() -> None:
     expected = {
         (each.name + "." if each.name not in ("", "service") else "") + name
         for each in sections()
@@ -31,25 +31,25 @@ def test_a_key_is_documented(key: Key) -> None:
     assert key.type
     assert "custom" not in key.type
     assert key.about.endswith("."), "each field has a description in its `Meta`"
-    assert "|" not in key.about + key.type, "it stands in a table"
+    assert "|" not in key.about + key.type, "it is a cell of a table"
     assert key.kind
     assert place(key.name)[2] == key.name.rpartition(".")[2]
     default = msgspec.json.decode(key.default) if key.default else None
-    assert not check({key.name: default}) or key.default == "", "what holds anyway can be said"
+    assert not check({key.name: default}) or key.default == "", "defaults are valid values"
     method = check({f"methods.get.{key.name}": default})
     is_refused = any("applies to a whole service" in each.why for each in method)
     assert is_refused is not key.is_per_method
 
 
-def test_types_read_as_prose() -> None:
+def test_types_have_units_and_ranges() -> None:
     types = {key.name: key.type for key in KEYS}
-    assert types["timeout"] == "seconds, more than 0"
-    assert types["attempt_timeout"] == "seconds, more than 0 or nothing"
-    assert types["retries"] == "whole number from 0 to 100"
-    assert types["panic"] == "number from 0 to 1"
-    assert types["breaker.per"] == "'method' or 'service'"
-    assert types["fallback.values"] == "table of anything"
-    assert types["routes"] == "list of anything"
+    assert types["timeout"] == "seconds, > 0"
+    assert types["attempt_timeout"] == "seconds, > 0, optional"
+    assert types["retries"] == "integer, 0 to 100"
+    assert types["panic_threshold"] == "number, 0 to 1"
+    assert types["breaker.per"] == '"method" or "service"'
+    assert types["fallback.values"] == "table"
+    assert types["routes"] == "list"
 
 
 def test_a_plugin_may_leave_descriptions_and_defaults_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,8 +66,21 @@ def test_a_plugin_may_leave_descriptions_and_defaults_out(monkeypatch: pytest.Mo
     plain = Section("plain", PlainSettings, "guard")
     monkeypatch.setattr("idlrt.config.describe.sections", lambda: [plain])
     size, wait = describe()
-    assert (size.name, size.type, size.default, size.about) == ("plain.size", "whole number", "", "")
-    assert (wait.name, wait.type, wait.default, wait.about) == ("plain.wait", "seconds", "0.5", "time to wait.")
+    assert (size.name, size.type, size.default, size.about) == ("plain.size", "integer", "", "")
+    assert (wait.name, wait.type, wait.default, wait.about) == ("plain.wait", "seconds, >= 0", "0.5", "time to wait.")
+
+
+def test_summaries_have_defaults() -> None:
+    found = {key.name: key.summary for key in KEYS}
+    assert found["breaker.break_duration"] == "seconds, > 0, default 5.0"
+    assert found["attempt_timeout"] == "seconds, > 0, optional"
+
+
+def test_renamed_keys_have_their_old_names() -> None:
+    found = {key.name: key.old_name for key in KEYS}
+    assert found["breaker.failure_ratio"] == "breaker.errors"
+    assert found["panic_threshold"] == "panic"
+    assert found["timeout"] == ""
 
 
 def test_a_table_in_markdown() -> None:

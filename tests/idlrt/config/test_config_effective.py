@@ -23,10 +23,12 @@ def test_nothing_said_is_the_defaults() -> None:
 
 
 def test_the_nearest_wins_key_by_key() -> None:
-    found = holds({"timeout": 1, "retries": 1}, {"timeout": "2", "backoff.base": "0.5"}, {"backoff.factor": 3})
+    found = holds(
+        {"timeout": 1, "retries": 1}, {"timeout": "2", "backoff.base_delay": "0.5"}, {"backoff.multiplier": 3}
+    )
     assert (found.policy.timeout, found.policy.retries) == (2.0, 1)
-    assert (found.policy.backoff.base, found.policy.backoff.factor) == (0.5, 3.0)
-    assert found.origins == {"timeout": "1", "retries": "0", "backoff.base": "1", "backoff.factor": "2"}
+    assert (found.policy.backoff.base_delay, found.policy.backoff.multiplier) == (0.5, 3.0)
+    assert found.origins == {"timeout": "1", "retries": "0", "backoff.base_delay": "1", "backoff.multiplier": "2"}
 
 
 def test_within_a_layer_the_method_wins() -> None:

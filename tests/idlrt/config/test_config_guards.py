@@ -29,11 +29,11 @@ def guards() -> Guards:
 
 def test_nobody_asks_for_none(guards: Guards) -> None:
     assert of(guards, {}) == []
-    assert of(guards, {"timeout": 1, "hedge.delay": 1, "backoff.base": 1}) == []
+    assert of(guards, {"timeout": 1, "hedge.delay": 1, "backoff.base_delay": 1}) == []
 
 
 def test_they_stand_in_their_order_whatever_the_order_in_which_they_are_written(guards: Guards) -> None:
-    values = {"bulkhead.calls": 1, "breaker.errors": 0.1, "fallback.value": 1, "limiter.rate": 1}
+    values = {"bulkhead.max_concurrent_calls": 1, "breaker.failure_ratio": 0.1, "fallback.value": 1, "limiter.rate": 1}
     assert names(of(guards, values)) == ["fallback", "limiter", "breaker", "bulkhead"]
     assert names(of(guards, {**values, "breaker.enabled": False})) == ["fallback", "limiter", "bulkhead"]
     assert names(of(guards, {"shedder.enabled": True})) == ["shedder"], "with all its defaults"

@@ -1,4 +1,4 @@
-"""Types of settings in words, and what is wrong with values."""
+"""Types of settings as text, and error messages about values."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ FIELDS = fields_of(Settings)
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("wait", "seconds"),
-        ("least", "seconds, more than 0 or nothing"),
-        ("share", "number from 0 to 1"),
-        ("count", "whole number more than 0 less than 10"),
-        ("mode", "'fast' or 'safe'"),
-        ("names", "list of text"),
-        ("by_name", "table of true or false"),
-        ("value", "anything"),
+        ("wait", "seconds, >= 0"),
+        ("least", "seconds, > 0, optional"),
+        ("share", "number, 0 to 1"),
+        ("count", "integer, > 0 and < 10"),
+        ("mode", '"fast" or "safe"'),
+        ("names", "list of strings"),
+        ("by_name", "table of booleans"),
+        ("value", "any"),
     ],
 )
-def test_types_in_words(name: str, text: str) -> None:
+def test_types_as_text(name: str, text: str) -> None:
     assert type_text(FIELDS[name].type) == text
 
 
@@ -52,16 +52,16 @@ def test_descriptions() -> None:
     ("name", "value", "text"),
     [
         ("wait", "soon", "expected a number of seconds, got 'soon'"),
-        ("wait", -1, "must be at least 0, got -1"),
-        ("wait", 1e10, "must be at most 2000000, got 10000000000.0"),
-        ("share", [0.5], "expected a number from 0 to 1, got [0.5]"),
+        ("wait", -1, "must be at least 0 seconds, got -1"),
+        ("wait", 1e10, "must be at most 2000000 seconds, got 10000000000.0"),
+        ("share", [0.5], "expected a number, got [0.5]"),
         ("count", 0, "must be at least 1, got 0"),
         ("count", 10, "must be at most 9, got 10"),
-        ("size", 0, "must be more than 0, got 0"),
-        ("mode", "quick", "expected 'fast' or 'safe', got 'quick'"),
-        ("mode", 5, "expected 'fast' or 'safe', got 5"),
-        ("names", "a", "expected a list of text, got 'a'"),
-        ("by_name", "a", "expected a table of true or false, got 'a'"),
+        ("size", 0, "must be greater than 0, got 0"),
+        ("mode", "quick", 'expected "fast" or "safe", got \'quick\''),
+        ("mode", 5, 'expected "fast" or "safe", got 5'),
+        ("names", "a", "expected a list of strings, got 'a'"),
+        ("by_name", "a", "expected a table of booleans, got 'a'"),
     ],
 )
 def test_invalid_values_of_fields(name: str, value: object, text: str) -> None:
@@ -73,8 +73,8 @@ def test_invalid_values_of_fields(name: str, value: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        ("Expected `str`, got `int`", "expected text, got a whole number"),
-        ("Expected `bool | null`, got `array`", "expected true or false or nothing, got a list"),
+        ("Expected `str`, got `int`", "expected a string, got an integer"),
+        ("Expected `bool | null`, got `array`", "expected a boolean or null, got a list"),
         ("Expected `float` >= 0.5", "must be at least 0.5"),
         ("Expected `uuid`", "expected uuid"),
         ("Invalid enum value 'x'", "invalid enum value 'x'"),

@@ -156,7 +156,7 @@ def test_what_was_done_is_not_forgotten_when_it_is_made_again() -> None:
 
 
 def test_there_is_an_end_to_it() -> None:
-    trial = Trial("failback", ConnectFailed, attempts=4)
+    trial = Trial("failback", ConnectFailed, max_attempts=4)
     failed = trial.call(on_failure=Callback(Retry()))
     assert trial.asked == "1111"
     assert "all attempts used (4 of 4)" in notes(failed)

@@ -52,7 +52,7 @@ def test_a_method_that_returns_nothing_returns() -> None:
 
 
 def test_of_another_the_caller_hears_that_it_comes_later() -> None:
-    trial = Trial("failcache", [ConnectFailed("not there"), "answer"], interval=2.0)
+    trial = Trial("failcache", [ConnectFailed("not there"), "answer"], retry_interval=2.0)
     failed = trial.call(GET)
     assert isinstance(failed, Deferred)
     assert "Check.get failed and will be retried in about 2 s: not there" in str(failed)
@@ -89,7 +89,7 @@ def test_it_is_told_in_the_end_that_it_was_done() -> None:
 
 def test_it_is_told_that_it_was_given_up() -> None:
     outcomes: list[Outcome] = []
-    trial = Trial("failcache", ConnectFailed, attempts=2)
+    trial = Trial("failcache", ConnectFailed, max_retries=2)
     trial.call(NOTE, on_done=outcomes.append)
     trial.driver.finish()
     (outcome,) = outcomes
@@ -142,7 +142,7 @@ def test_an_idempotent_call_is_kept_whatever_happened() -> None:
 
 
 def test_only_so_many_are_kept() -> None:
-    trial = Trial("failcache", ConnectFailed, most=3)
+    trial = Trial("failcache", ConnectFailed, max_entries=3)
     assert [trial.call(NOTE) for _ in range(3)] == [None] * 3
     failed = trial.call(NOTE)
     assert isinstance(failed, ConnectFailed)
@@ -157,7 +157,7 @@ def test_only_so_many_are_kept() -> None:
 
 def test_no_call_is_kept_for_longer_than_its_age() -> None:
     outcomes: list[Outcome] = []
-    trial = Trial("failcache", ConnectFailed, attempts=1000, age=33.0)
+    trial = Trial("failcache", ConnectFailed, max_retries=1000, max_age=33.0)
     trial.call(NOTE, on_done=outcomes.append)
     trial.driver.finish()
     assert late(trial) == pytest.approx([0, 5, 15], abs=0.1), "at 35 s it would be too old"
@@ -205,7 +205,7 @@ def test_that_there_is_nobody_passes() -> None:
     trial.reach.nodes += Trial("failcache", "answer").reach.nodes
     trial.driver.finish()
     assert trial.asked == "1"
-    trial = Trial("failcache", age=1.0)
+    trial = Trial("failcache", max_age=1.0)
     assert isinstance(trial.call(NOTE), NoInstance)
 
 

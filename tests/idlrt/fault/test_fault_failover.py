@@ -147,7 +147,7 @@ def test_pauses_grow() -> None:
 @pytest.mark.parametrize(("dice", "factor"), [(0.0, 0.8), (0.25, 0.9), (0.999999, 1.2)])
 def test_pauses_differ(dice: float, factor: float) -> None:
     trial = Trial("failover", *[DeadlineExceeded] * 9, dice=dice)
-    trial.call(retries=2, backoff=Backoff(base=0.1, factor=3))
+    trial.call(retries=2, backoff=Backoff(base_delay=0.1, multiplier=3))
     assert trial.pauses == pytest.approx([0.1 * factor, 0.3 * factor], rel=1e-4)
 
 

@@ -66,7 +66,7 @@ def test_the_first_may_still_be_the_quicker_one() -> None:
 
 
 def test_no_more_are_asked_than_that() -> None:
-    trial = Saved(*[Reply(str(number), 4.0) for number in range(5)], attempts=3)
+    trial = Saved(*[Reply(str(number), 4.0) for number in range(5)], max_attempts=3)
     assert trial.call() == "0"
     assert trial.asked == "123"
     assert [round(each.at - trial.start, 3) for each in trial.reach.sent] == [0.0, 0.1, 0.2]
@@ -198,7 +198,7 @@ def test_the_pause_is_what_nearly_all_take() -> None:
 
 
 def test_the_pause_is_never_shorter_than_that() -> None:
-    mode = Hedge(HedgeSettings(least_delay=0.25), Chance())
+    mode = Hedge(HedgeSettings(min_delay=0.25), Chance())
     latencies = Quantiles()
     for _ in range(100):
         latencies.add(0.001, 1.0)
@@ -215,7 +215,7 @@ def test_there_are_no_more_extra_calls_than_that(share: float, slow: float) -> N
     """10,000 calls, of which many are slow, one after the other."""
     dice = random.Random(5)
     driver = FakeDriver(START)
-    mode = Hedge(HedgeSettings(extra_load=share), Chance(now=driver.now, dice=dice.random))
+    mode = Hedge(HedgeSettings(max_extra_load=share), Chance(now=driver.now, dice=dice.random))
     sent = 0
     for _ in range(10_000):
         replies = [Reply("answer", 1.0 if dice.random() < slow else dice.uniform(0.005, 0.02)) for _ in range(3)]
@@ -255,7 +255,7 @@ def test_what_was_measured_is_forgotten() -> None:
 
 
 def test_threads_share_the_allowance() -> None:
-    mode, driver = Hedge(HedgeSettings(delay=0.0005, extra_load=0.1), Chance()), BlockingDriver()
+    mode, driver = Hedge(HedgeSettings(delay=0.0005, max_extra_load=0.1), Chance()), BlockingDriver()
     sent: list[Any] = []
 
     def use() -> None:

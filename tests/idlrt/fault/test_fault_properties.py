@@ -62,7 +62,7 @@ POLICIES = st.fixed_dictionaries(
         "attempt": st.sampled_from([0, 1]),
     }
 )
-SETTINGS: dict[str, dict[str, Any]] = {"hedge": {"delay": 0.02, "extra_load": 1.0}}
+SETTINGS: dict[str, dict[str, Any]] = {"hedge": {"delay": 0.02, "max_extra_load": 1.0}}
 
 
 @pytest.mark.parametrize("name", FAULT_MODES.names())
@@ -111,7 +111,7 @@ def test_a_callback_has_it_made_again_only_as_it_says(
             return Retry(after=decision.after, elsewhere=decision.elsewhere, even_if_done=True)
         return decision
 
-    trial = Trial("failback", *scripts, attempts=4)
+    trial = Trial("failback", *scripts, max_attempts=4)
     trial.call(PUT, on_failure=decide, **policy)
     assert trial.driver.now() <= START + policy["timeout"] + 1e-6
     assert len(trial.reach.sent) <= 4
@@ -123,7 +123,7 @@ def test_a_callback_has_it_made_again_only_as_it_says(
 @given(SCRIPTS, POLICIES, st.integers(1, 5), st.sampled_from([GET, PUT, NOTE]), st.integers(1, 6))
 def test_kept_calls_end(scripts: Any, policy: dict[str, Any], attempts: int, method: Any, count: int) -> None:
     outcomes: list[Any] = []
-    trial = Trial("failcache", *scripts, attempts=attempts, age=100.0, most=3)
+    trial = Trial("failcache", *scripts, max_retries=attempts, max_age=100.0, max_entries=3)
     kept = 0
     for _ in range(count):
         before = trial.mode.kept

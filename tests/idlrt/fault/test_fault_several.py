@@ -81,7 +81,7 @@ def test_all_are_asked_once_each() -> None:
 
 
 def test_so_many_at_the_same_time() -> None:
-    trial = Trial("broadcast", *[Reply(None, 0.1)] * 40, at_once=10)
+    trial = Trial("broadcast", *[Reply(None, 0.1)] * 40, max_concurrency=10)
     trial.call(timeout=60.0)
     assert [round(each.at - START, 3) for each in trial.reach.sent] == [0.0] * 10 + [0.1] * 10 + [0.2] * 10 + [0.3] * 10
 

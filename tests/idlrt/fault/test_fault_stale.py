@@ -92,7 +92,7 @@ def test_nobody_can_change_what_is_kept() -> None:
 
 
 def test_so_many_are_kept_and_who_was_not_asked_for_goes_first() -> None:
-    trial = Trial("stale", "answer", answers=3)
+    trial = Trial("stale", "answer", max_entries=3)
     for key in "abc":
         trial.call(key=key)
     trial.instances(ConnectFailed)
@@ -105,8 +105,8 @@ def test_so_many_are_kept_and_who_was_not_asked_for_goes_first() -> None:
 
 
 def test_what_is_large_is_not_kept() -> None:
-    assert answered("x" * 900, bytes=1000).call(key="a") == "x" * 900
-    assert isinstance(answered("x" * 1100, bytes=1000).call(key="a"), ConnectFailed)
+    assert answered("x" * 900, max_entry_bytes=1000).call(key="a") == "x" * 900
+    assert isinstance(answered("x" * 1100, max_entry_bytes=1000).call(key="a"), ConnectFailed)
 
 
 def test_nothing_is_no_answer() -> None:
@@ -158,7 +158,7 @@ def _copy(value: Any) -> Any:
 
 
 def test_threads_share_what_is_kept() -> None:
-    mode, driver = Stale(StaleSettings(answers=20), Chance()), BlockingDriver()
+    mode, driver = Stale(StaleSettings(max_entries=20), Chance()), BlockingDriver()
     good = ScriptedReach([ScriptedInstance(1, Reply("answer", 0.0))])
     bad = ScriptedReach([ScriptedInstance(1, Reply(ConnectFailed, 0.0))])
     wrong: list[Any] = []

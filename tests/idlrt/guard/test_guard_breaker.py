@@ -37,7 +37,7 @@ class Declared(DeclaredError):
 
 
 def opened(now: float = 0.0, **options: Any) -> Breaker:
-    breaker = Breaker(BreakerSettings(consecutive=1, **options))
+    breaker = Breaker(BreakerSettings(consecutive_failures=1, **options))
     breaker.failed(now)
     assert breaker.state == OPEN
     return breaker
@@ -65,7 +65,7 @@ def test_it_opens_when_half_of_many_calls_fail() -> None:
     assert breaker.state == CLOSED, "99 of 199"
     breaker.failed(2.0)
     assert breaker.state == OPEN, "100 of 200"
-    assert breaker.changes == [(CLOSED, OPEN, "100 of 200 calls within 10 s have failed")]
+    assert breaker.changes == [(CLOSED, OPEN, "100 of 200 calls within 10 s failed")]
 
 
 def test_few_calls_say_nothing() -> None:
@@ -83,7 +83,7 @@ def test_fewer_than_half_do_not_open_it() -> None:
 
 
 def test_what_is_older_than_the_window_is_forgotten() -> None:
-    breaker = Breaker(BreakerSettings(volume=20))
+    breaker = Breaker(BreakerSettings(minimum_throughput=20))
     for _ in range(19):
         breaker.failed(0.5)
     breaker.failed(10.6)
@@ -96,13 +96,13 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
 
 
 def test_failures_in_a_row_open_it_at_once() -> None:
-    breaker = Breaker(BreakerSettings(consecutive=3))
+    breaker = Breaker(BreakerSettings(consecutive_failures=3))
     for outcome in "ffsffsff":
         (breaker.failed if outcome == "f" else breaker.succeeded)(0.0)
     assert breaker.state == CLOSED
     breaker.failed(0.0)
     assert breaker.state == OPEN
-    assert "3 calls in a row have failed" in breaker.explain(0.0)
+    assert "3 consecutive failures" in breaker.explain(0.0)
 
 
 # Open, and half open.
@@ -121,7 +121,7 @@ def test_one_probe_at_a_time_and_not_too_often() -> None:
     first = breaker.allows(5.0)
     assert first
     assert not breaker.allows(6.0), "a probe is under way"
-    assert "waits for the answer to a probe" in breaker.explain(6.0)
+    assert "probe in flight" in breaker.explain(6.0)
     breaker.succeeded(6.1, first)
     second = breaker.allows(6.1)
     assert second, "the last one began long ago"
@@ -145,7 +145,7 @@ def test_good_probes_close_it() -> None:
 
 
 def test_after_it_has_closed_it_counts_anew() -> None:
-    breaker = Breaker(BreakerSettings(volume=10))
+    breaker = Breaker(BreakerSettings(minimum_throughput=10))
     for _ in range(10):
         breaker.failed(0.0)
     now = probed(breaker, 5.0, True, True)
@@ -186,13 +186,13 @@ def test_it_is_open_for_longer_if_it_trips_soon_after_it_has_closed() -> None:
 
 
 def test_the_factor_may_be_one() -> None:
-    breaker = opened(factor=1.0)
+    breaker = opened(break_multiplier=1.0)
     probed(breaker, 5.0, False)
     assert breaker.retry_after(5.0) == 5
 
 
 def test_answers_to_calls_from_before_say_nothing_of_the_probe() -> None:
-    breaker = Breaker(BreakerSettings(consecutive=1))
+    breaker = Breaker(BreakerSettings(consecutive_failures=1))
     early = breaker.allows(0.0)
     breaker.failed(0.0, breaker.allows(0.0))
     probe = breaker.allows(5.0)
@@ -221,7 +221,7 @@ def test_a_probe_whose_permit_is_gone_is_over() -> None:
     permit = breaker.allows(5.0)
     assert permit
     assert not breaker.is_ready(6.0)
-    assert breaker.explain(6.0).endswith("waits for the answer to a probe")
+    assert breaker.explain(6.0).endswith(", probe in flight")
     del permit
     assert breaker.is_ready(6.0)
     breaker.succeeded(6.0)
@@ -244,7 +244,15 @@ STEPS = st.lists(
 @given(STEPS, st.integers(0, 3), st.integers(1, 3))
 @settings(max_examples=200)
 def test_never_more_than_one_probe_and_never_before_its_time(steps: Any, consecutive: int, probes: int) -> None:
-    breaker = Breaker(BreakerSettings(consecutive=consecutive, volume=5, probes=probes, pause=2, longest=8))
+    breaker = Breaker(
+        BreakerSettings(
+            consecutive_failures=consecutive,
+            minimum_throughput=5,
+            success_threshold=probes,
+            break_duration=2,
+            max_break_duration=8,
+        )
+    )
     now = 0.0
     under_way: list[Lease] = []
     probing: list[Lease] = []
@@ -318,15 +326,15 @@ def test_of_many_threads_one_gets_the_probe() -> None:
 
 
 def test_calls_are_refused_and_told_why() -> None:
-    guarded = Guarded("breaker", consecutive=2)
+    guarded = Guarded("breaker", consecutive_failures=2)
     guarded.run(LOST)
     guarded.run(LOST)
     guarded.advance(2)
     refused = guarded.run()
     assert isinstance(refused, CircuitOpen)
     assert str(refused) == (
-        "did not call Check.get: the circuit breaker of Check is open, because 2 calls in a row have failed; it opened "
-        "2 s ago and is tried again in 3 s"
+        "rejected Check.get: circuit breaker of Check is open: 2 consecutive failures; opened 2 s ago, next probe in "
+        "3 s"
     )
     assert refused.retry_after == 3
     assert guarded.reached == 2
@@ -338,7 +346,7 @@ def test_calls_are_refused_and_told_why() -> None:
 
 
 def test_the_guard_tries_again_and_closes() -> None:
-    guarded = Guarded("breaker", consecutive=1)
+    guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(LOST)
     guarded.advance(5)
     assert guarded.run() == "answer"
@@ -352,7 +360,7 @@ def test_the_guard_tries_again_and_closes() -> None:
 
 @pytest.mark.parametrize("error", [ConnectFailed("no"), LOST, DeadlineExceeded("late")], ids=repr)
 def test_what_speaks_against_the_server_opens_it(error: Exception) -> None:
-    guarded = Guarded("breaker", consecutive=1)
+    guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(error)
     assert isinstance(guarded.run(), CircuitOpen)
 
@@ -372,7 +380,7 @@ def test_what_speaks_against_the_server_opens_it(error: Exception) -> None:
     ids=repr,
 )
 def test_everything_else_does_not(error: BaseException) -> None:
-    guarded = Guarded("breaker", consecutive=1, volume=1)
+    guarded = Guarded("breaker", consecutive_failures=1, minimum_throughput=1)
     for _ in range(10):
         assert guarded.run(error) is error
     assert guarded.run() == "answer"
@@ -380,7 +388,7 @@ def test_everything_else_does_not(error: BaseException) -> None:
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), CircuitOpen("further on")], ids=repr)
 def test_what_says_nothing_does_not_close_it_either(error: Exception) -> None:
-    guarded = Guarded("breaker", consecutive=1, probes=1)
+    guarded = Guarded("breaker", consecutive_failures=1, success_threshold=1)
     guarded.run(LOST)
     guarded.advance(5)
     guarded.run(error)
@@ -391,7 +399,7 @@ def test_what_says_nothing_does_not_close_it_either(error: Exception) -> None:
 
 
 def test_what_is_declared_is_an_answer_and_closes_it() -> None:
-    guarded = Guarded("breaker", consecutive=1, probes=1)
+    guarded = Guarded("breaker", consecutive_failures=1, success_threshold=1)
     guarded.run(LOST)
     guarded.advance(5)
     guarded.run(Declared())
@@ -402,7 +410,7 @@ def test_what_is_declared_is_an_answer_and_closes_it() -> None:
     "error", [ApplicationError("broke", ApplicationCode.INTERNAL_ERROR), ValueError("of a handler")], ids=repr
 )
 def test_servers_that_break_down_may_count_too(error: Exception) -> None:
-    guarded = Guarded("breaker", consecutive=1, count_internal=True)
+    guarded = Guarded("breaker", consecutive_failures=1, count_internal=True)
     guarded.run(ApplicationError("unknown", ApplicationCode.UNKNOWN_METHOD))
     assert guarded.run(error) is error
     assert isinstance(guarded.run(), CircuitOpen)
@@ -410,7 +418,7 @@ def test_servers_that_break_down_may_count_too(error: Exception) -> None:
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
 def test_a_cancelled_probe_makes_room_for_another(how: str) -> None:
-    guarded = Guarded("breaker", consecutive=1)
+    guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(LOST)
     guarded.advance(5)
     probe = guarded.call(seconds=100)
@@ -427,7 +435,7 @@ def test_a_cancelled_probe_makes_room_for_another(how: str) -> None:
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
 def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
-    guarded = Guarded("breaker", consecutive=1, per=per)
+    guarded = Guarded("breaker", consecutive_failures=1, per=per)
     guarded.run(LOST)
     other = guarded.on_server()
     other.method = PUT

@@ -21,11 +21,11 @@ from idlrt.testing.guards import GET, PUT, call_for
 
 
 def test_more_calls_than_there_are_places_for_are_refused() -> None:
-    guarded = Guarded("bulkhead", calls=2)
+    guarded = Guarded("bulkhead", max_concurrent_calls=2)
     found = guarded.at_once(3, 1.0)
     assert found[:2] == ["answer"] * 2
     assert isinstance(found[2], Overloaded)
-    assert str(found[2]) == "did not take Check.get: 2 calls are under way"
+    assert str(found[2]) == "rejected Check.get: limit of 2 concurrent calls reached"
     (told,) = guarded.told
     assert isinstance(told, Refused)
     assert (told.subject, told.guard) == ("Check.get", "bulkhead")
@@ -33,24 +33,24 @@ def test_more_calls_than_there_are_places_for_are_refused() -> None:
 
 
 def test_some_wait_in_order_and_others_are_refused() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=2, wait=10)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=2, max_wait=10)
     began = guarded.now()
     found = guarded.at_once(4, 3.0)
     assert found[:3] == ["answer"] * 3
-    assert "1 calls are under way and 2 wait" in str(found[3])
+    assert "queue of 2 calls is full" in str(found[3])
     assert guarded.now() - began == 9
 
 
 def test_who_waits_for_too_long_is_refused_and_leaves_the_line() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=5, wait=2)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=5, max_wait=2)
     found = guarded.at_once(3, 5.0)
     assert found[0] == "answer"
-    assert all("none of 1 calls under way ended within 2 s" in str(each) for each in found[1:])
+    assert all("queued for 2 s (limit: 1 concurrent call)" in str(each) for each in found[1:])
     assert guarded.at_once(1, 1.0) == ["answer"]
 
 
 def test_nobody_waits_beyond_his_deadline() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=5, wait=20)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=5, max_wait=20)
     first = guarded.call(seconds=100)
     first.send(None)
     began = guarded.now()
@@ -61,14 +61,14 @@ def test_nobody_waits_beyond_his_deadline() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()], ids=repr)
 def test_whatever_becomes_of_a_call_its_place_is_free_again(error: BaseException) -> None:
-    guarded = Guarded("bulkhead", calls=1)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1)
     for _ in range(5):
         assert guarded.run(error) is error
     assert guarded.run() == "answer"
 
 
 def test_who_is_cancelled_in_the_line_leaves_it() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=1, wait=100)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
     waiting = guarded.call()
@@ -84,7 +84,7 @@ def test_who_is_cancelled_in_the_line_leaves_it() -> None:
 
 
 def test_who_is_cancelled_when_its_turn_has_come_hands_the_place_on() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=1, wait=100)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
     waiting = guarded.call()
@@ -96,7 +96,7 @@ def test_who_is_cancelled_when_its_turn_has_come_hands_the_place_on() -> None:
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
 def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
-    guarded = Guarded("bulkhead", calls=1, per=per)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, per=per)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
     other = guarded.on_server()
@@ -106,7 +106,7 @@ def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
 
 
 def test_a_waiting_call_looks_again_by_itself() -> None:
-    guarded = Guarded("bulkhead", calls=1, waiting=3, wait=100)
+    guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=3, max_wait=100)
     places = guarded.guard.places[GET]
     leases = [places.enter()]
 
@@ -198,7 +198,7 @@ class Counting:
 
 
 def guard(calls: int, waiting: int) -> Bulkhead:
-    return Bulkhead(BulkheadSettings(calls=calls, waiting=waiting, wait=3600), Chance())
+    return Bulkhead(BulkheadSettings(max_concurrent_calls=calls, max_queued_calls=waiting, max_wait=3600), Chance())
 
 
 def in_threads(bulkhead: Bulkhead, counting: Counting, threads: int, each: int) -> list[threading.Thread]:

@@ -40,7 +40,7 @@ class Serving:
 
 
 def test_few_calls_are_let_through_until_it_knows_how_fast_it_can_be() -> None:
-    serving = Serving(lowest=3, initial=40, measured=50)
+    serving = Serving(min_limit=3, initial_limit=40, min_rtt_samples=50)
     limits = serving.work(17, workers=10, seconds=0.01)
     assert limits[:16] == [3] * 16
     assert limits[16] == 40
@@ -48,26 +48,26 @@ def test_few_calls_are_let_through_until_it_knows_how_fast_it_can_be() -> None:
 
 
 def test_without_a_queue_it_rises_to_the_highest() -> None:
-    serving = Serving(highest=200, remeasure=0)
+    serving = Serving(max_limit=200, min_rtt_interval=0)
     assert serving.work(300, workers=1000, seconds=0.01)[-1] == 200
 
 
 def test_with_a_queue_it_stays_near_what_the_server_can_do() -> None:
-    serving = Serving(remeasure=0, initial=500)
+    serving = Serving(min_rtt_interval=0, initial_limit=500)
     limits = serving.work(500, workers=20, seconds=0.05)[-100:]
     assert min(limits) >= 20, "the server has all it can do"
     assert sum(limits) / len(limits) <= 60, "and the queue is not much longer than what is worked on"
 
 
 def test_a_server_that_becomes_slower_gets_fewer() -> None:
-    serving = Serving(remeasure=0)
+    serving = Serving(min_rtt_interval=0)
     before = serving.work(300, workers=50, seconds=0.01)[-1]
     after = serving.work(300, workers=5, seconds=0.01)[-1]
     assert after < before / 2
 
 
 def test_it_measures_again_and_goes_on_where_it_was() -> None:
-    serving = Serving(remeasure=10, highest=100)
+    serving = Serving(min_rtt_interval=10, max_limit=100)
     serving.work(300, workers=1000, seconds=0.02)
     assert serving.limit.limit == 100
     limits: list[int] = []
@@ -81,7 +81,9 @@ def test_it_measures_again_and_goes_on_where_it_was() -> None:
 
 
 def test_calls_from_before_a_measurement_do_not_count() -> None:
-    limit = Gradient(ConcurrencySettings(measured=2, remeasure=1, samples=1), Chance(dice=lambda: 0.0))
+    limit = Gradient(
+        ConcurrencySettings(min_rtt_samples=2, min_rtt_interval=1, min_samples=1), Chance(dice=lambda: 0.0)
+    )
     limit.answered(0.0, 0.1, 1)
     limit.answered(0.0, 0.1, 1)
     limit.answered(1.2, 1.3, 1)
@@ -94,7 +96,7 @@ def test_calls_from_before_a_measurement_do_not_count() -> None:
 
 
 def test_who_is_stuck_at_the_lowest_measures_again() -> None:
-    serving = Serving(remeasure=0, highest=100)
+    serving = Serving(min_rtt_interval=0, max_limit=100)
     serving.work(100, workers=1000, seconds=0.01)
     # All calls take longer now, however few there are: what was measured is not true any more.
     serving.work(200, workers=1000, seconds=0.1)
@@ -106,21 +108,21 @@ def test_who_is_stuck_at_the_lowest_measures_again() -> None:
 
 
 def test_a_good_round_adds_one() -> None:
-    limit = Aimd(ConcurrencySettings(initial=20), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(21):
         limit.answered(0.0, 0.1, 20)
     assert limit.limit == 21
 
 
 def test_a_limit_that_is_not_used_is_not_raised() -> None:
-    limit = Aimd(ConcurrencySettings(initial=20), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(1000):
         limit.answered(0.0, 0.1, 9)
     assert limit.limit == 20
 
 
 def test_a_bad_round_takes_a_tenth_once() -> None:
-    limit = Aimd(ConcurrencySettings(initial=100), Chance())
+    limit = Aimd(ConcurrencySettings(initial_limit=100), Chance())
     for _ in range(50):
         limit.dropped(1.0, 2.0)
     assert limit.limit == 90
@@ -135,7 +137,9 @@ def test_a_bad_round_takes_a_tenth_once() -> None:
     st.lists(st.tuples(st.booleans(), st.floats(0, 2), st.integers(0, 1000)), max_size=300),
 )
 def test_it_stays_between_the_lowest_and_the_highest(kind: Any, lowest: int, more: int, steps: Any) -> None:
-    settings = ConcurrencySettings(lowest=lowest, highest=lowest + more, measured=3, samples=2, remeasure=5)
+    settings = ConcurrencySettings(
+        min_limit=lowest, max_limit=lowest + more, min_rtt_samples=3, min_samples=2, min_rtt_interval=5
+    )
     limit = kind(settings, Chance(dice=lambda: 0.5))
     now = 0.0
     for is_good, took, under_way in steps:
@@ -152,25 +156,25 @@ def test_it_stays_between_the_lowest_and_the_highest(kind: Any, lowest: int, mor
 
 @pytest.mark.parametrize("algorithm", ["gradient", "aimd"])
 def test_what_is_beyond_the_limit_is_refused(algorithm: str) -> None:
-    guarded = Guarded("concurrency", algorithm=algorithm, initial=3)
+    guarded = Guarded("concurrency", algorithm=algorithm, initial_limit=3)
     found = guarded.at_once(5, 1.0)
     assert found[:3] == ["answer"] * 3
     assert [type(each) for each in found[3:]] == [Overloaded] * 2
-    assert "3 calls are under way" in str(found[3])
+    assert "adaptive limit of 3 concurrent calls reached" in str(found[3])
     assert [(type(each), each.subject) for each in guarded.told] == [(Refused, "Check.get")] * 2
     assert guarded.guard.under_way == 0
 
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), DeadlineExceeded("late")], ids=repr)
 def test_what_is_refused_further_on_or_takes_too_long_lowers_it(error: Exception) -> None:
-    guarded = Guarded("concurrency", algorithm="aimd", initial=100)
+    guarded = Guarded("concurrency", algorithm="aimd", initial_limit=100)
     guarded.run(error, 1.0)
     assert guarded.guard.limit.limit == 90
 
 
 @pytest.mark.parametrize("error", [ApplicationError("broke"), ValueError("broke"), KeyboardInterrupt()], ids=repr)
 def test_what_fails_at_once_does_not_look_fast(error: BaseException) -> None:
-    guarded = Guarded("concurrency", measured=10)
+    guarded = Guarded("concurrency", min_rtt_samples=10)
     for _ in range(20):
         guarded.run(error)
     assert guarded.guard.limit.fastest == 0
@@ -184,7 +188,7 @@ def test_what_is_declared_is_an_answer() -> None:
     class Declared(DeclaredError):
         pass
 
-    guarded = Guarded("concurrency", measured=10)
+    guarded = Guarded("concurrency", min_rtt_samples=10)
     for _ in range(10):
         guarded.run(Declared(), 0.25)
     assert guarded.guard.limit.fastest == 0.25

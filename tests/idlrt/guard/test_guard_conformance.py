@@ -20,13 +20,13 @@ pytestmark = pytest.mark.slow
 
 STRICT: dict[str, dict[str, Any]] = {
     "admission": {"protection": 0, "k": 1.0},
-    "breaker": {"consecutive": 2},
-    "bulkhead": {"calls": 1, "waiting": 1},
-    "concurrency": {"lowest": 1, "initial": 1, "highest": 1},
+    "breaker": {"consecutive_failures": 2},
+    "bulkhead": {"max_concurrent_calls": 1, "max_queued_calls": 1},
+    "concurrency": {"min_limit": 1, "initial_limit": 1, "max_limit": 1},
     "deadline": {"timeout": 0.001},
     "fallback": {"force": True},
     "limiter": {"rate": 5, "burst": 2},
-    "shedder": {"threshold": 0},
+    "shedder": {"cpu_threshold": 0},
 }
 
 

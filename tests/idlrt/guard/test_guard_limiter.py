@@ -118,7 +118,7 @@ def test_calls_over_the_limit_are_refused_and_told_when_to_come_again() -> None:
     found = [guarded.run() for _ in range(4)]
     assert found[:3] == ["answer"] * 3
     assert isinstance(found[3], Overloaded)
-    assert str(found[3]) == "did not take Check.get: more than 2 calls a second; there is room again in 0.5 s"
+    assert str(found[3]) == "rejected Check.get: rate limit exceeded (2 calls per second); retry in 0.5 s"
     assert found[3].retry_after == 0.5
     (told,) = guarded.told
     assert isinstance(told, Refused)
@@ -128,7 +128,7 @@ def test_calls_over_the_limit_are_refused_and_told_when_to_come_again() -> None:
 
 
 def test_calls_wait_for_their_turn() -> None:
-    guarded = Guarded("limiter", rate=10, burst=1, wait=0.25)
+    guarded = Guarded("limiter", rate=10, burst=1, max_wait=0.25)
     found = guarded.at_once(5, 0)
     assert found[:3] == ["answer"] * 3
     assert [type(each) for each in found[3:]] == [Overloaded] * 2
@@ -136,7 +136,7 @@ def test_calls_wait_for_their_turn() -> None:
 
 
 def test_no_call_waits_beyond_its_deadline() -> None:
-    guarded = Guarded("limiter", rate=1, burst=1, wait=30)
+    guarded = Guarded("limiter", rate=1, burst=1, max_wait=30)
     guarded.run()
     assert isinstance(guarded.run(call=call_for(guarded.driver, 0.5)), Overloaded)
     assert guarded.driver.slept == []
@@ -159,7 +159,7 @@ def test_callers_have_a_limit_each_whatever_their_port() -> None:
     for address in ("10.0.0.1:3", "[::1]:3", "unix"):
         assert isinstance(guarded.run(call=guarded.on_server(address)), Overloaded)
     assert guarded.run(call=guarded.on_server("10.0.0.2:9")) == "answer"
-    assert "calls of 10.0.0.2 a second" in str(guarded.run(call=guarded.on_server("10.0.0.2:9")))
+    assert "rate limit of 10.0.0.2 exceeded" in str(guarded.run(call=guarded.on_server("10.0.0.2:9")))
 
 
 def test_on_a_client_there_is_one_caller() -> None:

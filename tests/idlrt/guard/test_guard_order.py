@@ -72,15 +72,15 @@ cannot order guards: odd.before names 'limitr': no idlrt.guards named 'limitr'; 
 concurrency, deadline, fallback, limiter, shedder; did you mean 'limiter'?
 """
 BEHIND_AND_BEFORE = """
-cannot order guards: 'admission' stands before 'limiter', which stands before 'odd', which stands before 'fallback',
-which stands before 'deadline', which stands before 'shedder', which stands before 'admission'; change `before` or
+cannot order guards: 'admission' is before 'limiter', which is before 'odd', which is before 'fallback',
+which is before 'deadline', which is before 'shedder', which is before 'admission'; change `before` or
 `after` of one of their classes
 """
 EACH_OTHER = """
-cannot order guards: 'odd' stands before 'other', which stands before 'odd'; change `before` or `after` of one of their
+cannot order guards: 'odd' is before 'other', which is before 'odd'; change `before` or `after` of one of their
 classes
 """
-ITSELF = "cannot order guards: 'odd' stands before 'odd'; change `before` or `after` of one of their classes"
+ITSELF = "cannot order guards: 'odd' is before 'odd'; change `before` or `after` of one of their classes"
 TEXT = "cannot order guards: odd.before must be a tuple of names of guards, got 'limiter'"
 
 

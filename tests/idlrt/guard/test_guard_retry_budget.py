@@ -27,7 +27,7 @@ def test_one_for_five_calls_and_a_reserve() -> None:
 
 
 def test_without_a_reserve_few_calls_are_not_retried() -> None:
-    budget = RetryBudget(RetryBudgetSettings(reserve=0))
+    budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=0))
     assert spent(budget, 0.0) == 0
     for _ in range(4):
         budget.deposit(0.0)
@@ -38,14 +38,14 @@ def test_without_a_reserve_few_calls_are_not_retried() -> None:
 
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.7])
 def test_rounding_takes_nothing_away(ratio: float) -> None:
-    budget = RetryBudget(RetryBudgetSettings(ratio=ratio, reserve=0))
+    budget = RetryBudget(RetryBudgetSettings(ratio=ratio, min_retries_per_second=0))
     for _ in range(1000):
         budget.deposit(0.0)
     assert spent(budget, 0.0) == round(1000 * ratio)
 
 
 def test_deposits_are_good_for_a_while_and_what_was_spent_is_forgotten_too() -> None:
-    budget = RetryBudget(RetryBudgetSettings(reserve=1))
+    budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=1))
     for _ in range(100):
         budget.deposit(0.0)
     assert spent(budget, 5.5) == 30
@@ -63,7 +63,7 @@ def test_deposits_are_good_for_a_while_and_what_was_spent_is_forgotten_too() -> 
 def test_no_retry_is_more_than_the_last_ten_seconds_allow(
     ratio: float, reserve: float, steps: list[tuple[float, int, int]]
 ) -> None:
-    budget = RetryBudget(RetryBudgetSettings(ratio=ratio, reserve=reserve))
+    budget = RetryBudget(RetryBudgetSettings(ratio=ratio, min_retries_per_second=reserve))
     now = 0.0
     deposits: list[float] = []
     retries: list[float] = []
@@ -81,7 +81,7 @@ def test_no_retry_is_more_than_the_last_ten_seconds_allow(
 
 
 def test_threads_spend_nothing_twice() -> None:
-    budget = RetryBudget(RetryBudgetSettings(reserve=100))
+    budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=100))
     counts: list[int] = []
     threads = [threading.Thread(target=lambda: counts.append(spent(budget, 0.0))) for _ in range(4)]
     for thread in threads:

@@ -181,7 +181,7 @@ def test_a_crowd_is_refused_only_if_the_processor_is_busy() -> None:
         found = guarded.at_once(100, 0.1)
     refused = [each for each in found if isinstance(each, Overloaded)]
     assert 50 < len(refused) < 100
-    assert "the processor is busy (100 %)" in str(refused[0])
+    assert "overloaded (CPU 100%, " in str(refused[0])
     assert isinstance(guarded.told[-1], Refused)
 
 

@@ -87,7 +87,7 @@ def client_of(stack: ExitStack, address: str, **options: Any) -> UserServiceClie
 def test_by_argument(stack: ExitStack, serve: Serve) -> None:
     client = client_of(stack, serve(guards={"limiter": ONE}))
     client.get(1)
-    with pytest.raises(Overloaded, match=r"did not take UserService\.get: more than 0\.01 calls a second"):
+    with pytest.raises(Overloaded, match=r"rejected UserService\.get: rate limit exceeded \(0\.01 calls per second\)"):
         client.get(2)
     with pytest.raises(Overloaded):
         client.ping()
@@ -180,14 +180,14 @@ WRONG: list[tuple[Any, str]] = [
     ({"limitr": {}}, "guards of a server: limitr: unknown key; did you mean 'limiter'?"),
     ({"limitr": {"rate": 1}}, "guards of a server: limitr.rate: unknown table 'limitr'; did you mean 'limiter'?"),
     ({"limiter": {"rte": 1}}, "guards of a server: limiter.rte: limiter has no 'rte'; did you mean 'rate'?"),
-    ({"limiter": {"rate": 0}}, "guards of a server: limiter.rate: must be more than 0, got 0"),
+    ({"limiter": {"rate": 0}}, "guards of a server: limiter.rate: must be greater than 0, got 0"),
     ({"limiter": 5}, "guards of a server: limiter: limiter is a table; set one of limiter.rate,"),
     ({"limiter": None}, "guards of a server: limiter: limiter is a table"),
     ({"timeout": 1}, "guards of a server: timeout: only guards apply to servers"),
     ({"hedge": {"delay": 1}}, "guards of a server: hedge.delay: only guards apply to servers"),
     ({"methods": {"get": {"retries": 1}}}, "guards of a server: methods.get.retries: only guards apply to servers"),
     ({"methods": {"get": {"limitr": {}}}}, "guards of a server: methods.get.limitr: unknown key"),
-    ({"fallback": {"on": ["Nosuch"]}}, "guards of a server: fallback.on: a fallback cannot be for 'Nosuch'"),
+    ({"fallback": {"on": ["Nosuch"]}}, "guards of a server: fallback.on: cannot set a fallback for 'Nosuch'"),
     ([], "guards: must be a dict, got []"),
 ]
 
@@ -237,7 +237,9 @@ def test_no_handler_has_worked_on_a_call_that_was_refused(stack: ExitStack) -> N
 
 
 def test_a_breaker_of_a_server_is_told_as_overload(stack: ExitStack, serve: Serve) -> None:
-    guards = {"breaker": {"consecutive": 2, "count_internal": True, "pause": 60, "longest": 60}}
+    guards = {
+        "breaker": {"consecutive_failures": 2, "count_internal": True, "break_duration": 60, "max_break_duration": 60}
+    }
     client = client_of(stack, serve(guards=guards))
     for _ in range(2):
         with pytest.raises(ApplicationError):
@@ -271,7 +273,7 @@ def test_failover_goes_to_another_instance(stack: ExitStack) -> None:
     assert found.count("open") >= 5, "and no call has failed"
     retrying = next(each for each in heard if isinstance(each, Retrying))
     assert 0 < retrying.pause <= 0.1, "as the server has asked for"
-    assert "more than 10 calls a second" in retrying.why
+    assert "rate limit exceeded (10 calls per second)" in retrying.why
 
 
 def test_an_asyncio_client_is_refused_too(stack: ExitStack, serve: Serve) -> None:

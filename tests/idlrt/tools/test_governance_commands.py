@@ -78,21 +78,21 @@ def test_all_keys_are_listed() -> None:
 
 def test_keys_that_begin_with_something() -> None:
     text = idlrt("config", "keys", "retries").stdout
-    assert text.splitlines()[0] == "retries  (whole number from 0 to 100, usually 2)"
+    assert text.splitlines()[0] == "retries  (integer, 0 to 100, default 2)"
     assert text.splitlines()[1].startswith("    maximum number of retries of calls")
     assert {each["name"].partition(".")[0] for each in found("config", "keys", "hedge")} == {"hedge"}
     table = idlrt("config", "keys", "backoff", "--markdown").stdout.splitlines()
-    assert table[0] == "| key | type | default | description |"
-    assert table[2].startswith("| `backoff.base` | seconds | `0.025` | pause before the first retry.")
+    assert table[0] == "| key | type, unit, range | default | description |"
+    assert table[2].startswith("| `backoff.base_delay` | seconds, >= 0 | `0.025` | pause before the first retry.")
     done = idlrt("config", "keys", "nosuch", code=2)
-    assert done.stderr.startswith("idlrt: no key begins with 'nosuch'; known: admission, ")
+    assert done.stderr.startswith("idlrt: no key starts with 'nosuch' (known: admission, ")
 
 
 # Files.
 
 
 def test_a_file_is_checked(client: str, tmp_path: Path) -> None:
-    assert idlrt("config", "check", client).stdout == f"{client}: 1 services, nothing wrong\n"
+    assert idlrt("config", "check", client).stdout == f"{client}: OK (1 service)\n"
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[services.Users]\ntimeot = 1\nretries = -1\n[server]\nretries = 1\n")
     done = idlrt("config", "check", str(wrong), code=2)
@@ -101,7 +101,7 @@ def test_a_file_is_checked(client: str, tmp_path: Path) -> None:
     assert lines[0] == f"idlrt: {wrong}: 3 problems:"
     assert lines[1] == "  services.Users.timeot: unknown key; did you mean 'timeout'?"
     wrong.write_text("[here\n")
-    assert "is not TOML" in idlrt("config", "check", str(wrong), code=2).stderr
+    assert "invalid TOML" in idlrt("config", "check", str(wrong), code=2).stderr
     assert "does not exist" in idlrt("config", "check", "nowhere.toml", code=2).stderr
 
 
@@ -119,10 +119,10 @@ def test_what_holds_and_who_said_so(own: tuple[str, Registry], idl: str, client:
     assert said["hedge.delay"] == (0.02, f"{client}, services.Users")
     assert said["balancer"] == ("p2c", "default")
     assert said["limiter.enabled"] == (False, url)
-    assert "stale.age" not in said
-    assert "stale.age" in {each["key"] for each in found(*given, "--all")}
+    assert "stale.max_age" not in said
+    assert "stale.max_age" in {each["key"] for each in found(*given, "--all")}
     table = idlrt(*given).stdout.splitlines()
-    assert table[0].split() == ["KEY", "VALUE", "SAID", "BY"]
+    assert table[0].split() == ["KEY", "VALUE", "SOURCE"]
     assert table[1].split()[:2] == ["timeout", "2.0"]
 
 
@@ -152,7 +152,7 @@ def test_settings_are_set_and_taken_back(own: tuple[str, Registry]) -> None:
     second = found("config", "set", url, "Users", "fault=", "retries=0")
     assert (second["version"], second["settings"]) == (2, {"methods.get.timeout": "0.2", "retries": "0"})
     table = rows(idlrt("config", "history", url, "Users").stdout)
-    assert table[0] == ["VERSION", "WRITTEN", "(UTC)", "BY", "WHY", "SETTINGS"]
+    assert table[0] == ["VERSION", "TIME", "(UTC)", "USER", "NOTE", "SETTINGS"]
     assert [row[0] for row in table[1:]] == ["0", "1", "2"]
     assert "try" in table[2]
     assert [each["version"] for each in found("config", "history", url, "Users")] == [0, 1, 2]
@@ -182,21 +182,21 @@ def test_settings_are_set_from_a_file_as_a_whole(own: tuple[str, Registry], tmp_
 
 
 WRONG: list[tuple[list[str], str]] = [
-    (["config", "set", "URL", "Users"], "say what to set: KEY=VALUE, or --file"),
-    (["config", "set", "URL", "Users", "retries"], "write KEY=VALUE, not 'retries'"),
-    (["config", "set", "URL", "Users", "=1"], "write KEY=VALUE, not '=1'"),
+    (["config", "set", "URL", "Users"], "cannot change settings: give KEY=VALUE or --file"),
+    (["config", "set", "URL", "Users", "retries"], "cannot change settings: expected KEY=VALUE, got 'retries'"),
+    (["config", "set", "URL", "Users", "=1"], "cannot change settings: expected KEY=VALUE, got '=1'"),
     (["config", "set", "URL", "Users", "timeot=1"], "of Users: timeot: unknown key; did you mean 'timeout'?"),
     (["config", "set", "URL", "Users", "retries=0", "fault=x"], "of Users: fault: no idlrt.fault_modes named 'x'"),
-    (["config", "set", "URL", "Users", "config.version=7"], "the history is written by itself"),
+    (["config", "set", "URL", "Users", "config.version=7"], "cannot set config.version: reserved for"),
     (["config", "set", "URL", "Users", "--file", "FILE"], "FILE: services.Users: unknown table 'services'"),
     (["config", "set", "URL", "Users", "--file", "NOWHERE"], "does not exist"),
-    (["config", "rollback", "URL", "Users"], "the settings of Users have no earlier version"),
-    (["config", "rollback", "URL", "Users", "--to", "9"], "there is no version 9 of the settings of Users; known: 0"),
+    (["config", "rollback", "URL", "Users"], "cannot roll back the settings of Users: there is no earlier version"),
+    (["config", "rollback", "URL", "Users", "--to", "9"], "settings of Users: unknown version 9 (known: 0)"),
     (["config", "explain", "--service", "Users", "--method", "x", "--idl", "IDL"], "x"),
     (["config", "explain"], "Missing option '--service'"),
     (["config", "history", "nowhere", "Users"], "write scheme://host:port"),
-    (["route", "explain", "--service", "Users"], "say which registry: --registry URL"),
-    (["route", "explain", "--service", "Users", "--registry", "URL", "--argument", "x"], "write NAME=VALUE, not 'x'"),
+    (["route", "explain", "--service", "Users"], "cannot explain routes without a registry: give --registry URL"),
+    (["route", "explain", "--service", "Users", "--registry", "URL", "--argument", "x"], "expected NAME=VALUE, got"),
     (["route", "motan", "FILE", "--service", "Users"], "Motan"),
 ]  # fmt: skip
 
@@ -238,7 +238,7 @@ def test_where_calls_go_and_why(fleet: str, client: str) -> None:
     assert list(found(*given, "--zone", "us-1")["instances"]) == ["10.0.0.2:9090"]
     assert list(found(*given, "--config", client)["instances"]) == ["10.0.0.1:9090"]
     text = idlrt(*given, "--tag", "gray").stdout
-    assert text.splitlines()[0].split() == ["ROUTER", "RULE", "INSTANCES", "WHY"]
+    assert text.splitlines()[0].split() == ["ROUTER", "RULE", "INSTANCES", "REASON"]
     assert text.splitlines()[-1] == "  10.0.0.3:9090"
 
 
