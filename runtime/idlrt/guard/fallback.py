@@ -1,9 +1,10 @@
-"""`fallback`: something else instead of an answer, when a call fails, or always (`force`: what Dubbo calls a mock).
+"""Guard `fallback`: returns a substitute result when a call fails, or for each call (`force`, as Dubbo's mock).
 
-As a setting it is a value for all methods, or one for each, as JSON has it. It is looked at when a method is called for
-the first time, not when it is needed. A program gives a function: `Fallback.of(function)`.
+In a configuration it is a JSON value for all methods, or one by method. It is validated at the first call of a method,
+not when it is needed. Programs may supply a function: `Fallback.of(function)`.
 
-What a server declares in the IDL, and what it refuses, is an answer: it is left as it is, unless `on` says otherwise.
+Exceptions that the IDL declares and errors of the server's application are results: they are passed on, unless `on`
+names their classes.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from msgspec import Meta
 
 from idlrt import errors
 from idlrt.core import Chance, Listener, Replaced, tell
-from idlrt.errors import ConfigurationError, RpcError
+from idlrt.errors import ConfigurationError, RemoteProtocolError, RpcError
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
-from idlrt.guard.values import value_of
-from idlrt.spec import DeclaredError, Method
+from idlrt.serialization.plain_json import from_plain
+from idlrt.spec import BOOL, DeclaredError, Method
 
 __all__ = ["Fallback", "FallbackSettings"]
 
 Function = Callable[[AnyCall, Exception | None], Any]
-"""Makes what is returned, of a call and its error; there is none if the call was not made."""
+"""Returns the result for a call and its error; `None` instead of an error if the call was not made."""
 
 _DEFAULT: Final = ("NotSent", "Unknown")
 
@@ -49,14 +50,14 @@ class FallbackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Fallback:
-    """See the module. A `Guard`: `fallback`.
+    """Guard `fallback`: substitute results of failed calls.
 
     Raises:
-        ConfigurationError: `on` names a class that is not known.
+        ConfigurationError: `on` names an unknown class.
     """
 
     Settings: ClassVar[type[msgspec.Struct]] = FallbackSettings
-    # First: it sees all failures, those of guards too.
+    # Outermost: it handles all failures, including rejections of other guards.
     before: ClassVar[tuple[str, ...]] = ("deadline",)
 
     def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = nobody) -> None:
@@ -70,16 +71,16 @@ class Fallback:
     def of(
         cls, function: Function, *, on: Sequence[str] = _DEFAULT, force: bool = False, listener: Listener = nobody
     ) -> Self:
-        """A fallback that returns what `function(call, error)` does. What that raises is raised instead of `error`."""
+        """Return a fallback with the results of `function(call, error)`. Its exceptions replace `error`."""
         made = cls(FallbackSettings(on=tuple(on), force=force), Chance(), listener)
         made._function = function
         return made
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
-        """See `Guard.__call__`. It refuses nothing.
+        """Make the call, unless `force` is set, and replace its failure. Rejects no call.
 
         Raises:
-            ConfigurationError: the value does not fit the result of the method.
+            ConfigurationError: the value is not a valid result of the method.
         """
         if call.method not in self._seen:
             if self._function is None:
@@ -95,20 +96,23 @@ class Fallback:
     def _replace(self, call: AnyCall, error: Exception | None) -> Any:
         value = self._value(call.method) if self._function is None else self._function(call, error)
         if listeners := heard_by(call, self._listener):
-            why = f"{type(error).__name__}: {error}" if error is not None else "calls are not made (force)"
+            why = f"{type(error).__name__}: {error}" if error is not None else "no call is made (force)"
             tell(listeners, Replaced(subject=call.method.full_name, by="fallback", why=why))
         return value
 
     def _value(self, method: Method[..., Any]) -> Any:
-        """A value of its own for every call: its caller may change it."""
+        """Build the value for one call: a new one each time, because the caller may change it."""
         settings, name = self._settings, method.full_name
         value = settings.values.get(name, settings.values.get(method.name, settings.value))
+        if value is None:
+            return None
         try:
-            return value_of(method.result, value)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"the fallback of {name} cannot be its result, {method.result!r}: {error}"
-            ) from None
+            if method.result is BOOL:
+                # Registries store text.
+                value = msgspec.convert(value, bool, strict=False)
+            return from_plain(method.result, value, path="fallback")
+        except (RemoteProtocolError, ValueError, TypeError) as error:
+            raise ConfigurationError(f"cannot use the fallback of {name}: {error}") from None
 
 
 def _error_class(name: str) -> type[Exception]:
@@ -119,6 +123,6 @@ def _error_class(name: str) -> type[Exception]:
         return found
     known = [each for each in errors.__all__ if each.endswith(("Error", "Exception")) or each in _DEFAULT]
     raise ConfigurationError(
-        f"a fallback cannot be for {name!r}: there is no such error; known are {', '.join(known)} and the others of "
-        "idlrt.errors"
+        f"cannot set a fallback for {name!r}: unknown error class (known: {', '.join(known)}, and others of "
+        "idlrt.errors)"
     )

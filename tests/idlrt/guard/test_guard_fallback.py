@@ -87,7 +87,7 @@ def test_for_which_errors_can_be_said() -> None:
 
 @pytest.mark.parametrize("name", ["NotThere", "ApplicationCode", "KeyError", "PushBack", ""])
 def test_errors_that_are_not_known_are_refused(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is no such error; known are .*NotSent"):
+    with pytest.raises(ConfigurationError, match=r"unknown error class \(known: .*NotSent"):
         Guarded("fallback", on=[name])
 
 
@@ -116,6 +116,12 @@ UUID = uuid.UUID(int=7)
         (spec.VOID, None, None),
         (spec.STRING, None, None),
         (spec.BOOL, True, True),
+        # Registries store text.
+        (spec.BOOL, "true", True),
+        (spec.BOOL, "0", False),
+        (spec.I32, "7", 7),
+        (spec.DOUBLE, "7", 7.0),
+        (spec.enum(Color), "RED", Color.RED),
         (spec.I64, 7, 7),
         (spec.DOUBLE, 7, 7.0),
         (spec.BINARY, "aGk=", b"hi"),
@@ -145,6 +151,7 @@ def test_a_value_of_json_becomes_one_of_the_result(result: Any, value: Any, expe
     ("result", "value"),
     [
         (spec.VOID, 1),
+        (spec.BOOL, "yes"),
         (spec.I64, "seven"),
         (spec.STRING, 7),
         (spec.BINARY, "not base64!"),
@@ -164,7 +171,7 @@ def test_a_value_that_does_not_fit_is_noticed_before_it_is_needed(result: Any, v
     call.method = method_with(result)
     found = guarded.run("answer", call=call)
     assert isinstance(found, ConfigurationError)
-    assert "the fallback of find cannot be its result" in str(found)
+    assert str(found).startswith("cannot use the fallback of find: ")
     assert guarded.reached == 0
 
 

@@ -43,8 +43,8 @@ def test_characters_that_terminals_act_on_are_escaped(indent: int) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "cannot read the arguments of find from JSON: Input data was truncated; it takes id: i32"),
-        ('{"id": 1, "id2": 2}', "unknown argument 'id2'; it takes id: i32"),
+        ("{", "cannot read the arguments of find from JSON: Input data was truncated; find takes 1 argument (id: i32)"),
+        ('{"id": 1, "id2": 2}', "unknown argument 'id2'; find takes 1 argument (id: i32)"),
         ('{"id": 1e999}', "cannot read the arguments of find from JSON: "),
         ("[" * 100_000, "cannot read the arguments of find from JSON: "),
         ('{"id": "\udcff"}', "cannot read the arguments of find from JSON: "),
