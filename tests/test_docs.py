@@ -19,6 +19,7 @@ from test_readme import BLOCK, moved, places
 from idlrt.balance import BALANCERS
 from idlrt.cli import main
 from idlrt.core import Freshness, ServiceKey, decisions
+from idlrt.core.renamed import KEYS
 from idlrt.embedded import DEFAULT_PORT
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
@@ -144,6 +145,13 @@ def test_the_page_lists_all_keys_as_the_command_does() -> None:
     assert listed == done.output, "put the output of `idlrt config keys --markdown` there"
 
 
+def test_the_page_lists_all_renamed_keys() -> None:
+    listed = GOVERNANCE_PAGE.partition("<!-- renamed -->\n")[2].partition("<!-- /renamed -->")[0]
+    assert listed == "| old name | current name |\n|---|---|\n" + "".join(
+        f"| `{old}` | `{new}` |\n" for old, new in KEYS.items()
+    )
+
+
 @pytest.mark.parametrize("plugins", [FAULT_MODES, ROUTERS, GUARDS, BALANCERS], ids=lambda each: each.group)
 def test_the_page_names_all_plugins(plugins: Plugins[Any]) -> None:
     tables = set(re.findall(r"^\| `(\w+)` \|", GOVERNANCE_PAGE, re.MULTILINE))
@@ -154,7 +162,7 @@ def test_the_page_names_all_plugins(plugins: Plugins[Any]) -> None:
 
 def test_the_page_names_all_decisions() -> None:
     kinds = {each for each in decisions.__all__ if each not in ("Decision", "Listener", "tell")}
-    part = GOVERNANCE_PAGE.partition("## What is decided")[2].partition("## ")[0]
+    part = GOVERNANCE_PAGE.partition("## Decision events")[2].partition("## ")[0]
     assert kinds <= set(re.findall(r"`(\w+)`", part))
 
 

@@ -1,7 +1,7 @@
 """`hot`: keys that are not alike (Zipf, s = 1.2 over 10,000), and balancers that keep keys together.
 
-The most frequent key is a fifth of all calls. Whoever owns it alone drowns. With `bound` nobody has more calls under
-way than so many times the average, rounded up; what is beyond that goes to others, always the same ones for a key
+The most frequent key is a fifth of all calls. Whoever owns it alone drowns. With `balance_factor` nobody has more calls
+under way than so many times the average, rounded up; what is beyond that goes to others, always the same ones for a key
 (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its own keys
 move, a share of one in N (Karger et al. 1997); with Maglev a few others, too.
 """
@@ -45,7 +45,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: flo
         count=settings.instances,
         rate=settings.rate,
         seed=settings.seed,
-        policy={"balancer": balancer, f"{balancer}.bound": bound, "retries": 0},
+        policy={"balancer": balancer, f"{balancer}.balance_factor": bound, "retries": 0},
         clients=1,
         workers=_WORKERS,
         mean=settings.work(0.6, _WORKERS),

@@ -1,9 +1,9 @@
 """Key-based balancing with bounded loads: the base of `consistent_hash` and `maglev`.
 
-A key hashes to a position, and each position has an owner. With `balance_factor`, no instance has more calls in flight than
-`balance_factor` times the average, in proportion to its weight and rounded up. Excess calls go to positions that are rehashes of
-the key: the calls of one hot key always overflow to the same few instances, and an overloaded instance does not burden
-its neighbor on the ring.
+A key hashes to a position, and each position has an owner. With `balance_factor`, no instance has more calls in flight
+than `balance_factor` times the average, in proportion to its weight and rounded up. Excess calls go to positions that
+are rehashes of the key: the calls of one hot key always overflow to the same few instances, and an overloaded instance
+does not burden its neighbor on the ring.
 
 Sources: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads" (arXiv 1608.01350); Chen, Coleman,
 Shrivastava, "Revisiting Consistent Hashing with Bounded Loads" (arXiv 1908.08762), as Envoy's `hash_balance_factor`.

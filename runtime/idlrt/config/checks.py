@@ -1,4 +1,4 @@
-"""Validation of keys and values. Errors say where they are, what is wrong and what is allowed."""
+"""Validation of keys and values. Each error names its place, the cause and the allowed values."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from idlrt.guard.order import check_place
 
 __all__ = ["Problem", "check", "worded", "wrong"]
 
-# Upper bound of all numbers: larger ones overflow clocks and sockets.
+# Upper bound of all numbers; larger ones overflow clocks and sockets.
 _LARGEST: Final = 1e9
 _AT: Final = re.compile(r"^(?P<why>.*?) - at `\$(?P<path>[^`]*)`$", re.S)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error in a configuration.
+    """An error or another finding in a configuration.
 
     Attributes:
-        key: place of the error.
-        why: what is wrong, and how to correct it.
+        key: dotted key that it is about, or a path into its value.
+        why: cause and remedy.
     """
 
     key: str
@@ -91,7 +91,7 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
-    """Errors that a guard or a fault mode itself finds in its settings."""
+    """Yield errors that a guard or a fault mode raises for its settings."""
     try:
         if found.kind == "guard":
             GUARDS.make(found.name, settings, Chance())
@@ -102,7 +102,7 @@ def _making(key: str, found: Section, settings: Any) -> Iterator[Problem]:
 
 
 def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
-    """Errors that types do not show: in names of plugins, and in routing rules."""
+    """Yield errors that types do not cover: in names of plugins, and in routing rules."""
     if table == CALL and field in ("balancer", "fault"):
         plugins = BALANCERS if field == "balancer" else FAULT_MODES
         try:
@@ -123,11 +123,13 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
 def worded(
     key: str, field: str, error: str, value: Any, settings: type[msgspec.Struct] | None = None
 ) -> tuple[str, str]:
-    """Return the key of an invalid value, and what is wrong with it, from the error of msgspec.
+    """Convert a validation error of msgspec to the key of the invalid value and a message.
 
     Args:
-        key: of the value; the key that is returned may lead into the value.
+        key: key of the checked value; the returned key may be a path into it.
         field: last part of `key`; empty for a whole table.
+        error: message of msgspec.
+        value: checked value.
         settings: struct of the field.
     """
     match = _AT.match(error)
@@ -141,7 +143,11 @@ def worded(
 
 
 def wrong(problems: Sequence[Problem], where: str) -> ConfigurationError:
-    """Return the error for problems in `where`."""
+    """Build the error for the problems of a configuration.
+
+    Args:
+        where: name of the configuration, which the message starts with.
+    """
     if len(problems) == 1:
         return ConfigurationError(f"{where}: {problems[0]}")
     lines = "".join(f"\n  {each}" for each in problems)

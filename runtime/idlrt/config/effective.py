@@ -86,15 +86,16 @@ class Effective:
         return [name for name in self._tables if name not in (CALL, SERVICE)]
 
     def is_enabled(self, guard: str) -> bool:
-        """Return whether a guard is enabled, as it is if a key of its table is set and `enabled` is not false."""
+        """Return whether a guard is enabled. One with any key set is, unless `enabled` is false."""
         return switch(self._tables.get(guard, {}).get("enabled", True)) is not False
 
 
 def effective(layers: Sequence[Layer], method: str = "") -> Effective:
-    """Return the effective settings of `method`, or those of methods without settings of their own.
+    """Return the effective settings of a method.
 
     Args:
-        layers: in the order of increasing precedence.
+        layers: layers in the order of increasing precedence.
+        method: name; empty: those of methods without their own settings.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

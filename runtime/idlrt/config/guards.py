@@ -1,4 +1,4 @@
-"""The guards that a configuration asks for, in their order (`idlrt.guard.order`): on clients and on servers."""
+"""Construction of the guards that a configuration enables, on clients and on servers, in their order."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Guards"]
 
 
 class Guards:
-    """Makes guards. Those with the same settings are one: what they count is counted together.
+    """Factory and cache of guards. Methods whose settings of a guard are equal share the guard and its statistics.
 
     Args:
-        chance: their clock and dice.
-        listener: is told of their decisions.
+        chance: clock and random numbers of the guards.
+        listener: receives their decisions.
     """
 
     def __init__(self, chance: Chance, listener: Listener) -> None:
@@ -26,7 +26,7 @@ class Guards:
         self._made: dict[tuple[str, bytes], Guard] = {}
 
     def of(self, found: Effective) -> list[Guard]:
-        """The guards that stand where this holds, the outermost first."""
+        """Return the guards that settings enable, the outermost first (`idlrt.guard.order`)."""
         known = GUARDS.names()
         return [
             self._guard(name, found)

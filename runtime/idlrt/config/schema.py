@@ -46,7 +46,7 @@ __all__ = [
     "switch",
 ]
 
-# Settings at the top: of calls, and of services as a whole.
+# Tables of keys without a table: settings of calls, and of services as a whole.
 CALL: Final = ""
 SERVICE: Final = "service"
 METHODS: Final = "methods"
@@ -83,8 +83,8 @@ class Section(msgspec.Struct, frozen=True):
     Attributes:
         name: name of the table; empty for settings of calls.
         settings: type of the settings.
-        kind: what the settings belong to, for people.
-        is_per_method: whether single methods may have settings of their own.
+        kind: what the settings configure, human-readable.
+        is_per_method: whether methods may have their own settings.
     """
 
     name: str
@@ -151,7 +151,7 @@ def place(key: str) -> tuple[str, str, str]:
     Old names of renamed keys are accepted: the field is the current one.
 
     Raises:
-        KeyError: the key is unknown; the text suggests another one.
+        KeyError: the key is unknown; the text suggests a similar one.
     """
     method, rest = "", key
     if key.startswith(METHODS + "."):
@@ -183,7 +183,7 @@ def place(key: str) -> tuple[str, str, str]:
     if field not in fields(found):
         if not fields(found):
             raise KeyError(f"{name} has no settings")
-        raise KeyError(f"{name} has no {field!r}{near(field, _fields_and_switch(found))}")
+        raise KeyError(f"{name} has no key {field!r}{near(field, _fields_and_switch(found))}")
     return method, name, field
 
 
@@ -208,10 +208,10 @@ def _fields_and_switch(table: Section) -> list[str]:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """Return the end of an error message about an unknown name: the nearest known name, or all of them."""
+    """Return the end of an error message about an unknown name: a similar name, or all known ones."""
     known = [each for each in known if each != SERVICE]
     near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    return f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(known)})"
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -247,7 +247,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _empty(dotted: str) -> dict[str, Any]:
-    """Return the keys of an empty table; an unknown one stays, so that `check` finds it."""
+    """Return the keys of an empty table; an unknown one stays, so that `check` reports it."""
     name = dotted
     if dotted.startswith(METHODS + "."):
         name = dotted.split(".", 2)[-1] if dotted.count(".") > 1 else METHODS
@@ -260,14 +260,14 @@ def _empty(dotted: str) -> dict[str, Any]:
 
 
 def parsed(value: Any) -> Any:
-    """Return a value, decoded if it is JSON text, as it is in a registry."""
+    """Return a value, decoded if it is JSON text, as registries store lists and tables."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return msgspec.json.decode(value)
         except msgspec.DecodeError as error:
-            raise ConfigurationError(f"{value[:60]!r} is not JSON: {error}") from error
+            raise ConfigurationError(f"invalid JSON {value[:60]!r}: {error}") from error
         except RecursionError:
-            raise ConfigurationError(f"{value[:60]!r} is nested too deep") from None
+            raise ConfigurationError(f"invalid JSON {value[:60]!r}: nested too deeply") from None
     return value
 
 

@@ -136,7 +136,7 @@ def test_every_process_gives_the_same_answer() -> None:
         "    for each in candidates:\n"
         "        each.make_busy(each.instance.weight)\n"
         "    balancer = BALANCERS.get(name)\n"
-        "    makes = [{}] if name == 'modulo' else [{}, {'bound': 1.0}]\n"
+        "    makes = [{}] if name == 'modulo' else [{}, {'balance_factor': 1.0}]\n"
         "    for settings in makes:\n"
         "        chosen = balancer(candidates, Chance(), balancer.Settings(**settings))\n"
         "        print([chosen.pick(call_of(str(number)), set(candidates[:2])).instance.id for number in range(40)])\n"
@@ -253,7 +253,7 @@ def test_nobody_has_more_than_the_bound(
     """Calls of a few keys begin and end; some instances are out."""
     candidates = targets(*weights)
     tried = frozenset(candidates[:out])
-    balancer = made(name, candidates, bound=bound)
+    balancer = made(name, candidates, balance_factor=bound)
     there = [each for each in candidates if each not in tried]
     under_way: list[Target] = []
     for ends, key, which in steps:
@@ -276,7 +276,7 @@ def test_nobody_has_more_than_the_bound(
 @pytest.mark.parametrize("name", BOUNDED)
 def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
     candidates = targets(*[100] * 200)
-    balancer = made(name, candidates, bound=1.25)
+    balancer = made(name, candidates, balance_factor=1.25)
     for number in range(4000):
         found = balancer.pick(call_of(f"key {number % 10}"), ())
         assert found is not None
@@ -293,7 +293,7 @@ def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
 @pytest.mark.parametrize("name", BOUNDED)
 def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
     candidates = targets(*[100] * 10)
-    balancer = made(name, candidates, bound=1.5)
+    balancer = made(name, candidates, balance_factor=1.5)
     for each in candidates:
         each.make_busy(4)
     plain = made(name, candidates)
@@ -315,7 +315,7 @@ def test_keys_of_one_that_is_full_do_not_all_go_to_its_neighbour(name: str) -> N
     for each in candidates:
         each.make_busy(2)
     candidates[0].make_busy(100)
-    balancer, plain = made(name, candidates, bound=1.25), made(name, candidates)
+    balancer, plain = made(name, candidates, balance_factor=1.25), made(name, candidates)
     lost = [call for call, one in zip(CALLS, met(plain), strict=True) if one is candidates[0]]
     heirs = Counter(met(balancer, lost))
     assert candidates[0] not in heirs
@@ -328,7 +328,7 @@ def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
     for each in candidates:
         each.make_busy(each.instance.weight // 100)
     candidates[0].make_busy(100)
-    balancer, plain = made(name, candidates, bound=4.0), made(name, candidates)
+    balancer, plain = made(name, candidates, balance_factor=4.0), made(name, candidates)
     lost = [call for call, one in zip(CALLS * 2, met(plain, CALLS * 2), strict=True) if one is candidates[0]]
     heirs = met(balancer, lost)
     assert sum(each in candidates[6:] for each in heirs) / len(lost) == pytest.approx(20 / 25, abs=0.12)
@@ -338,7 +338,7 @@ def test_what_one_has_too_much_goes_to_others_by_weight(name: str) -> None:
 def test_the_average_is_that_of_those_who_are_there(name: str) -> None:
     candidates = targets(*[100] * 40)
     out = frozenset(candidates[5:])
-    balancer = made(name, candidates, bound=1.25)
+    balancer = made(name, candidates, balance_factor=1.25)
     home = balancer.pick(call_of("k"), out)
     assert home is not None
     for each in candidates[:5]:

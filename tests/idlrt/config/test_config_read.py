@@ -112,7 +112,7 @@ def test_a_service_has_what_is_said_of_all_then_of_its_names() -> None:
 
 WRONG: list[tuple[Any, str]] = [
     ({"sevices": {}}, "config: sevices: unknown table; did you mean 'services'?"),
-    ({"x": {}}, "config: x: unknown table; known: here, defaults, services, server"),
+    ({"x": {}}, "config: x: unknown table (known: here, defaults, services, server)"),
     ({1: {}}, "config: 1: unknown table"),
     ({"here": 1}, "config: here: expected a table, got 1"),
     ({"here": {"zon": "a"}}, "config: here.zon: unknown key; did you mean 'zone'?"),

@@ -77,26 +77,26 @@ def test_keys_have_a_place() -> None:
 
 WRONG_KEYS: list[tuple[str, str]] = [
     ("timeot", "unknown key; did you mean 'timeout'?"),
-    ("qqqq", "unknown key; known: timeout, attempt_timeout, balancer, fault,"),
-    ("", "unknown key; known: timeout,"),
+    ("qqqq", "unknown key (known: timeout, attempt_timeout, balancer, fault,"),
+    ("", "unknown key (known: timeout,"),
     ("service", "unknown key"),
     ("hedge", "hedge is a table; set one of hedge.max_extra_load, hedge.delay,"),
     ("limiter", "limiter is a table; set one of limiter.rate, limiter.burst, limiter.per,"),
     ("failover", "failover has no settings"),
     ("failover.retries", "failover has no settings"),
-    ("hedge.dely", "hedge has no 'dely'; did you mean 'delay'?"),
-    ("hedge.delay.x", "hedge has no 'delay.x'; did you mean 'delay'?"),
-    ("hedge.enabled", "hedge has no 'enabled'"),
-    ("limiter.enabld", "limiter has no 'enabld'; did you mean 'enabled'?"),
+    ("hedge.dely", "hedge has no key 'dely'; did you mean 'delay'?"),
+    ("hedge.delay.x", "hedge has no key 'delay.x'; did you mean 'delay'?"),
+    ("hedge.enabled", "hedge has no key 'enabled'"),
+    ("limiter.enabld", "limiter has no key 'enabld'; did you mean 'enabled'?"),
     ("hedg.delay", "unknown table 'hedg'; did you mean 'hedge'?"),
-    (".delay", "unknown table ''; known: backoff,"),
+    (".delay", "unknown table '' (known: backoff,"),
     ("service.panic_threshold", "unknown table 'service'"),
     ("methods", "methods is a table; set methods.NAME.KEY, as in methods.get.timeout"),
     ("methods.get", "must be methods.NAME.KEY, as in methods.get.timeout"),
     ("methods.", "must be methods.NAME.KEY"),
     ("methods..timeout", "must be methods.NAME.KEY"),
     ("methods.get.timeot", "unknown key; did you mean 'timeout'?"),
-    ("methods.get.hedge.dely", "hedge has no 'dely'; did you mean 'delay'?"),
+    ("methods.get.hedge.dely", "hedge has no key 'dely'; did you mean 'delay'?"),
     ("methods.get.routes", "routes applies to a whole service, not to a single method"),
     ("methods.get.panic_threshold", "panic_threshold applies to a whole service, not to a single method"),
     ("methods.get.budget.ratio", "budget applies to a whole service, not to a single method"),
@@ -138,8 +138,8 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("fallback.on", ["NotSent", "Nosuch"], "fallback.on", "cannot set a fallback for 'Nosuch': unknown error class"),
     ("fallback.on", [1], "fallback.on[0]", "expected a string, got an integer"),
     ("routes", "zone", "routes", "expected a list, got 'zone'"),
-    ("routes", "[{", "routes", "'[{' is not JSON"),
-    ("routes", "[" * 100_000, "routes", "'[[[[["),
+    ("routes", "[{", "routes", "invalid JSON '[{'"),
+    ("routes", "[" * 100_000, "routes", "invalid JSON '[[[[["),
     ("routes", [1], "routes[0]", "a rule is a table of keys and values, not int"),
     ("routes", [{"router": "zone"}, {"router": "zoned"}], "routes[1].router", "no idlrt.routers named 'zoned'"),
     ("routes", [{"router": "canary", "percent": 101}], "routes[0].percent", "expected `float` <= 100.0"),
@@ -200,7 +200,7 @@ def test_a_switch_is_read_as_every_truth_value(value: object, is_on: bool) -> No
 
 def test_what_could_be_meant() -> None:
     assert near("balencer", ["balancer", "fault"]) == "; did you mean 'balancer'?"
-    assert near("x", ["balancer", "fault"]) == "; known: balancer, fault"
+    assert near("x", ["balancer", "fault"]) == " (known: balancer, fault)"
 
 
 # All tables.

@@ -36,9 +36,9 @@ def test_fault_mode_conformance(name: str) -> None:
     ("name", "settings"),
     [
         ("hedge", {"delay": 0.005}),
-        ("hedge", {"delay": 0.02, "attempts": 5, "extra_load": 1.0}),
+        ("hedge", {"delay": 0.02, "max_attempts": 5, "max_extra_load": 1.0}),
         ("forking", {"forks": 10}),
-        ("failcache", {"interval": 0.1, "attempts": 50, "age": 3.0}),
+        ("failcache", {"retry_interval": 0.1, "max_retries": 50, "max_age": 3.0}),
         ("broadcast", {"fail_percent": 60}),
     ],
 )

@@ -59,14 +59,14 @@ def test_a_client_hears_that_it_is_over_the_limit_and_for_how_long(kind: str) ->
 
 @ALL_KINDS
 def test_a_client_hears_that_a_breaker_of_the_server_is_open(kind: str) -> None:
-    breaker = guard("breaker", consecutive=1, count_internal=True, pause=1000)
+    breaker = guard("breaker", consecutive_failures=1, count_internal=True, break_duration=1000)
     with (
         serving(Users(), kind, filters=[breaker]) as server,
         UserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
     ):
         with pytest.raises(Exception, match="failed with ValueError"):
             client.get(0)
-        with pytest.raises(Overloaded, match="the circuit breaker of UserService is open") as caught:
+        with pytest.raises(Overloaded, match="circuit breaker of UserService is open") as caught:
             client.get(1)
     assert caught.value.retry_after == pytest.approx(1000, abs=TIMEOUT)
 
@@ -88,7 +88,7 @@ def test_workers_wait_for_a_place_in_line() -> None:
             return found
 
     users = Crowd()
-    bulkhead = guard("bulkhead", calls=1, waiting=10, wait=TIMEOUT)
+    bulkhead = guard("bulkhead", max_concurrent_calls=1, max_queued_calls=10, max_wait=TIMEOUT)
     found: list[str] = []
     with (
         serving(users, "worker", workers=4, filters=[bulkhead]) as server,
@@ -109,7 +109,7 @@ def test_workers_wait_for_a_place_in_line() -> None:
 def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
     async def main() -> None:
         users: Any = AsyncUsers() if handlers == "async" else Users()
-        filters = [guard("bulkhead", calls=1, waiting=50, wait=TIMEOUT)]
+        filters = [guard("bulkhead", max_concurrent_calls=1, max_queued_calls=50, max_wait=TIMEOUT)]
         async with (
             AsyncServer(user_service(users), filters=filters, workers=2 if handlers == "worker" else 0) as server,
             AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
@@ -123,7 +123,7 @@ def test_an_asyncio_server_lets_calls_wait_for_a_place(handlers: str) -> None:
 def test_an_asyncio_server_refuses_who_cannot_wait() -> None:
     async def main() -> None:
         users = AsyncUsers()
-        filters = [guard("bulkhead", calls=1, waiting=1, wait=TIMEOUT)]
+        filters = [guard("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=TIMEOUT)]
         async with (
             AsyncServer(user_service(users), filters=filters) as server,
             AsyncUserServiceClient.connect(server.address, framing="header", timeout=TIMEOUT) as client,
@@ -147,7 +147,7 @@ def test_a_breaker_of_a_client_opens_when_nobody_is_there() -> None:
     with serving(Users()) as server:
         address = server.address
     with UserServiceClient.connect(
-        address, filters=[guard("breaker", consecutive=2, pause=1000)], timeout=TIMEOUT
+        address, filters=[guard("breaker", consecutive_failures=2, break_duration=1000)], timeout=TIMEOUT
     ) as client:
         for _ in range(2):
             with pytest.raises(ConnectFailed):

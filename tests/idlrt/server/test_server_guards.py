@@ -179,7 +179,7 @@ KINDS: list[Any] = [Server, AsyncServer, partial(ProcessServer, processes=2)]
 WRONG: list[tuple[Any, str]] = [
     ({"limitr": {}}, "guards of a server: limitr: unknown key; did you mean 'limiter'?"),
     ({"limitr": {"rate": 1}}, "guards of a server: limitr.rate: unknown table 'limitr'; did you mean 'limiter'?"),
-    ({"limiter": {"rte": 1}}, "guards of a server: limiter.rte: limiter has no 'rte'; did you mean 'rate'?"),
+    ({"limiter": {"rte": 1}}, "guards of a server: limiter.rte: limiter has no key 'rte'; did you mean 'rate'?"),
     ({"limiter": {"rate": 0}}, "guards of a server: limiter.rate: must be greater than 0, got 0"),
     ({"limiter": 5}, "guards of a server: limiter: limiter is a table; set one of limiter.rate,"),
     ({"limiter": None}, "guards of a server: limiter: limiter is a table"),

@@ -105,7 +105,33 @@ def test_a_file_is_checked(client: str, tmp_path: Path) -> None:
     assert "does not exist" in idlrt("config", "check", "nowhere.toml", code=2).stderr
 
 
-# What holds.
+def test_deprecated_keys_in_a_file_are_findings(tmp_path: Path) -> None:
+    file = tmp_path / "old.toml"
+    file.write_text("[defaults]\nbreaker.errors = 0.5\n[services.A]\npanic = 0.1\n[services.B]\n")
+    found = idlrt("config", "check", str(file))
+    assert found.stdout.splitlines() == [
+        f"{file}: defaults.breaker.errors is deprecated: use breaker.failure_ratio",
+        f"{file}: services.A.panic is deprecated: use panic_threshold",
+        f"{file}: OK (2 services, 2 deprecated keys)",
+    ]
+    assert found.stderr == ""
+    assert idlrt("config", "check", "--strict", str(file), code=1).stdout == found.stdout
+    file.write_text("[defaults]\nbreaker.errors = 0.5\nbreaker.failure_ratio = 0.5\n")
+    error = idlrt("config", "check", str(file), code=2).stderr
+    assert error == (
+        f"idlrt: {file}: defaults.breaker.errors: also set as breaker.failure_ratio, its current name; "
+        "remove breaker.errors\n"
+    )
+
+
+def test_keys_are_found_by_their_old_names() -> None:
+    text = idlrt("config", "keys", "breaker.errors").stdout
+    assert text.splitlines()[0] == (
+        "breaker.failure_ratio  (number, > 0 and <= 1, default 0.5; formerly breaker.errors)"
+    )
+
+
+# Effective settings.
 
 
 def test_what_holds_and_who_said_so(own: tuple[str, Registry], idl: str, client: str) -> None:
@@ -161,6 +187,28 @@ def test_settings_are_set_and_taken_back(own: tuple[str, Registry]) -> None:
     assert history(owner, "Users")[-1].note == "no"
     assert idlrt("config", "set", url, "Users", "--group", "gray", "retries=1").stdout == "version 1: retries=1\n"
     assert len(history(owner, "Users")) == 5, "another group"
+
+
+def test_old_names_are_written_until_another_key_format_is_selected(own: tuple[str, Registry], tmp_path: Path) -> None:
+    url, owner = own
+    done = idlrt("config", "set", url, "Users", "breaker.failure_ratio=0.3", "panic=0.4")
+    assert done.stdout == "version 1 (key format 0.1): breaker.errors=0.3 panic=0.4\n"
+    assert done.stderr == "idlrt: panic is deprecated: use panic_threshold\n"
+    given = ("config", "explain", "--service", "Users", "--registry", url)
+    origins = {each["key"]: each["origin"] for each in found(*given)}
+    assert origins["breaker.failure_ratio"] == f"{url} (as breaker.errors)"
+    done = idlrt("config", "set", url, "Users", "--key-format", "0.2")
+    assert done.stdout == "version 2 (key format 0.2): breaker.failure_ratio=0.3 panic_threshold=0.4\n"
+    assert {each["key"]: each["origin"] for each in found(*given)}["breaker.failure_ratio"] == url
+    file = tmp_path / "users.toml"
+    file.write_text("[breaker]\nerrors = 0.2\n")
+    done = idlrt("config", "set", url, "Users", "--file", str(file))
+    assert done.stdout == "version 3 (key format 0.2): breaker.failure_ratio=0.2\n"
+    assert [each["format"] for each in found("config", "history", url, "Users")] == ["0.1", "0.1", "0.2", "0.2"]
+    both = ("breaker.errors=0.1", "breaker.failure_ratio=0.1")
+    error = idlrt("config", "set", url, "Users", *both, code=2).stderr
+    assert "breaker.errors: also set as breaker.failure_ratio, its current name; remove breaker.errors" in error
+    assert history(owner, "Users")[-1].version == 3
 
 
 def test_settings_are_set_from_a_file_as_a_whole(own: tuple[str, Registry], tmp_path: Path) -> None:
