@@ -47,7 +47,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Settings of a circuit breaker."""
 
     per: Annotated[
-        Per, Meta(description="scope of the statistics and of the rejection: a whole service, or each of its methods.")
+        Per, Meta(description="scope of statistics and rejection: a whole service, or each of its methods.")
     ] = "service"
     failure_ratio: Annotated[float, Meta(gt=0, le=1, description="failure ratio that opens the breaker.")] = 0.5
     minimum_throughput: Annotated[

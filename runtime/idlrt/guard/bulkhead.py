@@ -122,7 +122,7 @@ class Places:
                 line = self.line = deque([each for each in line if each() is not None])
             is_waiting = len(line) < self._max_waiting
             if is_waiting:
-                # Enqueue first: whoever releases a permit in between must find the call in the queue.
+                # Enqueue first: a permit that is released in between must reach the queued call.
                 line.append(ref(ticket))
                 self._serve(served)
         self._notify(served)

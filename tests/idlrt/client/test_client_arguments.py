@@ -60,7 +60,7 @@ def test_json_leaves_out_what_python_may(text: str, expected: tuple[Any, ...]) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"owner": 1}', r"JSON: \$: missing argument `what`; it takes size: i32, what: string,"),
+        ('{"owner": 1}', r"JSON: \$: missing argument `what`; find takes 5 arguments \(size: i32, what: string,"),
         ('{"what": "x"}', "missing argument `owner`"),
         ('{"what": "x", "owner": null}', r"JSON: \$\.owner: required, but null"),
     ],

@@ -1,4 +1,4 @@
-"""What holds in the end, and who said so."""
+"""Effective settings and their sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def holds(*layers: dict[str, Any], method: str = "") -> Effective:
     return effective([Layer(str(number), layer) for number, layer in enumerate(layers)], method)
 
 
-def test_nothing_said_is_the_defaults() -> None:
+def test_defaults() -> None:
     found = holds()
     assert (found.policy.timeout, found.policy.fault, found.policy.retries) == (5.0, "failover", 2)
     assert found.service.routes == []
@@ -22,7 +22,7 @@ def test_nothing_said_is_the_defaults() -> None:
     assert found.tables() == []
 
 
-def test_the_nearest_wins_key_by_key() -> None:
+def test_the_most_specific_layer_wins_key_by_key() -> None:
     found = holds(
         {"timeout": 1, "retries": 1}, {"timeout": "2", "backoff.base_delay": "0.5"}, {"backoff.multiplier": 3}
     )
@@ -31,7 +31,7 @@ def test_the_nearest_wins_key_by_key() -> None:
     assert found.origins == {"timeout": "1", "retries": "0", "backoff.base_delay": "1", "backoff.multiplier": "2"}
 
 
-def test_within_a_layer_the_method_wins() -> None:
+def test_within_a_layer_settings_of_the_method_win() -> None:
     found = holds({"methods.get.timeout": 1, "timeout": 2}, method="get")
     assert found.policy.timeout == 1
     assert found.origins["timeout"] == "0, methods.get"
@@ -39,18 +39,18 @@ def test_within_a_layer_the_method_wins() -> None:
     assert holds({"methods.get.timeout": 1, "timeout": 2}).policy.timeout == 2
 
 
-def test_what_is_near_wins_over_what_is_said_of_the_method_far_away() -> None:
+def test_a_more_specific_layer_overrides_settings_of_the_method() -> None:
     found = holds({"methods.get.timeout": 1}, {"timeout": 2}, method="get")
     assert found.policy.timeout == 2
     assert found.origins["timeout"] == "1"
 
 
-def test_methods_whose_names_begin_alike_are_not_mixed_up() -> None:
+def test_methods_with_a_common_prefix_are_distinct() -> None:
     assert holds({"methods.get.timeout": 1}, method="getAll").policy.timeout == 5
     assert holds({"methods.getAll.timeout": 1}, method="get").policy.timeout == 5
 
 
-def test_routes_of_all_hold_those_of_the_nearest_first() -> None:
+def test_routes_of_all_layers_apply_the_most_specific_first() -> None:
     far, near = {"router": "zone"}, {"router": "tag"}
     found = holds({"routes": '[{"router": "zone"}]'}, {"timeout": 1}, {"routes": [near]})
     assert found.service.routes == [near, far]
@@ -58,14 +58,14 @@ def test_routes_of_all_hold_those_of_the_nearest_first() -> None:
     assert holds({"routes": [far]}, {"routes": []}).service.routes == [far]
 
 
-def test_settings_of_a_method_are_those_of_the_service_with_its_own() -> None:
+def test_settings_of_a_method_override_those_of_the_service() -> None:
     found = holds({"limiter.rate": 10, "limiter.burst": 5, "methods.get.limiter.rate": 20}, method="get")
     assert (found.section("limiter").rate, found.section("limiter").burst) == (20.0, 5)
     assert found.tables() == ["limiter"]
 
 
 @pytest.mark.parametrize("off", [False, "false", "0", 0])
-def test_a_guard_is_switched_off_by_whoever_is_nearer(off: object) -> None:
+def test_a_more_specific_layer_disables_a_guard(off: object) -> None:
     assert holds({"limiter.rate": 10}).is_enabled("limiter")
     assert not holds({"limiter.rate": 10}, {"limiter.enabled": off}).is_enabled("limiter")
     assert not holds({"limiter.enabled": off}, {"limiter.rate": 10}).is_enabled("limiter")
@@ -75,13 +75,13 @@ def test_a_guard_is_switched_off_by_whoever_is_nearer(off: object) -> None:
     assert holds(only_get, method="put").is_enabled("limiter")
 
 
-def test_what_is_kept_beside_settings_holds_for_nothing() -> None:
+def test_the_history_in_a_registry_is_no_setting() -> None:
     found = holds({"config.version": "7", "config.history": "{}", "timeout": 1})
     assert found.tables() == []
     assert found.origins == {"timeout": "0"}
 
 
-def test_nothing_is_taken_away_by_saying_nothing() -> None:
+def test_null_unsets_an_optional_setting() -> None:
     found = holds({"attempt_timeout": 1}, {"attempt_timeout": None})
     assert found.policy.attempt_timeout is None
     assert holds({"attempt_timeout": 1}, {"attempt_timeout": "null"}).policy.attempt_timeout is None

@@ -1,4 +1,4 @@
-"""Guards that a configuration asks for: which, in which order, and whose counts they share."""
+"""Guards that a configuration enables: which, in which order, and with which statistics."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def guards() -> Guards:
     return Guards(Chance(), nobody)
 
 
-def test_nobody_asks_for_none(guards: Guards) -> None:
+def test_no_guard_without_a_setting(guards: Guards) -> None:
     assert of(guards, {}) == []
     assert of(guards, {"timeout": 1, "hedge.delay": 1, "backoff.base_delay": 1}) == []
 
 
-def test_they_stand_in_their_order_whatever_the_order_in_which_they_are_written(guards: Guards) -> None:
+def test_guards_have_their_order_whatever_the_order_of_the_keys(guards: Guards) -> None:
     values = {"bulkhead.max_concurrent_calls": 1, "breaker.failure_ratio": 0.1, "fallback.value": 1, "limiter.rate": 1}
     assert names(of(guards, values)) == ["fallback", "limiter", "breaker", "bulkhead"]
     assert names(of(guards, {**values, "breaker.enabled": False})) == ["fallback", "limiter", "bulkhead"]
     assert names(of(guards, {"shedder.enabled": True})) == ["shedder"], "with all its defaults"
 
 
-def test_those_with_the_same_settings_are_one(guards: Guards) -> None:
+def test_equal_settings_share_a_guard(guards: Guards) -> None:
     values = {"limiter.rate": 5, "methods.get.limiter.rate": 5.0, "methods.put.limiter.rate": 6}
     (plain,), (get,), (put,) = of(guards, values), of(guards, values, "get"), of(guards, values, "put")
     assert plain is get, "what they count is counted together"

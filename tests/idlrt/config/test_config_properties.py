@@ -1,4 +1,4 @@
-"""Whatever somebody writes into a configuration: it is read or refused with a reason, and what is read holds."""
+"""Property tests: any configuration is accepted or rejected with a reason, and accepted ones are usable."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ flat = st.dictionaries(
 
 
 @given(nested)
-def test_anything_is_flattened_and_checked(tables: dict[str, Any]) -> None:
+def test_any_tables_can_be_flattened_and_checked(tables: dict[str, Any]) -> None:
     found = flatten(tables)
     for problem in check(found):
         assert problem.why
@@ -54,7 +54,7 @@ def test_anything_is_flattened_and_checked(tables: dict[str, Any]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["here", "defaults", "services", "server", "x"]), nested | scalars))
-def test_any_file_is_read_or_refused(tables: dict[str, Any]) -> None:
+def test_any_file_is_read_or_rejected(tables: dict[str, Any]) -> None:
     try:
         read = read_config(tables)
     except ConfigurationError:
@@ -64,7 +64,7 @@ def test_any_file_is_read_or_refused(tables: dict[str, Any]) -> None:
 
 
 @given(nested | flat, nested | flat)
-def test_what_is_accepted_can_be_built(far: dict[str, Any], near: dict[str, Any]) -> None:
+def test_valid_settings_can_be_built(far: dict[str, Any], near: dict[str, Any]) -> None:
     layers = []
     for tables in (far, near):
         found = flatten(tables)
@@ -86,6 +86,6 @@ def _hit(key: str, wrong: set[str]) -> bool:
 
 
 @given(flat)
-def test_a_key_is_right_or_wrong_whatever_stands_beside_it(values: dict[str, Any]) -> None:
+def test_keys_are_valid_independently_of_each_other(values: dict[str, Any]) -> None:
     alone = [problem for key, value in values.items() for problem in check({key: value})]
     assert check(values) == alone

@@ -1,4 +1,4 @@
-"""Configuration files, and the same as nested tables."""
+"""Configuration files, and their contents as nested tables."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_environment_names_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         read_config()
 
 
-def test_a_service_has_what_is_said_of_all_then_of_its_names() -> None:
+def test_layers_of_a_service_are_defaults_then_its_names() -> None:
     read = read_config(nested())
     assert read.layers("UserService", "com.example.Users") == [
         Layer("config, defaults", {"timeout": 2.0}),
@@ -136,13 +136,13 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("source", "why"), WRONG, ids=[str(each[0])[:50] for each in WRONG])
-def test_what_is_wrong_is_told_where_it_stands(source: Any, why: str) -> None:
+def test_errors_name_their_place(source: Any, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_config(source)
     assert str(caught.value).startswith(why)
 
 
-def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_errors_are_listed_in_the_order_of_the_file() -> None:
     wrong = {"zzz": {}, "aaa": {}, "defaults": {"timeout": 0}, "server": {"retries": 1}, "here": {"zon": ""}}
     with pytest.raises(ConfigurationError) as caught:
         read_config(wrong)
@@ -173,6 +173,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, text: bytes, why:
     assert str(file) in str(caught.value)
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Is a directory"):
         read_config(tmp_path)

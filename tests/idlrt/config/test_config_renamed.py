@@ -263,7 +263,7 @@ def test_both_names_in_a_registry_are_an_error_until_one_is_removed_or_set(regis
     assert change(registry, SERVICE, {"panic_threshold": "0.3"}).settings == {"panic": "0.3"}
 
 
-def test_a_key_format_that_somebody_has_broken_is_the_first_one(registry: Registry) -> None:
+def test_an_unknown_key_format_in_a_registry_counts_as_the_first_one(registry: Registry) -> None:
     registry.configure(SERVICE, {"config.format": "x"})
     assert change(registry, SERVICE, {"panic_threshold": "0.1"}).settings == {"panic": "0.1"}
 

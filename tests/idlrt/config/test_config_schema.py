@@ -1,4 +1,4 @@
-"""Which keys there are, what they may be, and what is said of those that are wrong."""
+"""Keys, allowed values, and errors about invalid ones."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_checked_values_by_table_and_field() -> None:
 # Where a key stands.
 
 
-def test_keys_have_a_place() -> None:
+def test_keys_are_parsed() -> None:
     assert place("timeout") == ("", "", "timeout")
     assert place("panic_threshold") == ("", "service", "panic_threshold")
     assert place("hedge.delay") == ("", "hedge", "delay")
@@ -106,7 +106,7 @@ WRONG_KEYS: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("key", "why"), WRONG_KEYS, ids=[each[0] for each in WRONG_KEYS])
-def test_a_wrong_key_is_told_with_what_could_be_meant(key: str, why: str) -> None:
+def test_errors_about_unknown_keys_suggest_known_ones(key: str, why: str) -> None:
     (problem,) = check({key: 1})
     assert problem.key == key
     assert problem.why.startswith(why)
@@ -152,7 +152,7 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
 @pytest.mark.parametrize(
     ("key", "value", "where", "why"), WRONG_VALUES, ids=[f"{each[0]}={str(each[1])[:20]}" for each in WRONG_VALUES]
 )
-def test_a_wrong_value_is_told_where_it_stands(key: str, value: Any, where: str, why: str) -> None:
+def test_errors_about_values_name_their_place(key: str, value: Any, where: str, why: str) -> None:
     (problem,) = check({key: value})
     assert problem.key == where
     assert problem.why.startswith(why)
@@ -170,11 +170,11 @@ def test_a_wrong_value_is_told_where_it_stands(key: str, value: Any, where: str,
         {"config.version": "7", "config.history": "whatever"},
     ],
 )
-def test_what_is_right_as_values_and_as_text(flat: dict[str, Any]) -> None:
+def test_valid_values_and_texts(flat: dict[str, Any]) -> None:
     assert check(flat) == []
 
 
-def test_one_mistake_does_not_hide_another() -> None:
+def test_one_error_does_not_hide_another() -> None:
     found = check({"timeot": 1, "retries": -1, "timeout": 2, "hedge.delay": "x"})
     assert [each.key for each in found] == ["timeot", "retries", "hedge.delay"]
     assert str(wrong(found[:1], "here")) == f"here: {found[0]}"
@@ -183,7 +183,7 @@ def test_one_mistake_does_not_hide_another() -> None:
     assert lines[1:] == [f"  {each}" for each in found]
 
 
-def test_text_that_looks_like_json_is_read_as_such() -> None:
+def test_json_text_is_decoded() -> None:
     assert parsed("[1]") == [1]
     assert parsed('{"a": 1}') == {"a": 1}
     assert parsed("1") == "1"
@@ -194,11 +194,11 @@ def test_text_that_looks_like_json_is_read_as_such() -> None:
     ("value", "is_on"),
     [(True, True), ("true", True), ("1", True), (1, True), (False, False), ("false", False), ("0", False), (0, False)],
 )
-def test_a_switch_is_read_as_every_truth_value(value: object, is_on: bool) -> None:
+def test_enabled_is_parsed_as_a_boolean(value: object, is_on: bool) -> None:
     assert switch(value) is is_on
 
 
-def test_what_could_be_meant() -> None:
+def test_suggestions() -> None:
     assert near("balencer", ["balancer", "fault"]) == "; did you mean 'balancer'?"
     assert near("x", ["balancer", "fault"]) == " (known: balancer, fault)"
 
@@ -207,7 +207,7 @@ def test_what_could_be_meant() -> None:
 
 
 @pytest.mark.parametrize("table", sections(), ids=lambda each: each.name or "calls")
-def test_every_table_can_be_left_empty_and_every_default_be_said(table: Section) -> None:
+def test_each_table_may_be_empty_and_each_default_is_valid(table: Section) -> None:
     defaults = msgspec.convert({}, table.settings)
     prefix = "" if table.name in ("", "service") else f"{table.name}."
     said = {prefix + name: msgspec.to_builtins(getattr(defaults, name)) for name in fields(table)}
@@ -216,7 +216,7 @@ def test_every_table_can_be_left_empty_and_every_default_be_said(table: Section)
         assert place(prefix + name) == ("", table.name, name)
 
 
-def test_no_name_means_two_things() -> None:
+def test_names_are_unique() -> None:
     plugins = [name for each in (FAULT_MODES, GUARDS, BALANCERS) for name in each.names()]
     top = [name for each in sections() if each.name in ("", "service") for name in fields(each)]
     assert "panic_threshold" in top

@@ -1,4 +1,4 @@
-"""Settings in registries: changed as a whole, with a history, and taken back."""
+"""Settings in registries: validated changes, history and rollback."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_groups_have_settings_of_their_own(registry: Registry) -> None:
     assert history(registry, SERVICE, "blue")[-1].settings == {"timeout": "2"}
 
 
-def test_a_history_of_a_service_of_which_nothing_was_said(registry: Registry) -> None:
+def test_the_history_of_a_service_without_settings(registry: Registry) -> None:
     assert history(registry, SERVICE) == (Version(version=0),)
     with pytest.raises(
         ConfigurationError, match="cannot roll back the settings of UserService: there is no earlier version"
@@ -61,7 +61,7 @@ def test_a_history_of_a_service_of_which_nothing_was_said(registry: Registry) ->
         rollback(registry, SERVICE)
 
 
-def test_history_tells_what_was_when_and_why(registry: Registry) -> None:
+def test_the_history_has_settings_times_and_notes(registry: Registry) -> None:
     for number in (1, 2, 3):
         change(registry, SERVICE, {"retries": str(number)}, note=f"note {number}")
     found = history(registry, SERVICE)
@@ -72,7 +72,7 @@ def test_history_tells_what_was_when_and_why(registry: Registry) -> None:
     assert found[0].at <= found[1].at <= found[2].at
 
 
-def test_ten_versions_are_kept_beside_the_present_one(registry: Registry) -> None:
+def test_ten_earlier_versions_are_kept(registry: Registry) -> None:
     for number in range(15):
         change(registry, SERVICE, {"retries": str(number)})
     assert [each.version for each in history(registry, SERVICE)] == list(range(5, 16))
@@ -80,7 +80,7 @@ def test_ten_versions_are_kept_beside_the_present_one(registry: Registry) -> Non
         rollback(registry, SERVICE, to=4)
 
 
-def test_of_long_rules_fewer_versions_are_kept_so_that_a_registry_takes_them(registry: Registry) -> None:
+def test_fewer_versions_are_kept_if_rules_are_long(registry: Registry) -> None:
     def rules(number: int) -> str:
         return text_of([{"when": f"argument.0 = {'x' * 5000}", "to": f"tags.n = {number}"}])
 
@@ -93,7 +93,7 @@ def test_of_long_rules_fewer_versions_are_kept_so_that_a_registry_takes_them(reg
     assert rollback(registry, SERVICE).settings["routes"] == rules(10)
 
 
-def test_rollback_takes_the_last_change_back_as_a_new_version(registry: Registry) -> None:
+def test_rollback_restores_the_previous_settings_as_a_new_version(registry: Registry) -> None:
     change(registry, SERVICE, {"retries": "1", "timeout": "2"})
     change(registry, SERVICE, {"retries": "2", "fault": "hedge"})
     back = rollback(registry, SERVICE)
@@ -104,7 +104,7 @@ def test_rollback_takes_the_last_change_back_as_a_new_version(registry: Registry
     assert [each.note for each in history(registry, SERVICE)][-2:] == ["rollback to version 2", "enough"]
 
 
-def test_rollback_to_what_was_there_before_anybody_kept_a_history(registry: Registry) -> None:
+def test_rollback_to_settings_from_before_the_history(registry: Registry) -> None:
     registry.configure(SERVICE, {"retries": "7"})
     change(registry, SERVICE, {"retries": "1"})
     assert rollback(registry, SERVICE).settings == {"retries": "7"}
@@ -121,7 +121,7 @@ def test_rollback_to_what_was_there_before_anybody_kept_a_history(registry: Regi
         ({"config.history": None}, "cannot set config.history: reserved for the history of the settings"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_writes_nothing(registry: Registry, changes: dict[str, str | None], why: str) -> None:
+def test_invalid_changes_write_nothing(registry: Registry, changes: dict[str, str | None], why: str) -> None:
     change(registry, SERVICE, {"fault": "hedge"})
     before = raw(registry)
     with pytest.raises(ConfigurationError, match=why):
@@ -130,7 +130,7 @@ def test_what_is_wrong_writes_nothing(registry: Registry, changes: dict[str, str
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"before": 5}', '{"before": [{"version": "x"}]}', "[" * 5000])
-def test_a_history_that_somebody_has_broken_is_survived(registry: Registry, text: str) -> None:
+def test_a_damaged_history_is_ignored(registry: Registry, text: str) -> None:
     change(registry, SERVICE, {"retries": "1"})
     registry.configure(SERVICE, {"config.history": text})
     (now,) = history(registry, SERVICE)
@@ -140,7 +140,7 @@ def test_a_history_that_somebody_has_broken_is_survived(registry: Registry, text
 
 
 @pytest.mark.parametrize("text", ["", "x", "-5", "1.5"])
-def test_a_version_that_somebody_has_broken_is_survived(registry: Registry, text: str) -> None:
+def test_a_damaged_version_number_is_ignored(registry: Registry, text: str) -> None:
     for number in (1, 2, 3):
         change(registry, SERVICE, {"retries": str(number)})
     registry.configure(SERVICE, {"config.version": text})
@@ -148,14 +148,14 @@ def test_a_version_that_somebody_has_broken_is_survived(registry: Registry, text
     assert [each.version for each in history(registry, SERVICE)] == [0, 1, 2, 3, 4]
 
 
-def test_what_somebody_wrote_behind_our_back_is_part_of_the_history(registry: Registry) -> None:
+def test_direct_writes_are_part_of_the_history(registry: Registry) -> None:
     change(registry, SERVICE, {"retries": "1"})
     registry.configure(SERVICE, {"timeout": "2"})
     change(registry, SERVICE, {"retries": "2"})
     assert rollback(registry, SERVICE).settings == {"retries": "1", "timeout": "2"}
 
 
-def test_a_registry_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     name = uuid.uuid4().hex
     with Registry.connect(f"memory://{name}") as registry:
         change(registry, SERVICE, {"retries": "1"})
@@ -166,7 +166,7 @@ def test_a_registry_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
         assert history(registry, SERVICE)[-1].settings == {"retries": "1"}
 
 
-def test_who_has_no_name_changes_settings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_can_change_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 12345")
 

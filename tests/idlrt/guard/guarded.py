@@ -1,4 +1,4 @@
-"""What tests of guards share: calls in virtual time, through one guard."""
+"""Shared by tests of guards: calls in virtual time through one guard."""
 
 from __future__ import annotations
 

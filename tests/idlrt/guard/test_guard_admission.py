@@ -1,4 +1,4 @@
-"""How a client holds itself back when its calls are rejected."""
+"""Client-side admission control."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUSY = Overloaded("busy")
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.floats(1, 3), st.integers(0, 10))
-def test_the_probability_is_that_of_the_book(accepts: int, rejects: int, k: float, protection: int) -> None:
+def test_the_probability_is_that_of_the_sre_book(accepts: int, rejects: int, k: float, protection: int) -> None:
     account = Admission(AdmissionSettings(k=k, protection=protection))
     for _ in range(accepts):
         account.accepted(0.0)
@@ -38,7 +38,7 @@ def test_the_probability_is_that_of_the_book(accepts: int, rejects: int, k: floa
     assert 0 <= account.probability(0.0) < 1
 
 
-def test_as_long_as_two_of_three_are_accepted_nothing_is_refused() -> None:
+def test_no_call_is_rejected_while_servers_accept_two_of_three() -> None:
     guarded = Guarded("admission")
     for number in range(3000):
         guarded.advance(0.001)
@@ -46,14 +46,14 @@ def test_as_long_as_two_of_three_are_accepted_nothing_is_refused() -> None:
     assert guarded.reached == 3000
 
 
-def test_few_failures_refuse_nothing() -> None:
+def test_few_failures_cause_no_rejection() -> None:
     guarded = Guarded("admission")
     for _ in range(5):
         guarded.run(BUSY)
     assert guarded.reached == 5
 
 
-def test_the_more_are_rejected_the_fewer_are_made() -> None:
+def test_rejections_of_servers_raise_the_probability() -> None:
     guarded = Guarded("admission")
     for _ in range(10_000):
         guarded.advance(0.001)
@@ -64,7 +64,7 @@ def test_the_more_are_rejected_the_fewer_are_made() -> None:
     assert (refused.subject, refused.guard) == ("Check.get", "admission")
 
 
-def test_the_server_has_all_it_can_do_and_the_client_makes_little_more() -> None:
+def test_clients_send_little_more_than_servers_accept() -> None:
     # A server that takes 100 calls a second, and a client that wants 1000: it makes about k times what is accepted.
     guarded = Guarded("admission")
     accepted = 0
@@ -81,7 +81,7 @@ def test_the_server_has_all_it_can_do_and_the_client_makes_little_more() -> None
     assert guarded.reached < 2 * accepted
 
 
-def test_once_a_second_a_call_is_let_through() -> None:
+def test_one_call_per_interval_is_always_let_through() -> None:
     guarded = Guarded("admission", seed=3)
     for _ in range(2000):
         guarded.run(BUSY)
@@ -92,7 +92,7 @@ def test_once_a_second_a_call_is_let_through() -> None:
     assert guarded.reached == 100
 
 
-def test_it_recovers_when_the_window_has_passed() -> None:
+def test_it_recovers_after_the_window() -> None:
     guarded = Guarded("admission")
     for _ in range(1000):
         guarded.run(BUSY)
@@ -112,7 +112,7 @@ def refuses_after(error: BaseException) -> bool:
 @pytest.mark.parametrize(
     "error", [BUSY, DeadlineExceeded("late"), ConnectFailed("no"), ConnectionLost("lost")], ids=repr
 )
-def test_what_counts_as_rejected(error: Exception) -> None:
+def test_errors_that_count_as_rejections(error: Exception) -> None:
     assert refuses_after(error)
 
 
@@ -121,12 +121,12 @@ def test_what_counts_as_rejected(error: Exception) -> None:
     [ApplicationError("no"), ValueError("odd"), NoInstance("none"), CircuitOpen("open"), asyncio.CancelledError()],
     ids=repr,
 )
-def test_what_does_not(error: BaseException) -> None:
+def test_errors_that_do_not_count_as_rejections(error: BaseException) -> None:
     assert not refuses_after(error)
 
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
-def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
+def test_scope_is_service_or_method(per: str, is_refused: bool) -> None:
     guarded = Guarded("admission", per=per)
     for _ in range(500):
         guarded.run(BUSY)

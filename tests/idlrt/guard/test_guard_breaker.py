@@ -1,4 +1,4 @@
-"""When a circuit breaker opens, what it lets through then, and when it closes."""
+"""Circuit breakers: opening, probing and closing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def probed(breaker: Breaker, now: float, *outcomes: bool) -> float:
 # Opening.
 
 
-def test_it_opens_when_half_of_many_calls_fail() -> None:
+def test_it_opens_at_the_failure_ratio() -> None:
     breaker = Breaker(BreakerSettings())
     for number in range(199):
         (breaker.failed if number % 2 else breaker.succeeded)(number * 0.01)
@@ -68,21 +68,21 @@ def test_it_opens_when_half_of_many_calls_fail() -> None:
     assert breaker.changes == [(CLOSED, OPEN, "100 of 200 calls within 10 s failed")]
 
 
-def test_few_calls_say_nothing() -> None:
+def test_it_stays_closed_below_the_minimum_throughput() -> None:
     breaker = Breaker(BreakerSettings())
     for _ in range(199):
         breaker.failed(0.0)
     assert breaker.state == CLOSED
 
 
-def test_fewer_than_half_do_not_open_it() -> None:
+def test_it_stays_closed_below_the_failure_ratio() -> None:
     breaker = Breaker(BreakerSettings())
     for number in range(5000):
         (breaker.succeeded if number % 2 or number % 50 == 0 else breaker.failed)(number * 0.001)
     assert breaker.state == CLOSED
 
 
-def test_what_is_older_than_the_window_is_forgotten() -> None:
+def test_events_older_than_the_window_expire() -> None:
     breaker = Breaker(BreakerSettings(minimum_throughput=20))
     for _ in range(19):
         breaker.failed(0.5)
@@ -95,7 +95,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert breaker.state == OPEN
 
 
-def test_failures_in_a_row_open_it_at_once() -> None:
+def test_consecutive_failures_open_it_at_once() -> None:
     breaker = Breaker(BreakerSettings(consecutive_failures=3))
     for outcome in "ffsffsff":
         (breaker.failed if outcome == "f" else breaker.succeeded)(0.0)
@@ -108,7 +108,7 @@ def test_failures_in_a_row_open_it_at_once() -> None:
 # Open, and half open.
 
 
-def test_it_lets_nothing_through_until_the_pause_is_over() -> None:
+def test_it_permits_no_call_during_the_break() -> None:
     breaker = opened()
     assert not any(breaker.allows(now) for now in (0.0, 1.0, 4.999))
     assert breaker.retry_after(3.0) == 2.0
@@ -116,7 +116,7 @@ def test_it_lets_nothing_through_until_the_pause_is_over() -> None:
     assert breaker.state == HALF_OPEN
 
 
-def test_one_probe_at_a_time_and_not_too_often() -> None:
+def test_one_probe_at_a_time_and_at_most_one_per_interval() -> None:
     breaker = opened()
     first = breaker.allows(5.0)
     assert first
@@ -130,7 +130,7 @@ def test_one_probe_at_a_time_and_not_too_often() -> None:
     assert breaker.allows(6.3)
 
 
-def test_good_probes_close_it() -> None:
+def test_successful_probes_close_it() -> None:
     breaker = opened()
     now = probed(breaker, 5.0, True)
     assert breaker.state == HALF_OPEN
@@ -144,7 +144,7 @@ def test_good_probes_close_it() -> None:
     assert breaker.changes == []
 
 
-def test_after_it_has_closed_it_counts_anew() -> None:
+def test_statistics_are_reset_when_it_closes() -> None:
     breaker = Breaker(BreakerSettings(minimum_throughput=10))
     for _ in range(10):
         breaker.failed(0.0)
@@ -156,7 +156,7 @@ def test_after_it_has_closed_it_counts_anew() -> None:
     assert breaker.state == OPEN
 
 
-def test_a_bad_probe_opens_it_again_for_longer_each_time() -> None:
+def test_each_failed_probe_opens_it_for_longer() -> None:
     breaker = opened()
     now, pauses = 5.0, []
     for _ in range(5):
@@ -166,7 +166,7 @@ def test_a_bad_probe_opens_it_again_for_longer_each_time() -> None:
     assert pauses == [10, 20, 30, 30, 30]
 
 
-def test_a_good_probe_before_a_bad_one_does_not_count() -> None:
+def test_only_consecutive_successful_probes_count() -> None:
     breaker = opened()
     now = probed(breaker, 5.0, True, False) - 0.2
     now = probed(breaker, now + 10, True)
@@ -175,7 +175,7 @@ def test_a_good_probe_before_a_bad_one_does_not_count() -> None:
     assert breaker.state == CLOSED
 
 
-def test_it_is_open_for_longer_if_it_trips_soon_after_it_has_closed() -> None:
+def test_the_break_is_longer_if_it_opens_soon_after_closing() -> None:
     breaker = opened()
     now = probed(breaker, 5.0, True, True)
     breaker.failed(now + 1)
@@ -185,13 +185,13 @@ def test_it_is_open_for_longer_if_it_trips_soon_after_it_has_closed() -> None:
     assert breaker.retry_after(now + 60) == pytest.approx(5), "that was long ago"
 
 
-def test_the_factor_may_be_one() -> None:
+def test_the_break_duration_may_be_constant() -> None:
     breaker = opened(break_multiplier=1.0)
     probed(breaker, 5.0, False)
     assert breaker.retry_after(5.0) == 5
 
 
-def test_answers_to_calls_from_before_say_nothing_of_the_probe() -> None:
+def test_outcomes_of_earlier_calls_do_not_count_for_the_probe() -> None:
     breaker = Breaker(BreakerSettings(consecutive_failures=1))
     early = breaker.allows(0.0)
     breaker.failed(0.0, breaker.allows(0.0))
@@ -207,7 +207,7 @@ def test_answers_to_calls_from_before_say_nothing_of_the_probe() -> None:
     assert breaker.state == CLOSED
 
 
-def test_an_outcome_without_a_permit_counts_for_the_probe_under_way() -> None:
+def test_an_outcome_without_a_permit_counts_for_the_probe_in_flight() -> None:
     breaker = opened()
     for now in (5.0, 5.2):
         permit = breaker.allows(now)
@@ -216,7 +216,7 @@ def test_an_outcome_without_a_permit_counts_for_the_probe_under_way() -> None:
     assert breaker.state == CLOSED
 
 
-def test_a_probe_whose_permit_is_gone_is_over() -> None:
+def test_a_probe_without_outcome_ends_with_its_permit() -> None:
     breaker = opened()
     permit = breaker.allows(5.0)
     assert permit
@@ -243,7 +243,7 @@ STEPS = st.lists(
 
 @given(STEPS, st.integers(0, 3), st.integers(1, 3))
 @settings(max_examples=200)
-def test_never_more_than_one_probe_and_never_before_its_time(steps: Any, consecutive: int, probes: int) -> None:
+def test_at_most_one_probe_and_none_before_its_time(steps: Any, consecutive: int, probes: int) -> None:
     breaker = Breaker(
         BreakerSettings(
             consecutive_failures=consecutive,
@@ -302,7 +302,7 @@ def test_never_more_than_one_probe_and_never_before_its_time(steps: Any, consecu
                 assert breaker.state == OPEN, "only time decides"
 
 
-def test_of_many_threads_one_gets_the_probe() -> None:
+def test_one_of_many_threads_gets_the_probe() -> None:
     for _ in range(50):
         breaker = opened()
         start = threading.Barrier(4)
@@ -325,7 +325,7 @@ def test_of_many_threads_one_gets_the_probe() -> None:
 # The guard.
 
 
-def test_calls_are_refused_and_told_why() -> None:
+def test_rejections_name_their_reason() -> None:
     guarded = Guarded("breaker", consecutive_failures=2)
     guarded.run(LOST)
     guarded.run(LOST)
@@ -345,7 +345,7 @@ def test_calls_are_refused_and_told_why() -> None:
     assert (told.subject, told.guard) == ("Check.get", "breaker")
 
 
-def test_the_guard_tries_again_and_closes() -> None:
+def test_the_guard_probes_and_closes() -> None:
     guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(LOST)
     guarded.advance(5)
@@ -359,7 +359,7 @@ def test_the_guard_tries_again_and_closes() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectFailed("no"), LOST, DeadlineExceeded("late")], ids=repr)
-def test_what_speaks_against_the_server_opens_it(error: Exception) -> None:
+def test_failures_open_it(error: Exception) -> None:
     guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(error)
     assert isinstance(guarded.run(), CircuitOpen)
@@ -379,7 +379,7 @@ def test_what_speaks_against_the_server_opens_it(error: Exception) -> None:
     ],
     ids=repr,
 )
-def test_everything_else_does_not(error: BaseException) -> None:
+def test_other_errors_do_not_open_it(error: BaseException) -> None:
     guarded = Guarded("breaker", consecutive_failures=1, minimum_throughput=1)
     for _ in range(10):
         assert guarded.run(error) is error
@@ -387,7 +387,7 @@ def test_everything_else_does_not(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), CircuitOpen("further on")], ids=repr)
-def test_what_says_nothing_does_not_close_it_either(error: Exception) -> None:
+def test_errors_without_evidence_do_not_close_it(error: Exception) -> None:
     guarded = Guarded("breaker", consecutive_failures=1, success_threshold=1)
     guarded.run(LOST)
     guarded.advance(5)
@@ -398,7 +398,7 @@ def test_what_says_nothing_does_not_close_it_either(error: Exception) -> None:
     assert guarded.run() == "answer"
 
 
-def test_what_is_declared_is_an_answer_and_closes_it() -> None:
+def test_declared_exceptions_are_successes() -> None:
     guarded = Guarded("breaker", consecutive_failures=1, success_threshold=1)
     guarded.run(LOST)
     guarded.advance(5)
@@ -409,7 +409,7 @@ def test_what_is_declared_is_an_answer_and_closes_it() -> None:
 @pytest.mark.parametrize(
     "error", [ApplicationError("broke", ApplicationCode.INTERNAL_ERROR), ValueError("of a handler")], ids=repr
 )
-def test_servers_that_break_down_may_count_too(error: Exception) -> None:
+def test_internal_errors_may_count_as_failures(error: Exception) -> None:
     guarded = Guarded("breaker", consecutive_failures=1, count_internal=True)
     guarded.run(ApplicationError("unknown", ApplicationCode.UNKNOWN_METHOD))
     assert guarded.run(error) is error
@@ -417,7 +417,7 @@ def test_servers_that_break_down_may_count_too(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
-def test_a_cancelled_probe_makes_room_for_another(how: str) -> None:
+def test_another_probe_follows_a_cancelled_one(how: str) -> None:
     guarded = Guarded("breaker", consecutive_failures=1)
     guarded.run(LOST)
     guarded.advance(5)
@@ -434,7 +434,7 @@ def test_a_cancelled_probe_makes_room_for_another(how: str) -> None:
 
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
-def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
+def test_scope_is_service_or_method(per: str, is_refused: bool) -> None:
     guarded = Guarded("breaker", consecutive_failures=1, per=per)
     guarded.run(LOST)
     other = guarded.on_server()

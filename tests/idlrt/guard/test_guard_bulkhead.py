@@ -1,4 +1,4 @@
-"""So many calls at once, and a line of those that wait: in virtual time, on threads, as tasks, and between them."""
+"""Bulkheads: limit and queue, in virtual time, with threads, with tasks, and with both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from idlrt.testing import FakeDriver
 from idlrt.testing.guards import GET, PUT, call_for
 
 
-def test_more_calls_than_there_are_places_for_are_refused() -> None:
+def test_calls_beyond_the_limit_are_rejected() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=2)
     found = guarded.at_once(3, 1.0)
     assert found[:2] == ["answer"] * 2
@@ -32,7 +32,7 @@ def test_more_calls_than_there_are_places_for_are_refused() -> None:
     assert guarded.at_once(2, 1.0) == ["answer"] * 2
 
 
-def test_some_wait_in_order_and_others_are_refused() -> None:
+def test_calls_are_queued_in_order_up_to_a_limit() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=2, max_wait=10)
     began = guarded.now()
     found = guarded.at_once(4, 3.0)
@@ -41,7 +41,7 @@ def test_some_wait_in_order_and_others_are_refused() -> None:
     assert guarded.now() - began == 9
 
 
-def test_who_waits_for_too_long_is_refused_and_leaves_the_line() -> None:
+def test_a_call_that_waits_too_long_is_rejected_and_leaves_the_queue() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=5, max_wait=2)
     found = guarded.at_once(3, 5.0)
     assert found[0] == "answer"
@@ -49,7 +49,7 @@ def test_who_waits_for_too_long_is_refused_and_leaves_the_line() -> None:
     assert guarded.at_once(1, 1.0) == ["answer"]
 
 
-def test_nobody_waits_beyond_his_deadline() -> None:
+def test_no_call_is_queued_beyond_its_deadline() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=5, max_wait=20)
     first = guarded.call(seconds=100)
     first.send(None)
@@ -60,14 +60,14 @@ def test_nobody_waits_beyond_his_deadline() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()], ids=repr)
-def test_whatever_becomes_of_a_call_its_place_is_free_again(error: BaseException) -> None:
+def test_a_permit_is_released_whatever_the_outcome(error: BaseException) -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1)
     for _ in range(5):
         assert guarded.run(error) is error
     assert guarded.run() == "answer"
 
 
-def test_who_is_cancelled_in_the_line_leaves_it() -> None:
+def test_a_cancelled_call_leaves_the_queue() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
@@ -83,7 +83,7 @@ def test_who_is_cancelled_in_the_line_leaves_it() -> None:
     assert guarded.run() == "answer"
 
 
-def test_who_is_cancelled_when_its_turn_has_come_hands_the_place_on() -> None:
+def test_a_call_that_is_cancelled_with_a_granted_permit_passes_it_on() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
@@ -95,7 +95,7 @@ def test_who_is_cancelled_when_its_turn_has_come_hands_the_place_on() -> None:
 
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
-def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
+def test_scope_is_service_or_method(per: str, is_refused: bool) -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, per=per)
     under_way = guarded.call(seconds=1)
     under_way.send(None)
@@ -105,7 +105,7 @@ def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
     under_way.close()
 
 
-def test_a_waiting_call_looks_again_by_itself() -> None:
+def test_a_queued_call_polls_for_a_permit() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=3, max_wait=100)
     places = guarded.guard.places[GET]
     leases = [places.enter()]
@@ -125,7 +125,7 @@ def test_a_waiting_call_looks_again_by_itself() -> None:
 
 
 @given(st.integers(1, 3), st.integers(0, 3), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=100))
-def test_places_are_never_lost_nor_given_twice(limit: int, max_waiting: int, steps: Any) -> None:
+def test_permits_are_never_lost_nor_granted_twice(limit: int, max_waiting: int, steps: Any) -> None:
     """Calls come, wait, go, and are interrupted between any two of these steps."""
     places, driver = Places(limit, max_waiting), FakeDriver()
     inside: list[Lease | None] = []
@@ -254,7 +254,7 @@ def test_threads_and_tasks_wait_for_each_other() -> None:
     assert (counting.most, counting.all) == (1, 400)
 
 
-def test_tasks_that_are_cancelled_lose_no_place() -> None:
+def test_cancelled_tasks_lose_no_permit() -> None:
     async def main() -> None:
         bulkhead, driver = guard(1, 100), AsyncioDriver()
         gate = asyncio.Event()

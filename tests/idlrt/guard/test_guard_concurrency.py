@@ -1,4 +1,4 @@
-"""How the limit of calls at once is found."""
+"""Adaptive limit on concurrent calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Serving:
         return limits
 
 
-def test_few_calls_are_let_through_until_it_knows_how_fast_it_can_be() -> None:
+def test_the_limit_is_minimal_while_the_minimum_latency_is_measured() -> None:
     serving = Serving(min_limit=3, initial_limit=40, min_rtt_samples=50)
     limits = serving.work(17, workers=10, seconds=0.01)
     assert limits[:16] == [3] * 16
@@ -47,26 +47,26 @@ def test_few_calls_are_let_through_until_it_knows_how_fast_it_can_be() -> None:
     assert serving.limit.fastest == pytest.approx(0.01)
 
 
-def test_without_a_queue_it_rises_to_the_highest() -> None:
+def test_without_a_queue_the_limit_rises_to_its_maximum() -> None:
     serving = Serving(max_limit=200, min_rtt_interval=0)
     assert serving.work(300, workers=1000, seconds=0.01)[-1] == 200
 
 
-def test_with_a_queue_it_stays_near_what_the_server_can_do() -> None:
+def test_with_a_queue_the_limit_stays_near_the_capacity() -> None:
     serving = Serving(min_rtt_interval=0, initial_limit=500)
     limits = serving.work(500, workers=20, seconds=0.05)[-100:]
     assert min(limits) >= 20, "the server has all it can do"
     assert sum(limits) / len(limits) <= 60, "and the queue is not much longer than what is worked on"
 
 
-def test_a_server_that_becomes_slower_gets_fewer() -> None:
+def test_the_limit_falls_when_the_server_becomes_slower() -> None:
     serving = Serving(min_rtt_interval=0)
     before = serving.work(300, workers=50, seconds=0.01)[-1]
     after = serving.work(300, workers=5, seconds=0.01)[-1]
     assert after < before / 2
 
 
-def test_it_measures_again_and_goes_on_where_it_was() -> None:
+def test_it_measures_again_and_restores_the_limit() -> None:
     serving = Serving(min_rtt_interval=10, max_limit=100)
     serving.work(300, workers=1000, seconds=0.02)
     assert serving.limit.limit == 100
@@ -80,7 +80,7 @@ def test_it_measures_again_and_goes_on_where_it_was() -> None:
     assert serving.limit.fastest == pytest.approx(0.04), "of the new one"
 
 
-def test_calls_from_before_a_measurement_do_not_count() -> None:
+def test_calls_that_began_before_a_measurement_are_ignored() -> None:
     limit = Gradient(
         ConcurrencySettings(min_rtt_samples=2, min_rtt_interval=1, min_samples=1), Chance(dice=lambda: 0.0)
     )
@@ -95,7 +95,7 @@ def test_calls_from_before_a_measurement_do_not_count() -> None:
     assert limit.fastest == pytest.approx(0.2)
 
 
-def test_who_is_stuck_at_the_lowest_measures_again() -> None:
+def test_it_measures_again_when_stuck_at_the_minimum() -> None:
     serving = Serving(min_rtt_interval=0, max_limit=100)
     serving.work(100, workers=1000, seconds=0.01)
     # All calls take longer now, however few there are: what was measured is not true any more.
@@ -107,21 +107,21 @@ def test_who_is_stuck_at_the_lowest_measures_again() -> None:
 # By addition and multiplication.
 
 
-def test_a_good_round_adds_one() -> None:
+def test_a_round_of_successes_adds_one() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(21):
         limit.answered(0.0, 0.1, 20)
     assert limit.limit == 21
 
 
-def test_a_limit_that_is_not_used_is_not_raised() -> None:
+def test_an_unused_limit_is_not_raised() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(1000):
         limit.answered(0.0, 0.1, 9)
     assert limit.limit == 20
 
 
-def test_a_bad_round_takes_a_tenth_once() -> None:
+def test_a_round_with_failures_lowers_the_limit_once() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=100), Chance())
     for _ in range(50):
         limit.dropped(1.0, 2.0)
@@ -136,7 +136,7 @@ def test_a_bad_round_takes_a_tenth_once() -> None:
     st.integers(0, 100),
     st.lists(st.tuples(st.booleans(), st.floats(0, 2), st.integers(0, 1000)), max_size=300),
 )
-def test_it_stays_between_the_lowest_and_the_highest(kind: Any, lowest: int, more: int, steps: Any) -> None:
+def test_the_limit_stays_within_its_bounds(kind: Any, lowest: int, more: int, steps: Any) -> None:
     settings = ConcurrencySettings(
         min_limit=lowest, max_limit=lowest + more, min_rtt_samples=3, min_samples=2, min_rtt_interval=5
     )
@@ -155,7 +155,7 @@ def test_it_stays_between_the_lowest_and_the_highest(kind: Any, lowest: int, mor
 
 
 @pytest.mark.parametrize("algorithm", ["gradient", "aimd"])
-def test_what_is_beyond_the_limit_is_refused(algorithm: str) -> None:
+def test_calls_beyond_the_adaptive_limit_are_rejected(algorithm: str) -> None:
     guarded = Guarded("concurrency", algorithm=algorithm, initial_limit=3)
     found = guarded.at_once(5, 1.0)
     assert found[:3] == ["answer"] * 3
@@ -166,14 +166,14 @@ def test_what_is_beyond_the_limit_is_refused(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), DeadlineExceeded("late")], ids=repr)
-def test_what_is_refused_further_on_or_takes_too_long_lowers_it(error: Exception) -> None:
+def test_rejections_and_timeouts_lower_the_limit(error: Exception) -> None:
     guarded = Guarded("concurrency", algorithm="aimd", initial_limit=100)
     guarded.run(error, 1.0)
     assert guarded.guard.limit.limit == 90
 
 
 @pytest.mark.parametrize("error", [ApplicationError("broke"), ValueError("broke"), KeyboardInterrupt()], ids=repr)
-def test_what_fails_at_once_does_not_look_fast(error: BaseException) -> None:
+def test_failures_are_no_latency_samples(error: BaseException) -> None:
     guarded = Guarded("concurrency", min_rtt_samples=10)
     for _ in range(20):
         guarded.run(error)
@@ -184,7 +184,7 @@ def test_what_fails_at_once_does_not_look_fast(error: BaseException) -> None:
     assert guarded.guard.under_way == 0
 
 
-def test_what_is_declared_is_an_answer() -> None:
+def test_declared_exceptions_are_latency_samples() -> None:
     class Declared(DeclaredError):
         pass
 

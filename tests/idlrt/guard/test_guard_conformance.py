@@ -1,4 +1,4 @@
-"""What all guards have in common."""
+"""Rules that all guards follow."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_conformance(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
-def test_conformance_with_settings_that_bite(name: str) -> None:
+def test_conformance_with_strict_settings(name: str) -> None:
     guard: Any = GUARDS.get(name)
     settings = msgspec.convert(STRICT[name], guard.Settings)
     check_guard(lambda chance, listener: guard(settings, chance, listener))
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
-def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> None:
+def test_settings_are_built_from_plain_values_and_reject_unknown_ones(name: str) -> None:
     settings = settings_of(name)
     assert msgspec.convert({}, settings) == settings()
     assert msgspec.convert(msgspec.to_builtins(settings()), settings) == settings()
@@ -58,7 +58,7 @@ def test_settings_are_made_of_plain_values_and_nothing_unknown(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", GUARDS.names())
-def test_every_setting_says_what_it_is(name: str) -> None:
+def test_each_setting_has_a_description(name: str) -> None:
     described = {key.name: key.about for key in describe()}
     for field in settings_of(name).__struct_fields__:
         assert described[f"{name}.{field}"].endswith("."), field
@@ -152,14 +152,14 @@ def test_the_suite_finds_what_is_wrong(wrong: type[Wrong], said: str) -> None:
         check_guard(wrong)
 
 
-def test_the_suite_finds_nothing_wrong_with_what_they_are_made_of() -> None:
+def test_the_suite_accepts_a_correct_guard() -> None:
     check_guard(Wrong)
 
 
 # Who is told.
 
 
-def test_the_listeners_of_a_call_are_told_of_a_refusal_as_well() -> None:
+def test_listeners_of_a_call_receive_rejections() -> None:
     driver = FakeDriver()
     of_guard: list[Any] = []
     of_call: list[Any] = []
@@ -183,7 +183,7 @@ def test_the_listeners_of_a_call_are_told_of_a_refusal_as_well() -> None:
     assert len(of_guard) == 1
 
 
-def test_one_for_each_service_or_method() -> None:
+def test_one_object_for_each_service_or_method() -> None:
     made: list[str] = []
 
     def make(name: str) -> list[str]:

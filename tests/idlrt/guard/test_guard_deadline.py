@@ -1,4 +1,4 @@
-"""Less time for calls, never more."""
+"""The guard that shortens deadlines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def given(guarded: Guarded, call: Any) -> Deadline:
 
 
 @pytest.mark.parametrize("make", [call_for, server_call_for])
-def test_a_call_gets_less_time(make: Any) -> None:
+def test_the_deadline_is_shortened(make: Any) -> None:
     guarded = Guarded("deadline", timeout=2)
     assert given(guarded, make(guarded.driver, 5.0)) == Deadline(1002.0, 2)
 
 
 @pytest.mark.parametrize("make", [call_for, server_call_for])
-def test_never_more(make: Any) -> None:
+def test_the_deadline_is_never_extended(make: Any) -> None:
     guarded = Guarded("deadline", timeout=20)
     call = make(guarded.driver, 5.0)
     assert given(guarded, call) is call.deadline
@@ -43,13 +43,13 @@ def test_methods_may_have_their_own() -> None:
     assert given(guarded, put).timeout == 1
 
 
-def test_without_a_time_for_all_the_others_keep_theirs() -> None:
+def test_methods_without_a_timeout_keep_their_deadline() -> None:
     guarded = Guarded("deadline", methods={"put": 1})
     call = call_for(guarded.driver, 5.0)
     assert given(guarded, call) is call.deadline
 
 
-def test_afterwards_the_call_has_its_time_again() -> None:
+def test_the_deadline_is_restored_afterwards() -> None:
     guarded = Guarded("deadline", timeout=2)
     for outcome in ("answer", ValueError("no")):
         call = call_for(guarded.driver, 5.0)

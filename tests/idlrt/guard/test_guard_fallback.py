@@ -1,4 +1,4 @@
-"""What is returned instead of an answer."""
+"""Fallback results."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def returned(result: spec.Type[Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize("error", [NoInstance("none"), LOST, DeadlineExceeded("late")], ids=repr)
-def test_it_stands_in_for_calls_that_came_to_nothing(error: Exception) -> None:
+def test_it_replaces_failures(error: Exception) -> None:
     guarded = Guarded("fallback", value="instead")
     assert guarded.run() == "answer"
     assert guarded.told == []
@@ -74,11 +74,11 @@ def test_it_stands_in_for_calls_that_came_to_nothing(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error", [Declared(), ApplicationError("no"), RemoteProtocolError("odd"), ValueError("odd")], ids=repr
 )
-def test_what_is_an_answer_is_left_as_it_is(error: Exception) -> None:
+def test_results_and_application_errors_are_passed_on(error: Exception) -> None:
     assert Guarded("fallback", value="instead").run(error) is error
 
 
-def test_for_which_errors_can_be_said() -> None:
+def test_error_classes_are_configurable() -> None:
     guarded = Guarded("fallback", value="instead", on=["DeadlineExceeded", "DeclaredError", "ApplicationError"])
     assert guarded.run(LOST) is LOST
     assert [guarded.run(each) for each in (DeadlineExceeded("l"), Declared(), ApplicationError("n"))] == ["instead"] * 3
@@ -86,12 +86,12 @@ def test_for_which_errors_can_be_said() -> None:
 
 
 @pytest.mark.parametrize("name", ["NotThere", "ApplicationCode", "KeyError", "PushBack", ""])
-def test_errors_that_are_not_known_are_refused(name: str) -> None:
+def test_unknown_error_classes_are_rejected(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"unknown error class \(known: .*NotSent"):
         Guarded("fallback", on=[name])
 
 
-def test_by_force_no_call_is_made() -> None:
+def test_with_force_no_call_is_made() -> None:
     guarded = Guarded("fallback", value="instead", force=True)
     assert guarded.run() == "instead"
     assert guarded.reached == 0
@@ -141,7 +141,7 @@ UUID = uuid.UUID(int=7)
     ],
     ids=repr,
 )
-def test_a_value_of_json_becomes_one_of_the_result(result: Any, value: Any, expected: Any) -> None:
+def test_json_values_are_converted_to_the_result_type(result: Any, value: Any, expected: Any) -> None:
     found = returned(result, msgspec.json.decode(msgspec.json.encode(value)))
     assert found == expected
     assert type(found) is type(expected)
@@ -165,7 +165,7 @@ def test_a_value_of_json_becomes_one_of_the_result(result: Any, value: Any, expe
     ],
     ids=repr,
 )
-def test_a_value_that_does_not_fit_is_noticed_before_it_is_needed(result: Any, value: Any) -> None:
+def test_an_invalid_value_is_an_error_before_it_is_needed(result: Any, value: Any) -> None:
     guarded = Guarded("fallback", value=value)
     call = call_for(guarded.driver)
     call.method = method_with(result)
@@ -175,7 +175,7 @@ def test_a_value_that_does_not_fit_is_noticed_before_it_is_needed(result: Any, v
     assert guarded.reached == 0
 
 
-def test_everybody_gets_a_value_of_his_own() -> None:
+def test_each_call_gets_a_new_value() -> None:
     guarded = Guarded("fallback", value=[1, 2], force=True)
     calls = [call_for(guarded.driver) for _ in range(2)]
     for call in calls:
@@ -188,7 +188,7 @@ def test_everybody_gets_a_value_of_his_own() -> None:
 # A program's own.
 
 
-def test_a_function_makes_the_value() -> None:
+def test_a_function_builds_the_value() -> None:
     told: list[Any] = []
     driver = FakeDriver()
     fallback = Fallback.of(lambda call, error: f"{call.arguments[0]} after {error}", listener=told.append)
@@ -200,7 +200,7 @@ def test_a_function_makes_the_value() -> None:
     assert [type(each) for each in told] == [Replaced]
 
 
-def test_what_the_function_raises_is_raised() -> None:
+def test_exceptions_of_the_function_are_raised() -> None:
     driver = FakeDriver()
 
     def refuse(call: Any, error: Exception | None) -> Any:
@@ -214,7 +214,7 @@ def test_what_the_function_raises_is_raised() -> None:
     assert caught.value.__cause__ is LOST
 
 
-def test_by_force_the_function_gets_no_error() -> None:
+def test_with_force_the_function_gets_no_error() -> None:
     driver = FakeDriver()
 
     async def unreachable(call: Any) -> Any:

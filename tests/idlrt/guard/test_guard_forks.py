@@ -1,4 +1,4 @@
-"""A process may fork while another thread holds a lock of a guard; in the child no thread would ever release it."""
+"""Guards after a fork: a lock that another thread of the parent held would never be released in the child."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So many calls a second: at once, after waiting, for each caller."""
+"""Rate limits: bursts, waiting, and limits by caller."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_full_bucket_allows_a_burst_and_fills_at_the_rate() -> None:
     assert taken(bucket, 1000.0) == 5
 
 
-def test_what_is_refused_takes_nothing() -> None:
+def test_a_rejected_call_takes_no_token() -> None:
     bucket = TokenBucket(10, 1)
     bucket.take(0.0)
     for _ in range(100):
@@ -42,7 +42,7 @@ def test_what_is_refused_takes_nothing() -> None:
     assert bucket.take(0.1) == 0
 
 
-def test_who_waits_has_a_place_in_the_order() -> None:
+def test_waiting_calls_are_served_in_order() -> None:
     bucket = TokenBucket(10, 1)
     assert [bucket.take(0.0, 1.0) for _ in range(4)] == pytest.approx([0, 0.1, 0.2, 0.3])
     assert bucket.take(0.0, 0.3) == pytest.approx(0.4)
@@ -54,7 +54,7 @@ def test_who_waits_has_a_place_in_the_order() -> None:
     st.integers(1, 50),
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 30), st.sampled_from([0.0, 0.1, 2.0])), max_size=30),
 )
-def test_in_no_time_are_there_more_than_the_burst_and_the_rate(rate: float, burst: int, arrivals: Any) -> None:
+def test_no_interval_has_more_calls_than_burst_and_rate_allow(rate: float, burst: int, arrivals: Any) -> None:
     bucket = TokenBucket(rate, burst)
     now = 0.0
     passed: list[float] = []
@@ -71,12 +71,12 @@ def test_in_no_time_are_there_more_than_the_burst_and_the_rate(rate: float, burs
 
 
 @given(st.floats(1, 100), st.integers(1, 20))
-def test_who_keeps_to_the_rate_is_never_refused(rate: float, burst: int) -> None:
+def test_calls_at_the_rate_are_never_rejected(rate: float, burst: int) -> None:
     bucket = TokenBucket(rate, burst)
     assert not any(bucket.take(number / rate) for number in range(200))
 
 
-def test_threads_get_no_token_twice() -> None:
+def test_no_token_is_granted_twice_to_threads() -> None:
     bucket = TokenBucket(0.001, 1000)
     counts: list[int] = []
     threads = [threading.Thread(target=lambda: counts.append(taken(bucket, 0.0))) for _ in range(4)]
@@ -90,7 +90,7 @@ def test_threads_get_no_token_twice() -> None:
 # Callers.
 
 
-def test_callers_are_forgotten_when_their_buckets_are_full() -> None:
+def test_full_buckets_are_dropped() -> None:
     callers = Callers(1, 2, 10)
     for number in range(10):
         assert taken(callers.bucket(f"host {number}", 0.0), 0.0) == 2
@@ -100,7 +100,7 @@ def test_callers_are_forgotten_when_their_buckets_are_full() -> None:
     assert len(callers) == 10
 
 
-def test_who_takes_the_most_is_remembered_the_longest() -> None:
+def test_callers_with_the_most_calls_are_tracked_longest() -> None:
     callers = Callers(1, 10, 100)
     greedy = callers.bucket("greedy", 0.0)
     assert taken(greedy, 0.0) == 10
@@ -113,7 +113,7 @@ def test_who_takes_the_most_is_remembered_the_longest() -> None:
 # The guard.
 
 
-def test_calls_over_the_limit_are_refused_and_told_when_to_come_again() -> None:
+def test_calls_over_the_limit_are_rejected_with_retry_after() -> None:
     guarded = Guarded("limiter", rate=2, burst=3)
     found = [guarded.run() for _ in range(4)]
     assert found[:3] == ["answer"] * 3
@@ -127,7 +127,7 @@ def test_calls_over_the_limit_are_refused_and_told_when_to_come_again() -> None:
     assert guarded.run() == "answer"
 
 
-def test_calls_wait_for_their_turn() -> None:
+def test_calls_wait_for_tokens() -> None:
     guarded = Guarded("limiter", rate=10, burst=1, max_wait=0.25)
     found = guarded.at_once(5, 0)
     assert found[:3] == ["answer"] * 3
@@ -144,7 +144,7 @@ def test_no_call_waits_beyond_its_deadline() -> None:
 
 
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
-def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
+def test_scope_is_service_or_method(per: str, is_refused: bool) -> None:
     guarded = Guarded("limiter", rate=1, burst=1, per=per)
     guarded.run()
     other = guarded.on_server()
@@ -152,7 +152,7 @@ def test_methods_together_or_apart(per: str, is_refused: bool) -> None:
     assert isinstance(guarded.run(call=other), Overloaded) is is_refused
 
 
-def test_callers_have_a_limit_each_whatever_their_port() -> None:
+def test_each_host_has_its_limit_whatever_the_port() -> None:
     guarded = Guarded("limiter", rate=1, burst=2, per="caller")
     for address in ("10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1", "[::1]:1", "[::1]:2", "unix", "unix"):
         assert guarded.run(call=guarded.on_server(address)) == "answer"

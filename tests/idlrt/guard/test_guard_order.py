@@ -1,4 +1,4 @@
-"""Where guards stand: the built-in ones, and those of plugins that say so themselves."""
+"""Order of built-in guards and of plugins that declare their place."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_the_built_in_guards() -> None:
     assert ordered(["limiter"]) == ["limiter"]
 
 
-def test_plugins_that_say_nothing_stand_behind_by_name() -> None:
+def test_plugins_without_a_declaration_are_last_by_name() -> None:
     find = with_plugins(zeta={}, alpha={})
     assert ordered(["zeta", "bulkhead", "alpha", "fallback"], find) == ["fallback", "bulkhead", "alpha", "zeta"]
 
 
-def test_a_plugin_may_stand_first_or_in_the_middle() -> None:
+def test_a_plugin_may_be_first_or_in_the_middle() -> None:
     find = with_plugins(first={"before": ("fallback",)}, middle={"before": ("limiter",)}, last={})
     *before, limiter = BUILT_IN[:5]
     expected = ["first", *before, "middle", limiter, *BUILT_IN[5:], "last"]
@@ -62,7 +62,7 @@ def test_the_first_of_several_names_counts_and_plugins_may_name_each_other() -> 
     assert ordered(["deadline", "shedder", "bulkhead", "one", "two", "behind", "zeta"], find) == expected
 
 
-def test_after_orders_those_that_stand_before_the_same_guard() -> None:
+def test_after_orders_guards_before_the_same_guard() -> None:
     find = with_plugins(alpha={"before": ["limiter"], "after": ["zeta"]}, zeta={"before": ["limiter"]})
     assert ordered(["admission", "limiter", "alpha", "zeta"], find) == ["admission", "zeta", "alpha", "limiter"]
 
@@ -107,7 +107,7 @@ NAMES = ["alpha", "beta", "gamma"]
 
 
 @given(st.lists(st.sampled_from(BUILT_IN), min_size=3, max_size=3), st.permutations([*BUILT_IN, *NAMES]))
-def test_every_order_keeps_what_was_declared(anchors: list[str], given_order: list[str]) -> None:
+def test_each_order_respects_the_declarations(anchors: list[str], given_order: list[str]) -> None:
     find = with_plugins(**{name: {"before": (anchor,)} for name, anchor in zip(NAMES, anchors, strict=True)})
     found = ordered(given_order, find)
     assert [name for name in found if name in BUILT_IN] == BUILT_IN
@@ -186,7 +186,7 @@ print(json.dumps([stand, guest.seen, wrong]))
 
 
 @pytest.mark.slow
-def test_a_package_of_somebody_else_says_where_its_guards_stand(tmp_path: Path) -> None:
+def test_a_third_party_package_declares_the_order_of_its_guards(tmp_path: Path) -> None:
     (tmp_path / "guest.py").write_text(PLUGINS, encoding="utf-8")
     info = tmp_path / "guest-1.0.dist-info"
     info.mkdir()

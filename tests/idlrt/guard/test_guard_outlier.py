@@ -1,4 +1,4 @@
-"""Which instances are ejected, for how long, and that it is never too many."""
+"""Outlier detection: rules, ejection times, and the limit on ejections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fail(detector: OutlierDetector, record: Record, now: float, times: int = 5) 
 # In a row.
 
 
-def test_five_failures_in_a_row_eject() -> None:
+def test_five_consecutive_failures_eject() -> None:
     records = hosts(10)
     detector = watching(records)
     assert fail(detector, records[0], 7.0) == [False] * 4 + [True]
@@ -39,7 +39,7 @@ def test_five_failures_in_a_row_eject() -> None:
     assert records[0].ejected_until == 37.0
 
 
-def test_a_good_call_between_begins_anew() -> None:
+def test_a_success_resets_consecutive_failures() -> None:
     records = hosts(10)
     detector = watching(records)
     for _ in range(10):
@@ -47,7 +47,7 @@ def test_a_good_call_between_begins_anew() -> None:
         records[0].succeeded()
 
 
-def test_it_comes_back_at_the_first_sweep_after_its_time() -> None:
+def test_an_instance_returns_at_the_first_sweep_after_its_ejection_time() -> None:
     records = hosts(10)
     detector = watching(records)
     fail(detector, records[0], 7.0)
@@ -72,7 +72,7 @@ def test_each_ejection_is_longer_up_to_five_minutes() -> None:
     assert records[0].times == 11
 
 
-def test_quiet_intervals_make_the_next_one_shorter() -> None:
+def test_intervals_without_ejection_shorten_the_next_one() -> None:
     records = hosts(10)
     detector = watching(records)
     now = 0.0
@@ -103,14 +103,14 @@ def test_the_cap_is_never_below_the_base() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 1), (2, 1), (9, 1), (10, 1), (19, 1), (20, 2), (100, 10)])
-def test_a_tenth_is_ejected_at_most_but_one_in_any_case(count: int, most: int) -> None:
+def test_at_most_a_tenth_is_ejected_but_always_one(count: int, most: int) -> None:
     records = hosts(count)
     detector = watching(records)
     assert sum(any(fail(detector, record, 0.0)) for record in records) == most
     assert sum(record.ejected_until > 0 for record in records) == most
 
 
-def test_who_was_spared_is_ejected_when_there_is_room() -> None:
+def test_an_outlier_beyond_the_limit_is_ejected_later() -> None:
     records = hosts(10)
     detector = watching(records)
     fail(detector, records[0], 0.0)
@@ -119,7 +119,7 @@ def test_who_was_spared_is_ejected_when_there_is_room() -> None:
     assert detector.failed(records[1], 30.0)
 
 
-def test_instances_that_leave_make_room() -> None:
+def test_instances_that_leave_no_longer_count() -> None:
     records = hosts(10)
     detector = watching(records)
     fail(detector, records[0], 0.0)
@@ -131,7 +131,7 @@ def test_instances_that_leave_make_room() -> None:
 # Compared with the others.
 
 
-def test_who_is_far_below_the_mean_is_ejected() -> None:
+def test_an_instance_far_below_the_mean_is_ejected() -> None:
     records = hosts(10, good=100)
     records[3].good, records[3].bad = 60, 40
     detector = watching(records)
@@ -141,7 +141,7 @@ def test_who_is_far_below_the_mean_is_ejected() -> None:
     assert all(record.good == record.bad == 0 for record in records), "a new interval"
 
 
-def test_1_9_deviations_are_the_border() -> None:
+def test_the_threshold_is_1_9_standard_deviations() -> None:
     # One of five: its distance from the mean is 2 standard deviations, however far it is. Of four others it is 1.73.
     for others, is_ejected in ((4, True), (3, False)):
         records = hosts(others, good=100) + hosts(1, good=90, bad=10)
@@ -150,13 +150,13 @@ def test_1_9_deviations_are_the_border() -> None:
 
 
 @pytest.mark.parametrize(("count", "calls", "is_ejected"), [(5, 100, True), (4, 100, False), (5, 99, False)])
-def test_there_have_to_be_five_with_a_hundred_calls(count: int, calls: int, is_ejected: bool) -> None:
+def test_success_rates_require_five_instances_with_a_hundred_calls(count: int, calls: int, is_ejected: bool) -> None:
     records = hosts(count - 1, good=calls) + hosts(1, good=calls // 2, bad=calls - calls // 2)
     detector = watching(records)
     assert bool(detector.sweep(records, 10.0)[0]) is is_ejected
 
 
-def test_if_all_are_bad_nobody_is_worse() -> None:
+def test_no_instance_is_an_outlier_if_all_fail() -> None:
     records = hosts(10, good=50, bad=50)
     assert watching(records).sweep(records, 10.0) == ([], [])
 
@@ -165,7 +165,9 @@ def test_if_all_are_bad_nobody_is_worse() -> None:
     ("count", "good", "bad", "is_ejected"),
     [(5, 9, 51, True), (5, 10, 50, False), (5, 0, 50, True), (5, 0, 49, False), (4, 0, 50, False)],
 )
-def test_who_fails_nearly_always_is_ejected_even_if_all_do(count: int, good: int, bad: int, is_ejected: bool) -> None:
+def test_a_high_failure_ratio_ejects_even_if_all_instances_have_one(
+    count: int, good: int, bad: int, is_ejected: bool
+) -> None:
     records = hosts(count, good, bad)
     ejected, _ = watching(records).sweep(records, 10.0)
     assert ejected == (records[:1] if is_ejected else []), "one, because there are few"
@@ -173,7 +175,7 @@ def test_who_fails_nearly_always_is_ejected_even_if_all_do(count: int, good: int
         assert records[0].why.startswith("failure ratio ")
 
 
-def test_the_rules_can_be_switched_off() -> None:
+def test_rules_can_be_disabled() -> None:
     records = hosts(20, good=100)
     records[0].good, records[0].bad = 0, 100
     detector = watching(records, OutlierSettings(consecutive_failures=0, success_rate_stdev_factor=0, failure_ratio=0))
@@ -182,7 +184,7 @@ def test_the_rules_can_be_switched_off() -> None:
     assert detector.sweep(records, 10.0) == ([], [])
 
 
-def test_who_is_ejected_is_not_compared() -> None:
+def test_ejected_instances_are_not_compared() -> None:
     records = hosts(6)
     detector = watching(records)
     fail(detector, records[0], 0.0)
@@ -196,7 +198,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 24), st.integers(0, 120), st.booleans(
 
 
 @given(st.integers(1, 25), STEPS, st.floats(0, 1))
-def test_never_too_many_whatever_happens(count: int, steps: list[tuple[int, int, bool]], most: float) -> None:
+def test_the_limit_on_ejections_always_holds(count: int, steps: list[tuple[int, int, bool]], most: float) -> None:
     records = hosts(count)
     detector = watching(records, OutlierSettings(max_ejected_ratio=most))
     now = 0.0

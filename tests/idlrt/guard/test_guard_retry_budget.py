@@ -1,4 +1,4 @@
-"""How many retries there may be."""
+"""Retry budgets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spent(budget: RetryBudget, now: float) -> int:
     return count
 
 
-def test_one_for_five_calls_and_a_reserve() -> None:
+def test_one_retry_for_five_calls_and_a_minimum_rate() -> None:
     budget = RetryBudget(RetryBudgetSettings())
     for _ in range(1000):
         budget.deposit(0.0)
@@ -26,7 +26,7 @@ def test_one_for_five_calls_and_a_reserve() -> None:
     assert spent(budget, 0.0) == 300, "a fifth of 1000, and 10 a second for 10 s"
 
 
-def test_without_a_reserve_few_calls_are_not_retried() -> None:
+def test_without_a_minimum_rate_few_calls_are_not_retried() -> None:
     budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=0))
     assert spent(budget, 0.0) == 0
     for _ in range(4):
@@ -37,14 +37,14 @@ def test_without_a_reserve_few_calls_are_not_retried() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.7])
-def test_rounding_takes_nothing_away(ratio: float) -> None:
+def test_rounding_loses_no_retry(ratio: float) -> None:
     budget = RetryBudget(RetryBudgetSettings(ratio=ratio, min_retries_per_second=0))
     for _ in range(1000):
         budget.deposit(0.0)
     assert spent(budget, 0.0) == round(1000 * ratio)
 
 
-def test_deposits_are_good_for_a_while_and_what_was_spent_is_forgotten_too() -> None:
+def test_deposits_and_withdrawals_expire() -> None:
     budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=1))
     for _ in range(100):
         budget.deposit(0.0)
@@ -80,7 +80,7 @@ def test_no_retry_is_more_than_the_last_ten_seconds_allow(
                 assert lately <= ratio * sum(at > now - 11 for at in deposits) + reserve * 10 + 1e-6
 
 
-def test_threads_spend_nothing_twice() -> None:
+def test_no_retry_is_granted_twice_to_threads() -> None:
     budget = RetryBudget(RetryBudgetSettings(min_retries_per_second=100))
     counts: list[int] = []
     threads = [threading.Thread(target=lambda: counts.append(spent(budget, 0.0))) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""When a server without processor time refuses calls, and how that time is measured."""
+"""Load shedding, and measurement of the CPU usage."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def crowded(flying: int, average: float | None = None) -> Crowd:
     return crowd
 
 
-def test_how_many_there_may_be_is_the_rate_times_the_time() -> None:
+def test_the_capacity_is_throughput_times_latency() -> None:
     assert trained(10, 100).most == pytest.approx(10), "100 a second, 0.1 s each"
     assert trained(10, 500).most == pytest.approx(50)
     assert trained(20, 50.4).most == pytest.approx(10.2), "milliseconds are rounded up"
     assert Shedder(ShedderSettings()).most == 10, "one a bucket, a second each: nothing is known"
 
 
-def test_the_fastest_bucket_and_the_fullest_count() -> None:
+def test_minimum_latency_and_maximum_throughput_of_buckets_count() -> None:
     shedder = trained(10, 100)
     for number in range(30):
         shedder.begin(6.15, 0.0)
@@ -73,7 +73,7 @@ def test_the_fastest_bucket_and_the_fullest_count() -> None:
     assert shedder.most == pytest.approx(29 * 10 * 0.02)
 
 
-def test_what_failed_says_nothing_of_how_fast_it_can_be() -> None:
+def test_failures_do_not_count() -> None:
     shedder = trained(10, 100)
     for _ in range(1000):
         shedder.begin(6.15, 0.0)
@@ -83,7 +83,7 @@ def test_what_failed_says_nothing_of_how_fast_it_can_be() -> None:
     assert shedder.most == pytest.approx(10)
 
 
-def test_the_present_bucket_does_not_count() -> None:
+def test_the_current_bucket_does_not_count() -> None:
     shedder = trained(10, 100)
     for _ in range(1000):
         shedder.begin(6.15, 0.0)
@@ -91,7 +91,7 @@ def test_the_present_bucket_does_not_count() -> None:
     assert shedder.most == pytest.approx(10)
 
 
-def test_what_is_older_than_the_window_is_forgotten() -> None:
+def test_events_older_than_the_window_expire() -> None:
     shedder = trained(20, 200)
     assert shedder.most == pytest.approx(40)
     shedder.begin(20.0, 0.0)
@@ -113,11 +113,11 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
         (5000, 1, 1, True),
     ],
 )
-def test_two_things_have_to_be_so(cpu: float, flying: int, average: float, is_let_in: bool) -> None:
+def test_both_conditions_are_required(cpu: float, flying: int, average: float, is_let_in: bool) -> None:
     assert crowded(flying, average).begin(6.0, cpu) is is_let_in
 
 
-def test_after_a_refusal_it_stays_hot_for_a_second() -> None:
+def test_overload_lasts_for_the_cool_off_time_after_a_rejection() -> None:
     crowd = crowded(20)
     assert crowd.begin(6.0, 0.0)
     assert not crowd.begin(6.1, 950.0)
@@ -126,7 +126,7 @@ def test_after_a_refusal_it_stays_hot_for_a_second() -> None:
     assert crowd.begin(7.2, 100.0)
 
 
-def test_it_stays_hot_from_the_last_time_that_it_was_busy() -> None:
+def test_the_cool_off_time_starts_at_the_last_overload() -> None:
     crowd = crowded(20)
     assert not crowd.begin(6.0, 950.0)
     crowd.fly(0)
@@ -136,14 +136,14 @@ def test_it_stays_hot_from_the_last_time_that_it_was_busy() -> None:
     assert crowd.begin(7.5, 100.0)
 
 
-def test_busy_without_a_refusal_is_not_hot() -> None:
+def test_there_is_no_cool_off_without_a_rejection() -> None:
     crowd = crowded(0)
     assert crowd.begin(6.0, 950.0)
     crowd.fly(20)
     assert crowd.begin(6.1, 100.0)
 
 
-def test_the_average_follows_slowly() -> None:
+def test_the_average_is_smoothed() -> None:
     shedder = Shedder(ShedderSettings())
     leases = [shedder.begin(0.0, 0.0) for _ in range(10)]
     assert shedder.average == 0, "it is made when calls end"
@@ -165,7 +165,7 @@ def shedding(cpu: list[float]) -> Guarded:
     return guarded
 
 
-def test_a_crowd_is_refused_only_if_the_processor_is_busy() -> None:
+def test_calls_are_rejected_only_while_the_cpu_is_overloaded() -> None:
     cpu = [100.0]
     guarded = shedding(cpu)
     for _ in range(60):
@@ -186,13 +186,13 @@ def test_a_crowd_is_refused_only_if_the_processor_is_busy() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()], ids=repr)
-def test_whatever_becomes_of_a_call_it_flies_no_more(error: BaseException) -> None:
+def test_a_call_is_no_longer_in_flight_whatever_the_outcome(error: BaseException) -> None:
     guarded = shedding([0.0])
     assert guarded.run(error) is error
     assert not guarded.guard.shedder.flying
 
 
-def test_without_a_measure_it_takes_that_of_the_process() -> None:
+def test_the_default_is_the_usage_of_the_process() -> None:
     assert Guarded("shedder").run() == "answer"
 
 
@@ -211,7 +211,7 @@ class Clocks:
         return self.cpu()
 
 
-def test_it_follows_the_use_slowly() -> None:
+def test_the_usage_is_smoothed() -> None:
     clocks = Clocks()
     assert clocks.cpu() == 0
     assert clocks.work(0.25, 1.0) == pytest.approx(50)
@@ -221,20 +221,20 @@ def test_it_follows_the_use_slowly() -> None:
     assert clocks.cpu() == pytest.approx(800, abs=10)
 
 
-def test_it_looks_four_times_a_second_at_most() -> None:
+def test_there_are_at_most_four_samples_per_second() -> None:
     clocks = Clocks()
     assert clocks.work(0.2, 1.0) == 0
     assert clocks.work(0.05, 1.0) == pytest.approx(50)
 
 
-def test_if_nobody_asks_it_makes_no_difference() -> None:
+def test_a_pause_in_sampling_makes_no_difference() -> None:
     often, seldom = Clocks(), Clocks()
     for _ in range(16):
         often.work(0.25, 0.9)
     assert seldom.work(4.0, 0.9) == pytest.approx(often.cpu())
 
 
-def test_more_than_one_processor_is_one() -> None:
+def test_more_than_one_processor_counts_as_one() -> None:
     clocks = Clocks()
     assert clocks.work(1000.0, 3.5) == pytest.approx(1000)
 

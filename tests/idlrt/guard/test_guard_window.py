@@ -1,4 +1,4 @@
-"""Counting in the last seconds."""
+"""Sliding windows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def count(window: Window, now: float, *, good: int = 0, bad: int = 0) -> tuple[i
     st.lists(st.tuples(st.floats(0, 8), st.integers(0, 5), st.integers(0, 5)), max_size=60),
 )
 @example(2, 2.5670187959888606, [(0.0, 0, 1), (2.5670187959888606, 0, 0), (1.0, 0, 0)])  # rounded
-def test_all_of_the_last_seconds_counts_and_nothing_that_is_older(
+def test_exactly_the_events_of_the_window_count(
     buckets: int, seconds: float, steps: list[tuple[float, int, int]]
 ) -> None:
     window, now = Window(seconds, buckets), 50.0
@@ -40,14 +40,14 @@ def test_all_of_the_last_seconds_counts_and_nothing_that_is_older(
             assert surely <= found[place] <= perhaps
 
 
-def test_one_bucket_is_a_window_of_its_own() -> None:
+def test_a_window_may_have_one_bucket() -> None:
     window = Window(1.0, 1)
     assert count(window, 0.0, good=3) == (3, 0)
     assert count(window, 0.9, bad=1) == (3, 1)
     assert count(window, 1.0) == (0, 0)
 
 
-def test_cleared_it_knows_nothing() -> None:
+def test_clear_resets_the_counters() -> None:
     window = Window(10.0, 10)
     count(window, 0.0, good=3, bad=1)
     count(window, 5.0, good=3, bad=1)
@@ -55,14 +55,14 @@ def test_cleared_it_knows_nothing() -> None:
     assert count(window, 5.0) == (0, 0)
 
 
-def test_a_clock_that_is_read_before_another_turns_no_bucket_back() -> None:
+def test_an_earlier_clock_reading_does_not_rotate_back() -> None:
     window = Window(10.0, 10)
     count(window, 5.0, good=1)
     window.turn(4.9)
     assert count(window, 4.9, good=1) == (2, 0)
 
 
-def test_threads_turn_it_once() -> None:
+def test_threads_rotate_it_once() -> None:
     for _ in range(50):
         window = Window(10.0, 10)
         count(window, 0.0, good=7)
