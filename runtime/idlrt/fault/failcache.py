@@ -147,7 +147,7 @@ class Failcache:
         if pause >= self._settings.max_age:
             if pause == math.inf:
                 return "the server rejects retries (pushback)"
-            return f"the pause before the retry ({pause:.3g} s) exceeds the maximum age ({self._settings.max_age:.3g} s)"
+            return f"the pause before the retry ({pause:.3g} s) exceeds max_age ({self._settings.max_age:.3g} s)"
         with self._lock:
             if self._is_closed:
                 return "the client is closed"

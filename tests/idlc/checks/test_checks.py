@@ -142,6 +142,16 @@ def test_valid_files_have_no_findings(text: str, tmp_path: Path) -> None:
     assert judged(text, tmp_path) == []
 
 
+def test_both_names_of_a_renamed_key_are_a_duplicate(tmp_path: Path) -> None:
+    text = 'service S { void f() (rpc.backoff.base = "1", rpc.backoff.base_delay = "1") }'
+    assert sorted(judged(text, tmp_path)) == [("policy.renamed", "warning"), ("policy.twice", "error")]
+
+
+def test_values_of_old_names_are_checked(tmp_path: Path) -> None:
+    text = 'service S { void f() (rpc.backoff.base = "soon") }'
+    assert sorted(judged(text, tmp_path)) == [("policy.renamed", "warning"), ("policy.value", "error")]
+
+
 def test_every_check_has_a_case_a_name_and_a_description() -> None:
     checks = checks_in(MODULES)
     assert {name for name, _, _ in CASES} == {check.name for check in checks}

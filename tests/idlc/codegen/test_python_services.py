@@ -222,6 +222,21 @@ def test_what_a_service_says_holds_for_those_of_its_own_methods_that_say_nothing
     }
 
 
+def test_an_old_name_of_a_key_at_a_method_overrides_the_current_one_at_its_service(compiled) -> None:
+    module = compiled(
+        """
+        service S {
+            void a() (rpc.backoff.base = "2"),
+            void b(),
+        } (rpc.backoff.base_delay = "1", rpc.breaker.errors = "0.5")
+        """
+    )
+    assert policies(module.SClient) == {
+        "a": {"backoff.base": "2", "breaker.errors": "0.5"},
+        "b": {"backoff.base_delay": "1", "breaker.errors": "0.5"},
+    }
+
+
 DEPRECATED = """
     enum E { A = 1 } (deprecated = "use F")
     struct Old { 1: i32 x } (deprecated = "use New")
