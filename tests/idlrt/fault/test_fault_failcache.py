@@ -175,7 +175,7 @@ def test_a_server_that_wants_to_be_left_alone_is() -> None:
 @pytest.mark.parametrize(
     ("seconds", "why"),
     [
-        (60.0, "the pause before the retry (60 s) exceeds the maximum age (60 s)"),
+        (60.0, "the pause before the retry (60 s) exceeds max_age (60 s)"),
         (math.inf, "the server rejects retries (pushback)"),
     ],
 )
