@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         name="failover: repeats what is not idempotent",
         path="runtime/idlrt/fault/base.py",
-        before="    return call.method.is_idempotent if said is None else said\n",
-        after="    return True if said is None else said\n",
+        before="    return call.method.is_idempotent if declared is None else declared\n",
+        after="    return True if declared is None else declared\n",
         tests=("tests/idlrt/fault",),
     ),
     Mutant(

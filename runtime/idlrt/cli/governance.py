@@ -16,9 +16,8 @@ from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config import check, effective, flatten, read_config, wrong
 from idlrt.core import Snapshot
 from idlrt.core.renamed import current_key, first_key, renamed_in
-from idlrt.core.text import plural
 from idlrt.errors import ConfigurationError
-from idlrt.printable import printable
+from idlrt.printable import plural, printable
 from idlrt.registry import RegistryUrl
 from idlrt.spec import Method
 

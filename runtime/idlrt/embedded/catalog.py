@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from idlrt.core import ServiceKey
-from idlrt.core.text import plural
 from idlrt.embedded.api import Changes, Part, Refused
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.service import Cursor, Service
 from idlrt.errors import ConfigurationError
+from idlrt.printable import plural
 
 __all__ = ["Catalog"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from idlrt.core.logs import get_logger
-from idlrt.core.text import plural
 from idlrt.embedded.rows import FORMAT, Rows, read_rows
 from idlrt.errors import ConfigurationError
+from idlrt.printable import plural
 
 __all__ = ["check_rows", "recover_rows", "report", "unusable"]
 

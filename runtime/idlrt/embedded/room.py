@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from idlrt.core import ServiceKey
-from idlrt.core.text import plural
 from idlrt.embedded.api import Refused
 from idlrt.embedded.limits import Limits
 from idlrt.embedded.service import Service, Usage
+from idlrt.printable import plural
 
 __all__ = ["check_correction", "check_record", "check_text"]
 

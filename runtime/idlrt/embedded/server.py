@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from idlrt.core import ServiceKey
 from idlrt.core.logs import get_logger
-from idlrt.core.text import plural
 from idlrt.embedded.access import Access
 from idlrt.embedded.api import Changes, Correction, InstanceName, NoSession, Part, Record, Refused, Session, registry
 from idlrt.embedded.limits import Limits
@@ -23,6 +22,7 @@ from idlrt.embedded.state import Operation, State
 from idlrt.embedded.storage import Storage, new_state
 from idlrt.embedded.values import instance_of, patch_of
 from idlrt.errors import ApplicationError, ConfigurationError, RegistryRefused
+from idlrt.printable import plural
 from idlrt.registry.thread import LoopThread
 from idlrt.server import AsyncServer
 

@@ -20,7 +20,6 @@ import msgspec
 
 from idlrt.core import ServiceKey
 from idlrt.core.logs import get_logger
-from idlrt.core.text import plural
 from idlrt.door import encode
 from idlrt.embedded.api import Conflict, Correction, NoSession, Record, Refused
 from idlrt.embedded.catalog import Catalog
@@ -29,6 +28,7 @@ from idlrt.embedded.operations import Lease, Operation
 from idlrt.embedded.room import check_correction, check_record, check_text
 from idlrt.embedded.service import NO_CORRECTION, Entry, Service, Usage
 from idlrt.embedded.values import instance_of
+from idlrt.printable import plural
 from idlrt.registry.ownership import AlreadyRegistered, already_registered, check_replaceable
 
 __all__ = ["Lease", "Operation", "State"]

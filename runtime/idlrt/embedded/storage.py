@@ -19,7 +19,6 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.core.logs import get_logger
-from idlrt.core.text import plural
 from idlrt.door import encode
 from idlrt.embedded.api import Correction
 from idlrt.embedded.limits import Limits
@@ -28,6 +27,7 @@ from idlrt.embedded.recovery import check_rows, recover_rows, report, unusable
 from idlrt.embedded.rows import FORMAT, SCHEMA, Rows, is_registry, read_rows, tables
 from idlrt.embedded.state import Lease, Operation, State
 from idlrt.errors import ConfigurationError
+from idlrt.printable import plural
 
 __all__ = ["Storage"]
 

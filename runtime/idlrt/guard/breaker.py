@@ -26,10 +26,10 @@ from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Refused, evid
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
-from idlrt.core.text import plural
 from idlrt.errors import CircuitOpen
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
 from idlrt.guard.window import Window
+from idlrt.printable import plural
 
 __all__ = ["CLOSED", "HALF_OPEN", "OPEN", "Breaker", "BreakerSettings", "CircuitBreaker"]
 

@@ -26,9 +26,9 @@ from idlrt.core import Chance, Event, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
-from idlrt.core.text import plural
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.printable import plural
 
 __all__ = ["Bulkhead", "BulkheadSettings", "Places", "Ticket"]
 

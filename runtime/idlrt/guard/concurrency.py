@@ -30,9 +30,9 @@ from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
-from idlrt.core.text import plural
 from idlrt.errors import DeadlineExceeded, Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
+from idlrt.printable import plural
 from idlrt.spec import DeclaredError
 
 __all__ = ["AdaptiveConcurrency", "Aimd", "ConcurrencySettings", "Gradient", "Limit"]

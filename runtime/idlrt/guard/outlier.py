@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from idlrt.core.forks import forks
 from idlrt.core.policy import Fraction, Positive
-from idlrt.core.text import plural
+from idlrt.printable import plural
 
 __all__ = ["OutlierDetector", "OutlierSettings", "Record"]
 

@@ -22,10 +22,10 @@ from idlrt.core import Chance, Listener, Refused, tell
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
-from idlrt.core.text import plural
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, heard_by, nobody
 from idlrt.guard.cpu import FULL, ProcessCpu
+from idlrt.printable import plural
 
 __all__ = ["LoadShedder", "Shedder", "ShedderSettings"]
 

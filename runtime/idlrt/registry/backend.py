@@ -16,9 +16,9 @@ from typing import Final, Protocol
 import msgspec
 
 from idlrt.core import Instance, Patch, ServiceKey
-from idlrt.core.text import plural
 from idlrt.errors import RegistryRefused, RegistryUnavailable
 from idlrt.plugins import Plugins
+from idlrt.printable import plural
 from idlrt.registry.url import RegistryUrl
 
 __all__ = ["REGISTRIES", "Backend", "Found", "SessionLost", "Update", "has_instances"]

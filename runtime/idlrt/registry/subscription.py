@@ -15,8 +15,8 @@ import msgspec
 from idlrt.core import Change, Freshness, ServiceKey, Snapshot, difference
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
-from idlrt.core.text import plural
 from idlrt.errors import RegistryError
+from idlrt.printable import plural
 
 if TYPE_CHECKING:
     from idlrt.registry.backend import Found

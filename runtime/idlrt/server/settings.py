@@ -69,7 +69,7 @@ class ServerOptions(TypedDict, total=False):
             `Registry`. The server is registered while it serves, and deregistered before it stops. Default: none.
         instance: properties of the instance in the registry (`InstanceOptions`). Default: none.
         guards: guards by name (`idlrt.guards`), which run after the filters, as in `{"limiter": {"rate": 100},
-            "shedder": {}}`; `{"methods": {"find": {"bulkhead": {"max_concurrent_calls": 4}}}}` sets those of one method.
+            "shedder": {}}`; `{"methods": {"find": {"bulkhead": {"max_wait": 4}}}}` sets those of one method.
             They override `config`. Default: none.
         config: configuration file, or its contents as nested tables; the guards are in the table `server`. `None`, the
             default: the file named by the environment variable `IDLRT_CONFIG`, if it is set.

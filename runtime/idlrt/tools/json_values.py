@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.core.text import plural
 from idlrt.errors import ConfigurationError, RemoteProtocolError
-from idlrt.printable import escape_json
+from idlrt.printable import escape_json, plural
 from idlrt.serialization.plain_json import JsonOptions, arguments_from_plain, to_plain
 from idlrt.spec import DeclaredError, Method, struct
 

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from idlrt.core.text import plural
 from idlrt.errors import RegistryRefused
+from idlrt.printable import plural
 from idlrt.registry.zookeeper.client import Conflict, Disconnected, translated
 from idlrt.registry.zookeeper.connection import Connection
 
