@@ -58,14 +58,6 @@ ALLOWED = {
     ("idlrt.plugins", "idlrt.errors"): "a plugin that is not there is an error of the caller",
 }
 
-# Import cycles that still exist, each as the sorted names of its modules; see `import_graph` for which imports count.
-# Remove a cycle from this table when it is resolved.
-KNOWN_CYCLES: dict[str, list[list[str]]] = {
-    "idlc": [
-        ["idlc.codegen.python", "idlc.codegen.python.shadows", "idlc.codegen.python.target", "idlc.codegen.target"],
-    ],
-}
-
 # Third-party libraries, each with the modules that may use it.
 THIRD_PARTIES = {
     "black": {"idlc.codegen"},
@@ -265,7 +257,7 @@ def test_no_cycles_when_modules_are_imported() -> None:
     assert import_cycles({module: {*_at_import(tree)} for module, tree in modules().items()}) == []
 
 
-@pytest.mark.parametrize("package", KNOWN_CYCLES)
+@pytest.mark.parametrize("package", SOURCES)
 def test_modules_do_not_import_each_other(package: str) -> None:
     own = {module: tree for module, tree in modules().items() if is_under(module, package)}
-    assert import_cycles(import_graph(own)) == KNOWN_CYCLES[package]
+    assert import_cycles(import_graph(own)) == []
