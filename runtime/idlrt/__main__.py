@@ -1,4 +1,4 @@
-"""`python -m idlrt`."""
+"""Entry point of `python -m idlrt`."""
 
 from idlrt.cli import main
 

@@ -1,25 +1,25 @@
-"""Every error of the runtime, one tree: a class says what the caller may do.
+"""Exception hierarchy of the runtime. The class of an exception tells what the caller may do.
 
 ```
 RpcError
-├─ DeclaredError          in the IDL: an answer (idlrt.spec.declared)    never retried
-├─ ApplicationError       the server refused or broke (Thrift's codes)   by code
-├─ NotSent                no server worked on it                         retry anywhere
+├─ DeclaredError            declared in the IDL (idlrt.spec.declared)       a response: never retry
+├─ ApplicationError         the server rejected or failed (Thrift codes)    depends on the code
+├─ NotSent                  no server has processed the call                retry on any server
 │   ├─ NoInstance  ConnectFailed  Overloaded  CircuitOpen
-├─ Unknown                may have been worked on                        retry only if idempotent
+├─ Unknown                  a server may have processed the call            retry if idempotent
 │   ├─ ConnectionLost  DeadlineExceeded
-├─ Deferred               kept, and made again in the background        do not make it yourself
-├─ ProtocolError          LocalProtocolError · RemoteProtocolError       never
-├─ RegistryError          what was asked of a registry                  by class
-│   ├─ RegistryUnavailable  nobody answered                              ask again
-│   ├─ RegistryRefused      it may not, or cannot, be done                fix it
-└─ ConfigurationError     unknown plugin, bad target URL                 fix it
+├─ Deferred                 will be retried in the background               do not retry
+├─ ProtocolError            LocalProtocolError · RemoteProtocolError        do not retry
+├─ RegistryError            a registry operation failed                     depends on the class
+│   ├─ RegistryUnavailable  no response from the registry                   retry
+│   ├─ RegistryRefused      not permitted, or not possible                  fix the request
+└─ ConfigurationError       unknown plugin, invalid target URL              fix the configuration
 ```
 
-A message is lower case and says what was attempted, on what, what happened and what can be done.
+A message is lower case and names what was attempted, on what, what went wrong and what to do about it.
 
-Who refuses a call may say when to come again (`PushBack`). What an IDL declares has no such word: its attributes are
-the IDL's.
+An error by which a server or a guard rejects a call may tell when to retry (`PushBack`). Errors declared in an IDL
+cannot: their attributes are those of the IDL.
 """
 
 from __future__ import annotations
@@ -52,88 +52,88 @@ __all__ = [
 
 
 class RpcError(Exception):
-    """The root of the tree."""
+    """Base class of all errors of the runtime."""
 
 
 class PushBack:
-    """An error that can say when the call may be made again.
+    """Error that may tell when to retry the call.
 
     Source: gRFC A6, "pushback", https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 
     Attributes:
-        retry_after: seconds from now; `math.inf`: never; `None`: nothing was said about it.
+        retry_after: seconds to wait before a retry; `math.inf`: do not retry; `None`: not specified.
     """
 
     retry_after: float | None = None
 
     def push_back(self, seconds: float | None) -> Self:
-        """Say it, and be raised: `raise Overloaded("...").push_back(0.5)`."""
+        """Set `retry_after` and return the error: `raise Overloaded("...").push_back(0.5)`."""
         self.retry_after = seconds
         return self
 
 
 class NotSent(PushBack, RpcError):
-    """No server has worked on the call: it may be made again, anywhere."""
+    """No server has processed the call: it is safe to retry on any server."""
 
 
 class NoInstance(NotSent):
-    """There is no instance to send the call to."""
+    """No instance can receive the call."""
 
 
 class ConnectFailed(NotSent):
-    """No connection could be made."""
+    """No connection could be established."""
 
 
 class Overloaded(NotSent):
-    """The server (or a limit on this side) refused the call because too much is under way."""
+    """The server, or a limit of the client, rejected the call because of too much load."""
 
 
 class CircuitOpen(NotSent):
-    """A circuit breaker does not let calls through at the moment."""
+    """A circuit breaker is open and rejected the call."""
 
 
 class Unknown(PushBack, RpcError):
-    """The server may or may not have worked on the call: only idempotent methods may be called again."""
+    """A server may have processed the call: only calls of idempotent methods are safe to retry."""
 
 
 class ConnectionLost(Unknown):
-    """The connection ended after the call was sent and before its answer came."""
+    """The connection ended after the call was sent and before the response arrived."""
 
 
 class DeadlineExceeded(Unknown, TimeoutError):
-    """The answer did not come in time."""
+    """No response arrived before the deadline."""
 
 
 class Deferred(RpcError):
-    """The call failed and was kept: it is made again in the background, so do not make it once more yourself."""
+    """The call failed and will be retried in the background: do not retry it."""
 
 
 class ProtocolError(RpcError):
-    """Somebody broke the wire protocol. Raise `LocalProtocolError` or `RemoteProtocolError`, which say who."""
+    """The wire protocol was violated. Base class: `LocalProtocolError` and `RemoteProtocolError` tell by which side."""
 
 
 class LocalProtocolError(ProtocolError):
-    """This side tried to send something that cannot be put on the wire."""
+    """This side tried to send data that cannot be encoded."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """What the other side sent cannot be read, or is over a limit."""
+    """The other side sent data that cannot be decoded, or that exceeds a limit."""
 
 
 class ConfigurationError(RpcError, ValueError):
-    """A setting is wrong: an unknown plugin, a target URL that cannot be read. Fix it; retrying is no use."""
+    """A setting is invalid, such as an unknown plugin or a malformed target URL. Fix it; retrying does not help."""
 
 
 class RegistryError(RpcError):
-    """A registry did not do what it was asked. Calls of services do not raise it: they go on with what is known."""
+    """A registry operation failed. Calls of services do not raise it: they use the last known instances."""
 
 
 class RegistryUnavailable(RegistryError):
-    """The registry could not be reached, or did not answer in time. What was asked may have been done; ask again."""
+    """The registry was unreachable, or did not respond in time. It may have performed the operation; retry it."""
 
 
 class RegistryRefused(RegistryError):
-    """The registry does not allow it, or there is no such thing. Asking again is no use."""
+    """The operation is not permitted, or its object does not exist. Retrying does not help."""
 
 
 class ApplicationCode(enum.IntEnum):
@@ -161,11 +161,11 @@ class ApplicationCode(enum.IntEnum):
 
 
 class ApplicationError(PushBack, RpcError):
-    """The server refused the call or broke while working on it: Thrift's TApplicationException.
+    """The server rejected the call, or failed while processing it: Thrift's TApplicationException.
 
     Attributes:
-        code: an `ApplicationCode`, or a plain number that Thrift does not name.
-        message: what the server said.
+        code: an `ApplicationCode`, or an `int` if Thrift defines no name for it.
+        message: the message of the server.
     """
 
     def __init__(self, message: str, code: int = ApplicationCode.UNKNOWN) -> None:

@@ -1,4 +1,4 @@
-"""Descriptions whose attributes are given by name, such as `Tls` and `Limits`: errors say which names there are."""
+"""Metaclass of settings classes with keyword-only arguments, such as `Tls` and `Limits`; errors list the names."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["NamedMeta"]
 
 
 class NamedMeta(msgspec.StructMeta):
-    """The metaclass of such descriptions, which are `msgspec.Struct`s with `kw_only=True`."""
+    """Metaclass of a `msgspec.Struct` with `kw_only=True`."""
 
-    # Type checkers know better than this what a class takes.
+    # Hidden from type checkers, which know the arguments of each class.
     if not TYPE_CHECKING:
 
         def __call__(cls, *values: Any, **named: Any) -> Any:
-            """Make one.
+            """Create an instance.
 
             Raises:
-                ConfigurationError: a value has no name, or a name is not known.
+                ConfigurationError: an argument is positional, or its name is unknown.
             """
             known = cls.__struct_fields__
             usage = f"{cls.__name__}({', '.join(f'{name}=...' for name in known)})"
             if values:
                 shown = ", ".join(map(repr, values))
-                raise ConfigurationError(f"{cls.__name__}({shown}) does not say what that is: write {usage}")
+                raise ConfigurationError(f"{cls.__name__}({shown}): arguments must be named; use {usage}")
             for name in named:
                 if name not in known:
                     near = difflib.get_close_matches(name, known, n=1)
                     hint = f"; did you mean {near[0]!r}?" if near else ""
-                    raise ConfigurationError(f"{cls.__name__} has no {name!r}: write {usage}{hint}")
+                    raise ConfigurationError(f"{cls.__name__} has no argument {name!r}{hint}; use {usage}")
             return super().__call__(**named)

@@ -1,6 +1,6 @@
-"""Named implementations, found by entry point.
+"""Plugins: implementations of an extension point, by name, found through entry points.
 
-Built-ins register in `pyproject.toml` exactly as a stranger's package does. Looking an entry point up costs
+Built-ins are registered in `pyproject.toml` exactly as third-party packages are. Looking up entry points takes
 milliseconds, so it happens on first use and never at import.
 """
 
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class UnknownPlugin(ConfigurationError):
-    """No implementation has that name; the message lists those that are known."""
+    """There is no plugin of that name; the message lists the known ones."""
 
 
 class Plugins(Generic[T]):
-    """The implementations of one extension point.
+    """Plugins of one extension point. Threads may share it.
 
     Args:
-        group: the entry-point group, for example `idlrt.framings`.
+        group: name of the entry-point group, for example `idlrt.framings`.
     """
 
     def __init__(self, group: str) -> None:
@@ -40,20 +40,20 @@ class Plugins(Generic[T]):
 
     def _entries(self) -> dict[str, EntryPoint]:
         if self._found is None:
-            from importlib.metadata import entry_points  # dear to import, and most programs need no look-up
+            from importlib.metadata import entry_points  # slow to import, and most programs need no lookup
 
             self._found = {entry.name: entry for entry in entry_points(group=self.group)}
         return self._found
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """Return all known names, sorted."""
         return sorted(self._entries())
 
     def get(self, name: str) -> Callable[..., T]:
-        """The implementation called `name`.
+        """Return the plugin `name`, which is loaded on first use.
 
         Raises:
-            UnknownPlugin: there is none.
+            UnknownPlugin: there is no plugin of that name.
         """
         with self._lock:
             loaded = self._loaded.get(name)
@@ -65,13 +65,24 @@ class Plugins(Generic[T]):
             return loaded
 
     def make(self, name: str, *arguments: Any, **options: Any) -> T:
-        """A new instance of the implementation called `name`."""
+        """Create an instance of the plugin `name`.
+
+        Raises:
+            UnknownPlugin: there is no plugin of that name.
+        """
         return self.get(name)(*arguments, **options)
 
     def _unknown(self, name: str) -> str:
         known = self.names()
+        what = f"unknown {_noun(self.group)} {name!r}"
         if not known:
-            return f"no {self.group} named {name!r}: none is registered; reinstall the package with `pip install -e .`"
+            return f"{what}: no entry points of {self.group} are installed; reinstall the package: pip install -e ."
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"no {self.group} named {name!r}; known: {', '.join(known)}{hint}"
+        return f"{what} (known: {', '.join(known)}){hint}"
+
+
+def _noun(group: str) -> str:
+    """Return what one plugin of a group is called: "fault mode" for `idlrt.fault_modes`."""
+    plural = group.rpartition(".")[2].replace("_", " ")
+    return f"{plural[:-3]}y" if plural.endswith("ies") else plural.removesuffix("s")

@@ -1,3 +1,3 @@
-"""The version of the runtime: the same as the compiler's, since one distribution holds both."""
+"""Version of the runtime. It is the same as that of the compiler, because one distribution contains both."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Names of version 0.1, kept for programs that import them; use `idlrt.serialization`."""
+"""Deprecated names of version 0.1, kept for existing programs; use `idlrt.serialization`."""
 
 from idlrt.serialization import DEFAULT_LIMITS, Limits, RecordCodec, StructCodec, TypeId, backend
 from idlrt.serialization import BinarySerialization as BinaryProtocol

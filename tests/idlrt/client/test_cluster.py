@@ -177,7 +177,7 @@ def test_the_nearest_word_on_balancing_counts(
     assert counts(nearer.using(balancer="round_robin")) == [10, 10, 10], "the call's"
     advise("nonsense")
     assert sum(counts(client)) == 30, "a mistake there stops nobody"
-    assert "no idlrt.balancers named 'nonsense'" in caplog.text
+    assert "unknown balancer 'nonsense'" in caplog.text
     with pytest.raises(ConfigurationError, match="did you mean 'p2c'"):
         client.using(balancer="p2d")
     with pytest.raises(ConfigurationError, match="did you mean 'p2c'"):

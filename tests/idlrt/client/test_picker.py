@@ -91,7 +91,7 @@ def test_of_balancers_that_last_only_some_are_kept() -> None:
 
 
 def test_a_balancer_that_nobody_knows() -> None:
-    with pytest.raises(ConfigurationError, match=r"no idlrt.balancers named 'p3c'; known: .*did you mean 'p2c'"):
+    with pytest.raises(ConfigurationError, match=r"unknown balancer 'p3c' \(known: .*did you mean 'p2c'"):
         chosen([Node(0)]).pick(call_of(), (), BalancerChoice("p3c", None, "p3c"))
 
 

@@ -127,7 +127,7 @@ def test_a_package_that_cannot_be_loaded_harms_no_server(tmp_path: Path, monkeyp
 
 
 def test_names_of_protocols_are_checked_when_a_server_is_made() -> None:
-    with pytest.raises(UnknownPlugin, match=r"no idlrt.protocols named 'thrit'; known: .*; did you mean 'thrift'\?"):
+    with pytest.raises(UnknownPlugin, match=r"unknown protocol 'thrit' \(known: .*\); did you mean 'thrift'\?"):
         Server(user_service(Users()), protocols=["thrit"])
     with pytest.raises(ConfigurationError, match="protocols: must have at least one name"):
         Server(user_service(Users()), protocols=[])

@@ -55,7 +55,7 @@ def test_an_option_in_seconds() -> None:
 
 
 def test_an_unknown_scheme() -> None:
-    with pytest.raises(ConfigurationError, match=r"named 'embeded'; known: .*did you mean 'embedded'"):
+    with pytest.raises(ConfigurationError, match=r"unknown registry 'embeded' \(known: .*did you mean 'embedded'"):
         Registry.connect("embeded://127.0.0.1:7400")
 
 

@@ -59,7 +59,7 @@ def test_a_rule_may_be_made_already() -> None:
     [
         (5, "routes[1]: a rule is a table of keys and values, not int"),
         ({"router": 5}, "routes[1].router: the name of a router is text, not 5"),
-        ({"router": "zon"}, "routes[1].router: no idlrt.routers named 'zon'; known: canary, "),
+        ({"router": "zon"}, "routes[1].router: unknown router 'zon' (known: canary, "),
         ({"wen": ""}, "routes[1].wen: unknown key; a rule for condition has enabled, force, name, priority, "),
         ({"when": "metod = get", "to": ""}, "routes[1].when: cannot read the condition 'metod = get' at offset 0: "),
         ({"to": "zone = 1~x"}, "routes[1].to: cannot read the condition 'zone = 1~x' at offset 7: "),

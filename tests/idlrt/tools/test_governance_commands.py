@@ -234,7 +234,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["config", "set", "URL", "Users", "retries"], "cannot change settings: expected KEY=VALUE, got 'retries'"),
     (["config", "set", "URL", "Users", "=1"], "cannot change settings: expected KEY=VALUE, got '=1'"),
     (["config", "set", "URL", "Users", "timeot=1"], "of Users: timeot: unknown key; did you mean 'timeout'?"),
-    (["config", "set", "URL", "Users", "retries=0", "fault=x"], "of Users: fault: no idlrt.fault_modes named 'x'"),
+    (["config", "set", "URL", "Users", "retries=0", "fault=x"], "of Users: fault: unknown fault mode 'x'"),
     (["config", "set", "URL", "Users", "config.version=7"], "cannot set config.version: reserved for"),
     (["config", "set", "URL", "Users", "--file", "FILE"], "FILE: services.Users: unknown table 'services'"),
     (["config", "set", "URL", "Users", "--file", "NOWHERE"], "does not exist"),

@@ -263,7 +263,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["instances", "URL", "a/b"], "cannot be 'a/b': letters, digits"),
     (["services", "URL", "--timeout", "0"], "must be between 1e-09 and 2000000 seconds, got 0"),
     (["watch", "URL", "Users", "--for", "-1"], "must be 0, or between 1e-09 and 2000000 seconds, got -1"),
-    (["services", "nosuch://x"], "'nosuch'; known: dns, embedded, etcd, memory, static, zookeeper"),
+    (["services", "nosuch://x"], "'nosuch' (known: dns, embedded, etcd, memory, static, zookeeper"),
     (["services", "127.0.0.1:7400"], "write scheme://host:port, for example embedded://127.0.0.1:7400"),
     (["services", "URL&nope=1"], "unknown option 'nope' (known: ca, cert, key, timeout, tls, token)"),
     (["services", "dns://127.0.0.1:1/"], "a DNS registry only supports looking up instances"),
