@@ -210,7 +210,7 @@ class ProcessServer(ServerBase):
             self._forks = forks.count
 
     def renew(self) -> None:
-        """Close all inherited file descriptors in a forked child that is not a server process, as `Server.renew` does.
+        """Close all inherited file descriptors in a forked child that is not a server process.
 
         That includes the lifeline: while a child held it open, the processes would not notice that the supervisor is
         gone.

@@ -1,4 +1,4 @@
-"""Dependencies of a server session: its connection (`Outlet`) and the state shared by all sessions (`Surroundings`)."""
+"""Dependencies of a server session: its connection, and the state that all sessions of a server share."""
 
 from __future__ import annotations
 

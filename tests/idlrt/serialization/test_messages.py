@@ -28,7 +28,7 @@ unchecked: Any = t
 
 RESULT = (rpc.optional(0, "success", ORDER.result), *ORDER.throws)
 BASKET = t.Lists(texts=["ab", "c"], points=[t.Point(x=1), t.Point(x=2, y=3)], maps=[{"k": 7}])
-PATH = r"^cannot read (the message's (head|end)|Shop\.order(\.[a-z]+|\[[^]]*\])*): .*offset \d+"
+PATH = r"^cannot read (message (header|end)|Shop\.order(\.[a-z]+|\[[^]]*\])*): .*offset \d+"
 
 
 def body(how, fields, values):

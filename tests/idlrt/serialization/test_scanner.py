@@ -162,13 +162,13 @@ def test_what_is_no_message_of_binary_is_refused(data):
     ],
 )
 def test_what_is_no_message_of_compact_is_refused(data, message):
-    with pytest.raises(RemoteProtocolError, match=f"^cannot read the message: .*{message}"):
+    with pytest.raises(RemoteProtocolError, match=f"^cannot read message: .*{message}"):
         COMPACT.envelope().scanner().scan(bytes.fromhex(data))
 
 
 @pytest.mark.parametrize("data", [b"x", b" {", b"]", b"\0", b"\x80\1\0\1"])
 def test_what_is_no_message_of_json_is_refused(data):
-    with pytest.raises(RemoteProtocolError, match=r"^cannot read the message: expected '\[' at offset \d, got "):
+    with pytest.raises(RemoteProtocolError, match=r"^cannot read message: expected '\[' at offset \d, got "):
         JSON.envelope().scanner().scan(data)
 
 
