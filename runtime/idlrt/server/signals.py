@@ -1,8 +1,8 @@
 """Signals that stop a server: the first one drains it, the second one interrupts the handler, the third one kills.
 
 Python runs signal handlers on the main thread between two byte codes, so the second signal can raise an exception in a
-handler that hangs there, where the server's loop cannot run. Only code below an `entry` is interrupted, never the
-server's own code: if that is running, the server stops at once by itself.
+handler that hangs there, where the server's loop cannot run. Only code below an `entry` is interrupted,
+never the server's own code: if that is running, the server stops at once by itself.
 
 A handler that hangs in C, and resumes a system call that a signal has interrupted, keeps Python from running anything
 on the main thread. A separate thread counts signals (`signal.set_wakeup_fd`) and kills the process at the third one.

@@ -1,8 +1,8 @@
 """Framings: where one message ends and the next begins, and the metadata beside it.
 
-A framing has three parts. The `Splitter` splits received bytes into *frames*, one complete message each. The `Opener`
-takes the message out of a frame: plain frames contain only the message; others also metadata, compression and the id of
-the serialization, so the decoder returns the dialect of the response too. And `pack` encodes a frame. The frame buffer
+A framing has three parts. The `Splitter` splits received bytes into *frames*, one complete message each. The
+`Opener` takes the message out of a frame: plain frames contain only the message; others also metadata, compression and
+the id of the serialization, so the decoder returns the dialect of the response too. `pack` encodes a frame. The buffer
 does not look into frames, and the decoder gets complete frames only, so a new framing with a length prefix can use
 `FrameSplitter`.
 
