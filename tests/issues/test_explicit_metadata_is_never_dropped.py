@@ -174,7 +174,7 @@ def test_instances_that_read_none_refuse_the_call(connect: Connect, fleet: Fleet
     caller = connect(fleet.name)
     text = refused(lambda: caller.get(metadata=CREDENTIALS))
     assert "no instance supports metadata: framing 'framed' carries no metadata" in text
-    assert 'connect with framing="header" if the server reads it, or set no metadata' in text
+    assert 'connect with framing="header" if the server supports it, or set no metadata' in text
     assert told.calls == 0
     assert caller.get() == "nobody"
 

@@ -28,7 +28,7 @@ limits: Any = Limits
         (lambda: tls("a.pem", "b.pem"), r"Tls\('a.pem', 'b.pem'\): arguments must be named"),
         (lambda: tls(certficate="a.pem"), "Tls has no argument 'certficate'; did you mean 'certificate'"),
         (lambda: tls(certificate=True), "Tls: `certificate` must be the path of a PEM file, got True"),
-        (lambda: tls(authorities=["a.pem"]), "authorities of Tls must be the path"),
+        (lambda: tls(authorities=["a.pem"]), "Tls: `authorities` must be the path of a PEM file"),
         (lambda: tls(server_name=None), "Tls: `server_name` must be a host name, got None"),
         (lambda: tls(refresh_interval=-1), "Tls: `refresh_interval` must be at least 0 seconds, got -1"),
         (lambda: limits(5), r"Limits\(5\): arguments must be named"),
@@ -49,7 +49,7 @@ def test_descriptions(make: Callable[[], object], said: str) -> None:
     [
         ("tls", True, "tls must be idlrt.Tls, got True"),
         ("limits", 5, "limits must be idlrt.Limits, got 5"),
-        ("framing", True, "framing: must be a name, got True"),
+        ("framing", True, "framing of a client must be a name, not True"),
         ("protocol", 5, "protocol must be a string, got 5"),
         ("max_connections", True, "max_connections must be at least 1, got True"),
         ("filters", 5, "filters must be a list, got 5"),

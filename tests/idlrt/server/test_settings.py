@@ -45,7 +45,7 @@ def test_no_default_is_without_end() -> None:
     assert set(NUMBERS) >= {*MAY_BE_ZERO, *MUST_BE_MORE}
     for name, value in NUMBERS.items():
         assert math.isfinite(value), name
-        # No threads unless somebody asks for them; all else has a limit from the beginning.
+        # No threads by default; all other options have a limit by default.
         assert value > 0 or name == "workers", name
 
 
@@ -55,7 +55,7 @@ def test_what_is_no_amount_is_refused_by_its_name(name: str, value: Any) -> None
     said = refused(**{name: value})
 
     assert said.startswith(f"{name}: must be ")
-    assert said.endswith(f"not {value!r}")
+    assert said.endswith(f"got {value!r}")
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -68,7 +68,7 @@ def test_nothing_at_all_is_refused_where_it_makes_no_sense(name: str) -> None:
     said = refused(**{name: 0})
 
     assert name in said
-    assert said.endswith("not 0")
+    assert said.endswith("got 0")
 
 
 @pytest.mark.parametrize("name", MAY_BE_ZERO)

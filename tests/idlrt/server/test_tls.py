@@ -265,7 +265,7 @@ def test_certificates_are_loaded_again(authority: Authority, shop: Tls, caplog: 
 def test_files_that_cannot_be_used_are_named(authority: Authority, shop: Tls, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot load .*missing\.pem for TLS: No such file"):
         Server(user_service(Users()), tls=Tls(certificate=str(tmp_path / "missing.pem")))
-    with pytest.raises(ConfigurationError, match="needs a certificate"):
+    with pytest.raises(ConfigurationError, match="TLS servers require a certificate"):
         Server(user_service(Users()), tls=trusting(authority))
     with pytest.raises(ConfigurationError, match=r"cannot load .*authority\.pem.* for TLS"):
         Server(user_service(Users()), tls=Tls(certificate=authority.file))
