@@ -232,7 +232,7 @@ def test_changes_during_a_partition_are_seen(
         revisions = [each.revision for each in heard.snapshots]
         assert revisions == sorted(revisions)
         assert all(each.freshness is Freshness.LIVE for each in heard.snapshots)
-        assert ("listing demo anew" in caplog.text) == is_compacted
+        assert ("listing demo again" in caplog.text) == is_compacted
         say(f"cut off{', compacted' if is_compacted else ''}: what had changed was seen {seen:.2f} s after")
 
 
@@ -270,7 +270,7 @@ def test_a_dead_watch_connection_is_detected_without_heartbeats(one: Etcd, proxy
         await eventually_async(lambda: one.watches_begun() >= 2, "one that is silent for too long is begun again")
         assert not waiting.done()
         proxy.is_silent = True
-        with pytest.raises(RegistryUnavailable, match=f"cannot watch at http://127.0.0.1:{proxy.port}: no answer"):
+        with pytest.raises(RegistryUnavailable, match=f"cannot watch at http://127.0.0.1:{proxy.port}: no response"):
             await waiting
         proxy.is_silent = False
         await backend.close()

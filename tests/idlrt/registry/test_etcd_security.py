@@ -91,10 +91,10 @@ def test_expired_tokens_are_renewed(etcd: Etcd) -> None:
 @pytest.mark.parametrize(
     ("login", "why"),
     [
-        ("", "it asks for users: write etcd://USER:PASSWORD@HOST"),
+        ("", "authentication is enabled: write etcd://USER:PASSWORD@HOST"),
         ("server:wrong@", "cannot begin a session at http://127.0.0.1:"),
         ("stranger:x@", "authentication failed, invalid user ID or password"),
-        ("nobody:x@", "permission denied; give the user a role"),
+        ("nobody:x@", "permission denied; grant the user a role"),
     ],
 )
 def test_a_failed_login_is_explained(etcd: Etcd, login: str, why: str) -> None:
@@ -181,7 +181,7 @@ def test_renewed_certificates_are_used(tmp_path: Path, papers: Path) -> None:
     ):
         registration = registry.register(instance())
         eventually(lambda: registry.trouble)
-        with pytest.raises(RegistryUnavailable, match="not registered within"):
+        with pytest.raises(RegistryUnavailable, match="no acknowledgement within"):
             registration.wait(0)
         trusted.write_bytes((papers / "ca.pem").read_bytes())
         registration.wait()

@@ -257,7 +257,7 @@ def test_of_two_registrations_of_one_id_the_other_takes_over(zookeeper: ZooKeepe
         for _ in range(2):
             assert await second.keep([new]) == []
             assert await first.keep([old]) == [old]
-            with pytest.raises(AlreadyRegistered, match="by another process now"):
+            with pytest.raises(AlreadyRegistered, match="in use by another process with the same address"):
                 await first.reclaim(old)
             assert await seen() == ["2"], "they fight"
         await first.deregister(old)
