@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -19,8 +20,10 @@ __all__ = ["EarlierModule", "EarlierName", "is_subpackage", "read_table", "sourc
 
 _SOURCE = re.compile(rf"{GENERATED} \S+ from (.*)\. Do not edit\.\n")
 _EXPORTS = re.compile(r"^__all__ = (\[[^\]]*\])", re.MULTILINE)
-# Classes of one service, in the order of the template; the function that binds it follows them.
-_SERVICE_CLASSES = 4
+
+
+# The attribute that every client has, whatever templates wrote it.
+_SERVICE = "__thrift_service__"
 
 
 class EarlierName(msgspec.Struct, frozen=True):
@@ -44,7 +47,10 @@ class EarlierModule(msgspec.Struct, frozen=True):
     def names(self) -> list[str]:
         """Return the names that it exports."""
         exports = _EXPORTS.search(self.text)
-        found: list[str] = self.listed if exports is None else ast.literal_eval(exports[1])
+        try:
+            found: list[str] = self.listed if exports is None else ast.literal_eval(exports[1])
+        except (SyntaxError, ValueError):
+            return self.listed
         return found
 
     def details(self) -> dict[str, EarlierName]:
@@ -54,21 +60,20 @@ class EarlierModule(msgspec.Struct, frozen=True):
         except (SyntaxError, ValueError):
             return {}
         found: dict[str, EarlierName] = {}
-        classes: list[str] = []
+        protocols = {node.name.strip("_") for node in body if isinstance(node, ast.ClassDef) and _is_protocol(node)}
         for node in body:
             match node:
                 case ast.ClassDef(name=name):
-                    classes.append(name)
-                    found[name] = EarlierName(_declared_rank(name))
+                    is_derived = _is_client(node) or (_is_protocol(node) and _is_async(node, protocols))
+                    found[name] = EarlierName(Rank.DERIVED if is_derived else _declared_rank(name))
                 case ast.AnnAssign(target=ast.Name(id=name)):
                     is_constant = not _is_alias(node.annotation)
                     rank = _declared_rank(name)
                     if is_constant and rank is Rank.DECLARED:
                         rank = Rank.CONSTANT
                     found[name] = EarlierName(rank, is_constant)
-                case ast.FunctionDef(name=name):
-                    derived = classes[-_SERVICE_CLASSES:][1:]
-                    found |= {each: EarlierName(Rank.DERIVED) for each in (*derived, name)}
+                case ast.FunctionDef(name=name):  # binds a handler
+                    found[name] = EarlierName(Rank.DERIVED)
                 case _:
                     pass
         return found
@@ -115,3 +120,22 @@ def _is_alias(annotation: ast.expr) -> bool:
 def _declared_rank(name: str) -> Rank:
     """Return the most likely rank of a declared name: what Python cannot have ends in an underscore."""
     return Rank.ESCAPED if name.endswith("_") else Rank.DECLARED
+
+
+def _is_protocol(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+
+
+def _is_client(node: ast.ClassDef) -> bool:
+    return any(
+        isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name) and each.targets[0].id == _SERVICE
+        for each in node.body
+    )
+
+
+def _is_async(node: ast.ClassDef, protocols: AbstractSet[str]) -> bool:
+    """Whether a Protocol is the asyncio one of its service. Where it has no methods, only the name can tell."""
+    functions = [each for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    if functions:
+        return isinstance(functions[0], ast.AsyncFunctionDef)
+    return node.name.startswith("Async") and node.name.removeprefix("Async").strip("_") in protocols

@@ -10,7 +10,7 @@ Files of a namespace may be compiled one by one: what earlier compiles left in t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 from unicodedata import normalize
@@ -25,7 +25,7 @@ from idlc.diagnostics import Label, Report
 from idlc.model import Declaration, Program
 from idlc.source import Span
 
-__all__ = ["Module", "Package", "file_claim", "place"]
+__all__ = ["Module", "OfferedModule", "Package", "file_claim", "place"]
 
 
 class Module(msgspec.Struct, eq=False, kw_only=True):
@@ -62,6 +62,19 @@ class _Offer(msgspec.Struct, frozen=True):
         return self.claim.owner.name == other.claim.owner.name
 
 
+class OfferedModule(msgspec.Struct, frozen=True):
+    """A module of a package.
+
+    Attributes:
+        exports: the names that the package offers of it, sorted.
+        is_whole: these are all its names.
+    """
+
+    name: str
+    exports: list[str]
+    is_whole: bool
+
+
 class Package:
     """The package of one namespace.
 
@@ -94,19 +107,32 @@ class Package:
         """Where it is below the output folder."""
         return PurePosixPath(*self.parts)
 
-    def offers(self, programs: Iterable[Program]) -> dict[str, list[str]]:
-        """Module → the names that the package offers of it, both sorted.
+    def offers(self, programs: Iterable[Program], texts: Mapping[int, str]) -> list[OfferedModule]:
+        """Return the modules of the package, sorted, with the names that the package offers of each.
 
         Args:
             programs: those whose modules are written now. Others count if their modules are there.
+            texts: identity of a program → the text of its module, where a custom template wrote it: that may have
+                dropped names or added some.
         """
         written = {id(program) for program in programs}
         found = {name: earlier.names() for name, earlier in self._earlier.items()}
+        added: dict[str, set[str]] = {}
         for module in self.modules:
             path = self.folder / f"{module.name}.py"
             if id(module.program) in written or self._existing(path) is not None:
                 found[module.name] = list(module.exports)
-        return {name: sorted({*found[name]} - self._hidden.get(name, set())) for name in sorted(found)}
+            if id(module.program) in texts:
+                found[module.name] = EarlierModule(texts[id(module.program)], found[module.name]).names()
+                added[module.name] = {*found[module.name]} - module.exports.keys()
+        taken = {*found, *self._below}.union(*({*found[name]} - added.get(name, set()) for name in found))
+        offers: list[OfferedModule] = []
+        for name in sorted(found):
+            hidden = self._hidden.get(name, set()) | (added.get(name, set()) & taken)
+            taken |= added.get(name, set())
+            offered = {*found[name]} - hidden
+            offers.append(OfferedModule(name, sorted(offered), is_whole=not hidden))
+        return offers
 
     def check_sources(self, programs: Iterable[Program]) -> None:
         """Report modules that would replace those of other files, which separate compiles wrote.
@@ -131,10 +157,6 @@ class Package:
                 Span(module.program.source, 0, 0),
                 help=f"compile both files at once, or delete {path} if `{source}` is gone",
             )
-
-    def is_whole(self, module: str) -> bool:
-        """Whether the package offers all that a module has."""
-        return not self._hidden.get(module)
 
     def _read_earlier(self) -> dict[str, EarlierModule]:
         """Return the modules that earlier compiles wrote into this package from other files, by name."""

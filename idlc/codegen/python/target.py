@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import jinja2
-import msgspec
 
 import idlc
 from idlc.codegen.environment import environment
@@ -32,19 +31,6 @@ __all__ = ["PythonTarget"]
 RUNTIME = ".".join(idlc.__version__.split(".")[:2])
 
 
-class PackageModule(msgspec.Struct, frozen=True):
-    """A module of a package.
-
-    Attributes:
-        exports: the names that the package offers of it.
-        is_whole: these are all its names.
-    """
-
-    name: str
-    exports: list[str]
-    is_whole: bool
-
-
 class PythonTarget:
     """Typed Python stubs for `idlrt`."""
 
@@ -65,22 +51,27 @@ class PythonTarget:
         report_shadows(layout, wanted, report, options)
         for package in layout.packages.values():
             package.check_sources(wanted)
+        texts: dict[int, str] = {}
         for program in wanted:
             module = layout.module(program)
             text = templates.get_template("module.py.j2").render(_module_view(module, layout, options))
             files.append(GeneratedFile(PurePosixPath(*module.package, f"{module.name}.py"), text))
+            if is_custom:
+                texts[id(program)] = text
         for _, package in sorted(layout.packages.items()):
             if any(module.program in wanted for module in package.modules):
-                files += self._package(package, wanted, templates)
+                files += self._package(package, wanted, texts, templates)
         # Custom templates need not wrap what they print.
         return [_formatted(file) for file in files] if is_custom else files
 
     def _package(
-        self, package: Package, programs: Sequence[Program], templates: jinja2.Environment
+        self,
+        package: Package,
+        programs: Sequence[Program],
+        texts: Mapping[int, str],
+        templates: jinja2.Environment,
     ) -> list[GeneratedFile]:
-        modules = [
-            PackageModule(name, exports, package.is_whole(name)) for name, exports in package.offers(programs).items()
-        ]
+        modules = package.offers(programs, texts)
         text = templates.get_template("package.py.j2").render(
             version=idlc.__version__,
             package=".".join(package.parts),
