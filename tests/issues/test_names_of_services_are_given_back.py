@@ -98,7 +98,7 @@ def test_a_service_is_removed_by_command(tmp_path: Path) -> None:
         assert "cannot remove 'i1' of Users: it is registered" in remove(process.url, "Users", "i1", code=2)
         registration.deregister(TIMEOUT)
         assert "it has no patch at embedded://" in remove(process.url, "Users", "i2", code=2)
-        assert remove(process.url, "Users", "i1") == "removed the patch of i1 of Users\n"
+        assert remove(process.url, "Users", "i1") == "removed overrides of i1 of Users\n"
         assert remove(process.url, "Users") == "removed Users\n"
         assert "cannot remove Users: there is no such service" in remove(process.url, "Users", code=2)
         assert owner.services() == []

@@ -76,7 +76,7 @@ def test_commands_refuse_such_durations(command: list[str], seconds: str) -> Non
 @pytest.mark.parametrize("rate", ["1e-300", "1e300", "inf", "nan", "-1"])
 def test_bench_refuses_senseless_rates(rate: str) -> None:
     done = run_idlrt(["bench", "127.0.0.1:1", "S.m", "--idl", __file__, "--rate", rate], code=2)
-    assert "Invalid value for '--rate': must be 0, or between 0.001 and 1000000 a second, got " in done.stderr
+    assert "Invalid value for '--rate': must be 0, or between 0.001 and 1000000 per second, got " in done.stderr
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 2_000_000.0])

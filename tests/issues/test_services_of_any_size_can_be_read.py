@@ -176,7 +176,7 @@ def test_limits_are_set_on_the_command_line() -> None:
         with pytest.raises(RegistryRefused, match=r"the limit is 1 \(service_instances\)"):
             owner.register(instance(2)).wait()
     done = run_idlrt(["registry", "serve", "--limit", "instance=1"], code=2)
-    assert "unknown limit 'instance'; known: instances, services" in done.stderr
+    assert "unknown limit 'instance' (known: instances, services" in done.stderr
     done = run_idlrt(["registry", "serve", "--limit", "size=much"], code=2)
     assert "--limit size: must be a number, got 'much'" in done.stderr
 

@@ -1,8 +1,7 @@
-"""The command line `idlrt`. It decides what to print and which exit code to give; the work is in `idlrt.tools`, and in
-the packages that it is about.
+"""The command line `idlrt`: output and exit codes; the logic is in `idlrt.tools` and the packages concerned.
 
-Exit codes: 0 all went well, 1 the call failed (or some of them), 2 wrong usage, wrong IDL, nobody there to ask.
-Results go to standard output, all else to standard error.
+Exit codes: 0 success; 1 at least one call failed; 2 usage error, invalid IDL, or unreachable registry. Results go to
+standard output, everything else to standard error.
 """
 
 from idlrt.cli.commands import main

@@ -1,4 +1,4 @@
-"""Serving, calling, asking and loading services. See `idlrt.cli`."""
+"""Commands that serve, call, ping and benchmark services."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from idlrt.cli.options import Rate, Seconds, client_options, idl_options, tls_of
 from idlrt.cli.telling import Group, echo, end, told
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
-from idlrt.printable import mask_passwords, printable
+from idlrt.printable import mask_passwords, plural, printable
 from idlrt.version import __version__
 
 __all__ = ["main"]
@@ -31,7 +31,7 @@ _PERCENTILES = (50, 75, 90, 95, 99, 99.9)
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="idlrt")
 def main() -> None:
-    """Serve, call, ask and load Thrift services, from their IDL files.
+    """Serve, call, ping and benchmark Thrift services; inspect and change registries.
 
     \b
     Examples:
@@ -43,37 +43,51 @@ def main() -> None:
     """
 
 
-@main.command(short_help="Serve an object.")
+@main.command(short_help="Serve a handler object.")
 @click.argument("handler", metavar="MODULE:NAME")
 @idl_options
-@click.option("--service", default="", metavar="NAME", help="Which service of the IDL, if there are several.")
-@click.option("--address", default="127.0.0.1:9090", show_default=True, help="host:port, :port or unix:/path.")
-@click.option("--workers", type=int, default=0, show_default=True, help="Threads for plain handlers; 0: none.")
-@click.option("--processes", type=int, default=1, show_default=True, help="Processes that share the address.")
-@click.option("--asyncio", "use_asyncio", is_flag=True, help="Serve on asyncio (on uvloop, if that is installed).")
+@click.option("--service", default="", metavar="NAME", help="Service to serve, if the IDL has several.")
 @click.option(
-    "--grace", "grace_s", type=Seconds(zero=True), default=10.0, show_default=True, help="Seconds for calls at a stop."
+    "--address", default="127.0.0.1:9090", show_default=True, help="Address to listen on: host:port, :port, unix:/path."
 )
 @click.option(
-    "--drain", "drain_s", type=Seconds(zero=True), default=0.25, show_default=True, help="Seconds to send clients away."
+    "--workers", type=int, default=0, show_default=True, help="Number of worker threads for plain handlers; 0: none."
 )
-@click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
-@click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
-@click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
-@click.option("--registry", default="", metavar="URL", help="Register there, so that clients find it by its name.")
+@click.option("--processes", type=int, default=1, show_default=True, help="Number of processes that share the address.")
+@click.option("--asyncio", "use_asyncio", is_flag=True, help="Serve on asyncio (with uvloop if installed).")
+@click.option(
+    "--grace",
+    "grace_s",
+    type=Seconds(zero=True),
+    default=10.0,
+    show_default=True,
+    help="Time for calls in flight to complete on shutdown, in seconds.",
+)
+@click.option(
+    "--drain",
+    "drain_s",
+    type=Seconds(zero=True),
+    default=0.25,
+    show_default=True,
+    help="Time for clients to switch to other instances before shutdown, in seconds.",
+)
+@click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
+@click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
+@click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
+@click.option("--registry", default="", metavar="URL", help="Registry to register the service in.")
 @click.option(
     "--instance",
-    "said",
+    "attributes",
     multiple=True,
     metavar="NAME=VALUE",
-    help="What it says of itself there: group, zone, weight, version, advertise, status...",
+    help="Attribute of the registered instance: group, zone, weight, version, advertise, status, ...; repeatable.",
 )
-@click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
+@click.option("--log-level", default="info", show_default=True, help="Log level: debug, info, warning or error.")
 @told
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
-    """Serve the object MODULE:NAME (a class is instantiated) until Ctrl+C or SIGTERM.
+    """Serve the object MODULE:NAME until Ctrl+C or SIGTERM; a class is instantiated.
 
-    The IDL is compiled on the spot where its stubs cannot be imported, so MODULE may import them in any case.
+    Stubs of the IDL that cannot be imported are compiled on the fly, so MODULE can import them in any case.
     """
     from idlrt.core import bind
     from idlrt.server import AsyncServer, ProcessServer, Server
@@ -81,7 +95,7 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
 
     level = logging.getLevelNamesMapping().get(named.pop("log_level").upper())
     if level is None:
-        raise ConfigurationError("log-level must be debug, info, warning or error")
+        raise ConfigurationError("--log-level must be debug, info, warning or error")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sys.path.insert(0, os.getcwd())
     service = stubs_of(idl, include_dirs, prefer_others=True).service(named.pop("service"))
@@ -89,23 +103,25 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
     cert, key, ca = (named.pop(each) for each in ("tls_cert", "tls_key", "tls_ca"))
     if cert or ca:
         named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
-    said, url = dict(_pair(each, "an instance") for each in named.pop("said")), named.pop("registry")
+    attributes = dict(_pair(each, "--instance") for each in named.pop("attributes"))
+    url = named.pop("registry")
     if url:
-        named |= {"registry": url, "instance": {name: _NUMBERS.get(name, str)(value) for name, value in said.items()}}
-    elif said:
-        raise ConfigurationError("--instance needs --registry")
+        instance = {name: _NUMBERS.get(name, str)(value) for name, value in attributes.items()}
+        named |= {"registry": url, "instance": instance}
+    elif attributes:
+        raise ConfigurationError("--instance requires --registry")
     address, processes, use_asyncio = named.pop("address"), named.pop("processes"), named.pop("use_asyncio")
     if use_asyncio and processes > 1:
-        raise ConfigurationError("--asyncio and --processes do not go together")
+        raise ConfigurationError("--asyncio and --processes cannot be combined")
 
-    def say(where: str) -> None:
+    def announce(where: str) -> None:
         echo(f"serving {service.name} at {where}")
 
     if use_asyncio:
 
         async def run() -> None:
             server = await AsyncServer(handlers, address, **named).start()
-            say(server.address)
+            announce(server.address)
             await server.serve()
 
         _run_on_best_loop(run())
@@ -116,7 +132,7 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
         else Server(handlers, address, **named)
     )
     with server:
-        say(server.address)
+        announce(server.address)
         sys.stdout.flush()
         server.serve()
 
@@ -132,30 +148,33 @@ def _run_on_best_loop(work: Any) -> None:
 def _object(place: str) -> object:
     module_name, _, name = place.partition(":")
     if not module_name or not name:
-        raise ConfigurationError(f"say what to serve as MODULE:NAME, not {place!r}")
+        raise ConfigurationError(f"invalid handler {place!r}: expected MODULE:NAME")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ConfigurationError(f"there is no module {module_name!r} here: {error}") from None
+            raise ConfigurationError(f"cannot import handler module {module_name!r}: {error}") from None
         raise
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ConfigurationError(f"{module_name} has no {name!r}")
+            raise ConfigurationError(f"cannot load handler {place!r}: module {module_name} has no attribute {name!r}")
         found = getattr(found, part)
     return found() if isinstance(found, type) else found
 
 
-@main.command(short_help="Make a call: JSON in, JSON out.")
+@main.command(short_help="Call a method with JSON arguments.")
 @click.argument("url", metavar="URL")
 @click.argument("method", metavar="SERVICE.METHOD")
 @click.argument("arguments", default="{}", metavar="[JSON]")
 @idl_options
 @client_options
 @click.option(
-    "--metadata", multiple=True, metavar="NAME=VALUE", help="Send it along; needs --framing header, or a registry."
+    "--metadata",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Metadata to send; requires --framing header, or a registry; repeatable.",
 )
-@click.option("--compact-output", is_flag=True, help="Print on one line.")
+@click.option("--compact-output", is_flag=True, help="Print the result on one line.")
 @told
 def call(
     url: str,
@@ -167,10 +186,10 @@ def call(
     compact_output: bool,
     **named: Any,
 ) -> None:
-    """Call SERVICE.METHOD at URL and print its result.
+    """Call SERVICE.METHOD at URL and print the result as JSON.
 
-    JSON is an object with the arguments by name, an array with them in their order, or - for standard input.
-    Exceptions are printed as JSON too; the exit code is 1 then.
+    JSON is an object of arguments by name, an array of arguments in order, or - to read either from standard input.
+    Exceptions are printed as JSON too, with exit code 1.
     """
     from idlrt.tools.json_values import arguments_from, error_to_json, result_to_json
     from idlrt.tools.stubs import stubs_of
@@ -190,10 +209,10 @@ def call(
     echo(result)
 
 
-def _pair(text: str, what: str = "metadata") -> tuple[str, str]:
+def _pair(text: str, option: str = "--metadata") -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ConfigurationError(f"{what} is NAME=VALUE, not {text!r}")
+        raise ConfigurationError(f"invalid {option} {text!r}: expected NAME=VALUE")
     return name, value
 
 
@@ -202,7 +221,7 @@ def _number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return kind(text)
         except ValueError:
-            raise ConfigurationError(f"a number is needed, not {text!r}") from None
+            raise ConfigurationError(f"invalid --instance value {text!r}: expected a number") from None
 
     return parse
 
@@ -214,18 +233,18 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@main.command(short_help="Ask whether a server is there.")
+@main.command(short_help="Probe a server.")
 @click.argument("url", metavar="URL")
-@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How often to ask.")
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="Number of probes.")
 @click.option(
-    "--interval", type=Seconds(zero=True), default=0.5, show_default=True, help="Seconds between two questions."
+    "--interval", type=Seconds(zero=True), default=0.5, show_default=True, help="Time between probes, in seconds."
 )
 @client_options
 @told
 def ping(url: str, count: int, interval: float, **named: Any) -> None:
-    """Probe the server at URL: call a method that no server has, or send a ping of the protocol.
+    """Probe the server at URL: send a ping of the protocol, or call a method that no server has.
 
-    Needs no IDL. The exit code is 0 if all questions were answered.
+    Requires no IDL. The exit code is 0 if the server responded to all probes.
     """
     from idlrt.client.target import NamedTarget, parse_target, spoken_to
     from idlrt.tools.probe import ProbeClient, probe
@@ -247,34 +266,52 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
                 echo(f"{number}: {printable(str(error))}", err=True)
             else:
                 times.append(seconds)
-                echo(f"{number}: {mask_passwords(url)} answered in {_time(seconds)}")
+                echo(f"{number}: reply from {mask_passwords(url).removeprefix('tcp://')} in {_time(seconds)}")
             if number < count:
                 time.sleep(interval)
     lost = count - len(times)
-    summary = f"{count} asked, {len(times)} answered, {lost} lost"
+    replies = plural(len(times), "reply", "replies")
+    summary = f"{plural(count, 'probe')}, {replies}, {lost} lost"
     if times:
-        summary += f"; least {_time(min(times))}, mean {_time(sum(times) / len(times))}, most {_time(max(times))}"
+        summary += f"; min {_time(min(times))} / avg {_time(sum(times) / len(times))} / max {_time(max(times))}"
     echo(summary)
     sys.exit(1 if lost else 0)
 
 
-@main.command(short_help="Put load on a server.")
+@main.command(short_help="Benchmark a method.")
 @click.argument("url", metavar="URL")
 @click.argument("method", metavar="SERVICE.METHOD")
 @click.argument("arguments", default="{}", metavar="[JSON]")
 @idl_options
 @client_options
 @click.option(
-    "-c", "--concurrency", type=click.IntRange(min=1), default=16, show_default=True, help="Callers of a closed loop."
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Number of concurrent callers (closed loop).",
 )
-@click.option("--connections", type=click.IntRange(min=1), default=4, show_default=True, help="That share them out.")
-@click.option("--rate", type=Rate(), default=0.0, help="Calls a second: an open loop, without coordinated omission.")
-@click.option("--duration", type=Seconds(), default=10.0, show_default=True, help="Seconds.")
-@click.option("-n", "--calls", type=click.IntRange(min=0), default=0, help="Stop after so many, if that comes first.")
 @click.option(
-    "--warm-up", type=Seconds(zero=True), default=1.0, show_default=True, help="Seconds before that, not counted."
+    "--connections",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Number of connections that the callers share.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+@click.option("--rate", type=Rate(), default=0.0, help="Calls per second (open loop, without coordinated omission).")
+@click.option(
+    "--duration", type=Seconds(), default=10.0, show_default=True, help="Duration of the measurement, in seconds."
+)
+@click.option("-n", "--calls", type=click.IntRange(min=0), default=0, help="Number of calls after which to stop early.")
+@click.option(
+    "--warm-up",
+    type=Seconds(zero=True),
+    default=1.0,
+    show_default=True,
+    help="Duration of the warm-up, which is not measured, in seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @told
 def bench(
     url: str,
@@ -291,10 +328,10 @@ def bench(
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Call SERVICE.METHOD at URL again and again, and print rate, latencies and errors.
+    """Call SERVICE.METHOD at URL repeatedly and print throughput, latency and errors.
 
-    Without --rate each of so many callers makes its next call when the last is answered (a closed loop). With it calls
-    are due at fixed times whatever the server does, and latency counts from then (an open loop).
+    Without --rate, each caller makes its next call when the previous one has completed (closed loop). With --rate,
+    calls are scheduled at fixed times regardless of the server, and latency counts from the scheduled time (open loop).
     """
     from idlrt.spec import DeclaredError
     from idlrt.tools import load
@@ -319,8 +356,8 @@ def bench(
         except DeclaredError:
             pass
         except RpcError as error:
-            end(f"the first call failed: {error}", 2)
-        # Where nobody looks there is no bar.
+            end(f"first call failed: {error}", 2)
+        # click shows the bar on terminals only.
         with click.progressbar(length=1000, label=method, file=sys.stderr) as bar:
             done = 0
 
@@ -350,17 +387,17 @@ def bench(
         }
         echo(to_json(found_json))
     else:
-        kind = f"open loop, {rate:g} calls a second wanted" if rate else f"closed loop, {concurrency} callers"
-        echo(f"{kind}, {min(connections, concurrency)} connections, {outcome.seconds:.1f} s")
-        echo(f"{latencies.count} answers, {outcome.rate:.0f} a second")
-        cells = {"mean": latencies.mean, **table, "max": latencies.largest}
+        kind = f"open loop, target {rate:g} calls/s" if rate else f"closed loop, {plural(concurrency, 'caller')}"
+        echo(f"{kind}, {plural(min(connections, concurrency), 'connection')}, {outcome.seconds:.1f} s")
+        echo(f"{plural(latencies.count, 'response')}, {outcome.rate:.0f}/s")
+        cells = {"avg": latencies.mean, **table, "max": latencies.largest}
         echo("latency  " + "  ".join(f"{name} {_time(seconds)}" for name, seconds in cells.items()))
         for name, count in outcome.exceptions.most_common():
-            echo(f"{count} of the answers {'is' if count == 1 else 'are'} the declared exception {name}")
+            echo(f"declared exception {name}: {plural(count, 'response')}")
         for name, count in outcome.errors.most_common():
-            echo(f"{count} calls ended with {name}")
+            echo(f"failed with {name}: {plural(count, 'call')}")
         if outcome.missed:
-            echo(f"{outcome.missed} calls were not made: too many were under way")
+            echo(f"skipped: {plural(outcome.missed, 'call')} (too many calls in flight)")
     sys.exit(1 if outcome.errors or outcome.missed or not latencies.count else 0)
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and their types."""
+"""Options that several commands share, and parameter types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:  # generic only since click 8.3
 
 
 class Seconds(_Number):
-    """A number of seconds that clocks can count.
+    """Duration in seconds, within the range of clocks.
 
     Args:
         zero: whether 0 is allowed.
@@ -46,7 +46,7 @@ class Seconds(_Number):
 
 
 class Rate(_Number):
-    """Events a second: 0, or from one in 1000 seconds to a million a second."""
+    """Rate per second: 0, or between 0.001 and 1 000 000."""
 
     name = "rate"
 
@@ -58,7 +58,7 @@ class Rate(_Number):
         """
         found = _number(self, value, param, ctx)
         if not (found == 0 or 0.001 <= found <= 1e6):
-            self.fail(f"must be 0, or between 0.001 and 1000000 a second, got {value}", param, ctx)
+            self.fail(f"must be 0, or between 0.001 and 1000000 per second, got {value}", param, ctx)
         return found
 
 
@@ -72,7 +72,7 @@ def _number(
 
 
 def idl_options(command: Command) -> Command:
-    """Add the options that name IDL files."""
+    """Add the options for IDL files."""
     command = click.option(
         "-I",
         "--include",
@@ -80,7 +80,7 @@ def idl_options(command: Command) -> Command:
         multiple=True,
         type=click.Path(file_okay=False, path_type=Path),
         metavar="DIR",
-        help="Search DIR for includes. May be given several times.",
+        help="Directory to search for includes; repeatable.",
     )(command)
     return click.option(
         "--idl",
@@ -89,27 +89,29 @@ def idl_options(command: Command) -> Command:
         required=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="The IDL file of the service. May be given several times.",
+        help="IDL file of the service; repeatable.",
     )(command)
 
 
 def client_options(command: Command) -> Command:
     """Add the options of `connect`."""
     options = [
-        click.option("--timeout", type=Seconds(), default=5.0, show_default=True, help="Seconds that a call may take."),
+        click.option("--timeout", type=Seconds(), default=5.0, show_default=True, help="Timeout of a call in seconds."),
         click.option(
             "--framing",
             default=None,
-            help="What the server understands: framed, unframed, header, header_zlib, or auto to find out.  [default: "
-            "framed, or what a registry says]",
+            help="Framing: framed, unframed, header, header_zlib, or auto to detect it.  [default: as registered, else "
+            "framed]",
         ),
-        click.option("--protocol", show_default="binary", help="Likewise: binary, compact, json; or jsonrpc."),
-        click.option("--multiplexed", is_flag=True, help="The server has several services: call this one by its name."),
-        click.option("--tls", "use_tls", is_flag=True, help="Speak TLS, and trust what the system trusts."),
-        click.option("--tls-ca", default="", metavar="FILE", help="Speak TLS, and trust these certificates (PEM)."),
-        click.option("--tls-cert", default="", metavar="FILE", help="Show this certificate (PEM): mutual TLS."),
-        click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file."),
-        click.option("--tls-name", default="", metavar="NAME", help="What the server's certificate has to be for."),
+        click.option("--protocol", show_default="binary", help="Protocol: binary, compact, json, or jsonrpc."),
+        click.option(
+            "--multiplexed", is_flag=True, help="Prefix method names with the service name, for multi-service servers."
+        ),
+        click.option("--tls", "use_tls", is_flag=True, help="Use TLS and trust the system's CA certificates."),
+        click.option("--tls-ca", default="", metavar="FILE", help="CA certificates to trust (PEM); implies --tls."),
+        click.option("--tls-cert", default="", metavar="FILE", help="Client certificate (PEM), for mutual TLS."),
+        click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file."),
+        click.option("--tls-name", default="", metavar="NAME", help="Expected name in the server's certificate."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -117,7 +119,7 @@ def client_options(command: Command) -> Command:
 
 
 def tls_of(named: dict[str, Any]) -> Tls | None:
-    """Remove the TLS options from `named`, and return what they say."""
+    """Remove the TLS options from `named` and return them as `Tls`; `None` if TLS is not used."""
     use, ca, cert, key, name = (named.pop(each) for each in ("use_tls", "tls_ca", "tls_cert", "tls_key", "tls_name"))
     if not (use or ca or cert or name):
         return None

@@ -1,4 +1,4 @@
-"""`idlrt registry`: run the embedded registry; look at any registry, and change what is in it."""
+"""`idlrt registry`: run the embedded registry; inspect and change any registry."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from idlrt.cli.registry_server import serve
 from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status, format_rpc_protocols
-from idlrt.printable import escape_json, printable
+from idlrt.printable import escape_json, plural, printable
 from idlrt.registry import Registry
 
 __all__ = ["group_option", "opened", "print_json", "print_table", "registry", "timeout_option"]
 
 
-@click.group(cls=Group, short_help="Run a registry, look at one, change it.")
+@click.group(cls=Group, short_help="Run, inspect and change registries.")
 def registry() -> None:
-    """Run the embedded registry; look at any registry, and change what is in it.
+    """Run the embedded registry; inspect and change any registry.
 
     \b
     Examples:
@@ -45,7 +45,7 @@ timeout_option = click.option(
     type=Seconds(),
     default=5.0,
     show_default=True,
-    help="Seconds to wait for the registry.",
+    help="Time to wait for the registry, in seconds.",
 )
 
 
@@ -53,12 +53,12 @@ def _options(command: Command) -> Command:
     return timeout_option(click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command))
 
 
-group_option = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="The group of the service.")
+group_option = click.option("--group", default=DEFAULT_GROUP, show_default=True, help="Group of the service.")
 
 
 @contextlib.contextmanager
 def opened(url: str) -> Generator[Registry]:
-    """The registry, for one question: what goes wrong ends the command, and need not be logged as well."""
+    """Connect to a registry for one command, without logging: errors are printed when the command fails."""
     logger = logging.getLogger("idlrt")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -76,11 +76,11 @@ def print_json(value: Any) -> None:
 
 @registry.command(short_help="List services.")
 @click.argument("url")
-@click.option("--group", default=None, metavar="NAME", help="Those of one group only.")
+@click.option("--group", default=None, metavar="NAME", help="Group to list.  [default: all groups]")
 @_options
 @told
 def services(url: str, group: str | None, timeout: float, as_json: bool) -> None:
-    """List the services of the registry at URL, with how many instances they have."""
+    """List the services in the registry at URL with the number of their instances and their settings."""
     with opened(url) as at:
         groups = [group] if group is not None else at.groups(timeout=timeout)
         found = [
@@ -125,28 +125,28 @@ def instances(url: str, service: str, group: str, timeout: float, as_json: bool)
         print_table(_HEAD, [_row(each) for each in snapshot.instances])
 
 
-@registry.command(short_help="Follow a service.")
+@registry.command(short_help="Watch the instances of a service.")
 @click.argument("url")
 @click.argument("service")
 @group_option
-@click.option("--for", "seconds", type=Seconds(zero=True), default=None, metavar="SECONDS", help="End after so long.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each change.")
+@click.option(
+    "--for", "seconds", type=Seconds(zero=True), default=None, metavar="SECONDS", help="Duration.  [default: unlimited]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per change.")
 @told
 def watch(url: str, service: str, group: str, seconds: float | None, as_json: bool) -> None:
-    """Print the instances of SERVICE, and every change, until Ctrl+C or SIGTERM. Goes on through failures of the
-    registry.
-    """
-    heard: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+    """Print the instances of SERVICE and every change until Ctrl+C or SIGTERM, across failures of the registry."""
+    changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
     end_at = time.monotonic() + seconds if seconds is not None else None
     last: Snapshot | None = None
     with (
-        _ended_by_signals(heard),
+        _ended_by_signals(changes),
         Registry.connect(url, cache=False, empty_protection=False) as opened,
     ):
-        opened.subscribe(service, group).listen(heard.put)
+        opened.subscribe(service, group).listen(changes.put)
         while True:
             try:
-                change = heard.get(timeout=max(end_at - time.monotonic(), 0.0) if end_at is not None else None)
+                change = changes.get(timeout=max(end_at - time.monotonic(), 0.0) if end_at is not None else None)
             except queue.Empty:
                 break
             if change is None:
@@ -156,14 +156,14 @@ def watch(url: str, service: str, group: str, seconds: float | None, as_json: bo
 
 
 @contextlib.contextmanager
-def _ended_by_signals(heard: queue.SimpleQueue[Change | None]) -> Generator[None]:
-    """Let Ctrl+C and SIGTERM be heard of as the end."""
+def _ended_by_signals(changes: queue.SimpleQueue[Change | None]) -> Generator[None]:
+    """Put `None` into the queue on Ctrl+C and SIGTERM."""
 
-    def over(number: int, frame: object) -> None:
-        heard.put(None)
+    def stop(number: int, frame: object) -> None:
+        changes.put(None)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, over) for number in numbers]
+    before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
     finally:
@@ -178,9 +178,9 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
     snapshot = change.snapshot
     now = time.strftime("%H:%M:%S")
     if last is None or last.freshness is not snapshot.freshness:
-        what = f"{len(snapshot.instances)} instances"
+        what = plural(len(snapshot.instances), "instance")
         if snapshot.freshness is not Freshness.LIVE:
-            what += f", {snapshot.freshness.value}: the registry does not say more"
+            what += f" ({snapshot.freshness.value}: not confirmed by the registry)"
         echo(f"{now}  {what}")
     if snapshot.settings != (last.settings if last is not None else {}):
         echo(f"{now}  settings: {_settings(snapshot) or 'none'}")
@@ -189,22 +189,28 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
             echo(f"{now}  {sign} {'  '.join(printable(cell) for cell in _row(each) if cell)}")
 
 
-@registry.command("set", short_help="Change an instance, or settings of a service.")
+@registry.command("set", short_help="Override an instance, or change service settings.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance", required=False)
 @group_option
-@click.option("--weight", type=int, help="Its share of calls; 0 for none.")
-@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag; without a value it is taken away.")
-@click.option("--status", type=click.Choice([each.value for each in Status]), help="Whether it is to be called.")
+@click.option("--weight", type=int, help="Weight of the instance: its share of calls; 0 for none.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Tag of the instance; an empty value removes it; repeatable.",
+)
+@click.option("--status", type=click.Choice([each.value for each in Status]), help="Status of the instance.")
 @click.option(
     "--setting",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of the service; without a value it is taken away.",
+    help="Setting of the service; an empty value removes it; repeatable.",
 )
-@click.option("--reset", is_flag=True, help="Take back all that was set of the instance.")
+@click.option("--reset", is_flag=True, help="Remove all overrides of the instance.")
 @_options
 @told
 def set_(
@@ -220,16 +226,17 @@ def set_(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Change INSTANCE of SERVICE: what is said here counts more than what it says of itself, also after a restart. Or
-    change settings of SERVICE.
+    """Override attributes of INSTANCE, or change settings of SERVICE.
+
+    Overrides take precedence over the values that the instance registers, also after it restarts.
     """
     changes = weight is not None or tags or status is not None or reset
     if instance is None and changes:
-        end("say which instance: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
+        end("missing INSTANCE, as in: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
     if not changes and not settings:
-        end("say what to set: --weight, --tag, --status, --setting, --reset", 2)
-    # All of it is looked at before any of it is done.
-    said = Patch(
+        end("nothing to set: pass --weight, --tag, --status, --setting or --reset", 2)
+    # Validate everything before changing anything.
+    patch = Patch(
         weight=weight,
         status=Status(status) if status is not None else None,
         tags={name: value or "" for name, value in _parsed(tags).items()},
@@ -237,12 +244,12 @@ def set_(
     configured = _parsed(settings)
     changed, merged = None, None
     with opened(url) as at:
-        # The instance first: there may be none.
+        # The instance first, because that fails if it does not exist.
         if instance is not None and reset:
             changed = at.reset(service, instance, group, timeout=timeout)
-        if instance is not None and said:
+        if instance is not None and patch:
             changed = at.modify(
-                service, instance, group, weight=said.weight, status=said.status, tags=said.tags, timeout=timeout
+                service, instance, group, weight=patch.weight, status=patch.status, tags=patch.tags, timeout=timeout
             )
         if configured:
             merged = change(at, service, configured, group, timeout=timeout).settings
@@ -255,7 +262,7 @@ def set_(
         print_json(merged) if as_json else echo(f"{service}: {_pairs(merged) or 'no settings'}")
 
 
-@registry.command(short_help="Let an instance be called.")
+@registry.command(short_help="Put an instance back into rotation.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance")
@@ -263,12 +270,12 @@ def set_(
 @_options
 @told
 def enable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
-    """Let INSTANCE of SERVICE be called again."""
+    """Put INSTANCE of SERVICE back into rotation."""
     with opened(url) as at:
         _show(at.modify(service, instance, group, status=Status.UP, timeout=timeout), as_json)
 
 
-@registry.command(short_help="Let an instance not be called.")
+@registry.command(short_help="Take an instance out of rotation.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance")
@@ -276,12 +283,12 @@ def enable(url: str, service: str, instance: str, group: str, timeout: float, as
 @_options
 @told
 def disable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
-    """Let INSTANCE of SERVICE not be called, until it is enabled, whatever it says of itself."""
+    """Take INSTANCE of SERVICE out of rotation until it is enabled again; this survives a restart of the instance."""
     with opened(url) as at:
         _show(at.modify(service, instance, group, status=Status.DISABLED, timeout=timeout), as_json)
 
 
-@registry.command(short_help="Remove a service, or a patch.")
+@registry.command(short_help="Remove a service, or overrides.")
 @click.argument("url")
 @click.argument("service")
 @click.argument("instance", required=False)
@@ -289,20 +296,21 @@ def disable(url: str, service: str, instance: str, group: str, timeout: float, a
 @timeout_option
 @told
 def remove(url: str, service: str, instance: str | None, group: str, timeout: float) -> None:
-    """Remove SERVICE, which must have no instances: its settings, what was set of its instances, and its name. With
-    INSTANCE, remove only what was set of that instance, which must not be registered.
+    """Remove SERVICE with its settings and the overrides of its instances; it must have no registered instances.
+
+    With INSTANCE, remove only the overrides of that instance, which must not be registered.
     """
     with opened(url) as at:
         at.remove(service, group, id=instance, timeout=timeout)
-    echo(f"removed {service if instance is None else f'the patch of {instance} of {service}'}")
+    echo(f"removed {service if instance is None else f'overrides of {instance} of {service}'}")
 
 
-@registry.command(short_help="Print all that a registry has, as JSON.")
+@registry.command(short_help="Export a registry as JSON.")
 @click.argument("url")
 @timeout_option
 @told
 def export(url: str, timeout: float) -> None:
-    """Print all services and instances of the registry at URL as JSON."""
+    """Print all services and instances in the registry at URL as JSON."""
     with opened(url) as at:
         found = [
             at.instances(name, group, timeout=timeout)
@@ -334,7 +342,7 @@ def _parsed(given: Sequence[str]) -> dict[str, str | None]:
     for each in given:
         name, _, value = each.partition("=")
         if not name:
-            end(f"write NAME=VALUE, not {each!r}", 2)
+            end(f"invalid value {each!r}: expected NAME=VALUE", 2)
         parsed[name] = value or None
     return parsed
 
@@ -347,7 +355,7 @@ def _show(instance: Instance, as_json: bool) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns."""
+    """Print a table."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
     for row in [head, *rows]:

@@ -22,32 +22,32 @@ __all__ = ["serve"]
 
 
 @click.command(short_help="Run the embedded registry.")
-@click.option("--address", default="", metavar="HOST:PORT", help="Where it listens.  [default: 127.0.0.1:7400]")
+@click.option("--address", default="", metavar="HOST:PORT", help="Address to listen on.  [default: 127.0.0.1:7400]")
 @click.option(
     "--data",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Keep what is registered in FILE, so that a restart loses nothing. Without it nothing is kept.",
+    help="File that persists the registry across restarts.  [default: in memory only]",
 )
 @click.option(
     "--access",
     "access_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The white list (TOML): who may register, subscribe, administer.",
+    help="Allow list (TOML) of clients that may register, subscribe and administer.",
 )
-@click.option("--tls-cert", default="", metavar="FILE", help="Speak TLS, with this certificate (PEM).")
-@click.option("--tls-key", default="", metavar="FILE", help="Its key, if it stands in another file.")
-@click.option("--tls-ca", default="", metavar="FILE", help="Clients have to show a certificate from one of these.")
+@click.option("--tls-cert", default="", metavar="FILE", help="Server certificate (PEM); enables TLS.")
+@click.option("--tls-key", default="", metavar="FILE", help="Key of the certificate, if in a separate file.")
+@click.option("--tls-ca", default="", metavar="FILE", help="CA certificates (PEM) for required client certificates.")
 @click.option(
-    "--recover", is_flag=True, help="Serve what can be read of a damaged FILE, read-only, and log what cannot be read."
+    "--recover", is_flag=True, help="Serve the readable part of a damaged FILE, read-only; log the unreadable part."
 )
 @click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="NAME=NUMBER",
-    help="A limit of what the registry takes, such as service_instances=200000.",
+    help="Limit of the registry, e.g. service_instances=200000; repeatable.",
 )
 @told
 def serve(
@@ -62,8 +62,8 @@ def serve(
 ) -> None:
     """Run the embedded registry until Ctrl+C or SIGTERM.
 
-    It is for one machine: one process, one file. The white list is a TOML file with the tables `register`, `subscribe`
-    and `administer`, each with `networks`, `tokens` or both.
+    It runs as a single process with a single file. The allow list is a TOML file with the tables `register`,
+    `subscribe` and `administer`, each with `networks`, `tokens` or both.
     """
     from idlrt.embedded import DEFAULT_PORT, Access, RegistryServer
     from idlrt.net.tls import Tls
@@ -71,7 +71,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     tls = Tls(certificate=tls_cert, key=tls_key, authorities=tls_ca) if tls_cert else None
     if tls is None and (tls_key or tls_ca):
-        raise ConfigurationError("--tls-key and --tls-ca need --tls-cert")
+        raise ConfigurationError("--tls-key and --tls-ca require --tls-cert")
     access = Access.load(access_file) if access_file is not None else None
     server = RegistryServer(
         address or f"127.0.0.1:{DEFAULT_PORT}",
@@ -85,7 +85,7 @@ def serve(
     async def run() -> None:
         await server.open()
         serving = asyncio.create_task(server.serve())
-        await asyncio.sleep(0)  # who reads the next line may send a signal at once
+        await asyncio.sleep(0)  # a reader of the next line may send a signal immediately
         echo(f"the registry is at {server.url}")
         await serving
 
@@ -100,9 +100,9 @@ def _limits(given: Sequence[str]) -> Limits:
     for each in given:
         name, _, value = each.partition("=")
         if name not in known:
-            end(f"unknown limit {name!r}; known: {', '.join(known)}", 2)
+            end(f"unknown limit {name!r} (known: {', '.join(known)})", 2)
         try:
             parsed[name] = known[name](value)
         except ValueError:
             end(f"--limit {name}: must be a number, got {value!r}", 2)
-    return Limits(**parsed)  # type: ignore[arg-type]  # each is of its own type
+    return Limits(**parsed)  # type: ignore[arg-type]  # types differ per field

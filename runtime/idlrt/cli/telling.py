@@ -1,4 +1,4 @@
-"""How commands print results, and tell what went wrong."""
+"""Output and error reporting of commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = Callable[..., Any]
 
 
 class Group(click.Group):
-    """A group of commands whose usage errors show no passwords and no control characters of their arguments."""
+    """Command group that masks passwords and escapes control characters in usage errors."""
 
     def make_context(self, *arguments: Any, **named: Any) -> click.Context:
         """Parse the arguments of the group itself."""
@@ -27,7 +27,7 @@ class Group(click.Group):
             return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Parse the arguments of a command, and run it."""
+        """Parse the arguments of a command and run it."""
         with _clean_usage_errors():
             return super().invoke(ctx)
 
@@ -37,18 +37,18 @@ def _clean_usage_errors() -> Generator[None]:
     try:
         yield
     except click.UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2; its text is our own help
+        if type(error).__name__ == "NoArgsIsHelpError":  # since click 8.2; its message is the help text
             raise
         raise click.UsageError(printable(mask_passwords(error.format_message(), is_url=True)), error.ctx) from None
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print text that may come from registries, servers or settings: what a terminal would act on is escaped."""
+    """Print untrusted text (of registries, servers or settings) with control characters escaped."""
     click.echo(printable(text, keep="\n"), err=err, nl=nl)
 
 
 def told(command: Command) -> Command:
-    """Errors of usage, of the IDL and of addresses are for people, not tracebacks."""
+    """Decorate a command to print configuration and registry errors as one line instead of a traceback, with code 2."""
 
     def run(*arguments: Any, **named: Any) -> Any:
         try:
@@ -60,6 +60,6 @@ def told(command: Command) -> Command:
 
 
 def end(what: str, code: int) -> NoReturn:
-    """Say what is wrong, and end."""
+    """Print an error message and exit."""
     echo(f"idlrt: {mask_passwords(what)}", err=True)
     sys.exit(code)

@@ -174,8 +174,8 @@ TAKES = "UserService.get takes 2 arguments (id: i64, prefix: string)"
         (["gett"], "did you mean 'get'?"),
         (["Users.get"], "unknown service 'Users' (known: UserService)"),
         (["get", '{"id": 1}', "--framing", "frame"], "header"),
-        (["get", '{"id": 1}', "--metadata", "x"], "metadata is NAME=VALUE"),
-        (["get", '{"id": 1}', "--tls-ca", "nowhere.pem"], "cannot load nowhere.pem for TLS: No such file"),
+        (["get", '{"id": 1}', "--metadata", "x"], "invalid --metadata 'x': expected NAME=VALUE"),
+        (["get", '{"id": 1}', "--tls-ca", "nowhere.pem"], "cannot set up TLS with nowhere.pem: No such file"),
     ],
 )
 def test_wrong_usage_is_told(folder: Path, arguments: list[str], said: str) -> None:
@@ -197,12 +197,12 @@ def test_wrong_idl_is_shown(folder: Path) -> None:
 def test_ping(folder: Path, address: str) -> None:
     done = idlrt(folder, "ping", address, "--count", "3", "--interval", "0")
     assert done.returncode == 0
-    assert done.stdout.count(" answered in ") == 3
-    assert "3 asked, 3 answered, 0 lost; least" in done.stdout
+    assert done.stdout.count("reply from 127.0.0.1:") == 3
+    assert "3 probes, 3 replies, 0 lost; min" in done.stdout
     done = idlrt(folder, "ping", "127.0.0.1:1", "--count", "1")
     assert done.returncode == 1
-    assert "1 asked, 0 answered, 1 lost" in done.stdout
-    assert "connection refused" in done.stderr
+    assert "1 probe, 0 replies, 1 lost" in done.stdout
+    assert "Connection refused" in done.stderr
 
 
 LOADS: list[tuple[str, list[str]]] = [("closed", []), ("open", ["--rate", "300"])]
@@ -223,14 +223,14 @@ def test_bench(folder: Path, address: str, kind: str, options: list[str]) -> Non
     assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
     done = idlrt(folder, *common, "--calls", "50")
     assert f"{kind} loop" in done.stdout
-    assert "50 answers" in done.stdout
+    assert "50 responses, " in done.stdout
 
 
 @pytest.mark.slow
 def test_bench_of_nobody(folder: Path) -> None:
     done = idlrt(folder, "bench", "127.0.0.1:1", "add", "[1, 2]", "--idl", "user.thrift")
     assert done.returncode == 2
-    assert "the first call failed: cannot connect" in done.stderr
+    assert "idlrt: first call failed: cannot connect" in done.stderr
 
 
 @pytest.mark.slow
@@ -250,13 +250,13 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
     ("what", "options", "said"),
     [
         ("handlers", [], "MODULE:NAME"),
-        ("nowhere:Users", [], "there is no module 'nowhere' here"),
-        ("handlers:Nobody", [], "handlers has no 'Nobody'"),
+        ("nowhere:Users", [], "cannot import handler module 'nowhere'"),
+        ("handlers:Nobody", [], "module handlers has no attribute 'Nobody'"),
         ("handlers:idlrt", [], "it has no get, echo, add"),
-        ("handlers:Users", ["--address", "nowhere"], "missing port"),
-        ("handlers:Users", ["--workers", "-1"], "workers: must be"),
-        ("handlers:Users", ["--log-level", "loud"], "log-level must be"),
-        ("handlers:Users", ["--processes", "2", "--asyncio"], "do not go together"),
+        ("handlers:Users", ["--address", "nowhere"], "it has no port"),
+        ("handlers:Users", ["--workers", "-1"], "workers of a server must be"),
+        ("handlers:Users", ["--log-level", "loud"], "--log-level must be"),
+        ("handlers:Users", ["--processes", "2", "--asyncio"], "cannot be combined"),
     ],
 )
 def test_what_cannot_be_served_is_told(folder: Path, what: str, options: list[str], said: str) -> None:
@@ -289,9 +289,12 @@ def test_a_server_that_is_found_by_its_name(folder: Path) -> None:
         *(
             pytest.param(options, why, marks=pytest.mark.slow)
             for options, why in (
-                (["--instance", "zone=x"], "--instance needs --registry"),
-                (["--registry", "memory://x", "--instance", "zone"], "an instance is NAME=VALUE, not 'zone'"),
-                (["--registry", "memory://x", "--instance", "weight=much"], "a number is needed, not 'much'"),
+                (["--instance", "zone=x"], "--instance requires --registry"),
+                (["--registry", "memory://x", "--instance", "zone"], "invalid --instance 'zone': expected NAME=VALUE"),
+                (
+                    ["--registry", "memory://x", "--instance", "weight=much"],
+                    "invalid --instance value 'much': expected a number",
+                ),
                 (["--registry", "nowhere"], "invalid registry URL 'nowhere'"),
             )
         ),
@@ -359,7 +362,7 @@ def test_bench_counts_declared_exceptions_apart(folder: Path, address: str) -> N
     assert (found["calls"], found["errors"]) == (50, {})
     done = idlrt(folder, *common)
     assert done.returncode == 0
-    assert "50 of the answers are the declared exception NotFound" in done.stdout
+    assert "declared exception NotFound: 50 responses" in done.stdout
     assert json.loads(idlrt(folder, *common[:2], "add", "[1, 2]", *common[4:], "--json").stdout)["exceptions"] == {}
 
 

@@ -252,13 +252,13 @@ WRONG: list[tuple[list[str], str]] = [
     (["enable", "URL", "Users", "nobody"], "known instances: 10.0.0.7:9090, 10.0.0.8:9090"),
     (["set", "URL", "Users", "nobody", "--reset"], "known instances: 10.0.0.7:9090, 10.0.0.8:9090"),
     (["disable", "URL", "Nothing", "x"], "known instances: none"),
-    (["set", "URL", "Users", ADA.id, "--tag", "=x"], "write NAME=VALUE, not '=x'"),
+    (["set", "URL", "Users", ADA.id, "--tag", "=x"], "invalid value '=x': expected NAME=VALUE"),
     (["set", "URL", "Users", ADA.id, "--weight", "1000001"], "must be from 0 to 1000000, not 1000001"),
     (["set", "URL", "Users", ADA.id, "--weight", "-1"], "must be from 0 to 1000000, not -1"),
     (["set", "URL", "Users", ADA.id, "--weight", "x"], "'x' is not a valid integer"),
     (["set", "URL", "Users", ADA.id, "--status", "gone"], "'gone' is not one of 'up', 'draining', 'disabled'"),
-    (["set", "URL", "Users", "--weight", "1"], "say which instance: idlrt registry set URL SERVICE INSTANCE"),
-    (["set", "URL", "Users"], "say what to set: --weight"),
+    (["set", "URL", "Users", "--weight", "1"], "missing INSTANCE, as in: idlrt registry set URL SERVICE INSTANCE"),
+    (["set", "URL", "Users"], "nothing to set: pass --weight"),
     (["instances", "URL"], "Missing argument 'SERVICE'"),
     (["instances", "URL", "a/b"], "cannot be 'a/b': letters, digits"),
     (["services", "URL", "--timeout", "0"], "must be between 1e-09 and 2000000 seconds, got 0"),
@@ -269,7 +269,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["services", "dns://127.0.0.1:1/"], "a DNS registry only supports looking up instances"),
     (["serve", "--address", "nowhere"], "missing port"),
     (["serve", "--access", "nowhere.toml"], "'nowhere.toml' does not exist"),
-    (["serve", "--tls-ca", "ca.pem"], "--tls-key and --tls-ca need --tls-cert"),
+    (["serve", "--tls-ca", "ca.pem"], "--tls-key and --tls-ca require --tls-cert"),
     (["serve", "--address", "127.0.0.1:0", "--tls-cert", "nowhere.pem"], "cannot load nowhere.pem for TLS"),
 ]
 
@@ -427,7 +427,7 @@ def test_a_watch_goes_on_through_a_restart() -> None:
         with running("watch", f"{process.url}?timeout=1.5", "Users") as watch:
             watch.until("+ 10.0.0.7:9090")
             process.kill()
-            watch.until("stale: the registry does not say more")
+            watch.until("(stale: not confirmed by the registry)")
             process.start()
             owner.register(BOB)
             watch.until("+ 10.0.0.8:9090")
