@@ -1,4 +1,4 @@
-"""Narrowing the instances that a call may go to. Routers are plugins: entry points `idlrt.routers`."""
+"""Routing: rules that narrow the eligible instances of a call. Routers are plugins (entry points `idlrt.routers`)."""
 
 from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Shares, Step
 from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason

@@ -1,8 +1,8 @@
-"""Narrowing the instances that a call may go to: what a router is, and what it may look at.
+"""Interface of routers, and the pools of endpoints that they narrow.
 
-A router is made for one rule (`[[routes]]` in a configuration) and is asked before each call. It gives back the pool it
-was given, or one that holds some of its instances. Pools are immutable, so what has been narrowed once is kept with the
-pool it was narrowed from, and gone with it: a call costs a look into a table, however many instances there are.
+A router implements one rule (`[[routes]]` in a configuration) and is applied to each call. It returns the pool that it
+was given, or a smaller one. Pools are immutable, so a narrowed pool is cached in the pool that it was derived from, and
+dropped with it: routing a call costs a table lookup, regardless of the number of instances.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 
 
 class Routable(Protocol):
-    """What is routed to."""
+    """An endpoint as routers see it."""
 
     instance: Instance
 
     @property
     def is_out(self) -> bool:
-        """Whether it gets no calls at the moment, because it does not answer."""
+        """Whether it is unhealthy, so that it gets no calls."""
         ...
 
 
@@ -49,14 +49,13 @@ T = TypeVar("T")
 
 
 class Pool(Generic[N]):
-    """Instances that calls may go to. Immutable but for what is kept with it; threads may share it.
+    """Endpoints that calls may go to. Immutable except for its cache; threads may share it.
 
     Attributes:
-        nodes: all of them, those that are out too.
-        tag: of the call, if all of them were selected by it, else empty. Narrowed pools inherit it.
-        kept: what routers and balancers have made for it, by keys of their own. What two threads make at once one of
-            them loses.
-        recipes: functions that make entries of `kept` for any pool: used to prepare a pool that replaces this one.
+        nodes: all endpoints, including unhealthy ones.
+        tag: tag of the call if it selected these endpoints, else empty. Narrowed pools inherit it.
+        kept: cache of routers and balancers, by their own keys. If two threads compute an entry, one of them wins.
+        recipes: functions that compute entries of `kept` for any pool; used to prepare a pool that replaces this one.
     """
 
     __slots__ = ("kept", "nodes", "recipes", "tag")
@@ -71,10 +70,10 @@ class Pool(Generic[N]):
         return len(self.nodes)
 
     def narrowed(self, key: Hashable, keep: Callable[[N], bool]) -> Pool[N]:
-        """Those that `keep` says; this very pool if it is all.
+        """Return the pool of endpoints for which `keep` is true; this pool itself if that is all of them.
 
         Args:
-            key: stands for `keep`: what has been narrowed by it already is given again.
+            key: cache key that identifies `keep`.
         """
         found: Pool[N] | None = self.kept.get(key)
         if found is None:
@@ -84,19 +83,19 @@ class Pool(Generic[N]):
         return found
 
     def keep(self, key: Hashable, value: T, recipe: Callable[[Pool[Any]], object]) -> T:
-        """Keep `value` under `key`, and how it is made: `recipe` does the same for another pool. Returns `value`."""
+        """Cache `value` and return it; `recipe` computes and caches the corresponding value for another pool."""
         self.kept[key] = value
         self.recipes[key] = recipe
         return value
 
     @property
     def nobody(self) -> Pool[N]:
-        """None of them."""
+        """The empty pool."""
         return self.narrowed("nobody", lambda node: False)
 
     @property
     def is_out(self) -> bool:
-        """Whether there is nobody in it who gets calls at the moment."""
+        """Whether no endpoint is healthy; true for an empty pool."""
         found: bool | None = self.kept.get("is_out")
         if found is None:
             found = self.kept["is_out"] = all(node.is_out for node in self.nodes)
@@ -104,10 +103,10 @@ class Pool(Generic[N]):
 
 
 class Shares(Generic[N]):
-    """Parts of a pool, of which a call gets one by chance, each as often as its share says.
+    """Weighted random choice between parts of a pool.
 
     Args:
-        parts: each with its share; the shares need not add up to anything, but to more than 0.
+        parts: pools with their shares, which are relative and must add up to more than 0.
     """
 
     __slots__ = ("parts", "sums")
@@ -117,17 +116,17 @@ class Shares(Generic[N]):
         self.sums = list(accumulate(share for _, share in parts))
 
     def draw(self, chance: Chance) -> int:
-        """The number of a part. The dice are not thrown if there is only one."""
+        """Return the index of a random part. If there is only one, no random number is drawn."""
         if len(self.parts) == 1:
             return 0
         return bisect_right(self.sums, chance.dice() * self.sums[-1], 0, len(self.parts) - 1)
 
 
 def by_weight(parts: Sequence[tuple[Pool[N], float, str]]) -> tuple[Shares[N], list[str]]:
-    """Shares of pools, and what is said of each of them. Those where all are out count only if there are no others.
+    """Return the shares of pools and a description of each; pools without healthy endpoints are a last resort.
 
     Args:
-        parts: pools with their weights, and why a call goes there.
+        parts: pools with their weights, and the reason why a call goes there.
     """
     chosen = [each for each in parts if not each[0].is_out] or parts
     whole = sum(weight for _, weight, _ in chosen)
@@ -136,16 +135,16 @@ def by_weight(parts: Sequence[tuple[Pool[N], float, str]]) -> tuple[Shares[N], l
 
 
 class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The caller, as rules see it (`caller.zone`, `caller.NAME`).
+    """Attributes of the caller for routing rules (`caller.zone`, `caller.NAME`).
 
     Attributes:
-        id: tells this client from others; chance gives it one if nobody does.
-        app: the name of the program.
-        version: of the program.
-        zone: the data centre (or zone) that it runs in.
-        host: the machine's name.
-        addresses: of the machine, for "same machine first".
-        labels: whatever else rules are to go by.
+        id: identifier of the client; random if empty.
+        app: name of the application.
+        version: version of the application.
+        zone: data center or availability zone.
+        host: host name.
+        addresses: IP addresses of the host, for the router `local`.
+        labels: additional attributes.
     """
 
     id: str = ""
@@ -158,15 +157,15 @@ class Here(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rule made of a call, for people.
+    """Result of one rule for a call, in human-readable form.
 
     Attributes:
-        router: which router.
-        rule: the name of its rule.
-        why: what decided, in words. Where it leaves nobody it begins with `none`, so that it can follow on "no
-            instance of ..." (`idlrt.route.chain.no_instance_reason`).
-        before: instances before.
-        after: instances after.
+        router: name of the router.
+        rule: name of its rule.
+        why: the reason. If no instance is left it starts with `none`, so that it continues "no instance of ..."
+            (`idlrt.route.chain.no_instance_reason`).
+        before: number of instances before.
+        after: number of instances after.
     """
 
     router: str
@@ -177,14 +176,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all rules have in common. Routers add what they need.
+    """Common fields of all rules; routers extend it.
 
     Attributes:
-        router: who follows it.
-        name: for people.
-        enabled: whether it counts.
-        priority: those with more come first; among equals the order in which they were written.
-        force: what holds if nobody fits: `true`, the call fails; `false`, the rule is left aside.
+        router: name of the router that implements the rule.
+        name: name for messages.
+        enabled: whether the rule is applied.
+        priority: rules with a higher priority come first; equal ones in the given order.
+        force: whether the call fails if no instance matches; otherwise the rule is skipped then.
     """
 
     router: str = "condition"
@@ -195,34 +194,36 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Router(Protocol):
-    """Follows one rule: `ROUTERS.make(name, rule, here, chance)`. Threads may share it."""
+    """Implements one rule; constructed by `ROUTERS.make(name, rule, here, chance)`. Threads may share it."""
 
     Rule: ClassVar[type[Rule]]
 
     def __init__(self, rule: Any, here: Here, chance: Chance) -> None: ...
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """The instances that `call` may go to, of those in `pool`; an empty pool if there is none.
+        """Return the part of `pool` that `call` may go to; an empty pool if there is none.
 
         Args:
-            steps: takes what was decided, if anybody wants to know. Each router adds at least one.
+            steps: if not `None`, the router appends at least one step that explains its decision.
         """
         ...
 
     def groups(self) -> Collection[str]:
-        """Other groups of the service whose instances it needs to see."""
+        """Return other groups of the service whose instances the router needs."""
         ...
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """Whether `route` gives back whatever it is given, for any call, in `pool` and in any part of it, and throws no
-        dice. Then it is not asked, unless somebody wants to know the steps. If in doubt, `False`."""
+        """Whether `route` returns its argument unchanged for all calls, for `pool` and all its parts.
+
+        It must not draw random numbers then either. An idle router is skipped unless steps are requested. Return
+        `False` if in doubt.
+        """
         ...
 
     def suits(self, method: Method[..., Any]) -> bool:
-        """Whether `route` may narrow a pool for some call of `method`. For others it is not asked, as if it were idle.
-        If in doubt, `True`."""
+        """Whether `route` may narrow a pool for calls of `method`; if not, it is skipped. Return `True` if in doubt."""
         ...
 
 
 ROUTERS: Final[Plugins[Any]] = Plugins("idlrt.routers")
-"""Routers by name."""
+"""Registered routers by name."""

@@ -1,4 +1,4 @@
-"""`canary`: a part of the calls goes to canaries, always the same part.
+"""Router `canary`: send a fixed percentage of the calls to canary instances, sticky by key.
 
     [[routes]]
     router = "canary"
@@ -8,13 +8,13 @@
     percent = 5
     key = "argument.user_id"
 
-Who has one key is either in or out, in every process; who is in at 5 percent is in at 10. Rules are independent of each
-other: a user who is in one is no likelier to be in another. Where a call has nothing under the key, or the rule has no
-key, chance decides each time.
+A key is either in the canary or not, in every process; a key that is in at 5 % is also in at 10 %. Rules are
+independent: being in one canary does not affect the probability of being in another. Calls without a value for the key,
+and rules without a key, are decided randomly per call.
 
-All other calls go to the instances that are no canaries, those too that `when` does not fit. Where one side has nobody,
-or all are out, the calls go to the other; with `force`, they stay. A call that was routed by its tag stays with the
-instances of that tag: it takes no part.
+All other calls, including those that do not match `when`, go to the other instances. If one side has no healthy
+instance, its calls go to the other side; with `force` they do not. Calls that were routed by their tag are exempt: they
+stay with the instances of that tag.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _POINTS: Final = 2**64
 
 
 class CanaryRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `canary`.
 
     Attributes:
-        when: a condition on calls.
-        to: a condition that the canaries fit.
-        percent: of the calls, from 0 to 100.
-        key: what calls are kept together by, as conditions write it; empty for none.
+        when: condition on calls.
+        to: condition on instances that selects the canaries.
+        percent: percentage of the calls, 0 to 100.
+        key: key of sticky decisions, in the syntax of conditions; empty for random decisions.
     """
 
     router: str = "canary"
@@ -54,7 +54,7 @@ class CanaryRule(Rule, frozen=True, kw_only=True):
 
 
 class CanaryRouter(Following):
-    """See the module. A `Router`."""
+    """Percentage routing to canaries. Implements `Router`."""
 
     Rule = CanaryRule
     name: ClassVar[str] = "canary"
@@ -66,17 +66,16 @@ class CanaryRouter(Following):
         with at("to"):
             self._to = instance_condition(rule.to, here)
         if self._to.constant:
-            raise RuleError("to", "a condition is needed that canaries fit and others do not, such as 'version = 2.*'")
+            raise RuleError("to", "expected a condition that selects the canaries, such as 'version = 2.*'")
         with at("key"):
             self._read = _reader(rule.key, here)
         self._percent: float = rule.percent
-        self._unfit = f"the call does not fit {self._when}"
-        # What is said of the rule stays the same when its percent changes, so the same ones are in.
+        self._unfit = f"the call does not match {self._when}"
+        # The salt does not depend on the percentage, so that keys stay in when it increases.
         salt = rule.name or f"{rule.when}\n{rule.to}\n{rule.key}"
         self._seed = blake2b(salt.encode("utf-8", "surrogatepass") + b"\0", digest_size=8)
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         if pool.tag:
             if steps is not None:
                 self._tell(steps, f"the tag {pool.tag} of the call takes precedence", pool, pool)
@@ -89,27 +88,28 @@ class CanaryRouter(Following):
         if found.is_out and not self.rule.force:
             found = pool if other.is_out else other
         if steps is not None:
-            why = self._unfit if not fits else f"{self.rule.key} {key!r}" if key else "chance"
+            why = self._unfit if not fits else f"{self.rule.key} {key!r}" if key else "random choice"
             if fits:
-                why = f"{why} is {'within' if is_in else 'outside'} the {self._percent:g} % of canaries"
+                why = f"{why} is {'within' if is_in else 'outside'} the canary percentage of {self._percent:g} %"
             self._tell(steps, self._why(why, is_in, pool, found), pool, found)
         return found
 
     def point(self, key: str) -> float:
-        """Where `key` is, from 0 to below 100; below the percent is in."""
+        """Return the hash of `key` as a percentage, at least 0 and below 100; a key is in if it is below `percent`."""
         seed = self._seed.copy()
         seed.update(key.encode("utf-8", "surrogatepass"))
         return int.from_bytes(seed.digest(), "big") / _POINTS * 100
 
     def _why(self, why: str, is_in: bool, pool: Pool[N], found: Pool[N]) -> str:
         parts = self._prepare(pool)
-        mine, side = parts[not is_in], "canaries" if is_in else "others"
+        mine, side = parts[not is_in], "canaries" if is_in else "non-canaries"
         if not mine.is_out:
-            return f"{why}, so to the {side}"
+            return f"{why}: using the {side}"
         if not mine.nodes and self.rule.force and pool.nodes:
-            return f"none among the {side}, where the call belongs, because {why}; `force` forbids the rest"
-        missing = f"of the {side} {'all are out' if mine.nodes else 'there is none'}"
-        return f"{why}; {missing}, so to {'those' if found is mine else 'the rest' if found is not pool else 'anybody'}"
+            return f"none among the {side}: {why}; `force` excludes the other instances"
+        missing = f"all {side} are unhealthy" if mine.nodes else f"there are no {side}"
+        used = f"the {side}" if found is mine else "the other instances" if found is not pool else "all instances"
+        return f"{why}, but {missing}: using {used}"
 
     def _prepare(self, pool: Pool[N]) -> tuple[Pool[N], Pool[N]]:
         fits = self._to.fits

@@ -1,12 +1,12 @@
-"""The routers of a service, one after the other, and why they have left whom.
+"""Router chain of a service, and explanations of its decisions.
 
-The order: rules for groups, `tag`, then all others, those with more priority before those with less, `zone` last. A
-call that asks for a tag must not lose the instances that have it to a rule that knows nothing of tags, so `priority`
-orders tag rules among themselves only. `tag` and `zone` are there even if no rule asks for them; a rule for one of
-them, also one that is not enabled, replaces that, and a rule for `zone` has its place by its priority.
+The order is: `group` rules, `tag` rules, all others by descending priority, `zone` last. Tag rules precede the others
+regardless of priority, because a rule that ignores tags must not remove the instances with the tag of a call. `tag` and
+`zone` are applied even without a rule; a rule for one of them, also a disabled one, replaces this default, and a
+`zone` rule is ordered by its priority.
 
-Most calls are narrowed by nobody. Which routers could narrow anything in a pool is kept with the pool, so such a call
-costs a look into a table. Who asks for the steps gets the same decisions by the same code, and all routers are asked.
+Most calls are not narrowed at all. The routers that may narrow a pool are cached in the pool, so these calls cost one
+table lookup. When steps are requested, all routers run, with the same code and the same decisions.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def _any(method: object) -> bool:
 
 
 class Chain:
-    """Routers, one after the other. Threads may share it.
+    """Sequence of routers. Threads may share it.
 
     Attributes:
-        routers: in the order in which they are asked.
-        groups: other groups of the service whose instances they need to see.
+        routers: routers in the order of their application.
+        groups: other groups of the service whose instances they need.
     """
 
     __slots__ = ("groups", "routers")
@@ -48,17 +48,17 @@ class Chain:
         self.groups: Collection[str] = tuple(dict.fromkeys(group for each in routers for group in each.groups()))
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None = None) -> Pool[N]:
-        """The instances that `call` may go to, of those in `pool`; an empty pool if there is none.
+        """Return the part of `pool` that `call` may go to; an empty pool if there is none.
 
         Args:
-            steps: takes what was decided, if anybody wants to know: at least one.
+            steps: if not `None`, at least one step that explains the decision is appended.
         """
         if steps is not None:
-            return self._told(call, pool, steps)
+            return self._explained(call, pool, steps)
         by_method: dict[Any, tuple[Router, ...]] | None = pool.kept.get(self)
         busy = by_method.get(call.method) if by_method is not None else None
         for router in busy if busy is not None else self._busy_for(call.method, pool):
-            # Nobody is asked about nobody: whether somebody wants to know or not, the dice are thrown alike.
+            # Stop at an empty pool, as with steps, so that both draw the same random numbers.
             if not pool.nodes:
                 break
             pool = router.route(call, pool, None)
@@ -74,7 +74,7 @@ class Chain:
 
     def _busy_for(self, method: Method[..., Any], pool: Pool[Any]) -> tuple[Router, ...]:
         """Return the routers that may narrow `pool` for some calls of `method`."""
-        # Routers of others may not say which methods they suit.
+        # Third-party routers may lack `suits`.
         busy = tuple(each for each in self.busy(pool) if getattr(each, "suits", _any)(method))
         by_method: dict[Any, tuple[Router, ...]] = pool.kept[self]
         if len(by_method) >= _MAX_METHODS:
@@ -83,7 +83,7 @@ class Chain:
         return busy
 
     def prepare(self, pool: Pool[Any], old: Pool[Any]) -> None:
-        """Find out for `pool` what calls needed of `old`, the pool that it replaces."""
+        """Warm up the cache of `pool` with the methods that were called on `old`, the pool that it replaces."""
         by_method: dict[Any, tuple[Router, ...]] = old.kept.get(self) or {}
         for method in list(by_method):
             if method is not None:
@@ -94,9 +94,9 @@ class Chain:
         for method in [each for each in list(by_method) if each is not None]:
             by_method.pop(method, None)
 
-    def _told(self, call: Call, pool: Pool[N], steps: list[Step]) -> Pool[N]:
+    def _explained(self, call: Call, pool: Pool[N], steps: list[Step]) -> Pool[N]:
         if not self.routers or not pool.nodes:
-            why = "there are no rules" if pool.nodes else "none is known"
+            why = "no rules" if pool.nodes else "none is known"
             steps.append(Step(router="", rule="", why=why, before=len(pool), after=len(pool)))
         for router in self.routers:
             if not pool.nodes:
@@ -108,19 +108,19 @@ class Chain:
 def make_chain(
     rules: Sequence[object], here: Here, chance: Chance, *, where: str = "routes", home: str = DEFAULT_GROUP
 ) -> Chain:
-    """The chain for `rules`.
+    """Build the chain for `rules`.
 
     Args:
-        rules: as TOML or JSON give them.
+        rules: rules as decoded from TOML or JSON.
         here: the caller.
-        where: the rules stand, for messages.
-        home: the group that calls are for if no rule says otherwise.
+        where: location of the rules, for messages.
+        home: default group of calls.
 
     Raises:
-        ConfigurationError: a rule is wrong; the message says which, where, and what is known.
+        ConfigurationError: a rule is invalid; the message has its location and the known names.
     """
     read = [(f"{where}[{number}]", read_rule(rule, f"{where}[{number}]")) for number, rule in enumerate(rules)]
-    # Also rules that do not count at the moment are looked at: they must not fail when they are switched on.
+    # Validate disabled rules too: enabling them later must not fail.
     made = [(rule, make_router(rule, here, chance, place)) for place, rule in read]
     made = sorted((each for each in made if each[0].enabled), key=_order)
     routers = [router for _, router in made]
@@ -153,25 +153,25 @@ def _order(made: tuple[Rule, Router]) -> tuple[int, int]:
 
 
 def explain(chain: Chain, call: Call, pool: Pool[Any]) -> list[Step]:
-    """What each rule makes of `call`, and why; at least one step."""
+    """Return the decision of each rule for `call`, with its reason; at least one step."""
     steps: list[Step] = []
     chain.route(call, pool, steps)
     return steps
 
 
 def no_instance_reason(subject: str, steps: Sequence[Step]) -> str:
-    """Why nobody is left, as a message.
+    """Return the error message for a call without an eligible instance.
 
     Args:
-        subject: whose instances they are.
-        steps: what `Chain.route` said.
+        subject: name of the service.
+        steps: steps of `Chain.route`.
     """
     last = next((step for step in steps if not step.after), None)
     if last is None:
-        return f"no instance of {subject} is left by the routing rules"
+        return f"no instance of {subject} matches the routing rules"
     if not last.before:
         return f"no instance of {subject} is known"
     by = f" (rule {last.rule})" if last.rule and last.rule not in last.why else ""
     if last.why.startswith(_NONE):
         return f"no instance of {subject} {last.why.removeprefix(_NONE)}{by}"
-    return f"no instance of {subject} is left by the router {last.router}{by}: {last.why}"
+    return f"no instance of {subject}: excluded by router {last.router}{by}: {last.why}"

@@ -1,18 +1,17 @@
-"""`condition`: calls that fit one condition go to instances that fit another.
+"""Router `condition`: send calls that match one condition to instances that match another.
 
     [[routes]]
     when = "method = get*, list* & caller.zone = eu-1"
     to = "tags.kind = replica"
 
-`to` may be several destinations, of which chance takes one, each as often as its weight says, among those that have
-somebody:
+`to` may be a list of weighted destinations; one of those with instances is chosen randomly for each call:
 
     to = [{ where = "version = 1.*", weight = 90 }, { where = "version = 2.*", weight = 10 }]
 
-Where nobody fits, the rule is left aside; with `force`, the call goes to nobody. So `to = []` with `force` forbids what
-`when` says. What conditions look like: `idlrt.route.conditions`.
+If no instance matches, the rule is skipped; with `force`, the call fails. So `to = []` with `force` blocks the calls
+that match `when`. `idlrt.route.conditions` describes the syntax of conditions.
 
-Source: Dubbo's condition router, with its destinations by weight
+Source: Dubbo's condition router with weighted destinations
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ __all__ = ["ConditionRouter", "ConditionRule", "Destination"]
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of several.
+    """A weighted destination.
 
     Attributes:
-        where: a condition on instances.
-        weight: its share, relative to the others.
+        where: condition on instances.
+        weight: share of the calls, relative to the other destinations.
     """
 
     where: str
@@ -43,11 +42,11 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ConditionRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `condition`.
 
     Attributes:
-        when: a condition on calls.
-        to: a condition on instances, or several with weights.
+        when: condition on calls.
+        to: condition on instances, or weighted destinations.
     """
 
     router: str = "condition"
@@ -56,7 +55,7 @@ class ConditionRule(Rule, frozen=True, kw_only=True):
 
 
 class ConditionRouter(Following):
-    """See the module. A `Router`."""
+    """Routing by conditions on calls and instances. Implements `Router`."""
 
     Rule = ConditionRule
     name: ClassVar[str] = "condition"
@@ -74,14 +73,17 @@ class ConditionRouter(Following):
                 with at(f"to[{number}].where"):
                     self._to.append((instance_condition(each.where, here), each.weight))
         self._fits = self._when.fits
-        self._unfit = f"the call does not fit {self._when}"
-        wanted = " or ".join(str(to) for to, _ in self._to) or "no destination"
-        self._forbidden = f"none that fits {wanted}; `force` forbids others"
-        self._unmet = f"nobody fits {wanted}, so the rule is left aside"
+        self._unfit = f"the call does not match {self._when}"
+        wanted = " or ".join(str(to) for to, _ in self._to)
+        if wanted:
+            self._forbidden = f"none that matches {wanted}; `force` excludes the others"
+            self._unmet = f"no instance matches {wanted}; skipping the rule"
+        else:
+            self._forbidden = "none allowed: the rule has no destination"
+            self._unmet = "the rule has no destination; skipping the rule"
         self._force = rule.force
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         if not self._fits(call):
             found, why = pool, self._unfit
         else:
@@ -98,24 +100,21 @@ class ConditionRouter(Following):
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         return self._when.constant is False or (
             not self._force and len(self._to) == 1 and self._to[0][0].constant is True
         )
 
     def suits(self, method: Method[..., Any]) -> bool:
-        """See `Router.suits`."""
         return self._when.suits(method)
 
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
-        """The destinations that have somebody, and what is said of each. Those where all are out count only if there
-        are no others."""
-        call = "any call fits" if self._when.constant else f"the call fits {self._when}"
+        """Return the destinations that have instances with a description of each; unhealthy ones are a last resort."""
+        call = "matches any call" if self._when.constant else f"the call matches {self._when}"
         parts: list[tuple[Pool[N], float, str]] = []
         for to, weight in self._to:
             part = _fitting(pool, to)
             if part.nodes:
-                parts.append((part, weight, f"{call}, to {to}"))
+                parts.append((part, weight, f"{call}: using {to}"))
         return pool.keep(self, by_weight(parts), self._prepare)
 
 

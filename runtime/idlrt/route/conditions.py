@@ -1,18 +1,18 @@
-"""Conditions of rules: `method = get*, list* & argument.user.id = 1~1000 & caller.zone != eu-1`.
+"""Conditions of routing rules: `method = get*, list* & argument.user.id = 1~1000 & caller.zone != eu-1`.
 
-    condition = "" | "*" | clause { "&" clause }        what is empty, or a star, always fits
-    clause    = key ( "=" | "!=" ) value { "," value }  one of the values; none of them
+    condition = "" | "*" | clause { "&" clause }        empty or a star: always matches
+    clause    = key ( "=" | "!=" ) value { "," value }  any of the values; none of the values
     value     = text with stars | number "~" number | network "/" bits | "$caller." name | quoted
 
-A star stands for any text, a star alone for any but the empty one. What is not there is like empty text: a call fits
-`metadata.user = *` if it has that, and `metadata.user != *` if it does not. A range includes its
-ends, one of which may be left out; networks are for hosts. Quotes, `"..."` or `'...'` with backslashes, take the
-meaning from all of that.
+A star matches any text; a star alone matches any text but the empty one. A missing value is empty text: a call matches
+`metadata.user = *` if it has that metadata, and `metadata.user != *` if it does not. A range includes its bounds, one
+of which may be omitted; networks are for hosts. In quotes, `"..."` or `'...'` with backslash escapes, all of these
+characters are literal.
 
-A condition looks at calls (`when`) or at instances (`to`). It is made into functions once; what it says of the caller
-is decided then.
+A condition applies to calls (`when`) or to instances (`to`). It is compiled to functions once; clauses about the caller
+are evaluated at that time.
 
-Source: Dubbo's condition router, whose `=>` is two conditions here
+Source: Dubbo's condition router, whose `=>` separates what are two conditions here
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ _CALLER: Final = "$"
 
 
 class Clause(msgspec.Struct, frozen=True):
-    """One part of a condition.
+    """One clause of a condition.
 
     Attributes:
-        key: what is looked at.
-        is_not: whether it must be none of the values, instead of one.
-        values: at least one.
-        offset: in the text, in characters.
+        key: key to compare.
+        is_not: whether none of the values must match, instead of at least one.
+        values: values, at least one.
+        offset: offset of the clause in the text, in characters.
     """
 
     key: str
@@ -69,13 +69,13 @@ class Clause(msgspec.Struct, frozen=True):
 
 
 class Condition(Generic[T]):
-    """What can be asked whether a call, or an instance, fits.
+    """Compiled condition on calls or instances.
 
     Attributes:
-        text: as it was written.
-        fits: whether something does.
-        constant: the answer, where it is always the same; `None` otherwise.
-        suits: whether some call of a method may fit.
+        text: source text.
+        fits: returns whether a call or an instance matches.
+        constant: result if it is always the same; `None` otherwise.
+        suits: returns whether calls of a method can match.
     """
 
     __slots__ = ("constant", "fits", "suits", "text")
@@ -101,10 +101,10 @@ class Condition(Generic[T]):
 
 
 def call_condition(text: str, here: Here) -> Condition[Call]:
-    """A condition on calls that are made `here`.
+    """Compile a condition on calls made by the caller `here`.
 
     Raises:
-        ConfigurationError: it cannot be read; the message says where and what is known.
+        ConfigurationError: the syntax is invalid or a key is unknown; the message has the offset and the known keys.
     """
     tests: list[Callable[[Call], bool]] = []
     of_method: list[Callable[[Method[..., Any]], bool]] = []
@@ -112,7 +112,7 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
     for clause in parse_condition(text, Side.CALL):
         test = _test(text, clause, here)
         if clause.key.startswith(CALLER):
-            # Of several values (a host has names and addresses) one must fit; with `!=`, none may.
+            # If there are several values (a host has a name and addresses), one must match; with `!=`, none may.
             is_one = any(test(value) for value in caller_values(clause.key, here))
             is_never = is_never or is_one is clause.is_not
         else:
@@ -123,10 +123,10 @@ def call_condition(text: str, here: Here) -> Condition[Call]:
 
 
 def instance_condition(text: str, here: Here) -> Condition[Instance]:
-    """A condition on instances, for calls that are made `here`.
+    """Compile a condition on instances, for calls made by the caller `here`.
 
     Raises:
-        ConfigurationError: as `call_condition`.
+        ConfigurationError: the syntax is invalid or a key is unknown; the message has the offset and the known keys.
     """
     tests = [
         _reading(instance_reader(clause.key), _test(text, clause, here), clause.is_not)
@@ -136,13 +136,13 @@ def instance_condition(text: str, here: Here) -> Condition[Instance]:
 
 
 def parse_condition(text: str, side: Side) -> tuple[Clause, ...]:
-    """The parts of a condition; none if it always fits.
+    """Return the clauses of a condition; none if it always matches.
 
     Args:
-        side: what it looks at.
+        side: whether it applies to calls or to instances.
 
     Raises:
-        ConfigurationError: as `call_condition`.
+        ConfigurationError: the syntax is invalid or a key is unknown; the message has the offset and the known keys.
     """
     if text.strip() in ("", "*"):
         return ()
@@ -152,12 +152,12 @@ def parse_condition(text: str, side: Side) -> tuple[Clause, ...]:
     while True:
         kind, key, offset = tokens[place]
         if kind != "bare":
-            raise _wrong(text, offset, f"a key is missing; {known_keys(side)}")
+            raise _wrong(text, offset, f"expected a key; {known_keys(side)}")
         if not is_key(key, side):
             raise _wrong(text, offset, unknown_key(key, side))
         kind, op, at = tokens[place + 1]
         if op not in ("=", "!="):
-            raise _wrong(text, at, f"after {key!r} there must be '=' or '!='")
+            raise _wrong(text, at, f"expected '=' or '!=' after {key!r}")
         is_not = op == "!="
         place += 2
         values: list[Value] = []
@@ -171,18 +171,18 @@ def parse_condition(text: str, side: Side) -> tuple[Clause, ...]:
         if kind == "end":
             return tuple(clauses)
         if op != "&":
-            raise _wrong(text, at, f"after a value there must be ',' or '&', not {op!r}; quote what has spaces")
+            raise _wrong(text, at, f"expected ',' or '&' after a value, got {op!r}; quote values with spaces")
 
 
 def _tokens(text: str) -> list[tuple[str, str, int]]:
-    """Kind, text and offset of each, then one of the kind `end`."""
+    """Return kind, text and offset of each token, followed by a token of kind `end`."""
     found: list[tuple[str, str, int]] = []
     at = 0
     while not found or found[-1][0] != "end":
         match = _TOKEN.match(text, at)
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip())
-            what = "the quote is not closed" if text[at] in "\"'" else f"{text[at]!r} is not expected; quote it"
+            what = "unterminated quote" if text[at] in "\"'" else f"unexpected {text[at]!r}; quote it"
             raise _wrong(text, at, what)
         kind = match.lastgroup or "end"
         found.append((kind, match[kind], match.start(kind)))
@@ -194,9 +194,10 @@ def _value(text: str, key: str, kind: str, token: str, offset: int) -> Value:
     if kind == "quoted":
         return Value(re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL), offset, is_quoted=True)
     if kind != "bare":
-        raise _wrong(text, offset, f'a value of {key!r} is missing; empty text is written ""')
+        raise _wrong(text, offset, f'expected a value for {key!r}; write "" for empty text')
     if token.startswith(_CALLER) and not (token.startswith("$" + CALLER) and is_key(token[1:], Side.CALL)):
-        raise _wrong(text, offset, f"{token!r} is not known; known: {', '.join('$' + key for key in SIDES['caller'])}")
+        known = ", ".join("$" + key for key in SIDES["caller"])
+        raise _wrong(text, offset, f"unknown variable {token!r} (known: {known})")
     return Value(token, offset)
 
 
@@ -240,4 +241,4 @@ def _never(what: object) -> bool:
 
 
 def _wrong(text: str, offset: int, what: str) -> ConfigurationError:
-    return ConfigurationError(f"cannot read the condition {text!r} at offset {offset}: {what}")
+    return ConfigurationError(f"invalid condition {text!r} at offset {offset}: {what}")

@@ -1,7 +1,7 @@
-"""Dubbo's condition rules, as ours: `method = find* & host = 10.20.* => host != 10.20.3.3`.
+"""Conversion of Dubbo's condition rules: `method = find* & host = 10.20.* => host != 10.20.3.3`.
 
-What stands before the arrow looks at calls, what stands behind it at instances; either may be empty. Nothing (or
-`false`) behind the arrow forbids what stands before it.
+The left side of the arrow is a condition on calls, the right side one on instances; either may be empty. An empty right
+side (or `false`) blocks the calls that match the left side.
 
 Source: Dubbo's `ConditionStateRouter`, https://dubbo.apache.org/en/docs/v2.7/user/examples/routing-rule/
 """
@@ -39,16 +39,16 @@ _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 def from_dubbo_condition(text: str, *, force: bool = False, priority: int = 0) -> dict[str, Any]:
-    """The rule that says the same, as `make_chain` takes it.
+    """Return the equivalent rule for `make_chain`.
 
     Args:
-        text: the condition. Keys that Dubbo does not define are labels of the caller before the arrow, and metadata of
-            instances behind it, as parameters of URLs are there.
-        force: as in Dubbo's rule.
-        priority: likewise.
+        text: the condition. Keys that Dubbo does not define are labels of the caller on the left side, and metadata of
+            instances on the right side, like URL parameters in Dubbo.
+        force: `force` of Dubbo's rule.
+        priority: `priority` of Dubbo's rule.
 
     Raises:
-        ConfigurationError: it cannot be read, or says what cannot be said in our rules.
+        ConfigurationError: the syntax is invalid, or there is no equivalent.
     """
     when, arrow, then = text.partition(_ARROW)
     if not arrow:
@@ -57,7 +57,7 @@ def from_dubbo_condition(text: str, *, force: bool = False, priority: int = 0) -
     if priority:
         rule["priority"] = priority
     if then.strip() in ("", "false"):
-        # Nobody, whatever Dubbo's `force` says.
+        # No instance, regardless of Dubbo's `force`.
         return {**rule, "to": [], "force": True}
     return {**rule, "to": _side(text, then, is_call=False)}
 
@@ -71,10 +71,10 @@ def _side(text: str, side: str, *, is_call: bool) -> str:
 def _clause(text: str, clause: str, *, is_call: bool) -> str:
     match = _CLAUSE.fullmatch(clause)
     if match is None:
-        raise _wrong(text, f"{clause.strip()!r} is not KEY = VALUES or KEY != VALUES")
+        raise _wrong(text, f"expected KEY = VALUES or KEY != VALUES, got {clause.strip()!r}")
     values = [value.strip() for value in match[3].split(",")]
     if not all(values):
-        raise _wrong(text, f"a value of {match[1]!r} is missing")
+        raise _wrong(text, f"expected a value for {match[1]!r}")
     key = _key(text, match[1], is_call=is_call)
     return f"{key} {match[2]} {', '.join(_value(text, value) for value in values)}"
 
@@ -89,8 +89,8 @@ def _key(text: str, key: str, *, is_call: bool) -> str:
     if is_call and attachment is not None:
         return f"metadata.{attachment[1]}"
     if not _PLAIN.fullmatch(key):
-        side = "before" if is_call else "behind"
-        raise _wrong(text, f"{key!r} cannot be said {side} the arrow; known: {', '.join(known)}")
+        side = "left" if is_call else "right"
+        raise _wrong(text, f"unsupported key {key!r} on the {side} side (known: {', '.join(known)})")
     return f"caller.labels.{key}" if is_call else f"metadata.{key}"
 
 
@@ -98,15 +98,15 @@ def _value(text: str, value: str) -> str:
     if value.startswith("$"):
         name = _CALL.get(value[1:], "")
         if not name.startswith("caller."):
-            raise _wrong(text, f"{value!r} cannot be said; known: $host, $application, $zone, $region")
+            raise _wrong(text, f"unsupported variable {value!r} (known: $host, $application, $zone, $region)")
         return f"${name}"
-    # In our conditions these mean something; in Dubbo's they are text.
+    # These characters are special in conditions here, but literal in Dubbo's.
     if re.search(r"[\s~/!\"']", value):
         if "*" in value:
-            raise _wrong(text, f"{value!r} cannot be said: it has a star beside what must be quoted")
+            raise _wrong(text, f"unsupported value {value!r}: it has a star and characters that must be quoted")
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return value
 
 
 def _wrong(text: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"cannot turn Dubbo's condition {text!r} into a rule: {what}")
+    return ConfigurationError(f"cannot convert Dubbo condition {text!r}: {what}")

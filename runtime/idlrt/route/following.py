@@ -1,4 +1,4 @@
-"""What our routers have in common, and how they say which value of a rule is wrong."""
+"""Base of the built-in routers, and errors that name the invalid key of a rule."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Following", "RuleError", "at"]
 
 
 class RuleError(ConfigurationError):
-    """A value of a rule cannot be one.
+    """A value of a rule is invalid.
 
     Attributes:
-        key: of the value within its rule, as `to[1].where`.
+        key: key of the value within its rule, e.g. `to[1].where`.
     """
 
     def __init__(self, key: str, text: str) -> None:
@@ -28,10 +28,10 @@ class RuleError(ConfigurationError):
 
 @contextmanager
 def at(key: str) -> Generator[None]:
-    """Say which value of a rule it was that could not be read.
+    """Context manager that adds the key of a value to errors about it.
 
     Raises:
-        RuleError: for any other `ConfigurationError`.
+        RuleError: in place of any other `ConfigurationError`.
     """
     try:
         yield
@@ -40,11 +40,11 @@ def at(key: str) -> Generator[None]:
 
 
 class Following:
-    """The base of our routers: what they have in common.
+    """Base of the built-in routers.
 
     Attributes:
-        rule: that it follows.
-        label: the name of the rule, for steps.
+        rule: rule that it implements.
+        label: name of the rule, for steps.
     """
 
     Rule: ClassVar[type[Rule]]
@@ -57,15 +57,12 @@ class Following:
         self._chance = chance
 
     def groups(self) -> Collection[str]:
-        """See `Router.groups`."""
         return ()
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         return False
 
     def suits(self, method: Method[..., Any]) -> bool:
-        """See `Router.suits`."""
         return True
 
     def _tell(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:

@@ -1,13 +1,13 @@
-"""`group`: mixes groups of a service, so that traffic moves from one to another by and by.
+"""Router `group`: split calls between groups of a service, e.g. for blue-green deployments.
 
     [[routes]]
     router = "group"
     mix = { blue = 90, green = 10 }
 
-Chance takes a group for each call, as often as its weight says, among those that have somebody who is not out. Without
-weights, `mix = ["blue", "green"]`, all are one. The first rule that a call fits decides; calls that fit none go to the
-group that the client asked for. Rules for groups come before all others. A call with a tag is drawn only among groups
-that have an instance with it, if there are any.
+For each call a group is chosen randomly by weight, among those with a healthy instance. Without weights,
+`mix = ["blue", "green"]`, the groups are merged into one. The first rule that matches a call applies; calls that match
+none go to the client's own group. Group rules come before all others. A call with a tag goes only to groups that have a
+healthy instance with the tag, if there are any.
 
 Source: Motan's commands, `mergeGroups`
 """
@@ -28,16 +28,16 @@ from idlrt.spec import Method
 
 __all__ = ["GroupRouter", "GroupRule", "HomeGroup"]
 
-# Kept with a pool that a rule for groups has made.
+# Cache key that marks pools that a group rule selected.
 _IS_CHOSEN: Final = "group"
 
 
 class GroupRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `group`.
 
     Attributes:
-        mix: names of groups, with weights from 1 to 100 or without.
-        when: a condition on calls.
+        mix: names of groups, with weights (1 to 100) or without.
+        when: condition on calls.
     """
 
     router: str = "group"
@@ -46,7 +46,7 @@ class GroupRule(Rule, frozen=True, kw_only=True):
 
 
 class GroupRouter(Following):
-    """See the module. A `Router`."""
+    """Weighted choice of a group. Implements `Router`."""
 
     Rule = GroupRule
     name: ClassVar[str] = "group"
@@ -54,30 +54,28 @@ class GroupRouter(Following):
     def __init__(self, rule: GroupRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
         if not rule.mix:
-            raise RuleError("mix", 'a group is needed, such as { blue = 90, green = 10 } or ["blue", "green"]')
+            raise RuleError("mix", 'expected at least one group, as in { blue = 90, green = 10 } or ["blue", "green"]')
         with at("when"):
             self._when = call_condition(rule.when, here)
-        self._unfit = f"the call does not fit {self._when}"
-        self._forbidden = f"none in {_named(rule.mix)}; `force` forbids others"
-        self._unmet = f"nobody is in {_named(rule.mix)}, so the rule is left aside"
+        self._unfit = f"the call does not match {self._when}"
+        self._forbidden = f"none in {_named(rule.mix)}; `force` excludes the others"
+        self._unmet = f"no instance in {_named(rule.mix)}; skipping the rule"
         self._tagging: Sequence[TagRouter] = ()
 
     def follow_tags(self, tagging: Sequence[TagRouter]) -> None:
-        """Draw calls with a tag among groups that have it.
+        """Restrict calls with a tag to groups that have it.
 
         Args:
-            tagging: the tag routers of the chain: they know the tags of an instance.
+            tagging: tag routers of the chain, which know the tags of instances.
         """
         self._tagging = tagging
 
     def groups(self) -> Collection[str]:
-        """See `Router.groups`."""
         return tuple(self.rule.mix)
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         if _IS_CHOSEN in pool.kept:
-            found, why = pool, "an earlier rule has chosen a group"
+            found, why = pool, "an earlier rule selected the group"
         elif not self._when.fits(call):
             found, why = pool, self._unfit
         else:
@@ -95,18 +93,17 @@ class GroupRouter(Following):
         return found
 
     def suits(self, method: Method[..., Any]) -> bool:
-        """See `Router.suits`."""
         return self._when.suits(method)
 
     def _prepare(self, pool: Pool[N]) -> dict[str, tuple[Shares[N], list[str]]]:
-        """Shares of groups, and why a call goes there: by the tags of instances, and by "" for all other calls."""
+        """Return the shares of groups with their descriptions, by tag of the call; "" for all other calls."""
         mix: Mapping[str, int] | tuple[str, ...] = self.rule.mix
         lots: list[tuple[Collection[str], float]] = (
             [((group,), weight) for group, weight in mix.items()] if isinstance(mix, Mapping) else [(mix, 1)]
         )
         parts: list[tuple[Pool[N], float, str]] = []
         for groups, weight in lots:
-            # Another pool than the given one also if it has all of its instances: it is marked.
+            # Always a new pool, even with all instances of the given one, because it is marked.
             part = Pool([node for node in pool.nodes if node.instance.group in groups])
             part.kept[_IS_CHOSEN] = True
             if part.nodes:
@@ -124,8 +121,7 @@ class GroupRouter(Following):
 
 
 class HomeGroup(Following):
-    """Comes after the rules for groups: calls that fit none of them go to the group that the client asked for, which is
-    the name of its rule."""
+    """Default after all group rules: sends calls that match none to the client's own group, the name of its rule."""
 
     name: ClassVar[str] = "group"
 
@@ -135,9 +131,8 @@ class HomeGroup(Following):
         self._in, self._none = f"in group {rule.name}", f"none in group {rule.name}"
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         if _IS_CHOSEN in pool.kept:
-            found, why = pool, "a rule has chosen a group"
+            found, why = pool, "a rule selected the group"
         else:
             found = pool.narrowed(self, lambda node: node.instance.group == self._home)
             why = self._in if found.nodes or not pool.nodes else self._none
@@ -146,7 +141,6 @@ class HomeGroup(Following):
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         return all(node.instance.group == self._home for node in pool.nodes)
 
 

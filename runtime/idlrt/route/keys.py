@@ -1,7 +1,7 @@
-"""What conditions and sticky rules can look at: of a call, of its caller, of an instance.
+"""Keys of conditions and sticky rules: attributes of calls, callers and instances.
 
-Readers give text, empty where there is nothing. They raise nothing, whatever the call looks like: a rule is read before
-it is known which methods it meets.
+Readers return text, empty for missing values. They never raise, because a rule is compiled before it is known which
+methods it will be applied to.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CALLER: Final = "caller."
 
 
 class Side(enum.StrEnum):
-    """What is looked at."""
+    """Subject of a condition."""
 
     CALL = "calls"
     INSTANCE = "instances"
@@ -52,7 +52,7 @@ SIDES: Final[Mapping[str, tuple[str, ...]]] = {
         "id", "host", "port", "address", "zone", "version", "group", "tags.NAME", "metadata.NAME", "routing.NAME",
     ),
 }  # fmt: skip
-"""Keys by what is looked at, as they are shown to people."""
+"""Keys by subject, as shown in messages."""
 
 _ENDS_IN_NAME: Final = {
     "calls": ("argument.", "metadata.", "caller.labels."),
@@ -63,12 +63,12 @@ _MOST_METHODS: Final = 10_000
 
 
 class Number(str):
-    """The name of an enum's value, which is known by its number too."""
+    """Name of an enum value that also matches by number."""
 
     __slots__ = ("number",)
 
     def __new__(cls, name: str, number: int) -> Number:
-        """The text is `name`."""
+        """Create the text `name` with a number."""
         made = super().__new__(cls, name)
         made.number = str(number)
         return made
@@ -77,24 +77,24 @@ class Number(str):
 
 
 def is_key(key: str, side: str) -> bool:
-    """Whether `key` is one of `side` (of `SIDES`)."""
+    """Whether `key` is a key of `side` (a key of `SIDES`)."""
     if key in SIDES[side] and "NAME" not in key:
         return True
     return any(key.startswith(head) and "" not in key.split(".") for head in _ENDS_IN_NAME[side])
 
 
 def known_keys(side: Side) -> str:
-    """For messages."""
+    """Return the known keys, for messages."""
     return f"known for {side}: {', '.join(SIDES[side])}"
 
 
 def unknown_key(key: str, side: Side) -> str:
-    """Why `key` is none of `side`, and what may have been meant."""
+    """Return the error message for an unknown key, with a suggestion."""
     other = Side.CALL if side is Side.INSTANCE else Side.INSTANCE
     if key.startswith(CALLER) and is_key(key, Side.CALL):
-        return f"{key!r} is of the caller, and instances are looked at; as a value, '${key}' can be had"
+        return f"{key!r} is a key of the caller, but the condition is on instances; use '${key}' as a value instead"
     if is_key(key, other):
-        return f"{key!r} is known for {other}, and {side} are looked at; {known_keys(side)}"
+        return f"{key!r} is a key of {other}, but the condition is on {side}; {known_keys(side)}"
     head = key.split(".")[0]
     near = difflib.get_close_matches(key, SIDES[side], n=1) or [
         name for name in SIDES[side] if difflib.get_close_matches(head, [name.split(".")[0]], n=1)
@@ -104,7 +104,7 @@ def unknown_key(key: str, side: Side) -> str:
 
 
 def check_key(key: str, side: Side) -> None:
-    """See that `key` is one of `side`.
+    """Check that `key` is a key of `side`.
 
     Raises:
         ConfigurationError: it is not.
@@ -114,7 +114,7 @@ def check_key(key: str, side: Side) -> None:
 
 
 def caller_values(key: str, here: Here) -> Sequence[str]:
-    """What `key` (`caller.zone`) is here; a host has several."""
+    """Return the values of a caller key such as `caller.zone`; a host has several."""
     name = key.removeprefix(CALLER)
     if name == "host":
         return (here.host, *here.addresses)
@@ -124,7 +124,7 @@ def caller_values(key: str, here: Here) -> Sequence[str]:
 
 
 def call_reader(key: str) -> Callable[[Call], str]:
-    """What reads `key` from calls. For keys of the caller, see `caller_values`."""
+    """Return a function that reads `key` from calls. For keys of the caller, see `caller_values`."""
     head, _, name = key.partition(".")
     if head == "service":
         return attrgetter("method.service")
@@ -138,7 +138,7 @@ def call_reader(key: str) -> Callable[[Call], str]:
 
 
 def method_reader(key: str) -> Callable[[Method[..., Any]], str] | None:
-    """Return what reads `key` from methods; `None` if it depends on more than the method of a call."""
+    """Return a function that reads `key` from methods; `None` if it depends on more than the method of a call."""
     return _METHOD_READERS.get(key)
 
 
@@ -149,7 +149,7 @@ _METHOD_READERS: Final[Mapping[str, Callable[[Method[..., Any]], str]]] = {
 
 
 def instance_reader(key: str) -> Callable[[Instance], str]:
-    """What reads `key` from instances."""
+    """Return a function that reads `key` from instances."""
     head, _, name = key.partition(".")
     if head == "port":
         return lambda instance: str(instance.port)
@@ -160,7 +160,7 @@ def instance_reader(key: str) -> Callable[[Instance], str]:
 
 def _argument(path: Sequence[str]) -> Callable[[Call], str]:
     name, rest = path[0], path[1:]
-    # Where the argument is, by method; -1 where there is none of that name.
+    # Index of the argument by method; -1 if there is none of that name.
     places: dict[Method[..., Any], int] = {}
 
     def read(call: Call) -> str:
@@ -187,8 +187,8 @@ def _place(method: Method[..., Any], name: str) -> int:
 
 
 def _inside(value: Any, name: str) -> Any:
-    """A field of a struct, a value of a map, an element of a list; `None` if there is none."""
-    # Of the class; what is no struct has none.
+    """Return a field of a struct, a value of a map or an element of a list; `None` if there is none."""
+    # From the class; only structs have it.
     fields: Iterable[Any] = getattr(value, "__thrift_fields__", ())
     for field in fields:
         if name in (field.name, field.attribute):
@@ -207,7 +207,7 @@ def _is_number(name: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """As rules write it; empty for what has no text."""
+    """Return the text form of a value, as in rules; empty for values without one."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -215,7 +215,7 @@ def _text(value: Any) -> str:
     if isinstance(value, enum.IntEnum):
         return Number(value.name, int(value))
     if isinstance(value, int):
-        # Python does not print huge numbers.
+        # Python refuses to convert huge integers to text.
         return str(value) if value.bit_length() <= 128 else ""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

@@ -1,7 +1,7 @@
-"""`local`: the same machine first.
+"""Router `local`: prefer instances on the caller's host.
 
-An instance is on this machine if its host is the machine's name, one of its addresses (`caller.host` has both), or a
-loopback. Where none is, or all are out, the calls go to the others; with `force`, they go nowhere else.
+An instance is local if its host is the caller's host name, one of its addresses (`caller.host` has both), or a loopback
+address. If no local instance is healthy, calls go to all instances; with `force`, they never do.
 
 Source: Motan's `localFirst`
 """
@@ -19,13 +19,13 @@ __all__ = ["LocalRouter", "LocalRule"]
 
 
 class LocalRule(Rule, frozen=True, kw_only=True):
-    """See the module."""
+    """Rule of the router `local`."""
 
     router: str = "local"
 
 
 class LocalRouter(Following):
-    """See the module. A `Router`."""
+    """Local instances first. Implements `Router`."""
 
     Rule = LocalRule
     name: ClassVar[str] = "local"
@@ -35,25 +35,24 @@ class LocalRouter(Following):
         self._names = frozenset({here.host, *here.addresses, "localhost"}) - {""}
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         found = pool.narrowed(self, lambda node: self.is_here(node.instance.host))
-        why = "on this machine"
+        why = "on the caller's host"
         if found.is_out and not (self.rule.force and found.nodes):
             if self.rule.force:
-                why = f"none on this machine; {len(pool)} elsewhere, and `force` forbids them"
+                why = f"none on the caller's host; {len(pool)} on other hosts, excluded by `force`"
             else:
-                found, why = pool, f"on this machine {'all are out' if found.nodes else 'there is none'}"
+                why = "all local instances are unhealthy" if found.nodes else "there are no local instances"
+                found, why = pool, f"{why}: using all instances"
         if steps is not None:
             self._tell(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         count = len(pool.narrowed(self, lambda node: self.is_here(node.instance.host)))
         return count == len(pool) or (not count and not self.rule.force)
 
     def is_here(self, host: str) -> bool:
-        """Whether `host` is this machine."""
+        """Whether `host` is the caller's host."""
         if host in self._names:
             return True
         try:

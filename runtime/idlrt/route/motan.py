@@ -1,11 +1,11 @@
-"""Motan's traffic commands, as rules: what a registry of Motan's tells its clients in `/command`.
+"""Conversion of Motan's traffic commands, which Motan registries publish under `/command`.
 
     {"clientCommandList": [{"index": 0, "version": "1.0", "dc": "", "commandType": 0, "pattern": "com.demo.* & !*Admin",
       "mergeGroups": ["blue:90", "green:10"], "routeRules": ["10.75.* to 10.73.1.*"], "remark": "..."}]}
 
-A command counts for the services that its pattern fits, and for each service the first one, by index, that does. Its
-groups become a `group` rule, each of its routes a `condition` rule with `force`: Motan drops instances that do not fit
-even if none is left.
+For each service, the command with the lowest index whose pattern matches applies. Its groups become a `group` rule, and
+each of its routes a `condition` rule with `force`, because Motan drops instances that do not match even if none is
+left.
 
 Source: Motan's `RpcCommand`, `RpcCommandUtil`, `CommandServiceManager`
 """
@@ -25,7 +25,7 @@ __all__ = ["fits_pattern", "from_motan_command"]
 _TOKEN: Final = re.compile(r"\s*(?:([A-Za-z0-9_$.*]+)|([()!&|]))")
 _GROUP: Final = re.compile(r"\s*([^\s:]+?)\s*(?::\s*([0-9]{1,4}))?\s*")
 _ADDRESS: Final = re.compile(r"(!?)\s*([0-9A-Za-z.*_-]+)")
-_DEEPEST: Final = 50
+_MAX_DEPTH: Final = 50
 
 
 class _Command(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,28 +41,28 @@ class _Commands(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def from_motan_command(text: str, service: str) -> list[dict[str, Any]]:
-    """The rules that a command has for `service`, as `make_chain` takes them; none if no pattern fits it.
+    """Return the rules of a command for `service`, for `make_chain`; none if no pattern matches it.
 
     Args:
-        text: the command, in JSON. `version`, `dc` and `remark` of its parts are for people.
-        service: the path that Motan knows the service by, as `com.demo.UserService`.
+        text: the command in JSON. `version`, `dc` and `remark` of its parts are informational.
+        service: path of the service in Motan, e.g. `com.demo.UserService`.
 
     Raises:
-        ConfigurationError: the command cannot be read, or says what cannot be said in our rules.
+        ConfigurationError: the command is invalid, or has no equivalent.
     """
     if not text.strip():
         return []
     try:
         commands = msgspec.json.decode(text.encode("utf-8", "replace"), type=_Commands).client_command_list
     except msgspec.DecodeError as error:
-        raise ConfigurationError(f"cannot read the command of Motan: {error}") from None
+        raise ConfigurationError(f"invalid Motan command: {error}") from None
     fitting: list[tuple[int, int, _Command]] = []
     for number, command in enumerate(commands):
         with_number = f"clientCommandList[{number}]"
         if command.command_type != 0:
             kind = command.command_type
-            raise ConfigurationError(f"{with_number}.commandType: {kind} is not supported; only 0, traffic control, is")
-        # All are read, so that a mistake is seen whatever the service.
+            raise ConfigurationError(f"{with_number}.commandType: must be 0 (traffic control), got {kind}")
+        # Parse all patterns, so that errors are reported for any service.
         if fits_pattern(command.pattern, service, f"{with_number}.pattern"):
             fitting.append((command.index, number, command))
     if not fitting:
@@ -79,18 +79,18 @@ def from_motan_command(text: str, service: str) -> list[dict[str, Any]]:
 
 
 def fits_pattern(pattern: str, path: str, where: str = "pattern") -> bool:
-    """Whether the path of a service fits a pattern: names joined by `&` and `|`, with `!` and parentheses.
+    """Whether the path of a service matches a pattern: names joined by `&` and `|`, with `!` and parentheses.
 
-    A name is a path, or the beginning of one before a star. `!` binds closest, then `&`, then `|`.
+    A name is a path, or a prefix followed by a star. `!` binds tightest, then `&`, then `|`.
 
     Raises:
-        ConfigurationError: the pattern cannot be read.
+        ConfigurationError: the pattern is invalid.
     """
     return _Pattern(pattern, path, where).value()
 
 
 class _Pattern:
-    """Reads and answers in one go: patterns are read once for each service."""
+    """Recursive-descent parser that evaluates while parsing: a pattern is parsed once per service."""
 
     def __init__(self, text: str, path: str, where: str) -> None:
         self._text = text
@@ -104,14 +104,14 @@ class _Pattern:
     def value(self) -> bool:
         found = self._any()
         if self._token:
-            raise self._wrong(f"{self._token!r} is not expected")
+            raise self._wrong(f"unexpected {self._token!r}")
         return found
 
     def _any(self) -> bool:
         found = self._all()
         while self._token == "|":
             self._step()
-            # Read also where the answer is known: it may be wrong.
+            # Parse it even if the result is known, because it may be invalid.
             other = self._all()
             found = found or other
         return found
@@ -128,23 +128,23 @@ class _Pattern:
         token = self._token
         if token in ("!", "("):
             self._depth += 1
-            if self._depth > _DEEPEST:
-                raise self._wrong(f"it is nested more than {_DEEPEST} deep")
+            if self._depth > _MAX_DEPTH:
+                raise self._wrong(f"nested more than {_MAX_DEPTH} levels deep")
             self._step()
             if token == "!":
                 found = not self._one()
             else:
                 found = self._any()
                 if self._token != ")":
-                    raise self._wrong("')' is missing")
+                    raise self._wrong("expected ')'")
                 self._step()
             self._depth -= 1
             return found
         if not token or token in ")&|":
-            raise self._wrong("a name is missing")
+            raise self._wrong("expected a name")
         head, star, rest = token.partition("*")
         if rest:
-            raise self._wrong(f"a star is allowed at the end of a name only, not in {token!r}")
+            raise self._wrong(f"a star is only allowed at the end of a name, got {token!r}")
         self._step()
         return self._path.startswith(head) if star else self._path == head
 
@@ -153,14 +153,12 @@ class _Pattern:
         if match is not None:
             self._token, self._at = match[1] or match[2], match.end()
         elif self._text[self._at :].strip():
-            raise self._wrong(f"{self._text[self._at :].strip()[0]!r} is not expected")
+            raise self._wrong(f"unexpected {self._text[self._at :].strip()[0]!r}")
         else:
             self._token = ""
 
     def _wrong(self, what: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"{self._where}: cannot read the pattern {self._text!r} before offset {self._at}: {what}"
-        )
+        return ConfigurationError(f"{self._where}: invalid pattern {self._text!r} before offset {self._at}: {what}")
 
 
 def _mix(groups: Sequence[str], where: str) -> dict[str, int] | list[str]:
@@ -168,24 +166,24 @@ def _mix(groups: Sequence[str], where: str) -> dict[str, int] | list[str]:
     for place, text in enumerate(groups):
         match = _GROUP.fullmatch(text)
         if match is None:
-            raise ConfigurationError(f"{where}[{place}]: a group is written 'name' or 'name:weight', not {text!r}")
+            raise ConfigurationError(f"{where}[{place}]: expected 'name' or 'name:weight', got {text!r}")
         if match[1] in weights:
-            raise ConfigurationError(f"{where}[{place}]: the group {match[1]!r} is there twice")
+            raise ConfigurationError(f"{where}[{place}]: duplicate group {match[1]!r}")
         weights[match[1]] = int(match[2]) if match[2] else None
         if match[2] and not 1 <= int(match[2]) <= 100:
-            raise ConfigurationError(f"{where}[{place}]: a weight must be from 1 to 100, not {match[2]}")
+            raise ConfigurationError(f"{where}[{place}]: weight must be between 1 and 100, got {match[2]}")
     given = {name: weight for name, weight in weights.items() if weight is not None}
     if given and len(given) < len(weights):
-        raise ConfigurationError(f"{where}: either all groups have weights or none has")
+        raise ConfigurationError(f"{where}: either all groups must have weights, or none")
     return given or list(weights)
 
 
 def _route(text: str, where: str) -> dict[str, Any]:
-    """`FROM to TO` as conditions on the hosts of both."""
+    """Convert `FROM to TO` to conditions on the caller's and the instance's host."""
     sides = re.split(r"\s+to\s+", text.strip())
     matches = [_ADDRESS.fullmatch(side.strip()) for side in sides]
     if len(matches) != 2 or matches[0] is None or matches[1] is None:
-        raise ConfigurationError(f"{where}: a route is written 'FROM to TO', as '10.75.* to !10.73.1.*', not {text!r}")
+        raise ConfigurationError(f"{where}: expected 'FROM to TO', as in '10.75.* to !10.73.1.*', got {text!r}")
     caller, host = (
         _host(key, match) for key, match in zip(("caller.host", "host"), (matches[0], matches[1]), strict=True)
     )
@@ -194,6 +192,6 @@ def _route(text: str, where: str) -> dict[str, Any]:
 
 def _host(key: str, match: re.Match[str]) -> str:
     if match[2] == "*":
-        # Any at all; `!*` is none.
+        # A star matches any host, `!*` none.
         return f'{key} = ""' if match[1] else ""
     return f"{key} {'!=' if match[1] else '='} {match[2]}"

@@ -1,7 +1,7 @@
-"""Rules as they are read from a configuration: from plain values to the `Rule` of a router, with errors that say where.
+"""Decoding of routing rules from a configuration, with errors that name the location:
 
 routes[2].percent: expected `float` <= 100.0
-routes[1].wen: unknown key; a rule for canary has force, key, ...; did you mean 'when'?
+routes[1].wen: unknown key of a canary rule (known: force, key, ...); did you mean 'when'?
 """
 
 from __future__ import annotations
@@ -27,47 +27,46 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
 def read_rule(value: object, where: str) -> Rule:
-    """The rule that `value` says.
+    """Decode a rule.
 
     Args:
-        value: a mapping as TOML or JSON give it; a `Rule` is one already.
-        where: it stands, for messages.
+        value: a mapping as decoded from TOML or JSON; a `Rule` is returned as it is.
+        where: location of the rule, for messages.
 
     Raises:
-        ConfigurationError: it is none; the message names the key.
+        ConfigurationError: it is invalid; the message names the key.
     """
     if isinstance(value, Rule):
         return value
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{where}: a rule is a table of keys and values, not {type(value).__name__}")
-    said: Mapping[Any, Any] = cast("Any", value)
-    name: object = said.get("router", _DEFAULT)
+        raise ConfigurationError(f"{where}: expected a table of keys and values, got {type(value).__name__}")
+    table: Mapping[Any, Any] = cast("Any", value)
+    name: object = table.get("router", _DEFAULT)
     if not isinstance(name, str):
-        raise ConfigurationError(f"{where}.router: the name of a router is text, not {name!r}")
+        raise ConfigurationError(f"{where}.router: expected the name of a router, got {name!r}")
     try:
         router: Any = ROUTERS.get(name)
         kind: type[Rule] = router.Rule
     except UnknownPlugin as error:
         raise ConfigurationError(f"{where}.router: {error}") from None
     known = [field.encode_name for field in msgspec.structs.fields(kind)]
-    for key in said:
+    for key in table:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigurationError(
-                f"{where}.{key}: unknown key; a rule for {name} has {', '.join(sorted(known))}{hint}"
-            )
+            names = ", ".join(sorted(known))
+            raise ConfigurationError(f"{where}.{key}: unknown key of a {name} rule (known: {names}){hint}")
     try:
-        return msgspec.convert({**said, "router": name}, kind)
+        return msgspec.convert({**table, "router": name}, kind)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{where}{_said(error)}") from None
+        raise ConfigurationError(f"{where}{_located(error)}") from None
 
 
 def make_router(rule: Rule, here: Here, chance: Chance, where: str) -> Router:
-    """The router that follows `rule`.
+    """Return the router for `rule`.
 
     Raises:
-        ConfigurationError: a value of the rule cannot be one; the message names the key.
+        ConfigurationError: a value of the rule is invalid; the message names the key.
     """
     try:
         return cast("Router", ROUTERS.make(rule.router, rule, here, chance))
@@ -77,14 +76,15 @@ def make_router(rule: Rule, here: Here, chance: Chance, where: str) -> Router:
         raise ConfigurationError(f"{where}: {error}") from error
 
 
-def _said(error: msgspec.ValidationError) -> str:
+def _located(error: msgspec.ValidationError) -> str:
+    """Return the message with the key in front."""
     match = _INVALID.fullmatch(str(error))
-    assert match is not None, "the pattern fits anything"
+    assert match is not None, "the pattern matches anything"
     what, key = match["what"], match["key"]
     unknown = _UNKNOWN.fullmatch(what)
     if unknown is not None:
         return f".{key}.{unknown[1]}: unknown key" if key else f".{unknown[1]}: unknown key"
     missing = re.fullmatch(r"Object missing required field `(.*)`", what)
     if missing is not None:
-        return f".{key}.{missing[1]}: is missing" if key else f".{missing[1]}: is missing"
+        return f".{key}.{missing[1]}: missing key" if key else f".{missing[1]}: missing key"
     return f"{'.' + key if key else ''}: {what[:1].lower()}{what[1:]}"

@@ -1,12 +1,12 @@
-"""`subset`: each client calls only a few of many instances, so that connections do not grow with both.
+"""Router `subset`: each client calls only some of the instances, which bounds the number of connections.
 
     [[routes]]
     router = "subset"
     size = 20
 
-Instances are ranked by a hash of the client's id and their address, and the first `size` are called: the same ones for
-the same client, after a restart too, and spread evenly over many clients. When an instance comes or goes at most one of
-a client's changes. One that is out is replaced by the next until it is back.
+Instances are ranked by a hash of the client's id and their address, and the first `size` are used: the same ones for
+the same client, also after a restart, and evenly distributed over many clients. When an instance joins or leaves, at
+most one instance of a client's subset changes. An unhealthy instance is replaced by the next one until it recovers.
 
 Source: gRFC A68, https://github.com/grpc/proposal/blob/master/A68-random-subsetting.md
 """
@@ -26,10 +26,10 @@ __all__ = ["SubsetRouter", "SubsetRule"]
 
 
 class SubsetRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `subset`.
 
     Attributes:
-        size: how many instances a client calls.
+        size: number of instances per client.
     """
 
     router: str = "subset"
@@ -37,33 +37,31 @@ class SubsetRule(Rule, frozen=True, kw_only=True):
 
 
 class SubsetRouter(Following):
-    """See the module. A `Router`."""
+    """Random subset per client. Implements `Router`."""
 
     Rule = SubsetRule
     name: ClassVar[str] = "subset"
 
     def __init__(self, rule: SubsetRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
-        # Who has no id gets another subset each time.
+        # A client without an id gets another subset each time it is created.
         self._id = here.id or f"{chance.dice()}"
         self._ranks: dict[str, bytes] = {}
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         found: Pool[N] = pool if len(pool) <= self.rule.size else pool.kept.get(self) or self._prepare(pool)
         if steps is not None:
             size: int = self.rule.size
-            why = f"there are no more than {size}" if found is pool else f"the {size} of this client"
+            why = f"no more than {size} instances" if found is pool else f"subset of {size} for this client"
             self._tell(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         size: int = self.rule.size
         return len(pool) <= size
 
     def _prepare(self, pool: Pool[N]) -> Pool[N]:
-        # Instances come and go a few at a time, so most of the hashes are known.
+        # Reuse the hashes, because only a few instances change at a time.
         known = self._ranks
         addresses = [node.instance.address for node in pool.nodes]
         ranks = self._ranks = {address: known.get(address) or self._rank(address) for address in addresses}

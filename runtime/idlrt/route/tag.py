@@ -1,18 +1,17 @@
-"""`tag`: calls with a tag go to instances with that tag, all others to instances without any.
+"""Router `tag`: send calls with a tag to instances with that tag, and all others to instances without a tag.
 
-The tag of a call is `Call.tag`, which `using(tag=...)` sets. An instance has it in its tags
-(`tags = {"tag": "gray"}`), or the rule lists it:
+The tag of a call is `Call.tag`, which `using(tag=...)` sets. The tag of an instance is in its tags
+(`tags = {"tag": "gray"}`), or the rule assigns it:
 
     [[routes]]
     router = "tag"
     tags = { gray = ["10.0.0.1:9090", "10.1.0.0/16", "users-7"] }
 
-Where nobody has the tag of a call, or all who have it are out, the call goes to those without a tag; with `force`, to
-nobody. A call without a tag never goes to instances that have one, even if there are no others: that isolation is what
-tags are for.
+If no healthy instance has the tag of a call, the call goes to instances without a tag; with `force`, it fails. A call
+without a tag never goes to instances with one, even if there are no others: tags provide isolation.
 
-The explicit tag of a call takes precedence: the router runs before all others but `group`, which it tells where the tag
-is, and `canary` leaves calls alone whose tag was found.
+The explicit tag of a call takes precedence: this router runs before all others except `group`, which asks it for the
+tags of instances, and `canary` does not apply to calls that were routed by tag.
 
 Source: Dubbo's `TagStateRouter`
 """
@@ -31,7 +30,7 @@ __all__ = ["TagRouter", "TagRule"]
 
 
 class TagRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `tag`.
 
     Attributes:
         tags: instances by tag, each as `host:port`, host, network (`10.1.0.0/16`) or id.
@@ -42,7 +41,7 @@ class TagRule(Rule, frozen=True, kw_only=True):
 
 
 class TagRouter(Following):
-    """See the module. A `Router`."""
+    """Routing by tag. Implements `Router`."""
 
     Rule = TagRule
     name: ClassVar[str] = "tag"
@@ -50,12 +49,11 @@ class TagRouter(Following):
     def __init__(self, rule: TagRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
         if "" in rule.tags:
-            raise RuleError("tags", "a tag is needed before each list; those without a tag are all others")
+            raise RuleError("tags", "a tag must not be empty; instances that are not listed have no tag")
         self._lists = {tag: _listed(tag, members) for tag, members in rule.tags.items()}
         self._force = rule.force
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         parts: dict[str, Pool[N]] = pool.kept.get(self) or self._parts(pool)
         tag = call.tag
         own = parts.get(tag)
@@ -66,11 +64,10 @@ class TagRouter(Following):
         return own
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         return not self._force and (pool.kept.get(self) or self._parts(pool))[""] is pool
 
     def tags_of(self, instance: Instance) -> list[str]:
-        """The tags that `instance` has."""
+        """Return the tags of `instance`."""
         own = instance.tags.get("tag", "")
         listed = [tag for tag, has in self._lists.items() if tag != own and has(instance)]
         return [own, *listed] if own else listed
@@ -80,18 +77,18 @@ class TagRouter(Following):
             if found.nodes or not pool.nodes:
                 return "the call has no tag"
             tagged = ", ".join(f"{len(part)} {name}" for name, part in sorted(parts.items()) if name)
-            return f"none without a tag, as the call has none; tagged: {tagged}"
+            return f"none without a tag, and the call has none (tagged: {tagged})"
         own = parts.get(tag)
         if found is own:
             return f"the call has the tag {tag}"
         if found.nodes or not pool.nodes:
-            missing = "nobody has" if own is None else "all are out that have"
-            return f"{missing} the tag {tag}, so to those without a tag"
-        wanted = f"with the tag {tag} of the call{' that is not out' if own is not None else ''}"
-        return f"none {wanted}{'; `force` forbids others' if self._force else ' and none without a tag'}"
+            missing = "no instance has" if own is None else "all instances are unhealthy that have"
+            return f"{missing} the tag {tag}: using instances without a tag"
+        wanted = f"with the tag {tag} of the call{' is healthy' if own is not None else ''}"
+        return f"none {wanted}{'; `force` excludes the others' if self._force else ', and none without a tag'}"
 
     def _parts(self, pool: Pool[N]) -> dict[str, Pool[N]]:
-        """Those without a tag by the empty text, the others by tag."""
+        """Return the endpoints by tag; those without a tag under the empty text."""
         nodes: dict[str, list[N]] = {}
         for node in pool.nodes:
             for tag in self.tags_of(node.instance) or [""]:
@@ -109,7 +106,7 @@ def _listed(tag: str, members: tuple[str, ...]) -> Callable[[Instance], bool]:
         if "/" in member:
             network = network_of(member)
             if network is None:
-                raise RuleError(f"tags.{tag}[{number}]", f"{member!r} is no network such as 10.1.0.0/16")
+                raise RuleError(f"tags.{tag}[{number}]", f"expected a network such as 10.1.0.0/16, got {member!r}")
             networks.append(network)
 
     def has(instance: Instance) -> bool:

@@ -1,4 +1,4 @@
-"""Values of conditions, as tests of text: the text itself, stars in it, a range of numbers, a network."""
+"""Values of conditions as predicates on text: exact text, wildcards, number ranges, networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idlrt.route.keys import Number
 __all__ = ["Test", "Value", "is_within", "make_test", "network_of"]
 
 Test = Callable[[str], bool]
-"""Whether a text is what was meant."""
+"""Predicate on text."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -23,12 +23,12 @@ _RANGE: Final = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)?~(-?[0-9]+(?:\.[0-9]+)?)?")
 
 
 class Value(msgspec.Struct, frozen=True):
-    """One value.
+    """A value of a condition.
 
     Attributes:
-        text: without its quotes.
-        offset: in the condition.
-        is_quoted: whether it means itself.
+        text: text without quotes.
+        offset: offset in the condition.
+        is_quoted: whether the text is literal.
     """
 
     text: str
@@ -37,14 +37,14 @@ class Value(msgspec.Struct, frozen=True):
 
 
 def make_test(values: Sequence[Value], *, is_host: bool, may_be_number: bool) -> Test:
-    """Whether a text is one of `values`.
+    """Return a predicate that is true for text that matches one of `values`.
 
     Args:
         is_host: whether values may be networks.
-        may_be_number: whether texts may be `Number`s.
+        may_be_number: whether the text may be a `Number`.
 
     Raises:
-        ValueError: a value cannot be one; its arguments are the reason and the offset.
+        ValueError: a value is invalid; the arguments of the error are the reason and the offset.
     """
     exact: set[str] = set()
     others: list[Test] = []
@@ -55,13 +55,13 @@ def make_test(values: Sequence[Value], *, is_host: bool, may_be_number: bool) ->
         else:
             others.append(test)
     if not others and not may_be_number:
-        # Most conditions are this one, and nothing is faster.
+        # The most common and fastest case.
         return frozenset(exact).__contains__
     return _test(frozenset(exact), tuple(others))
 
 
 def network_of(text: str) -> Network | None:
-    """The network that is written `10.0.0.0/8`; `None` if it is none."""
+    """Parse a network such as `10.0.0.0/8`; return `None` if it is invalid."""
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -89,7 +89,7 @@ def _special(value: Value, is_host: bool) -> Test | None:
     if is_host and "/" in text:
         network = network_of(text)
         if network is None:
-            raise ValueError(f"{text!r} is no network such as 10.0.0.0/8", value.offset)
+            raise ValueError(f"expected a network such as 10.0.0.0/8, got {text!r}", value.offset)
         return lambda host: is_within(host, network)
     return _stars(text) if "*" in text else None
 
@@ -97,24 +97,25 @@ def _special(value: Value, is_host: bool) -> Test | None:
 def _range(value: Value) -> Test:
     match = _RANGE.fullmatch(value.text)
     if match is None or value.text == "~":
-        raise ValueError(f"{value.text!r} is no range of numbers such as 10~20; quote it if it is text", value.offset)
+        what = f"expected a range of numbers such as 10~20, got {value.text!r}; quote it if it is text"
+        raise ValueError(what, value.offset)
     low, high = (float(end) if end is not None else math.nan for end in match.groups())
     if low > high:
-        raise ValueError(f"the range {value.text!r} is empty: its first number is the larger one", value.offset)
+        raise ValueError(f"the range {value.text!r} is empty: its lower bound exceeds its upper bound", value.offset)
 
     def is_between(text: str) -> bool:
         try:
             number = float(text)
         except ValueError:
             return False
-        # Neither end is passed; an end that was left out (NaN) cannot be.
+        # Comparisons with NaN, an omitted bound, are false.
         return not (number < low or number > high or number != number)
 
     return is_between
 
 
 def _stars(pattern: str) -> Test:
-    """Parts one after the other, so that no text takes long, however many stars there are."""
+    """Return a wildcard predicate that takes linear time, regardless of the number of stars."""
     head, *middle, tail = pattern.split("*")
 
     def fits(text: str) -> bool:
@@ -132,7 +133,7 @@ def _stars(pattern: str) -> Test:
 
 
 def is_within(host: str, network: Any) -> bool:
-    """Whether `host` is a number in `network`. Names of hosts are in none."""
+    """Whether `host` is an IP address in `network`; host names are in none."""
     try:
         return ipaddress.ip_address(host.partition("%")[0]) in network
     except ValueError:

@@ -1,17 +1,17 @@
-"""`zone`: the caller's own zone first, and others as far as it cannot carry the calls.
+"""Router `zone`: prefer the caller's zone, and spill over to other zones when it lacks capacity.
 
-As long as 1/1.4 (71 %) of the zone's weight is not out, every call stays. Below that a share of the calls goes to the
-next zones of `order`, in the same way, and what is in none of these comes last. So no call leaves without need, and a
-zone that is half down is not overrun.
+While at least 1/1.4 (71 %) of the zone's weight is healthy, all calls stay. Below that, a share of the calls goes to
+the next zones in `order`, by the same rule, and finally to all remaining zones. So no call leaves the zone
+unnecessarily, and a zone that is half down is not overloaded.
 
     [[routes]]
     router = "zone"
     order = ["eu-2", "eu-3"]
 
-A rule for `zone` stands for the one that is there without any. `mode = "only"`, or `force`, keeps calls in the zone
-whatever happens; `mode = "off"` makes nothing of zones.
+A `zone` rule replaces the default one. `mode = "only"`, or `force`, always keeps calls in the zone; `mode = "off"`
+ignores zones.
 
-Source: Envoy's priority levels with their overprovisioning factor, which is 1.4 there too
+Source: Envoy's priority levels with the same overprovisioning factor of 1.4
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final, Literal
 
 from idlrt.core import Call, Chance
+from idlrt.printable import plural
 from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
 from idlrt.route.following import Following
 
@@ -28,11 +29,11 @@ _OVERPROVISIONING: Final = 1.4
 
 
 class ZoneRule(Rule, frozen=True, kw_only=True):
-    """See the module.
+    """Rule of the router `zone`.
 
     Attributes:
         mode: `prefer`, `only` or `off`.
-        order: other zones, the nearest first.
+        order: other zones, nearest first.
     """
 
     router: str = "zone"
@@ -41,7 +42,7 @@ class ZoneRule(Rule, frozen=True, kw_only=True):
 
 
 class ZoneRouter(Following):
-    """See the module. A `Router`."""
+    """Zone-aware routing. Implements `Router`."""
 
     Rule = ZoneRule
     name: ClassVar[str] = "zone"
@@ -51,12 +52,9 @@ class ZoneRouter(Following):
         self._zone = here.zone
         self._is_only = rule.mode == "only" or rule.force
         self._order = list(dict.fromkeys([here.zone, *rule.order]))
-        self._aside = (
-            "the rule is off" if rule.mode == "off" else "" if here.zone else "the caller's own zone is not known"
-        )
+        self._aside = "the rule is off" if rule.mode == "off" else "" if here.zone else "the caller's zone is unknown"
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        """See `Router.route`."""
         if self._aside:
             found, why = pool, self._aside
         else:
@@ -68,16 +66,15 @@ class ZoneRouter(Following):
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        """See `Router.is_idle`."""
         if self._aside or not pool.nodes:
             return True
         if all(node.instance.zone == self._zone for node in pool.nodes):
             return True
-        # Nobody is here, and the others are all alike.
+        # There is no local instance, and the others have the same priority.
         return not self._is_only and all(node.instance.zone not in self._order for node in pool.nodes)
 
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
-        """The levels that calls go to, each with its share and what is said of it."""
+        """Return the shares of the priority levels and a description of each."""
         local = self._part(pool, self._zone)
         away = len(pool) - len(local)
         parts: list[tuple[Pool[N], float, str]]
@@ -87,7 +84,8 @@ class ZoneRouter(Following):
                 why = f"none in zone {self._zone}; {away} in other zones, set {self._key()} to use them"
             parts = [(local, 1.0, why)]
         elif pool.is_out:
-            parts = [(pool, 1.0, "all are out, so zones do not matter" if pool.nodes else "nobody is left")]
+            why = "all instances are unhealthy: ignoring zones" if pool.nodes else "none left by other rules"
+            parts = [(pool, 1.0, why)]
         else:
             parts = self._levels(pool, local)
         texts = [why if len(parts) == 1 else f"{why} ({share:.0%} of the calls)" for _, share, why in parts]
@@ -100,7 +98,7 @@ class ZoneRouter(Following):
         rest = pool.narrowed((self, None), lambda node: node.instance.zone not in self._order)
         levels.append((rest, self._elsewhere(local, "in other zones")))
         carries = [_carries(part) for part, _ in levels]
-        # If all together cannot carry the calls, each carries more, in proportion.
+        # If the total capacity is insufficient, scale up the shares in proportion.
         scale = max(1 / sum(carries), 1.0)
         parts: list[tuple[Pool[N], float, str]] = []
         left = 1.0
@@ -116,18 +114,19 @@ class ZoneRouter(Following):
 
     def _elsewhere(self, local: Pool[Any], where: str) -> str:
         out = sum(node.is_out for node in local.nodes)
-        home = f"{out} of {len(local)} are out" if local.nodes else "nobody is"
-        return f"{where}, because {home} in zone {self._zone}"
+        if not local.nodes:
+            return f"{where}: no instance in zone {self._zone}"
+        return f"{where}: {out} of {plural(len(local), 'instance')} unhealthy in zone {self._zone}"
 
     def _key(self) -> str:
-        whose = f" in the rule {self.label}" if self.label else ""
+        whose = f" in rule {self.label}" if self.label else ""
         return f'mode = "prefer"{whose}' if self.rule.mode == "only" else f"force = false{whose}"
 
 
 def _carries(part: Pool[Any]) -> float:
-    """The part of all calls that these can carry, from 0 to 1."""
+    """Return the fraction of all calls, 0 to 1, that the healthy instances have capacity for."""
     weights = [node.instance.weight for node in part.nodes]
     if not any(weights):
         weights = [1] * len(weights)
-    well = sum(weight for node, weight in zip(part.nodes, weights, strict=True) if not node.is_out)
-    return min(1.0, _OVERPROVISIONING * well / sum(weights)) if well else 0.0
+    healthy = sum(weight for node, weight in zip(part.nodes, weights, strict=True) if not node.is_out)
+    return min(1.0, _OVERPROVISIONING * healthy / sum(weights)) if healthy else 0.0

@@ -140,12 +140,12 @@ WRONG_VALUES: list[tuple[str, Any, str, str]] = [
     ("routes", "zone", "routes", "expected a list, got 'zone'"),
     ("routes", "[{", "routes", "invalid JSON '[{'"),
     ("routes", "[" * 100_000, "routes", "invalid JSON '[[[[["),
-    ("routes", [1], "routes[0]", "a rule is a table of keys and values, not int"),
+    ("routes", [1], "routes[0]", "expected a table of keys and values, got int"),
     ("routes", [{"router": "zone"}, {"router": "zoned"}], "routes[1].router", "unknown router 'zoned'"),
     ("routes", [{"router": "canary", "percent": 101}], "routes[0].percent", "expected `float` <= 100.0"),
-    ("routes", [{"wen": "x"}], "routes[0].wen", "unknown key; a rule for condition has"),
-    ("routes", [{"when": "metod = get", "to": ""}], "routes[0].when", "cannot read the condition 'metod = get'"),
-    ("routes", '[{"router": "group", "mix": {}}]', "routes[0].mix", "a group is needed"),
+    ("routes", [{"wen": "x"}], "routes[0].wen", "unknown key of a condition rule (known: "),
+    ("routes", [{"when": "metod = get", "to": ""}], "routes[0].when", "invalid condition 'metod = get'"),
+    ("routes", '[{"router": "group", "mix": {}}]', "routes[0].mix", "expected at least one group"),
 ]  # fmt: skip
 
 

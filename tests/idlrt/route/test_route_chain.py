@@ -57,32 +57,35 @@ def test_a_rule_may_be_made_already() -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (5, "routes[1]: a rule is a table of keys and values, not int"),
-        ({"router": 5}, "routes[1].router: the name of a router is text, not 5"),
+        (5, "routes[1]: expected a table of keys and values, got int"),
+        ({"router": 5}, "routes[1].router: expected the name of a router, got 5"),
         ({"router": "zon"}, "routes[1].router: unknown router 'zon' (known: canary, "),
-        ({"wen": ""}, "routes[1].wen: unknown key; a rule for condition has enabled, force, name, priority, "),
-        ({"when": "metod = get", "to": ""}, "routes[1].when: cannot read the condition 'metod = get' at offset 0: "),
-        ({"to": "zone = 1~x"}, "routes[1].to: cannot read the condition 'zone = 1~x' at offset 7: "),
-        ({"to": [{"where": ""}, {"where": "x"}]}, "routes[1].to[1].where: cannot read the condition 'x' at offset 0: "),
+        ({"wen": ""}, "routes[1].wen: unknown key of a condition rule (known: enabled, force, name, priority, "),
+        ({"when": "metod = get", "to": ""}, "routes[1].when: invalid condition 'metod = get' at offset 0: "),
+        ({"to": "zone = 1~x"}, "routes[1].to: invalid condition 'zone = 1~x' at offset 7: "),
+        ({"to": [{"where": ""}, {"where": "x"}]}, "routes[1].to[1].where: invalid condition 'x' at offset 0: "),
         ({"to": [{"where": "", "weight": 0}]}, "routes[1].to[0].weight: expected `int` >= 1"),
         ({"to": [{"where": "", "weigth": 5}]}, "routes[1].to[0].weigth: unknown key"),
-        ({"to": [{}]}, "routes[1].to[0].where: is missing"),
+        ({"to": [{}]}, "routes[1].to[0].where: missing key"),
         ({"to": 5}, "routes[1].to: expected `str | array`, got `int`"),
         ({"priority": "high"}, "routes[1].priority: expected `int`, got `str`"),
-        ({"router": "canary", "to": "id = a"}, "routes[1].percent: is missing"),
+        ({"router": "canary", "to": "id = a"}, "routes[1].percent: missing key"),
         ({"router": "canary", "to": "id = a", "percent": 101}, "routes[1].percent: expected `float` <= 100.0"),
-        ({"router": "canary", "to": "", "percent": 1}, "routes[1].to: a condition is needed that canaries fit"),
+        ({"router": "canary", "to": "", "percent": 1}, "routes[1].to: expected a condition that selects the canaries"),
         ({"router": "canary", "to": "id = a", "percent": 1, "key": "x"}, "routes[1].key: unknown key 'x'; known for "),
         ({"router": "zone", "mode": "onyl"}, "routes[1].mode: invalid enum value 'onyl'"),
-        ({"router": "subset"}, "routes[1].size: is missing"),
+        ({"router": "subset"}, "routes[1].size: missing key"),
         ({"router": "subset", "size": 0}, "routes[1].size: expected `int` >= 1"),
-        ({"router": "tag", "tags": {"g": ["10/x"]}}, "routes[1].tags.g[0]: '10/x' is no network such as 10.1.0.0/16"),
-        ({"router": "tag", "tags": {"": ["h1"]}}, "routes[1].tags: a tag is needed before each list"),
-        ({"router": "group"}, "routes[1].mix: is missing"),
-        ({"router": "group", "mix": {}}, "routes[1].mix: a group is needed, such as "),
+        (
+            {"router": "tag", "tags": {"g": ["10/x"]}},
+            "routes[1].tags.g[0]: expected a network such as 10.1.0.0/16, ",
+        ),
+        ({"router": "tag", "tags": {"": ["h1"]}}, "routes[1].tags: a tag must not be empty"),
+        ({"router": "group"}, "routes[1].mix: missing key"),
+        ({"router": "group", "mix": {}}, "routes[1].mix: expected at least one group, as in "),
         ({"router": "group", "mix": {"blue": 101}}, "routes[1].mix[...]: expected `int` <= 100"),
         # Also what does not count at the moment.
-        ({"enabled": False, "when": "x", "to": ""}, "routes[1].when: cannot read the condition 'x' at offset 0: "),
+        ({"enabled": False, "when": "x", "to": ""}, "routes[1].when: invalid condition 'x' at offset 0: "),
     ],
     ids=str,
 )
@@ -106,13 +109,13 @@ def test_without_instances_there_is_a_step_too() -> None:
     steps = explain(chain(), call_of(), Pool[Place](()))
     assert [(step.before, step.after) for step in steps] == [(0, 0)]
     assert no_instance_reason("demo.Users", steps) == "no instance of demo.Users is known"
-    assert explain(Chain([]), call_of(), ANYBODY)[0].why == "there are no rules"
+    assert explain(Chain([]), call_of(), ANYBODY)[0].why == "no rules"
 
 
 def test_reasons_of_routers_that_do_not_say_none() -> None:
     step = Step(router="theirs", rule="r", why="it is full", before=3, after=0)
-    assert no_instance_reason("S", [step]) == "no instance of S is left by the router theirs (rule r): it is full"
-    assert no_instance_reason("S", []) == "no instance of S is left by the routing rules"
+    assert no_instance_reason("S", [step]) == "no instance of S: excluded by router theirs (rule r): it is full"
+    assert no_instance_reason("S", []) == "no instance of S matches the routing rules"
 
 
 class Counting(dict[Any, Any]):
@@ -210,7 +213,7 @@ def test_each_call_is_explained_and_goes_where_it_was_said(
         if not found.nodes:
             reason = no_instance_reason("demo.Users", steps)
             assert reason.startswith("no instance of demo.Users ")
-            assert " is left by " not in reason, "each of ours says it in its own words"
+            assert ": excluded by router " not in reason, "built-in routers have their own messages"
 
 
 @given(*ALL)

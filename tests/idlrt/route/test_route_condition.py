@@ -38,7 +38,7 @@ def test_nobody_fits() -> None:
     router = chain(to="version = 9", force=True, name="pin")
     assert router.route(call_of(), POOL).nodes == ()
     assert no_instance_reason("demo.Users", explain(router, call_of(), POOL)) == (
-        "no instance of demo.Users that fits version = 9; `force` forbids others (rule pin)"
+        "no instance of demo.Users that matches version = 9; `force` excludes the others (rule pin)"
     )
 
 
@@ -69,8 +69,8 @@ def test_rules_come_one_after_the_other_by_priority() -> None:
     found = make_chain(rules, Here(), Chance())
     assert found.route(call_of(), POOL).nodes == ()
     assert [step.why for step in explain(found, call_of(), POOL)][1:] == [
-        "any call fits, to version = 1.0",
-        "none that fits version != 1.0; `force` forbids others",
+        "matches any call: using version = 1.0",
+        "none that matches version != 1.0; `force` excludes the others",
     ]
     assert make_chain([{**rules[0], "priority": 6}, rules[1]], Here(), Chance()).route(call_of(), POOL).nodes == (
         TWO,

@@ -237,30 +237,30 @@ def test_what_is_said_of_the_caller_is_decided_once() -> None:
     ("side", "text", "offset", "said"),
     [
         ("call", "metod = get", 0, "unknown key 'metod'; known for calls: service, method, .*did you mean 'method'"),
-        ("call", "method = get & zone = a", 15, "'zone' is known for instances, and calls are looked at"),
-        ("instance", "method = get", 0, "'method' is known for calls, and instances are looked at"),
-        ("instance", "caller.zone = a", 0, "as a value, '\\$caller.zone'"),
+        ("call", "method = get & zone = a", 15, "'zone' is a key of instances, but the condition is on calls"),
+        ("instance", "method = get", 0, "'method' is a key of calls, but the condition is on instances"),
+        ("instance", "caller.zone = a", 0, "use '\\$caller.zone'"),
         ("instance", "tag.kind = a", 0, "did you mean 'tags.NAME'"),
         ("instance", "tags = a", 0, "unknown key 'tags'"),
         ("instance", "tags. = a", 0, "unknown key 'tags.'"),
         ("call", "argument..x = a", 0, "unknown key"),
-        ("call", "metadata.NAME.x =", 17, "a value of 'metadata.NAME.x' is missing"),
-        ("call", "method", 6, "there must be '=' or '!='"),
-        ("call", "method =", 8, "a value of 'method' is missing; empty text is written \"\""),
-        ("call", "method = a,, b", 11, "a value of 'method' is missing"),
-        ("call", "method = a, & tag = b", 12, "a value of 'method' is missing"),
-        ("call", "method = a b", 11, "after a value there must be ',' or '&', not 'b'"),
-        ("call", "method = a &", 12, "a key is missing"),
-        ("call", "& method = a", 0, "a key is missing"),
-        ("call", "method = a && tag = b", 12, "a key is missing"),
-        ("call", "method = 'a", 9, "the quote is not closed"),
-        ("call", "method = a!b", 10, "'!' is not expected; quote it"),
-        ("call", "method = a => zone = b", 11, "not '='"),
+        ("call", "metadata.NAME.x =", 17, "expected a value for 'metadata.NAME.x'"),
+        ("call", "method", 6, "expected '=' or '!='"),
+        ("call", "method =", 8, "expected a value for 'method'; write \"\" for empty text"),
+        ("call", "method = a,, b", 11, "expected a value for 'method'"),
+        ("call", "method = a, & tag = b", 12, "expected a value for 'method'"),
+        ("call", "method = a b", 11, "expected ',' or '&' after a value, got 'b'"),
+        ("call", "method = a &", 12, "expected a key; known for calls: "),
+        ("call", "& method = a", 0, "expected a key; known for calls: "),
+        ("call", "method = a && tag = b", 12, "expected a key; known for calls: "),
+        ("call", "method = 'a", 9, "unterminated quote"),
+        ("call", "method = a!b", 10, "unexpected '!'; quote it"),
+        ("call", "method = a => zone = b", 11, "got '='"),
         ("call", "argument.0 = 20~10", 13, "the range '20~10' is empty"),
-        ("call", "argument.0 = 1, a~b", 16, "'a~b' is no range of numbers such as 10~20; quote it"),
-        ("call", "argument.0 = ~", 13, "is no range"),
-        ("call", "argument.0 = 1~2~3", 13, "is no range"),
-        ("instance", "host = 10.0.0.0/33", 7, "'10.0.0.0/33' is no network such as 10.0.0.0/8"),
+        ("call", "argument.0 = 1, a~b", 16, "expected a range of numbers such as 10~20, got 'a~b'; quote it"),
+        ("call", "argument.0 = ~", 13, "expected a range of numbers"),
+        ("call", "argument.0 = 1~2~3", 13, "expected a range of numbers"),
+        ("instance", "host = 10.0.0.0/33", 7, "expected a network such as 10.0.0.0/8, got '10.0.0.0/33'"),
         ("instance", "zone = $caller.zonne", 7, "known: \\$caller.id, "),
         ("instance", "zone = $zone", 7, "known: \\$caller.id, "),
         ("instance", "zone = $argument.0", 7, "known: \\$caller.id, "),
@@ -270,7 +270,7 @@ def test_what_cannot_be_read(side: str, text: str, offset: int, said: str) -> No
     make: Any = call_condition if side == "call" else instance_condition
     with pytest.raises(ConfigurationError, match=said) as raised:
         make(text, HERE)
-    assert str(raised.value).startswith(f"cannot read the condition {text!r} at offset {offset}: ")
+    assert str(raised.value).startswith(f"invalid condition {text!r} at offset {offset}: ")
 
 
 @given(
@@ -297,12 +297,12 @@ def test_ranges_include_their_ends(value: float, low: int, length: int) -> None:
 
 @given(st.text(), st.sampled_from(list(Side)))
 def test_any_text_is_read_or_refused_in_words(text: str, side: Side) -> None:
-    said = "cannot read the condition "
+    said = "invalid condition "
     try:
         parse_condition(text, side)
     except ConfigurationError as error:
         said = str(error)
-    assert said.startswith("cannot read the condition ")
+    assert said.startswith("invalid condition ")
 
 
 CLAUSES = st.tuples(

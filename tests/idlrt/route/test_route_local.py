@@ -28,7 +28,7 @@ def test_other_machines(host: str) -> None:
     pool = Pool([FAR, Place(2, host=host)])
     assert chain().route(call_of(), pool) is pool
     assert no_instance_reason("S", explain(chain(force=True), call_of(), pool)) == (
-        "no instance of S on this machine; 2 elsewhere, and `force` forbids them"
+        "no instance of S on the caller's host; 2 on other hosts, excluded by `force`"
     )
 
 
@@ -37,4 +37,4 @@ def test_an_instance_here_that_is_out() -> None:
     pool = Pool([FAR, near])
     assert chain().route(call_of(), pool) is pool
     assert chain(force=True).route(call_of(), pool).nodes == (near,)
-    assert explain(chain(force=True), call_of(), pool)[1].why == "on this machine"
+    assert explain(chain(force=True), call_of(), pool)[1].why == "on the caller's host"

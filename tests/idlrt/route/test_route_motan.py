@@ -57,7 +57,7 @@ def test_patterns(pattern: str, is_fitting: bool) -> None:
     ["", " ", "a &", "| a", "(a", "a)", "a b", "!", "()", "a && b", "a*b", "a ^ b", "!" * 99 + "a", "(" * 999],
 )
 def test_patterns_that_cannot_be_read(pattern: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^pattern: cannot read the pattern "):
+    with pytest.raises(ConfigurationError, match=r"^pattern: invalid pattern "):
         fits_pattern(pattern, PATH)
 
 
@@ -120,16 +120,19 @@ def test_from_anywhere() -> None:
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        ({"commandType": 1}, "clientCommandList[1].commandType: 1 is not supported"),
-        ({"pattern": "a &"}, "clientCommandList[1].pattern: cannot read the pattern 'a &' before offset 3: a name"),
-        ({"mergeGroups": ["a:0"]}, "clientCommandList[1].mergeGroups[0]: a weight must be from 1 to 100, not 0"),
-        ({"mergeGroups": ["a:101"]}, "clientCommandList[1].mergeGroups[0]: a weight must be from 1 to 100, not 101"),
-        ({"mergeGroups": ["a:5", "b"]}, "clientCommandList[1].mergeGroups: either all groups have weights or none"),
-        ({"mergeGroups": ["a", "a"]}, "clientCommandList[1].mergeGroups[1]: the group 'a' is there twice"),
-        ({"mergeGroups": ["a:x"]}, "clientCommandList[1].mergeGroups[0]: a group is written 'name' or 'name:weight'"),
-        ({"routeRules": ["10.0.*"]}, "clientCommandList[1].routeRules[0]: a route is written 'FROM to TO'"),
-        ({"routeRules": ["a to b to c"]}, "clientCommandList[1].routeRules[0]: a route is written 'FROM to TO'"),
-        ({"pattern": 5}, "cannot read the command of Motan: "),
+        ({"commandType": 1}, "clientCommandList[1].commandType: must be 0 (traffic control), got 1"),
+        ({"pattern": "a &"}, "clientCommandList[1].pattern: invalid pattern 'a &' before offset 3: expected a name"),
+        ({"mergeGroups": ["a:0"]}, "clientCommandList[1].mergeGroups[0]: weight must be between 1 and 100, got 0"),
+        ({"mergeGroups": ["a:101"]}, "clientCommandList[1].mergeGroups[0]: weight must be between 1 and 100, got 101"),
+        (
+            {"mergeGroups": ["a:5", "b"]},
+            "clientCommandList[1].mergeGroups: either all groups must have weights",
+        ),
+        ({"mergeGroups": ["a", "a"]}, "clientCommandList[1].mergeGroups[1]: duplicate group 'a'"),
+        ({"mergeGroups": ["a:x"]}, "clientCommandList[1].mergeGroups[0]: expected 'name' or 'name:weight', got 'a:x'"),
+        ({"routeRules": ["10.0.*"]}, "clientCommandList[1].routeRules[0]: expected 'FROM to TO', as in "),
+        ({"routeRules": ["a to b to c"]}, "clientCommandList[1].routeRules[0]: expected 'FROM to TO', as in "),
+        ({"pattern": 5}, "invalid Motan command: "),
     ],
     ids=str,
 )
@@ -141,5 +144,5 @@ def test_what_cannot_be_said(part: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("text", ["{", "5", "[]"])
 def test_what_is_no_command(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read the command of Motan"):
+    with pytest.raises(ConfigurationError, match="invalid Motan command"):
         from_motan_command(text, PATH)

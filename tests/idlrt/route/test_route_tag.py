@@ -56,7 +56,7 @@ def test_a_call_without_a_tag_never_goes_to_tagged_instances() -> None:
         assert all(not node.instance.tags for node in found.nodes)
     pool = Pool([place(1, "gray"), place(2, "gray"), place(3, "blue")])
     assert no_instance_reason("demo.Users", explain(chain(), call_of(), pool)) == (
-        "no instance of demo.Users without a tag, as the call has none; tagged: 1 blue, 2 gray"
+        "no instance of demo.Users without a tag, and the call has none (tagged: 1 blue, 2 gray)"
     )
     assert chain().route(tagged("red"), pool).nodes == ()
 

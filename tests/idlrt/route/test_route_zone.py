@@ -75,7 +75,7 @@ def test_the_share_is_said() -> None:
     said = {explain(chain(seed=seed), call_of(), pool)[-1].why for seed in range(20)}
     assert said == {
         "in zone a (50% of the calls)",
-        "in other zones, because 3 of 4 are out in zone a (50% of the calls)",
+        "in other zones: 3 of 4 instances unhealthy in zone a (50% of the calls)",
     }
 
 
@@ -105,7 +105,7 @@ def test_zones_that_do_not_matter(zone: str, mode: str) -> None:
     pool = Pool(places(("a", 1, 0), ("b", 1, 0)))
     router = chain(zone, mode=mode)
     assert router.route(call_of(), pool) is pool
-    assert explain(router, call_of(), pool)[-1].why in ("the caller's own zone is not known", "the rule is off")
+    assert explain(router, call_of(), pool)[-1].why in ("the caller's zone is unknown", "the rule is off")
 
 
 @given(
