@@ -1,5 +1,7 @@
 """Calls, filters, handlers, instances and drivers: the call stack without the network."""
 
+from typing import TYPE_CHECKING
+
 from idlrt.core.call import Call, Deadline
 from idlrt.core.chance import Chance
 from idlrt.core.context import NO_CONTEXT, RequestContext
@@ -50,6 +52,7 @@ from idlrt.core.policy import (
 from idlrt.core.request import Peer, ServerCall, current_call, handler_context, request_metadata
 from idlrt.core.rpc_protocols import ANY_PROTOCOL, THRIFT, RpcProtocols, check_rpc_protocols, format_rpc_protocols
 from idlrt.core.served import Served, serve
+from idlrt.exports import deprecated_names
 
 __all__ = [
     "ALWAYS",
@@ -121,3 +124,6 @@ __all__ = [
     "stack",
     "tell",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = deprecated_names(__name__)

@@ -1,5 +1,8 @@
 """Routing: rules that narrow the eligible instances of a call. Routers are plugins (entry points `idlrt.routers`)."""
 
+from typing import TYPE_CHECKING
+
+from idlrt.exports import deprecated_names
 from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Shares, Step
 from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason
 from idlrt.route.conditions import Condition, call_condition, instance_condition
@@ -25,3 +28,6 @@ __all__ = [
     "make_chain",
     "no_instance_reason",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = deprecated_names(__name__)

@@ -99,7 +99,7 @@ def test_nobody_on_one_side() -> None:
         router = chain(percent=percent, force=True)
         assert router.route(call_of("x"), pool).nodes == ()
         reason = no_instance_reason("S", explain(router, call_of("x"), pool))
-        assert reason.startswith(f"no instance of S among the {side}, argument.key 'x' is ")
+        assert reason.startswith(f"no instance of S among the {side}: argument.key 'x' is ")
 
 
 def test_a_side_that_is_out() -> None:
