@@ -11,7 +11,7 @@ from contextvars import Context
 from types import coroutine as awaitable
 from typing import Any
 
-from benchmarks.simulate.driver import EventDriver, Task
+from benchmarks.simulate.driver import SUSPEND, EventDriver, Task
 from benchmarks.simulate.world import World
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call, Deadline, Peer, RequestContext, ServerCall
@@ -54,7 +54,7 @@ class _Relay:
         self.is_up = self.answers_pings = True
 
     @awaitable
-    def send(self, call: Call) -> Generator[None, None, None]:
+    def send(self, call: Call) -> Generator[object, None, None]:
         """See `Sender.send`."""
         driver = self._driver
         task = driver.current
@@ -76,7 +76,7 @@ class _Relay:
 
         coroutine: Any = _InContext(context, self._handle(call.arguments[0]))
         driver.at(now, _begin, Task(coroutine, now, ended), driver)
-        yield
+        yield SUSPEND
 
     async def _handle(self, key: str) -> Any:
         # Made within the context of the call, as a handler makes it.
@@ -130,4 +130,5 @@ def attempts(policy: Mapping[str, Any], timeouts: tuple[float, float, float], se
 
 
 def _ignore(task: Task, result: Any, error: BaseException | None) -> None:
-    pass
+    if error is not None and not isinstance(error, Exception):  # as KeyboardInterrupt
+        raise error

@@ -17,7 +17,7 @@ from itertools import cycle
 from types import coroutine as awaitable
 from typing import Final
 
-from benchmarks.simulate.driver import EventDriver, Task
+from benchmarks.simulate.driver import SUSPEND, EventDriver, Task
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.errors import ConnectFailed, ConnectionLost, Overloaded
@@ -114,7 +114,7 @@ class Server:
     # What a client sees.
 
     @awaitable
-    def send(self, call: Call) -> Generator[None, None, None]:
+    def send(self, call: Call) -> Generator[object, None, None]:
         """See `Sender.send`."""
         driver = self.driver
         task = driver.current
@@ -135,7 +135,7 @@ class Server:
         else:
             self.refused += 1
             raise Overloaded("the queue is full")
-        yield
+        yield SUSPEND
 
     def found_again(self) -> None:
         """See `Sender.found_again`."""

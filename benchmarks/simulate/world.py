@@ -227,7 +227,7 @@ class World:
     def _run(self, seconds: float, settle: float, tell: Callable[[str], object] | None) -> Result:
         began = time.process_time()
         driver = self.driver
-        driver.comes = self._arrived
+        driver.arrive = self._arrived
         driver.next_at = driver.time + next(self._gaps)
         driver.at(self._span, self._turn_over)
         loads: list[int] = []
@@ -262,6 +262,8 @@ class World:
             seconds = self.driver.time - task.since
             tally.counts[int(math.log(seconds) * SCALE + SHIFT) if seconds > 1e-5 else 0] += 1
         else:
+            if not isinstance(error, Exception):  # as KeyboardInterrupt
+                raise error
             tally.errors += 1
             name = type(error).__name__
             tally.extras[name] = tally.extras.get(name, 0) + 1

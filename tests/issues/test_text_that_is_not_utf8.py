@@ -137,7 +137,7 @@ def test_the_public_codec_takes_the_option() -> None:
     assert idlrt.codec(Texts, text_errors="replace").decode_whole(data).one == "\ufffd"
     assert idlrt.codec(Texts, text_errors="surrogateescape").decode_whole(data).one == "\udcff"
     # Codecs are kept by their options.
-    with pytest.raises(RemoteProtocolError, match="is not utf-8"):
+    with pytest.raises(RemoteProtocolError, match="is not UTF-8"):
         idlrt.codec(Texts).decode_whole(data)
 
 
@@ -190,7 +190,7 @@ def test_a_strict_server_refuses_the_call_and_goes_on(tmp_path: Path) -> None:
         serving(Kind("selector"), None, tmp_path) as running,
         UserServiceClient.connect(running.address, text_errors="surrogateescape") as client,
     ):
-        with pytest.raises(ApplicationError, match="is not utf-8"):
+        with pytest.raises(ApplicationError, match="is not UTF-8"):
             client.join(["\udcff"])
         assert client.join(["a"]) == "a"
 

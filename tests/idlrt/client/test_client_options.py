@@ -154,7 +154,7 @@ def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
 
     with (
         connected(UserServiceClient, user_service(Users()), filters=[wrong], timeout=60) as client,
-        pytest.raises(RuntimeError, match="use the call's driver"),
+        pytest.raises(RuntimeError, match="through the call's driver"),
     ):
         client.ping()
 
@@ -202,7 +202,7 @@ def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
     client = UserServiceClient.connect("unix:/nowhere/at.all", timeout=60).using(fault="broadcast", idempotent=True)
     with pytest.raises(ConnectFailed) as raised:
         client.get(1)
-    assert raised.value.__notes__ == ["1 of 1 instances failed: unix:/nowhere/at.all"]
+    assert raised.value.__notes__ == ["1 of 1 instance failed: unix:/nowhere/at.all"]
 
 
 @pytest.mark.parametrize(

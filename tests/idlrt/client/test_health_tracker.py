@@ -151,7 +151,7 @@ def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
     for _ in range(30):
         with contextlib.suppress(ConnectionLost, CircuitOpen):
             things.make()
-    with pytest.raises(CircuitOpen, match=r"circuit breaker is open, because .*; opened .* ago, next probe in"):
+    with pytest.raises(CircuitOpen, match=r"circuit breaker is open: .*; opened .* ago, next probe in"):
         things.make()
 
 

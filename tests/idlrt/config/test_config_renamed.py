@@ -187,7 +187,7 @@ def test_annotations_of_generated_code() -> None:
             client.get(1)
         client.get(1)
     assert [str(each.message) for each in caught] == [
-        "the IDL of UserService: methods.get.backoff.base is deprecated: use methods.get.backoff.base_delay"
+        "annotations of UserService: methods.get.backoff.base is deprecated: use methods.get.backoff.base_delay"
     ]
     assert {(each.backoff.base_delay, each.timeout) for each in policies} == {(0.5, 7.0)}
 

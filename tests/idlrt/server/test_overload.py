@@ -36,7 +36,7 @@ def test_a_call_over_the_limit_is_refused_and_taken_again_afterwards(server: Ser
         raw.call(WAIT, 2)
         assert users.all_entered.acquire(timeout=TIMEOUT)
         assert users.all_entered.acquire(timeout=TIMEOUT)
-        with pytest.raises(Overloaded, match=r"did not take UserService\.get: .*max_in_flight=2 is reached") as caught:
+        with pytest.raises(Overloaded, match=r"rejected UserService\.get: .*max_in_flight=2 is reached") as caught:
             client.get(3)
         assert isinstance(caught.value, NotSent)
 

@@ -61,7 +61,7 @@ def test_the_client_hears_that_nobody_worked_on_it_and_when_to_come_again(
     with (
         serving(users, kind, filters=[refuse]) as server,
         client_of(server) as client,
-        pytest.raises(Overloaded, match=r"did not take UserService\.get: enough for today") as caught,
+        pytest.raises(Overloaded, match=r"rejected UserService\.get: enough for today") as caught,
     ):
         client.get(1)
     assert caught.value.retry_after == heard

@@ -260,7 +260,7 @@ def test_a_filter_that_needs_an_event_loop_without_awaiting_costs_one_call_and_t
     (record,) = caplog.records
     assert record.getMessage() == "UserService.get failed"
     assert "no running event loop: in_a_helper (" in caplog.text
-    assert "use the call's driver to sleep" in caplog.text
+    assert "sleep and race through the call's driver" in caplog.text
 
 
 @ALL_KINDS

@@ -111,7 +111,7 @@ def test_a_call_over_the_queue_is_refused_at_once_and_nobody_works_on_it() -> No
         assert answer.number == refused
         assert answer.value.code is ApplicationCode.LOADSHEDDING
 
-        with pytest.raises(Overloaded, match=r"did not take UserService\.get: .*all workers are busy") as caught:
+        with pytest.raises(Overloaded, match=r"rejected UserService\.get: .*all workers are busy") as caught:
             client.get(4)
         assert isinstance(caught.value, NotSent)
 
