@@ -170,7 +170,13 @@ def test_an_address_that_is_taken_is_named(server: Server, users: Users) -> None
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [(Users(), "serve Users"), (Users, "serve Users"), (3, "serve int"), ([], "an empty list of services"), ([3], "serve int")],
+    [
+        (Users(), "serve Users"),
+        (Users, "serve Users"),
+        (3, "serve int"),
+        ([], "an empty list of services"),
+        ([3], "serve int"),
+    ],
 )
 def test_something_that_is_no_service_is_refused(what: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
