@@ -76,7 +76,8 @@ class Stale(Failover):
             fields = {"method": name, "mode": "stale", "age": age}
             _log.warning("returning stale result of %s (%.3g s old): %s", name, age, error, extra=fields)
             if reach.is_heard(call):
-                reach.tell(call, Replaced(subject=name, why=f"stale result ({age:.3g} s old): {error}", by="stale"))
+                why = f"stale result ({age:.3g} s old): {error}"
+                reach.tell(call, Replaced(subject=name, why=why, by="stale"))
             return pickle.loads(cached)  # safe: pickled by this process
         self._keep(call, answer)
         return answer

@@ -54,7 +54,7 @@ class Pool(Generic[N]):
     Attributes:
         nodes: all endpoints, including unhealthy ones.
         tag: tag of the call if it selected these endpoints, else empty. Narrowed pools inherit it.
-        kept: cache of routers and balancers, by their own keys. If two threads compute an entry, one of them wins.
+        kept: values that routers and balancers cache, by their own keys. If two threads compute one, either may win.
         recipes: functions that compute entries of `kept` for any pool; used to prepare a pool that replaces this one.
     """
 

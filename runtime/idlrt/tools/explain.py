@@ -87,7 +87,8 @@ def values(found: Effective, *, everything: bool = False) -> list[Said]:
         prefix = "" if each.name in (CALL, SERVICE) else f"{each.name}."
         for name in fields(each):
             key = prefix + name
-            said.append(Said(key=key, value=getattr(settings, name), origin=found.origins.get(key, "default")))
+            origin = found.origins.get(key, "default")
+            said.append(Said(key=key, value=getattr(settings, name), origin=origin))
         if each.kind == "guard" and (each.name in tables or everything):
             is_on = each.name in tables and found.is_enabled(each.name)
             said.append(
