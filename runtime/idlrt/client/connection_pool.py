@@ -14,8 +14,8 @@ and then no code of the pool runs that would decrement a counter. So the pool ho
 connections and waiting calls by weak references only. An object that an exception drops is deleted by its reference
 count, and its place is free again: the callbacks of the weak references are methods written in C, which signal handlers
 cannot interrupt. Every method leaves a valid state at every bytecode. At most a notification is lost, so waiting calls
-check again after `LOOK_AGAIN` seconds. Regular errors release places explicitly, because programs keep exceptions,
-whose tracebacks keep objects alive.
+check again after `LOOK_AGAIN` seconds. Regular errors release places explicitly, because programs keep
+exceptions, whose tracebacks keep objects alive.
 
 Source: the rules follow `_assign_requests_to_connections` of httpcore, https://github.com/encode/httpcore.
 """

@@ -107,7 +107,7 @@ class EndpointSet(Generic[S]):
             each.close()
 
     def listen(self) -> None:
-        """Listen to the groups that `mix` has added. The caller must not hold a lock that a listener needs."""
+        """Listen to the groups that `mix` has added. The caller must hold no lock that a listener needs."""
         with self._lock:
             unheard, self._unheard = self._unheard, []
         for each in unheard:
