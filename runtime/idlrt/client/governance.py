@@ -94,7 +94,7 @@ class Governance:
         chance: clock and random numbers of fault modes, guards and balancers.
         listeners: functions that receive all decisions.
         base: returns the rest of the call stack below the guards, for a plan.
-        look: waits for the first snapshot of the service, whose settings apply to guards; `None` without a registry.
+        look: waits for the first snapshot, whose settings apply to guards; `None` without a registry.
         caller: name of the calling application; may be empty.
 
     Attributes:

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import math
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from types import coroutine as awaitable
 from typing import Any, Final, TypeVar
 
+from idlrt.core.logs import get_logger
+
 __all__ = ["SUSPEND", "Scheduled", "Task", "VirtualTimeDriver"]
 
 T = TypeVar("T")
 
-_log: Final = logging.getLogger("idlrt.testing")
+_log: Final = get_logger("idlrt.testing")
 
 Scheduled = tuple[float, int, Callable[[Any, Any], object], Any, Any]
 

@@ -1,4 +1,4 @@
-"""The asyncio client on real sockets: many calls on one connection, cancellation, time, lost connections."""
+"""Asyncio client on real sockets: multiplexing, cancellation, timeouts, lost connections."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_many_calls_share_one_connection(server: Server) -> None:
     run(server.address, work)
 
 
-def test_answers_in_another_order_find_their_calls() -> None:
+def test_responses_in_another_order_are_matched_to_calls() -> None:
     def backwards(raw: socket.socket) -> None:
         connection, calls = calls_of(raw, 5)
         for call in reversed(calls):
@@ -130,7 +130,7 @@ def test_answers_in_another_order_find_their_calls() -> None:
         run(address, work)
 
 
-def test_a_cancelled_call_leaves_the_others_alone(server: Server, users: AsyncUsers) -> None:
+def test_a_cancelled_call_does_not_affect_others(server: Server, users: AsyncUsers) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         gone, stays = asyncio.ensure_future(client.wait(1)), asyncio.ensure_future(client.wait(2))
         await entered(users, 2)
@@ -146,7 +146,7 @@ def test_a_cancelled_call_leaves_the_others_alone(server: Server, users: AsyncUs
     run(server.address, work)
 
 
-def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: AsyncUsers) -> None:
+def test_a_call_that_times_out_does_not_affect_others(server: Server, users: AsyncUsers) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         stays = asyncio.ensure_future(client.wait(2))
         await entered(users)
@@ -161,7 +161,7 @@ def test_a_call_out_of_time_leaves_the_others_alone(server: Server, users: Async
     run(server.address, work)
 
 
-def test_a_call_that_hangs_does_not_hold_up_later_ones(server: Server, users: AsyncUsers) -> None:
+def test_a_call_that_hangs_does_not_block_later_ones(server: Server, users: AsyncUsers) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         patient = asyncio.ensure_future(client.wait(1))
         await entered(users)
@@ -237,7 +237,7 @@ class Stage:
         return found
 
 
-def test_each_call_ends_in_its_own_time() -> None:
+def test_each_call_ends_at_its_deadline() -> None:
     async def main() -> None:
         stage = Stage()
         ended: list[tuple[float, float]] = []
@@ -259,7 +259,7 @@ def test_each_call_ends_in_its_own_time() -> None:
     run_virtual(main())
 
 
-def test_a_slow_call_is_no_reason_for_another_connection_where_others_are_answered() -> None:
+def test_a_timeout_keeps_the_connection_if_later_calls_get_responses() -> None:
     async def main() -> None:
         stage = Stage()
         slow, fast = stage.call(1, 10.0), stage.call(2, 1000.0)
@@ -277,7 +277,7 @@ def test_a_slow_call_is_no_reason_for_another_connection_where_others_are_answer
     run_virtual(main())
 
 
-def test_a_call_out_of_time_is_a_reason_for_another_connection_where_none_is_answered() -> None:
+def test_a_timeout_replaces_the_connection_if_no_later_call_gets_a_response() -> None:
     async def main() -> None:
         stage = Stage()
         patient = stage.call(1, 1000.0)
@@ -298,7 +298,7 @@ def test_a_call_out_of_time_is_a_reason_for_another_connection_where_none_is_ans
 # On real sockets again.
 
 
-def test_an_argument_that_does_not_fit_leaves_the_others_alone(server: Server) -> None:
+def test_an_invalid_argument_does_not_affect_other_calls(server: Server) -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         good, bad = await asyncio.gather(client.get(1), client.get("x"), return_exceptions=True)  # type: ignore[arg-type]
         assert isinstance(good, User)
@@ -316,7 +316,7 @@ def test_large_messages_in_both_directions(server: Server) -> None:
     run(server.address, work)
 
 
-def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> None:
+def test_a_server_that_does_not_read_delays_calls_until_their_deadlines() -> None:
     hold = threading.Event()
 
     def answer_once(raw: socket.socket) -> None:
@@ -344,7 +344,7 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_time_of_a_call() -> 
         run(address, work)
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection_is_reported() -> None:
     port = free_port()
 
     async def work(client: AsyncUserServiceClient) -> None:
@@ -357,7 +357,7 @@ def test_nobody_listens() -> None:
     run(f"127.0.0.1:{port}", work)
 
 
-def test_a_name_that_nobody_knows() -> None:
+def test_an_unknown_host_name_is_reported() -> None:
     async def work(client: AsyncUserServiceClient) -> None:
         with pytest.raises(ConnectFailed, match="no-such-host"):
             await client.ping()
@@ -365,7 +365,7 @@ def test_a_name_that_nobody_knows() -> None:
     run("no-such-host.invalid:1", work)
 
 
-def test_a_lost_connection_fails_the_calls_on_it_and_the_next_call_makes_another() -> None:
+def test_a_lost_connection_fails_its_calls_and_the_next_call_opens_another() -> None:
     def lose(raw: socket.socket) -> None:
         calls_of(raw, 3)
 
@@ -418,7 +418,7 @@ def test_garbage_fails_the_calls_on_the_connection(garbage: bytes) -> None:
         run(address, work)
 
 
-def test_a_closed_client_refuses_calls_and_fails_those_under_way(server: Server, users: AsyncUsers) -> None:
+def test_a_closed_client_rejects_calls_and_fails_those_in_flight(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         client = AsyncUserServiceClient.connect(server.address, timeout=60)
         call = asyncio.ensure_future(client.wait(1))
@@ -433,7 +433,7 @@ def test_a_closed_client_refuses_calls_and_fails_those_under_way(server: Server,
     asyncio.run(main())
 
 
-def test_closing_a_client_that_never_called(server: Server) -> None:
+def test_closing_an_unused_client(server: Server) -> None:
     async def main() -> None:
         async with AsyncUserServiceClient.connect(server.address, timeout=60):
             pass
@@ -477,7 +477,7 @@ def test_another_event_loop_gets_another_connection(server: Server) -> None:
     gc.collect()
 
 
-def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
+def test_clients_reconnect_to_a_restarted_server(users: AsyncUsers) -> None:
     async def main() -> None:
         first = Server(user_service(users)).start()
         async with AsyncUserServiceClient.connect(first.address, timeout=60) as client:

@@ -1,4 +1,4 @@
-"""The connections of an asyncio client: how many, who gets them, in which order, and what happens to those who wait."""
+"""Connection pool of asyncio clients: number of connections, order of waiting calls, failures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_each_call_has_a_connection(server: Server, users: AsyncUsers) -> None:
     asyncio.run(main())
 
 
-def test_connections_are_used_again(server: Server) -> None:
+def test_connections_are_reused(server: Server) -> None:
     async def main() -> None:
         async with connect(server, max_connections=4) as client:
             for _ in range(20):
@@ -80,7 +80,7 @@ def test_connections_are_used_again(server: Server) -> None:
     asyncio.run(main())
 
 
-def test_further_connections_only_when_all_are_full(server: Server, users: AsyncUsers) -> None:
+def test_connections_are_added_only_when_all_are_full(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         async with (
             connect(server, max_connections=3, calls_per_connection=2, framing="header") as client,
@@ -91,7 +91,7 @@ def test_further_connections_only_when_all_are_full(server: Server, users: Async
     asyncio.run(main())
 
 
-def test_who_finds_no_room_waits_in_order(server: Server, users: AsyncUsers) -> None:
+def test_calls_without_a_connection_wait_in_order(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         order: list[int] = []
 
@@ -111,7 +111,7 @@ def test_who_finds_no_room_waits_in_order(server: Server, users: AsyncUsers) -> 
     asyncio.run(main())
 
 
-def test_no_room_in_time(server: Server, users: AsyncUsers) -> None:
+def test_a_call_that_gets_no_connection_in_time_fails(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         async with (
             connect(server, max_connections=2) as client,
@@ -125,7 +125,7 @@ def test_no_room_in_time(server: Server, users: AsyncUsers) -> None:
     asyncio.run(main())
 
 
-def test_who_waits_can_be_cancelled_and_the_others_go_on(server: Server, users: AsyncUsers) -> None:
+def test_a_cancelled_waiting_call_does_not_affect_others(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         async with connect(server, max_connections=1) as client:
             async with under_way(users, {0: client.wait(0)}):
@@ -141,7 +141,7 @@ def test_who_waits_can_be_cancelled_and_the_others_go_on(server: Server, users: 
     asyncio.run(main())
 
 
-def test_a_turn_that_is_cancelled_goes_to_the_next(server: Server, users: AsyncUsers) -> None:
+def test_a_connection_granted_to_a_cancelled_call_goes_to_the_next(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         async with connect(server, max_connections=1) as client:
             first = asyncio.ensure_future(client.wait(0))
@@ -157,7 +157,7 @@ def test_a_turn_that_is_cancelled_goes_to_the_next(server: Server, users: AsyncU
     asyncio.run(main())
 
 
-def test_a_cancelled_call_gives_its_connection_back(server: Server, users: AsyncUsers) -> None:
+def test_a_cancelled_call_releases_its_connection(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         async with connect(server, max_connections=1, framing="header") as client:
             for number in range(3):
@@ -172,7 +172,7 @@ def test_a_cancelled_call_gives_its_connection_back(server: Server, users: Async
     asyncio.run(main())
 
 
-def test_nobody_listens_and_all_who_wait_hear_of_it() -> None:
+def test_a_refused_connection_fails_all_waiting_calls() -> None:
     port = free_port()
 
     async def main() -> None:
@@ -186,7 +186,7 @@ def test_nobody_listens_and_all_who_wait_hear_of_it() -> None:
     asyncio.run(main())
 
 
-def test_closing_tells_those_who_wait(server: Server, users: AsyncUsers) -> None:
+def test_closing_fails_waiting_calls(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         client = connect(server, max_connections=1, timeout=NEVER)
         first = asyncio.ensure_future(client.wait(0))
@@ -202,7 +202,7 @@ def test_closing_tells_those_who_wait(server: Server, users: AsyncUsers) -> None
     asyncio.run(main())
 
 
-def test_a_lost_connection_is_replaced_for_those_who_wait(server: Server, users: AsyncUsers) -> None:
+def test_a_lost_connection_is_replaced_for_waiting_calls(server: Server, users: AsyncUsers) -> None:
     async def main() -> None:
         client = AsyncUserServiceClient.connect(proxy.address, timeout=NEVER, max_connections=1, calls_per_connection=1)
         async with client:

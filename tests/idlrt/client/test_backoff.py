@@ -1,4 +1,4 @@
-"""When a server that could not be reached is tried again: pauses that grow, shaken, and what is said meanwhile."""
+"""Connection backoff: growing pauses with jitter, and the error of calls in between."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pauses(dice: float, count: int) -> list[float]:
     return found
 
 
-def test_some_tries_are_free_then_pauses_grow_up_to_a_limit() -> None:
+def test_first_attempts_are_immediate_then_pauses_grow_up_to_a_limit() -> None:
     found = pauses(0.5, 12)
     assert found[:2] == [0, 0]
     assert found[2] == pytest.approx(0.1, abs=0.002)
@@ -61,12 +61,12 @@ def test_some_tries_are_free_then_pauses_grow_up_to_a_limit() -> None:
     assert found[-1] == pytest.approx(2.0, abs=0.002)
 
 
-def test_pauses_are_shaken() -> None:
+def test_pauses_have_jitter() -> None:
     assert pauses(0.0, 3)[2] == pytest.approx(0.08, abs=0.002)
     assert pauses(1.0, 3)[2] == pytest.approx(0.12, abs=0.002)
 
 
-def test_a_success_forgets_all() -> None:
+def test_a_success_resets_the_backoff() -> None:
     clock = Clock()
     backoff = Backoff(clock, lambda: 0.5)
     for _ in range(5):
@@ -89,7 +89,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("calls", [1, 8])
-def test_clients_do_not_knock_all_the_time_and_come_back(address: str, calls: int) -> None:
+def test_clients_back_off_and_reconnect(address: str, calls: int) -> None:
     with UserServiceClient.connect(address, timeout=60, calls_per_connection=calls) as client:
 
         def failure() -> str:

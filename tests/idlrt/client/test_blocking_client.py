@@ -1,4 +1,4 @@
-"""The blocking client on real sockets: threads, time, lost connections."""
+"""Blocking client on real sockets: threads, timeouts, lost connections."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_errors_of_the_server(client: UserServiceClient) -> None:
     assert opened(client) == 1
 
 
-def test_an_argument_that_does_not_fit_is_refused_here(client: UserServiceClient) -> None:
+def test_an_invalid_argument_is_rejected_by_the_client(client: UserServiceClient) -> None:
     client.ping()
     with pytest.raises(LocalProtocolError, match="id"):
         client.get("one")  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_threads_wait_for_a_free_connection(server: Server, users: AsyncUsers) -
         assert first.result(60) == 1
 
 
-def test_time_is_up(client: UserServiceClient, users: AsyncUsers, server: Server) -> None:
+def test_a_call_times_out(client: UserServiceClient, users: AsyncUsers, server: Server) -> None:
     client.ping()
     with pytest.raises(DeadlineExceeded, match=rf"UserService\.wait at {server.address} within 0\.05 s"):
         client.using(timeout=0.05).wait(1)
@@ -162,7 +162,7 @@ def test_time_is_up(client: UserServiceClient, users: AsyncUsers, server: Server
     assert client.get(7).id == 7
 
 
-def test_time_is_up_for_a_server_that_trickles() -> None:
+def test_a_call_to_a_server_that_trickles_times_out() -> None:
     def trickle(raw: socket.socket) -> None:
         answer(raw)
         read_one(raw)
@@ -177,7 +177,7 @@ def test_time_is_up_for_a_server_that_trickles() -> None:
         assert opened(client) == 0
 
 
-def test_time_is_up_for_a_server_that_does_not_read() -> None:
+def test_a_call_to_a_server_that_does_not_read_times_out() -> None:
     hold = threading.Event()
 
     def stop_reading(raw: socket.socket) -> None:
@@ -191,7 +191,7 @@ def test_time_is_up_for_a_server_that_does_not_read() -> None:
         hold.set()
 
 
-def test_nobody_listens() -> None:
+def test_a_refused_connection_is_reported() -> None:
     port = free_port()
     with (
         UserServiceClient.connect(f"127.0.0.1:{port}", timeout=60) as client,
@@ -200,7 +200,7 @@ def test_nobody_listens() -> None:
         client.ping()
 
 
-def test_a_name_that_nobody_knows() -> None:
+def test_an_unknown_host_name_is_reported() -> None:
     with (
         UserServiceClient.connect("no-such-host.invalid:1", timeout=60) as client,
         pytest.raises(ConnectFailed, match="no-such-host"),
@@ -208,7 +208,7 @@ def test_a_name_that_nobody_knows() -> None:
         client.ping()
 
 
-def test_a_connection_that_is_lost_before_the_answer() -> None:
+def test_a_connection_lost_before_the_response() -> None:
     with (
         scripted_server(read_one, answer) as address,
         UserServiceClient.connect(address, timeout=60) as client,
@@ -218,7 +218,7 @@ def test_a_connection_that_is_lost_before_the_answer() -> None:
         assert client.get(2).id == 2
 
 
-def test_a_connection_that_ends_within_an_answer() -> None:
+def test_a_connection_that_ends_within_a_response() -> None:
     def half(raw: socket.socket) -> None:
         read_one(raw)
         raw.sendall(struct.pack(">I", 100) + b"\x80\x01")
@@ -246,7 +246,7 @@ def test_a_connection_that_the_server_closed_while_it_was_idle_is_replaced() -> 
             closed.clear()
 
 
-def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
+def test_a_connection_with_unsolicited_data_is_replaced() -> None:
     said = threading.Event()
 
     def chatty(raw: socket.socket) -> None:
@@ -265,7 +265,7 @@ def test_a_connection_that_says_what_nobody_asked_for_is_replaced() -> None:
     "garbage",
     [b"\x7f" * 20, struct.pack(">I", 5) + b"\x80\x01\x00\x01\x00", b"\xff" * 20, b"\0" * 20],
 )
-def test_an_answer_that_is_garbage(garbage: bytes) -> None:
+def test_a_malformed_response(garbage: bytes) -> None:
     def talk(raw: socket.socket) -> None:
         read_one(raw)
         raw.sendall(garbage)
@@ -277,7 +277,7 @@ def test_an_answer_that_is_garbage(garbage: bytes) -> None:
         assert client.get(2).id == 2
 
 
-def test_an_answer_to_another_call_is_refused() -> None:
+def test_a_response_to_another_call_is_rejected() -> None:
     def other(raw: socket.socket) -> None:
         read_one(raw)
         connection = ServerConnection(detector(), SERVICE.methods)
@@ -302,7 +302,7 @@ def test_a_closed_client_refuses_calls(server: Server) -> None:
         client.ping()
 
 
-def test_closing_lets_calls_under_way_end(server: Server, users: AsyncUsers) -> None:
+def test_closing_lets_calls_in_flight_finish(server: Server, users: AsyncUsers) -> None:
     client = UserServiceClient.connect(server.address, timeout=60)
     with ThreadPoolExecutor(1) as thread:
         call = thread.submit(client.wait, 1)
@@ -313,7 +313,7 @@ def test_closing_lets_calls_under_way_end(server: Server, users: AsyncUsers) -> 
     assert opened(client) == 0
 
 
-def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
+def test_clients_reconnect_to_a_restarted_server(users: AsyncUsers) -> None:
     with Server(user_service(users)) as first:
         first.start()
         client = UserServiceClient.connect(first.address, timeout=60)
@@ -324,7 +324,7 @@ def test_a_server_that_restarts_is_found_again(users: AsyncUsers) -> None:
     client.close()
 
 
-def test_an_interrupted_call_does_not_spoil_its_connection(
+def test_an_interrupted_call_does_not_leave_a_broken_connection(
     client: UserServiceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.ping()
@@ -341,7 +341,7 @@ def test_an_interrupted_call_does_not_spoil_its_connection(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="a fork with threads warns")
-def test_a_child_process_makes_its_own_connections(client: UserServiceClient) -> None:
+def test_a_child_process_opens_separate_connections(client: UserServiceClient) -> None:
     client.ping()
     reader, writer = os.pipe()
     child = os.fork()

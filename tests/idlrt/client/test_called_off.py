@@ -1,4 +1,4 @@
-"""A call that has lost a race while it waited for a connection is not made."""
+"""A call that lost a race while it waited for a connection is not sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Slow(Users):
         return User(id=id)
 
 
-def test_a_loser_in_the_line_for_a_connection_lets_it_be() -> None:
+def test_a_superseded_call_leaves_the_queue_for_a_connection() -> None:
     users = Slow()
     with Server(user_service(users), workers=2) as server:
         server.start()

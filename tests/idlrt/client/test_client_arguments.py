@@ -1,4 +1,4 @@
-"""Arguments as callers give them: by place, by name, or not at all."""
+"""Arguments of calls: positional, by keyword, or omitted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ METHOD: Method[..., None] = Method(
         ((), {"size": None, "what": "x", "owner": 1}, (None, "x", 1, None, None)),
     ],
 )
-def test_what_may_be_left_out(given: tuple[Any, ...], named: dict[str, Any], expected: tuple[Any, ...]) -> None:
+def test_optional_arguments_have_defaults(
+    given: tuple[Any, ...], named: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     assert arrange(METHOD, given, named) == expected
 
 
@@ -38,7 +40,7 @@ def test_what_may_be_left_out(given: tuple[Any, ...], named: dict[str, Any], exp
     ("named", "missing"),
     [({"owner": 1}, "what"), ({"what": "x"}, "owner"), ({"what": "x", "owner": None}, "owner")],
 )
-def test_what_may_not_is_named(named: dict[str, Any], missing: str) -> None:
+def test_missing_required_arguments_are_named(named: dict[str, Any], missing: str) -> None:
     with pytest.raises(TypeError, match=f"find is missing argument '{missing}'"):
         arrange(METHOD, (), named)
 
@@ -51,7 +53,7 @@ def test_what_may_not_is_named(named: dict[str, Any], missing: str) -> None:
         ('[5, "x", 1]', (5, "x", 1, [7], None)),
     ],
 )
-def test_json_leaves_out_what_python_may(text: str, expected: tuple[Any, ...]) -> None:
+def test_json_may_omit_the_same_arguments(text: str, expected: tuple[Any, ...]) -> None:
     found = arguments_from(METHOD, text)
     assert found == expected
     assert found[3] is None or found[3] is not arguments_from(METHOD, text)[3]
@@ -65,6 +67,6 @@ def test_json_leaves_out_what_python_may(text: str, expected: tuple[Any, ...]) -
         ('{"what": "x", "owner": null}', r"JSON: \$\.owner: required, but null"),
     ],
 )
-def test_json_that_lacks_something_is_refused(text: str, said: str) -> None:
+def test_json_without_required_arguments_is_rejected(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         arguments_from(METHOD, text)

@@ -1,4 +1,4 @@
-"""What is the same for both kinds of client: settings, options, filters, arguments."""
+"""Settings, options, filters and arguments, which are the same for both kinds of client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS: list[type[Client] | type[AsyncClient]] = [UserServiceClient, AsyncUserSer
         ("a:1", {"multiplexed": 3}, "multiplexed must be"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(kind: Any, target: str, settings: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_rejected(kind: Any, target: str, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         kind.connect(target, **settings)
 
@@ -62,7 +62,7 @@ def test_options_are_checked(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_using_leaves_the_original_alone(kind: Any) -> None:
+def test_using_does_not_change_the_original(kind: Any) -> None:
     async def answer(call: Call, next: Endpoint) -> Any:
         return call.deadline.timeout
 
@@ -127,7 +127,7 @@ def test_filters_of_an_asyncio_client() -> None:
     asyncio.run(main())
 
 
-def test_a_filter_that_retries_in_its_own_time() -> None:
+def test_a_filter_may_retry() -> None:
     class Flaky(Users):
         left = 2
 
@@ -148,7 +148,7 @@ def test_a_filter_that_retries_in_its_own_time() -> None:
         assert client.get(5) == User(id=5)
 
 
-def test_a_filter_that_suspends_in_a_blocking_client_is_told() -> None:
+def test_a_filter_that_suspends_in_a_blocking_client_is_reported() -> None:
     async def wrong(call: Call, next: Endpoint) -> Any:
         await asyncio.sleep(0)
 
@@ -209,14 +209,14 @@ def test_a_server_at_a_unix_socket_is_called_by_its_path() -> None:
     "key",
     ["panic_threshold", "routes", "budget.ratio", "ejection.base_ejection_time", "instance_breaker.break_duration"],
 )
-def test_what_holds_for_a_service_cannot_be_said_of_a_call(key: str) -> None:
+def test_service_settings_are_rejected_for_single_calls(key: str) -> None:
     client = UserServiceClient.connect("a:1")
     with pytest.raises(ConfigurationError, match=r"applies to the whole service, .*; set it with connect"):
         client.using(policy={key: [] if key == "routes" else 0.5})
     client.using(policy={"methods": {"get": {"timeout": 1}}, "backoff.base_delay": 0.5, "hedge.delay": 0.1})
 
 
-def test_what_is_passed_on_from_the_call_that_one_is_made_for() -> None:
+def test_nested_calls_inherit_tag_and_attempt() -> None:
     """Gray stays gray, and retries are known along the way; other metadata is the handler's business."""
     seen: list[tuple[str, int, dict[str, str]]] = []
 

@@ -99,7 +99,7 @@ def test_an_asyncio_client() -> None:
         asyncio.run(_calls_of_an_asyncio_client(server.address, users))
 
 
-def test_endpoints_of_a_service_that_a_registry_knows() -> None:
+def test_endpoints_of_a_registered_service() -> None:
     with Server(user_service(Users())) as server, Registry.connect("memory://client-stats") as registry:
         server.start()
         registry.register(Instance(service=SERVICE, host="127.0.0.1", port=server.port, id="b")).wait()

@@ -1,4 +1,4 @@
-"""Services that are found by name: which instance is called, and what follows when that comes to nothing."""
+"""Services of a registry: which instance is called, and what follows when a call fails."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_weights(stack: ExitStack, url: str, connect: Callable[..., Caller], reg
     assert heavy.count + light.count == 300
 
 
-def test_the_nearest_word_on_balancing_counts(
+def test_the_most_specific_balancer_wins(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
     users = [serve(stack, url, name)[1] for name in "abc"]
@@ -184,7 +184,7 @@ def test_the_nearest_word_on_balancing_counts(
         connect(f"{url}?balancer=p2d")
 
 
-def test_an_instance_that_comes_is_called(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+def test_a_new_instance_is_called(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     serve(stack, url, "a")
     client = connect(url)
     client.get(1)
@@ -197,7 +197,7 @@ def test_an_instance_that_comes_is_called(stack: ExitStack, url: str, connect: C
     eventually(reached, "the new one is called")
 
 
-def test_an_instance_that_stops_is_missed_by_nobody(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+def test_stopping_an_instance_fails_no_call(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     servers = [serve(stack, url, name) for name in "abc"]
     client = connect(url)
     for server, _ in servers[:2]:
@@ -211,7 +211,7 @@ def test_an_instance_that_stops_is_missed_by_nobody(stack: ExitStack, url: str, 
     eventually(lambda: client.get(1) and len(client.stats.endpoints) == 1)
 
 
-def test_switching_off_and_on(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+def test_disabling_and_enabling_an_instance(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     first, _ = serve(stack, url, "a", status="disabled")
     client = connect(url)
     with pytest.raises(NoInstance, match=r"no instance of UserService of .*: 1 registered, none available: 1 disabled"):
@@ -230,7 +230,7 @@ def test_switching_off_and_on(stack: ExitStack, url: str, connect: Callable[...,
     eventually(lambda: not answers(), "it is off")
 
 
-def test_an_operator_switches_off(
+def test_an_operator_disables_an_instance(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     (server, first), (_, second) = serve(stack, url, "a"), serve(stack, url, "b")
@@ -250,12 +250,12 @@ def test_an_operator_switches_off(
     assert second.count >= 50
 
 
-def test_nobody_is_registered(url: str, connect: Callable[..., Caller]) -> None:
+def test_a_service_without_instances(url: str, connect: Callable[..., Caller]) -> None:
     with pytest.raises(NoInstance, match=r"no instance of UserService of memory://.* for UserService.get: none is reg"):
         connect(url).get(1)
 
 
-def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller]) -> None:
+def test_a_registry_that_does_not_respond(url: str, connect: Callable[..., Caller]) -> None:
     store = memory_store(url.removeprefix("memory://"))
     store.is_down = True
     client = connect(url)
@@ -264,7 +264,7 @@ def test_a_registry_that_does_not_answer(url: str, connect: Callable[..., Caller
     store.is_down = False
 
 
-def test_a_registry_that_goes_down_is_not_missed(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+def test_calls_continue_without_the_registry(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     serve(stack, url, "a")
     client = connect(url)
     client.get(1)
@@ -294,7 +294,7 @@ def register_at(registry: Registry, port: int) -> None:
     registry.register(Instance(service=SERVICE, host="127.0.0.1", port=port)).wait()
 
 
-def test_a_dead_instance_costs_no_call(
+def test_a_crashed_instance_fails_no_call(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     serve(stack, url, "alive")
@@ -305,7 +305,7 @@ def test_a_dead_instance_costs_no_call(
         assert client.get(number + 1).name == "alive"
 
 
-def test_who_comes_back_is_called_again(
+def test_a_recovered_instance_is_called_again(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     serve(stack, url, "alive")
@@ -326,7 +326,7 @@ def closing(raw: socket.socket) -> None:
     raw.recv(65536)
 
 
-def test_a_call_that_may_have_been_worked_on_is_not_made_again(
+def test_a_call_that_may_have_been_processed_is_not_retried(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     scripts: list[Callable[[socket.socket], None]] = [closing] * 20
@@ -345,7 +345,7 @@ def attempted(heard: list[Decision]) -> set[str]:
     return {each.instance for each in heard if isinstance(each, Attempted)}
 
 
-def test_retries_can_be_switched_off(
+def test_retries_can_be_disabled(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     for _ in range(3):
@@ -372,7 +372,7 @@ def test_a_target_in_errors_is_the_instance(
         connect(url).get(1)
 
 
-def test_an_overloaded_instance_is_not_ill(
+def test_an_overloaded_instance_stays_healthy(
     stack: ExitStack, url: str, connect: Callable[..., Caller], registry: Registry
 ) -> None:
     users = Users()
@@ -392,7 +392,7 @@ def test_an_overloaded_instance_is_not_ill(
         thread.join()
 
 
-def test_the_registry_is_shared_and_let_go(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
+def test_the_registry_client_is_shared_and_released(stack: ExitStack, url: str, connect: Callable[..., Caller]) -> None:
     serve(stack, url, "a")
     before = threading.active_count()
     clients = [connect(url) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""Services that are found by name, whose instances change while calls are under way."""
+"""Services of a registry whose instances change while calls are in flight."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str,
             assert isinstance(found[0], ConnectionLost)
 
 
-def test_no_call_is_refused_because_its_instance_was_replaced_meanwhile(
-    stack: ExitStack, url: str, registry: Registry
-) -> None:
+def test_no_call_fails_because_its_instance_was_replaced(stack: ExitStack, url: str, registry: Registry) -> None:
     first, second = serve(stack), serve(stack)
     ports = [first.port, second.port]
     registration = register(registry, ports[0], "one")
@@ -134,7 +132,7 @@ def test_no_call_is_refused_because_its_instance_was_replaced_meanwhile(
     assert errors == []
 
 
-def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_a_crashed_instance_that_was_replaced(stack: ExitStack, url: str, registry: Registry) -> None:
     """The only instance is gone; its successor is told while the call finds that out."""
     dead = free_port()
     registration = register(registry, dead, "one")
@@ -153,7 +151,7 @@ def test_a_dead_instance_that_has_been_replaced(stack: ExitStack, url: str, regi
     assert picked == [f"127.0.0.1:{dead}", f"127.0.0.1:{port}"]
 
 
-def test_an_instance_that_nobody_can_talk_to_costs_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_an_incompatible_instance_fails_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
     register(registry, serve(stack).port)
     register(registry, 9, "other", protocols=("dubbo",))
     with UserServiceClient.connect(url, timeout=60) as client:
@@ -161,14 +159,14 @@ def test_an_instance_that_nobody_can_talk_to_costs_no_call(stack: ExitStack, url
             assert client.get(number).id == number
 
 
-def test_an_instance_of_which_something_is_understood(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_a_partially_compatible_instance_is_called(stack: ExitStack, url: str, registry: Registry) -> None:
     register(registry, serve(stack).port, protocols=("ttheader", "unframed"))
     with UserServiceClient.connect(url, timeout=60) as client:
         assert client.get(1).id == 1
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 200])
-def test_a_host_that_is_none_costs_no_call(stack: ExitStack, url: str, registry: Registry, host: str) -> None:
+def test_an_invalid_host_fails_no_call(stack: ExitStack, url: str, registry: Registry, host: str) -> None:
     register(registry, serve(stack).port)
     registry.register(Instance(service=SERVICE, host=host, port=1, id="odd")).wait()
     with UserServiceClient.connect(url, timeout=60) as client:

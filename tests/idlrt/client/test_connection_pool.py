@@ -1,4 +1,4 @@
-"""The decisions of connection pools, in virtual time and without sockets: a state machine, and cases by hand."""
+"""Decisions of connection pools, in virtual time and without sockets: a state machine, and single cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said in a registry holds for the calls of its clients, within moments; and what is decided can be heard."""
+"""Settings in a registry apply to the calls of its clients within moments, and decisions are emitted as events."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def tries(call: Callable[[], object], is_so: Callable[[], object]) -> Callable[[
 # Clients follow.
 
 
-def test_routes_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_routing_rules_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "fast", tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
     client, heard = connect(stack, url)
@@ -175,7 +175,7 @@ def test_routes_are_followed(stack: ExitStack, url: str, registry: Registry) -> 
     eventually(lambda: len(names(client, 30)) == 2, "no rule")
 
 
-def test_balancers_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_balancers_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "one")
     serve(stack, url, "two")
     client, heard = connect(stack, url)
@@ -194,7 +194,7 @@ def test_balancers_are_followed(stack: ExitStack, url: str, registry: Registry) 
     assert heard.of(Picked)[-1].balancer == "p2c"
 
 
-def test_fault_modes_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_fault_modes_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "one")
     client, heard = connect(stack, url)
     with pytest.raises(ApplicationError):
@@ -214,7 +214,7 @@ def _raises(call: Callable[[], object]) -> bool:
     return False
 
 
-def test_timeouts_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_timeouts_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     seen: list[float] = []
 
     async def note(call: Call, next: Endpoint) -> Any:
@@ -233,7 +233,7 @@ def test_timeouts_are_followed(stack: ExitStack, url: str, registry: Registry) -
     assert heard.of(Attempted)[-1].error == "DeadlineExceeded"
 
 
-def test_guards_are_followed(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_guards_are_applied(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "one")
     client, heard = connect(stack, url)
     assert names(client, 20) == {"one": 20}
@@ -254,7 +254,7 @@ def _is_refused(client: UserServiceClient) -> bool:
     return False
 
 
-def test_an_asyncio_client_follows_too(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_settings_are_applied_to_asyncio_clients(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "fast", tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
     heard = EventEmitter()
@@ -272,7 +272,7 @@ def test_an_asyncio_client_follows_too(stack: ExitStack, url: str, registry: Reg
     asyncio.run(main())
 
 
-def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
+def test_invalid_settings_of_the_registry_are_logged_and_ignored(
     stack: ExitStack, url: str, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve(stack, url, "one")
@@ -294,7 +294,7 @@ def test_what_is_wrong_behind_our_back_is_logged_and_left_aside(
     assert names(client, 20) == {"one": 20}
 
 
-def test_who_connects_later_has_what_was_said_before_from_the_first_call(
+def test_the_first_call_of_a_new_client_uses_the_settings_of_the_registry(
     stack: ExitStack, url: str, registry: Registry
 ) -> None:
     """Before its first call a client does not know what the registry says."""
@@ -308,7 +308,7 @@ def test_who_connects_later_has_what_was_said_before_from_the_first_call(
     assert len(heard.of(Attempted)) == 1
 
 
-def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_a_longer_timeout_applies_to_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
     left: list[float] = []
 
     class Timed(Users):
@@ -326,7 +326,7 @@ def test_who_has_more_time_has_it_from_the_first_call(stack: ExitStack, url: str
     assert left[1] <= 200
 
 
-def test_a_guard_of_the_registry_stands_before_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_guards_of_the_registry_apply_to_the_first_call(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "one")
     change(registry, SERVICE, {"fallback.force": "true", "fallback.values": '{"get": {"id": 7}}'})
     client, _ = connect(stack, url)
@@ -335,7 +335,7 @@ def test_a_guard_of_the_registry_stands_before_the_first_call(stack: ExitStack, 
     eventually(lambda: client.get(1).name == "one", "no fallback")
 
 
-def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_settings_of_the_caller_override_the_registry(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "one")
     change(registry, SERVICE, {"balancer": "random", "fault": "failfast"})
     client, heard = connect(stack, url, policy={"balancer": "maglev"})
@@ -349,14 +349,14 @@ def test_what_the_caller_says_counts_more_than_the_registry(stack: ExitStack, ur
     "key",
     ["routes", "panic_threshold", "budget.ratio", "instance_breaker.minimum_throughput", "ejection.base_ejection_time"],
 )
-def test_what_holds_for_a_service_is_not_said_of_single_calls(stack: ExitStack, memory: str, key: str) -> None:
+def test_using_rejects_service_settings(stack: ExitStack, memory: str, key: str) -> None:
     client, _ = connect(stack, memory)
     value: Any = [] if key == "routes" else 1
     with pytest.raises(ConfigurationError, match=r"applies to the whole service, .*; set it with connect"):
         client.using(policy={key: value})
 
 
-def test_threads_that_call_while_rules_change_end_with_the_last_one(stack: ExitStack, memory: str) -> None:
+def test_concurrent_calls_end_up_with_the_newest_rules(stack: ExitStack, memory: str) -> None:
     """Nobody brings an older rule back after a newer one."""
     for name in ("a", "b"):
         serve(stack, memory, name, tags={"name": name})
@@ -409,7 +409,7 @@ class AsyncFront(Front):
 GRAY = {"tag": "gray"}
 
 
-def test_a_tag_travels_along_a_chain_of_services(stack: ExitStack, url: str) -> None:
+def test_a_tag_is_propagated_along_a_chain_of_services(stack: ExitStack, url: str) -> None:
     serve(stack, url, "back", service="Back")
     gray = serve(stack, url, "gray back", service="Back", tags=GRAY)
     back, _ = connect(stack, f"{url}/Back")
@@ -426,7 +426,7 @@ def test_a_tag_travels_along_a_chain_of_services(stack: ExitStack, url: str) -> 
     eventually(lambda: set(names(client.using(tag="gray"), 20)) == {"gray front > back"})
 
 
-def test_a_tag_travels_through_asyncio_servers(stack: ExitStack, memory: str) -> None:
+def test_a_tag_is_propagated_through_asyncio_servers(stack: ExitStack, memory: str) -> None:
     serve(stack, memory, "back", service="Back")
     serve(stack, memory, "gray back", service="Back", tags=GRAY)
 
@@ -473,9 +473,7 @@ def test_groups_are_mixed(stack: ExitStack, url: str, registry: Registry) -> Non
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_the_first_call_finds_the_groups_that_rules_ask_for(
-    stack: ExitStack, url: str, registry: Registry, force: bool
-) -> None:
+def test_the_first_call_uses_the_groups_of_rules(stack: ExitStack, url: str, registry: Registry, force: bool) -> None:
     serve(stack, url, "blue", group="blue")
     serve(stack, url, "green", group="green")
     rule = {"router": "group", "mix": {"green": 100}, "force": force}
@@ -490,14 +488,14 @@ def test_the_first_call_finds_the_groups_that_rules_ask_for(
     asyncio.run(main())
 
 
-def test_a_group_that_nobody_serves_costs_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_an_empty_group_fails_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "blue", group="blue")
     change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
     client, _ = connect(stack, f"{url}?group=blue")
     assert names(client, 10) == {"blue": 10}
 
 
-def test_canaries_have_their_share_and_keep_their_users(stack: ExitStack, url: str, registry: Registry) -> None:
+def test_canaries_get_their_share_of_calls_and_are_sticky(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "old", version="1.0")
     serve(stack, url, "new", version="2.0")
     rule = {"router": "canary", "name": "v2", "to": "version = 2.*", "percent": 20, "key": "argument.id"}
@@ -532,7 +530,7 @@ def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -
 # What is decided can be heard.
 
 
-def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
+def test_a_filter_receives_the_decisions_of_its_call(stack: ExitStack, memory: str) -> None:
     serve(stack, memory, "one")
     heard: list[list[Decision]] = []
 
@@ -557,7 +555,7 @@ def test_a_filter_hears_of_its_own_call(stack: ExitStack, memory: str) -> None:
         assert attempted.seconds > 0
 
 
-def test_retries_ejections_and_their_end_are_heard(stack: ExitStack, memory: str) -> None:
+def test_retries_ejections_and_recoveries_are_reported(stack: ExitStack, memory: str) -> None:
     registry = stack.enter_context(Registry.connect(memory))
     port = register_dead(stack, registry, id="dead")
     serve(stack, memory, "one")
@@ -578,7 +576,7 @@ def test_retries_ejections_and_their_end_are_heard(stack: ExitStack, memory: str
     assert set(names(client, 4)) == {"one", "back"}
 
 
-def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_listener_fails_no_call(stack: ExitStack, memory: str, caplog: pytest.LogCaptureFixture) -> None:
     def broken(decision: Decision) -> None:
         raise ValueError("broken")
 
@@ -591,7 +589,7 @@ def test_a_listener_that_fails_costs_no_call(stack: ExitStack, memory: str, capl
     assert "decision listener failed" in caplog.text
 
 
-def test_giving_up_is_heard(stack: ExitStack, memory: str) -> None:
+def test_exhausted_retries_are_reported(stack: ExitStack, memory: str) -> None:
     registry = stack.enter_context(Registry.connect(memory))
     register_dead(stack, registry)
     client, heard = connect(stack, memory)
@@ -630,7 +628,7 @@ def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: 
 # Whoever governs services does not govern registries.
 
 
-def test_what_holds_for_services_does_not_hold_for_the_registry(
+def test_service_settings_do_not_apply_to_the_registry(
     stack: ExitStack, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "all.toml"

@@ -94,7 +94,7 @@ def test_a_lock_that_a_thread_of_the_parent_holds_is_free_in_the_child(calls: in
 
 
 @pytest.mark.parametrize("calls", [1, 8])
-def test_a_child_calls_over_connections_of_its_own(calls: int) -> None:
+def test_a_child_opens_separate_connections(calls: int) -> None:
     with (
         Server(user_service(Users())) as server,
         UserServiceClient.connect(server.address, framing="header", calls_per_connection=calls, timeout=60) as client,

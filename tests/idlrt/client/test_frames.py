@@ -1,4 +1,4 @@
-"""How many Python functions a call through a registry goes through: each costs time, and a line in every traceback."""
+"""Number of Python frames of a call through a registry: each costs time, and a line in every traceback."""
 
 from __future__ import annotations
 

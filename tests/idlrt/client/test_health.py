@@ -1,4 +1,4 @@
-"""When an instance is called no more, and when it is asked again: in virtual time."""
+"""Health of an endpoint: when it becomes unhealthy, and when it is pinged, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from idlrt.errors import ConnectFailed, ConnectionLost, DeadlineExceeded, NotSen
 
 
 @pytest.mark.parametrize("error", [ConnectionLost("x"), DeadlineExceeded("x")])
-def test_failures_in_a_row(error: Exception) -> None:
+def test_consecutive_failures_make_it_unhealthy(error: Exception) -> None:
     health = Health(tolerated=3)
     assert [health.failed(error, 0.0) for _ in range(4)] == [False, False, True, False]
     assert health.is_out
 
 
-def test_an_answer_in_between_begins_anew() -> None:
+def test_a_response_resets_the_failures() -> None:
     health = Health(tolerated=3)
     for _ in range(5):
         health.failed(ConnectionLost("x"), 0.0)
@@ -24,20 +24,20 @@ def test_an_answer_in_between_begins_anew() -> None:
     assert not health.is_out
 
 
-def test_a_refused_connection_is_enough() -> None:
+def test_one_refused_connection_makes_it_unhealthy() -> None:
     health = Health()
     assert health.failed(ConnectFailed("x"), 0.0)
     assert health.is_out
 
 
 @pytest.mark.parametrize("error", [Overloaded("x"), NotSent("x"), RemoteProtocolError("x")])
-def test_what_says_nothing_about_its_life(error: Exception) -> None:
+def test_errors_that_say_nothing_about_health(error: Exception) -> None:
     health = Health(tolerated=1)
     assert not health.failed(error, 0.0)
     assert not health.is_out
 
 
-def test_who_is_out_is_asked_after_pauses_that_grow() -> None:
+def test_unhealthy_endpoints_are_pinged_after_growing_pauses() -> None:
     health, now = Health(), 0.0
     health.failed(ConnectFailed("x"), now)
     pauses = []
@@ -52,7 +52,7 @@ def test_who_is_out_is_asked_after_pauses_that_grow() -> None:
     assert pauses[-1] == pytest.approx(5.0)
 
 
-def test_an_answer_brings_it_back_and_shortens_the_pauses() -> None:
+def test_a_response_makes_it_healthy_and_resets_the_pauses() -> None:
     health = Health()
     for number in range(10):
         health.failed(ConnectFailed("x"), float(number), is_ping=True)
@@ -63,7 +63,7 @@ def test_an_answer_brings_it_back_and_shortens_the_pauses() -> None:
     assert health.asked_at == pytest.approx(102.1)
 
 
-def test_calls_that_end_after_it_was_out_do_not_put_off_its_ping() -> None:
+def test_calls_that_fail_later_do_not_delay_the_ping() -> None:
     health = Health()
     for _ in range(3):
         health.failed(DeadlineExceeded("x"), 1.0)
@@ -73,7 +73,7 @@ def test_calls_that_end_after_it_was_out_do_not_put_off_its_ping() -> None:
     assert health.asked_at == due
 
 
-def test_who_is_silent_is_asked() -> None:
+def test_silent_endpoints_are_pinged() -> None:
     health = Health()
     health.answered(10.0)
     assert not health.is_ping_due(10.9, idle=1.0)

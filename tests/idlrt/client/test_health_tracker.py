@@ -1,4 +1,4 @@
-"""Who is out and who is back, by what calls come to: a whole cluster in virtual time."""
+"""Health of the endpoints of a cluster, by the outcomes of calls, in virtual time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def changes(heard: list[Decision]) -> list[tuple[str, str]]:
     return [(each.before, each.after) for each in heard if isinstance(each, BreakerChanged)]
 
 
-def test_an_instance_whose_breaker_is_open_is_left_alone_and_tried_again() -> None:
+def test_an_open_breaker_rejects_calls_and_probes_later() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
     bad = things.leaves["10.0.0.1:9090"]
@@ -84,7 +84,7 @@ def test_an_instance_whose_breaker_is_open_is_left_alone_and_tried_again() -> No
     assert [now - old for now, old in zip(things.counts(), before, strict=True)] == [10, 10, 10]
 
 
-def test_failfast_does_not_meet_a_breaker_that_is_shut_while_others_are_there() -> None:
+def test_failfast_avoids_open_breakers() -> None:
     things = VirtualCluster(*instances(2), policy=BREAKER)
     things.make()
     bad = things.leaves["10.0.0.0:9090"]
@@ -130,7 +130,7 @@ def test_a_probe_that_was_interrupted_is_not_waited_for() -> None:
     assert changes(things.heard)[-1] == ("half-open", "closed")
 
 
-def test_when_too_many_breakers_are_open_they_have_no_say() -> None:
+def test_open_breakers_are_ignored_in_a_panic() -> None:
     things = VirtualCluster(*instances(3), policy=BREAKER)
     things.make()
     for leaf in things.leaves.values():
@@ -155,7 +155,7 @@ def test_the_only_instance_with_an_open_breaker_without_panic() -> None:
         things.make()
 
 
-def test_overload_opens_no_breaker_and_takes_nobody_out() -> None:
+def test_overload_opens_no_breaker_and_ejects_no_instance() -> None:
     things = VirtualCluster(*instances(2), policy=BREAKER)
     things.make()
     things.leaves["10.0.0.0:9090"].error = lambda: Overloaded("full")
@@ -165,7 +165,7 @@ def test_overload_opens_no_breaker_and_takes_nobody_out() -> None:
     assert [each for each in things.heard if isinstance(each, BreakerChanged | Ejected)] == []
 
 
-def test_who_breaks_down_again_and_again_is_ejected_for_a_time() -> None:
+def test_repeated_internal_errors_eject_an_instance() -> None:
     things = VirtualCluster(*instances(5), policy={"balancer": "round_robin", "fault": "failfast"})
     things.make()
     bad = things.leaves["10.0.0.2:9090"]
@@ -186,7 +186,7 @@ def test_who_breaks_down_again_and_again_is_ejected_for_a_time() -> None:
     assert len(bad.calls) > 5
 
 
-def test_timeouts_count_like_breakdowns_and_lost_connections_do_not() -> None:
+def test_timeouts_count_for_ejection_and_lost_connections_do_not() -> None:
     for error, expected in ((lambda: DeadlineExceeded("slow"), True), (lost, False)):
         things = VirtualCluster(
             *instances(5), policy={"balancer": "round_robin", "fault": "failfast", "failure_threshold": 1000}
@@ -200,7 +200,7 @@ def test_timeouts_count_like_breakdowns_and_lost_connections_do_not() -> None:
         assert bool(found) is expected
 
 
-def test_only_a_tenth_is_ejected_but_always_one() -> None:
+def test_at_most_a_tenth_but_at_least_one_is_ejected() -> None:
     for count, most in ((3, 1), (30, 3)):
         things = VirtualCluster(*instances(count), policy={"balancer": "round_robin", "fault": "failfast"})
         things.make()
@@ -212,7 +212,7 @@ def test_only_a_tenth_is_ejected_but_always_one() -> None:
         assert len([each for each in things.heard if isinstance(each, Ejected)]) == most
 
 
-def test_who_refuses_connections_is_out_at_once_and_back_with_a_ping() -> None:
+def test_a_refused_connection_makes_an_instance_unhealthy_until_a_ping() -> None:
     things = VirtualCluster(*instances(3), policy={"balancer": "round_robin"})
     things.make()
     bad = things.leaves["10.0.0.1:9090"]
@@ -230,7 +230,7 @@ def test_who_refuses_connections_is_out_at_once_and_back_with_a_ping() -> None:
     assert len(bad.calls) == 4
 
 
-def test_with_fewer_than_half_of_them_good_all_are_called() -> None:
+def test_all_are_called_when_less_than_half_are_healthy() -> None:
     things = VirtualCluster(*instances(4), policy={"balancer": "round_robin", "fault": "failfast"})
     things.make()
     for id in ("10.0.0.0:9090", "10.0.0.1:9090", "10.0.0.2:9090"):
@@ -244,7 +244,7 @@ def test_with_fewer_than_half_of_them_good_all_are_called() -> None:
     assert refused > 20
 
 
-def test_the_share_of_who_has_just_started_grows() -> None:
+def test_the_weight_of_new_instances_grows() -> None:
     old = instances(1)
     fresh = [each for each in instances(2, started_at=1_700_000_000.0) if each.host == "10.0.0.1"]
     things = VirtualCluster(*old, *fresh, policy={"warm_up": 100.0, "balancer": "weighted_round_robin"})
@@ -265,7 +265,7 @@ def test_the_share_of_who_has_just_started_grows() -> None:
     assert shares[-1] == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_change_of_rules_holds_for_the_next_call() -> None:
+def test_changed_rules_apply_to_the_next_call() -> None:
     things = VirtualCluster(*instances(2, tags={"disk": "ssd"}), *instances(4)[2:], policy={"balancer": "round_robin"})
     things.make()
     things.subscription.tell(
@@ -280,7 +280,7 @@ def test_a_change_of_rules_holds_for_the_next_call() -> None:
         things.make()
 
 
-def test_when_many_go_at_once_the_choice_is_made_anew_a_few_times_only() -> None:
+def test_many_simultaneous_failures_rebuild_the_pool_only_a_few_times() -> None:
     things = VirtualCluster(*instances(100))
     things.make()
 

@@ -1,4 +1,4 @@
-"""What annotations of an IDL say of calls holds for them, unless somebody nearer says otherwise."""
+"""Policy annotations of an IDL apply to calls unless a more specific setting overrides them."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def connect(stub: Any, stack: ExitStack, url: str, shops: list[Shop]) -> Callabl
     return make
 
 
-def test_a_call_ends_when_the_idl_says(connect: Callable[..., Any]) -> None:
+def test_the_timeout_of_the_idl_applies(connect: Callable[..., Any]) -> None:
     client = connect()
     while {client.plain() for _ in range(30)} != {"a", "b", "c"}:
         """Now there is a connection to each."""
@@ -138,13 +138,13 @@ def test_a_call_ends_when_the_idl_says(connect: Callable[..., Any]) -> None:
         client.never()
 
 
-def test_one_answer_is_enough_of_a_method_that_is_hedged(connect: Callable[..., Any], shops: list[Shop]) -> None:
+def test_hedging_of_the_idl_applies(connect: Callable[..., Any], shops: list[Shop]) -> None:
     shops[0].is_stuck = True
     client = connect()
     assert {client.slow() for _ in range(9)} == {"b", "c"}
 
 
-def test_a_failure_of_what_may_be_left_undone_is_nobodys_business(connect: Callable[..., Any]) -> None:
+def test_failsafe_of_the_idl_applies(connect: Callable[..., Any]) -> None:
     assert connect().forget() is None
 
 
@@ -155,7 +155,7 @@ def test_the_same_key_finds_the_same_instance(connect: Callable[..., Any]) -> No
     assert set().union(*found.values()) == {"a", "b", "c"}
 
 
-def test_what_the_service_says_holds_for_its_own_methods(connect: Callable[..., Any]) -> None:
+def test_annotations_of_a_service_apply_to_its_methods(connect: Callable[..., Any]) -> None:
     policies = Policies()
     client = connect(filters=[policies])
     seconds = {}
@@ -167,7 +167,7 @@ def test_what_the_service_says_holds_for_its_own_methods(connect: Callable[..., 
     assert (policies.last.timeout, policies.last.backoff.base_delay, policies.last.hash_by) == (400, 0.5, "key")
 
 
-def test_whoever_is_nearer_has_the_last_word(connect: Callable[..., Any], url: str) -> None:
+def test_more_specific_settings_override_the_idl(connect: Callable[..., Any], url: str) -> None:
     policies = Policies()
 
     def timeout(client: Any) -> float:
@@ -186,7 +186,7 @@ def test_whoever_is_nearer_has_the_last_word(connect: Callable[..., Any], url: s
     assert policies.last.hash_by == "key", "of what nobody else speaks, the IDL's word holds"
 
 
-def test_a_nearer_word_on_the_fault_mode_and_the_key(connect: Callable[..., Any], shops: list[Shop]) -> None:
+def test_options_override_fault_mode_and_hash_key_of_the_idl(connect: Callable[..., Any], shops: list[Shop]) -> None:
     client = connect()
     with pytest.raises(Exception, match="failed with"):
         client.using(fault="failfast").forget()
@@ -194,7 +194,7 @@ def test_a_nearer_word_on_the_fault_mode_and_the_key(connect: Callable[..., Any]
     assert len({by_shelf.get(1, key) for key in "abcdefghijkl"}) == 1
 
 
-def test_mistakes_that_the_compiler_cannot_know_stop_nobody(
+def test_invalid_annotations_are_logged_and_fail_no_call(
     connect: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     policies = Policies()

@@ -1,4 +1,4 @@
-"""Which RPC protocol and serialization a call uses: the client's first preference that the instance has."""
+"""Negotiation of RPC protocol and serialization: the client's first preference that the instance supports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def instance(listed: RpcProtocols, id: str = "users-1") -> Instance:
     return Instance(service="Users", host="10.0.0.7", port=9090, id=id, rpc_protocols=listed)
 
 
-def test_the_error_names_the_instance_and_what_both_speak() -> None:
+def test_the_error_names_the_instance_and_both_sets_of_protocols() -> None:
     error = no_common_protocol(instance(SERVER), [DUBBO, ("dubbo", "fastjson2"), ("motan2", "simple")])
     assert isinstance(error, ConfigurationError)
     assert str(error) == (

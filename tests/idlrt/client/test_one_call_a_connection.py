@@ -1,4 +1,4 @@
-"""Protocols that carry one call at a time on a connection, as every kind of client uses them."""
+"""Protocols that carry one call at a time on a connection, with every kind of client."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_asyncio_clients_open_connections_as_the_protocol_needs_them(options: An
     assert asyncio.run(at_once(20, **options)) == (connections, list(range(20)))
 
 
-def test_given_connections_count() -> None:
+def test_max_connections_overrides_the_default() -> None:
     async def main() -> None:
         async with AsyncServer(user_service(AsyncUsers()), "127.0.0.1:0", drain_s=0) as server:
             options: Any = {"protocol": "lines", "max_connections": 2, "timeout": TIMEOUT}
@@ -112,7 +112,7 @@ def answers(line: bytes) -> Any:
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_what_stands_behind_a_response_is_heard(kind: str) -> None:
+def test_events_after_a_response_are_handled(kind: str) -> None:
     """The server closes the connection with the response, so the next call gets another one."""
     good = b'ok {"0":{"str":"%s"}}\n'
     with scripted_server(answers(good % b"a" + b'bye "that was all"\n'), answers(good % b"b")) as target:
@@ -122,7 +122,7 @@ def test_what_stands_behind_a_response_is_heard(kind: str) -> None:
         client.close()
 
 
-def test_a_client_is_told_why_the_server_closes() -> None:
+def test_the_error_tells_why_the_server_closed() -> None:
     with Server(user_service(AsyncUsers()), "127.0.0.1:0", limits=Limits(max_message=100)) as server:
         server.start()
         with connect_raw(server.port) as raw:

@@ -36,29 +36,29 @@ def spread(nodes: Sequence[Node], count: int = 5000) -> list[float]:
     return [found[node] / count for node in nodes]
 
 
-def test_nothing_to_choose_from() -> None:
+def test_an_empty_pool_has_no_endpoint() -> None:
     assert chosen([]).pick(call_of()) is None
 
 
-def test_the_only_one_is_taken_whatever_its_health() -> None:
+def test_the_only_endpoint_is_picked_even_if_unhealthy() -> None:
     node = Node(0, is_out=True)
     assert chosen([node]).pick(call_of()) is node
     assert chosen([node]).pick(call_of(), [node]) is None
 
 
-def test_who_is_out_is_left_out() -> None:
+def test_unhealthy_endpoints_are_not_picked() -> None:
     assert spread([Node(0), Node(1, is_out=True), Node(2)])[1] == 0
 
 
-def test_when_most_are_out_health_is_not_trusted() -> None:
+def test_health_is_ignored_when_most_are_unhealthy() -> None:
     assert min(spread([Node(0), Node(1, is_out=True), Node(2, is_out=True)])) > 0.2
 
 
-def test_half_of_them_is_not_most() -> None:
+def test_health_counts_when_half_are_healthy() -> None:
     assert spread([Node(0), Node(1, is_out=True)]) == [1.0, 0.0]
 
 
-def test_when_all_that_are_good_were_tried_the_others_are() -> None:
+def test_unhealthy_endpoints_are_picked_after_all_healthy_ones() -> None:
     good, out = Node(0), Node(1, is_out=True)
     assert chosen([good, out]).pick(call_of(), [good]) is out
     assert chosen([good, out]).pick(call_of(), [good, out]) is None
@@ -81,7 +81,7 @@ def test_a_balancer_that_covers_all_outlives_health() -> None:
     ], "only the keys of the one that is out have moved"
 
 
-def test_of_balancers_that_last_only_some_are_kept() -> None:
+def test_the_number_of_shared_balancers_is_bounded() -> None:
     lasting: dict[Hashable, Any] = {}
     for count in range(1, 40):
         chosen([Node(number) for number in range(count)], lasting=lasting).pick(
@@ -90,7 +90,7 @@ def test_of_balancers_that_last_only_some_are_kept() -> None:
     assert len(lasting) == 16
 
 
-def test_a_balancer_that_nobody_knows() -> None:
+def test_an_unknown_balancer_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match=r"unknown balancer 'p3c' \(known: .*did you mean 'p2c'"):
         chosen([Node(0)]).pick(call_of(), (), BalancerChoice("p3c", None, "p3c"))
 
@@ -100,7 +100,7 @@ def test_a_balancer_that_nobody_knows() -> None:
     st.sampled_from(BALANCERS.names()),
     st.integers(),
 )
-def test_every_one_is_tried_before_it_gives_up(made: list[tuple[int, bool]], balancer: str, seed: int) -> None:
+def test_all_endpoints_are_tried(made: list[tuple[int, bool]], balancer: str, seed: int) -> None:
     nodes = [Node(number, weight, is_out=is_out) for number, (weight, is_out) in enumerate(made)]
     picker = chosen(nodes, seed)
     tried: list[Node] = []

@@ -1,4 +1,4 @@
-"""Connections that have been idle: their server is asked before a call is put on them."""
+"""Idle connections are pinged before a call is sent over them."""
 
 from __future__ import annotations
 
@@ -142,20 +142,20 @@ def connect(request: pytest.FixtureRequest, server: Mortal) -> Iterator[Calls]:
         each.close()
 
 
-def test_a_connection_that_is_used_is_not_asked(server: Mortal, connect: Calls) -> None:
+def test_a_connection_in_use_is_not_pinged(server: Mortal, connect: Calls) -> None:
     client = connect(ping_after=NEVER)
     assert [client.get(number) for number in range(1, 6)] == list(range(1, 6))
     assert server.calls == [["get"] * 5]
 
 
-def test_a_connection_that_was_idle_is_asked_and_used(server: Mortal, connect: Calls) -> None:
+def test_an_idle_connection_is_pinged_and_reused(server: Mortal, connect: Calls) -> None:
     client = connect(ping_after=AT_ONCE)
     for number in range(1, 4):
         assert client.get(number) == number
     assert server.used == [["get", "idlrt_ping", "get", "idlrt_ping", "get"]]
 
 
-def test_a_call_does_not_follow_a_ping_that_nobody_answers(server: Mortal, connect: Calls) -> None:
+def test_a_call_is_not_sent_after_a_ping_without_response(server: Mortal, connect: Calls) -> None:
     client = connect(ping_after=AT_ONCE, ping_timeout=0.05)
     assert client.get(1) == 1
     (dead,) = server.gets
@@ -188,7 +188,7 @@ def test_without_pings_the_call_is_lost(server: Mortal, connect: Calls) -> None:
     assert server.calls == [["get", "get"], ["get"]]
 
 
-def test_a_server_that_is_gone_altogether(server: Mortal, connect: Calls) -> None:
+def test_a_server_that_has_stopped(server: Mortal, connect: Calls) -> None:
     client = connect(ping_after=AT_ONCE)
     assert client.get(1) == 1
     server.close()
@@ -196,7 +196,7 @@ def test_a_server_that_is_gone_altogether(server: Mortal, connect: Calls) -> Non
         client.get(2)
 
 
-def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
+def test_threads_do_not_use_a_connection_that_is_being_pinged(server: Mortal) -> None:
     with UserServiceClient.connect(
         server.address, calls_per_connection=8, max_connections=2, ping_after=AT_ONCE, ping_timeout=0.2, timeout=60
     ) as client:
@@ -219,7 +219,7 @@ def test_threads_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> 
     assert len(server.gets) == 6
 
 
-def test_tasks_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> None:
+def test_tasks_do_not_use_a_connection_that_is_being_pinged(server: Mortal) -> None:
     dead: list[int] = []
 
     async def main() -> list[int]:
@@ -238,7 +238,7 @@ def test_tasks_do_not_use_a_connection_that_is_being_asked(server: Mortal) -> No
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), "1"])
-def test_a_wrong_time(seconds: Any) -> None:
+def test_an_invalid_duration_is_rejected(seconds: Any) -> None:
     for kind in (UserServiceClient, AsyncUserServiceClient):
         with pytest.raises(ConfigurationError, match="ping_after must be between 1e-09 and 2000000 seconds"):
             kind.connect("127.0.0.1:1", ping_after=seconds)

@@ -1,4 +1,4 @@
-"""The picture of a service that calls read: what changes is prepared before a call sees it."""
+"""Published state of a service: changes are prepared before a call sees them."""
 
 from __future__ import annotations
 

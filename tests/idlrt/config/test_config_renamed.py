@@ -183,7 +183,7 @@ def test_annotations_of_generated_code() -> None:
         return 1
 
     with UsersClient.connect("127.0.0.1:1", filters=[stop]) as client:
-        with pytest.warns(DeprecationWarning, match="the IDL") as caught:
+        with pytest.warns(DeprecationWarning, match="annotations of") as caught:
             client.get(1)
         client.get(1)
     assert [str(each.message) for each in caught] == [

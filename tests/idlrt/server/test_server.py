@@ -174,7 +174,7 @@ def test_an_address_that_is_taken_is_named(server: Server, users: Users) -> None
         (Users(), "serve Users"),
         (Users, "serve Users"),
         (3, "serve int"),
-        ([], "an empty list of services"),
+        ([], "an empty list"),
         ([3], "serve int"),
     ],
 )

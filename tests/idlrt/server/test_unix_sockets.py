@@ -254,9 +254,7 @@ def test_a_client_is_told_that_nobody_listens(path: Path, is_there: bool) -> Non
         stale(path)
     with (
         UserServiceClient.connect(f"unix:{path}") as client,
-        pytest.raises(
-            ConnectFailed, match=f"cannot connect to unix:{path} for UserService.ping: .*is the server running"
-        ),
+        pytest.raises(ConnectFailed, match=f"cannot connect to unix:{path} for UserService.ping: .*is the server"),
     ):
         client.ping()
 
