@@ -1,4 +1,4 @@
-"""Stubs used wrongly: both type checkers must refuse exactly the lines that end in `# wrong`. Nobody runs it."""
+"""Wrong uses of stubs: both type checkers must report exactly the lines that end in `# wrong`. It is never run."""
 
 from __future__ import annotations
 

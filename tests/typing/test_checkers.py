@@ -1,7 +1,7 @@
-"""Generated code, and code that uses it, as `mypy --strict` and `pyright` strict see it.
+"""Type checks of generated code, and of code that uses it, with `mypy --strict` and strict `pyright`.
 
-All outputs of `tests/golden/` are put side by side with `uses.py` (nothing may be found) and `misuses.py` (just the
-marked lines must be). One run of each checker goes over everything, as they take seconds to start.
+All outputs of `tests/golden/` are checked together with `uses.py` (no findings) and `misuses.py` (findings on exactly
+the marked lines). Each checker runs once over everything, because it takes seconds to start.
 """
 
 from __future__ import annotations

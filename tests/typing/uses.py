@@ -1,4 +1,4 @@
-"""Stubs used as they are meant to be. Both type checkers must find nothing here; nobody runs it."""
+"""Correct uses of stubs: both type checkers must report nothing here. It is never run."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AsyncUsers:
 
 
 class NewerUsers(Users):
-    """Has defaults of its own for arguments that old callers leave out, and takes `None`."""
+    """Handler with defaults for arguments that old callers omit, and which accepts `None`."""
 
     def find(
         self,

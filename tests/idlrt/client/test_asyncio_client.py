@@ -230,7 +230,7 @@ class Stage:
         return asyncio.ensure_future(self.sender.send(Call(GET, (number,), "virtual", deadline, self.driver)))
 
     async def sent(self, count: int) -> list[RequestReceived]:
-        """Take the calls that have been sent over the newest connection: so many."""
+        """Take the calls that have been sent over the newest connection, and check their number."""
         await eventually_async(lambda: self.opened and len(self.opened[-1].calls) == count)
         found = list(self.opened[-1].calls)
         self.opened[-1].calls.clear()
@@ -472,7 +472,7 @@ def test_another_event_loop_gets_another_connection(server: Server) -> None:
 
     asyncio.run(call(client))
     asyncio.run(call(client))
-    # Nobody closed the client: its transports say so while the mark above still holds.
+    # The client is not closed: its transports warn about it while the filter above is active.
     del client
     gc.collect()
 

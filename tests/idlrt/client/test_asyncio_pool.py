@@ -42,7 +42,7 @@ async def entered(users: AsyncUsers, count: int) -> None:
 
 
 async def waiting(client: AsyncUserServiceClient, count: int) -> None:
-    """Wait until so many calls of `client` wait for a connection."""
+    """Wait until this number of calls of `client` wait for a connection."""
     await eventually_async(lambda: client_stats(client).waiting == count, f"{count} calls wait")
 
 

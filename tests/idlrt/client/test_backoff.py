@@ -34,7 +34,7 @@ class Clock:
 
 
 def pauses(dice: float, count: int) -> list[float]:
-    """How long each of so many failures in a row keeps others away."""
+    """Return the pauses after each of `count` consecutive failures."""
     clock = Clock()
     backoff = Backoff(clock, lambda: dice)
     found: list[float] = []
@@ -81,7 +81,7 @@ def test_a_success_resets_the_backoff() -> None:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Where nobody listens until a server does: the port is taken, so that no other process gets it."""
+    """Address without a listener; the port is reserved, so that no other process gets it."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))

@@ -79,7 +79,7 @@ def answer(raw: socket.socket, count: int = 1, *, skip: int = 0) -> None:
 
 
 def read_one(raw: socket.socket) -> None:
-    """Play a server that reads a call and says nothing."""
+    """Play a server that reads a call and does not respond."""
     connection = ServerConnection(detector(), SERVICE.methods)
     while not connection.receive_data(raw.recv(65536)):
         pass

@@ -33,7 +33,7 @@ SERVICE = "UserService"
 
 
 class Named(Users):
-    """Says who it is."""
+    """Handler that returns its name."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -283,7 +283,7 @@ def test_groups_and_names(stack: ExitStack, url: str, connect: Callable[..., Cal
 
 
 def dead_port(stack: ExitStack) -> int:
-    """A port at which nobody listens, nor any other process as long as the test runs; a server may share it."""
+    """Port without a listener, reserved while the test runs; a server may share it."""
     taken = stack.enter_context(socket.socket())
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     taken.bind(("127.0.0.1", 0))

@@ -62,7 +62,7 @@ def register(registry: Registry, port: int, id: str = "", **more: Any) -> Regist
 def snapshot_shows(
     client: UserServiceClient | AsyncUserServiceClient, is_so: Callable[[tuple[Instance, ...]], object]
 ) -> None:
-    """Wait until the registry has published such instances."""
+    """Wait until the registry has published instances that satisfy the condition."""
 
     def look() -> object:
         snapshot = client_stats(client).snapshot
@@ -72,7 +72,7 @@ def snapshot_shows(
 
 
 def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str, registry: Registry) -> None:
-    """What is under way on the old one ends as it does (`get` is not idempotent); others go to the new one."""
+    """Calls in flight on the old instance end there (`get` is not idempotent); others go to the new one."""
     port, known, is_called = serve(stack).port, threading.Event(), threading.Event()
 
     def die(raw: socket.socket) -> None:
@@ -81,7 +81,7 @@ def test_the_only_instance_is_replaced_during_a_call(stack: ExitStack, url: str,
         known.wait(60)
 
     old = int(stack.enter_context(scripted_server(die)).rpartition(":")[2])
-    # Its successor has another port: a token says that it is the same instance.
+    # Its successor has another port: a token shows that it is the same instance.
     register(registry, old, "one", metadata={"instance_token": "token"})
     with UserServiceClient.connect(url, timeout=60, heartbeat=None) as client:
         found: list[object] = []
@@ -133,7 +133,7 @@ def test_no_call_fails_because_its_instance_was_replaced(stack: ExitStack, url: 
 
 
 def test_a_crashed_instance_that_was_replaced(stack: ExitStack, url: str, registry: Registry) -> None:
-    """The only instance is gone; its successor is told while the call finds that out."""
+    """The only instance is gone; its successor is published while the call finds that out."""
     dead = free_port()
     registration = register(registry, dead, "one")
     port = serve(stack).port
@@ -198,13 +198,13 @@ def test_an_asyncio_client_that_is_used_from_one_loop_after_the_other(
     snapshot_shows(client, lambda instances: instances[0].port == port)
     assert asyncio.run(get(client, 2)) == 2
     asyncio.run(client.close())
-    # The transport of the first loop says so while the mark above still holds.
+    # The transport of the first loop warns about it while the filter above is active.
     del client
     gc.collect()
 
 
 def silent_registry(stack: ExitStack) -> str:
-    """The URL of one that takes connections and says nothing."""
+    """URL of a registry that accepts connections and does not respond."""
     listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     return f"embedded://127.0.0.1:{listening.getsockname()[1]}"
 

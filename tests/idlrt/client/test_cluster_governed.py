@@ -1,4 +1,4 @@
-"""Clusters whose settings and instances change, in virtual time: what holds for whom is out, warm, grouped or kept."""
+"""Clusters whose settings and instances change, in virtual time: health, warm-up, groups, cached objects."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class World:
             return error
 
     def asked(self, calls: int = 10) -> set[str]:
-        """Who is asked by so many calls."""
+        """Return which instances receive this number of calls."""
         self.sent.clear()
         for _ in range(calls):
             self.get(fault="failfast")
@@ -313,7 +313,7 @@ def test_an_instance_that_answers_while_its_failure_is_handled_is_available() ->
 
 
 def test_a_recount_brings_no_older_instances_back() -> None:
-    """While the pool is made anew because an instance is unavailable, the registry publishes others."""
+    """While the pool is rebuilt because an instance is unhealthy, the registry publishes others."""
     tracker = HealthTracker(SERVICE, lambda: None, lambda: ())
     old, new = make_node(tracker), make_node(tracker)
     nodes = [old]

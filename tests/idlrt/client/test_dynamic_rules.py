@@ -76,7 +76,7 @@ class EventEmitter:
 
 
 class Named(Users):
-    """Says who it is."""
+    """Handler that returns its name."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ def names(client: Any, calls: int) -> Counter[str]:
 
 
 def tries(call: Callable[[], object], is_so: Callable[[], object]) -> Callable[[], bool]:
-    """Makes a call, whatever it comes to, and looks."""
+    """Make a call, ignore its outcome, and check the condition."""
 
     def look() -> bool:
         with suppress(Overloaded, ApplicationError, DeadlineExceeded):
@@ -297,7 +297,7 @@ def test_invalid_settings_of_the_registry_are_logged_and_ignored(
 def test_the_first_call_of_a_new_client_uses_the_settings_of_the_registry(
     stack: ExitStack, url: str, registry: Registry
 ) -> None:
-    """Before its first call a client does not know what the registry says."""
+    """Before its first call a client does not know the settings of the registry."""
     for _ in range(2):
         register_dead(stack, registry, tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
@@ -357,7 +357,7 @@ def test_using_rejects_service_settings(stack: ExitStack, memory: str, key: str)
 
 
 def test_concurrent_calls_end_up_with_the_newest_rules(stack: ExitStack, memory: str) -> None:
-    """Nobody brings an older rule back after a newer one."""
+    """An older rule must never replace a newer one."""
     for name in ("a", "b"):
         serve(stack, memory, name, tags={"name": name})
     client, _ = connect(stack, memory)
@@ -527,7 +527,7 @@ def test_the_zone_of_the_configuration_comes_first(stack: ExitStack, url: str) -
         only.get(1)
 
 
-# What is decided can be heard.
+# Decision events.
 
 
 def test_a_filter_receives_the_decisions_of_its_call(stack: ExitStack, memory: str) -> None:
@@ -625,7 +625,7 @@ def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: 
         client.get(0)
 
 
-# Whoever governs services does not govern registries.
+# Settings of services do not apply to the registry.
 
 
 def test_service_settings_do_not_apply_to_the_registry(

@@ -141,7 +141,7 @@ def test_open_breakers_are_ignored_in_a_panic() -> None:
     for leaf in things.leaves.values():
         leaf.error = None
     for _ in range(30):
-        things.make()  # all are well again, and nobody has to wait until the breakers know
+        things.make()  # all are healthy again, and calls need not wait until the breakers close
 
 
 def test_the_only_instance_with_an_open_breaker_without_panic() -> None:

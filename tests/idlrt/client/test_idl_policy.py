@@ -38,7 +38,7 @@ QUICK: dict[str, Any] = {"workers": 4, "grace_s": 0.1, "drain_s": 0.01}
 
 
 class Shop:
-    """A handler that says who it is."""
+    """Handler that returns its name."""
 
     def __init__(self, name: str, gone: threading.Event) -> None:
         self.name = name
@@ -111,7 +111,7 @@ def shops(stub: Any, stack: ExitStack, url: str, gone: threading.Event) -> list[
 
 
 class Policies:
-    """A filter that keeps what holds for the calls that go through it."""
+    """Filter that records the policies of the calls that go through it."""
 
     def __init__(self) -> None:
         self.last = CallPolicy()

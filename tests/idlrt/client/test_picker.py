@@ -1,5 +1,5 @@
-"""Choosing an instance: health, panic, and those that were tried. How the good ones are chosen is the balancers'
-matter.
+"""Picker: health, panic, and endpoints that were already tried. The choice among healthy endpoints is tested with the
+balancers.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ sys.stdin.read()
 
 
 class Worker:
-    """A server in a process of its own."""
+    """Server in a separate process."""
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
         folder = str(Path(__file__).parents[2] / "harness")
@@ -101,7 +101,7 @@ def test_a_server_that_comes_back_is_called_again(workers: list[Worker]) -> None
 
 
 def test_metadata_needs_a_framing_that_is_asked_for(workers: list[Worker]) -> None:
-    """As with one address: nobody has said what they speak."""
+    """As with one address, the protocol is not announced."""
     tenant = {"tenant": "7"}
     with UserServiceClient.connect(target_of(workers), timeout=60) as users:
         # The default prefers the instance that answers sooner, which may be one and the same.

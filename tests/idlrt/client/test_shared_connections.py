@@ -49,7 +49,7 @@ def connect(address: str, **options: Any) -> UserServiceClient:
 
 
 def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
-    """What `work` gives or raises, of each of so many threads at once."""
+    """Return the results or errors of `work`, run by several threads at once."""
     results: list[Any] = [None] * count
 
     def run(index: int) -> None:
@@ -89,7 +89,7 @@ def test_one_call_alone(client: UserServiceClient) -> None:
 
 
 def test_large_calls_and_answers_at_once_do_not_lock(client: UserServiceClient) -> None:
-    # Each side writes more than the kernels keep: who writes must not keep others from reading.
+    # Each side writes more than the kernels keep: a writer must not keep others from reading.
     found = in_threads(lambda index: len(client.join(["z" * 1_000_000, str(index)], "")), 12)
     assert [each // 1_000_000 for each in found] == [1] * 12
 
@@ -100,7 +100,7 @@ def test_a_fast_answer_overtakes_a_slow_one(server: Server, users: AsyncUsers) -
         thread = threading.Thread(target=lambda: slow.append(client.wait(7)))
         thread.start()
         assert users.all_entered.acquire(timeout=60)
-        # The one who waits reads for this one.
+        # The waiting thread reads for this one.
         assert client.get(1).id == 1
         assert in_threads(lambda index: client.get(index + 1).id, 8) == list(range(1, 9))
         users.release(7)
@@ -128,7 +128,7 @@ def test_who_gives_up_leaves_the_reading_to_others(server: Server, users: AsyncU
         second.start()
         first.join(60)
         assert len(gave_up) == 1
-        users.release(1)  # an answer that nobody waits for
+        users.release(1)  # a response that no call waits for
         users.release(2)
         second.join(60)
         assert patient == [2]

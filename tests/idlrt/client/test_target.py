@@ -1,4 +1,4 @@
-"""Whom a client is told to call."""
+"""Target URLs of clients."""
 
 from __future__ import annotations
 

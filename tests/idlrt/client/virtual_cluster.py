@@ -1,4 +1,4 @@
-"""A cluster in virtual time: real decisions, leaves that do what a test says, no sockets."""
+"""Cluster in virtual time: real decisions, transports whose outcomes a test scripts, no sockets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Subscription(LocalSubscription):
 
 
 class Leaf:
-    """Of one instance: what a call comes to is what `behave` returns or raises, after `seconds`."""
+    """Transport to one instance: the outcome of a call is what `behave` returns or raises, after `seconds`."""
 
     carries_metadata = True
 
@@ -112,7 +112,7 @@ class VirtualCluster:
         raise AssertionError("it is known from the beginning")
 
     def call(self, of: Any = GET, *listeners: Listener, **metadata: str) -> Call:
-        """A call that nobody has made yet."""
+        """Create a call."""
         plan = self.governance.plan(of)
         timeout = plan.policy.timeout
         deadline = Deadline(self.driver.now() + timeout, timeout)
