@@ -1,8 +1,8 @@
-"""For tests of programs that use idlrt: calls without a network, time that passes when it is told to, and what every
-registry, every balancer, every router, every fault mode, every guard and every protocol has to do.
+"""Test support for programs that use idlrt: calls without a network, a driver in virtual time, and conformance suites
+for plugins (registries, balancers, routers, fault modes, guards and protocols).
 
-`idlrt.testing.strategies` has hypothesis strategies of generated classes; it is imported for itself, because it needs
-the extra `testing`.
+`idlrt.testing.strategies` has hypothesis strategies of generated classes. Import it explicitly: it requires the extra
+`testing`.
 """
 
 from idlrt.testing.balancers import check_balancer

@@ -1,4 +1,4 @@
-"""What every balancer has to do: one suite, for ours and for yours.
+"""Conformance suite of balancers, for the built-in ones and for plugins.
 
 from idlrt.testing import check_balancer
 
@@ -36,7 +36,7 @@ _GET = method(_Service.get, required(1, "key", STRING), result=VOID)
 
 
 class Target:
-    """Something to choose: a `Candidate`. Its `weight` may be changed, as if it were warming up."""
+    """A `Candidate` for tests. Its `weight` may be changed, as during warm-up."""
 
     def __init__(self, number: int, weight: int = 100) -> None:
         self.instance = Instance(service="Check", host=f"10.0.{number // 250}.{number % 250}", port=9090, weight=weight)
@@ -45,7 +45,7 @@ class Target:
         self._calls: list[Lease] = []
 
     def make_busy(self, calls: int) -> None:
-        """Have `calls` calls under way."""
+        """Set the number of calls in flight to `calls`."""
         del self._calls[calls:]
         while len(self._calls) < calls:
             self._calls.append(self.load.began())
@@ -55,12 +55,12 @@ class Target:
 
 
 def targets(*weights: int) -> list[Target]:
-    """One for each weight."""
+    """Return one candidate per weight."""
     return [Target(number, weight) for number, weight in enumerate(weights)]
 
 
 def call_of(key: str = "", **options: Any) -> Call:
-    """A call with `key` as its argument."""
+    """Return a call with `key` as its argument."""
     return Call(_GET, (key,), "check", Deadline(5.0, 5.0), FakeDriver(), {}, options)
 
 
@@ -68,10 +68,10 @@ def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
     """Check a balancer.
 
     Args:
-        settings: for it; without any it has to have some of its own.
+        settings: settings of the balancer; its defaults if `None`.
 
     Raises:
-        AssertionError: it does not do what it has to.
+        AssertionError: the balancer violates a rule; the message names the rule.
     """
     _settings(balancer)
     chance = Chance(now=lambda: 1000.0, dice=random.Random(7).random)
@@ -79,7 +79,7 @@ def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
     def make(candidates: Sequence[Any]) -> Balancer[Any]:
         return balancer(candidates, chance, settings) if settings is not None else balancer(candidates, chance)
 
-    assert make([]).pick(call_of(), ()) is None, "of nothing, nothing"
+    assert make([]).pick(call_of(), ()) is None, "pick must return None if there are no candidates"
     for count in (1, 2, 3, 50, 1000):
         candidates = targets(*[100] * count)
         _tries_all(make(candidates), candidates)
@@ -89,22 +89,22 @@ def check_balancer(balancer: type[Balancer[Any]], settings: Any = None) -> None:
 
 
 def _settings(balancer: type[Balancer[Any]]) -> None:
-    """They can be read from a configuration, and nothing has to be said there."""
+    """Check that settings can be read from a configuration and have defaults."""
     settings = balancer.Settings
     config = settings.__struct_config__
     assert config.frozen and config.forbid_unknown_fields, f"{settings} must be frozen and forbid unknown fields"  # noqa: PT018
-    assert msgspec.convert({}, settings) == settings()
-    assert balancer.covers_all in (True, False)
+    assert msgspec.convert({}, settings) == settings(), f"each field of {settings} must have a default"
+    assert balancer.covers_all in (True, False), f"covers_all must be a bool, got {balancer.covers_all!r}"
 
 
 def _leaves_out(make: Make) -> None:
-    """Hundreds may be out, and who was tried need not be among the candidates any more."""
+    """Check that hundreds of candidates may be excluded, also ones that are no candidates any more."""
     candidates = targets(*[100] * 1000)
     balancer = make(candidates)
     left, out = candidates[600], frozenset([*candidates[:600], *candidates[601:], *targets(100)])
     for number in range(5):
-        assert balancer.pick(call_of(str(number)), out) is left, "one is left"
-        assert balancer.pick(call_of(str(number)), out | {left}) is None, "all were tried"
+        assert balancer.pick(call_of(str(number)), out) is left, "pick missed the only candidate that was not tried"
+        assert balancer.pick(call_of(str(number)), out | {left}) is None, "pick must return None if all were tried"
 
 
 def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
@@ -112,28 +112,29 @@ def _tries_all(balancer: Balancer[Any], candidates: Sequence[Target]) -> None:
     call = call_of("some key")
     for _ in candidates[:60]:
         found = balancer.pick(call, tried)
-        assert found is not None and found in candidates, f"{found} is none of the candidates"  # noqa: PT018
-        assert found not in tried, f"{found} was tried already"
+        assert found is not None and found in candidates, f"pick returned {found}, which is not a candidate"  # noqa: PT018
+        assert found not in tried, f"pick returned {found}, which was already tried"
         tried.append(found)
     if len(candidates) <= 60:
-        assert balancer.pick(call, tried) is None, "all were tried"
+        assert balancer.pick(call, tried) is None, "pick must return None if all were tried"
 
 
 def _weights(make: Make) -> None:
-    """Strange weights are no trouble, and nobody who could be called is forgotten."""
+    """Check unusual weights: the balancer picks candidates only, and each untried candidate can be picked."""
     for weights in ((1, 1_000_000), (7, 13, 29), (1,), (100, 100, 1), (999_983, 999_979)):
         candidates = targets(*weights)
         balancer = make(candidates)
         found = Counter(balancer.pick(call_of(str(number)), ()) for number in range(50))
-        assert set(found) <= set(candidates)
+        assert set(found) <= set(candidates), f"pick returned something else than a candidate, with weights {weights}"
         first = balancer.pick(call_of("k"), ())
         others: Collection[Any] = [each for each in candidates if each is not first]
         if others:
-            assert balancer.pick(call_of("k"), [first]) in others
+            second = balancer.pick(call_of("k"), [first])
+            assert second in others, f"pick returned {second} and not an untried candidate, with weights {weights}"
 
 
 def _threads(make: Make) -> None:
-    """Threads may use it at once."""
+    """Check that several threads may pick at the same time."""
     candidates = targets(*range(1, 21))
     balancer = make(candidates)
     wrong: list[BaseException | Any] = []
@@ -145,4 +146,4 @@ def _threads(make: Make) -> None:
                 wrong.append(found)
 
     use_at_once(use)
-    assert not wrong, wrong[:3]
+    assert not wrong, f"pick returned something else than a candidate when threads share the balancer: {wrong[:3]}"

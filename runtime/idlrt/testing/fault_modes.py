@@ -1,11 +1,11 @@
-"""What every fault mode has to do: one suite, for ours and for yours.
+"""Conformance suite of fault modes, for the built-in ones and for plugins.
 
 from idlrt.testing import check_fault_mode
 
 def test_mine() -> None:
     check_fault_mode(lambda chance: Mine(Mine.Settings(), chance))
 
-For tests of what one mode does there is `idlrt.testing.scripted_reach`.
+To test the behaviour of one mode, use `idlrt.testing.scripted_reach`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from idlrt.errors import (
     RemoteProtocolError,
 )
 from idlrt.fault import FaultMode
+from idlrt.printable import plural
 from idlrt.spec import DeclaredError, Method
 from idlrt.testing.fake_driver import FakeDriver
 from idlrt.testing.scripted_reach import GET, NOTE, PUT, Reply, ScriptedInstance, ScriptedReach, call_with
@@ -61,10 +62,10 @@ def check_fault_mode(make: Make) -> None:
     """Check a fault mode.
 
     Args:
-        make: makes it, of a `Chance`. It is called several times; each must be a new one.
+        make: creates the fault mode from a `Chance`. It is called several times and must return a new one each time.
 
     Raises:
-        AssertionError: it does not do what it has to.
+        AssertionError: the fault mode violates a rule; the message names the rule.
     """
     _settings(make)
     for call_method in (GET, PUT, NOTE):
@@ -79,11 +80,11 @@ def check_fault_mode(make: Make) -> None:
 
 
 def _settings(make: Make) -> None:
-    """They can be read from a configuration, and nothing has to be said there."""
+    """Check that settings can be read from a configuration and have defaults."""
     settings = type(make(Chance())).Settings
     config = settings.__struct_config__
     assert config.frozen and config.forbid_unknown_fields, f"{settings} must be frozen and forbid unknown fields"  # noqa: PT018
-    assert msgspec.convert({}, settings) == settings()
+    assert msgspec.convert({}, settings) == settings(), f"each field of {settings} must have a default"
 
 
 def _chance(driver: Driver) -> Chance:
@@ -93,12 +94,12 @@ def _chance(driver: Driver) -> Chance:
 def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return run(coroutine)
-    except BaseException as error:  # noqa: BLE001  # is looked at
+    except BaseException as error:  # noqa: BLE001  # checked by the caller
         return error
 
 
 def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
-    """Answers are what they are, and nobody is asked again after one."""
+    """Check that results and application errors are passed on unchanged and end the call."""
     errors: list[Any] = [_Declared(), ApplicationError("no"), RemoteProtocolError("odd"), ValueError("broken")]
     ends: list[Any] = [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
     for outcome in ["answer", None, object(), *errors, *ends]:
@@ -107,15 +108,17 @@ def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
         found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
         asked = [each.node for each in reach.sent]
         assert not reach.wrong, reach.wrong[:3]
-        assert len(set(asked)) == len(asked), f"{outcome!r} was an answer, and somebody was asked again"
-        # Who is not yet done when the first answer comes was asked beside.
-        assert all(each.is_beside for each in reach.sent[1:]), f"{outcome!r} was an answer, and others were asked then"
+        assert len(set(asked)) == len(asked), f"the response {outcome!r} was received, and the call was retried"
+        # An instance that has not replied before the first response was called concurrently.
+        assert all(each.is_beside for each in reach.sent[1:]), (
+            f"the response {outcome!r} was received, and another instance was called"
+        )
         if not asked:
-            assert isinstance(found, ConfigurationError), f"nobody was asked, and that came to {found!r}"
+            assert isinstance(found, ConfigurationError), f"no instance was called, and the outcome is {found!r}"
         elif found is not outcome:
-            assert isinstance(outcome, ApplicationError), f"{outcome!r} became {found!r}"
-            assert not isinstance(found, BaseException), f"{outcome!r} became {found!r}"
-            assert reach.told(Replaced), "what is returned instead of an answer must be told"
+            assert isinstance(outcome, ApplicationError), f"the outcome {outcome!r} was changed to {found!r}"
+            assert not isinstance(found, BaseException), f"the outcome {outcome!r} was changed to {found!r}"
+            assert reach.told(Replaced), "a fallback result must be reported as Replaced"
         _end(mode, driver)
 
 
@@ -124,7 +127,7 @@ def _same(number: int, outcome: Any) -> ScriptedInstance:
 
 
 def _nobody(make: Make, call_method: Method[..., Any]) -> None:
-    """That there is no instance is passed on."""
+    """Check that `NoInstance` is passed on."""
     driver = FakeDriver(100.0)
     mode, reach = make(_chance(driver)), ScriptedReach([])
     found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
@@ -140,12 +143,12 @@ def _end(mode: FaultMode, driver: FakeDriver) -> None:
 
 
 def _is_told(found: Any, reach: ScriptedReach) -> None:
-    """What is neither an answer nor an error of an instance is told."""
+    """Check that an outcome which is neither a response nor an error of an instance is reported."""
     if isinstance(found, Deferred) or (found is None and reach.told(Kept)):
-        assert reach.told(Kept), f"{found!r}, and nobody was told that the call is kept"
+        assert reach.told(Kept), f"the outcome is {found!r}, and the deferred call was not reported as Kept"
     else:
-        assert not isinstance(found, BaseException), f"{found!r} is no error of an instance"
-        assert reach.told(Replaced), "what is returned instead of an answer must be told"
+        assert not isinstance(found, BaseException), f"{found!r} is not an error of an instance"
+        assert reach.told(Replaced), "a fallback result must be reported as Replaced"
 
 
 _ERRORS: Final[list[Callable[[], Exception]]] = [
@@ -164,7 +167,7 @@ _ERRORS: Final[list[Callable[[], Exception]]] = [
 
 
 def _scripts() -> Iterator[list[ScriptedInstance]]:
-    """Instances that fail, and take their time, in many ways."""
+    """Yield instances with many kinds of errors and latencies."""
     good = Reply(after=0.01)
     for make_error in _ERRORS:
         bad = Reply(make_error, 0.01)
@@ -209,14 +212,15 @@ _LIMITS: Final = (
 
 
 def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[ScriptedInstance], limits: _Limits) -> None:
-    """However instances fail: what may not be done again is not, and it ends."""
+    """Check the rules of retries, of the deadline and of the retry budget, however instances fail."""
     driver = FakeDriver(100.0)
     mode, reach = make(_chance(driver)), ScriptedReach(nodes, limits.budget)
     call = call_with(driver, call_method, retries=limits.retries, attempt_timeout=limits.attempt_timeout)
     if limits.is_for_retry:
         call.attempt = 1
     found = _outcome(driver.run, mode.call(call, reach))
-    assert driver.now() <= call.deadline.at + 1e-6, f"it went on for {driver.now() - call.deadline.at:.3g} s too long"
+    late = driver.now() - call.deadline.at
+    assert late <= 1e-6, f"the call ended {late:.3g} s after its deadline"
     assert not reach.wrong, reach.wrong[:3]
     _counts(reach, call)
     is_theirs = found == "answer" or any(found is each.error for each in reach.sent)
@@ -230,32 +234,33 @@ def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[Scripted
 
 
 def _counts(reach: ScriptedReach, call: Call) -> None:
-    """How often it was sent: once, as often as `retries` has it, and where it cost nobody anything. At the same time
-    only to those that were not asked before.
+    """Check the number of attempts: one, plus `retries`, plus a few free retries of calls that were not sent.
+    Concurrent attempts must go to different instances.
     """
     allowed = call.policy.retries + 1
     free = 0
     asked: list[ScriptedInstance] = []
     for before, each in zip([None, *reach.sent], reach.sent, strict=False):
         if each.is_beside:
-            assert each.node not in asked, f"{each.node.instance.address} was asked twice at the same time"
+            assert each.node not in asked, f"{each.node.instance.address} received two attempts concurrently"
             allowed += 1
         elif before is not None:
             if not each.attempt and not all(other.is_unsent for other in reach.sent[: len(asked)]):
-                raise AssertionError("it was sent again, and the server was not told that this is not the first time")
+                raise AssertionError("the call was retried with attempt number 0: pass the number to send")
             costs_nothing = not isinstance(before.error, Overloaded) and free < _MOST_FREE
             free += before.is_unsent and (costs_nothing or each.node not in asked)
-        assert each.attempt <= len(asked), f"{each.attempt} is not how often it was sent before"
+        assert each.attempt <= len(asked), f"the attempt number is {each.attempt} after {plural(len(asked), 'attempt')}"
         asked.append(each.node)
     most = allowed + free
-    assert len(asked) <= most, f"sent {len(asked)} times; with retries={call.policy.retries} at most {most}"
+    made = plural(len(asked), "attempt")
+    assert len(asked) <= most, f"{made} with retries={call.policy.retries}; at most {most} allowed"
 
 
 _MOST_FREE: Final = 10
 
 
 def _is_cancelled(make: Make, call_method: Method[..., Any]) -> None:
-    """Who made the call has gone."""
+    """Check that a cancelled call raises `CancelledError` and sends nothing more."""
     for is_first_bad in (False, True):
         driver = FakeDriver(100.0)
         replies = [Reply(lambda: ConnectFailed("not there"), 0.0)] * is_first_bad + [Reply(after=1.0)]
@@ -266,19 +271,19 @@ def _is_cancelled(make: Make, call_method: Method[..., Any]) -> None:
         if not isinstance(found, BaseException):
             count = len(reach.sent)
             found = _outcome(lambda coroutine: coroutine.throw(asyncio.CancelledError()), begun)
-            assert isinstance(found, asyncio.CancelledError), f"it was cancelled, and came to {found!r}"
-            assert len(reach.sent) == count, "it was cancelled, and sent something then"
+            assert isinstance(found, asyncio.CancelledError), f"the call was cancelled, and its outcome is {found!r}"
+            assert len(reach.sent) == count, "the call was cancelled, and another attempt was made"
         _end(mode, driver)
 
 
 def _reach_at_once() -> ScriptedReach:
-    """What takes no time, for drivers of which time is real."""
+    """Return instances that reply at once, for drivers in real time."""
     bad = ScriptedInstance(1, Reply(lambda: ConnectFailed("not there"), 0.0), Reply(after=0.0))
     return ScriptedReach([bad, ScriptedInstance(2, Reply(after=0.0))])
 
 
 def _blocking_and_threads(make: Make) -> None:
-    """It never suspends but on the driver, and threads may use it at once."""
+    """Check that the mode suspends on the call's driver only, and that several threads may share it."""
     mode, driver = make(Chance()), BlockingDriver()
     wrong: list[Any] = []
 
@@ -292,11 +297,11 @@ def _blocking_and_threads(make: Make) -> None:
 
     use_at_once(use)
     mode.close()
-    assert not wrong, wrong[:3]
+    assert not wrong, f"threads share the mode: {wrong[:3]}"
 
 
 def _asyncio(make: Make) -> None:
-    """It serves tasks that are under way at the same time."""
+    """Check concurrent tasks of asyncio."""
     wrong: list[Any] = []
 
     async def main() -> None:
@@ -310,11 +315,11 @@ def _asyncio(make: Make) -> None:
         mode.close()
 
     asyncio.run(main())
-    assert not wrong, wrong[:3]
+    assert not wrong, f"tasks share the mode: {wrong[:3]}"
 
 
 def _note_odd(found: Any, reach: ScriptedReach, wrong: list[Any]) -> None:
     if found != "answer" and found is not None and not isinstance(found, ConnectFailed | Deferred | ConfigurationError):
         wrong.append(found)
     if not reach.sent and not isinstance(found, ConfigurationError):
-        wrong.append(f"nobody was asked, and that came to {found!r}")
+        wrong.append(f"no instance was called, and the outcome is {found!r}")

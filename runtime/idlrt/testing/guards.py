@@ -1,4 +1,4 @@
-"""What every guard has to do: one suite, for ours and for yours.
+"""Conformance suite of guards, for the built-in ones and for plugins.
 
 from idlrt.testing import check_guard
 
@@ -42,13 +42,13 @@ Service("Check", GET, PUT)
 
 
 def call_for(driver: Driver, timeout: float = 5.0, *listeners: Listener) -> Call:
-    """A call on a client."""
+    """Return a call of a client."""
     deadline = Deadline(driver.now() + timeout, timeout)
     return Call(GET, ("key",), "check", deadline, driver, listeners=listeners)
 
 
 def server_call_for(driver: Driver, timeout: float = 5.0, address: str = "10.0.0.1:4711") -> ServerCall:
-    """A call on a server."""
+    """Return a call that a server received."""
     deadline = Deadline(driver.now() + timeout, timeout)
     return ServerCall(GET, ("key",), Peer(address=address), {}, deadline, driver)
 
@@ -57,11 +57,11 @@ def check_guard(make: Make) -> None:
     """Check a guard.
 
     Args:
-        make: makes it, of a `Chance` and who is to be told. It is called several times; each guard must be a new one,
-            and let the first call through unless it lets none.
+        make: creates the guard from a `Chance` and a listener for decisions. It is called several times and must
+            return a new guard each time, which admits the first call unless it admits none.
 
     Raises:
-        AssertionError: it does not do what it has to.
+        AssertionError: the guard violates a rule; the message names the rule.
     """
     for make_call in (call_for, server_call_for):
         _passes_on(make, make_call)
@@ -72,7 +72,7 @@ def check_guard(make: Make) -> None:
 
 
 class _Behind:
-    """What stands behind a guard: notes the calls that reach it."""
+    """The next filter behind a guard, which records the calls that reach it."""
 
     def __init__(self, outcome: Any = "answer") -> None:
         self.outcome = outcome
@@ -92,12 +92,12 @@ def _chance(driver: Driver) -> Chance:
 def _outcome(run: Callable[[Coroutine[Any, Any, Any]], Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return run(coroutine)
-    except BaseException as error:  # noqa: BLE001  # is looked at
+    except BaseException as error:  # noqa: BLE001  # checked by the caller
         return error
 
 
 def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
-    """What is behind it decides, whatever it is."""
+    """Check that results and errors of an admitted call are passed on unchanged."""
     answers: list[Any] = ["answer", None, object(), _Declared(), ApplicationError("no"), ValueError("broken")]
     answers += [KeyboardInterrupt(), asyncio.CancelledError(), SystemExit()]
     for answer in answers:
@@ -106,12 +106,12 @@ def _passes_on(make: Make, make_call: Callable[[Driver], Any]) -> None:
         guard = make(_chance(driver), lambda decision: None)
         found = _outcome(driver.run, guard(call, behind))
         if behind.reached:
-            assert behind.reached == [call], "the call went on, once"
-            assert found is answer, f"{answer!r} became {found!r}"
+            assert behind.reached == [call], f"an admitted call must be passed on once, got {len(behind.reached)} calls"
+            assert found is answer, f"the outcome {answer!r} of an admitted call was changed to {found!r}"
 
 
 def _lets_nothing_in_that_it_refuses(make: Make, make_call: Callable[[Driver], Any]) -> None:
-    """Whatever the calls come to: each goes on, or is refused, or something is returned instead; and that is told."""
+    """Check that each call is admitted, rejected or answered with a fallback, and that the listener is notified."""
     driver = FakeDriver()
     told: list[Decision] = []
     guard = make(_chance(driver), told.append)
@@ -120,22 +120,22 @@ def _lets_nothing_in_that_it_refuses(make: Make, make_call: Callable[[Driver], A
         behind = _Behind(outcomes[number % 50 // 10])
         told.clear()
         found = _outcome(driver.run, guard(make_call(driver), behind))
-        assert len(behind.reached) <= 1, "a guard makes no call twice"
+        assert len(behind.reached) <= 1, "a guard must not pass on a call more than once"
         kinds = {type(decision) for decision in told}
         if found is not behind.outcome:
             if isinstance(found, BaseException):
-                assert not behind.reached, f"a call that went on was refused afterwards: {found!r}"
-                assert isinstance(found, NotSent), f"a refusal must be a NotSent, not {found!r}"
-                assert Refused in kinds, "a refusal must be told to the listener"
+                assert not behind.reached, f"an admitted call was rejected afterwards: {found!r}"
+                assert isinstance(found, NotSent), f"a rejection must raise a NotSent, not {found!r}"
+                assert Refused in kinds, "a rejection must be reported to the listener as Refused"
             else:
-                assert Replaced in kinds, "what is returned instead of an answer must be told to the listener"
+                assert Replaced in kinds, "a fallback result must be reported to the listener as Replaced"
         elif not behind.reached:
-            raise AssertionError("a call that did not go on has an answer")
+            raise AssertionError("the guard returned a response of a call that it did not pass on")
         driver.advance(0.01)
 
 
 def _leaks_nothing(make: Make, make_call: Callable[[Driver], Any]) -> None:
-    """Calls that are cancelled leave no trace: after a while it lets calls through as at the beginning."""
+    """Check that cancelled calls leak no capacity: later the guard admits calls as at the beginning."""
     driver = FakeDriver()
     guard = make(_chance(driver), lambda decision: None)
 
@@ -161,11 +161,11 @@ def _leaks_nothing(make: Make, make_call: Callable[[Driver], Any]) -> None:
         except (NotSent, StopIteration, asyncio.CancelledError):
             continue
     driver.advance(3600)
-    assert is_let_through(), "after calls were cancelled it lets nothing through"
+    assert is_let_through(), "the guard rejects all calls after calls were cancelled: it must release what they hold"
 
 
 def _asyncio(make: Make) -> None:
-    """It serves tasks that are under way at the same time."""
+    """Check concurrent tasks of asyncio."""
     from idlrt.core import AsyncioDriver
 
     async def main() -> None:
@@ -179,13 +179,15 @@ def _asyncio(make: Make) -> None:
         calls = [call_for(driver) for _ in range(20)]
         found = await asyncio.gather(*[guard(call, later) for call in calls], return_exceptions=True)
         for call, each in zip(calls, found, strict=True):
-            assert each is call or not isinstance(each, BaseException) or isinstance(each, NotSent), each
+            assert each is call or not isinstance(each, BaseException) or isinstance(each, NotSent), (
+                f"a concurrent task got {each!r}; only a NotSent may be raised instead of the result"
+            )
 
     asyncio.run(main())
 
 
 def _threads(make: Make) -> None:
-    """Threads may use it at once."""
+    """Check that several threads may use the guard at the same time."""
     guard = make(Chance(), lambda decision: None)
     driver = BlockingDriver()
     wrong: list[Any] = []
@@ -198,4 +200,4 @@ def _threads(make: Make) -> None:
                 wrong.append(found)
 
     use_at_once(use)
-    assert not wrong, wrong[:3]
+    assert not wrong, f"unexpected errors when threads share the guard: {wrong[:3]}"

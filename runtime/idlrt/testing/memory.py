@@ -129,7 +129,7 @@ class _Server:
         settings = ServerSettings(**options)
         # Once more, with all filters checked.
         self._settings = settings = msgspec.structs.replace(settings, filters=(*filters, *settings.filters))
-        # What guards count is shared by the connections.
+        # Connections share the guards and their counters.
         self._guards = guards_of(settings.guards, settings.config, settings.listeners)
         self._protocols = served_protocols(settings.protocols)
 
@@ -158,7 +158,7 @@ class _Server:
 
 
 class _Outlet:
-    """What the session of a pair writes to."""
+    """The transport of a pair's session, an `Outlet`."""
 
     def __init__(self, send: Callable[[bytes], None], close: Callable[[], None]) -> None:
         self.peer = Peer(address=_TARGET)
@@ -167,23 +167,23 @@ class _Outlet:
         self._close = close
 
     def send(self, data: bytes) -> None:
-        """See `Outlet.send`."""
+        """Send bytes to the client."""
         self._send(data)
 
     def close(self) -> None:
-        """See `Outlet.close`."""
+        """Close the connection."""
         self._close()
 
     def pause_reading(self) -> None:
-        """A pair has no kernel in which bytes could wait: the session keeps them."""
+        """Do nothing: there is no socket buffer, the session keeps the bytes."""
 
     def resume_reading(self) -> None:
-        """See `pause_reading`."""
+        """Do nothing, as `pause_reading`."""
 
 
 class _BlockingPair:
     """A `BlockingTransport` with the server at its other end. `async` handlers, and filters that suspend, run on a
-    thread of their own.
+    separate thread.
     """
 
     def __init__(self, server: _Server) -> None:
@@ -209,18 +209,18 @@ class _BlockingPair:
         return await asked(partial(_begin, work), self._due.put)
 
     def send(self, data: bytes, until: float) -> None:
-        """See `BlockingTransport.send`."""
+        """Deliver bytes to the session on the calling thread."""
         if self._is_closed:
-            raise ConnectionResetError("the pair is closed")
+            raise ConnectionResetError("the connection is closed")
         self._session.data_received(data)
 
     def receive(self, until: float) -> bytes:
-        """See `BlockingTransport.receive`."""
+        """Return the bytes of the session, after running its work for this thread until there are some."""
         while not self._out and not self._is_closed:
             try:
                 due = self._due.get(timeout=max(until - time.monotonic(), 0.0))
             except queue.Empty:
-                raise TimeoutError("nothing came") from None
+                raise TimeoutError("no data before the deadline") from None
             if due is not None:
                 due()
         data = b"".join(self._out)
@@ -232,11 +232,11 @@ class _BlockingPair:
         return True
 
     def is_quiet(self) -> bool:
-        """See `BlockingTransport.is_quiet`."""
+        """Whether the connection is open and has no unread bytes."""
         return not self._out and not self._is_closed
 
     def close(self) -> None:
-        """See `BlockingTransport.close`."""
+        """Close the connection and stop its thread."""
         self._is_closed = True
         self._due.put(None)
         if self._runner is not None:
@@ -292,29 +292,29 @@ class _AsyncioPair:
         task.add_done_callback(finished)
 
     def write(self, data: bytes) -> None:
-        """See `AsyncTransport.write`."""
+        """Deliver bytes to the session."""
         if not self._is_closing:
             self._session.data_received(data)
 
     async def drain(self) -> None:
-        """See `AsyncTransport.drain`."""
+        """Return at once: nothing is buffered."""
 
     @property
     def is_blocked(self) -> bool:
-        """See `AsyncTransport.is_blocked`."""
+        """Always false: nothing is buffered."""
         return False
 
     def is_quiet(self) -> bool:
-        """See `AsyncTransport.is_quiet`."""
+        """Always true: received bytes are passed on at once."""
         return True
 
     @property
     def is_closing(self) -> bool:
-        """See `AsyncTransport.is_closing`."""
+        """Whether the connection was closed."""
         return self._is_closing
 
     def close(self) -> None:
-        """See `AsyncTransport.close`."""
+        """Close the connection and cancel its handlers."""
         if not self._is_closing:
             self._is_closing = True
             for task in self._tasks:
@@ -322,5 +322,5 @@ class _AsyncioPair:
             self._loop.call_soon(self._lost, None)
 
     def abort(self) -> None:
-        """See `AsyncTransport.abort`."""
+        """Close the connection."""
         self.close()

@@ -1,4 +1,4 @@
-"""Checks of what travels beside values: metadata, typed context and drain. Part of `check_protocol`."""
+"""Checks of metadata, typed context and drain. Part of `check_protocol`."""
 
 from __future__ import annotations
 

@@ -66,11 +66,11 @@ __all__ = [
 
 
 LONE: Final = "\ud800"
-"""Text that UTF-8 cannot hold."""
+"""Text that UTF-8 cannot encode: a lone surrogate."""
 
 
 class Item(Struct, kw_only=True):
-    """A result of every kind of value that has a field of its own."""
+    """A result with one field for each kind of value."""
 
     id: int
     name: str | None = None
@@ -103,7 +103,7 @@ class Missing(DeclaredError):
 
 class _OtherFile:
     class Missing(DeclaredError):
-        """Another one of the same name, as it comes from another file."""
+        """A class of the same name, as from another IDL file."""
 
         text: str
 
@@ -120,7 +120,7 @@ class Undeclared(DeclaredError):
 
 
 class _Check:
-    """The service, and another one with a method of the same name."""
+    """Two services with a method of the same name."""
 
     def find(self, id: int, hint: str | None = None) -> Item:
         raise NotImplementedError
@@ -196,7 +196,7 @@ def raised(kind: type[E], rule: str, attempt: Callable[[], object]) -> E:
 
 
 class Pair:
-    """Both ends of one connection. What one of them wants to be sent without an event is delivered at once.
+    """Both ends of one connection. Data that an end sends without an event is delivered at once.
 
     Args:
         spoken: makes the client's end.
@@ -207,7 +207,7 @@ class Pair:
     Attributes:
         client: the client's end.
         server: the server's end.
-        goes_away: whether the client was told that the server is about to stop, apart from a response.
+        goes_away: whether the client received a drain notice outside of responses.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class Pair:
         self.goes_away = False
 
     def to_server(self, data: bytes) -> list[ServerEvent]:
-        """Deliver bytes to the server: the events, without those that only want something to be sent."""
+        """Deliver bytes to the server; return its events except `DataToSend`."""
         events: list[ServerEvent] = []
         for event in self.server.receive_data(data):
             if isinstance(event, DataToSend):
@@ -228,7 +228,7 @@ class Pair:
         return events
 
     def to_client(self, data: bytes) -> list[ClientEvent]:
-        """Deliver bytes to the client: its responses, pongs, or that the connection is broken."""
+        """Deliver bytes to the client; return its responses, pongs and `ConnectionBroken`."""
         events: list[ClientEvent] = []
         for event in self.client.receive_data(data):
             if isinstance(event, DataToSend):
@@ -246,7 +246,7 @@ class Pair:
         metadata: Metadata = NO_METADATA,
         context: RequestContext = NO_CONTEXT,
     ) -> tuple[int, RequestReceived]:
-        """Send a request: its id at the client, and the server's event."""
+        """Send a request; return its id at the client and the server's event."""
         id, data = self.client.request(method, arguments, metadata, context)
         assert data, "a request has bytes to send"
         return id, self.one_request(data)
@@ -264,7 +264,7 @@ class Pair:
         return events[0]
 
     def call(self, method: Method[..., Any], arguments: tuple[Any, ...], result: Any) -> Any:
-        """Make a whole call whose handler returns `result`: what the client gets."""
+        """Make a whole call whose handler returns `result`; return the client's result."""
         id, request = self.ask(method, arguments)
         assert request.refusal is None, f"a good request is not refused: {request.refusal}"
         response = self.answer(self.server.respond(request, result))
@@ -272,42 +272,42 @@ class Pair:
         return response.result()
 
     def refused(self, request: RequestReceived, error: ApplicationError) -> ApplicationError:
-        """Refuse a request: the error that the client gets."""
+        """Reject a request; return the client's error."""
         data = self.server.refuse(request, error)
         assert data, "a refusal has bytes to send"
         return raised(ApplicationError, "a refusal is an ApplicationError for the client", self.answer(data).result)
 
     def leaves_no_trace(self, start: Callable[[], object]) -> None:
-        """Check that `start` fails because something cannot be encoded, and that nothing of it is left."""
+        """Check that `start` fails because a value cannot be encoded, and that the connection is unchanged."""
         raised(LocalProtocolError, "what cannot be encoded raises LocalProtocolError", start)
         assert self.client.in_flight == self.client.cancelled == 0, "nothing has started after LocalProtocolError"
         assert self.client.is_idle, "a connection is idle after LocalProtocolError"
         self.still_works("LocalProtocolError")
 
     def still_works(self, why: str) -> None:
-        """Check that the connection is good, after `why`."""
+        """Check that the connection still works, after `why`."""
         assert not self.server.is_broken, f"{why} does not break the server's end"
-        assert self.call(ECHO, ("good",), "good") == "good", f"the connection is good after {why}"
+        assert self.call(ECHO, ("good",), "good") == "good", f"the connection works after {why}"
         assert self.client.is_idle, f"the client's end is idle after {why} and another call"
 
     def ping(self) -> tuple[int, bytes]:
-        """Send a ping: its id, and the bytes that the server answers, a refusal where it is a call of no method."""
+        """Send a ping; return its id and the response, a rejection if a ping is a call of an unknown method."""
         id, data = self.client.ping()
         return id, self.answer_to_ping(data)
 
     def answer_to_ping(self, data: bytes) -> bytes:
-        """Deliver the bytes of a ping to the server: the bytes that it answers."""
+        """Deliver the bytes of a ping to the server; return its response."""
         events = self.to_server(data)
         assert len(events) == 1, f"one ping is one event, got {events}"
         event = events[0]
         if isinstance(event, PingReceived):
             return self.server.pong(event)
-        assert isinstance(event, RequestReceived), f"a ping is an event of its own, or a request, got {event}"
+        assert isinstance(event, RequestReceived), f"a ping must be a PingReceived or a RequestReceived, got {event}"
         assert event.method is None, "a ping calls no method of a service"
         return self.server.refuse(event, ApplicationError("no method", ApplicationCode.UNKNOWN_METHOD))
 
     def told(self, event: ServerEvent) -> Any:
-        """Return what a server's event says, in a form that can be compared."""
+        """Return the content of a server's event, for comparison."""
         if isinstance(event, RequestReceived):
             arguments = self.server.arguments(event)[0] if event.method and event.refusal is None else None
             refusal = str(event.refusal) if event.refusal is not None else ""
@@ -319,7 +319,7 @@ class Pair:
 
 
 def outcome(event: ClientEvent) -> Any:
-    """Return what a client's event says, in a form that can be compared."""
+    """Return the content of a client's event, for comparison."""
     if isinstance(event, ResponseReceived):
         try:
             result = event.result()

@@ -96,7 +96,7 @@ class _Recorded:
 
     @staticmethod
     def _steps(pair: Pair) -> Iterator[bytes]:
-        """Yield the bytes of each message; the one before has been answered."""
+        """Yield the bytes of each message, after the response to the previous one."""
         yield pair.client.request(ECHO, ("ä text\nwith lines",))[1]
         yield pair.client.ping()[1]
         yield pair.client.request(NOTE, ("one way",))[1]
@@ -121,17 +121,17 @@ class _Recorded:
         return pair.server.respond(event, Item(id=6, name="x", tags=["a", "b"]))
 
     def server_events(self, pieces: list[bytes]) -> list[Any]:
-        """What a server's end makes of the requests."""
+        """Return the events of a server's end for the requests."""
         pair = Pair(self._spoken, self._protocol)
         return [pair.told(event) for piece in pieces for event in pair.to_server(piece)]
 
     def client_events(self, cut: Callable[[bytes], list[bytes]]) -> list[Any]:
-        """What a client's end makes of the responses, each of which is cut."""
+        """Return the events of a client's end for the responses, each of which is cut."""
         pair = Pair(self._spoken, self._protocol)
         waiting = list(self.responses)
         found: list[Any] = []
         for _ in self._steps(pair):
-            if not pair.client.is_idle:  # it waits for a response
+            if not pair.client.is_idle:  # a response is outstanding
                 for piece in cut(waiting.pop(0)):
                     found += map(outcome, pair.to_client(piece))
         return found
@@ -164,7 +164,7 @@ def _check_cuts(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
 
 
 def _check_between(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
-    """Within a message neither end is at rest."""
+    """Check that no end is idle within a message."""
     data = _request(spoken, "")
     pair = Pair(spoken, protocol)
     for at in range(1, len(data)):
@@ -182,7 +182,7 @@ def _check_between(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
 
 
 def _check_end(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
-    """The end of data between messages is no error; within a message it is."""
+    """Check that the end of data is an error within a message, and none between messages."""
     pair = Pair(spoken, protocol)
     assert pair.server.receive_eof() == [], "a client may close a connection without a request"
     assert pair.client.receive_eof() == [], "a server may close an idle connection"
@@ -200,8 +200,10 @@ def _check_end(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
             break
         events = pair.server.receive_eof()
         if len(events) == 1 and isinstance(events[0], RequestReceived) and not pair.server.is_broken:
-            # The end of the data may stand for the end of a message that is otherwise whole.
-            assert pair.server.arguments(events[0])[0] == ("text",), "a request is not told before it is whole"
+            # The end of the data may end a message that is complete otherwise.
+            assert pair.server.arguments(events[0])[0] == ("text",), (
+                "a request is an event only after all its bytes arrived"
+            )
             break
         _broken(events, f"the end of data within a request ({data[:at]!r})")
         assert pair.server.is_broken, "a server's end is broken after ConnectionBroken"
@@ -223,7 +225,7 @@ def _broken(events: list[ServerEvent] | list[ClientEvent], why: str) -> None:
 
 
 def _check_garbage(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
-    """Whatever arrives: no exception, and nothing after ConnectionBroken."""
+    """Check that no input raises an exception, and that no event follows `ConnectionBroken`."""
     dice = random.Random(3)
     requests = _Recorded(protocol, spoken).requests
     pair = Pair(spoken, protocol)
@@ -256,7 +258,7 @@ def _damaged(data: bytes, dice: random.Random) -> bytes:
 
 
 def _offer(pair: Pair, data: bytes) -> None:
-    """Give bytes to a server's end, and work on what it makes of them."""
+    """Deliver bytes to a server's end and handle its events."""
     try:
         events = pair.server.receive_data(data)
         events += pair.server.receive_eof() if not pair.server.is_broken else []
@@ -312,7 +314,7 @@ def _check_limits(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
 def _is_not_accepted(pair: Pair, events: list[ServerEvent]) -> None:
     for event in events:
         if isinstance(event, RequestReceived) and event.refusal is None and event.method is not None:
-            rule = "a request over the limits raises RemoteProtocolError, if it is told at all"
+            rule = "a request over the limits raises RemoteProtocolError, if there is an event for it"
             raised(RemoteProtocolError, rule, partial(pair.server.arguments, event))
 
 
@@ -326,7 +328,7 @@ def check_client_limits(protocol: RpcProtocol, small: ClientProtocol) -> None:
     _, request = pair.ask(ECHO, ("x",))
     for event in pair.to_client(pair.server.respond(request, _LONG)):
         if isinstance(event, ResponseReceived):
-            rule = "a response over the limits raises RemoteProtocolError, if it is told at all"
+            rule = "a response over the limits raises RemoteProtocolError, if there is an event for it"
             raised(RemoteProtocolError, rule, event.result)
     pair = Pair(small, protocol, SMALL_LIMITS)
     _, request = pair.ask(ECHO, ("x",))

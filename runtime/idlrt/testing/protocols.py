@@ -133,7 +133,7 @@ def _check_results(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
         assert response.id == id, "a response has the id of its request"
         assert response.method is method, "a response has the method of its request"
         assert 0 < response.size <= len(answer), "the size of a response is that of its bytes"
-        assert not response.is_draining, "a response says that the server is about to stop only if told so"
+        assert not response.is_draining, "a response announces a stop only if is_draining was given"
         again = response.result(), response.result()
         assert again == (result, result), f"results arrive as they were sent: {result!r}, not {again[0]!r}"
         assert pair.client.in_flight == 0, "a request is over when its response has arrived"
@@ -155,7 +155,7 @@ def _check_services(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
         pair = Pair(spoken, protocol, service=name)
         _, request = pair.ask(method, (1, None))
         assert request.method is method, f"a request to the service {name!r} is for {method}, not {request.method}"
-        assert SERVED.table[request.key].method is method, "the key of a request tells services apart"
+        assert SERVED.table[request.key].method is method, "the key of a request distinguishes services"
         assert pair.answer(pair.server.respond(request, Item(id=1))).result() == Item(id=1)
 
 
@@ -167,7 +167,9 @@ def _check_declared(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
         data = pair.server.respond_error(request, thrown)
         assert data, "a declared exception is sent"
         error = _error_of(pair.answer(data))
-        assert type(error) is type(thrown), f"exceptions of one name are told apart: {thrown!r}, not {error!r}"
+        assert type(error) is type(thrown), (
+            f"exceptions of the same name are distinguished: {thrown!r} became {error!r}"
+        )
         assert error == thrown, f"a declared exception arrives as it was raised, not as {error!r}"
         _, request = pair.ask(FIND, (1, None))
     pair.refused(request, ApplicationError("enough"))
@@ -216,9 +218,9 @@ def _check_missing_results(protocol: RpcProtocol, spoken: ClientProtocol) -> Non
     _, request = pair.ask(FIND, (1, None))
     rule = "None as the result of a method that has one raises ApplicationError"
     error = raised(ApplicationError, rule, lambda: pair.server.respond(request, None))
-    assert error.code is ApplicationCode.MISSING_RESULT, "a missing result has a code of its own"
+    assert error.code is ApplicationCode.MISSING_RESULT, "a missing result has the code MISSING_RESULT"
     refused = pair.refused(request, error)
-    assert refused.code is ApplicationCode.MISSING_RESULT, "the client is told that the result is missing"
+    assert refused.code is ApplicationCode.MISSING_RESULT, "the client receives the code MISSING_RESULT"
     pair.still_works("a missing result")
 
 
@@ -228,7 +230,7 @@ def _check_unknown_methods(protocol: RpcProtocol, spoken: ClientProtocol) -> Non
     assert request.method is None, "a request for a method that the server does not have has no method"
     assert request.key not in SERVED.table, "the key of an unknown method is not in the method table"
     refused = pair.refused(request, ApplicationError("there is no such method", ApplicationCode.UNKNOWN_METHOD))
-    assert refused.code is ApplicationCode.UNKNOWN_METHOD, "the client is told that the method is unknown"
+    assert refused.code is ApplicationCode.UNKNOWN_METHOD, "the client receives the code UNKNOWN_METHOD"
     pair.still_works("a request for an unknown method")
 
 
@@ -273,7 +275,9 @@ def _check_many_in_flight(protocol: RpcProtocol, spoken: ClientProtocol) -> None
         requests = [event for event in events if isinstance(event, RequestReceived)]
         assert len(requests) == len(events) == count, "requests that arrive in one piece are one event each"
         texts = [pair.server.arguments(request)[0][0] for request in requests]
-        assert texts == [f"text {number}" for number in range(count)], "requests are told in their order"
+        assert texts == [f"text {number}" for number in range(count)], (
+            "request events arrive in the order of the requests"
+        )
         if is_reversed and all(request.is_unordered for request in requests):
             requests.reverse()
             made.reverse()
@@ -308,10 +312,10 @@ def _check_cancel(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
 
 
 def _check_surprises(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
-    """A response is nothing that a client may be made to take for the response to a later request."""
+    """Check that a client never takes a response without a request for the response to a later request."""
     pair, other = Pair(spoken, protocol), Pair(spoken, protocol)
     _, request = other.ask(ECHO, ("x",))
-    data = other.server.respond(request, "nobody asked")
+    data = other.server.respond(request, "without a request")
     events = pair.to_client(data)
     assert not any(isinstance(event, ResponseReceived) for event in events), "a response needs a request"
     if not any(isinstance(event, ConnectionBroken) for event in events):

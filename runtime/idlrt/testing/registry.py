@@ -1,12 +1,13 @@
-"""What every kind of registry has to do: one suite, for ours and for yours.
+"""Conformance suite of registries, for the built-in ones and for plugins.
 
     from idlrt.testing import check_registry
 
     def test_registry() -> None:
         check_registry(lambda: Registry.connect("mine://127.0.0.1:1234", cache=False, empty_protection=False))
 
-`make` gives another client of the same registry each time. The checks use services of their own, so they may run beside
-each other, and again, at a registry that others use. `REGISTRY_CHECKS` has them one by one, for a test of each.
+`make` returns a new client of the same registry at each call. The checks use unique service names, so they can run
+concurrently, repeatedly, and against a registry that is in use. `REGISTRY_CHECKS` has the single checks, for a test of
+each.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ __all__ = ["HEARTBEAT_CHECKS", "REGISTRY_CHECKS", "Make", "check_registry"]
 
 
 def check_registry(make: Make) -> None:
-    """Check all.
+    """Run all checks.
 
     Raises:
-        AssertionError: the registry does not do what it has to.
+        AssertionError: the registry violates a rule; the message names the rule.
     """
     for check in REGISTRY_CHECKS.values():
         check(make)
@@ -51,11 +52,13 @@ def _registered_is_found(make: Make) -> None:
         )
         server.register(everything).wait(PATIENCE)
         found = client.instances(service, timeout=PATIENCE)
-        assert found.instances == (everything,), found
-        assert found.revision > 0
-        assert found.freshness is Freshness.LIVE
-        assert service in client.services(timeout=PATIENCE)
-        assert "default" in client.groups(timeout=PATIENCE)
+        assert found.instances == (everything,), (
+            f"an instance must keep all its fields: {everything} became {found.instances}"
+        )
+        assert found.revision > 0, f"a revision must be positive, got {found.revision}"
+        assert found.freshness is Freshness.LIVE, f"freshness must be live, got {found.freshness}"
+        assert service in client.services(timeout=PATIENCE), f"services() must list {service!r}"
+        assert "default" in client.groups(timeout=PATIENCE), "groups() must list 'default'"
 
 
 def _unknown_service_is_empty(make: Make) -> None:
@@ -70,7 +73,7 @@ def _subscribers_hear_of_changes(make: Make) -> None:
     service = new_service("push")
     with clients(make) as (server, client):
         seen = Seen(client.subscribe(service))
-        seen.until(lambda each: not each.instances, "nothing yet")
+        seen.until(lambda each: not each.instances, "an empty snapshot")
         first = server.register(make_instance(service, 1))
         seen.until_ids("127.0.0.1:20001")
         assert [each.id for each in seen.changes[-1].added] == ["127.0.0.1:20001"]
@@ -87,7 +90,7 @@ def _subscribers_hear_of_changes(make: Make) -> None:
         second.deregister(PATIENCE)
         seen.until_ids()
         revisions = [each.snapshot.revision for each in seen.changes]
-        assert revisions == sorted(revisions), f"revisions go back: {revisions}"
+        assert revisions == sorted(revisions), f"revisions must not decrease, got {revisions}"
 
 
 def _who_comes_later_hears_of_all(make: Make) -> None:
@@ -97,7 +100,7 @@ def _who_comes_later_hears_of_all(make: Make) -> None:
             server.register(make_instance(service, number)).wait(PATIENCE)
         seen = Seen(client.subscribe(service))
         seen.until_ids(*[f"127.0.0.1:{20000 + number}" for number in range(5)])
-        assert len(seen.changes[0].added) == 5, "the first snapshot is whole"
+        assert len(seen.changes[0].added) == 5, "the first snapshot must have all instances"
 
 
 def _closing_deregisters(make: Make) -> None:
@@ -144,15 +147,15 @@ def _operators_change_instances(make: Make) -> None:
         assert seen.until(lambda each: each.instances[0].weight == 5, "a weight").instances == (changed,)
         client.modify(service, id, status=Status.DISABLED, timeout=PATIENCE)
         last = seen.until(lambda each: not each.callable, "disabled by an operator")
-        assert last.instances[0].weight == 5, "what was said before still counts"
-        # What the owner says of itself is still there below.
+        assert last.instances[0].weight == 5, "a second modify must keep the fields of the first one"
+        # Patches of operators do not replace what the owner registered.
         registration.update(version="2")
         seen.until(lambda each: each.instances[0].version == "2" and not each.callable, "still disabled")
         client.reset(service, id, timeout=PATIENCE)
         assert seen.until(lambda each: len(each.callable) == 1, "as before").instances[0].tags == {"a": "1", "b": "2"}
         try:
             client.modify(service, "127.0.0.1:1", weight=1, timeout=PATIENCE)
-            why = "an instance that is not there was changed"
+            why = "modify() of an unknown instance must raise RegistryRefused"
         except RegistryRefused as error:
             why = str(error)
         assert "known instances: 127.0.0.1:20001" in why, why
@@ -202,22 +205,22 @@ def _services_are_removed(make: Make) -> None:
         for wrong in (None, id):
             try:
                 operator.remove(service, id=wrong, timeout=PATIENCE)
-                raise AssertionError("what is in use was removed")
+                raise AssertionError("remove() of a service or an instance in use must raise RegistryRefused")
             except RegistryRefused:
                 pass
         first.deregister(PATIENCE)
         seen.until_ids()
         operator.remove(service, timeout=PATIENCE)
-        seen.until(lambda each: not each.settings, "settings are gone")
+        seen.until(lambda each: not each.settings, "no settings")
         server.register(make_instance(service))
-        assert seen.until_ids(id).instances[0].weight == 100, "what operators said is gone"
+        assert seen.until_ids(id).instances[0].weight == 100, "remove() of a service must remove its patches"
         operator.modify(service, id, weight=7, timeout=PATIENCE)
         server.close(PATIENCE)
         seen.until_ids()
         operator.remove(service, id=id, timeout=PATIENCE)
         with clients(make, 1) as (again,):
             again.register(make_instance(service))
-            assert seen.until_ids(id).instances[0].weight == 100, "the patch is gone"
+            assert seen.until_ids(id).instances[0].weight == 100, "remove() of an instance must remove its patch"
 
 
 def _groups_are_apart(make: Make) -> None:
@@ -228,10 +231,11 @@ def _groups_are_apart(make: Make) -> None:
         server.register(make_instance(service, 2, group="green")).wait(PATIENCE)
         blue.until_ids("127.0.0.1:20001")
         green.until_ids("127.0.0.1:20002")
-        assert {"blue", "green"} <= set(client.groups(timeout=PATIENCE))
-        assert service in client.services("blue", timeout=PATIENCE)
-        assert service not in client.services(timeout=PATIENCE)
-        assert client.instances(service, timeout=PATIENCE).instances == ()
+        assert {"blue", "green"} <= set(client.groups(timeout=PATIENCE)), "groups() must list all groups"
+        assert service in client.services("blue", timeout=PATIENCE), "services() must list the services of the group"
+        assert service not in client.services(timeout=PATIENCE), "services() must not list services of other groups"
+        found = client.instances(service, timeout=PATIENCE).instances
+        assert found == (), f"instances() must not return instances of other groups, got {found}"
 
 
 def _changes_since_a_revision(make: Make) -> None:
@@ -242,17 +246,18 @@ def _changes_since_a_revision(make: Make) -> None:
         known = client.instances(service, timeout=PATIENCE)
         state = {each.id: each for each in known.instances}
         nothing = client.changes(service, known.revision, timeout=PATIENCE)
-        assert not nothing.is_whole and not nothing.instances and not nothing.removed, nothing  # noqa: PT018
+        is_empty = not (nothing.is_whole or nothing.instances or nothing.removed)
+        assert is_empty, f"no changes expected, got {nothing}"
         server.register(make_instance(service, 2)).wait(PATIENCE)
         first.deregister(PATIENCE)
         update = client.changes(service, known.revision, timeout=PATIENCE)
-        assert update.revision > known.revision
+        assert update.revision > known.revision, f"revision {known.revision} must grow, got {update.revision}"
         if update.is_whole:
             state.clear()
         for id in update.removed:
             del state[id]
         state.update({each.id: each for each in update.instances})
-        assert list(state) == ["127.0.0.1:20002"], state
+        assert list(state) == ["127.0.0.1:20002"], f"changes() must lead to the current instances, got {state}"
 
 
 def _many_at_once(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""What the checks of registries have in common: clients of one, and a subscription with all that it has told."""
+"""Common parts of the registry checks: clients of one registry, and a subscription that records its changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["PATIENCE", "Make", "Seen", "clients", "make_instance", "new_service"
 
 Make = Callable[[], Registry]
 
-# Seconds that anything may take, on a busy machine. What is expected of a registry's speed is measured, not checked.
+# Timeout of each step, in seconds, for busy machines: the speed of a registry is measured elsewhere, not checked.
 PATIENCE: Final = 60.0
 
 _numbers = itertools.count(1)
 
 
 def new_service(what: str) -> str:
-    """A name that nobody has used."""
+    """Return an unused service name."""
     return f"check.{what}.{os.getpid()}.{next(_numbers)}.{time.time_ns() % 1_000_000_000}"
 
 
@@ -33,7 +33,7 @@ def make_instance(service: str, number: int = 1, **more: Any) -> Instance:
 
 
 class Seen:
-    """A subscription and all that it has told."""
+    """A subscription and its recorded changes."""
 
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
@@ -47,18 +47,18 @@ class Seen:
             self._condition.notify_all()
 
     def until(self, is_there: Callable[[Snapshot], bool], what: str) -> Snapshot:
-        """Wait until a snapshot is as wanted."""
+        """Wait for a snapshot that satisfies `is_there`; `what` describes it."""
         with self._condition:
             found = self._condition.wait_for(
                 lambda: bool(self.changes) and is_there(self.changes[-1].snapshot), PATIENCE
             )
             last = self.changes[-1].snapshot if self.changes else self.subscription.trouble
-        assert found, f"{what}: not within {PATIENCE:.0f} s; last known: {last}"
+        assert found, f"no snapshot with {what} within {PATIENCE:.0f} s; last one: {last}"
         assert isinstance(last, Snapshot)
         return last
 
     def until_ids(self, *ids: str) -> Snapshot:
-        """Wait until just these are there."""
+        """Wait for a snapshot of exactly these instances."""
         return self.until(lambda each: [one.id for one in each.instances] == sorted(ids), f"instances {sorted(ids)}")
 
 

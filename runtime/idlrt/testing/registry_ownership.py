@@ -1,6 +1,4 @@
-"""What every kind of registry has to do with ids that two sessions register, and registrations that are lost. A part of
-`REGISTRY_CHECKS`.
-"""
+"""Registry checks of ids that two sessions register, and of lost registrations. Part of `REGISTRY_CHECKS`."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ __all__ = ["HEARTBEAT_CHECKS", "OWNERSHIP_CHECKS"]
 
 
 class _Heard:
-    """The states of a registration."""
+    """A registration and its recorded events."""
 
     def __init__(self, registration: Registration) -> None:
         self.events: list[RegistrationEvent] = []
@@ -35,11 +33,11 @@ class _Heard:
             self._condition.notify_all()
 
     def until(self, state: RegistrationState) -> RegistrationEvent:
-        """Wait until it has a state."""
+        """Wait for a state."""
         with self._condition:
             found = self._condition.wait_for(lambda: bool(self.events) and self.events[-1].state is state, PATIENCE)
             states = [each.state.value for each in self.events]
-        assert found, f"the registration is not {state.value} within {PATIENCE:.0f} s; it was {states}"
+        assert found, f"the registration is not {state.value} after {PATIENCE:.0f} s; its states were {states}"
         return self.events[-1]
 
 
@@ -55,7 +53,7 @@ def _a_restarted_instance_takes_over(make: Make) -> None:
         after.register(make_instance(service, version="2")).wait(PATIENCE)
         assert _versions(client, service) == ["2"]
         old.deregister(PATIENCE)
-        assert _versions(client, service) == ["2"], "what the old one takes away is not the new one's"
+        assert _versions(client, service) == ["2"], "deregistering the old instance must not remove the new one"
 
 
 def _an_instance_token_stands_for_the_address(make: Make) -> None:
@@ -79,7 +77,7 @@ def _an_id_in_use_is_refused(make: Make) -> None:
         assert second.error is not None
         found = client.instances(service, timeout=PATIENCE).instances
         assert [each.port for each in found] == [20001], found
-        # It has the id as soon as that is free.
+        # It gets the id as soon as the id is free.
         first.deregister(PATIENCE)
         second.wait(PATIENCE)
         found = client.instances(service, timeout=PATIENCE).instances
@@ -97,17 +95,17 @@ def _a_displaced_registration_comes_back(make: Make) -> None:
             another.register(make_instance(service, version="2")).wait(PATIENCE)
             displaced = heard.until(RegistrationState.DISPLACED)
             assert isinstance(displaced.error, AlreadyRegistered), displaced
-            # A change of the old one's does not take the id back.
+            # An update of the displaced registration does not take the id back.
             registration.update(weight=7)
             try:
                 registration.wait(0.1)
-                why = "it says that it is registered"
+                why = "wait() of a displaced registration must raise AlreadyRegistered"
             except AlreadyRegistered as error:
                 why = str(error)
             assert "127.0.0.1:20001" in why, why
             assert _versions(client, service) == ["2"]
         heard.until(RegistrationState.REGISTERED)
-        snapshot = seen.until(lambda each: [one.version for one in each.instances] == ["1"], "the first one again")
+        snapshot = seen.until(lambda each: [one.version for one in each.instances] == ["1"], "the first instance again")
         assert snapshot.instances[0].weight == 7
 
 
@@ -118,8 +116,8 @@ def _a_registration_that_another_took_away_comes_back(make: Make) -> None:
         server.register(make_instance(service, version="1")).wait(PATIENCE)
         with make() as another:
             another.register(make_instance(service, version="2")).wait(PATIENCE)
-            seen.until(lambda each: [one.version for one in each.instances] == ["2"], "the second one")
-        seen.until(lambda each: [one.version for one in each.instances] == ["1"], "the first one again")
+            seen.until(lambda each: [one.version for one in each.instances] == ["2"], "the second instance")
+        seen.until(lambda each: [one.version for one in each.instances] == ["1"], "the first instance again")
 
 
 HEARTBEAT_CHECKS: Final = frozenset(
@@ -129,8 +127,8 @@ HEARTBEAT_CHECKS: Final = frozenset(
         "an_id_in_use_is_refused",
     }
 )
-"""Those of `REGISTRY_CHECKS` that wait for heartbeats: `make` is to give clients whose sessions time out after a few
-seconds, or the checks take long.
+"""The checks of `REGISTRY_CHECKS` that wait for heartbeats: they are slow unless the sessions of `make`'s clients time
+out after a few seconds.
 """
 
 OWNERSHIP_CHECKS: Final[tuple[Callable[[Make], None], ...]] = (

@@ -1,4 +1,4 @@
-"""What every router has to do: one suite, for ours and for yours.
+"""Conformance suite of routers, for the built-in ones and for plugins.
 
 from idlrt.testing import check_router
 
@@ -27,7 +27,7 @@ Make = Callable[[Here, Chance], Router]
 
 
 class Place:
-    """Something to route to: a `Routable`."""
+    """A `Routable` for tests."""
 
     def __init__(self, number: int, *, is_out: bool = False, **fields: Any) -> None:
         host = f"10.0.{number // 250}.{number % 250}"
@@ -36,7 +36,7 @@ class Place:
         self.is_out = is_out
 
     def __repr__(self) -> str:
-        return f"<Place {self.instance.id}{' (out)' if self.is_out else ''}>"
+        return f"<Place {self.instance.id}{' (unhealthy)' if self.is_out else ''}>"
 
 
 class _Service:
@@ -44,7 +44,7 @@ class _Service:
         """A method without arguments."""
 
     def find(self, query: str | None = None) -> None:
-        """A method with an argument that may be left out."""
+        """A method with an optional argument."""
 
 
 _NOTHING = method(_Service.nothing, result=VOID)
@@ -55,10 +55,10 @@ def check_router(make: Make) -> None:
     """Check a router.
 
     Args:
-        make: makes it, for a caller and a `Chance`.
+        make: creates the router for a caller, from a `Chance`.
 
     Raises:
-        AssertionError: it does not do what it has to.
+        AssertionError: the router violates a rule; the message names the rule.
     """
     for here in (Here(), Here(id="me", zone="eu-1", host="10.0.0.1", addresses=("10.0.0.2",))):
         for nodes in _populations():
@@ -66,7 +66,7 @@ def check_router(make: Make) -> None:
                 _narrows(make, here, call, nodes)
         _threads(make, here)
     groups = make(Here(), _chance()).groups()
-    assert all(isinstance(group, str) for group in groups), "groups are names"
+    assert all(isinstance(group, str) for group in groups), f"groups() must return strings, got {groups!r}"
 
 
 def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None:
@@ -80,20 +80,22 @@ def _narrows(make: Make, here: Here, call: Call, nodes: Sequence[Place]) -> None
         steps: list[Step] = []
         told = router.route(call, pool, steps)
         quiet = again.route(call, pool, None)
-        assert set(told.nodes) <= set(pool.nodes), "who was not in the pool is not in what becomes of it"
-        assert len(set(told.nodes)) == len(told.nodes), "nobody is in a pool twice"
-        assert quiet.nodes == told.nodes, "with the same dice it decides alike, whoever wants to know why"
-        assert not is_idle or told is pool, "who says that nothing is narrowed narrows nothing"
-        assert not is_idle or dice.thrown == thrown, "who says that nothing is narrowed throws no dice"
-        assert steps, "it says what it has decided"
-        assert steps[0].before == len(pool), "the first step begins with what there was"
-        assert steps[-1].after == len(told), "the last step ends with what is left"
-        assert all(step.why and step.router for step in steps), "steps say which router it was, and why"
-        assert told.nodes or not nodes or steps[-1].why.startswith("none "), "who leaves nobody says `none ...`"
-    assert pool.nodes == tuple(nodes), "pools do not change"
-    assert _fields(call) == before, "calls are not changed"
+        assert set(told.nodes) <= set(pool.nodes), "route returned an instance that is not in the pool"
+        assert len(set(told.nodes)) == len(told.nodes), "route returned an instance twice"
+        assert quiet.nodes == told.nodes, "route must return the same pool with and without steps"
+        assert not is_idle or told is pool, "route narrowed the pool although is_idle() returned true"
+        assert not is_idle or dice.thrown == thrown, "route used a random number although is_idle() returned true"
+        assert steps, "route must append at least one step"
+        assert steps[0].before == len(pool), "`before` of the first step must be the size of the given pool"
+        assert steps[-1].after == len(told), "`after` of the last step must be the size of the returned pool"
+        assert all(step.why and step.router for step in steps), "each step must have `router` and `why`"
+        assert told.nodes or not nodes or steps[-1].why.startswith("none "), (
+            "if the returned pool is empty, `why` of the last step must start with 'none '"
+        )
+    assert pool.nodes == tuple(nodes), "route must not change the given pool"
+    assert _fields(call) == before, "route must not change the call"
     chain = Chain([router])
-    assert explain(chain, call, pool), "a chain with it explains itself"
+    assert explain(chain, call, pool), "explain() of a chain with the router must not be empty"
 
 
 def _fields(call: Call) -> dict[str, Any]:
@@ -124,19 +126,19 @@ def _populations() -> Iterator[list[Place]]:
 
 
 def _calls() -> Iterator[Call]:
-    """Odd ones too."""
+    """Yield calls, including unusual ones."""
     deadline, driver = Deadline(5.0, 5.0), FakeDriver()
     yield call_of("key")
     yield Call(_NOTHING, (), "check", deadline, driver)
     yield Call(_FIND, (), "", deadline, driver)
     yield Call(_FIND, (None,), "check", deadline, driver, {"user": "ada", "": ""})
     yield Call(_FIND, (b"\xff\xfe",), "check", deadline, driver)
-    for tag in ("gray", "nobody's", "\ud800"):
+    for tag in ("gray", "unknown", "\ud800"):
         yield Call(_FIND, ([object()],), "check", deadline, driver, tag=tag)
 
 
 def _threads(make: Make, here: Here) -> None:
-    """Threads may use it at once."""
+    """Check that several threads may route at the same time."""
     router = make(here, Chance(now=lambda: 1000.0))
     wrong: list[BaseException | str] = []
 
@@ -146,14 +148,14 @@ def _threads(make: Make, here: Here) -> None:
             pool = Pool(nodes)
             for _ in range(5):
                 if not set(router.route(call_of(str(number)), pool, None).nodes) <= set(nodes):
-                    wrong.append("who was not in the pool is not in what becomes of it")
+                    wrong.append("route returned an instance that is not in the pool, when threads share the router")
 
     use_at_once(use)
     assert not wrong, wrong[:3]
 
 
 class _Dice:
-    """How often they were thrown can be seen."""
+    """Random numbers with a counter of their uses."""
 
     def __init__(self) -> None:
         self.thrown = 0

@@ -1,5 +1,5 @@
-"""Instances that do what is written, for tests of fault modes: what a mode sends to whom, and when, is seen without
-servers, and with `FakeDriver` without waiting.
+"""Instances with scripted replies, for tests of fault modes: a test sees what a mode sends to which instance and when,
+without servers and, with `FakeDriver`, without waiting.
 
     driver = FakeDriver()
     reach = ScriptedReach([ScriptedInstance(1, Reply(ConnectionLost("lost"))), ScriptedInstance(2)])
@@ -26,7 +26,7 @@ __all__ = ["GET", "NOTE", "PUT", "Reply", "ScriptedInstance", "ScriptedReach", "
 
 class _Protocol:
     def get(self, key: str) -> str:
-        """A method that may be called twice, and one that may not."""
+        """Two methods: an idempotent one, and one that is not."""
         raise NotImplementedError
 
     def note(self, key: str) -> None:
@@ -40,11 +40,11 @@ Service("Check", GET, PUT, NOTE)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What an instance makes of a call.
+    """Reply of an instance to a call.
 
     Attributes:
-        outcome: its answer. Exceptions are raised; of a class of exceptions, or another callable, a new one each time.
-        after: seconds that it takes.
+        outcome: the result. An exception is raised; an exception class, or another callable, is called for each reply.
+        after: seconds until the reply.
     """
 
     outcome: Any = "answer"
@@ -52,11 +52,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class ScriptedInstance:
-    """An instance that does what is written: a `Reachable`.
+    """A `Reachable` with scripted replies.
 
     Args:
-        number: of it.
-        replies: to the first call, the second, and so on; the last one to all that follow.
+        number: number of the instance, the last byte of its address.
+        replies: replies to the first call, the second, and so on; the last one is repeated.
     """
 
     def __init__(self, number: int, *replies: Reply) -> None:
@@ -65,7 +65,7 @@ class ScriptedInstance:
         self._asked = itertools.count()
 
     def reply(self) -> Reply:
-        """To the next call."""
+        """Return the reply to the next call."""
         return self._replies[min(next(self._asked), len(self._replies) - 1)]
 
     def __repr__(self) -> str:
@@ -73,16 +73,16 @@ class ScriptedInstance:
 
 
 class Sent(msgspec.Struct, kw_only=True, eq=False):
-    """A call, as an instance has got it.
+    """An attempt that an instance received.
 
     Attributes:
-        node: which.
+        node: the instance.
         call: the call.
-        attempt: what the server is told.
-        at: when it came, in seconds on the clock of the call's driver.
-        is_beside: whether it came while the same call was under way elsewhere.
-        is_over: whether the instance is done with it.
-        error: what it came to, if it is over and was not answered.
+        attempt: attempt number that the server receives.
+        at: arrival time, in seconds on the clock of the call's driver.
+        is_beside: whether another attempt of the same call was in flight, as with hedging.
+        is_over: whether the instance has replied.
+        error: error of the reply, if there was one.
     """
 
     node: ScriptedInstance
@@ -95,23 +95,23 @@ class Sent(msgspec.Struct, kw_only=True, eq=False):
 
     @property
     def is_unsent(self) -> bool:
-        """Whether nobody has worked on it, for sure."""
+        """Whether certainly no server has worked on it."""
         return self.is_over and isinstance(self.error, NotSent)
 
 
 class ScriptedReach:
-    """A `Reach` of instances that do what is written. Threads may share it.
+    """A `Reach` of scripted instances. Threads may share it.
 
     Args:
         nodes: the instances, in the order in which they are picked.
-        budget: retries that may be spent.
-        chance: clock and dice.
+        budget: number of retries that the retry budget allows.
+        chance: clock and random numbers.
 
     Attributes:
-        sent: what was sent, in order. Calls with the same arguments are the same call, made again.
-        decisions: what was told.
-        spent: of the budget.
-        wrong: what no mode may do and was done, in words.
+        sent: the attempts, in order. Calls with the same arguments are attempts of the same call.
+        decisions: the decisions that were reported.
+        spent: number of retries taken from the budget.
+        wrong: descriptions of rules that the fault mode violated.
     """
 
     def __init__(
@@ -126,19 +126,19 @@ class ScriptedReach:
         self._budget = budget
 
     def pick(self, call: Call, tried: Collection[ScriptedInstance]) -> ScriptedInstance | None:
-        """See `Reach.pick`."""
+        """Return the first instance that was not tried; `None` if all were."""
         if not self.nodes:
             raise NoInstance("no instance of Check")
         return next((node for node in self.nodes if node not in tried), None)
 
     def everyone(self, call: Call) -> Sequence[ScriptedInstance]:
-        """See `Reach.everyone`."""
+        """Return all instances."""
         if not self.nodes:
             raise NoInstance("no instance of Check")
         return tuple(self.nodes)
 
     async def send(self, node: ScriptedInstance, call: Call, attempt: int = 0) -> Any:
-        """See `Reach.send`."""
+        """Record an attempt and return the scripted result, or raise the scripted error."""
         driver = call.driver
         now = driver.now()
         before = [each for each in self.sent if each.call.arguments == call.arguments]
@@ -161,7 +161,7 @@ class ScriptedReach:
         reply = node.reply()
         if reply.after > left:
             await call.driver.sleep(left)
-            raise DeadlineExceeded(f"no answer from {node.instance.address}")
+            raise DeadlineExceeded(f"no response from {node.instance.address}")
         if reply.after > 0:
             await call.driver.sleep(reply.after)
         outcome = reply.outcome() if callable(reply.outcome) else reply.outcome
@@ -170,36 +170,36 @@ class ScriptedReach:
         return outcome
 
     def spend(self) -> bool:
-        """See `Reach.spend`."""
+        """Take a retry from the budget; return whether there was one."""
         if self.spent >= self._budget:
             return False
         self.spent += 1
         return True
 
     def tell(self, call: Call, decision: Decision) -> None:
-        """See `Reach.tell`."""
+        """Record a decision and notify the listeners of the call."""
         self.decisions.append(decision)
         tell(call.listeners, decision)
 
     def is_heard(self, call: Call) -> bool:
-        """See `Reach.is_heard`."""
+        """Return true: decisions are always recorded."""
         return True
 
     def told(self, kind: type[Decision]) -> list[Any]:
-        """The decisions of a kind."""
+        """Return the recorded decisions of a class."""
         return [each for each in self.decisions if isinstance(each, kind)]
 
 
 def _wrong(sent: Sent, before: Sequence[Sent], nodes: Collection[ScriptedInstance]) -> Iterator[str]:
-    """What is wrong with a call that is about to be sent."""
+    """Yield the rules that an attempt violates."""
     what = f"{sent.call.method.full_name} to {sent.node.instance.address}"
     worked = [each.node.instance.address for each in before if not each.is_unsent]
     if worked and not may_repeat(sent.call):
-        yield f"{what} was made again, although {worked[0]} may have worked on it and it is not idempotent"
+        yield f"{what} was retried, but the method is not idempotent and {worked[0]} may have executed it"
     if sent.at >= sent.call.deadline.at:
         yield f"{what} was sent after its deadline"
     if sent.node not in nodes:
-        yield f"{what}: that is nobody's address"
+        yield f"{what}: not an instance that pick or everyone returned"
 
 
 _numbers: Final = itertools.count()
@@ -208,12 +208,12 @@ _numbers: Final = itertools.count()
 def call_with(
     driver: Driver, method: Method[..., Any] = GET, *, key: str = "", timeout: float = 5.0, **policy: Any
 ) -> Call:
-    """A call of its own.
+    """Return a new call.
 
     Args:
-        key: its argument; one that no other call has, if it is empty.
-        timeout: seconds that it has.
-        policy: what else holds for it, as fields of `CallPolicy`.
+        key: its argument; if empty, one that no other call has.
+        timeout: timeout in seconds.
+        policy: other fields of its `CallPolicy`.
     """
     deadline = Deadline(driver.now() + timeout, timeout)
     arguments = (key or f"key {next(_numbers)}",)

@@ -1,4 +1,4 @@
-"""Several threads that use one thing at once, for conformance suites."""
+"""Concurrent use of one object by several threads, for conformance suites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def use_at_once(use: Callable[[], None]) -> None:
     """Call `use` on several threads at the same time.
 
     Raises:
-        BaseException: what one of them has raised, the first of all.
+        BaseException: the first error that a thread raised.
     """
     wrong: list[BaseException] = []
 

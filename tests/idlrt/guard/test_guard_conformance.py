@@ -139,12 +139,12 @@ class Leaking(Wrong):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (Twice, "once"),
-        (Swallowing, "became None"),
-        (Mute, "must be told"),
-        (Late, "refused afterwards"),
-        (Odd, "must be a NotSent"),
-        (Leaking, "lets nothing through"),
+        (Twice, "must be passed on once"),
+        (Swallowing, "was changed to None"),
+        (Mute, "must be reported to the listener"),
+        (Late, "rejected afterwards"),
+        (Odd, "must raise a NotSent"),
+        (Leaking, "rejects all calls after calls were cancelled"),
     ],
 )
 def test_the_suite_finds_what_is_wrong(wrong: type[Wrong], said: str) -> None:

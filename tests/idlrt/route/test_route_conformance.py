@@ -88,15 +88,15 @@ class Wrong(Following):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("idle", "narrows nothing"),
-        ("idle dice", "throws no dice"),
-        ("looked at", "decides alike"),
-        ("strangers", "was not in the pool"),
-        ("twice", "twice"),
-        ("writes", "not changed"),
-        ("nobody", "says `none"),
-        ("counts", "ends with what is left"),
-        ("silent", "says what it has decided"),
+        ("idle", "narrowed the pool although is_idle"),
+        ("idle dice", "used a random number although is_idle"),
+        ("looked at", "same pool with and without steps"),
+        ("strangers", "returned an instance that is not in the pool"),
+        ("twice", "returned an instance twice"),
+        ("writes", "must not change the call"),
+        ("nobody", "must start with 'none '"),
+        ("counts", "must be the size of the returned pool"),
+        ("silent", "must append at least one step"),
     ],
 )
 def test_what_is_wrong_is_found(how: str, said: str) -> None:

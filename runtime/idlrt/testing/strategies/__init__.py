@@ -1,10 +1,10 @@
-"""Hypothesis strategies for programs that use generated code: property tests of what takes or answers its values.
+"""Hypothesis strategies of generated classes, for property tests of programs that use them.
 
-`values(User)` are users as peers may send them, with every extreme that the types of their fields have;
-`arguments(method)` are what a handler may be called with. `structs()` and `types()` go further: they are
-*classes* and types as idlc could have generated them, for tests of codecs.
+`values(User)` draws users as peers may send them, with the extreme values of each field's type;
+`arguments(method)` draws arguments of a handler. `structs()` and `types()` draw *classes* and types as idlc
+could have generated them, for tests of codecs.
 
-Needs hypothesis: `pip install 'idlc[testing]'`. Nothing else of the runtime imports this package.
+Requires hypothesis: `pip install 'idlc[testing]'`. Nothing else of the runtime imports this package.
 """
 
 from importlib.util import find_spec

@@ -1,11 +1,11 @@
-"""Classes and types as idlc could have generated them, for tests of what must work with any IDL.
+"""Strategies of classes and types as idlc could have generated them, for tests that must pass with any IDL.
 
-A drawn class comes with a world of its own: enums and further classes that its fields may mention, and that
-mention each other. Classes are made one after the other, as in a generated module. A field may mention one
-that is finished wherever it likes, and one that is not (itself included) only where a value can end: in
-an optional field, in a container, or in a union beside an arm that ends.
+A drawn class comes with enums and further classes that its fields may refer to, and that may refer to
+each other. Classes are made one after the other, as in a generated module. A field may refer to a
+finished class anywhere, and to an unfinished one (its own class included) only where a value can end: in an optional
+field, in a container, or in a union with another member that ends.
 
-They differ from generated ones in two things only: annotations are all `Any`, and an import cannot find them.
+They differ from generated classes in two ways: all annotations are `Any`, and they cannot be imported.
 """
 
 from __future__ import annotations
@@ -131,14 +131,14 @@ def structs(
 
 
 class _Later:
-    """A class that is not made yet, for `struct`."""
+    """Reference to a class that is not made yet, for `struct`."""
 
     def __init__(self, made: list[Any], index: int) -> None:
         self._made = made
         self._index = index
 
     def __call__(self) -> Any:
-        """The class.
+        """Return the class.
 
         Raises:
             IndexError: it is not made yet.
@@ -147,7 +147,7 @@ class _Later:
 
 
 class _Fields(msgspec.Struct, frozen=True):
-    """What the fields of a class may be.
+    """Strategies for the types of the fields of a class.
 
     Attributes:
         finished: types that mention finished classes only.
@@ -218,7 +218,7 @@ def _class(draw: st.DrawFn, kind: Kind, name: str, size: int, around: _Fields) -
 
 
 def _is_whole(type: Type[Any]) -> bool:
-    """Whether values can be made already: no class that the type leads to is still to be made."""
+    """Whether values can be made already: all classes that the type refers to are finished."""
     try:
         reachable(type)
     except IndexError:
@@ -227,12 +227,12 @@ def _is_whole(type: Type[Any]) -> bool:
 
 
 def _default(type: Type[Any]) -> st.SearchStrategy[Any]:
-    """What an IDL might have as a default: never deep, never long."""
+    """Return a strategy of default values as in an IDL: shallow and short."""
     return of(type, max_depth=1, max_size=4, max_length=20)
 
 
 def _declared(field: Field[Any], kind: Kind, default: Any) -> Any:
-    """A default as a class body has it: a fresh object for each instance where it could be changed."""
+    """Return a default as in a class body: a mutable value is a new object for each instance."""
     is_renamed = field.attribute != field.name and kind != "exception"
     renamed: dict[str, Any] = {"name": field.name} if is_renamed else {}
     if default is msgspec.NODEFAULT:
@@ -244,7 +244,7 @@ def _declared(field: Field[Any], kind: Kind, default: Any) -> Any:
 
 @st.composite
 def _ids(draw: st.DrawFn, size: int) -> list[int]:
-    """As most IDLs have them, with gaps of every encoded size, or any."""
+    """Field ids as in most IDLs, with gaps of each encoded size, or arbitrary ones."""
     manner = draw(st.sampled_from(["counted", "gaps", "any"]))
     if manner == "counted":
         return list(range(1, size + 1))
@@ -257,7 +257,7 @@ def _ids(draw: st.DrawFn, size: int) -> list[int]:
 
 
 def _idl(cls: Any) -> str:
-    """Roughly what the class would be in an IDL."""
+    """Return the approximate IDL of the class."""
     table: tuple[Field[Any], ...] = cls.__thrift_fields__
     words = ["required" if field.is_required else "optional" for field in table]
     fields = [f"{field.id}: {word} {field.type!r} {field.name}" for field, word in zip(table, words, strict=True)]

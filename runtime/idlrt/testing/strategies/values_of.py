@@ -2,10 +2,10 @@
 
 Recursion ends because every class has a *height*: how many structs nest in its smallest value. Where the
 depth is used up, optional fields that would go deeper are left out, containers are empty, and a union takes
-its lowest arm. Only what is required goes deeper than was asked for.
+its lowest arm. Only required fields exceed the requested depth.
 
-What encodings treat differently comes up often: numbers around each power of two, texts of one, two and
-four bytes a character, lengths around 127 and 255, containers around 15 elements.
+Values at the limits of encodings are frequent: numbers around each power of two, texts of one, two and
+four bytes per character, lengths around 127 and 255, containers of about 15 elements.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DOUBLES = (0.0, -0.0, 0.1, math.inf, -math.inf, 5e-324, -1.7976931348623157e308
 
 
 class _Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How large values become. See `values`."""
+    """Limits of the size of values, see `values`."""
 
     max_depth: int
     max_size: int
@@ -67,7 +67,7 @@ def values(
         max_depth: structs within structs. Required fields may go deeper where they must.
         max_size: elements of one container; containers of containers and of structs have at most a quarter.
         max_length: characters of one string, bytes of one binary value.
-        allow_nan: doubles that are no number, too. A value with one does not equal its copy.
+        allow_nan: include NaN. A value with NaN does not equal its copy.
 
     Raises:
         TypeError: `cls` has no table of fields: idlc did not make it.
@@ -100,9 +100,9 @@ def arguments(
     max_length: int = 300,
     allow_nan: bool = False,
 ) -> st.SearchStrategy[tuple[Any, ...]]:
-    """What a method may be called with: one value for each argument, in the order of its parameters.
+    """Arguments of a method: one value for each parameter, in order.
 
-    An argument that need not be there is sometimes what it is when a caller leaves it out. Options as in `values`.
+    An optional argument sometimes has the value that it has when the caller leaves it out. Options as in `values`.
     """
     bounds = _Bounds(max_depth=max_depth, max_size=max_size, max_length=max_length, allow_nan=allow_nan)
     made = _Values(bounds)
@@ -133,7 +133,7 @@ class _Values:
         self._class_height(cls)
         fields: tuple[Field[Any], ...] = cls.__thrift_fields__
         needed = {field.attribute: self.of(field.type, depth) for field in fields if field.is_required}
-        # Absent means the default, which is `None` only where the field has none of its own.
+        # An absent field has its default, which is `None` if the IDL declares none.
         extra = {
             field.attribute: self.of(field.type, depth)
             for field in fields
@@ -169,7 +169,7 @@ class _Values:
                 return st.none()
 
     def _items(self, depth: int, *types: Type[Any]) -> st.SearchStrategy[list[Any]]:
-        """Lists of values of one type, or of pairs for two; empty where there is no way down."""
+        """Lists of values of one type, or of pairs of two types; empty where the depth is used up."""
         if max(map(self._height, types)) > depth or not self._bounds.max_size:
             return st.lists(st.nothing())
         size = self._bounds.max_size
@@ -190,7 +190,7 @@ class _Values:
         return self._heights[cls]
 
     def _measure(self, root: type) -> None:
-        """The heights of a class and of all that it mentions: from endless down, as long as one gets lower."""
+        """Compute the heights of a class and of all classes that it refers to, by iteration from infinity."""
         classes = reachable(struct(root))
         self._heights.update(dict.fromkeys(classes - self._heights.keys(), math.inf))
         is_settled = False
@@ -267,7 +267,7 @@ def _scalar(name: str, bounds: _Bounds) -> st.SearchStrategy[Any]:
 
 
 def _member(cls: Any) -> st.SearchStrategy[Any]:
-    """Members, and numbers that have no name."""
+    """Members of an enum, and numbers without a name."""
     any_number = st.integers(-(2**31), 2**31 - 1).map(cls)
     return st.sampled_from(list(cls)) | any_number if len(cls) else st.nothing()
 
