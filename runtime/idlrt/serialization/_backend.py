@@ -42,7 +42,7 @@ def choose(wanted: str | None = None) -> Backend:
         case "native":
             raise ConfigurationError(
                 "the native codec was not built: install a C compiler and the headers of Python, and install idlc "
-                "again with IDLC_NATIVE=require, which says why it cannot be built"
+                "again with IDLC_NATIVE=require, which prints why it cannot be built"
             )
         case _:
             raise ConfigurationError(f"there is no backend {wanted!r} for wire protocols; known: native, pure")

@@ -1,7 +1,7 @@
 """Generated fast path of binary readers: all fields of a struct, in order, with lengths below 256.
 
-One `struct` call reads everything up to the next value whose size is not known. Where something is not as
-expected, `p` stays before it, and whatever follows in the function takes over.
+One `struct` call reads everything up to the next value of unknown size. At unexpected input, `p` stays before it
+and the code after the fast path continues there.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def read_expected(
     """Generate code that reads all fields in order and returns; unexpected input falls through to the code after it.
 
     Args:
-        unset: what each variable holds while its field has not come.
-        answer: the expression of the value.
+        unset: value of each variable whose field is absent.
+        answer: expression of the value to return.
     """
     source = reader.source
     with source.block("while True:"):
@@ -68,12 +68,12 @@ def _read_run(
 class _Run:
     """Consecutive fields that one `struct` call reads: heads, and values of fixed size.
 
-    A string is read as what `struct` calls a Pascal string: a byte that says how long it is, and bytes behind
-    it. That byte is the last one of the length; the three before it must be zero, as in the heads of containers.
+    A string is read as a Pascal string of `struct`: a length byte, followed by the bytes. The length byte is the last
+    one of the length; the three before it must be zero, as in the heads of containers.
 
     Args:
-        unset: what variables hold again where their fields have not come.
-        otherwise: what to do then.
+        unset: values that variables of absent fields are reset to.
+        otherwise: code for unexpected input.
     """
 
     def __init__(self, reader: Reader, unset: dict[str, str], otherwise: str) -> None:

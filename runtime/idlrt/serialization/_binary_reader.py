@@ -2,9 +2,9 @@
 
 The function first expects what most writers write: all fields, in order, with lengths below 256. Then one
 `struct` call reads everything up to the next value of unknown length (`_binary_expected`). From the first
-surprise on it takes fields as they come: one call reads a field's head (type and id, compared as three
-bytes) together with the four bytes behind it, which are already the value, or the length, of most types. What
-no field took, out of order or unknown, goes round the loop again or is skipped. The text for
+unexpected byte on it takes fields in any order: one call reads a field's head (type and id, compared as three
+bytes) together with the four bytes behind it, which are already the value, or the length, of most types. A field
+that is out of order is read in another pass of the loop; an unknown one is skipped. The text for
 
     1: required i64 id   2: optional string name
 
@@ -32,9 +32,9 @@ is
 
 `d` is the message with some zero bytes behind it: reading a little too far reads a stop byte, and
 `p >= end` notices once, at the end. Slices cannot reach past `d`, so only the lengths of containers are
-checked at once, against what is left of the message, before anything is allocated for them. Where a reader
-fails, whatever it raised, the same message is read again from the table of fields (`_walk_reader`), with every
-step checked, to say which field it was.
+checked at once, against what is left of the message, before anything is allocated for them. When a reader
+fails with any exception, the same message is read again from the field table (`_walk_reader`), with every step
+checked, to find the field.
 """
 
 from __future__ import annotations
@@ -215,8 +215,8 @@ def _read_fields(
     """Generate code that reads fields to the end of a struct.
 
     Args:
-        notes_unknown: the variable `unknown` becomes what `keep_binary` answers.
-        keeps: unknown fields are kept in it.
+        notes_unknown: the variable `unknown` is set to the result of `keep_binary`.
+        keeps: keep unknown fields.
     """
     source = reader.source
     head_and_word = reader.unpacker(">3sI")

@@ -1,6 +1,7 @@
 """Skipping of values in complete binary messages.
 
-Raises `Fault`s where it must, else whatever Python raises: the careful `BinaryInput` then says what is wrong.
+Raises `Fault` where Python would not raise anything, otherwise any exception of Python: the careful `BinaryInput` then
+reads the message again to find the cause.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def skip(data: bytes, offset: int, end: int, type: int, depth: int, limits: Limi
     """Return the offset after a value of `type` that starts at `offset`.
 
     Args:
-        end: where the message ends; `data` may go on (see `_binary_reader.PADDING`).
+        end: end of the message; `data` may be longer (see `_binary_reader.PADDING`).
         depth: how many structs may still nest; containers count too, because nothing else bounds them.
-        limits: hold as if the value was wanted, so that whoever scans a message sees the same.
+        limits: enforced as for known fields, so that scanning and decoding a message give the same errors.
     """
     size = FIXED_SIZES.get(type)
     if size is not None:

@@ -17,8 +17,8 @@ is
       out.append(b"\\v\\0\\2"); out.append(L[n3] if n3 < 256 else P2(n3)); out.append(b2)
      out.append(b"\\0")
 
-Values are not checked here: what cannot be packed raises whatever Python raises, and `explain` then says
-which field it was.
+Values are not checked here: one that cannot be packed raises any exception of Python, and `explain` then
+finds the field.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def _write_class(
     source: _WriterSource, cls: Any, fields: list[tuple[Field[Any], str]], nested: Nested, limits: Limits
 ) -> None:
     if issubclass(cls, Union):
-        # Fields can be assigned after the constructor looked: nobody could read what was written then. A newer peer's
-        # field leaves none set.
+        # Fields can be assigned after the constructor checked them, and no reader would accept the bytes. After a newer
+        # peer's field none is set.
         count = " + ".join(f"({expression} is not None)" for _, expression in fields) or "0"
         source.line(f"n = {count}; u = None")
         source.line("if n == 0: u = unknown_of(o)")
@@ -181,7 +181,7 @@ class _WriterSource(Source):
 
     Attributes:
         encode: the call that encodes a text.
-        encode_each: what does so as a function.
+        encode_each: the same as a function, for `map`.
     """
 
     def __init__(self, limits: Limits) -> None:

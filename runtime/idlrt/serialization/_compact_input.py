@@ -1,7 +1,7 @@
 """Read primitives of the compact protocol; `_walk_primitives.Input` documents them.
 
-Apache's C++ and Java libraries cut a number that is too large for its field to the field's bits without a word,
-Apache's Python hands it on as it is. No writer ever writes one, so here it is a fault.
+A number that is too large for its field is an error here, because no writer writes one. Apache's C++ and Java libraries
+silently truncate it to the field's bits, Apache's Python library returns it as it is.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
@@ -54,7 +54,7 @@ class CompactInput(Input):
         self._data = data
         self._max_string = limits.max_string
         self._text_errors: TextErrors = text_errors_of(limits)
-        self._last = 0  # the id of the last field of this struct: the next one is said by its distance
+        self._last = 0  # id of the previous field of this struct; the next id is sent as the difference
         self._bool = False  # the value of a boolean field, which its head has
         self.offset = start
         self.end = len(data)

@@ -1,6 +1,6 @@
 """Type numbers of the compact protocol, varints and zigzag.
 
-A number takes seven bits a byte, the lowest first; the high bit says that more follow. Signed numbers are
+A number takes seven bits a byte, the lowest first; the high bit is set if more bytes follow. Signed numbers are
 "zigzag" ones: 0, -1, 1, -2 are 0, 1, 2, 3. Five bytes hold 32 bits, ten hold 64.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md

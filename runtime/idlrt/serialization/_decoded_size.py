@@ -16,8 +16,8 @@ one at the end of each struct. Amounts are bytes, rounded up from what CPython t
 
 Fields that are skipped cost nothing.
 
-Whether a message can reach its budget at all is known from its size, since no value costs more than so many bytes for
-each byte that it takes on the wire (`Costs`). Pure readers count only where it can.
+Whether a message can reach its budget is known from its size: the memory of a value has an upper bound for each of its
+bytes on the wire (`Costs`). Pure readers count only for messages that can.
 """
 
 from __future__ import annotations

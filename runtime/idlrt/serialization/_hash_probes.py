@@ -1,7 +1,7 @@
 """Protection against crafted keys with colliding hashes: a bound on the work that a peer can cause.
 
 Python hashes numbers by their value, without a salt, so a peer can choose keys that all look for a place at the same
-places of a hash table: each costs as many steps as there are others. How many steps CPython takes can be said before
+places of a hash table: each costs as many steps as there are others. How many steps CPython takes is known before
 they are made, so large sets and maps are watched while they are built, and refused when their keys need more than
 `PROBES` steps on average. Keys that were not made for that need 2 to 5, multiples of powers of 2 up to 34.
 Text and bytes have salted hashes and are not watched, nor are small containers.

@@ -1,24 +1,24 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: auto_pickle=False, embedsignature=False, annotation_typing=False, binding=False
-"""The codecs in C: the same bytes, values and errors as the pure ones, for a fraction of the time.
+"""Codecs in C: the same bytes, values and errors as the pure codecs, in a fraction of the time.
 
-A table of fields is compiled once into C structs that say where the slot of each field lies within an object.
-Writing goes over them once, into one buffer that grows; reading makes objects without calling their constructors
+A field table is compiled once into C structs with the offset of each field's slot within an object.
+Writing walks over them once, into one buffer that grows; reading creates objects without calling their constructors
 and fills their slots. The parts, in `native/`:
 
     bytes.h            numbers, text, memory                         (C)
-    base.pxi           the C API, and what a table becomes
-    input.pxi          what is read, and what is wrong with it
-    output.pxi         what is written, and what Python values stand for
+    base.pxi           the C API, and the structs of compiled tables
+    input.pxi          the input, and its errors
+    output.pxi         the output, and the conversion of Python values
     plan.pxi           compiling tables
     objects.pxi        values, enums, uuids
     writer.pxi         writing a value by its plan, in any protocol
     reader.pxi         reading one
-    unknown.pxi        fields that only a newer peer knows
-    binary_*, compact_*, json_*.pxi      what differs from protocol to protocol
-    codecs.pxi         codecs, as Python sees them
+    unknown.pxi        unknown fields, as from a newer peer
+    binary_*, compact_*, json_*.pxi      the primitives of each protocol
+    codecs.pxi         codecs, the Python interface
     messages.pxi       frames, heads and arguments in one go
-    header_messages.pxi  the same behind a THeader
+    header_messages.pxi  the same for THeader
 
 Building is optional (`hatch_build.py`): where this module is missing, `idlrt.serialization` uses its pure codecs.
 """

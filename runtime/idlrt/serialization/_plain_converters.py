@@ -22,7 +22,7 @@ _ATTRIBUTE: Final = "__plain_converters__"
 
 def of_class(cls: type[Any], key: Hashable, make: Callable[[type[Any]], C]) -> C:
     """Return the converter of a generated class, made on first use. Threads that ask at the same time get the same."""
-    # A subclass inherits the attribute, but has converters of its own.
+    # A subclass inherits the attribute, but needs separate converters.
     if _ATTRIBUTE not in cls.__dict__:
         with _LOCK:
             if _ATTRIBUTE not in cls.__dict__:

@@ -1,10 +1,10 @@
 """Reading with the pure codecs: fast first, then careful where a check or a count is needed.
 
-The fast reader neither says where it failed nor counts what its values cost. So the careful one reads
+The fast reader neither reports where it failed nor counts the memory of its values. So the careful one reads
 
 - messages that are large enough to reach their budget (see `_decoded_size`), instead of the fast one;
 - messages that have a container which the fast one does not take (`NotFast`), again;
-- messages that the fast one has refused, again, to say what is wrong.
+- messages that the fast one has rejected, again, to find the cause.
 
 Both accept the same messages: the fast one is only asked where no count can matter.
 """
@@ -89,7 +89,7 @@ class Reading:
             except NotFast:
                 pass
             except READ_ERRORS:
-                is_refused = True  # said better by what follows
+                is_refused = True  # the careful reader has the better message
             else:
                 return value, end, most
         if self._careful is None:

@@ -1,6 +1,6 @@
 """Base of all serializations: codecs are built from field tables, once per class, and cached.
 
-A protocol says how a codec is made; here it is decided when. Threads that ask at the same time get the same
+A protocol defines how a codec is created; this module defines when. Threads that ask at the same time get the same
 codec.
 """
 

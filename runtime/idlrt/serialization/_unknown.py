@@ -34,12 +34,12 @@ _SCALARS: Final = {
     for type in (TypeId.BOOL, TypeId.I8, TypeId.I16, TypeId.I32, TypeId.I64, TypeId.DOUBLE, TypeId.UUID)
 }
 
-# What was kept was within the limits of whoever read it.
+# Kept fields were within the limits of their reader.
 _NO_LIMITS: Final = Limits(max_message=1 << 60, max_string=1 << 60, max_container=1 << 60, max_depth=1 << 30)
 
 
 class UntranslatableError(ValueError):
-    """An unknown field of a union cannot be written in this protocol; the text says which and why."""
+    """An unknown field of a union cannot be written in this protocol; the text names it and the reason."""
 
 
 def mark_of(protocol: str) -> bytes | None:

@@ -2,7 +2,7 @@
 
 Each type becomes a function of an `Input`, put together once; those of classes are made when a value of the class
 is first met, because types may be recursive. A protocol is what its `Input` does: how a field, a container, a
-number begins and ends. Compact and JSON are read so. Binary has a faster reader of its own and comes here when that
+number begins and ends. Compact and JSON are read so. Binary has a separate, faster reader and comes here when that
 one has failed, to learn where: so both must agree about what is an error.
 
 Where something is wrong, a `Fault` leaves the primitive that noticed; each function that it passes adds its step to

@@ -33,7 +33,7 @@ def skip_field(source: Input, head: tuple[int, int], limits: Limits) -> bytes:
 def _skip(source: Any, type: int, depth: int, limits: Limits, *, is_field: bool) -> None:
     """Skip a value. `depth` is the remaining nesting; containers count too, because nothing else bounds them.
 
-    Limits hold as if the value was wanted, so that whoever scans a message sees the same.
+    Limits are enforced as for known fields, so that scanning and decoding a message give the same errors.
     """
     minimum = source.MINIMUM
     if type not in (_STRUCT, _MAP, _SET, _LIST):

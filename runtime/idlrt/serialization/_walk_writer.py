@@ -1,7 +1,7 @@
 """Writer that walks field tables over the primitives of any protocol, the counterpart of `_walk_reader`.
 
-Values are checked where a protocol would otherwise write something else than was meant; all else that does not fit
-raises whatever Python raises, and `explain` then says which field it was.
+Values are checked only where a protocol would otherwise write wrong bytes without an error; any other unsuitable value
+raises an exception of Python, and `explain` then finds the field.
 """
 
 from __future__ import annotations

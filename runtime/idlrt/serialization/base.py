@@ -30,15 +30,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, metaclass=NamedMeta):
     """Limits on input, checked before memory is allocated.
 
     Attributes:
-        max_frame: bytes of one frame as it arrives, without its length. Apache Thrift's default is the default.
-        max_message: bytes of one message, head included, once it is unpacked; of a message without a frame too.
+        max_frame: bytes of one frame on the wire, without its length. The default is Apache Thrift's.
+        max_message: bytes of one message including its head, after decompression, with or without a frame.
         max_string: bytes of one string or binary value.
         max_container: elements of one list or set, pairs of one map.
-        max_depth: structs within structs. Holds for writing too: a value that contains itself ends there.
-        max_decoded: bytes of memory that the values of one message may take, its own bytes included.
-        max_expansion: bytes of memory that they may take for each byte of the message as it arrived (compressed, where
-            it was), beside 4 MiB that any message may take. Honest messages need 5 to 50, one of wide structs without
-            values 200; highly compressed ones more. The smaller of the two bounds holds.
+        max_depth: nesting of structs. Enforced in writing too, so that a value which contains itself is an error.
+        max_decoded: memory of the decoded values of one message, in bytes, including the message itself.
+        max_expansion: memory of the decoded values in bytes per byte of the message on the wire (compressed, if it
+            was), in addition to 4 MiB for any message. Usual messages need 5 to 50, wide structs without values 200,
+            highly compressed messages more. The lower of the two limits applies.
 
     Raises:
         ConfigurationError: a limit is not a whole number of 0 or more.
@@ -69,7 +69,7 @@ class StructCodec(Protocol[T]):
         """Return the bytes of `value`.
 
         Raises:
-            LocalProtocolError: it cannot be written; the message has the path of the field.
+            LocalProtocolError: the value cannot be written; the message has the path of the field.
         """
         ...
 
@@ -114,8 +114,8 @@ class Serialization(Protocol):
     """Conversion between values and bytes. An instance has limits, caches compiled codecs, and is thread-safe.
 
     Attributes:
-        name: under which it is registered.
-        limits: what is accepted.
+        name: registered name.
+        limits: limits on input.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Read options that travel with the limits: handling of text that is not UTF-8, and of unknown fields.
 
-`Limits` reach every codec, framing and dialect, and are part of the key under which those are kept. `ReadOptions` are
-limits with options, so they travel the same way, and no signature of a plugin knows of them. They are internal:
-programs say `text_errors=` and `unknown=` to `idlrt.codec`, `connect` and servers.
+`Limits` are passed to every codec, framing and dialect, and are part of the keys of their caches. `ReadOptions` is a
+subclass of `Limits`, so options take the same way without a change of any plugin's signature. The class is internal:
+programs pass `text_errors=` and `unknown=` to `idlrt.codec`, `connect` and servers.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ __all__ = [
 ]
 
 TextErrors: TypeAlias = Literal["strict", "replace", "surrogateescape"]
-"""What happens to a `string` that is not UTF-8. `strict`: the value cannot be read. `replace`: U+FFFD stands for what
-is wrong. `surrogateescape`: each wrong byte becomes a lone surrogate (PEP 383), and is written back as that byte."""
+"""Handling of a `string` that is not UTF-8. `strict`: reading fails. `replace`: invalid bytes become U+FFFD.
+`surrogateescape`: each invalid byte becomes a lone surrogate (PEP 383), which is written back as that byte."""
 
 WriteErrors: TypeAlias = Literal["strict", "surrogateescape"]
-"""What happens to lone surrogates in text that is written: an error, or the bytes that they stand for."""
+"""Handling of lone surrogates in text that is written. `strict`: writing fails. `surrogateescape`: each is written as
+the byte that it represents (PEP 383)."""
 
 UnknownFields: TypeAlias = Literal["drop", "keep"]
-"""What happens to fields of structs that only a newer peer knows. `keep`: they are written again with the struct."""
+"""Handling of unknown fields of structs, as from a newer peer. `drop`: they are skipped. `keep`: they are kept with the
+struct and written again."""
 
 _TEXT_ERRORS: Final = get_args(TextErrors)
 _UNKNOWN: Final = get_args(UnknownFields)
@@ -52,7 +54,7 @@ def with_options(limits: Limits, text_errors: object = "strict", unknown: object
     """Return `limits` with options; `limits` unchanged if the options are the defaults.
 
     Raises:
-        ConfigurationError: an option, or `limits`, is not of its kind.
+        ConfigurationError: an option, or `limits`, has the wrong type or an unknown value.
     """
     _check("text_errors", text_errors, _TEXT_ERRORS)
     _check("unknown", unknown, _UNKNOWN)

@@ -48,7 +48,7 @@ class JsonOptions(msgspec.Struct, frozen=True):
         enums_as_numbers: write enums as numbers. Names and numbers are read.
         refuse_unknown: reading fails on fields of structs that the IDL does not have; else they are ignored.
         max_depth: structs within structs, both ways; see `idlrt.Limits`.
-        for_display: write what JSON cannot carry, for output that nobody reads back: lone surrogates stay in text, and
+        for_display: write what JSON cannot carry, for output that is never parsed: lone surrogates stay in text, and
             a union whose field is unknown is an empty object.
     """
 

@@ -1,9 +1,8 @@
-# What all parts of the extension stand on: the C API with references counted by hand, what a table of fields becomes
-# when it is compiled, and the two ends of a buffer.
+# Foundation of all parts of the extension: the C API with manual reference counting, the C structs of compiled field
+# tables, and the two ends of a buffer.
 #
-# Objects in hot paths are `PyObject*`, and functions that answer them are `noexcept`: NULL says that something is
-# wrong, and either a Python exception is set or the input holds a fault (`fault.pxi`). So nothing is paid for errors
-# until there is one.
+# Objects in hot paths are `PyObject*`, and functions that return them are `noexcept`: NULL is an error, and either
+# a Python exception is set or the input has the error (`input.pxi`). So errors cost nothing until there is one.
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memmove, memset, strlen
@@ -163,11 +162,11 @@ cdef extern from "bytes.h":
     Py_ssize_t RECORD_OFFSET(Py_ssize_t) noexcept
     Py_ssize_t slot_offset(object) noexcept
 
-# What a value is. The scalars whose size is fixed come first.
+# Kinds of values. The scalars of fixed size come first.
 cdef enum Kind:
     BOOL, I8, I16, I32, I64, DOUBLE, ENUM, UID, STRING, BINARY, LIST, SET, MAP, STRUCT
 
-# Type numbers of the binary protocol; they are also what errors speak of (`idlrt.serialization.types.TypeId`).
+# Type numbers of the binary protocol; error messages use them too (`idlrt.serialization.types.TypeId`).
 cdef enum Code:
     CODE_STOP = 0, CODE_BOOL = 2, CODE_I8 = 3, CODE_DOUBLE = 4, CODE_I16 = 6, CODE_I32 = 8, CODE_I64 = 10
     CODE_STRING = 11, CODE_STRUCT = 12, CODE_MAP = 13, CODE_SET = 14, CODE_LIST = 15, CODE_UID = 16
@@ -175,31 +174,31 @@ cdef enum Code:
 cdef enum Protocol:
     IN_BINARY, IN_COMPACT, IN_JSON
 
-# What stands for a field that did not come.
+# Kinds of defaults of absent fields; ABSENT_FAULT: the field is required.
 cdef enum Absent:
     ABSENT_CONSTANT, ABSENT_MADE, ABSENT_FAULT
 
 cdef struct Shape:
-    # A type, compiled. What it points to belongs to the plan that it is part of.
+    # A compiled type. Its pointers are owned by its plan.
     Kind kind
     unsigned char code
     unsigned char compact
     unsigned char width  # bytes of a value in the binary protocol, if it has a fixed size, else 0
     bint is_frozen
-    int64_t base       # what an empty container costs (`_decoded_size.py`)
-    int64_t each       # and a member of it
-    Py_ssize_t watched # length from which on its keys are watched; 0: never (`_hash_probes.py`)
+    int64_t base       # memory charged for an empty container (`_decoded_size.py`)
+    int64_t each       # and for each member
+    Py_ssize_t watched # length from which on its keys are checked for collisions; 0: never (`_hash_probes.py`)
     Shape* key         # the key of a map
     Shape* element     # the element of a list or set, the value of a map
     Layout* layout     # of a struct
     PyObject* cls      # of an enum
     PyObject* members  # of an enum: number → member
-    PyObject** dense   # of an enum whose numbers lie close together: its members from `first` on, NULL for none
+    PyObject** dense   # of an enum with dense numbers: its members from `first` on, NULL for gaps
     int64_t first
     int64_t span
 
 cdef struct Slot:
-    # A field, compiled.
+    # A compiled field.
     int16_t id
     uint16_t compact_heads[2]  # compact: its head behind the slot before it, in one byte; the second one of `false`
     uint32_t binary_head       # binary: its head
@@ -212,12 +211,12 @@ cdef struct Slot:
     PyObject* default
 
 cdef struct Layout:
-    # A class, or the fields of a record, compiled.
+    # A compiled class, or the compiled fields of a record.
     Slot* slots        # in the order of the wire
     int count
     bint is_union
     bint is_exception
-    int64_t base       # what an object costs without its values (`_decoded_size.py`)
+    int64_t base       # memory charged for an object without its values (`_decoded_size.py`)
     PyObject* cls      # NULL of a record, whose values are a tuple
     PyObject* after    # `__post_init__`, or NULL
     Py_ssize_t unknown # the slot of unknown fields that are kept; 0 if there is none

@@ -3,7 +3,7 @@
 # Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
 
 cdef inline int smallest(int code) noexcept:
-    # Bytes that a value takes at least; 0 for what is no type.
+    # Minimum size of a value, in bytes; 0 if the number is not a type.
     return SMALLEST[code] if code <= 16 else 0
 
 cdef inline int next_binary_field(Input* s, Head* head) noexcept:
@@ -20,7 +20,7 @@ cdef inline int next_binary_field(Input* s, Head* head) noexcept:
     return 0
 
 cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
-    # `read_fields` for binary. The place in the input stays in a register as long as numbers and text come.
+    # `read_fields` for binary. The position in the input stays in a register while fields are numbers and text.
     cdef const unsigned char* p = s.p
     cdef const unsigned char* end = s.end
     cdef PyObject* found
@@ -60,7 +60,7 @@ cdef int read_binary_fields(Input* s, Layout* layout, PyObject* value, Came* cam
             found = make_binary_scalar(s, p, shape)
             p += shape.width
             if found == NULL:
-                s.at = p - s.start  # an unknown member may be refused
+                s.at = p - s.start  # the class may reject an unknown member
         else:
             s.p = p
             if kind == STRING:
@@ -86,7 +86,7 @@ cdef inline PyObject* read_binary_string(Input* s) noexcept:
             s.p += 4 + size
             return text
         PyErr_Clear()
-    return read_string(s)  # which says what is wrong
+    return read_string(s)  # which reports the error
 
 cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
     cdef PyObject* made
@@ -96,15 +96,15 @@ cdef PyObject* read_binary_scalar(Input* s, Shape* shape) noexcept:
     s.p += shape.width
     return make_binary_scalar(s, s.p - shape.width, shape)
 
-# The next two are for the elements that most containers have, numbers and text. They answer how many they have read:
-# all of them, or those before the first with which something is wrong; `reader.pxi` goes on there and says what.
+# The next two are for the most frequent elements, numbers and text. They return the number of elements read: all, or
+# those before the first invalid one, where `reader.pxi` continues and reports the error.
 
 cdef Py_ssize_t read_binary_items(Input* s, Shape* element, PyObject* items, Py_ssize_t size) noexcept:
     # Into the places of a list.
     cdef const unsigned char* p = s.p
     cdef PyObject* item
     cdef Py_ssize_t i = 0, length
-    if element.width:  # all of them are there: `check_count` looked
+    if element.width:  # `check_count` has checked that all bytes are there
         while i < size:
             item = make_binary_scalar(s, p, element)
             if item == NULL:
@@ -163,7 +163,7 @@ cdef Py_ssize_t read_binary_pairs(Input* s, Shape* shape, PyObject* items, Py_ss
     return stopped(s, p, i, size)
 
 cdef inline Py_ssize_t text_length(Input* s, const unsigned char* p) noexcept:
-    # The length of text that is all there and within the limit, else -1.
+    # The length of text that is complete and within the limit, else -1.
     cdef Py_ssize_t rest = s.end - p - 4, size
     if rest < 0:
         return -1
@@ -177,7 +177,7 @@ cdef inline Py_ssize_t stopped(Input* s, const unsigned char* p, Py_ssize_t done
     return done
 
 cdef inline PyObject* make_binary_scalar(Input* s, const unsigned char* p, Shape* shape) noexcept:
-    # A value of fixed size that is all there.
+    # A complete value of fixed size.
     cdef PyObject* made
     if shape.kind == I64:
         return make_number(signed_64(get_64(p)))

@@ -1,7 +1,7 @@
 # The fast lane of the binary protocol: numbers and text in structs, lists and maps, which is most of what is written.
 #
-# The place in the buffer stays in a register here instead of going through memory for each value. Whatever else is
-# met goes the way that all protocols go (`writer.pxi`). Functions answer the place after what they wrote, NULL with
+# The position in the buffer stays in a register here instead of going through memory for each value. All other values
+# are written as in the other protocols (`writer.pxi`). Functions return the position after the written bytes, NULL with
 # an exception.
 #
 # Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-binary-protocol.md
@@ -60,7 +60,7 @@ cdef inline unsigned char* put_number(unsigned char* p, Shape* shape, PyObject* 
         return NULL if check_range(number, 0x7FFFFFFF) < 0 else p + 4
 
 cdef inline bint is_tame(PyObject* value) noexcept:
-    # Whether saying what it is runs no code but Python's own, so that whoever holds it goes on to do so.
+    # Whether converting it to a number runs no Python code, which could release the last reference to it.
     return PyLong_CheckExact(value) or PyFloat_CheckExact(value) or PyBool_Check(value)
 
 cdef unsigned char* put_wild(unsigned char* p, Shape* shape, PyObject* value) noexcept:
@@ -75,7 +75,7 @@ cdef inline unsigned char* put_simple(Output* out, unsigned char* p, Shape* shap
     return put_number(p, shape, value) if is_tame(value) else put_wild(p, shape, value)
 
 cdef int write_binary_fields(Output* out, Layout* layout, PyObject* value, PyObject* kept) noexcept:
-    # The fields of an object of the very class, or of a record. Takes what it keeps, which may be NULL.
+    # The fields of an object of exactly the class, or of a record. Steals `kept` (unknown fields), which may be NULL.
     cdef int failed = put_binary_fields(out, layout, value)
     if kept != NULL:
         if failed < 0:
@@ -133,7 +133,7 @@ cdef int write_binary_list(Output* out, Shape* element, PyObject* value) noexcep
         return -1
     p = out.p
     for i in range(size):
-        # Numbers that are no `int` may change the list while they say what they are.
+        # Converting an object that is not an `int` may run code that changes the list.
         if i >= PyList_GET_SIZE(value):
             return changed()
         item = PyList_GET_ITEM(value, i)
@@ -167,7 +167,7 @@ cdef int write_binary_pairs(Output* out, Shape* shape, PyObject* value) noexcept
                 return -1
         if shape.key.kind == STRING:
             p = put_text(out, p, key)
-        else:  # a key that says itself what number it is may take `item` out of the dict
+        else:  # converting a key to a number may run code that removes `item` from the dict
             INCREF(item)
             p = put_simple(out, p, shape.key, key)
         if p != NULL:

@@ -1,4 +1,4 @@
-/* Numbers, text and memory below the level at which Cython is pleasant to read: what `_native.pyx` is made of.
+/* Numbers, text and memory in plain C, where Cython would be hard to read; used by `_native.pyx`.
  *
  * Nothing here reads or writes through a pointer of another type than `unsigned char`, shifts a negative number
  * or lets a signed number overflow, so that no input can lead to undefined behaviour. Compilers make single
@@ -263,8 +263,8 @@ static inline PyObject *make_text(const unsigned char *p, Py_ssize_t size) {
     return PyUnicode_DecodeUTF8((const char *)p, size, NULL); /* shares the texts of a single character */
 }
 
-/* Keys of maps come again and again: the same `str` for the same bytes, with its hash already known.
- * A peer that makes keys up only pushes others out. */
+/* Keys of maps are often repeated: the same `str` for the same bytes, with its hash already known.
+ * A peer that sends random keys only evicts others. */
 
 #define KEYS_KEPT 1024
 
@@ -344,7 +344,7 @@ static inline PyObject *make_number(int64_t value) {
 
 /* Objects. */
 
-/* A dict with room for `size` items. What a peer announces is only believed as far as it costs little. */
+/* A dict with room for `size` items; capped, because a peer can announce any number. */
 static PyObject *make_dict(Py_ssize_t size) {
 #if PY_VERSION_HEX < 0x030D0000
     if (size > 5) return _PyDict_NewPresized(size > 4096 ? 4096 : size);

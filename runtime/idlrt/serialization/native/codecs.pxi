@@ -1,4 +1,4 @@
-# What Python sees: codecs of classes and of records.
+# The Python interface: codecs of classes and of records.
 
 # Of each protocol what a value of each type takes at least, and the head of a field.
 cdef dict SMALLEST_OF = {
@@ -9,7 +9,7 @@ cdef dict SMALLEST_OF = {
 PROTOCOLS = {"binary": IN_BINARY, "compact": IN_COMPACT, "json": IN_JSON}
 cdef tuple PROTOCOL_NAMES = ("binary", "compact", "json")
 
-# What writing an unsuitable value can raise; everything else is not about the value.
+# Exceptions of unsuitable values; others are not about the value.
 cdef tuple WRITE_ERRORS = (*explain.WRITE_ERRORS, BufferError, RuntimeError)
 
 
@@ -20,7 +20,7 @@ cdef class _Codec:
 
     cdef int bind(self, str protocol, object limits) except -1:
         self.protocol = PROTOCOLS[protocol]
-        # C has bounds of its own, which no message reaches.
+        # Clamped to the ranges of C, which no message reaches.
         self.bounds.max_depth = min(limits.max_depth, 1 << 30)
         self.bounds.max_string = min(limits.max_string, 1 << 60)
         self.bounds.max_container = min(limits.max_container, 1 << 60)
@@ -34,7 +34,7 @@ cdef class _Codec:
 
 
 cdef const char* handler_of(str text_errors) except? NULL:
-    # The handler of Python that a `TextErrors` names; NULL for `strict`.
+    # Name of the Python error handler for a `TextErrors`; NULL for `strict`.
     if text_errors == "replace":
         return "replace"
     if text_errors == "surrogateescape":
@@ -209,13 +209,13 @@ cdef class RecordCodec(_Codec):
         return value, reading.after, budget_of(&self.bounds, received or reading.size - start) - reading.budget
 
     def message(self, values, bytes before not None, int32_t sequence_id, bytes after not None, bint is_framed):
-        """A whole message: its length (if it is framed), its head and `values`.
+        """Return a whole message: its length (if it is framed), its head and `values`.
 
         Args:
             values: one for each field.
-            before: what stands in the head before the sequence id.
-            after: what stands in the head behind it.
-            is_framed: whether the length stands in front.
+            before: bytes of the head before the sequence id.
+            after: bytes of the head after it.
+            is_framed: whether the message starts with its length.
 
         Raises:
             LocalProtocolError: a value cannot be written; the message has the path of the field.

@@ -1,7 +1,7 @@
 # Requests behind a THeader.
 #
-# What a header says is kept with its bytes, since most requests of a connection have the same. A header that differs in
-# short pairs of metadata only is read here too; all others, and what is wrong with one, are left to the pure code.
+# The decoded header is cached with its bytes, because most requests of a connection have the same header. A header that
+# differs only in short pairs of metadata is read here too; all others, and invalid ones, are left to the pure code.
 
 cdef enum HeaderSizes:
     FIXED = 10         # bytes before the header: magic number, flags, sequence id, size
@@ -35,23 +35,25 @@ cdef str text_at(const unsigned char* p, Py_ssize_t size):
 
 
 cdef class HeaderCalls(FramedCalls):
-    """Cuts the frames of one client and reads the requests in them. A `CallReader` of `idlrt.protocol.thrift.calls`.
+    """Splits the input of one client into frames and reads their requests.
+
+    A `CallReader` of `idlrt.protocol.thrift.calls`.
 
     Args:
         dialect, methods, arguments_of, event, left_over, empty: as of `FramedCalls`.
-        read: makes the request of a frame, step by step.
-        opener: what `read` opens frames with; it tells what was in the last header.
+        read: creates the request of a frame in pure code.
+        opener: opens frames for `read`; it has the content of the last header.
         limits: those of the framing.
-        typed_from: makes the typed values and the rest of the metadata.
-        typed: makes the typed values of a timeout, an attempt, a tag and a caller.
+        typed_from: creates the typed values and the rest of the metadata.
+        typed: creates the typed values from a timeout, an attempt, a tag and a caller.
     """
 
     cdef object opener, typed_from, typed, no_metadata, no_context
     cdef dict known_by   # envelope → `known`
-    cdef bint is_plain   # whether `mark`, `header`, and what they say are set, and messages are as they are
+    cdef bint is_plain   # whether `mark`, `header` and their content are set, and messages have no transform
     cdef bytes mark      # see `HeaderOpener`
     cdef bytes header
-    cdef bint can_learn  # whether short pairs are all that there is, and within the limits
+    cdef bint can_learn  # whether there are only short pairs, within the limits
     cdef Py_ssize_t max_message
 
     def __init__(

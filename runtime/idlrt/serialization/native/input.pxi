@@ -1,20 +1,20 @@
-# The bytes that are read, and what is wrong with them.
+# The input of a reader, and its errors.
 #
-# Whoever finds a fault says so with one of the `wrong_...` functions and answers NULL (or -1); each value on the way
-# out adds its step. `error_of` makes the exception of it, with the texts of `idlrt.serialization.errors`.
+# A function that finds an error sets it with one of the `wrong_...` functions and returns NULL (or -1); each enclosing
+# value adds its step to the path. `error_of` creates the exception, with the texts of `idlrt.serialization.errors`.
 
 cdef enum Wrong:
-    FINE          # nothing, or a Python exception that has nothing to do with the bytes
-    SHORT         # `number` bytes are wanted at `at`
+    FINE          # no error, or a Python exception that is not about the input
+    SHORT         # `number` bytes are needed at `at`
     OVER_STRING   # a length of `number`
     OVER_CONTAINER
     DEEP
-    COLLIDING     # keys were made to collide
+    COLLIDING     # crafted keys that collide
     DECODED       # the values need too much memory
     MISSING       # the required field `thing`
-    ELEMENTS      # types `number` and `second`, wanted `third` and `fourth`
+    ELEMENTS      # types `number` and `second`, expected `third` and `fourth`
     UNKNOWN       # type `number`
-    TEXT          # the Python exception that is set says what
+    TEXT          # the Python exception that is set has the cause
     REFUSED       # likewise
     OTHER         # `thing` is a `Fault`
 
@@ -31,9 +31,9 @@ cdef struct Bounds:
     Py_ssize_t max_string
     Py_ssize_t max_container
     Py_ssize_t max_message
-    const char* text_errors  # what happens to text that is not UTF-8, as Python names it; NULL: `strict`
+    const char* text_errors  # Python error handler for text that is not UTF-8; NULL: `strict`
     bint keeps_unknown       # whether structs keep unknown fields
-    bint escapes_text        # whether lone surrogates are written as the bytes for which they stand
+    bint escapes_text        # whether lone surrogates are written as the bytes that they represent
     int64_t max_decoded
     int64_t max_expansion
 
@@ -60,13 +60,13 @@ cdef struct Input:
     int count
     int room
 
-# Up to here every thread's stack is deep enough.
+# Nesting for which the stack of every thread is large enough.
 cdef int SAFE_DEPTH = 200
 
 cdef void open_input(
     Input* s, const unsigned char* data, Py_ssize_t start, Py_ssize_t end, Protocol protocol, Bounds* bounds, Py_ssize_t received
 ) noexcept:
-    # Field by field: most of it is for the case that something is wrong.
+    # Field by field: most fields are only set for errors.
     s.received = received
     s.budget = budget_of(bounds, received) - (end - start)
     s.protocol = protocol
@@ -89,7 +89,7 @@ cdef inline int64_t budget_of(const Bounds* bounds, Py_ssize_t received) noexcep
     return min(bounds.max_decoded, EXPANSION_FLOOR + bounds.max_expansion * received)
 
 cdef inline int charge(Input* s, const unsigned char* at, int64_t cost) noexcept:
-    # Values that cost this are about to be made.
+    # Charge the budget for values that are about to be created.
     s.budget -= cost
     return wrong_limit(s, DECODED, at, 0) if UNLIKELY(s.budget < 0) else 0
 
@@ -143,7 +143,7 @@ cdef int wrong_other(Input* s, object fault) noexcept:
     return -1
 
 cdef void add_step(Input* s, Where where, Py_ssize_t index, PyObject* thing) noexcept:
-    # On the way out; a Python exception may be set, so nothing of Python is called.
+    # Called while an error propagates: a Python exception may be set, so no Python code may run.
     cdef Step* steps
     if s.count == s.room:
         steps = <Step*>PyMem_Realloc(s.steps, (s.room + 32) * sizeof(Step))
@@ -159,13 +159,13 @@ cdef void add_step(Input* s, Where where, Py_ssize_t index, PyObject* thing) noe
     s.count += 1
 
 cdef int reraise() except -1:
-    # The Python exception that a `noexcept` function has left behind.
+    # Raise the Python exception that a `noexcept` function has set.
     if PyErr_Occurred() == NULL:
         raise SystemError("idlrt's native codec failed without a reason; please report this")
     return -1
 
 cdef object fault_of(Input* s):
-    # The `Fault`; raises whatever is set if it has nothing to do with the bytes.
+    # Return the `Fault`; raise the Python exception if that is not about the input.
     cdef Py_ssize_t end = s.end - s.start
     if s.wrong == SHORT:
         return faults.too_short(s.at, s.number, end)
@@ -200,7 +200,7 @@ cdef object limits_of(const Bounds* bounds):
     return Limits(max_decoded=bounds.max_decoded, max_expansion=bounds.max_expansion)
 
 cdef object error_of(Input* s, str root):
-    # What a reader raises. The input is closed.
+    # Return the exception of a reader, and close the input.
     cdef int i
     try:
         fault = fault_of(s)

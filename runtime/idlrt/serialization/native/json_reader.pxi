@@ -17,7 +17,7 @@ cdef inline int next_json(Input* s) noexcept:
     return s.p[0] if s.p < s.end else wrong_short(s, s.p, 1)
 
 cdef int unexpected(Input* s, const unsigned char* at, str wanted) noexcept:
-    # Something else stands at `p` than is wanted at `at`.
+    # Unexpected text at `p`; the error is reported at `at`.
     return wrong_other(s, faults.unexpected(at - s.start, wanted, repr(bytes_at(s.p, min(left(s), 12)).decode(errors="replace"))))
 
 cdef int unexpected_text(Input* s, const unsigned char* at, str wanted, const unsigned char* text, Py_ssize_t size) noexcept:
@@ -40,7 +40,7 @@ cdef inline int expect_json(Input* s, unsigned char token) noexcept:
     return 0
 
 cdef inline int begin_json_value(Input* s) noexcept:
-    # A value begins: pass what stands before it. 1 if it is a key, else 0.
+    # Start of a value: skip the separator before it. 1 if it is a key, else 0.
     cdef int context = s.context
     if JSON_BEFORE[context] and expect_json(s, JSON_BEFORE[context]) < 0:
         return -1
@@ -124,7 +124,7 @@ cdef int read_json_whole(Input* s, int64_t most, str type, int64_t* number) noex
     return expect_json(s, b'"') if is_key else 0
 
 cdef int pass_json_type(Input* s) noexcept:
-    # The number of a type whose name stands next.
+    # Read the name of a type; return its number.
     cdef const unsigned char* name
     cdef bint has_escapes
     cdef int code

@@ -1,6 +1,6 @@
 # The primitives of writing Thrift's JSON.
 #
-# It is what Apache's Python library writes, except where that is no JSON: see `_json_output.py`.
+# The output is that of Apache's Python library, except where that is not JSON: see `_json_output.py`.
 #
 # Source: Apache's implementations (`TJSONProtocol`); RFC 8259 for strings
 
@@ -13,7 +13,7 @@ cdef inline void put_char(Output* out, unsigned char char_) noexcept:
     out.p += 1
 
 cdef inline bint begin_json(Output* out) noexcept:
-    # A value begins: what stands before it. Answers whether it is a key.
+    # Start of a value: write the separator before it; return whether it is a key.
     cdef int context = out.context
     if JSON_BEFORE[context]:
         put_char(out, JSON_BEFORE[context])

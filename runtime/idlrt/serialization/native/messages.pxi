@@ -1,8 +1,8 @@
-# Whole messages, for framed binary and compact: what a server does for each call in one go. Cutting frames, the head,
-# the arguments; and the length, the head and the result of an answer.
+# Whole messages, for framed binary and compact: what a server does for each call in one go. Splitting frames, the head,
+# the arguments; and the length, the head and the result of a response.
 #
-# What is out of the ordinary (a head that is not as every peer writes it, a name that nobody serves) goes the way of
-# the pure code, so that it is decided and worded in one place.
+# Unusual messages (another form of the head, an unknown name) are left to the pure code, so that decisions and messages
+# are in one place.
 
 cdef struct MessageHead:
     int kind
@@ -45,8 +45,8 @@ cdef bint find_head(Protocol protocol, const unsigned char* p, Py_ssize_t size, 
         head.start = s.p + head.name_size - p
     return head.kind == CALL or head.kind == ONEWAY
 
-# Calls that have arrived with others may wait for those. The first is done at once; of the others only the arguments are
-# read ahead that do not take more than this together. The rest stays as it came until its turn.
+# Calls that arrive together wait for each other. The first is handled at once; of the others, arguments are decoded
+# ahead up to this much memory in total. The rest stays encoded until its turn.
 cdef int64_t READ_AHEAD = 256 << 10
 
 cdef enum MessageKinds:
@@ -54,22 +54,24 @@ cdef enum MessageKinds:
 
 
 cdef class FramedCalls:
-    """Cuts the frames of one client and reads the calls in them. A `CallReader` of `idlrt.protocol.thrift.calls`.
+    """Splits the input of one client into frames and reads their calls.
+
+    A `CallReader` of `idlrt.protocol.thrift.calls`.
 
     Args:
         dialect: framed binary or framed compact.
-        methods: what is served, by its name on the wire.
-        arguments_of: gives the `RecordCodec` of a method's arguments in a dialect.
+        methods: served methods by name on the wire.
+        arguments_of: returns the `RecordCodec` of a method's arguments in a dialect.
         event: `ThriftRequest`.
-        left_over: makes the error for bytes behind the arguments of a method, of the offset and the size.
-        read: makes the request of `(message, metadata, number, size)` where the head is out of the ordinary.
-        empty: no metadata, and no typed values.
+        left_over: creates the error for trailing bytes after the arguments of a method, from the offset and the size.
+        read: creates the request of `(message, metadata, number, size)` if the head is unusual.
+        empty: empty metadata and empty typed values.
     """
 
     cdef object dialect, methods, arguments_of, event, left_over, read
     cdef object metadata, context  # of the next request
     cdef bint is_unordered
-    cdef dict known     # name → what is served under it: the name, the method, the codec of its arguments
+    cdef dict known     # name → (name, method, codec of the arguments)
     cdef Protocol protocol
     cdef Py_ssize_t max_name
     cdef Py_ssize_t most
@@ -77,7 +79,7 @@ cdef class FramedCalls:
     cdef unsigned char* kept  # the beginning of a frame that is not complete
     cdef Py_ssize_t size
     cdef Py_ssize_t room
-    cdef int64_t ahead  # bytes of memory that arguments may take which are read before they are asked for
+    cdef int64_t ahead  # memory left for arguments that are decoded ahead, in bytes
     cdef bint is_busy
 
     def __init__(self, dialect, methods, arguments_of, event, left_over, read, tuple empty):
@@ -103,12 +105,12 @@ cdef class FramedCalls:
         """Add what `data` completes to `events`.
 
         Raises:
-            RemoteProtocolError: nothing can be read any more.
+            RemoteProtocolError: the stream is invalid; nothing can be read any more.
         """
         cdef Py_ssize_t used, size = PyBytes_GET_SIZE(<PyObject*>data)
         cdef const unsigned char* p = <const unsigned char*>PyBytes_AS_STRING(<PyObject*>data)
         if self.is_busy:
-            raise RuntimeError("a connection was given bytes while it read others")
+            raise RuntimeError("cannot receive data: the connection is already reading (reentrant call)")
         self.is_busy = True
         self.ahead = READ_AHEAD
         try:
@@ -125,7 +127,7 @@ cdef class FramedCalls:
             self.is_busy = False
 
     cdef int keep(self, const unsigned char* p, Py_ssize_t size) except -1:
-        # Never more than has arrived: what a length announces is not believed.
+        # Never more than has arrived: announced lengths are not trusted.
         cdef Py_ssize_t wanted = self.size + size
         cdef unsigned char* kept
         if size == 0:
@@ -162,7 +164,7 @@ cdef class FramedCalls:
     cdef object request(
         self, const unsigned char* p, Py_ssize_t size, bint is_first, int32_t number, Py_ssize_t received
     ):
-        # The request in a message; `None` if it is out of the ordinary. `number`: that of the frame, 0 if it has none.
+        # The request in a message; `None` if it is unusual. `number`: that of the frame, 0 if it has none.
         cdef MessageHead head
         cdef PyObject* name
         cdef tuple entry

@@ -1,11 +1,11 @@
-# What readers make: values of classes, members of enums, uuids. New references, or NULL.
+# Values that readers create: objects of classes, members of enums, uuids. New references, or NULL.
 
 cdef PyObject* make_value(Layout* layout) noexcept:
     # An object all of whose slots are empty, or the tuple of a record.
     cdef PyObject* made
     if layout.cls == NULL:
         made = PyTuple_New(layout.count)
-        # Nobody may meet it while it is half full.
+        # Untracked: the garbage collector must not expose it while slots are empty.
         if made != NULL and PyObject_GC_IsTracked(made):
             PyObject_GC_UnTrack(made)
         return made
@@ -14,7 +14,7 @@ cdef PyObject* make_value(Layout* layout) noexcept:
     return make_object(<PyTypeObject*>layout.cls)
 
 cdef int complete(Input* s, Layout* layout, PyObject* value, Came* came) noexcept:
-    # What did not come gets its default; the class may have the last word.
+    # Absent fields get their defaults; then `__post_init__` runs.
     if charge(s, s.p - 1, layout.base + came.count * FIELD_COST) < 0:  # offset: where the end of the struct stands
         return -1
     if came.count != layout.count and fill_absent(s, layout, value, came) < 0:
@@ -97,7 +97,7 @@ cdef PyObject* make_member(Input* s, Shape* shape, int32_t number) noexcept:
     return found
 
 cdef PyObject* make_uuid(const unsigned char* data) noexcept:
-    # A `uuid.UUID` without its constructor, which costs more than all the rest of a small message.
+    # A `uuid.UUID` without its constructor, which takes longer than the rest of a small message.
     cdef PyObject* number
     cdef PyObject* made
     if uuid_int_offset <= 0 or uuid_safe_offset <= 0:
@@ -133,7 +133,7 @@ cdef PyObject* made_uuid(const unsigned char* data) noexcept:
     return <PyObject*>made
 
 cdef PyObject* finish_list(Input* s, Shape* shape, PyObject* items) noexcept:
-    # What a list's or set's Python type is, of a whole list of its elements, which is taken.
+    # Convert a complete list of elements to the Python type of a list or set. Steals the list.
     cdef PyObject* made
     if shape.kind == LIST and not shape.is_frozen:
         return items

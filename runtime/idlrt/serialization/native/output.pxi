@@ -1,11 +1,11 @@
-# The bytes that are written: one buffer that grows, and the values that Python's own types stand for.
+# The output of a writer: one buffer that grows, and the conversion of Python values.
 #
 # Most values fit into a scratch buffer that is kept; it has one user at a time (writing may call Python code, which
-# may write something else), others get memory of their own.
+# may start another writer); the others allocate memory.
 
 cdef enum Sizes:
     SCRATCH = 65536
-    # What is reserved before each value: the head of a field or container and a scalar need no second look.
+    # Reserved before each value: enough for the head of a field or container and a scalar without another check.
     ROOM = 40
 
 cdef struct Output:
@@ -18,7 +18,7 @@ cdef struct Output:
     int depth           # structs that may still nest
     bint is_guarded
     bint keeps_unknown  # structs write unknown fields that they keep
-    bint escapes_text   # lone surrogates are written as the bytes for which they stand
+    bint escapes_text   # lone surrogates are written as the bytes that they represent
     PyObject* escaped   # the bytes of the last text that had some, or NULL
 
 cdef unsigned char* scratch = NULL
@@ -89,7 +89,7 @@ cdef inline int need(Output* out, Py_ssize_t size) noexcept:
 cdef PyObject* bytes_of(Output* out) noexcept:
     return PyBytes_FromStringAndSize(<const char*>out.start, out.p - out.start)
 
-# What Python values stand for. -1 with an exception where they do not fit; `explain` then finds the field.
+# Conversion of Python values. -1 with an exception if they do not fit; `explain` then finds the field.
 
 cdef inline int whole_number(PyObject* value, int64_t* number) noexcept:
     cdef PyObject* index
@@ -123,7 +123,7 @@ cdef inline const unsigned char* text_bytes(Output* out, PyObject* value, Py_ssi
     return escaped_bytes(out, value, size) if data == NULL and out.escapes_text else data
 
 cdef const unsigned char* escaped_bytes(Output* out, PyObject* value, Py_ssize_t* size) noexcept:
-    # Of a text that is not Unicode, which an exception says.
+    # Bytes of a text that UTF-8 cannot encode; the exception for that is set.
     if not PyErr_ExceptionMatches(UNICODE_ENCODE_ERROR):
         return NULL
     PyErr_Clear()
@@ -198,14 +198,14 @@ cdef inline void leave_write(Output* out) noexcept:
         Py_LeaveRecursiveCall()
 
 cdef int check_generated(PyObject* value) noexcept:
-    # Something else than the class is written: a class derived from it, or one with the same attributes.
+    # Check an object of another class, a derived one or one with the same attributes: it must have a field table.
     cdef PyObject* table = PyObject_GetAttr(value, <PyObject*>NAME_FIELDS)
     XDECREF(table)
     return -1 if table == NULL else 0
 
 cdef int check_union(Layout* layout, PyObject* value, bint is_plain, PyObject** kept) noexcept:
-    # Fields can be assigned after the constructor looked. A newer peer's field leaves none set: a new reference to what
-    # is to be written then goes to `kept`.
+    # Fields can be assigned after the constructor checked them. After a
+    # newer peer's field none is set: `kept` then gets a new reference to the unknown fields to write.
     cdef int i, count = 0
     cdef PyObject* found
     for i in range(layout.count):
@@ -238,7 +238,7 @@ cdef PyObject* plain_dict(PyObject* value) noexcept:
     return dict_of(value)
 
 cdef void set_error(object error) noexcept:
-    # For those who tell errors by NULL.
+    # For callers that report errors by NULL.
     kind = type(error)
     PyErr_SetObject(<PyObject*>kind, <PyObject*>error)
 

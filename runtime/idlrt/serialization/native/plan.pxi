@@ -1,7 +1,7 @@
-# Tables of fields, compiled once for all protocols: what each field is, and where its value lies in an object.
+# Compiled field tables, one for all protocols: the type of each field, and the offset of its value in an object.
 #
 # A class keeps its plan in its own dictionary, so a plan lives as long as its class. Plans of classes that refer to
-# each other are made together and shown when all are whole.
+# each other are created together and published when all are complete.
 
 cdef str PLAN_NAME = "__thrift_plan__"
 cdef object plans_lock = threading.RLock()
@@ -19,7 +19,7 @@ cdef enum Heads:
 
 
 cdef class Plan:
-    # What `__thrift_fields__` of a class, or the fields of a record, became.
+    # Compiled form of `__thrift_fields__` of a class, or of the fields of a record.
     cdef Layout layout
     cdef readonly str label
     cdef list kept          # owns what `layout` points to

@@ -50,7 +50,7 @@ static int probes_resize(Probes *p, size_t size) {
     return 0;
 }
 
-/* Watch a container of so many keys if `from` says so. */
+/* Start to count the probes of a container of `length` keys, if there are at least `from` (0: never). */
 static inline int probes_open(Probes *p, Py_ssize_t length, Py_ssize_t from) {
     p->bits = NULL;
     p->hashes = NULL;

@@ -1,8 +1,8 @@
 # Reading values by their plan, over the primitives of a protocol: how a field, a container, a scalar begins.
-# Nothing is read without a look at what is left; lengths are checked against it, and against the limits, before
+# Nothing is read without a check of the remaining size; lengths are checked against it, and against the limits, before
 # anything is allocated for them.
 
-# More places than this are not made before elements have come.
+# At most this many places are allocated before elements were read.
 cdef Py_ssize_t PLACES = 4096
 
 cdef struct Head:
@@ -20,7 +20,7 @@ cdef inline int next_field(Input* s, Head* head) noexcept:
         return next_json_field(s, head)
 
 cdef struct Came:
-    # What is known of an object while its slots are filled.
+    # State of an object while its slots are filled.
     int count          # fields that came, each once
     bint has_unknown   # whether others came too
     bint is_tracked    # whether the garbage collector has to know it
@@ -102,7 +102,7 @@ cdef int read_fields(Input* s, Layout* layout, PyObject* value, Came* came) noex
         fill_slot(value, slot, slot.shape.kind, found, came)
 
 cdef inline void fill_slot(PyObject* value, Slot* slot, Kind kind, PyObject* found, Came* came) noexcept:
-    # Takes `found`. Of a field that comes twice the last counts.
+    # Steals `found`. The last value of a repeated field is kept.
     cdef PyObject* before = get_slot(value, slot.offset)
     set_slot(value, slot.offset, found)
     if kind > DOUBLE and kind != STRING and is_tracked(found):
@@ -180,18 +180,18 @@ cdef inline PyObject* passed_text(Input* s, PyObject* text, Py_ssize_t size) noe
     return text
 
 cdef PyObject* other_text(Input* s, const unsigned char* p, Py_ssize_t size) noexcept:
-    # What stands for bytes that are not UTF-8, which an exception says; NULL with it if nothing does.
+    # Decode bytes that are not UTF-8 with the error handler; the exception for them is set. NULL without a handler.
     if s.bounds.text_errors == NULL:
         return NULL
     PyErr_Clear()
     return PyUnicode_DecodeUTF8(<const char*>p, size, s.bounds.text_errors)
 
 cdef inline Py_ssize_t check_left(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
-    # So many elements of at least so many bytes are announced.
+    # Check that `size` elements of at least `minimum` bytes each can follow.
     return wrong_short(s, s.p, size * minimum) if size * minimum > left(s) else size
 
 cdef inline Py_ssize_t check_count(Input* s, Py_ssize_t size, Py_ssize_t minimum) noexcept:
-    # Likewise, within the limit.
+    # The same, and that their number is within the limit.
     if check_left(s, size, minimum) < 0:
         return -1
     if size > s.bounds.max_container:
@@ -223,7 +223,7 @@ cdef PyObject* read_sequence(Input* s, Shape* shape) noexcept:
     items = PyList_New(places)
     if items == NULL:
         return NULL
-    # Nobody may meet it while it is half full; who makes only numbers and text meets nobody.
+    # Untracked: the garbage collector must not expose it while places are empty. Numbers and text do not trigger it.
     if not is_quiet(element):
         PyObject_GC_UnTrack(items)
     if s.protocol == IN_BINARY:
@@ -248,7 +248,7 @@ cdef inline bint is_quiet(Shape* shape) noexcept:
     return shape.kind <= DOUBLE or shape.kind == STRING or shape.kind == BINARY
 
 cdef inline int put_item(PyObject* items, Py_ssize_t i, PyObject* item) noexcept:
-    # Takes `item`. Behind the places that were made the list grows.
+    # Steals `item`. Beyond the allocated places the list grows.
     cdef int failed
     if i < PLACES:
         PyList_SET_ITEM(items, i, item)
@@ -326,11 +326,11 @@ cdef inline PyObject* read_key(Input* s) noexcept:
         return NULL
     return passed_text(s, make_key(s.p, size), size)
 
-# Passing over what nobody knows.
+# Skipping of unknown fields.
 
 cdef int skip(Input* s, int code, int depth, bint is_field) noexcept:
-    # Containers count in `depth` too, because nothing else bounds them here. Limits hold as if the value was wanted, so
-    # that whoever scans a message sees the same.
+    # Containers count in `depth` too, because nothing else bounds them here. Limits are enforced as for
+    # known fields, so that scanning and decoding a message give the same errors.
     cdef Py_ssize_t size
     cdef int result
     if code == CODE_STRING and s.protocol != IN_JSON:

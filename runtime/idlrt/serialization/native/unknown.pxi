@@ -1,5 +1,5 @@
-# Fields that only a newer peer knows: kept as they are read, and written again. The form is that of
-# `idlrt.spec.unknown`; what has to be said in another protocol is translated by `idlrt.serialization._unknown`.
+# Unknown fields, as from a newer peer: kept as they are read, and written again. Their format is that of
+# `idlrt.spec.unknown`; `idlrt.serialization._unknown` translates them to another protocol.
 
 cdef enum KeptHead:
     KEPT_HEAD = 7  # id, type, size
@@ -53,7 +53,7 @@ cdef int keep_field(Input* s, int code, int16_t id, const unsigned char* value, 
     return 0
 
 cdef int hand_over(Layout* layout, PyObject* value, Came* came) noexcept:
-    # What was kept goes into the object. A union that has a known field is that field.
+    # Store the kept fields in the object. A union with a known field keeps none.
     cdef PyObject* made
     if layout.is_union and came.count:
         return 0

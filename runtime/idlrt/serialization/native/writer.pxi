@@ -1,4 +1,4 @@
-# Writing values by their plan, over the primitives of a protocol. Who calls `write_value` has made ROOM.
+# Writing values by their plan, over the primitives of a protocol. Callers of `write_value` have reserved ROOM.
 
 cdef int write_fields(Output* out, Layout* layout, PyObject* value) noexcept:
     # The fields of a struct, or of a record (then `value` is a tuple).
