@@ -30,7 +30,7 @@ ADDRESS = re.compile(r"127\.0\.0\.1:[0-9]+")
 def places(text: str) -> dict[str, str]:
     """An address that is free here for each one in `text`."""
     found = sorted(set(ADDRESS.findall(text)))
-    return {address: f"127.0.0.1:{port}" for address, port in zip(found, free_ports(len(found)), strict=True)}
+    return {address: f"127.0.0.1:{port}" for address, port in zip(found, sorted(free_ports(len(found))), strict=True)}
 
 
 def moved(text: str, places: dict[str, str]) -> str:
