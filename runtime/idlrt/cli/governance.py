@@ -119,7 +119,9 @@ def check_(file: Path, strict: bool) -> None:
 @group_option
 @file_option
 @idl_option
-@click.option("--all", "everything", is_flag=True, help="Include defaults.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Include the defaults of all fault modes, guards and balancers."
+)
 @timeout_option
 @json_option
 @told
@@ -238,7 +240,9 @@ def history(url: str, service: str, group: str, timeout: float, as_json: bool) -
 @_change_options
 @told
 def rollback(url: str, service: str, to: int | None, note: str, group: str, timeout: float, as_json: bool) -> None:
-    """Restore the settings that SERVICE had before the last change, or those of a version, as a new version."""
+    """Restore the settings that SERVICE in the registry at URL had before the last change, or those of an earlier
+    version, as a new version.
+    """
     from idlrt.config.store import rollback as roll_back
 
     with opened(url) as registry:
