@@ -293,10 +293,10 @@ class Session:
         deadline, timeout = self._usual, event.context.timeout
         if timeout is not None:
             deadline = Deadline(self._arrived + timeout, timeout)
-        is_awaited = route.is_awaited
+        is_awaited, peer = route.is_awaited, self._outlet.peer
         driver = around.async_driver if is_awaited else around.driver
         call = ServerCall(
-            handler.method, arguments, self._outlet.peer, event.metadata, deadline, driver, event.context, self._arrived
+            handler.method, arguments, peer, event.metadata, deadline, driver, event.context, self._arrived
         )
         if timeout is not None and deadline.at <= self._now():
             return responder.expired(event, call)
@@ -310,7 +310,8 @@ class Session:
                 why = f"{what}; {decoded} more would exceed max_decoded_queued={load.max_decoded}"
                 return responder.overloaded(event, call, why)
             if not is_awaited:
-                return self._hand_over(event, route, call, context, decoded)
+                self._hand_over(event, route, call, context, decoded)
+                return None
         try:
             result = context.run(route.run, call)
         except BaseException as error:  # noqa: BLE001  # becomes the response, and is logged
@@ -332,7 +333,7 @@ class Session:
 
     def _hand_over(
         self, event: RequestReceived, route: Route, call: ServerCall, context: Context, decoded: int
-    ) -> bytes | None:
+    ) -> None:
         """Submit a call to the workers."""
         run_worker = self._surroundings.run_worker
         assert run_worker is not None
@@ -347,10 +348,8 @@ class Session:
         def work() -> Any:
             return context.run(unless_expired, route, call)
 
-        if run_worker(work, finished):
-            return None
-        done(None, NotStarted("all workers are busy and the queue is full"))
-        return None
+        if not run_worker(work, finished):
+            done(None, NotStarted("all workers are busy and the queue is full"))
 
     def _start(self, event: RequestReceived, route: Route, call: ServerCall, decoded: int) -> Done:
         """Count a call as in flight, reserve the slot of its response, and return the callback that completes it.
