@@ -131,7 +131,7 @@ class Picker(Generic[N]):
 
 
 def past_breakers(picker: Picker[B], call: Call, tried: Collection[B], balancer: BalancerChoice, node: B) -> B:
-    """Return `node` if its circuit breaker lets a call through, else another endpoint whose breaker does, if any."""
+    """Return `node` if its circuit breaker permits a call, else another endpoint whose breaker does, if any."""
     now = call.driver.now()
     shut = list(tried)
     found: B | None = node
