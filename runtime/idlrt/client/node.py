@@ -1,4 +1,4 @@
-"""Endpoint: one instance of a service as a client sees it, with its transport, health and measured load."""
+"""An endpoint: one instance of a service as a client sees it, with its transport, health and measured load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ S = TypeVar("S", bound=Sender)
 
 
 class Node(Generic[S]):
-    """Endpoint of a service.
+    """One instance of a service as a client sees it.
 
     Attributes:
         instance: as the registry describes it; replaced when its description changes.

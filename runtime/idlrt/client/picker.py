@@ -38,13 +38,13 @@ P2C: Final = BalancerChoice("p2c", None, ("p2c",))
 
 
 class Chosen(Candidate, Protocol):
-    """Endpoint that a picker needs: with its health."""
+    """The part of an endpoint that pickers use: its health."""
 
     is_out: bool
 
 
 class Guarded(Chosen, Protocol):
-    """Endpoint with a circuit breaker."""
+    """The part of an endpoint that has a circuit breaker."""
 
     breaker: Breaker
 
