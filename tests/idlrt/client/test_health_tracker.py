@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import pytest
 from virtual_cluster import PUT, VirtualCluster, instances
@@ -228,6 +229,24 @@ def test_a_refused_connection_makes_an_instance_unhealthy_until_a_ping() -> None
     for _ in range(9):
         things.make()
     assert len(bad.calls) == 4
+
+
+def test_changes_of_health_are_logged_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    things = VirtualCluster(*instances(3), policy={"balancer": "round_robin"})
+    bad = things.leaves["10.0.0.1:9090"]
+    bad.error = lambda: ConnectFailed("connection\nrefused")
+    with caplog.at_level(logging.INFO, "idlrt.client"):
+        for _ in range(9):
+            things.make()
+        [node] = [each for each in things.cluster.nodes if each.instance is bad.instance]
+        things.cluster.answered(node, things.driver.now())
+    down, up = [each for each in caplog.records if each.getMessage().startswith("marking ")]
+    assert down.getMessage().startswith("marking tcp://10.0.0.1:9090 of ")
+    assert down.getMessage().endswith(r" unhealthy: connection\nrefused")
+    assert up.getMessage().endswith(" healthy: it responded to a ping")
+    fields = [(vars(each)["instance"], vars(each)["reason"]) for each in (down, up)]
+    assert fields == [("10.0.0.1:9090", r"connection\nrefused"), ("10.0.0.1:9090", "it responded to a ping")]
+    assert vars(down)["service"] in down.getMessage()
 
 
 def test_all_are_called_when_less_than_half_are_healthy() -> None:
