@@ -58,7 +58,7 @@ def main(names: tuple[str, ...], quick: bool, output: Path | None) -> None:
         progress(f"{name} ...")
         try:
             tables = PARTS[name].run(QUICK if quick else FULL)
-        except Exception:  # noqa: BLE001  # whatever it is, the other parts are to be run
+        except Exception:  # noqa: BLE001  # other parts still run
             traceback.print_exc()
             progress(f"{name} failed")
             failed.append(name)

@@ -1,4 +1,4 @@
-"""Many connections on one server process: what an idle one costs, and what many of them cost those that work."""
+"""Many connections on one server process: memory of an idle one, and the effect of many on busy ones."""
 
 from __future__ import annotations
 

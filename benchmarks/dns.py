@@ -1,4 +1,4 @@
-"""How soon a client hears that an instance has come, left or died: from DNS, and from registries."""
+"""Time until a client knows that an instance started, left or died, with DNS and with registries."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["run"]
 
 NOTE = """From the moment at which an instance is registered, deregistered or killed (`kill -9`) until a client that
 follows the service knows: the median and the longest, of {services} instances, and of {kills} that are killed. In DNS
-the same moments are those at which its server has the new record; nobody takes the record of a dead instance away, if
-no operator does. The TTL is the record's. Registries are of one node, with sessions of {session} s.
+the time starts when its server has the new record; the record of a dead instance stays until an operator removes
+it. The TTL is the record's. Registries are of one node, with sessions of {session} s.
 All of it on one machine."""
 
 
 class _Followed:
-    """A service that is followed: when it last was what it is to be."""
+    """A subscription, with the time of its last change."""
 
     def __init__(self, registry: object, service: str) -> None:
         from idlrt.core import Change
@@ -45,7 +45,7 @@ class _Followed:
         registry.subscribe(service).listen(heard)
 
     def until(self, count: int, patience: float = 60.0) -> float:
-        """When it had so many instances."""
+        """Wait for this number of instances; return the time of that change."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._count == count, patience):
                 raise TimeoutError(f"{self.service} has {self._count} instances, not {count}")
@@ -55,7 +55,9 @@ class _Followed:
 def run(folder: Path, size: Size = FULL) -> Table:
     """Measure DNS and all registries."""
     note = NOTE.format(services=size.dns_services, kills=size.dns_kills, session=size.dns_session)
-    table = Table("What a registry tells sooner than DNS", ["", "one has come", "one has left", "one has died"], note)
+    table = Table(
+        "Propagation of changes: registries and DNS", ["", "one has come", "one has left", "one has died"], note
+    )
     for ttl in size.dns_ttls:
         progress(f"dns with a TTL of {ttl} s")
         come, left = _dns(ttl, size.dns_services)
@@ -130,7 +132,7 @@ def _registry(url: str, services: int) -> tuple[list[float], list[float]]:
             followed = _Followed(client, f"s{number}")
             owner.register(Instance(service=f"s{number}", host="127.0.0.1", port=1)).wait()
             followed.until(1)
-            time.sleep(0.1)  # news that follow each other quickly may be told together
+            time.sleep(0.1)  # changes that follow each other quickly may be delivered together
             start = time.perf_counter()
             registration = owner.register(Instance(service=f"s{number}", host="127.0.0.1", port=2))
             come.append(followed.until(2) - start)

@@ -35,7 +35,7 @@ def call_ours(folder: Path, port: int, connections: int) -> Run:
 
 
 def call_asyncio(folder: Path, port: int, connections: int) -> Run:
-    """One connection, whatever is asked for: as many calls at once instead."""
+    """Use one connection with as many concurrent calls as connections are requested."""
     runner = asyncio.Runner()
     client = ours(folder).AsyncEchoClient.connect(f"127.0.0.1:{port}", timeout=TIMEOUT)
     value = small(ours(folder).Small)

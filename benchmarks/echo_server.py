@@ -72,7 +72,7 @@ def serve_ours_on_asyncio(folder: Path) -> int:
 
 
 def serve_bare(folder: Path) -> int:
-    """What the system calls alone cost: a selector that gives back the bytes that came, and looks at none."""
+    """Baseline of the system calls alone: a selector that returns the received bytes unread."""
     import selectors
     import socket
 

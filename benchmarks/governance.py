@@ -1,7 +1,7 @@
-"""What governance costs a call: the client's own work between a generated method and the leaf, which answers at once.
+"""Cost of governance per call: the client's work between a generated method and the transport, which replies at once.
 
-The same client over a bare leaf, and over a cluster of 1,000 instances with more and more switched on; what is beyond
-the bare leaf is what routing, balancing, fault mode and guards cost. And what it costs to pick one of many.
+The same client over a bare transport, and over a cluster of 1,000 instances with more and more features enabled; the
+difference to the bare transport is the cost of routing, balancing, fault mode and guards. Also the cost of a pick.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Async(AsyncClient):
 
 
 class _Leaf:
-    """Answers at once."""
+    """A transport that replies at once."""
 
     carries_metadata = True
 

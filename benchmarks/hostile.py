@@ -1,6 +1,6 @@
-"""What hostile messages cost a server: peak of its memory, and CPU time. `python -m benchmarks.hostile`, on Linux.
+"""Cost of hostile messages for a server: peak memory and CPU time. `python -m benchmarks.hostile`, on Linux.
 
-Each input is sent to a server process of its own, which is asked for its figures when it has answered.
+Each input is sent to a separate server process, which reports its figures after its response.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from idlrt.server import Server
 
 _EMPTY_STRUCTS: Final = 16_000_000
 _KEYS: Final = 87_000
-_TABLE: Final = 1 << 17  # of a dict of so many keys
+_TABLE: Final = 1 << 17  # hash table size of a dict of the crafted keys
 
 
 class _Empty(rpc.Struct, kw_only=True):
@@ -56,7 +56,7 @@ def _bomb(count: int) -> bytes:
 
 
 def _crafted() -> Iterator[int]:
-    """Numbers that fill places one step from each other, then such that find all those places taken."""
+    """Return numbers that fill adjacent slots of a hash table, followed by numbers that probe all of these slots."""
     chain = [0]
     while len(chain) < 50_000:
         chain.append((5 * chain[-1] + 1) % _TABLE)
@@ -87,7 +87,7 @@ _CASES: Final[dict[str, tuple[Callable[[], bytes], int]]] = {
 
 
 def _peak() -> int:
-    """Most KiB that this process had in memory. (`getrusage` knows what its parent had, too.)"""
+    """Return the peak memory of this process in KiB. (`getrusage` includes the peak of the parent.)"""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 

@@ -32,7 +32,7 @@ _BUILD_TIMEOUT: Final = 900.0
 
 
 class Unavailable(Exception):
-    """A peer that this machine cannot run. The text says why."""
+    """A peer that this machine cannot run; the message has the reason."""
 
 
 class BuildFailed(Exception):

@@ -1,4 +1,4 @@
-"""Registries: how long a dead instance is called, how soon a new one is, and how much one registry holds."""
+"""Registries: time until a dead instance is avoided and a new one is called, and the capacity of one registry."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ answered. From the beginning of registering to the end of that call, of {instanc
 files on disk."""
 
 CAPACITY_NOTE = """The embedded registry as one process, with its file on disk. `push`: one instance of a service is
-changed that {subscribers:,} subscribers follow, each over a connection of its own; from the beginning of the change
+changed that {subscribers:,} subscribers follow, each over a separate connection; from the beginning of the change
 until a subscriber knows it, for all subscribers and {pushes} changes. They are all in one process beside it, on the
 same two cores."""
 
 
 class _Callers:
-    """Threads that call until told to stop.
+    """Threads that call until they are stopped.
 
     Attributes:
         count: calls that have ended.
-        failed: when calls began that failed, on the monotonic clock.
+        failed: start times of failed calls, on the monotonic clock.
     """
 
     def __init__(self, call: Callable[[], object]) -> None:
@@ -80,13 +80,13 @@ class _Callers:
             self.count += 1
 
     def stop(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         self._is_over.set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """Who notices that an instance is dead: one row of the table."""
+    """A way to detect a dead instance: one row of the table."""
 
     name: str
     kills: int
@@ -261,10 +261,10 @@ def _register_and_call(folder: Path, url: str) -> float:
 
 
 def run_capacity(folder: Path, size: Size = FULL) -> Table:
-    """Measure how much the embedded registry holds."""
+    """Measure the capacity of the embedded registry."""
     note = CAPACITY_NOTE.format(subscribers=size.capacity_subscribers, pushes=size.capacity_pushes)
     table = Table(
-        "A registry that is full",
+        "Registry capacity",
         ["instances", "services", "registering", "memory", "push, median", "push, p99", "longest"],
         note,
     )

@@ -1,6 +1,6 @@
 """Servers: the CPU time that a call of `echo`, with a struct of about 105 bytes, costs the server's process.
 
-Each server is a process of its own with one library. All Thrift servers get the same calls from the same load
+Each server is a separate process with one library. All Thrift servers get the same calls from the same load
 generator; gRPC's servers get messages of the same size from gRPC's own client.
 """
 

@@ -1,4 +1,4 @@
-"""What is measured, as each library has it."""
+"""The measured structs and services, as classes of each library."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def theirs() -> Any:
 
 
 class _Value(TBase):
-    """What Apache's compiler writes into each class, once for all."""
+    """Common part of the classes that Apache's compiler writes."""
 
     __slots__ = ()
     thrift_spec: Any = ()
@@ -89,7 +89,7 @@ class ApacheEchoResult(_Value):
 
 
 def small(cls: Any) -> Any:
-    """What is echoed."""
+    """Return the struct that is echoed."""
     return cls(
         id=1_234_567,
         name="Ada Lovelace",

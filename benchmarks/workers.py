@@ -50,7 +50,7 @@ class Threads:
 
     Args:
         runs: what each thread calls.
-        stop: called when the `with` ends or a thread fails, so that threads which run until told to stop do so.
+        stop: called when the `with` ends or a thread fails, so that threads which run until they are stopped end.
     """
 
     def __init__(self, *runs: Callable[[], object], stop: Callable[[], object] = lambda: None) -> None:

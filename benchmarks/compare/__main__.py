@@ -82,7 +82,7 @@ class Comparison:
 
 
 def compared(measured: Mapping[Cell, Sequence[Pair]], confidence: float = _CONFIDENCE) -> list[Comparison]:
-    """Return what the measurements come to."""
+    """Return the comparison of the measurements."""
     return [
         Comparison(cell=cell, pairs=pairs, interval=median_interval([pair.ratio for pair in pairs], confidence))
         for cell, pairs in measured.items()
@@ -90,7 +90,7 @@ def compared(measured: Mapping[Cell, Sequence[Pair]], confidence: float = _CONFI
 
 
 def noise(itself: Sequence[Comparison]) -> list[str]:
-    """Return what speaks against the machine: cells in which a version differs from itself."""
+    """Return the cells in which a version differs from itself, because the machine is too noisy."""
     return [
         f"the machine is too noisy: A/A ratio {each.interval} ({each.cell.name})"
         for each in itself

@@ -170,7 +170,7 @@ class _Measurement:
             count = self._counts.get(cell) or self._calibrate(cell, runs[0])
             for run in runs:
                 run(_whole(count / 4))  # caches, and code that is specialized when it has run for a while
-            # In this order whatever changes steadily hits both alike.
+            # In this order a steady drift affects both versions equally.
             order = (0, 1, 1, 0) if number % 2 else (1, 0, 0, 1)
             seconds = [0.0, 0.0]
             for which in order:

@@ -38,7 +38,7 @@ class Tree:
     """A version of this project that can be run.
 
     Attributes:
-        name: for people.
+        name: display name.
         root: of its sources.
         folder: of its stubs, caches and metadata.
     """
@@ -94,7 +94,7 @@ def make_tree(name: str, sources: Path, folder: Path, cache: Path = CACHE) -> Tr
     """Copy a version and make it ready to run: its native codecs, its metadata, its bytecode, its stubs.
 
     Args:
-        name: for people.
+        name: display name.
         sources: root of the sources.
         folder: for everything; it must not exist yet.
         cache: where native codecs are kept, by their sources.

@@ -1,4 +1,4 @@
-"""A process that runs one version of this project: encodes, decodes, serves or calls, and tells its CPU seconds.
+"""A process that runs one version of this project: encodes, decodes, serves or calls, and reports its CPU seconds.
 
     python -P worker.py TREE STUBS CPU ROLE [PORT]
 

@@ -1,6 +1,5 @@
-"""A thousand servers, a hundred thousand calls a second, and everything that can go wrong with them, on a desk.
+"""Cluster simulator: a thousand servers and a hundred thousand calls a second in virtual time, with failures.
 
-Time is virtual, and so are servers and network. What decides is the real code of clients: routers, balancers, fault
-modes, breakers, budgets, outliers. So it is seen what they come to together, at a size that no test bench has, and
-every run is the same.
+Servers and network are simulated; the clients run the real code: routers, balancers, fault modes, breakers, retry
+budgets, outlier detection. So their interaction is seen at a size that no test bench has, and every run is the same.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.simulate [SCENARIO...]`: simulate, print, check; write `results.md` if nothing was left out.
+"""`python -m benchmarks.simulate [SCENARIO...]`: simulate, print, check; write `results.md` if all scenarios were run.
 
 The exit status is 1 if a check fails.
 """
@@ -21,7 +21,7 @@ RESULTS = Path(__file__).with_name("results.md")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the scenarios that are named, or all."""
+    """Run the named scenarios, all by default."""
     given = _parse(arguments)
     names: list[str] = given.scenario or list(SCENARIOS)
     unknown = [name for name in names if name not in SCENARIOS]
@@ -48,13 +48,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.simulate", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("scenario", nargs="*", help=f"of {', '.join(SCENARIOS)}; all of them if none is named")
-    parser.add_argument("--instances", type=int, default=1000, help="of the service (1000)")
+    parser.add_argument("scenario", nargs="*", help=f"scenario to run, one of {', '.join(SCENARIOS)} (all by default)")
+    parser.add_argument("--instances", type=int, default=1000, help="instances of the service (1000)")
     parser.add_argument("--rate", type=float, default=100_000.0, help="calls a second (100000)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the longest run, in virtual time (60)")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (1)")
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time (2)")
-    parser.add_argument("--output", type=Path, help="where the report goes (results.md here, if all are run)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="virtual duration of the longest run (60)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random numbers (1)")
+    parser.add_argument("--processes", type=int, default=2, help="concurrent runs (2)")
+    parser.add_argument(
+        "--output", type=Path, help="file for the report (results.md of this folder if all scenarios are run)"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,7 @@
-"""Services that call each other: a server whose handler makes a call of its own, as servers of this package run it.
+"""Services that call each other: a server whose handler makes a call, run as servers of this package run it.
 
-What a handler calls has no more time than is left for its own call, and knows whether that is made on behalf of a
-retry. Whatever it fails with is, for who called it, a server that broke down (`idlrt.server.answers`).
+Calls of a handler inherit the deadline of the request, and know whether that is a retry. Any error of theirs is an
+internal error of the server for its caller (`idlrt.server.answers`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _InContext:
 
 
 class _Relay:
-    """A server that has all the room in the world, and hands each call on. A leaf: `Sender`."""
+    """A server of unlimited capacity that forwards each call to a handler; a `Sender`."""
 
     __slots__ = ("_driver", "_handler", "answers_pings", "arrived", "is_up")
 
@@ -99,13 +99,12 @@ def _begin(task: Task, driver: EventDriver) -> None:
 
 
 def attempts(policy: Mapping[str, Any], timeouts: tuple[float, float, float], seed: int, *, is_mute: bool) -> float:
-    """A calls B, and B calls C, which does nothing for anybody. How often C is asked for one call that a client makes
-    to A.
+    """A calls B, and B calls C, which fails every call. Return the number of attempts at C for one call to A.
 
     Args:
-        policy: of all.
+        policy: policy of all clients.
         timeouts: seconds of an attempt at A, B and C.
-        is_mute: whether C does not answer; otherwise it refuses.
+        is_mute: whether C does not respond; otherwise it rejects calls.
     """
     calls, every = 20, 5.0
     driver = EventDriver()

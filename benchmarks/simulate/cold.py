@@ -1,8 +1,7 @@
 """`cold`: one instance of ten is new, and takes twenty times as long in its first ten seconds.
 
-By weights alone a new instance gets its full share at once, more than it can do. With `warm_up` the share grows from a
-tenth, and it gets what it can do. A balancer that looks at latency finds out by itself, after some calls that were
-slow.
+By weight alone a new instance gets its full share at once, which exceeds its capacity. With `warm_up` the share grows
+from a tenth, within its capacity. A balancer by latency adapts without `warm_up`, after some slow calls.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _BALANCERS = ("p2c", "weighted_round_robin")
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     seconds = min(settings.seconds, 12.0)
     return [
         Case(
@@ -38,7 +37,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def run(settings: Settings, label: str, tell: Tell, *, balancer: str, is_warming: bool, seconds: float) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     cold = seconds * (_IS_WARM - _BEGIN)
     world = World(
         label,
@@ -71,7 +70,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, is_warming
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("cold: new instances are slow at first", (__doc__ or "").strip().split("\n\n", 1)[1])
     seconds = min(settings.seconds, 12.0)
     starts = {name: each.within(seconds * _BEGIN, seconds * _IS_WARM) for name, each in results.items()}

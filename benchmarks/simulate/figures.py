@@ -1,4 +1,4 @@
-"""What is counted while calls are simulated, and what it comes to.
+"""Counters of simulated calls, and the results computed from them.
 
 Latencies are counted in buckets that grow by 2 %, for each span of time on its own, so that percentiles can be told of
 any part of a run.
@@ -52,12 +52,12 @@ class Tally:
 
     @property
     def p99(self) -> float:
-        """Milliseconds that 99 % of the good calls did not exceed; 0 if there were none."""
+        """Milliseconds that 99 % of the successful calls did not exceed; 0 if there were none."""
         return percentile((self,), 99)
 
 
 def percentile(tallies: Sequence[Tally], percent: float) -> float:
-    """Milliseconds that so many percent of the good calls did not exceed; 0 if there were none."""
+    """Milliseconds that that percentage of the successful calls did not exceed; 0 if there were none."""
     counts = [sum(column) for column in zip(*(each.counts for each in tallies), strict=True)]
     wanted = math.ceil(sum(counts) * percent / 100)
     seen = 0
@@ -92,7 +92,7 @@ class Spread:
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
         label: which run.

@@ -1,9 +1,9 @@
-"""`hot`: keys that are not alike (Zipf, s = 1.2 over 10,000), and balancers that keep keys together.
+"""`hot`: skewed keys (Zipf, s = 1.2 over 10,000), and balancers by key.
 
 The most frequent key is a fifth of all calls. Whoever owns it alone drowns. With `balance_factor` nobody has more calls
 under way than so many times the average, rounded up; what is beyond that goes to others, always the same ones for a key
-(Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its own keys
-move, a share of one in N (Karger et al. 1997); with Maglev a few others, too.
+key (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its keys
+move, a share of 1/N (Karger et al. 1997); with Maglev a few others as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMES = ("consistent_hash", "maglev")
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     return [
         Case(f"{name}, bound {bound}" if bound else name, {"balancer": name, "bound": bound})
         for name in _NAMES
@@ -39,7 +39,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: float) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     world = World(
         label,
         count=settings.instances,
@@ -64,12 +64,12 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, bound: flo
 
 
 class _Watch:
-    """Looks at what a client has under way when it picks, by instance.
+    """Records the calls in flight of a client by instance at each pick.
 
     Attributes:
-        over: by how many calls an instance had more than its ceiling, at most.
-        most: the most by the mean.
-        looks: how often it has looked.
+        over: most calls of an instance above its bound.
+        most: greatest ratio of an instance to the mean.
+        looks: number of samples.
     """
 
     def __init__(self, caller: Caller, bound: float) -> None:
@@ -82,11 +82,11 @@ class _Watch:
         self.looks = 0
         self.over = -math.inf
         self.most = 0.0
-        # Told of each decision: of a pick, before the call is under way.
+        # Called for each decision; for a pick before the call is in flight.
         caller.cluster.governance.listeners = (self.hear,)
 
     def hear(self, decision: Decision) -> None:
-        """Look at each so-and-so-many-th pick."""
+        """Sample every n-th pick."""
         if not isinstance(decision, Picked):
             return
         self._picks += 1
@@ -109,7 +109,7 @@ def _zipf(dice: random.Random) -> Iterator[str]:
 
 
 def _moved(world: World, caller: Caller, balancer: str) -> dict[str, float]:
-    """How many keys move when an instance leaves."""
+    """Return how many keys move when an instance leaves."""
     before = _owners(world, caller)
     gone = world.instances[len(world.instances) // 2]
     whole = world.snapshot
@@ -139,7 +139,7 @@ def _owners(world: World, caller: Caller) -> list[str]:
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("hot: keys that are not alike", (__doc__ or "").strip().split("\n\n", 1)[1])
     section.parts.append(figures_table("one client, 60 % busy, no retries", list(results.values())))
     most = {name: each.extras["most"] for name, each in results.items()}
@@ -148,25 +148,25 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     for name in _NAMES:
         free, bound = results[name], results[f"{name}, bound {_BOUND}"]
         section.check(
-            f"{name} without a bound drowns who owns the hottest key",
+            f"{name} without a bound overloads the owner of the hottest key",
             free.error_rate > 0.02 or free.spread.worst > 3,
             f"{free.error_rate:.1%} fail, max/mean {free.spread.worst:.1f}",
         )
         section.check(
-            f"{name} with a bound keeps to its ceiling",
+            f"{name} with a bound keeps within it",
             bound.extras["over"] <= 0 < bound.extras["looks"],
             f"most under way is {bound.extras['most']:.2f} times the mean, bound {_BOUND} and rounded up",
         )
         section.check(
-            f"{name} with a bound answers all",
+            f"{name} with a bound serves all calls",
             bound.error_rate == 0 and bound.ms(99) < free.ms(99) / 2,
             f"{bound.error_rate:.2%} fail, p99 {bound.ms(99):.0f} ms instead of {free.ms(99):.0f} ms",
         )
         others = free.extras["moved"] - free.extras["own"]
         section.check(
-            f"{name} moves the keys of who leaves, and {'no' if name == 'consistent_hash' else 'few'} others",
+            f"{name} moves the keys of the leaving instance, and {'no' if name == 'consistent_hash' else 'few'} others",
             others <= (0 if name == "consistent_hash" else 0.02 * _KEYS)
             and free.extras["own"] <= mean + 6 * math.sqrt(mean) + 0.2 * mean,
-            f"{free.extras['own']:.0f} of its own, K/N is {mean:.0f}; {others:.0f} others",
+            f"{free.extras['own']:.0f} of its keys, K/N is {mean:.0f}; {others:.0f} others",
         )
     return section

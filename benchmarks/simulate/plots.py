@@ -1,4 +1,4 @@
-"""Plots of text: lines over time, bars, and how often what occurs."""
+"""Text plots: lines over time, bars and histograms."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def bars(title: str, values: Mapping[str, float], shape: str, width: int = 50) -
 
 
 def histogram(title: str, columns: Mapping[str, Sequence[float]], width: int = 60) -> str:
-    """How often what occurs, one line for each column of numbers, over the same range, as a block of Markdown."""
+    """Return a histogram with one line per series, all over the same range, as a block of Markdown."""
     least = min(min(numbers) for numbers in columns.values())
     most = max(max(numbers) for numbers in columns.values())
     step = (most - least) / width or 1.0

@@ -1,8 +1,8 @@
 """`restart`: all instances are restarted, some at a time, as in a deployment.
 
-Who is taken out of the registry first, and stopped when nobody calls it any more, costs nobody anything. Who is simply
-killed loses what it works on and refuses connections until it is back: idempotent calls go elsewhere at once, and only
-the attempts show it. Without retries each of these is an error.
+Instances that are deregistered first, and stopped when no client calls them any more, cause no errors. Instances that
+are killed lose the calls in flight and refuse connections until they are back: idempotent calls are retried on others
+at once, so that only the number of attempts grows. Without retries each of these calls is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STOP, _START = 0.7, 0.9
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     return [
         Case("deregistered", {"is_told": True, "policy": {}}),
         Case("killed", {"is_told": False, "policy": {}}),
@@ -33,7 +33,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def run(settings: Settings, label: str, tell: Tell, *, is_told: bool, policy: Mapping[str, Any]) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     seconds = min(settings.seconds, 8.0)
     world = World(
         label,
@@ -78,7 +78,7 @@ def _restart(world: World, batch: Sequence[int], at: float, seconds: float, *, i
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("restart: all instances, one after the other", (__doc__ or "").strip().split("\n\n", 1)[1])
     section.parts.append(figures_table(f"{_BATCHES} batches", list(results.values()), "how"))
     seconds = min(settings.seconds, 8.0)
@@ -86,14 +86,16 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     section.parts.append(lines("calls that failed", errors, "{:.0f}", seconds))
     sends = {name: [max(each.attempts - 1, 0.0) * 100 for each in result.tallies] for name, result in results.items()}
     section.parts.append(lines("extra sends", sends, "{:.2f} %", seconds))
-    told, killed, without = results["deregistered"], results["killed"], results["killed, no retries"]
-    section.check("who is deregistered costs nobody a call", told.error_rate == 0, f"0 of {told.calls} failed")
-    section.check("nor an attempt", told.attempts < 1.002, f"{told.attempts:.4f} sends for a call")
-    section.check("failover hides who is killed", killed.error_rate < 1e-4, f"{killed.error_rate:.4%} failed")
+    drained, killed, without = results["deregistered"], results["killed"], results["killed, no retries"]
+    section.check("deregistering first causes no failed call", drained.error_rate == 0, f"0 of {drained.calls} failed")
+    section.check("nor an additional attempt", drained.attempts < 1.002, f"{drained.attempts:.4f} sends for a call")
+    section.check("failover hides killed instances", killed.error_rate < 1e-4, f"{killed.error_rate:.4%} failed")
     section.check(
-        "without retries it is seen",
+        "without retries calls fail",
         without.error_rate > max(10 * killed.error_rate, 1e-4),
         f"{without.error_rate:.3%} failed",
     )
-    section.check("it costs few attempts", killed.attempts < 1.03, f"{killed.attempts:.4f} sends for a call")
+    section.check(
+        "failover makes few additional attempts", killed.attempts < 1.03, f"{killed.attempts:.4f} sends for a call"
+    )
     return section

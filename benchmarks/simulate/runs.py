@@ -1,4 +1,4 @@
-"""Which scenarios there are, and how their runs are made: in processes of their own, some at a time."""
+"""The scenarios, and the pool of processes that makes their runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SCENARIOS: dict[str, Scenario] = {module.__name__.rpartition(".")[2]: module for
 
 
 def simulate(names: Sequence[str], settings: Settings, processes: int = 2) -> dict[str, dict[str, Result]]:
-    """Make all runs of these scenarios; what they came to, by scenario and label."""
+    """Make all runs of these scenarios; return the results by scenario and label."""
     todo = [(name, case) for name in names for case in SCENARIOS[name].cases(settings)]
     results: dict[str, dict[str, Result]] = {name: {} for name in names}
     if processes <= 1:
         for name, case in todo:
             results[name][case.label] = make(name, settings, case)
         return results
-    # The longest first, so that at the end nobody waits for one.
+    # The longest first, so that no single run is left at the end.
     waiting = sorted(todo, key=lambda each: -each[1].values.get("seconds", 0.0))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running: dict[tuple[str, str], Future[Result]] = {

@@ -1,7 +1,7 @@
-"""What a scenario is: some runs, and what they are to show.
+"""Scenarios: some runs, and checks of their results.
 
-A scenario is a module with `cases`, which says which runs there are, `run`, which makes one, in a process of its own,
-and `report`, which puts what they came to into words, tables and checks.
+A scenario is a module with `cases`, which returns the runs, `run`, which makes one in a separate process, and
+`report`, which returns text, tables and checks of their results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How large it is.
+    """Size of the simulation.
 
     Attributes:
         instances: of the service.
@@ -35,7 +35,7 @@ class Settings:
     seed: int = 1
 
     def work(self, share: float, workers: int) -> float:
-        """Seconds of work of a call with which so large a part of all workers is busy."""
+        """Return the seconds of work of a call at which this part of all workers is busy."""
         return share * workers * self.instances / self.rate
 
 
@@ -44,7 +44,7 @@ class Case:
     """One run.
 
     Attributes:
-        label: tells it from the others of its scenario.
+        label: distinguishes it from the other runs of its scenario.
         values: what `run` is given.
     """
 
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something that must be so.
+    """A condition that the results must satisfy.
 
     Attributes:
         name: what.
@@ -72,7 +72,7 @@ class Check:
 
 @dataclass(slots=True)
 class Section:
-    """What a scenario came to.
+    """Report of a scenario.
 
     Attributes:
         title: of it.
@@ -110,7 +110,7 @@ class Scenario(Protocol):
         ...
 
     def report(self, settings: Settings, results: Mapping[str, Result]) -> Section:
-        """What they came to, by label."""
+        """Return the report of the results by label."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""Simulated servers: some workers, a queue in front of them, and whatever can be wrong with them.
+"""Simulated servers: some workers with a queue, and the ways in which servers fail.
 
 A server is the leaf of every client's calls to it. It works on `workers` calls at a time; others queue; with a full
-queue it refuses, as `Overloaded`. A caller that stops waiting is not noticed, so its call is worked on all the same,
-unless `drops_expired`: then a call whose deadline has passed is not begun, as servers of this package have it.
+queue it rejects calls as `Overloaded`. It does not notice a caller that gave up, and executes the call anyway. With
+`drops_expired` it does not start a call whose deadline has passed, as servers of this package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DRAWS: Final = 1 << 16
 
 
 def draws(shape: str, dice: random.Random, mean: float = 1.0) -> Iterator[float]:
-    """Numbers with a mean, for ever: quantiles of a distribution, shuffled, so that also few of them have its tail.
+    """Yield numbers with this mean endlessly: shuffled quantiles of a distribution, so that a few have its tail.
 
     Args:
         shape: `exponential`, `lognormal` (sigma 0.6, as usual services), `uniform` or `fixed`.
@@ -70,11 +70,11 @@ class Server:
     Attributes:
         scale: by which work takes longer.
         is_up: whether connections can be made.
-        is_mute: whether it takes calls, and answers nothing.
+        is_mute: whether it accepts calls and does not respond.
         arrived: calls so far.
-        refused: of these, for want of room.
-        done: of these, worked on to the end.
-        busy: calls that are worked on now.
+        refused: rejected calls, because the queue was full.
+        done: completed calls.
+        busy: calls in execution.
     """
 
     carries_metadata = True
@@ -104,11 +104,11 @@ class Server:
 
     @property
     def load(self) -> int:
-        """Calls that are here: worked on and queueing."""
+        """Number of calls in execution and in the queue."""
         return self.busy + len(self._queue)
 
     def set_room(self, room: int) -> None:
-        """So many calls may queue from now on."""
+        """Set the capacity of the queue."""
         self._room = room
 
     # What a client sees.
@@ -121,7 +121,7 @@ class Server:
         assert task is not None
         self.arrived += 1
         if not self.is_up:
-            raise ConnectFailed("nobody listens")
+            raise ConnectFailed("connection refused")
         deadline = call.deadline.at
         if self.busy < self._workers and not (self._is_paused or self.is_mute):
             finish = driver.time + next(self._times) * self.scale
@@ -174,18 +174,18 @@ class Server:
             heapq.heappush(self._heap, (finish, next(self._numbers), self._finish, task, turn))
 
     def kill(self) -> None:
-        """It is gone from now on, and all that it had."""
+        """Stop: lose all calls and refuse connections."""
         self.is_up = False
         for task, turn in self._take_all():
             self.driver.at(self.driver.time, self._lose, task, turn)
 
     def start(self) -> None:
-        """It is there, with nothing to do."""
+        """Start again, without calls."""
         self.is_up = True
         self.is_mute = self._is_paused = False
 
     def pause(self, seconds: float) -> None:
-        """It stands still, and then goes on."""
+        """Suspend the process for some seconds."""
         self._is_paused = True
         mine = [item for item in self._heap if item[2] is self._finish]
         self._remove_mine()

@@ -1,8 +1,8 @@
 """`slow`: one instance of twenty takes ten times as long. Who notices, and what does a second request bring?
 
-A balancer that looks at latency, or at what is under way, sends slow instances little. One that does not fills them up:
-what they get is three times what they can do. And where they are slow but not full, `hedge` asks somebody else when an
-answer is late, which makes the slowest answers quicker and costs few extra calls (Dean and Barroso, "The Tail at
+A balancer by latency, or by calls in flight, sends few calls to slow instances. Any other balancer overloads them: they
+get three times their capacity. Where they are slow but not overloaded, `hedge` sends a second request when a response
+is late, which makes the slowest responses faster and costs few extra calls (Dean and Barroso, "The Tail at
 Scale", 2013): no more than its `extra_load`, which is 5 % here.
 """
 
@@ -24,14 +24,14 @@ _MODES = (("random", "failover"), ("random", "hedge"), ("p2c", "failover"), ("p2
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     found = [Case(name, {"balancer": name, "fault": "failover", "busy": 0.3}) for name in _BALANCERS]
     found += [Case(f"{name}, {mode}", {"balancer": name, "fault": mode, "busy": 0.06}) for name, mode in _MODES]
     return found
 
 
 def run(settings: Settings, label: str, tell: Tell, *, balancer: str, fault: str, busy: float) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     world = World(
         label,
         count=settings.instances,
@@ -52,7 +52,7 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, fault: str
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("slow: one of twenty takes ten times as long", (__doc__ or "").strip().split("\n\n", 1)[1])
     by_balancer = [results[name] for name in _BALANCERS]
     section.parts.append(figures_table("balancers, 30 % busy", by_balancer))
@@ -65,21 +65,21 @@ def report(settings: Settings, results: Mapping[str, Result]) -> Section:
     for name in ("p2c", "least_requests"):
         found = results[name]
         section.check(
-            f"{name} spares the slow ones",
+            f"{name} avoids slow instances",
             found.extras["slow"] < 0.6 * chance.extras["slow"] and found.ms(99) < 0.5 * chance.ms(99),
             f"{found.extras['slow']:.2%} of the calls, p99 {found.ms(99):.0f} ms; "
             f"random {chance.extras['slow']:.2%} and {chance.ms(99):.0f} ms",
         )
     without, hedged = results["random, failover"], results["random, hedge"]
     section.check(
-        "hedging makes the slowest answers far quicker",
+        "hedging makes the slowest responses far faster",
         hedged.ms(99) < 0.6 * without.ms(99),
         f"p99 {hedged.ms(99):.1f} ms instead of {without.ms(99):.1f} ms",
     )
     for name in ("random", "p2c"):
         extra = results[f"{name}, hedge"].attempts - 1
         section.check(
-            f"hedging of {name} costs no more than it may",
+            f"hedging of {name} stays within extra_load",
             extra <= _EXTRA + 0.003,
             f"{extra:.2%} extra calls, {_EXTRA:.0%} are allowed",
         )

@@ -1,7 +1,7 @@
 """`spread`: all instances are well and alike. How even do balancers spread the calls, with what each client knows?
 
-Throwing m·n calls at n instances by chance, the fullest gets about m + sqrt(2 m ln n) (Raab and Steger, "Balls into
-Bins", 1998); with the better of two, chance has hardly any say (Mitzenmacher 2001): the longest of the queues grows
+If m·n calls go to n random instances, the busiest gets about m + sqrt(2 m ln n) (Raab and Steger, "Balls into
+Bins", 1998); with the better of two random choices (Mitzenmacher 2001) the longest queue only grows
 with log log n.
 """
 
@@ -22,7 +22,7 @@ _BY_VIEW = ("p2c", "least_requests", "random")
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     found = [Case(name, {"balancer": name, "clients": _CLIENTS}) for name in BALANCERS.names()]
     for clients in (1, 50):
         found += [Case(f"{name}, {clients}", {"balancer": name, "clients": clients}) for name in _BY_VIEW]
@@ -30,7 +30,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 
 
 def run(settings: Settings, label: str, tell: Tell, *, balancer: str, clients: int) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     world = World(
         label,
         count=settings.instances,
@@ -46,17 +46,18 @@ def run(settings: Settings, label: str, tell: Tell, *, balancer: str, clients: i
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     names = [name for name in results if "," not in name]
-    section = Section("spread: everybody is well", (__doc__ or "").strip().split("\n\n", 1)[1])
+    section = Section("spread: all instances are healthy", (__doc__ or "").strip().split("\n\n", 1)[1])
     section.parts.append(
         figures_table(
             f"{_CLIENTS} clients, 75 % busy",
             [results[name] for name in names],
-            note="`max/mean` and CV (standard deviation by mean) are of the calls that instances were sent; `most at "
-            "once` is the mean of the longest queue, with what is worked on. Each client has one connection to each "
-            "instance, so `least_connections` has nothing to go by. Where clients know little, `p2c` goes by latencies "
-            "that are mostly chance: calls are less even than by chance itself, and queues are shorter all the same.",
+            note="`max/mean` and CV (standard deviation by mean) are of the calls that instances were sent; `most "
+            "at once` is the mean of the longest queue, including calls in execution. Each client has one "
+            "connection to each instance, so `least_connections` has nothing to compare. Where clients know "
+            "little, the latencies that `p2c` compares are mostly noise: calls are less even than with "
+            "`random`, but queues are still shorter.",
         )
     )
     views = [name for name in _BY_VIEW for name in (f"{name}, 1", name, f"{name}, 50")]
@@ -79,13 +80,13 @@ def _check(settings: Settings, results: Mapping[str, Result], section: Section) 
     expected = math.sqrt(2 * each * math.log(len(chance.loads)))
     found = max(chance.loads) - each
     section.check(
-        "random's fullest instance is as balls into bins have it",
+        "the busiest instance of random is that of balls into bins",
         0.6 * expected <= found <= 1.35 * expected,
         f"{found:.0f} over the mean of {each:.0f}; sqrt(2 m ln n) is {expected:.0f}",
     )
     deviation = 1 / math.sqrt(each)
     section.check(
-        "random's variation is that of chance",
+        "the variation of random is that of a random choice",
         0.8 * deviation <= chance.spread.variation <= 1.25 * deviation,
         f"{chance.spread.variation:.3f}; 1/sqrt(m) is {deviation:.3f}",
     )
@@ -98,17 +99,17 @@ def _check(settings: Settings, results: Mapping[str, Result], section: Section) 
         one, alone = results[f"{name}, 1"], results["random, 1"]
         mine, others = one.peak - one.mean_load, alone.peak - alone.mean_load
         section.check(
-            f"{name}, knowing all, keeps queues far shorter than chance",
+            f"{name}, with one client, keeps queues far shorter than random",
             mine < 0.6 * others,
             f"the longest is {mine:.1f} over the mean, random's {others:.1f}",
         )
         section.check(
-            f"{name}, of many clients that know little, is still better than chance",
+            f"{name}, with many clients, is still better than random",
             results[name].peak < chance.peak,
             f"{results[name].peak:.1f} at once, random {chance.peak:.1f}",
         )
     section.check(
-        "nobody loses a call",
+        "no call fails",
         all(not result.error_rate for result in results.values()),
         f"{sum(result.calls for result in results.values())} calls",
     )

@@ -1,15 +1,15 @@
-"""`storm`: For some seconds half of the instances are ten times slower, so less can be done than is asked for. Then all
-is as it was. Is it?
+"""`storm`: Half of the instances are ten times slower for some seconds, so that the load exceeds the capacity. Does the
+service recover afterwards?
 
-Calls that are late are made again, so when least can be done most is asked for: up to three times as much. What is
-worked on nobody waits for any more; so all of it is late and made again, also when nothing is slow any more: the state
-is metastable (Bronson, Aghayev, Charapko, Zhu, "Metastable Failures in Distributed Systems", HotOS 2021). A budget for
-retries takes away what keeps it up. Servers that do not begin what nobody waits for have less work that is in vain, but
-that alone is not enough: so many attempts have timed out by then that the breakers of all instances open.
+Calls that time out are retried, so the load is greatest when the capacity is lowest: up to three times the usual load.
+Servers work on calls whose callers have given up, so further calls time out and are retried, even when all instances
+are fast again: the state is metastable (Bronson, Aghayev, Charapko, Zhu, "Metastable Failures in Distributed Systems",
+HotOS 2021). A retry budget removes its cause. Servers that drop expired calls waste less work, but that alone is not
+enough: by then the timeouts have opened the breakers of all instances.
 
 Along a chain of services retries multiply: three attempts at each of three hops are 27 at the last one. With
-`chain_stop`, what is done on behalf of a retry is not retried. (A server whose own call fails has broken down, for
-who called it, and that is not retried either. So they multiply only where each hop gives up before the one behind it.)
+`chain_stop`, calls on behalf of a retry are not retried. (A server whose own call fails returns an internal error,
+which its caller does not retry either. So retries multiply only where each hop times out before the next one.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHAIN = "chain"
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     short, long = min(settings.seconds, 15.0), settings.seconds
     return [
         Case("budget", {"policy": {}, "drops_expired": False, "seconds": long}),
@@ -46,7 +46,7 @@ def cases(settings: Settings) -> Sequence[Case]:
 def run(
     settings: Settings, label: str, tell: Tell, *, policy: Mapping[str, Any], drops_expired: bool, seconds: float
 ) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     if label == _CHAIN:
         return _chain(settings)
     work = settings.work(0.7, _WORKERS)
@@ -92,7 +92,7 @@ def _chain(settings: Settings) -> Result:
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("storm: retries that keep a service down", (__doc__ or "").strip().split("`storm`: ", 1)[1])
     runs = [each for name, each in results.items() if name != _CHAIN]
     ends: dict[str, Result] = {}
@@ -135,21 +135,23 @@ def _check(ends: Mapping[str, Result], chain: Mapping[str, float], section: Sect
     section.parts.append("#" + str(table))
     naive, budget, dropped = ends["no budget"], ends["budget"], ends["no budget, expired dropped"]
     section.check(
-        "without a budget the storm keeps itself up",
+        "without a budget the storm sustains itself",
         naive.error_rate > 0.3 and naive.attempts > 2,
         f"long after {naive.error_rate:.1%} fail, with {naive.attempts:.2f} sends for a call",
     )
     section.check(
-        "with a budget all is well again",
+        "with a budget the service recovers",
         budget.error_rate < 0.001 and budget.attempts < 1.05,
         f"{budget.error_rate:.3%} fail, with {budget.attempts:.3f} sends for a call",
     )
     section.check(
-        "servers that do not begin what has expired do no worse",
+        "servers that drop expired calls do no worse",
         dropped.error_rate <= naive.error_rate,
         f"{dropped.error_rate:.3%} fail, with {dropped.attempts:.3f} sends for a call",
     )
     section.check(
         "retries multiply along a chain", chain["mute False"] > 20, f"{chain['mute False']:.1f} attempts at C"
     )
-    section.check("chain_stop keeps them apart", chain["mute True"] <= 7.01, f"{chain['mute True']:.1f} attempts at C")
+    section.check(
+        "chain_stop limits retries along a chain", chain["mute True"] <= 7.01, f"{chain['mute True']:.1f} attempts at C"
+    )

@@ -1,9 +1,9 @@
-"""Servers, clients, a registry and load, in virtual time. What decides is the real thing: `Cluster` with its routers,
-balancers, fault modes, breakers, budgets and outliers, behind the call path of generated clients; only the network, the
-servers and the clock are not.
+"""Servers, clients, a registry and load, in virtual time. The client side is the real code: `Cluster` with its routers,
+balancers, fault modes, breakers, retry budgets and outlier detection, behind the call path of generated clients. The
+network, the servers and the clock are simulated.
 
-Each client has a view of its own: it knows the latencies that it has seen, the calls that it has under way, and the
-snapshot that has reached it.
+Each client has a separate view: the latencies that it has measured, its calls in flight, and the last snapshot that it
+received.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class World:
         count: how many instances.
         rate: calls a second, of all clients together; they come at random (a Poisson process).
         seed: of all chance.
-        policy: what holds for calls, by dotted keys.
+        policy: settings of calls, by dotted keys.
         clients: how many.
         mean: seconds of work of a call.
         shape: of the distribution of that.
@@ -124,7 +124,7 @@ class World:
     Attributes:
         servers: by the number of their instance.
         callers: the clients.
-        snapshot: what the registry says.
+        snapshot: current snapshot of the registry.
         tally: of the present span.
     """
 
@@ -190,7 +190,7 @@ class World:
         return self._by_address[instance.address]
 
     def replace_servers(self, servers: Sequence[Server]) -> None:
-        """Others behind the same addresses. To be said before anybody calls."""
+        """Replace the servers behind the addresses. Call it before the first call."""
         self.servers = list(servers)
         self._by_address = {each.address: servers[number] for number, each in enumerate(self.instances)}
         # Clients made senders for the old ones when these were published.
@@ -200,7 +200,7 @@ class World:
             caller.view.publish(self.snapshot)
 
     def publish(self, instances: Sequence[Instance], delay: float = 0.2) -> None:
-        """The registry says that there are these; each client hears of it within `delay` seconds."""
+        """Publish a snapshot with these instances; each client receives it within `delay` seconds."""
         ordered = tuple(sorted(instances, key=lambda each: each.id))
         self.snapshot = Snapshot(key=self.snapshot.key, instances=ordered, revision=self.snapshot.revision + 1)
         for caller in self.callers:
@@ -215,11 +215,11 @@ class World:
         self.driver.at(when, lambda one, two: what())
 
     def run(self, seconds: float, settle: float = 1.0, tell: Callable[[str], object] | None = None) -> Result:
-        """Let calls come for so long.
+        """Run the load for `seconds`.
 
         Args:
-            settle: seconds at the beginning that do not count.
-            tell: is told how far it is.
+            settle: seconds at the beginning that are not counted.
+            tell: called with progress messages.
         """
         with _undisturbed():
             return self._run(seconds, settle, tell)
@@ -283,7 +283,7 @@ class World:
         self.tally = Tally(now)
 
     def _look_after(self, caller: Caller, two: None) -> None:
-        """What `idlrt.client.watch` does, in virtual time."""
+        """Ping instances in virtual time, as `idlrt.client.watch`."""
         driver = self.driver
         now = driver.time
         driver.at(now + _TICK, self._look_after, caller)
@@ -295,7 +295,7 @@ class World:
             if node.sender.answers_pings:
                 caller.cluster.answered(node, now)
             elif not node.sender.is_up:
-                caller.cluster.failed(node, ConnectFailed("nobody listens"), now)
+                caller.cluster.failed(node, ConnectFailed("connection refused"), now)
             else:
                 health.asked_at = now + _PATIENCE
                 driver.at(now + _PATIENCE, self._unanswered, caller, node)
@@ -308,7 +308,7 @@ class World:
 
 @contextmanager
 def _undisturbed() -> Generator[None]:
-    """Neither garbage that is none is looked for, nor is anything said of each of millions of calls."""
+    """Collect garbage rarely and silence the log: there are millions of calls and little garbage."""
     log = logging.getLogger("idlrt")
     level, thresholds = log.level, gc.get_threshold()
     log.setLevel(logging.CRITICAL)

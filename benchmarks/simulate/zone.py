@@ -1,8 +1,8 @@
 """`zone`: three zones, each with a third of the instances and of the clients; one dies, and comes back.
 
-Calls stay in their zone as long as it can carry them. When a zone is gone its clients go to the others, as fast as they
-notice; nobody but these clients changes anything. When it is back, calls come home. The registry says nothing all the
-while: what is seen is what clients find out by themselves.
+Calls stay in their zone while it has capacity. When a zone fails, its clients call the others as soon as they notice;
+the other clients change nothing. When it is back, its clients return to it. The registry sends no update during this:
+the result is that of the clients' health checks alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIES, _IS_BACK = 0.3, 0.65
 
 
 def cases(settings: Settings) -> Sequence[Case]:
-    """See `Scenario.cases`."""
+    """Return the runs."""
     return [Case(_LABEL, {"seconds": _seconds(settings)})]
 
 
@@ -31,7 +31,7 @@ def _seconds(settings: Settings) -> float:
 
 
 def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result:
-    """See `Scenario.run`."""
+    """Make one run."""
     world = World(
         label,
         count=settings.instances,
@@ -71,7 +71,7 @@ def run(settings: Settings, label: str, tell: Tell, *, seconds: float) -> Result
 
 
 def report(settings: Settings, results: Mapping[str, Result]) -> Section:
-    """See `Scenario.report`."""
+    """Return the report of the results."""
     section = Section("zone: a zone dies and comes back", (__doc__ or "").strip().split("\n\n", 1)[1])
     seconds, whole = _seconds(settings), results[_LABEL]
     parts = {
@@ -105,20 +105,26 @@ def _share(result: Result, zone: str) -> float:
 def _check(parts: Mapping[str, Result], section: Section) -> None:
     lost = _ZONES[0]
     before, after = _share(parts["before"], lost), _share(parts["after"], lost)
-    section.check("calls stay at home", abs(before - 1 / 3) < 0.02, f"{before:.1%} in {lost}, a third of the clients")
     section.check(
-        "nothing goes where nobody is",
+        "calls stay in their zone", abs(before - 1 / 3) < 0.02, f"{before:.1%} in {lost}, a third of the clients"
+    )
+    section.check(
+        "no call reaches the failed zone",
         _share(parts["without it"], lost) == 0,
         "no call answered there while it is gone",
     )
-    section.check("calls come home", abs(after - before) < 0.02, f"{after:.1%} in {lost} afterwards")
+    section.check("calls return to their zone", abs(after - before) < 0.02, f"{after:.1%} in {lost} afterwards")
     died, without = parts["it dies"], parts["without it"]
-    section.check("few calls fail when it dies", died.error_rate < 0.01, f"{died.error_rate:.3%}")
+    section.check("few calls fail when the zone fails", died.error_rate < 0.01, f"{died.error_rate:.3%}")
     section.check(
-        "none fails while it is gone", without.error_rate == 0, f"{without.error_rate:.3%} of {without.calls}"
+        "no call fails while the zone is down", without.error_rate == 0, f"{without.error_rate:.3%} of {without.calls}"
     )
-    section.check("the others carry it", without.ms(99) < 3 * parts["before"].ms(99), f"p99 {without.ms(99):.0f} ms")
+    section.check(
+        "the other zones carry the load", without.ms(99) < 3 * parts["before"].ms(99), f"p99 {without.ms(99):.0f} ms"
+    )
     even = [_share(without, zone) for zone in _ZONES[1:]]
     section.check(
-        "the others share it evenly", abs(even[0] - even[1]) < 0.05, " and ".join(f"{each:.1%}" for each in even)
+        "the other zones share the load evenly",
+        abs(even[0] - even[1]) < 0.05,
+        " and ".join(f"{each:.1%}" for each in even),
     )

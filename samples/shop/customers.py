@@ -1,4 +1,4 @@
-"""Customers who find the shop by its name and keep calling it, whatever happens to its instances.
+"""Clients that find the shop in a registry and call it continuously while its instances come and go.
 
 python customers.py embedded://127.0.0.1:7400 SECONDS
 """

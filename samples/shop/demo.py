@@ -1,6 +1,6 @@
-"""The whole way, step by step: compile the IDL, serve it, call it; then find it by its name, and lose an instance.
+"""The demo, step by step: compile the IDL, serve it, call it; then find it in a registry, and kill an instance.
 
-`make demo` runs this. Everything it prints comes from what just happened.
+`make demo` runs this. All its output is real.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def run(*command: str) -> None:
 
 
 def start(stack: ExitStack, *command: str) -> tuple[subprocess.Popen[str], str]:
-    """A process that goes on, and the last word of the line that it prints when it is ready."""
+    """Start a background process; return it and the last word of the line that it prints when it is ready."""
     print("$", shown(command), "&", flush=True)
     process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     stack.callback(end, process)

@@ -32,7 +32,7 @@ ARTICLES = [
 
 
 class InMemoryShop:
-    """Fits the Protocol `ShopService` by shape: no base class is needed."""
+    """Matches the Protocol `ShopService` structurally: no base class is needed."""
 
     def __init__(self) -> None:
         self._articles = {article.sku: article for article in ARTICLES}

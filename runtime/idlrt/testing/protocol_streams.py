@@ -53,7 +53,9 @@ def _check_sniff(protocol: RpcProtocol, spoken: ClientProtocol) -> None:
         for begin in (_request(spoken, name), _oneway(spoken, name), spoken.connect(name).ping()[1]):
             said = _sniffed(protocol, begin)
             assert Sniff.NO not in said, f"sniff never says NO to the protocol's own clients ({begin[:20]!r})"
-            assert said[-1] is Sniff.YES, f"sniff says YES to a whole message of its own clients ({begin[:20]!r})"
+            assert said[-1] is Sniff.YES, (
+                f"sniff returns YES for a whole message of the protocol's clients ({begin[:20]!r})"
+            )
             assert detect(begin, (protocol,), DEFAULT_LIMITS) is protocol, "a server that speaks it detects it"
     for begin in _OTHERS:
         _sniffed(protocol, begin)

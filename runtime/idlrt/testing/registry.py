@@ -63,9 +63,9 @@ def _registered_is_found(make: Make) -> None:
 
 def _unknown_service_is_empty(make: Make) -> None:
     with clients(make, 1) as (client,):
-        found = client.instances(new_service("nobody"), timeout=PATIENCE)
+        found = client.instances(new_service("unknown"), timeout=PATIENCE)
         assert found.instances == ()
-        seen = Seen(client.subscribe(new_service("nobody")))
+        seen = Seen(client.subscribe(new_service("unknown")))
         assert seen.until(lambda _: True, "an empty snapshot").instances == ()
 
 

@@ -73,7 +73,7 @@ def enums(draw: st.DrawFn, *, name: str = "Enum0", min_members: int = 1, max_mem
     """Enum classes: with zero and negative numbers, with gaps, with two names for one number."""
     numbers = draw(st.lists(st.integers(-2, 4) | _I32, min_size=min_members, max_size=max_members))
     members = {f"MEMBER_{index}": number for index, number in enumerate(numbers)}
-    make: Any = Enum  # checkers do not know the call that makes a class where the base has a method of its own
+    make: Any = Enum  # checkers do not know the call that makes a class where the base defines a method
     cls: type[Enum] = make(name, members, module=__name__)
     return cls
 
