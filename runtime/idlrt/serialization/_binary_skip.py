@@ -1,7 +1,7 @@
 """Skipping of values in complete binary messages.
 
-Raises `Fault` where Python would not raise anything, otherwise any exception of Python: the careful `BinaryInput` then
-reads the message again to find the cause.
+Raises `Fault` where Python would not raise anything, otherwise any exception of Python. The careful
+`BinaryInput` then reads the message again to find the cause.
 """
 
 from __future__ import annotations

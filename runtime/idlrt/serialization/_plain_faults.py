@@ -1,7 +1,7 @@
 """Errors of converting values to and from JSON, with the path of the value.
 
-A converter raises a `PlainFault`, which only knows what is wrong. On its way out, each container adds its step to the
-path, so that nothing is paid for paths while values are valid.
+A converter raises a `PlainFault` with the cause. Each enclosing container adds its step to the path, so that paths
+cost nothing while values are valid.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PlainFault(Exception):
         self.path: list[str | int] = []
 
     def at(self, step: str | int) -> PlainFault:
-        """Add a step to the path, and return the fault."""
+        """Add a step to the path, and return the error."""
         self.path.append(step)
         return self
 

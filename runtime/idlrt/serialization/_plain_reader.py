@@ -209,7 +209,7 @@ def many(find: Callable[[], Convert], batch: Batch | None) -> Many:
             convert = find()
         found: list[Any] = []
         try:
-            # In C, and `found` has what came before a fault.
+            # In C; after an error `found` has the elements before it.
             found.extend(map(convert, items, repeat(depth)))
         except PlainFault as fault:
             raise fault.at(len(found)) from None

@@ -95,7 +95,7 @@ def fields_reader(cls: type[Any], fields: Fields, *, refuse_unknown: bool) -> Co
 
 
 def unknown(cls: type[Any], name: Any) -> PlainFault:
-    """Return the fault of a field that a class does not have."""
+    """Return the error for a field that a class does not have."""
     return PlainFault(f"unknown field {briefly(name)} of {cls.__name__}")
 
 

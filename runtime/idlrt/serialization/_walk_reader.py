@@ -5,8 +5,8 @@ is first met, because types may be recursive. A protocol is what its `Input` doe
 number begins and ends. Compact and JSON are read so. Binary has a separate, faster reader and comes here when that
 one has failed, to learn where: so both must agree about what is an error.
 
-Where something is wrong, a `Fault` leaves the primitive that noticed; each function that it passes adds its step to
-the path. While nothing is wrong nothing is paid for that.
+The primitive that finds an error raises a `Fault`; each enclosing function adds its step to the path. Valid input
+pays nothing for that.
 """
 
 from __future__ import annotations
@@ -352,7 +352,7 @@ class WalkReader:
                         _put_watched(probes, items, key, value, source.offset)
                         is_whole = False
             except Fault as fault:
-                if is_whole:  # a fault of the map, not of one of its keys
+                if is_whole:  # an error of the map, not of one of its keys
                     raise
                 fault.path.append(at_value(key) if has_key else at_key(index))
                 raise

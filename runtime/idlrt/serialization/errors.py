@@ -1,8 +1,8 @@
 """Decode errors of all protocols and both backends, with their texts.
 
-A reader raises a `Fault`, which has the offset and the cause. On its way out each enclosing value adds a step to the
-path (`.name`, `[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data
-at offset 40: need 12 bytes, have 5`. Valid input pays nothing for paths.
+A reader raises a `Fault` with the offset and the cause. Each enclosing value adds a step to the path (`.name`,
+`[3]`), and the public function adds the root: `cannot read Order.items[3].name: unexpected end of data at offset 40:
+need 12 bytes, have 5`. Valid input pays nothing for paths.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EXPANSION_FLOOR: Final = 4 << 20
 
 
 class Fault(Exception):
-    """A decode error inside a value. Internal to `idlrt.serialization`: `whole` converts it into the public error.
+    """A decode error inside a value. Internal: `whole` converts it into the public error.
 
     Attributes:
         what: the text after `cannot read ...: `.
@@ -64,7 +64,7 @@ class NotFast(Exception):
 
 
 def whole(fault: Fault, root: str) -> RemoteProtocolError:
-    """Return the public error for a fault.
+    """Return the public error for a decode error.
 
     Args:
         root: start of the path, for example the name of a class.
@@ -186,7 +186,8 @@ def unexpected(offset: int, wanted: str, got: str) -> Fault:
 
 def bad_text(offset: int, error: UnicodeDecodeError) -> Fault:
     """A string, whose bytes start at `offset`, is not UTF-8."""
-    return Fault(f"string at offset {offset} is not UTF-8: {error.reason} at byte {error.start} of {len(error.object)}")
+    place = f"byte {error.start} of {len(error.object)}"
+    return Fault(f"string at offset {offset} is not UTF-8: {error.reason} at {place}")
 
 
 def bad_union(offset: int, error: Exception) -> Fault:
