@@ -139,7 +139,7 @@ def test_comments_reach_every_place_of_a_stub(generate) -> None:
     assert module.V.__doc__ == "A service."
     for each in (module.V.f, module.AsyncV.f, module.VClient.f, module.AsyncVClient.f):
         assert inspect.getdoc(each) == ("A function.\n\nArgs:\n    a: An argument.\n\nRaises:\n    X: When it breaks.")
-    assert inspect.getdoc(module.VClient.g) == "Another.\n\nOneway: nothing comes back, not even an error."
+    assert inspect.getdoc(module.VClient.g) == "Another.\n\nOneway: the server sends no response, not even an error."
     text = generated.text("demo/demo.py")
     for comment in ("A member.", "Said behind.", 'A field that ends in "quotes" ', "A typedef.", "A constant."):
         assert f'"""{comment}"""' in text

@@ -197,7 +197,7 @@ def test_annotations_become_the_policy_of_a_method(compiled) -> None:
         "plain": {},
     }
     assert module.S.get.__doc__ is not None
-    assert "Unless told otherwise: timeout=0.5, hedge.delay=0.02," in module.S.get.__doc__
+    assert "Defaults: timeout=0.5, hedge.delay=0.02," in module.S.get.__doc__
     assert module.S.plain.__doc__ is None
 
 

@@ -243,7 +243,7 @@ class Registry(Protocol):
         """Begin a session. Its registrations end with it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -251,8 +251,8 @@ class Registry(Protocol):
         """Send a heartbeat.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -260,8 +260,8 @@ class Registry(Protocol):
         """Send a heartbeat, and return those of `instances` that are no longer registered in the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -269,7 +269,7 @@ class Registry(Protocol):
         """End a session and remove its registrations.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -280,9 +280,9 @@ class Registry(Protocol):
         same address, or the same `instance_token` in its metadata.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         ...
 
@@ -290,9 +290,9 @@ class Registry(Protocol):
         """Create a record that `renew` reported missing, unless another live session has registered its id.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         ...
 
@@ -300,8 +300,8 @@ class Registry(Protocol):
         """Remove a record, if it belongs to the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -314,7 +314,7 @@ class Registry(Protocol):
         would exceed the size of a message: use `part`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -322,7 +322,7 @@ class Registry(Protocol):
         """List the groups.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -330,7 +330,7 @@ class Registry(Protocol):
         """List the services of a group.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -340,7 +340,7 @@ class Registry(Protocol):
         """Replace the correction of an instance, which overrides its record; an empty one removes it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -348,7 +348,7 @@ class Registry(Protocol):
         """Replace the settings of a service.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -367,7 +367,7 @@ class Registry(Protocol):
         `cursor` is empty for the first part, for which the call waits like `changes`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -375,7 +375,7 @@ class Registry(Protocol):
         """List groups that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -383,7 +383,7 @@ class Registry(Protocol):
         """List services of a group that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -391,7 +391,7 @@ class Registry(Protocol):
         """Remove a service that has no instances: its settings, its corrections and its name.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -403,7 +403,7 @@ class AsyncRegistry(Protocol):
         """Begin a session. Its registrations end with it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -411,8 +411,8 @@ class AsyncRegistry(Protocol):
         """Send a heartbeat.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -422,8 +422,8 @@ class AsyncRegistry(Protocol):
         """Send a heartbeat, and return those of `instances` that are no longer registered in the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -431,7 +431,7 @@ class AsyncRegistry(Protocol):
         """End a session and remove its registrations.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -442,9 +442,9 @@ class AsyncRegistry(Protocol):
         same address, or the same `instance_token` in its metadata.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         ...
 
@@ -452,9 +452,9 @@ class AsyncRegistry(Protocol):
         """Create a record that `renew` reported missing, unless another live session has registered its id.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         ...
 
@@ -462,8 +462,8 @@ class AsyncRegistry(Protocol):
         """Remove a record, if it belongs to the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -476,7 +476,7 @@ class AsyncRegistry(Protocol):
         would exceed the size of a message: use `part`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -484,7 +484,7 @@ class AsyncRegistry(Protocol):
         """List the groups.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -492,7 +492,7 @@ class AsyncRegistry(Protocol):
         """List the services of a group.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -502,7 +502,7 @@ class AsyncRegistry(Protocol):
         """Replace the correction of an instance, which overrides its record; an empty one removes it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -512,7 +512,7 @@ class AsyncRegistry(Protocol):
         """Replace the settings of a service.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -531,7 +531,7 @@ class AsyncRegistry(Protocol):
         `cursor` is empty for the first part, for which the call waits like `changes`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -539,7 +539,7 @@ class AsyncRegistry(Protocol):
         """List groups that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -547,7 +547,7 @@ class AsyncRegistry(Protocol):
         """List services of a group that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -555,7 +555,7 @@ class AsyncRegistry(Protocol):
         """Remove a service that has no instances: its settings, its corrections and its name.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         ...
 
@@ -725,7 +725,7 @@ class RegistryClient(rpc.Client):
         """Begin a session. Its registrations end with it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_BEGIN, client, timeout_ms)
 
@@ -733,8 +733,8 @@ class RegistryClient(rpc.Client):
         """Send a heartbeat.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_KEEP, session)
 
@@ -742,8 +742,8 @@ class RegistryClient(rpc.Client):
         """Send a heartbeat, and return those of `instances` that are no longer registered in the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_RENEW, session, instances)
 
@@ -751,7 +751,7 @@ class RegistryClient(rpc.Client):
         """End a session and remove its registrations.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_END, session)
 
@@ -762,9 +762,9 @@ class RegistryClient(rpc.Client):
         same address, or the same `instance_token` in its metadata.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         return self._call(_REGISTER, session, record)
 
@@ -772,9 +772,9 @@ class RegistryClient(rpc.Client):
         """Create a record that `renew` reported missing, unless another live session has registered its id.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         return self._call(_RECLAIM, session, record)
 
@@ -782,8 +782,8 @@ class RegistryClient(rpc.Client):
         """Remove a record, if it belongs to the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_DEREGISTER, session, group, service, id)
 
@@ -796,7 +796,7 @@ class RegistryClient(rpc.Client):
         would exceed the size of a message: use `part`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_CHANGES, group, service, epoch, since, wait_ms)
 
@@ -804,7 +804,7 @@ class RegistryClient(rpc.Client):
         """List the groups.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_GROUPS)
 
@@ -812,7 +812,7 @@ class RegistryClient(rpc.Client):
         """List the services of a group.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_SERVICES, group)
 
@@ -822,7 +822,7 @@ class RegistryClient(rpc.Client):
         """Replace the correction of an instance, which overrides its record; an empty one removes it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_CORRECT, group, service, id, correction)
 
@@ -830,7 +830,7 @@ class RegistryClient(rpc.Client):
         """Replace the settings of a service.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_CONFIGURE, group, service, settings)
 
@@ -849,7 +849,7 @@ class RegistryClient(rpc.Client):
         `cursor` is empty for the first part, for which the call waits like `changes`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_PART, group, service, epoch, since, wait_ms, cursor)
 
@@ -857,7 +857,7 @@ class RegistryClient(rpc.Client):
         """List groups that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_GROUPS_AFTER, name)
 
@@ -865,7 +865,7 @@ class RegistryClient(rpc.Client):
         """List services of a group that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_SERVICES_AFTER, group, name)
 
@@ -873,7 +873,7 @@ class RegistryClient(rpc.Client):
         """Remove a service that has no instances: its settings, its corrections and its name.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return self._call(_REMOVE, group, service)
 
@@ -887,7 +887,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Begin a session. Its registrations end with it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_BEGIN, client, timeout_ms)
 
@@ -895,8 +895,8 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Send a heartbeat.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_KEEP, session)
 
@@ -906,8 +906,8 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Send a heartbeat, and return those of `instances` that are no longer registered in the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_RENEW, session, instances)
 
@@ -915,7 +915,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """End a session and remove its registrations.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_END, session)
 
@@ -926,9 +926,9 @@ class AsyncRegistryClient(rpc.AsyncClient):
         same address, or the same `instance_token` in its metadata.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         return await self._call(_REGISTER, session, record)
 
@@ -936,9 +936,9 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Create a record that `renew` reported missing, unless another live session has registered its id.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
-            Conflict: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
+            Conflict: Declared in the IDL.
         """
         return await self._call(_RECLAIM, session, record)
 
@@ -946,8 +946,8 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Remove a record, if it belongs to the session.
 
         Raises:
-            NoSession: declared by the IDL.
-            Refused: declared by the IDL.
+            NoSession: Declared in the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_DEREGISTER, session, group, service, id)
 
@@ -960,7 +960,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         would exceed the size of a message: use `part`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_CHANGES, group, service, epoch, since, wait_ms)
 
@@ -968,7 +968,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """List the groups.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_GROUPS)
 
@@ -976,7 +976,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """List the services of a group.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_SERVICES, group)
 
@@ -986,7 +986,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Replace the correction of an instance, which overrides its record; an empty one removes it.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_CORRECT, group, service, id, correction)
 
@@ -996,7 +996,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Replace the settings of a service.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_CONFIGURE, group, service, settings)
 
@@ -1015,7 +1015,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         `cursor` is empty for the first part, for which the call waits like `changes`.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_PART, group, service, epoch, since, wait_ms, cursor)
 
@@ -1023,7 +1023,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """List groups that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_GROUPS_AFTER, name)
 
@@ -1031,7 +1031,7 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """List services of a group that sort after a name, as many as fit into a response; empty at the end.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_SERVICES_AFTER, group, name)
 
@@ -1039,11 +1039,11 @@ class AsyncRegistryClient(rpc.AsyncClient):
         """Remove a service that has no instances: its settings, its corrections and its name.
 
         Raises:
-            Refused: declared by the IDL.
+            Refused: Declared in the IDL.
         """
         return await self._call(_REMOVE, group, service)
 
 
 def registry(handler: Registry | AsyncRegistry) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Registry`."""
+    """Bind `handler` to service `Registry`."""
     return rpc.bind(_SERVICE, handler)

@@ -129,7 +129,7 @@ class Speaker(Protocol):
     def shout(self, what: str) -> None:
         """Nothing comes back.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
@@ -154,7 +154,7 @@ class AsyncSpeaker(Protocol):
     async def shout(self, what: str) -> None:
         """Nothing comes back.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
@@ -197,7 +197,7 @@ class SpeakerClient(rpc.Client):
     def shout(self, what: str) -> None:
         """Nothing comes back.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return self._call(_SPEAKER_SHOUT, what)
 
@@ -226,13 +226,13 @@ class AsyncSpeakerClient(rpc.AsyncClient):
     async def shout(self, what: str) -> None:
         """Nothing comes back.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return await self._call(_SPEAKER_SHOUT, what)
 
 
 def speaker(handler: Speaker | AsyncSpeaker) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Speaker`."""
+    """Bind `handler` to service `Speaker`."""
     return rpc.bind(_SPEAKER_SERVICE, handler)
 
 
@@ -269,5 +269,5 @@ class AsyncWhispererClient(AsyncSpeakerClient):
 
 
 def whisperer(handler: Whisperer | AsyncWhisperer) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Whisperer`."""
+    """Bind `handler` to service `Whisperer`."""
     return rpc.bind(_WHISPERER_SERVICE, handler)

@@ -209,7 +209,7 @@ class AsyncnamesClient(rpc.AsyncClient):
 
 
 def names_(handler: names | Asyncnames) -> rpc.Handlers:
-    """Make `handler` ready to be served as `names`."""
+    """Bind `handler` to service `names`."""
     return rpc.bind(_NAMES_SERVICE, handler)
 
 
@@ -261,5 +261,5 @@ class AsyncWireClient(rpc.AsyncClient):
 
 
 def wire(handler: Wire | AsyncWire) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Wire`."""
+    """Bind `handler` to service `Wire`."""
     return rpc.bind(_WIRE_SERVICE, handler)

@@ -76,7 +76,7 @@ class UserService(_base_.Base, Protocol):
 
         Raises:
             NotFound: There is none.
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         ...
 
@@ -96,21 +96,21 @@ class UserService(_base_.Base, Protocol):
         """`save` of `UserService`.
 
         Raises:
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         ...
 
     def touch(self, id: int) -> None:
         """`touch` of `UserService`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
     def exists(self, id: int) -> bool:
         """`exists` of `UserService`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
         """
         ...
 
@@ -132,7 +132,7 @@ class AsyncUserService(_base_.AsyncBase, Protocol):
 
         Raises:
             NotFound: There is none.
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         ...
 
@@ -152,21 +152,21 @@ class AsyncUserService(_base_.AsyncBase, Protocol):
         """`save` of `UserService`.
 
         Raises:
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         ...
 
     async def touch(self, id: int) -> None:
         """`touch` of `UserService`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
     async def exists(self, id: int) -> bool:
         """`exists` of `UserService`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
         """
         ...
 
@@ -253,7 +253,7 @@ class UserServiceClient(_base_.BaseClient):
 
         Raises:
             NotFound: There is none.
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         return self._call(_USER_SERVICE_GET, id)
 
@@ -279,21 +279,21 @@ class UserServiceClient(_base_.BaseClient):
         """`save` of `UserService`.
 
         Raises:
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         return self._call(_USER_SERVICE_SAVE, user)
 
     def touch(self, id: int) -> None:
         """`touch` of `UserService`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return self._call(_USER_SERVICE_TOUCH, id)
 
     def exists(self, id: int) -> bool:
         """`exists` of `UserService`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
         """
         return self._call(_USER_SERVICE_EXISTS, id)
 
@@ -321,7 +321,7 @@ class AsyncUserServiceClient(_base_.AsyncBaseClient):
 
         Raises:
             NotFound: There is none.
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         return await self._call(_USER_SERVICE_GET, id)
 
@@ -347,21 +347,21 @@ class AsyncUserServiceClient(_base_.AsyncBaseClient):
         """`save` of `UserService`.
 
         Raises:
-            Busy: declared by the IDL.
+            Busy: Declared in the IDL.
         """
         return await self._call(_USER_SERVICE_SAVE, user)
 
     async def touch(self, id: int) -> None:
         """`touch` of `UserService`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return await self._call(_USER_SERVICE_TOUCH, id)
 
     async def exists(self, id: int) -> bool:
         """`exists` of `UserService`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
         """
         return await self._call(_USER_SERVICE_EXISTS, id)
 
@@ -377,7 +377,7 @@ class AsyncUserServiceClient(_base_.AsyncBaseClient):
 
 
 def user_service(handler: UserService | AsyncUserService) -> rpc.Handlers:
-    """Make `handler` ready to be served as `UserService`."""
+    """Bind `handler` to service `UserService`."""
     return rpc.bind(_USER_SERVICE_SERVICE, handler)
 
 
@@ -412,7 +412,7 @@ class AsyncAdminClient(AsyncUserServiceClient):
 
 
 def admin(handler: Admin | AsyncAdmin) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Admin`."""
+    """Bind `handler` to service `Admin`."""
     return rpc.bind(_ADMIN_SERVICE, handler)
 
 
@@ -440,7 +440,7 @@ class AsyncEmptyClient(rpc.AsyncClient):
 
 
 def empty(handler: Empty | AsyncEmpty) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Empty`."""
+    """Bind `handler` to service `Empty`."""
     return rpc.bind(_EMPTY_SERVICE, handler)
 
 
@@ -475,7 +475,7 @@ class AsynclowerClient(rpc.AsyncClient):
 
 
 def lower_(handler: lower | Asynclower) -> rpc.Handlers:
-    """Make `handler` ready to be served as `lower`."""
+    """Bind `handler` to service `lower`."""
     return rpc.bind(_LOWER_SERVICE, handler)
 
 
@@ -492,31 +492,31 @@ class Told(UserService, Protocol):
     ) -> list[User]:
         """`page` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         ...
 
     def found(self, id: int) -> User:
         """`found` of `Told`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
 
-        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
-        balancer=consistent_hash, hash_by=id.
+        Defaults: timeout=1.0, fault=hedge, hedge.delay=0.02, balancer=consistent_hash,
+        hash_by=id.
         """
         ...
 
     def as_all(self, id: int) -> User:
         """`as_all` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         ...
 
     def fetch(self, from_: str) -> int:
         """`fetch` of `Told`.
 
-        Unless told otherwise: timeout=0.5, hash_by=from.
+        Defaults: timeout=0.5, hash_by=from.
         """
         ...
 
@@ -534,31 +534,31 @@ class AsyncTold(AsyncUserService, Protocol):
     ) -> list[User]:
         """`page` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         ...
 
     async def found(self, id: int) -> User:
         """`found` of `Told`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
 
-        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
-        balancer=consistent_hash, hash_by=id.
+        Defaults: timeout=1.0, fault=hedge, hedge.delay=0.02, balancer=consistent_hash,
+        hash_by=id.
         """
         ...
 
     async def as_all(self, id: int) -> User:
         """`as_all` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         ...
 
     async def fetch(self, from_: str) -> int:
         """`fetch` of `Told`.
 
-        Unless told otherwise: timeout=0.5, hash_by=from.
+        Defaults: timeout=0.5, hash_by=from.
         """
         ...
 
@@ -632,31 +632,31 @@ class ToldClient(UserServiceClient):
     ) -> list[User]:
         """`page` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         return self._call(_TOLD_PAGE, size, after, owner, known, of, whole, from_)
 
     def found(self, id: int) -> User:
         """`found` of `Told`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
 
-        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
-        balancer=consistent_hash, hash_by=id.
+        Defaults: timeout=1.0, fault=hedge, hedge.delay=0.02, balancer=consistent_hash,
+        hash_by=id.
         """
         return self._call(_TOLD_FOUND, id)
 
     def as_all(self, id: int) -> User:
         """`as_all` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         return self._call(_TOLD_AS_ALL, id)
 
     def fetch(self, from_: str) -> int:
         """`fetch` of `Told`.
 
-        Unless told otherwise: timeout=0.5, hash_by=from.
+        Defaults: timeout=0.5, hash_by=from.
         """
         return self._call(_TOLD_FETCH, from_)
 
@@ -678,35 +678,35 @@ class AsyncToldClient(AsyncUserServiceClient):
     ) -> list[User]:
         """`page` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         return await self._call(_TOLD_PAGE, size, after, owner, known, of, whole, from_)
 
     async def found(self, id: int) -> User:
         """`found` of `Told`.
 
-        Idempotent: it may be tried again when it is not known whether it was done.
+        Idempotent: safe to retry when the outcome is unknown.
 
-        Unless told otherwise: timeout=1.0, fault=hedge, hedge.delay=0.02,
-        balancer=consistent_hash, hash_by=id.
+        Defaults: timeout=1.0, fault=hedge, hedge.delay=0.02, balancer=consistent_hash,
+        hash_by=id.
         """
         return await self._call(_TOLD_FOUND, id)
 
     async def as_all(self, id: int) -> User:
         """`as_all` of `Told`.
 
-        Unless told otherwise: timeout=1.0.
+        Defaults: timeout=1.0.
         """
         return await self._call(_TOLD_AS_ALL, id)
 
     async def fetch(self, from_: str) -> int:
         """`fetch` of `Told`.
 
-        Unless told otherwise: timeout=0.5, hash_by=from.
+        Defaults: timeout=0.5, hash_by=from.
         """
         return await self._call(_TOLD_FETCH, from_)
 
 
 def told(handler: Told | AsyncTold) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Told`."""
+    """Bind `handler` to service `Told`."""
     return rpc.bind(_TOLD_SERVICE, handler)

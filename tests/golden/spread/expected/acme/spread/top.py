@@ -56,5 +56,5 @@ class AsyncTopServiceClient(_high.AsyncHighServiceClient):
 
 
 def top_service(handler: TopService | AsyncTopService) -> rpc.Handlers:
-    """Make `handler` ready to be served as `TopService`."""
+    """Bind `handler` to service `TopService`."""
     return rpc.bind(_SERVICE, handler)

@@ -110,7 +110,7 @@ class AsyncKVStoreClient(rpc.AsyncClient):
 
 
 def kv_store(handler: KVStore | AsyncKVStore) -> rpc.Handlers:
-    """Make `handler` ready to be served as `KVStore`."""
+    """Bind `handler` to service `KVStore`."""
     return rpc.bind(_KV_STORE_SERVICE, handler)
 
 
@@ -147,7 +147,7 @@ class AsyncKvStoreClient(AsyncKVStoreClient):
 
 
 def kv_store_(handler: KvStore | AsyncKvStore) -> rpc.Handlers:
-    """Make `handler` ready to be served as `KvStore`."""
+    """Bind `handler` to service `KvStore`."""
     return rpc.bind(_KV_STORE_SERVICE_2, handler)
 
 
@@ -184,7 +184,7 @@ class AsyncRepositoryClient(rpc.AsyncClient):
 
 
 def repository(handler: Repository | AsyncRepository) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Repository`."""
+    """Bind `handler` to service `Repository`."""
     return rpc.bind(_REPOSITORY_SERVICE, handler)
 
 
@@ -227,7 +227,7 @@ class AsyncRepositoryClientClient(AsyncRepositoryClient):
 def repository_client(
     handler: RepositoryClient | AsyncRepositoryClient_,
 ) -> rpc.Handlers:
-    """Make `handler` ready to be served as `RepositoryClient`."""
+    """Bind `handler` to service `RepositoryClient`."""
     return rpc.bind(_REPOSITORY_CLIENT_SERVICE, handler)
 
 
@@ -262,5 +262,5 @@ class AsyncUsersClient(rpc.AsyncClient):
 
 
 def users(handler: Users | AsyncUsers) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Users`."""
+    """Bind `handler` to service `Users`."""
     return rpc.bind(_USERS_SERVICE, handler)

@@ -23,7 +23,7 @@ class Base(Protocol):
     def reset(self) -> None:
         """`reset` of `Base`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
@@ -34,7 +34,7 @@ class AsyncBase(Protocol):
     async def reset(self) -> None:
         """`reset` of `Base`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         ...
 
@@ -55,7 +55,7 @@ class BaseClient(rpc.Client):
     def reset(self) -> None:
         """`reset` of `Base`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return self._call(_RESET)
 
@@ -71,11 +71,11 @@ class AsyncBaseClient(rpc.AsyncClient):
     async def reset(self) -> None:
         """`reset` of `Base`.
 
-        Oneway: nothing comes back, not even an error.
+        Oneway: the server sends no response, not even an error.
         """
         return await self._call(_RESET)
 
 
 def base(handler: Base | AsyncBase) -> rpc.Handlers:
-    """Make `handler` ready to be served as `Base`."""
+    """Bind `handler` to service `Base`."""
     return rpc.bind(_SERVICE, handler)

@@ -45,7 +45,7 @@ class HighService(_mid.MidService, Protocol):
         """`up` of `HighService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         ...
 
@@ -55,7 +55,7 @@ class AsyncHighService(_mid.AsyncMidService, Protocol):
         """`up` of `HighService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         ...
 
@@ -77,7 +77,7 @@ class HighServiceClient(_mid.MidServiceClient):
         """`up` of `HighService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         return self._call(_UP)
 
@@ -91,11 +91,11 @@ class AsyncHighServiceClient(_mid.AsyncMidServiceClient):
         """`up` of `HighService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         return await self._call(_UP)
 
 
 def high_service(handler: HighService | AsyncHighService) -> rpc.Handlers:
-    """Make `handler` ready to be served as `HighService`."""
+    """Bind `handler` to service `HighService`."""
     return rpc.bind(_SERVICE, handler)

@@ -45,7 +45,7 @@ class MidService(Protocol):
         """`get` of `MidService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         ...
 
@@ -55,7 +55,7 @@ class AsyncMidService(Protocol):
         """`get` of `MidService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         ...
 
@@ -78,7 +78,7 @@ class MidServiceClient(rpc.Client):
         """`get` of `MidService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         return self._call(_GET, level)
 
@@ -92,11 +92,11 @@ class AsyncMidServiceClient(rpc.AsyncClient):
         """`get` of `MidService`.
 
         Raises:
-            Lost: declared by the IDL.
+            Lost: Declared in the IDL.
         """
         return await self._call(_GET, level)
 
 
 def mid_service(handler: MidService | AsyncMidService) -> rpc.Handlers:
-    """Make `handler` ready to be served as `MidService`."""
+    """Bind `handler` to service `MidService`."""
     return rpc.bind(_SERVICE, handler)
