@@ -1,4 +1,4 @@
-"""From linked programs to files: targets, templates, and writing only what changed."""
+"""Generate code from linked programs: targets, templates and output files."""
 
 from idlc.codegen.output import Outcome, write_outputs
 from idlc.codegen.registry import find_target

@@ -1,7 +1,7 @@
-"""Files on disk: written only where their text changed, and then all at once.
+"""Write output files atomically, and only if their content changed.
 
-A file that is already as it should be keeps its time stamp, so build tools that look at it do not run
-again. What compiles that were killed have left in the folders is removed.
+A file that is up to date keeps its modification time, so build tools that compare times do not run again. Temporary
+files of compiles that were killed are removed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["Outcome", "write_outputs"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of the files.
+    """The result of writing files.
 
     Attributes:
-        written: files that were new or different.
-        unchanged: files that were left alone.
+        written: files that were created or changed.
+        unchanged: files that were up to date.
     """
 
     written: list[Path]
@@ -30,10 +30,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def write_outputs(folder: Path, files: Sequence[GeneratedFile], *, only_compare: bool = False) -> Outcome:
-    """Bring `folder` up to date; it is created where it is missing.
+    """Write `files` below `folder`, which is created if it does not exist.
 
     Args:
-        only_compare: write nothing, and tell what would be written.
+        only_compare: write nothing; return which files would be written.
 
     Raises:
         OSError: a file cannot be written.

@@ -35,7 +35,7 @@ class GeneratedFile(msgspec.Struct, frozen=True):
 
 
 class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user chose.
+    """Options of a compile.
 
     Attributes:
         package: dotted name of the package that everything is nested under, or empty.
@@ -58,14 +58,14 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(Protocol):
-    """A language that idlc writes."""
+    """An output language."""
 
     name: str
 
     def generate(self, programs: Sequence[Program], report: Report, options: TargetOptions) -> list[GeneratedFile]:
-        """The files of `programs`, in a fixed order.
+        """Return the files of `programs`, in a fixed order.
 
-        What cannot be expressed in the target (two names that become one) is added to `report` as an
-        error; the files are then not to be written.
+        A declaration that the target cannot express (two names that become one) is added to `report` as an error; the
+        files must not be written then.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who gets a name that several want: names that only idlc makes give way to those that the IDL declares.
+"""Resolve name conflicts: derived names yield to names that the IDL declares.
 
 Everything in one space of names (a module, a class, a parameter list) claims a name. Claims are settled in two rounds:
 
@@ -23,7 +23,7 @@ __all__ = ["Claim", "Grant", "Rank", "settle"]
 
 
 class Rank(IntEnum):
-    """How strong a claim is; lower ranks come first."""
+    """The priority of a claim; lower ranks win."""
 
     DECLARED = 0
     """The name is as the IDL has it."""
@@ -36,12 +36,12 @@ class Rank(IntEnum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A name that is wanted.
+    """A request for a name.
 
     Attributes:
-        owner: the declaration that it is for.
-        name: what is wanted.
-        kind: what is called so, as messages say it before the owner's name (`client of service`).
+        owner: the declaration that needs the name.
+        name: the requested name.
+        kind: the kind of thing to name, as messages put it before the owner's name (`client of service`).
     """
 
     owner: Declaration
@@ -51,20 +51,20 @@ class Claim(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, owner: Declaration, name: str, kind: str) -> Claim:
-        """The claim of a declaration to its own name, or to what that becomes in Python."""
+        """Return the claim of a declaration to its own name, escaped if Python does not allow it."""
         rank = Rank.ESCAPED if name != owner.name else Rank.CONSTANT if kind == "constant" else Rank.DECLARED
         return cls(owner, name, rank, kind)
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """The name that a claim got, and who has the one it wanted, if it is another."""
+    """The name that a claim received, and the claim that holds the requested one if they differ."""
 
     claim: Claim
     name: str
     holder: Claim | None = None
 
     def tell(self, report: Report, *, is_always: bool = False) -> None:
-        """Add a note if the name is not the one that was wanted.
+        """Add a note to `report` if the name is not the requested one.
 
         Args:
             is_always: also for files that are only included.
@@ -86,11 +86,11 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 def settle(claims: Sequence[Claim], is_taken: Callable[[str], bool] = lambda name: False) -> list[Grant]:
-    """Give each claim a name, no two of them the same; in the order of `claims`.
+    """Return a unique name for each claim, in the order of `claims`.
 
     Args:
         claims: in the order of the IDL.
-        is_taken: whether a name has a meaning already, so that no claim can have it.
+        is_taken: whether a name is reserved, so that no claim can have it.
     """
     holders: dict[str, Claim] = {}
     granted: dict[int, Grant] = {}

@@ -1,6 +1,6 @@
-"""Modules of earlier compiles, as far as their text tells what they are.
+"""Read what the modules of earlier compiles declare.
 
-Files of a namespace may be compiled one by one, and each compile writes the package anew. What the package offers must
+Files of a namespace may be compiled one by one, and each compile rewrites the package. What the package offers must
 not depend on the order of the compiles, so the names of earlier modules have the ranks that they had when the modules
 were written. The ranks are read from the text, and only where names are contested: parsing takes time.
 """
@@ -27,7 +27,7 @@ _SERVICE = "__thrift_service__"
 
 
 class EarlierName(msgspec.Struct, frozen=True):
-    """How a name of an earlier module came to be."""
+    """The origin of a name of an earlier module."""
 
     rank: Rank = Rank.DECLARED
     is_constant: bool = False

@@ -44,11 +44,11 @@ class Imports:
 
     @property
     def members(self) -> Members:
-        """What members of all classes are called."""
+        """The names of the members of all classes."""
         return self._layout.members
 
     def prefix(self, program: Program) -> str:
-        """What stands before a name of another file (`_shared.`); empty for the module's own."""
+        """Return the prefix for names of another file (`_shared.`); empty for the module's own file."""
         if program is self._module.program:
             return ""
         found = self._aliases.get(id(program))
@@ -64,7 +64,7 @@ class Imports:
         return f"{found[0]}."
 
     def name(self, declaration: Declaration) -> str:
-        """A type or constant, as this module says it."""
+        """Return the name of a type or constant, with its prefix."""
         if declaration.annotations and declaration.deprecated is not None:
             self.mentions_deprecated = True
         return self.prefix(declaration.program) + self._layout.name(declaration)

@@ -1,4 +1,4 @@
-"""Which module each IDL file becomes, and what every declaration is called in it.
+"""Assign a module to each IDL file and a Python name to each declaration.
 
 One module a file, in the package of its namespace. Names are decided here once for the whole compile, so that every
 view finds the same one. The names in a module depend on its file alone, so it does not matter with which other files it
@@ -25,7 +25,7 @@ __all__ = ["Layout", "ServiceNames"]
 
 
 class ServiceNames(msgspec.Struct, frozen=True):
-    """What a service is called in Python."""
+    """The Python names of a service."""
 
     protocol: str
     async_protocol: str
@@ -81,15 +81,15 @@ class Layout:
         }
 
     def module(self, program: Program) -> Module:
-        """The module of a program."""
+        """Return the module of a program."""
         return self._modules[id(program)]
 
     def name(self, declaration: Declaration) -> str:
-        """What a type or constant is called in its module."""
+        """Return the name of a type or constant in its module."""
         return self._names[id(declaration)]
 
     def service(self, service: Service) -> ServiceNames:
-        """What a service is called in its module."""
+        """Return the names of a service in its module."""
         return self._services[id(service)]
 
     def _declare(self, module: Module) -> None:
@@ -112,7 +112,7 @@ class Layout:
 
 
 def _derived(service: Service) -> list[Claim]:
-    """The names that are made from a service's own, in the order of `ServiceNames`."""
+    """Return the claims to names derived from the name of a service, in the order of `ServiceNames`."""
     plain = names.top_level_name(service.name)
     bind = names.top_level_name(names.snake_case(service.name))
     wanted = {

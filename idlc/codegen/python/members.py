@@ -1,4 +1,4 @@
-"""What the members of classes and the parameters of methods are called.
+"""Assign Python names to members of classes and parameters of methods.
 
 Names are decided once for each declaration. Those of a service's functions depend on the services that it extends, as
 Python's classes inherit: a name that a base already has would replace the base's method, so it gives way.
@@ -23,7 +23,8 @@ class Members:
     """Names of fields, members of enums, functions and parameters: identity of the declaration → its Python name.
 
     Args:
-        name: what a type is called in its module.
+        name: returns the name of a type in its module.
+        known: the declarations that are generated.
     """
 
     def __init__(self, report: Report, name: Callable[[Declaration], str], known: Known) -> None:
@@ -45,14 +46,14 @@ class Members:
         return found
 
     def of_enum(self, enum: Enum) -> dict[int, str]:
-        """The members of an enum."""
+        """Return the names of the members of an enum."""
         found = self._known.get(id(enum))
         if found is None:
             found = self._known[id(enum)] = self._settled(enum.members, "member", names.ENUM_NAMES)
         return found
 
     def of_service(self, service: Service) -> dict[int, str]:
-        """The functions of a service, without those that it inherits."""
+        """Return the names of the functions of a service, without inherited ones."""
         missing: list[Service] = []
         each: Service | None = service
         while each is not None and id(each) not in self._known:

@@ -1,4 +1,4 @@
-"""Which names Python can have.
+"""Turn names of the IDL into valid Python names.
 
 One rule: a name that is taken gets an underscore behind it (`from` → `from_`); the name on the wire stays.
 Leading underscores mean "private" to Python and its type checkers, so they become one at the end
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text, as the lists of names here are written."""
+    """Split a text into a set of words."""
     return frozenset(text.split())
 
 
@@ -58,22 +58,22 @@ _TOP_LEVEL = KEYWORDS | BUILTINS | STUB_NAMES
 
 
 def member_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:
-    """The name of a field, enum member, method or parameter. `taken` are names with a meaning in its class."""
+    """Return the name of a field, enum member, method or parameter. `taken` names are reserved in its class."""
     return _free(name, _MEMBER | taken)
 
 
 def is_taken(name: str, taken: AbstractSet[str] = frozenset()) -> bool:
-    """Whether no member can be called `name`. `taken` are names with a meaning in its class."""
+    """Whether `name` is reserved for members. `taken` names are reserved in the class."""
     return name in _MEMBER or name in taken
 
 
 def top_level_name(name: str) -> str:
-    """The name of a type, constant or service."""
+    """Return the name of a type, constant or service."""
     return _free(name, _TOP_LEVEL)
 
 
 def is_top_level_taken(name: str) -> bool:
-    """Whether no type, constant or service can be called `name`."""
+    """Whether `name` is reserved at the top level of a module."""
     return name in _TOP_LEVEL
 
 

@@ -1,4 +1,4 @@
-"""What the modules of one namespace are called, and which of their names the package offers.
+"""Assign names to the modules of a namespace and decide which of their names the package re-exports.
 
 A package has its modules, its subpackages and the names that it offers as attributes, all in one space. Subpackages
 keep their names, as `import` has to find them. A module makes way for a name that the package offers: that one is what
@@ -260,7 +260,7 @@ class Package:
 
 
 def place(program: Program) -> tuple[str, ...]:
-    """What files are sorted by: their names, then those of their folders, the nearest first.
+    """Return the sort key of a file: its name, then the names of its folders, the nearest first.
 
     So the order does not depend on the order on the command line, nor on the folder that all of them are in.
     """
@@ -268,7 +268,7 @@ def place(program: Program) -> tuple[str, ...]:
 
 
 def file_claim(program: Program, kind: str) -> Claim:
-    """The claim of a file to a module or package of its name."""
+    """Return the claim of a file to a module or package named after it."""
     file = Declaration(name=program.stem, span=Span(program.source, 0, 0), program=program)
     return Claim.of(file, names.module_file_name(program.stem), f"{kind} of file")
 

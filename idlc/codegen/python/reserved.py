@@ -1,4 +1,4 @@
-"""Names that a top-level package of stubs cannot have without trouble.
+"""Reserved names of top-level packages: the standard library and common packages.
 
 Where two folders of the module path have a package of one name, Python finds only one of them. If it finds the stubs,
 whatever else needs the name breaks, the runtime included; if it does not, the stubs cannot be imported.
@@ -45,7 +45,7 @@ _PACKAGES = words(
 
 
 def reserved_by(name: str) -> str:
-    """What has the name, in words; empty for a name that is free."""
+    """Describe the module or package that has the name; empty if the name is free."""
     if name in _STANDARD_LIBRARY:
         return "a module of Python's standard library"
     return f"the package `{name}` from PyPI" if name in _PACKAGES else ""

@@ -1,4 +1,4 @@
-"""Warnings about packages of stubs that Python may not find, because something else has their name.
+"""Warn about packages of stubs that another module or package of the same name shadows.
 
 Parents of a package get no `__init__.py`: with one, two output folders would hide each other's packages. So a regular
 package of a parent's name hides what is below it, wherever it stands in the module path.
@@ -22,7 +22,7 @@ __all__ = ["report_shadows"]
 
 
 def report_shadows(layout: Layout, programs: Iterable[Program], report: Report, options: TargetOptions) -> None:
-    """Add a warning for each package, or parent of one, that Python may take for something else.
+    """Add a warning for each package, or parent of one, whose name another module or package has.
 
     Args:
         programs: those that are written.
@@ -51,7 +51,7 @@ def report_shadows(layout: Layout, programs: Iterable[Program], report: Report, 
 
 
 def _shadow(prefix: tuple[str, ...], package: Package | None, options: TargetOptions) -> str:
-    """What else has the name of a package, in words; empty if nothing has."""
+    """Describe the module or package that has the same name; empty if there is none."""
     reserved = reserved_by(prefix[0]) if len(prefix) == 1 else ""
     if reserved:
         return reserved
@@ -62,7 +62,7 @@ def _shadow(prefix: tuple[str, ...], package: Package | None, options: TargetOpt
 
 
 def _namespace(program: Program) -> Span:
-    """The statement that a file has its namespace from; its start if it has none."""
+    """Return the span of the `namespace` statement of a file; its start if there is none."""
     for scope in ("py", "python", "*"):
         for namespace in program.namespaces:
             if namespace.scope == scope:
