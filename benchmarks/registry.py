@@ -105,8 +105,8 @@ class _Death:
     failed_idempotent: int
 
 
-# What makes a client call all instances that the registry lists: it sends no pings, and is in panic, in which all
-# instances are called, as soon as it takes one for unhealthy.
+# Makes a client call all instances that the registry lists: it sends no pings, and one unhealthy instance triggers
+# panic mode, in which all instances are called.
 _NO_HEALTH_CHECKS: dict[str, Any] = {
     "heartbeat": None,
     "policy": {"panic_threshold": 1.0, "ejection": {"consecutive_failures": 0}},
