@@ -236,7 +236,7 @@ def test_settings_that_nobody_would_follow_are_refused(own: tuple[str, Registry]
     done = idlrt("set", url, "Users", "--setting", "retries=1", "--setting", "timeot=1", code=2)
     assert "settings of Users: timeot: unknown key; did you mean 'timeout'?" in done.stderr
     done = idlrt("set", url, "Users", "--setting", "config.version=1", code=2)
-    assert "the history is written by itself" in done.stderr
+    assert "cannot set config.version: reserved for the history of the settings" in done.stderr
     assert owner.instances("Users").settings == {}
 
 
