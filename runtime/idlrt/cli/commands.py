@@ -9,14 +9,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from idlrt.cli.options import Rate, Seconds, client_options, idl_options, tls_of
+from idlrt.cli.options import INSTANCE_TYPES, Rate, Seconds, client_options, idl_options, parse_pair, tls_of
 from idlrt.cli.telling import Group, echo, end, told
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
@@ -103,10 +102,10 @@ def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], *
     cert, key, ca = (named.pop(each) for each in ("tls_cert", "tls_key", "tls_ca"))
     if cert or ca:
         named["tls"] = Tls(certificate=cert, key=key, authorities=ca)
-    attributes = dict(_pair(each, "--instance") for each in named.pop("attributes"))
+    attributes = dict(parse_pair(each, "--instance") for each in named.pop("attributes"))
     url = named.pop("registry")
     if url:
-        instance = {name: _NUMBERS.get(name, str)(value) for name, value in attributes.items()}
+        instance = {name: INSTANCE_TYPES.get(name, str)(value) for name, value in attributes.items()}
         named |= {"registry": url, "instance": instance}
     elif attributes:
         raise ConfigurationError("--instance requires --registry")
@@ -197,7 +196,7 @@ def call(
     stubs = stubs_of(idl, include_dirs)
     service, found = stubs.method(method)
     values = arguments_from(found, sys.stdin.read() if arguments == "-" else arguments)
-    pairs = dict(_pair(each) for each in metadata)
+    pairs = dict(parse_pair(each) for each in metadata)
     indent = 0 if compact_output else 2
     with stubs.clients[service.name].connect(url, tls=tls_of(named), text_errors="surrogateescape", **named) as client:
         caller = client.using(metadata=pairs) if pairs else client
@@ -207,30 +206,6 @@ def call(
             echo(error_to_json(error, indent=indent))
             sys.exit(1)
     echo(result)
-
-
-def _pair(text: str, option: str = "--metadata") -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigurationError(f"invalid {option} {text!r}: expected NAME=VALUE")
-    return name, value
-
-
-def _number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ConfigurationError(f"invalid --instance value {text!r}: expected a number") from None
-
-    return parse
-
-
-_NUMBERS: dict[str, Callable[[str], Any]] = {
-    "weight": _number(int),
-    "retries": _number(int),
-    "timeout": _number(float),
-}
 
 
 @main.command(short_help="Probe a server.")

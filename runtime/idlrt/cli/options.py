@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import click
 
 from idlrt.cli.telling import Command
 from idlrt.core import LONGEST, SHORTEST, is_duration
+from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls
 
-__all__ = ["Rate", "Seconds", "client_options", "idl_options", "tls_of"]
+__all__ = ["INSTANCE_TYPES", "Rate", "Seconds", "client_options", "idl_options", "parse_pair", "tls_of"]
 
 
 if TYPE_CHECKING:
@@ -124,3 +126,33 @@ def tls_of(named: dict[str, Any]) -> Tls | None:
     if not (use or ca or cert or name):
         return None
     return Tls(certificate=cert, key=key, authorities=ca, server_name=name)
+
+
+def parse_pair(text: str, option: str = "--metadata") -> tuple[str, str]:
+    """Split NAME=VALUE.
+
+    Raises:
+        ConfigurationError: it has another form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigurationError(f"invalid {option} {text!r}: expected NAME=VALUE")
+    return name, value
+
+
+def _attribute_number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigurationError(f"invalid --instance value {text!r}: expected a number") from None
+
+    return parse
+
+
+INSTANCE_TYPES: dict[str, Callable[[str], Any]] = {
+    "weight": _attribute_number(int),
+    "retries": _attribute_number(int),
+    "timeout": _attribute_number(float),
+}
+"""Parsers of the instance attributes that are not text."""

@@ -252,7 +252,7 @@ def test_serve_in_other_ways(folder: Path, options: list[str]) -> None:
         ("handlers", [], "MODULE:NAME"),
         ("nowhere:Users", [], "cannot import handler module 'nowhere'"),
         ("handlers:Nobody", [], "module handlers has no attribute 'Nobody'"),
-        ("handlers:idlrt", [], "it has no get, echo, add"),
+        ("handlers:idlrt", [], "missing methods get, echo, add"),
         ("handlers:Users", ["--address", "nowhere"], "it has no port"),
         ("handlers:Users", ["--workers", "-1"], "workers of a server must be"),
         ("handlers:Users", ["--log-level", "loud"], "--log-level must be"),
