@@ -1,8 +1,8 @@
 """`hot`: skewed keys (Zipf, s = 1.2 over 10,000), and balancers by key.
 
-The most frequent key is a fifth of all calls, which overloads the one instance that owns it. `balance_factor` limits the
-calls in flight at an instance to a multiple of the average, rounded up; calls beyond that go to others, the same for a
-key (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its keys
+The most frequent key is a fifth of all calls, which overloads the one instance that owns it. `balance_factor` limits
+the calls in flight at an instance to a multiple of the average, rounded up; calls beyond that go to others, the same
+for a key (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). When an instance leaves, its keys
 move, a share of 1/N (Karger et al. 1997); with Maglev a few others as well.
 """
 
