@@ -169,10 +169,10 @@ def doctor_command(is_json: bool) -> None:
     """
     from idlc.doctor import examine, render, to_json
 
-    condition = examine()
+    installation = examine()
     # Names of folders may contain bytes that cannot be printed.
-    click.echo(to_json(condition) if is_json else "\n".join(map(readable, render(condition).split("\n"))))
-    sys.exit(0 if condition.is_fine else 1)
+    click.echo(to_json(installation) if is_json else "\n".join(map(readable, render(installation).split("\n"))))
+    sys.exit(0 if installation.is_fine else 1)
 
 
 def _conclude(result: Result, output: Path, *, quiet: bool, only_compare: bool) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from idlc import uptodate
+from idlc import compile_cache
 from idlc.diagnostics import Report
 from idlc.request import Request
 
@@ -48,18 +48,18 @@ def compile_files(request: Request) -> Result:
         UnknownTarget: no target has the requested name.
         OSError: an output file cannot be written.
     """
-    key = uptodate.key_of(request) if request.use_cache else None
+    key = compile_cache.cache_key(request) if request.use_cache else None
     if key is not None:
-        known = uptodate.recall(key, request.output)
+        known = compile_cache.load(key, request.output)
         if known is not None:
             return Result(report=known.report, unchanged=known.outputs)
 
     # Imported here because they are slow to import, and an up-to-date compile does not need them.
     from idlc.checks import run_checks
     from idlc.codegen import TargetOptions, find_target, write_outputs
-    from idlc.elsewhere import find_elsewhere
     from idlc.model import build
     from idlc.resources import cache_dir
+    from idlc.shadowing import find_shadowing_module
     from idlc.source import Loader
 
     target = find_target(request.target)
@@ -82,7 +82,7 @@ def compile_files(request: Request) -> Result:
     elsewhere: dict[str, str | None] = {}
 
     def find(parts: tuple[str, ...]) -> str | None:
-        found = elsewhere[".".join(parts)] = find_elsewhere(parts, request.output)
+        found = elsewhere[".".join(parts)] = find_shadowing_module(parts, request.output)
         return found
 
     options = TargetOptions(
@@ -99,5 +99,5 @@ def compile_files(request: Request) -> Result:
         return Result(report=report)
     outcome = write_outputs(request.output, files, only_compare=request.only_compare)
     if key is not None and not (request.only_compare and outcome.written):
-        uptodate.remember(key, loader, report, files, consulted, elsewhere)
+        compile_cache.store(key, loader, report, files, consulted, elsewhere)
     return Result(report=report, written=outcome.written, unchanged=outcome.unchanged)

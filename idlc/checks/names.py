@@ -38,25 +38,27 @@ def _declared(program: Program) -> Iterator[Declaration]:
 @check("name.dotted", "error")
 def dotted_names(program: Program) -> Iterator[Finding]:
     """Declared names contain no dot, because a dot separates the qualifier of a file from a name in it."""
-    for thing in _declared(program):
-        if "." in thing.name:
+    for declaration in _declared(program):
+        if "." in declaration.name:
             yield Finding(
-                f"name `{thing.name}` contains a `.`", thing.span, help=f"write `{thing.name.replace('.', '_')}`"
+                f"name `{declaration.name}` contains a `.`",
+                declaration.span,
+                help=f"write `{declaration.name.replace('.', '_')}`",
             )
 
 
 @check("name.builtin", "error")
 def builtin_names(program: Program) -> Iterator[Finding]:
     """A type with the name of a built-in type cannot be used."""
-    for thing in _types(program):
-        if thing.name in _BUILTIN:
-            yield Finding(f"`{thing.name}` is the name of a built-in type", thing.span)
+    for declaration in _types(program):
+        if declaration.name in _BUILTIN:
+            yield Finding(f"`{declaration.name}` is the name of a built-in type", declaration.span)
 
 
 @check("name.constant", "warning")
 def constants_named_like_types(program: Program) -> Iterator[Finding]:
     """Constants and types of a file have different names, because they share a module in many languages."""
-    types = {thing.name: thing for thing in (*_types(program), *program.services)}
+    types = {declaration.name: declaration for declaration in (*_types(program), *program.services)}
     for const in program.consts:
         known = types.get(const.name)
         if known is not None:

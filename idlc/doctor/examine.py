@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idlc
-from idlc.doctor.condition import Backend, Cache, Condition, Extra, Package, Plugin, Python, Runtime
+from idlc.doctor.installation import Backend, Cache, Extra, Installation, Package, Plugin, Python, Runtime
 from idlc.doctor.probe import GROUPS, load_runtime_and_plugins
 from idlc.resources import cache_dir
 
@@ -35,7 +35,7 @@ _VARIABLE = "IDLRT_BACKEND"
 _BUILD = "pip install --force-reinstall --no-deps --no-binary idlc idlc"
 
 
-def examine() -> Condition:
+def examine() -> Installation:
     """Examine the installation. It takes about a second, because a child process loads the runtime and all plugins."""
     stubs = ".".join(idlc.__version__.split(".")[:2])
     answer = load_runtime_and_plugins(stubs)
@@ -43,7 +43,7 @@ def examine() -> Condition:
     requirements, error = _requirements(distribution)
     compiler = _compiler()
     plugins = [Plugin(**plugin) for plugin in answer["plugins"]]
-    return Condition(
+    return Installation(
         version=idlc.__version__,
         folder=str(Path(idlc.__file__).parent),
         metadata=None if distribution is None else distribution.version,

@@ -33,7 +33,7 @@ def build(paths: Sequence[Path], loader: Loader, report: Report, *, allow_negati
     link(scopes, report)
     evaluate_constants(scopes, report)
     for scope in scopes:
-        scope.report_unfound(report)
+        scope.report_missing_includes(report)
     programs = [scope.program for scope in scopes]
     order: dict[Path, int] = {}
     for path in paths:

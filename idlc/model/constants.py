@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from idlc.diagnostics import Report
-from idlc.model.cycles import walk
+from idlc.model.cycles import sort_topologically
 from idlc.model.evaluation import Evaluator
 from idlc.model.program import Const, Field, ListConstant, MapConstant, SetConstant, StructConstant
 from idlc.model.scope import Found, Scope
@@ -26,10 +26,10 @@ def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
         scope = of_program[id(const.program)]
         for name in _names(const.node.value):
             found = scope.find_constant(name.text)
-            if isinstance(found, Found) and isinstance(found.thing, Const):
-                yield found.thing
+            if isinstance(found, Found) and isinstance(found.declaration, Const):
+                yield found.declaration
 
-    ordered, cycles = walk((const for scope in scopes for const in scope.program.consts), successors)
+    ordered, cycles = sort_topologically((const for scope in scopes for const in scope.program.consts), successors)
     for cycle in cycles:
         path = " -> ".join(const.name for const in (*cycle, cycle[0]))
         message = (
@@ -55,7 +55,7 @@ def evaluate_constants(scopes: Sequence[Scope], report: Report) -> None:
 
 def _cut_infinite_defaults(fields: Sequence[Field], report: Report) -> None:
     """Report and remove defaults that contain themselves, as in `struct Node { 1: Node next = {} }`."""
-    _, cycles = walk(fields, _defaults_in_default)
+    _, cycles = sort_topologically(fields, _defaults_in_default)
     for cycle in cycles:
         through = "" if len(cycle) == 1 else f" through {', '.join(f'`{field.name}`' for field in cycle[1:])}"
         report.error(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["walk"]
+__all__ = ["sort_topologically"]
 
 T = TypeVar("T")
 
 
-def walk(roots: Iterable[T], successors: Callable[[T], Iterable[T]]) -> tuple[list[T], list[list[T]]]:
+def sort_topologically(roots: Iterable[T], successors: Callable[[T], Iterable[T]]) -> tuple[list[T], list[list[T]]]:
     """Traverse a graph depth-first and find its cycles. Nodes are compared by identity.
 
     Args:

@@ -267,16 +267,16 @@ class Evaluator:
             return None
         if found.include is not None:
             found.include.is_used = True
-        if isinstance(found.thing, EnumMember):
-            value: Constant | None = EnumConstant(found.thing.enum, found.thing.value, found.thing)
+        if isinstance(found.declaration, EnumMember):
+            value: Constant | None = EnumConstant(found.declaration.enum, found.declaration.value, found.declaration)
         else:
-            value = cast("Constant | None", found.thing.value)  # `None` if it was reported
+            value = cast("Constant | None", found.declaration.value)  # `None` if it was reported
         if value is None:
             return None
-        return self._converted(node, value, found.thing, type, path)
+        return self._converted(node, value, found.declaration, type, path)
 
     def _converted(
-        self, node: nodes.ConstantName, value: Constant, thing: Const | EnumMember, type: Type, path: str
+        self, node: nodes.ConstantName, value: Constant, declaration: Const | EnumMember, type: Type, path: str
     ) -> Constant | None:
         converted = convert(value, type)
         if converted is None:
@@ -295,7 +295,7 @@ class Evaluator:
                     "constant.type",
                     f"`{path}` must be {with_article(str(type))}, but `{node.text}` is {kind_of_constant(value)}",
                     span,
-                    labels=(Label(thing.span, "declared here"),),
+                    labels=(Label(declaration.span, "declared here"),),
                 )
         return converted
 
@@ -342,15 +342,15 @@ class Evaluator:
         return known[0] if len(known) == 1 else None
 
     def _undefined(self, node: nodes.ConstantName, enum: Enum | None) -> None:
-        if self._scope.is_excused(node.text):
+        if self._scope.may_be_unparsed(node.text):
             return
         span = self._document.span(node)
         owner = enum
         enum_name, _, member = node.text.rpartition(".")
         if enum_name:
             found = self._scope.find_type(enum_name)
-            if isinstance(found, Found) and isinstance(found.thing, Enum):
-                owner = found.thing
+            if isinstance(found, Found) and isinstance(found.declaration, Enum):
+                owner = found.declaration
                 if found.include is not None:
                     found.include.is_used = True
         if owner is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from idlc.diagnostics import Diagnostic, Fix, Report
-from idlc.model.cycles import walk
+from idlc.model.cycles import sort_topologically
 from idlc.model.program import (
     BASE_TYPES,
     Annotations,
@@ -91,7 +91,7 @@ def _included(node: nodes.Include, scope: Scope, loader: Loader, report: Report)
             span=document.span(node.path),
             help=f"searched in {searched}; add a folder with `-I`",
         )
-        scope.unfound.append((_qualifier(node), diagnostic))
+        scope.missing_diagnostics.append((_qualifier(node), diagnostic))
     except SourceUnreadable as error:
         message = f"cannot include `{name}`: {error.reason}"
         report.error("file.unreadable", message, error.span if error.span is not None else document.span(node.path))
@@ -117,7 +117,7 @@ def _in_order(requested: Iterable[Scope], report: Report) -> list[Scope]:
     def includes(scope: Scope) -> list[Scope]:
         return [scope.included(include) for include in scope.program.includes]
 
-    ordered, cycles = walk(requested, includes)
+    ordered, cycles = sort_topologically(requested, includes)
     for cycle in cycles:
         programs = [scope.program for scope in cycle]
         last = next(include for include in programs[-1].includes if include.program is programs[0])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from idlc.diagnostics import Diagnostic, Fix, Label, Report
-from idlc.model.cycles import walk
+from idlc.model.cycles import sort_topologically
 from idlc.model.foreign import foreign_type
 from idlc.model.program import (
     BASE_TYPES,
@@ -28,7 +28,7 @@ from idlc.model.program import (
     Typedef,
     resolve,
 )
-from idlc.model.scope import Ambiguous, Found, NamedThing, Scope, kind_of, suggest
+from idlc.model.scope import Ambiguous, Found, NamedDeclaration, Scope, kind_of, suggest
 from idlc.source import Span
 from idlc.syntax import nodes
 from idlc.text import with_article
@@ -117,43 +117,45 @@ class _Linker:
         base = _BASE_NAMES.get(name.text)
         if base is not None and name.text not in self._scope.types:  # old files have their own `uuid`
             return base
-        thing = self._found(name, self._scope.find_type(name.text))
-        if thing is None:
+        declaration = self._found(name, self._scope.find_type(name.text))
+        if declaration is None:
             return UNKNOWN
-        self.used.add(id(thing))
-        if isinstance(thing, Service):
+        self.used.add(id(declaration))
+        if isinstance(declaration, Service):
             self._report.error(
                 "type.service",
                 f"`{name.text}` is a service, not a type",
                 self._document.span(name),
-                labels=(Label(thing.span, "declared here"),),
+                labels=(Label(declaration.span, "declared here"),),
             )
             return UNKNOWN
-        return Reference(thing)
+        return Reference(declaration)
 
     def _service(self, name: nodes.Identifier) -> Service | None:
         found = self._scope.find_type(name.text)
-        if found is None and not self._scope.is_excused(name.text):
+        if found is None and not self._scope.may_be_unparsed(name.text):
             self._undefined(name, "service", "service.undefined", self._scope.service_names())
             return None
-        thing = self._found(name, found)
-        if thing is None or isinstance(thing, Service):
-            return thing
+        declaration = self._found(name, found)
+        if declaration is None or isinstance(declaration, Service):
+            return declaration
         self._report.error(
             "service.extends.kind",
-            f"`{name.text}` is {with_article(kind_of(thing))}; only a service can be extended",
+            f"`{name.text}` is {with_article(kind_of(declaration))}; only a service can be extended",
             self._document.span(name),
-            labels=(Label(thing.span, "declared here"),),
+            labels=(Label(declaration.span, "declared here"),),
         )
         return None
 
-    def _found(self, name: nodes.Identifier, found: Found[NamedThing] | Ambiguous | None) -> NamedThing | None:
+    def _found(
+        self, name: nodes.Identifier, found: Found[NamedDeclaration] | Ambiguous | None
+    ) -> NamedDeclaration | None:
         if isinstance(found, Found):
             if found.include is not None:
                 found.include.is_used = True
-            return found.thing
+            return found.declaration
         if found is None:
-            if not self._scope.is_excused(name.text):
+            if not self._scope.may_be_unparsed(name.text):
                 self._undefined(name, "type", "type.undefined", self._scope.type_names())
             return None
         self._report.error(
@@ -179,7 +181,7 @@ class _Linker:
             fixes = (Fix(span, replacement),) if replacement else ()
             help = f"write `{replacement}`" if replacement else ""
         elif isinstance(constant, Found):
-            message = f"`{name.text}` is {with_article(kind_of(constant.thing))}, not {with_article(kind)}"
+            message = f"`{name.text}` is {with_article(kind_of(constant.declaration))}, not {with_article(kind)}"
             if constant.include is not None:
                 constant.include.is_used = True
         else:
@@ -202,8 +204,8 @@ class _Linker:
         for other in self._scopes:
             if other is self._scope or id(other.program) in included:
                 continue
-            thing = other.types.get(last)
-            if thing is None or isinstance(thing, Service) is not is_service:
+            declaration = other.types.get(last)
+            if declaration is None or isinstance(declaration, Service) is not is_service:
                 continue
             if qualifier in ("", other.program.stem):
                 file = other.program.source.path.name
@@ -248,7 +250,7 @@ def _cut_typedef_cycles(scopes: Sequence[Scope], report: Report) -> None:
                 if isinstance(part, Reference) and isinstance(part.target, Typedef):
                     yield part.target
 
-    _, cycles = walk((typedef for scope in scopes for typedef in scope.program.typedefs), successors)
+    _, cycles = sort_topologically((typedef for scope in scopes for typedef in scope.program.typedefs), successors)
     for cycle in cycles:
         _report_cycle("typedef.cycle", "typedef", cycle, report)
     for cycle in cycles:
@@ -259,7 +261,7 @@ def _cut_service_cycles(scopes: Sequence[Scope], report: Report) -> None:
     def successors(service: Service) -> list[Service]:
         return [service.extends] if service.extends is not None else []
 
-    _, cycles = walk((service for scope in scopes for service in scope.program.services), successors)
+    _, cycles = sort_topologically((service for scope in scopes for service in scope.program.services), successors)
     for cycle in cycles:
         if len(cycle) == 1:
             report.error("service.cycle", f"service `{cycle[0].name}` extends itself", _extends_span(cycle[0]))
@@ -289,7 +291,7 @@ def _report_infinite_structs(scopes: Sequence[Scope], report: Report) -> None:
         for _, target in requirements(struct):
             yield target
 
-    _, cycles = walk((struct for scope in scopes for struct in scope.program.structs), successors)
+    _, cycles = sort_topologically((struct for scope in scopes for struct in scope.program.structs), successors)
     for cycle in cycles:
         following = cycle[1] if len(cycle) > 1 else cycle[0]
         field = next(field for field, target in requirements(cycle[0]) if target is following)

@@ -19,16 +19,16 @@ from idlc.model.program import BASE_TYPES, Const, Enum, EnumMember, Include, Pro
 from idlc.source import Span
 from idlc.text import with_article
 
-__all__ = ["Ambiguous", "Found", "NamedThing", "Scope"]
+__all__ = ["Ambiguous", "Found", "NamedDeclaration", "Scope"]
 
-NamedThing: TypeAlias = Typedef | Enum | Struct | Service
+NamedDeclaration: TypeAlias = Typedef | Enum | Struct | Service
 T = TypeVar("T")
 
 
 class Found(msgspec.Struct, Generic[T]):
     """Result of a lookup: the declaration, and the include through which it was found."""
 
-    thing: T
+    declaration: T
     include: Include | None = None
 
 
@@ -47,18 +47,18 @@ class Scope:
         consts: constants of the file, by name.
         includes: includes, by qualifier.
         missing: qualifiers of includes that could not be read, so that names with these qualifiers are unknown.
-        sought: qualifiers in `missing` that a lookup has used.
-        unfound: qualifiers of included files that do not exist, with their diagnostics.
+        used_missing: qualifiers in `missing` that a lookup has used.
+        missing_diagnostics: qualifiers of included files that do not exist, with their diagnostics.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.types: dict[str, NamedThing] = {}
+        self.types: dict[str, NamedDeclaration] = {}
         self.consts: dict[str, Const] = {}
         self.includes: dict[str, list[Include]] = {}
         self.missing: set[str] = set()
-        self.sought: set[str] = set()
-        self.unfound: list[tuple[str, Diagnostic]] = []
+        self.used_missing: set[str] = set()
+        self.missing_diagnostics: list[tuple[str, Diagnostic]] = []
         self._scopes: dict[int, Scope] = {}
 
     def connect(self, include: Include, scope: Scope) -> None:
@@ -70,44 +70,44 @@ class Scope:
         """Return the scope of an included file."""
         return self._scopes[id(include.program)]
 
-    def declare(self, thing: NamedThing | Const, report: Report) -> None:
+    def declare(self, declaration: NamedDeclaration | Const, report: Report) -> None:
         """Add a declaration. If its name is already declared, report that and keep the first declaration."""
-        if isinstance(thing, Const):
-            first: NamedThing | Const = self.consts.setdefault(thing.name, thing)
+        if isinstance(declaration, Const):
+            first: NamedDeclaration | Const = self.consts.setdefault(declaration.name, declaration)
         else:
-            first = self.types.setdefault(thing.name, thing)
-        if first is not thing:
+            first = self.types.setdefault(declaration.name, declaration)
+        if first is not declaration:
             report.error(
                 "name.duplicate",
-                f"`{thing.name}` is declared twice",
-                thing.span,
-                note=f"this {kind_of(thing)} has the same name as {with_article(kind_of(first))}"
-                if kind_of(thing) != kind_of(first)
+                f"`{declaration.name}` is declared twice",
+                declaration.span,
+                note=f"this {kind_of(declaration)} has the same name as {with_article(kind_of(first))}"
+                if kind_of(declaration) != kind_of(first)
                 else "declared again here",
                 labels=(Label(first.span, "first declared here"),),
             )
 
-    def report_unfound(self, report: Report) -> None:
+    def report_missing_includes(self, report: Report) -> None:
         """Report included files that do not exist, after all names have been looked up.
 
         As in Apache Thrift, a missing include is an error only if the file uses a name of it. For files that are only
         included, it is always a warning.
         """
-        for qualifier, diagnostic in self.unfound:
-            is_needed = qualifier in self.sought and self.program.is_requested
+        for qualifier, diagnostic in self.missing_diagnostics:
+            is_needed = qualifier in self.used_missing and self.program.is_requested
             report.add(msgspec.structs.replace(diagnostic, severity="error" if is_needed else "warning"))
 
     # Lookup
 
-    def find_type(self, name: str) -> Found[NamedThing] | Ambiguous | None:
+    def find_type(self, name: str) -> Found[NamedDeclaration] | Ambiguous | None:
         """Look up a type or service by a name as written in this file."""
         own = self.types.get(name)
         if own is not None:
             return Found(own)
         matches = [
-            Found(thing, include)
+            Found(declaration, include)
             for include, rest in self._splits(name)
-            if (thing := self.included(include).types.get(rest)) is not None
+            if (declaration := self.included(include).types.get(rest)) is not None
         ]
         return _only(matches)
 
@@ -118,9 +118,9 @@ class Scope:
             return Found(own)
         matches: list[Found[Const | EnumMember]] = []
         for include, rest in self._splits(name):
-            thing = self.included(include).own_constant(rest)
-            if thing is not None:
-                matches.append(Found(thing, include))
+            declaration = self.included(include).own_constant(rest)
+            if declaration is not None:
+                matches.append(Found(declaration, include))
         return _only(matches)
 
     def own_constant(self, name: str) -> Const | EnumMember | None:
@@ -132,22 +132,24 @@ class Scope:
         enum = self.types.get(enum_name)
         return enum.member(member) if isinstance(enum, Enum) else None
 
-    def is_excused(self, name: str) -> bool:
+    def may_be_unparsed(self, name: str) -> bool:
         """Return whether `name` may be declared in text that could not be parsed, so that it must not be reported."""
         parts = name.split(".")
         if "-" in name or not name.isascii():
             return True  # the lexer has reported it as an invalid name
-        lost = self.program.document.lost
-        if parts[0] in lost or name in lost:
+        unparsed = self.program.document.unparsed_names
+        if parts[0] in unparsed or name in unparsed:
             return True
-        if "" in lost and (len(parts) == 1 or not any(qualifier in self.includes for qualifier in _prefixes(parts))):
-            return True  # the lost definition or include has no name: it could be this one
+        if "" in unparsed and (
+            len(parts) == 1 or not any(qualifier in self.includes for qualifier in _prefixes(parts))
+        ):
+            return True  # the unparsed definition or include has no name: it could be this one
         for split, qualifier in enumerate(_prefixes(parts), 1):
-            if qualifier in self.missing or qualifier in lost:
-                self.sought.add(qualifier)
+            if qualifier in self.missing or qualifier in unparsed:
+                self.used_missing.add(qualifier)
                 return True
             for include in self.includes.get(qualifier, ()):
-                if not include.program.document.lost.isdisjoint((parts[split], "")):
+                if not include.program.document.unparsed_names.isdisjoint((parts[split], "")):
                     return True
         return False
 
@@ -162,23 +164,23 @@ class Scope:
 
     def type_names(self) -> Iterator[str]:
         """Yield the names of all types that this file can use, as written in it."""
-        for name, thing in self.types.items():
-            if not isinstance(thing, Service):
+        for name, declaration in self.types.items():
+            if not isinstance(declaration, Service):
                 yield name
         for include in self._all_includes():
-            for name, thing in self.included(include).types.items():
-                if not isinstance(thing, Service):
+            for name, declaration in self.included(include).types.items():
+                if not isinstance(declaration, Service):
                     yield f"{include.name}.{name}"
         yield from BASE_TYPES
 
     def service_names(self) -> Iterator[str]:
         """Yield the names of all services that this file can use, as written in it."""
-        for name, thing in self.types.items():
-            if isinstance(thing, Service):
+        for name, declaration in self.types.items():
+            if isinstance(declaration, Service):
                 yield name
         for include in self._all_includes():
-            for name, thing in self.included(include).types.items():
-                if isinstance(thing, Service):
+            for name, declaration in self.included(include).types.items():
+                if isinstance(declaration, Service):
                     yield f"{include.name}.{name}"
 
     def constant_names(self) -> Iterator[str]:
@@ -190,9 +192,9 @@ class Scope:
 
     def _own_constant_names(self) -> Iterator[str]:
         yield from self.consts
-        for name, thing in self.types.items():
-            if isinstance(thing, Enum):
-                for member in thing.members:
+        for name, declaration in self.types.items():
+            if isinstance(declaration, Enum):
+                for member in declaration.members:
                     yield f"{name}.{member.name}"
 
     def _all_includes(self) -> Iterator[Include]:
@@ -210,17 +212,17 @@ def _only(matches: list[Found[T]]) -> Found[T] | Ambiguous | None:
         return None
     first = matches[0]
     for other in matches[1:]:
-        if other.thing is not first.thing and first.include is not None and other.include is not None:
+        if other.declaration is not first.declaration and first.include is not None and other.include is not None:
             return Ambiguous((first.include, other.include))
     return first
 
 
-def kind_of(thing: NamedThing | Const | EnumMember) -> str:
+def kind_of(declaration: NamedDeclaration | Const | EnumMember) -> str:
     """Return the kind of a declaration, in one or two words, for messages."""
-    if isinstance(thing, Struct):
-        return thing.kind
+    if isinstance(declaration, Struct):
+        return declaration.kind
     return {Typedef: "typedef", Enum: "enum", Const: "constant", EnumMember: "enum member", Service: "service"}[
-        type(thing)
+        type(declaration)
     ]
 
 

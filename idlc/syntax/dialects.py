@@ -5,7 +5,7 @@ Each function recognizes one construct; see `hints`.
 
 from __future__ import annotations
 
-from idlc.syntax.place import Hint, Place, instead
+from idlc.syntax.error_context import ErrorContext, Hint, wrong_keyword
 
 __all__ = [
     "fbthrift_function",
@@ -30,49 +30,49 @@ def _fbthrift(message: str, shown: tuple[int, int], *, skip: int = 0, help: str 
     )
 
 
-def structured_annotation(place: Place) -> Hint | None:
+def structured_annotation(context: ErrorContext) -> Hint | None:
     """`@scope.Name{...}` before a definition or a field."""
-    if place.token.type != "@" or not place.is_word(1):
+    if context.token.type != "@" or not context.is_word(1):
         return None
     count = 2
-    if place.text(2) == "{":
-        count = place.after_bracket(2)
+    if context.text(2) == "{":
+        count = context.after_bracket(2)
     return _fbthrift("structured annotations are a feature", (0, 1), skip=count)
 
 
-def fbthrift_header(place: Place) -> Hint | None:
+def fbthrift_header(context: ErrorContext) -> Hint | None:
     """`package`, `interaction`, and qualifiers of exceptions."""
-    if place.list != "item" or not place.is_between:
+    if context.list != "item" or not context.is_between:
         return None
-    if place.text(0) == "package" and place.type(1) == "STRING":
+    if context.text(0) == "package" and context.type(1) == "STRING":
         help = "write a `namespace` for every language instead"
         return _fbthrift("`package` is a feature", (0, 1), skip=2, help=help)
-    if place.text(0) == "interaction" and place.is_word(1):
+    if context.text(0) == "interaction" and context.is_word(1):
         return _fbthrift("interactions are a feature", (0, 1))
-    if place.text(0) in ("safe", "transient", "permanent", "stateful", "client", "server"):
-        ahead = next((offset for offset in (1, 2, 3) if place.text(offset) == "exception"), None)
+    if context.text(0) in ("safe", "transient", "permanent", "stateful", "client", "server"):
+        ahead = next((offset for offset in (1, 2, 3) if context.text(offset) == "exception"), None)
         if ahead is not None:
             return _fbthrift("exception qualifiers are a feature", (0, ahead - 1), skip=ahead)
     return None
 
 
-def fbthrift_function(place: Place) -> Hint | None:
+def fbthrift_function(context: ErrorContext) -> Hint | None:
     """`stream<...>`, `sink<...>`, `idempotent`, `readonly`, `performs`."""
-    if place.list != "function":
+    if context.list != "function":
         return None
-    if place.text(-1) in ("stream", "sink") and place.text(0) == "<":
-        return _fbthrift(f"`{place.text(-1)}<...>` is a feature", (-1, -1))
-    if place.text(-2) in ("idempotent", "readonly"):
+    if context.text(-1) in ("stream", "sink") and context.text(0) == "<":
+        return _fbthrift(f"`{context.text(-1)}<...>` is a feature", (-1, -1))
+    if context.text(-2) in ("idempotent", "readonly"):
         help = 'write an annotation after the function: `(idempotent = "true")`'
-        return _fbthrift(f"the qualifier `{place.text(-2)}` is a feature", (-2, -2), help=help)
-    if place.text(-2) == "performs":
+        return _fbthrift(f"the qualifier `{context.text(-2)}` is a feature", (-2, -2), help=help)
+    if context.text(-2) == "performs":
         return _fbthrift("`performs` is a feature", (-2, -2))
     return None
 
 
-def struct_literal(place: Place) -> Hint | None:
+def struct_literal(context: ErrorContext) -> Hint | None:
     """`Name{field = value}` as a value."""
-    if place.text(0) == "{" and place.type(-1) == "NAME" and place.text(-2) in ("=", ",", "[", ":"):
+    if context.text(0) == "{" and context.type(-1) == "NAME" and context.text(-2) in ("=", ",", "[", ":"):
         help = 'write a map with the names of fields as keys: `{"name": value}`'
         hint = _fbthrift("struct literals with a type are a feature", (-1, -1), help=help)
         hint.drop = 1
@@ -96,15 +96,15 @@ _OLD_NAMESPACES = {
 }
 
 
-def old_header(place: Place) -> Hint | None:
+def old_header(context: ErrorContext) -> Hint | None:
     """Namespaces in the syntax before `namespace` was introduced."""
-    scope = _OLD_NAMESPACES.get(place.text(0))
-    if scope is None or place.list != "item" or not place.is_between:
+    scope = _OLD_NAMESPACES.get(context.text(0))
+    if scope is None or context.list != "item" or not context.is_between:
         return None
-    fix = f"namespace {scope} {place.text(1)}"
+    fix = f"namespace {scope} {context.text(1)}"
     return Hint(
         name="syntax.obsolete",
-        message=f"`{place.text(0)}` is no longer part of Thrift",
+        message=f"`{context.text(0)}` is no longer part of Thrift",
         help=f"write `{fix}`",
         shown=(0, 1),
         fix=fix,
@@ -113,32 +113,32 @@ def old_header(place: Place) -> Hint | None:
     )
 
 
-def protobuf_top(place: Place) -> Hint | None:
+def protobuf_top(context: ErrorContext) -> Hint | None:
     """`syntax`, `import`, `message` and other keywords of protobuf, and keywords of programming languages."""
-    if place.list != "item" or not place.is_between:
+    if context.list != "item" or not context.is_between:
         return None
-    word = place.text(0)
-    if word in ("syntax", "edition") and place.text(1) == "=":
-        message = f"`{word} = {place.text(2)}` is protobuf syntax, but this is a Thrift file"
+    word = context.text(0)
+    if word in ("syntax", "edition") and context.text(1) == "=":
+        message = f"`{word} = {context.text(2)}` is protobuf syntax, but this is a Thrift file"
         return Hint(name="syntax.protobuf", message=message, shown=(0, 2), repair="skip", count=3)
-    if word == "option" and place.is_word(1):
+    if word == "option" and context.is_word(1):
         return Hint(name="syntax.protobuf", message="`option` is protobuf syntax", help="remove this line")
-    if word == "package" and place.text(1) in (";", "{", ""):
+    if word == "package" and context.text(1) in (";", "{", ""):
         return Hint(message="`package` has no name", help="write `namespace * NAME` instead of `package NAME;`")
     keywords = {"import": "include", "message": "struct", "record": "struct", "class": "struct", "interface": "service"}
     keyword = keywords.get(word)
-    if keyword is not None and (place.is_word(1) or place.type(1) == "STRING"):
-        return instead(word, keyword)
+    if keyword is not None and (context.is_word(1) or context.type(1) == "STRING"):
+        return wrong_keyword(word, keyword)
     return None
 
 
-def protobuf_field(place: Place) -> Hint | None:
+def protobuf_field(context: ErrorContext) -> Hint | None:
     """`repeated type name = 1`."""
-    if place.list != "field":
+    if context.list != "field":
         return None
     for offset in (-3, -2, -1):
-        if place.text(offset) == "repeated" and place.is_word(offset + 1):
-            type_, name = place.text(offset + 1), place.text(offset + 2) if place.is_word(offset + 2) else "name"
+        if context.text(offset) == "repeated" and context.is_word(offset + 1):
+            type_, name = context.text(offset + 1), context.text(offset + 2) if context.is_word(offset + 2) else "name"
             return Hint(
                 name="syntax.protobuf",
                 message="`repeated` is protobuf syntax",
@@ -149,10 +149,10 @@ def protobuf_field(place: Place) -> Hint | None:
     return None
 
 
-def protobuf_rpc(place: Place) -> Hint | None:
+def protobuf_rpc(context: ErrorContext) -> Hint | None:
     """`rpc Name(Request) returns (Response)`."""
     for offset in range(0, -6, -1):
-        if place.text(offset) == "rpc" and place.is_word(offset + 1):
+        if context.text(offset) == "rpc" and context.is_word(offset + 1):
             return Hint(
                 name="syntax.protobuf",
                 message="`rpc` is protobuf syntax",

@@ -13,7 +13,7 @@ from lark.parsers.lalr_analysis import Shift
 
 from idlc.syntax.lexer import END, Token
 
-__all__ = ["acceptable", "expected_words", "found_words", "is_acceptable"]
+__all__ = ["acceptable", "describe_expected", "describe_token", "is_acceptable"]
 
 Actions = Mapping[int, Mapping[str, tuple[Any, Any]]]
 
@@ -86,7 +86,7 @@ def _taken_in(actions: Actions, stack: list[int], terminal: str) -> int | None:
         stack.append(actions[stack[-1]][target.origin.name][1])
 
 
-def expected_words(
+def describe_expected(
     actions: Actions, stack: Sequence[int], text_of: Mapping[str, str], rename: Callable[[str], str] = str
 ) -> str:
     """Return the tokens and rules that can come next, as in "expected a field or `}`"; empty if none has a name.
@@ -136,7 +136,7 @@ def _rule(gotos: Mapping[str, Any], terminal: str) -> str | None:
     return next((rule for rule in _RULES if rule in gotos), None)
 
 
-def found_words(token: Token) -> str:
+def describe_token(token: Token) -> str:
     """Return a token as shown in messages."""
     if token.type == END:
         return "end of file"

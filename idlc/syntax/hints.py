@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from idlc.syntax import dialects, mistakes
-from idlc.syntax.place import Hint, Place
+from idlc.syntax.error_context import ErrorContext, Hint
 
 __all__ = ["find_hint"]
 
 
-_MISTAKES: tuple[Callable[[Place], Hint | None], ...] = (
+_MISTAKES: tuple[Callable[[ErrorContext], Hint | None], ...] = (
     dialects.structured_annotation,
     dialects.fbthrift_header,
     dialects.fbthrift_function,
@@ -43,10 +43,10 @@ _MISTAKES: tuple[Callable[[Place], Hint | None], ...] = (
 )
 
 
-def find_hint(place: Place) -> Hint | None:
-    """Return the hint about a mistake at `place`, or `None`."""
+def find_hint(context: ErrorContext) -> Hint | None:
+    """Return the hint about a mistake at `context`, or `None`."""
     for recognize in _MISTAKES:
-        hint = recognize(place)
+        hint = recognize(context)
         if hint is not None:
             return hint
     return None

@@ -268,7 +268,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         docs: cleaned texts of doc comments, by the start offset of the declaration or member.
         doc: doc comment of the file, or `None`.
         errors: offsets of syntax errors, in order; nodes that contain one of them may be incomplete.
-        lost: names of definitions that could not be parsed.
+        unparsed_names: names of definitions that could not be parsed.
     """
 
     source: SourceFile
@@ -277,7 +277,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     docs: dict[int, str] = {}
     doc: str | None = None
     errors: tuple[int, ...] = ()
-    lost: frozenset[str] = frozenset()
+    unparsed_names: frozenset[str] = frozenset()
 
     def span(self, node: Node) -> Span:
         """Return the span of a node."""

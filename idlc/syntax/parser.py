@@ -16,24 +16,24 @@ from idlc.diagnostics import Fix, Label, Report
 from idlc.source import SourceFile, Span
 from idlc.syntax import nodes
 from idlc.syntax.comments import attach
-from idlc.syntax.expectations import acceptable, expected_words, found_words, is_acceptable
+from idlc.syntax.error_context import ErrorContext, Hint
+from idlc.syntax.expectations import acceptable, describe_expected, describe_token, is_acceptable
 from idlc.syntax.grammar import Grammar, grammar
 from idlc.syntax.hints import find_hint
 from idlc.syntax.lexer import END, Token
-from idlc.syntax.lost import lost_names
-from idlc.syntax.place import Hint, Place
 from idlc.syntax.recovery import (
     Level,
     close,
-    go_on_at,
     levels,
     looks_like_definition,
     next_function,
+    reduce_completed,
+    reduced_copy,
+    resume,
     return_to,
-    settle,
-    settled,
     starts_line,
 )
+from idlc.syntax.unparsed_names import unparsed_names
 
 __all__ = ["parse"]
 
@@ -76,7 +76,7 @@ def parse(source: SourceFile, report: Report) -> nodes.Document:
         docs=docs,
         doc=doc,
         errors=tuple(parser.errors),
-        lost=lost_names(source.text, tokens, items) if parser.errors else frozenset(),
+        unparsed_names=unparsed_names(source.text, tokens, items) if parser.errors else frozenset(),
     )
 
 
@@ -175,7 +175,7 @@ class _Parser:
         """Close all open lists before a definition at `index`, or the list of arguments before a function."""
         self._repaired.add(index)
         token = self._tokens[index]
-        settle(self._state, self._actions)
+        reduce_completed(self._state, self._actions)
         lists = levels(self._state, self._actions)
         self._report_unclosed(lists, index)
         if token.type in _DEFINITIONS:
@@ -238,7 +238,7 @@ class _Parser:
     def _recover(self, index: int) -> int:
         """Report the error at `index`, recover, and return the index of the token with which parsing continues."""
         token = self._tokens[index]
-        lists = levels(settled(self._state, self._actions), self._actions)
+        lists = levels(reduced_copy(self._state, self._actions), self._actions)
         is_stuck = self._last_failure == index
         function = next_function(lists[0], self._source, self._tokens, index)
         if function is not None and function not in self._repaired:
@@ -253,12 +253,12 @@ class _Parser:
             if hint is not None and hint.repair and index not in self._repaired:
                 self._repaired.add(index)
                 return self._repair(index, hint)
-        settle(self._state, self._actions)
+        reduce_completed(self._state, self._actions)
         if hint is not None and hint.drop:
             self._drop(self._tokens[index - hint.drop].start)
         self._last_failure = index
         start = index + 1 if is_stuck and token.type != END else index
-        resumed = go_on_at(self._state, self._actions, self._source, self._tokens, index, start)
+        resumed = resume(self._state, self._actions, self._source, self._tokens, index, start)
         if resumed == index and token.type == END:
             self._close_all(index)
         if resumed > index:
@@ -269,7 +269,7 @@ class _Parser:
         token = self._tokens[index]
         if hint.repair == "skip":
             index = min(index + hint.count, len(self._tokens) - 1)
-            if hint.is_sure and self._tokens[index].text in (",", ";"):
+            if hint.is_specific and self._tokens[index].text in (",", ";"):
                 index += 1
             return index
         if hint.repair == "insert":
@@ -290,16 +290,16 @@ class _Parser:
     def _report_unexpected(self, index: int, lists: list[Level]) -> Hint | None:
         token = self._tokens[index]
         level = lists[0]
-        place = Place(
+        context = ErrorContext(
             source=self._source,
             tokens=self._tokens,
             index=index,
             list=level.element,
             opener=level.opener.text if level.opener is not None else "",
-            is_between=level.element in self._actions[settled(self._state, self._actions).state_stack[-1]],
+            is_between=level.element in self._actions[reduced_copy(self._state, self._actions).state_stack[-1]],
             acceptable=frozenset(acceptable(self._actions, self._state.state_stack)),
         )
-        hint = find_hint(place)
+        hint = find_hint(context)
         name, message, help = "syntax.unexpected", "", ""
         fixes: tuple[Fix, ...] = ()
         first = last = token
@@ -311,7 +311,7 @@ class _Parser:
         if hint is not None and hint.fix:
             fixes = (Fix(span, hint.fix),)
         if not message:
-            expected, found = self._expected(level), found_words(token)
+            expected, found = self._expected(level), describe_token(token)
             message = f"expected {expected}, found {found}" if expected else f"unexpected {found}"
         if token.type == END and first is token:
             end = self._tokens[index - 1].end if index else 0
@@ -321,8 +321,8 @@ class _Parser:
         closes = {"{": "}", "(": ")", "[": "]"}
         if opener is not None and token.text in ("}", ")", "]") and closes[opener.text] != token.text:
             labels = (Label(Span(self._source, opener.start, opener.end), "unclosed"),)
-        is_sure = hint is not None and hint.is_sure
-        self._report_error(index, name, message, span, is_sure=is_sure, help=help, fixes=fixes, labels=labels)
+        is_specific = hint is not None and hint.is_specific
+        self._report_error(index, name, message, span, is_specific=is_specific, help=help, fixes=fixes, labels=labels)
         return hint
 
     def _expected(self, level: Level) -> str:
@@ -331,17 +331,17 @@ class _Parser:
         def rename(words: str) -> str:
             return words.replace("a field", "an argument", 1) if is_argument else words
 
-        return expected_words(self._actions, self._state.state_stack, self._machine.lexer.texts, rename)
+        return describe_expected(self._actions, self._state.state_stack, self._machine.lexer.texts, rename)
 
     def _report_error(
-        self, index: int, name: str, message: str, span: Span, *, is_sure: bool = False, **details: Any
+        self, index: int, name: str, message: str, span: Span, *, is_specific: bool = False, **details: Any
     ) -> None:
         """Report an error, unless it is probably a consequence of an earlier one."""
         token = self._tokens[index]
         self.errors.append(token.start)
         line = span.position.line
         if (
-            (self._last_failure == index and not is_sure)
+            (self._last_failure == index and not is_specific)
             or line in self._silent_lines
             or (self._is_comment_open and token.type == END)
         ):
@@ -360,13 +360,13 @@ class _Parser:
             help="declare typedefs or constants for the inner parts",
         )
         self._last_failure = index
-        settle(self._state, self._actions)
-        return go_on_at(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))
+        reduce_completed(self._state, self._actions)
+        return resume(self._state, self._actions, self._source, self._tokens, index, index + (token.type != END))
 
     def _stop(self, index: int) -> tuple[nodes.Item, ...]:
         """Stop parsing a file with too many errors; return the items that were parsed."""
         self.errors.append(self._tokens[index].start)
-        settle(self._state, self._actions)
+        reduce_completed(self._state, self._actions)
         self._close_all(index)
         try:
             return self._state.feed_token(self._tokens[-1], True)  # type: ignore[no-any-return]

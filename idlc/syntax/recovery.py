@@ -25,13 +25,13 @@ from idlc.syntax.lexer import END, Token
 __all__ = [
     "Level",
     "close",
-    "go_on_at",
     "levels",
     "looks_like_definition",
     "next_function",
+    "reduce_completed",
+    "reduced_copy",
+    "resume",
     "return_to",
-    "settle",
-    "settled",
     "starts_line",
 ]
 
@@ -89,7 +89,7 @@ def levels(state: ParserState, actions: Actions) -> list[Level]:
     return found
 
 
-def settle(state: ParserState, actions: Actions) -> None:
+def reduce_completed(state: ParserState, actions: Actions) -> None:
     """Build elements that are complete. The parser does so only when it sees the token that follows them."""
     found = acceptable(actions, state.state_stack)
     for element, terminal in _FIRST.items():
@@ -101,12 +101,12 @@ def settle(state: ParserState, actions: Actions) -> None:
             return
 
 
-def settled(state: ParserState, actions: Actions) -> ParserState:
-    """Return a copy of `state` after `settle`, for lookups only: its values are not built."""
+def reduced_copy(state: ParserState, actions: Actions) -> ParserState:
+    """Return a copy of `state` after `reduce_completed`, for lookups only: its values are not built."""
     probe = state.copy(deepcopy_values=False)
     probe.parse_conf = copy(state.parse_conf)
     probe.parse_conf.callbacks = {}
-    settle(probe, actions)
+    reduce_completed(probe, actions)
     return probe
 
 
@@ -142,7 +142,7 @@ def close(level: Level, state: ParserState, actions: Actions, offset: int, *, is
         state.state_stack[:], state.value_stack[:] = depth, values
     else:
         if is_element_done:
-            settle(state, actions)
+            reduce_completed(state, actions)
 
 
 def looks_like_definition(source: SourceFile, tokens: Sequence[Token], index: int) -> bool:
@@ -182,7 +182,7 @@ def starts_line(source: SourceFile, tokens: Sequence[Token], index: int) -> bool
     return index == 0 or "\n" in source.text[tokens[index - 1].end : tokens[index].start]
 
 
-def go_on_at(
+def resume(
     state: ParserState, actions: Actions, source: SourceFile, tokens: Sequence[Token], index: int, start: int
 ) -> int:
     """Recover from an error at `index`, and return the index of the token with which parsing continues.

@@ -22,13 +22,13 @@ SOURCES = {"idlc": ROOT / "idlc", "idlrt": ROOT / "runtime" / "idlrt"}
 LAYERS: dict[str, list[set[str]]] = {
     "idlc": [
         {"idlc"},  # the version
-        {"idlc.elsewhere", "idlc.files", "idlc.request", "idlc.resources", "idlc.text"},
+        {"idlc.shadowing", "idlc.files", "idlc.request", "idlc.resources", "idlc.text"},
         {"idlc.source"},
         {"idlc.diagnostics"},
         {"idlc.syntax"},
         {"idlc.model"},
         {"idlc.checks", "idlc.codegen"},
-        {"idlc.uptodate"},
+        {"idlc.compile_cache"},
         {"idlc.doctor", "idlc.driver"},
         {"idlc.cli"},
         {"idlc.__main__"},

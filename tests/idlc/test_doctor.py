@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 import idlc
-from idlc.doctor import Condition, examine, render, to_json
-from idlc.doctor.condition import Backend
+from idlc.doctor import Installation, examine, render, to_json
 from idlc.doctor.examine import PURPOSES
+from idlc.doctor.installation import Backend
 
 # Each test takes a second or more.
 pytestmark = pytest.mark.slow
@@ -293,7 +293,7 @@ def test_the_compiler_is_that_of_a_build(run: Run, site: Path, tmp_path: Path) -
 
 
 @pytest.fixture(scope="module")
-def seen() -> Condition:
+def seen() -> Installation:
     return dataclasses.replace(examine(), metadata=idlc.__version__)
 
 
@@ -313,7 +313,7 @@ def seen() -> Condition:
         ({"backend": {"name": "pure", "reason": "there is no C compiler", "help": "install one"}}, "no C compiler"),
     ],
 )
-def test_problems_are_reported_with_help(seen: Condition, changes: dict[str, Any], message: str) -> None:
+def test_problems_are_reported_with_help(seen: Installation, changes: dict[str, Any], message: str) -> None:
     parts = {
         name: dataclasses.replace(getattr(seen, name), **change) if isinstance(change, dict) else change
         for name, change in changes.items()
@@ -326,7 +326,7 @@ def test_problems_are_reported_with_help(seen: Condition, changes: dict[str, Any
     assert changed.is_fine == all(each.severity == "warning" for each in changed.findings())
 
 
-def test_no_problems_found(seen: Condition) -> None:
+def test_no_problems_found(seen: Installation) -> None:
     native = Backend(name="native", reason="", help="", compiler=None)
     nothing = {
         group: tuple(dataclasses.replace(each, error="") for each in all_) for group, all_ in seen.plugins.items()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc import uptodate
+from idlc import compile_cache
 from idlc.driver import Request, Result, compile_files
 
 pytestmark = pytest.mark.slow
@@ -156,7 +156,7 @@ def test_an_up_to_date_compile_looks_again(tmp_path: Path, site: Path, monkeypat
     (site / "acme_x.py").unlink()
     assert list(compile_texts(tmp_path, IDL, use_cache=True).report) == []
     request = Request(paths=(tmp_path / "a.thrift",), output=tmp_path / "gen")
-    assert uptodate.recall(uptodate.key_of(request), request.output) is not None
+    assert compile_cache.load(compile_cache.cache_key(request), request.output) is not None
 
 
 @pytest.mark.parametrize("name", ["größe", "ﬁle", "x²", "Å", "½", "\u0301a", "a·b", "名前", "𝐱"])

@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from idlc.codegen.python.claims import Rank
-from idlc.elsewhere import GENERATED
+from idlc.shadowing import GENERATED
 
 __all__ = ["EarlierModule", "EarlierName", "is_subpackage", "read_table", "source_of"]
 

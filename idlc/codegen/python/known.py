@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from idlc.codegen.python.mentions import is_known, typedefs_within
 from idlc.model import Declaration, Function, Program
-from idlc.model.cycles import walk
+from idlc.model.cycles import sort_topologically
 
 __all__ = ["Known"]
 
@@ -55,7 +55,7 @@ def _is_signature_known(function: Function, unknown: set[int]) -> bool:
 
 def _unknown_typedefs(programs: Sequence[Program]) -> set[int]:
     """Return the identities of the typedefs that contain an unknown type."""
-    ordered, _ = walk(
+    ordered, _ = sort_topologically(
         (typedef for program in programs for typedef in program.typedefs), lambda typedef: typedefs_within(typedef.type)
     )
     unknown: set[int] = set()

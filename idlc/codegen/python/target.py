@@ -23,7 +23,7 @@ from idlc.codegen.python.views import Context, const_view, enum_view, struct_vie
 from idlc.codegen.target import GeneratedFile, TargetOptions
 from idlc.diagnostics import Report
 from idlc.model import Program, Typedef
-from idlc.model.cycles import walk
+from idlc.model.cycles import sort_topologically
 
 __all__ = ["PythonTarget"]
 
@@ -110,7 +110,7 @@ def _typedefs_in_order(program: Program, layout: Layout) -> list[Typedef]:
     def successors(typedef: Typedef) -> Iterator[Typedef]:
         return (other for other in typedefs_within(typedef.type) if other.program is program)
 
-    ordered, _ = walk(layout.known.of(program.typedefs), successors)
+    ordered, _ = sort_topologically(layout.known.of(program.typedefs), successors)
     return ordered
 
 

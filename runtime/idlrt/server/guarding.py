@@ -33,10 +33,10 @@ def guards_of(
     layers = [Layer("config", read_config(config).server), Layer("guards", _checked(given))]
     receivers = tuple(listeners)
 
-    def notify(decision: Decision) -> None:
+    def publish(decision: Decision) -> None:
         tell(receivers, decision)
 
-    guards = Guards(Chance(), notify if receivers else nobody)
+    guards = Guards(Chance(), publish if receivers else nobody)
 
     def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
         return guards.of(effective(layers, method.name))

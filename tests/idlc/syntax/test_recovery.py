@@ -59,7 +59,7 @@ struct D {}"""
     )
     assert outline(document) == {"A": [], "D": []}
     assert lines(report) == [2, 4]
-    assert "B" in document.lost
+    assert "B" in document.unparsed_names
 
 
 def test_a_missing_bracket_does_not_affect_the_next_definition(read: Read) -> None:

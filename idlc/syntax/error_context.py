@@ -10,10 +10,10 @@ import msgspec
 from idlc.source import SourceFile
 from idlc.syntax.lexer import END, Token
 
-__all__ = ["Hint", "Place", "instead"]
+__all__ = ["ErrorContext", "Hint", "wrong_keyword"]
 
 
-class Place(msgspec.Struct):
+class ErrorContext(msgspec.Struct):
     """Position of an unexpected token.
 
     Attributes:
@@ -95,12 +95,14 @@ class Hint(msgspec.Struct, kw_only=True):
     drop: int = 0
 
     @property
-    def is_sure(self) -> bool:
+    def is_specific(self) -> bool:
         """Whether the mistake is so specific that it cannot be a consequence of an earlier error."""
         return self.repair == "replace" or self.name in _SURE
 
 
-def instead(word: str, keyword: str, *, help: str = "", shown: tuple[int, int] = (0, 0), repair: bool = True) -> Hint:
+def wrong_keyword(
+    word: str, keyword: str, *, help: str = "", shown: tuple[int, int] = (0, 0), repair: bool = True
+) -> Hint:
     """Return the hint for a word that is used instead of a keyword."""
     return Hint(
         message=f"`{word}` is not a keyword",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from idlc import uptodate
+from idlc import compile_cache
 from idlc.driver import Request, Result, compile_files
 
 pytestmark = pytest.mark.slow
@@ -31,14 +31,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, bool]]:
     """Compile `main.thrift`; return the result, and whether the compile was skipped."""
     recalled: list[bool] = []
-    recall = uptodate.recall
+    recall = compile_cache.load
 
-    def watched(key: str, output: Path) -> uptodate.Known | None:
+    def watched(key: str, output: Path) -> compile_cache.CachedCompile | None:
         known = recall(key, output)
         recalled.append(known is not None)
         return known
 
-    monkeypatch.setattr(uptodate, "recall", watched)
+    monkeypatch.setattr(compile_cache, "load", watched)
 
     def compile(name: str = "main.thrift", **options: object) -> tuple[Result, bool]:
         request = Request(**{"paths": (tmp_path / name,), "output": tmp_path / "gen", **options})  # type: ignore[arg-type]

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from idlc.syntax import nodes
 from idlc.syntax.lexer import Token
 
-__all__ = ["lost_names"]
+__all__ = ["unparsed_names"]
 
 
-def lost_names(text: str, tokens: Sequence[Token], items: Sequence[nodes.Item]) -> frozenset[str]:
+def unparsed_names(text: str, tokens: Sequence[Token], items: Sequence[nodes.Item]) -> frozenset[str]:
     """Return the names and qualifiers that were probably declared; the empty name stands for an unknown one."""
     known: set[str] = set()
     for item in items:

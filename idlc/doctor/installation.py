@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Backend", "Cache", "Condition", "Extra", "Finding", "Package", "Plugin", "Python", "Runtime"]
+__all__ = ["Backend", "Cache", "Extra", "Finding", "Installation", "Package", "Plugin", "Python", "Runtime"]
 
 _REINSTALL = "pip install --force-reinstall idlc"
 
@@ -116,7 +116,7 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Installation:
     """All facts about an installation.
 
     Attributes:

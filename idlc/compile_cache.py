@@ -20,39 +20,39 @@ import msgspec
 
 import idlc
 from idlc.diagnostics import Diagnostic, Label, Report, Severity
-from idlc.elsewhere import find_elsewhere
 from idlc.files import replace_file, sweep
 from idlc.request import Request
 from idlc.resources import cache_dir, resource_dir
+from idlc.shadowing import find_shadowing_module
 from idlc.source import SourceFile, Span
 
 if TYPE_CHECKING:
     from idlc.codegen import GeneratedFile
     from idlc.source import Loader
 
-__all__ = ["Known", "key_of", "recall", "remember"]
+__all__ = ["CachedCompile", "cache_key", "load", "store"]
 
 
-class Known(msgspec.Struct, frozen=True):
+class CachedCompile(msgspec.Struct, frozen=True):
     """Result of an earlier compile that is still up to date."""
 
     report: Report
     outputs: list[Path]
 
 
-class _Place(msgspec.Struct, frozen=True, array_like=True):
+class _StoredSpan(msgspec.Struct, frozen=True, array_like=True):
     path: str
     start: int
     end: int
 
 
-class _Finding(msgspec.Struct, frozen=True):
+class _StoredDiagnostic(msgspec.Struct, frozen=True):
     name: str
     severity: Severity
     message: str
-    place: _Place | None
+    place: _StoredSpan | None
     note: str
-    labels: list[tuple[_Place, str]]
+    labels: list[tuple[_StoredSpan, str]]
     help: str
 
 
@@ -62,10 +62,10 @@ class _Record(msgspec.Struct, frozen=True):
     outputs: dict[str, str]
     consulted: dict[str, bool]
     elsewhere: dict[str, str | None]
-    findings: list[_Finding]
+    findings: list[_StoredDiagnostic]
 
 
-def key_of(request: Request) -> str:
+def cache_key(request: Request) -> str:
     """Return the cache key of a compile: a hash of its options and of idlc itself, but not of the IDL files."""
     parts = [
         idlc.__version__,
@@ -85,7 +85,7 @@ def key_of(request: Request) -> str:
     return _hash(os.fsencode("\0".join(parts)))
 
 
-def recall(key: str, output: Path) -> Known | None:
+def load(key: str, output: Path) -> CachedCompile | None:
     """Return the earlier compile with this key if its inputs and outputs are unchanged, else `None`."""
     try:
         record = msgspec.convert(json.loads(_entry(key).read_bytes()), type=_Record)
@@ -103,17 +103,17 @@ def recall(key: str, output: Path) -> Known | None:
                 return None
         if any((output / path).exists() != was_there for path, was_there in record.consulted.items()):
             return None
-        if any(find_elsewhere(name.split("."), output) != found for name, found in record.elsewhere.items()):
+        if any(find_shadowing_module(name.split("."), output) != found for name, found in record.elsewhere.items()):
             return None
         report = Report()
         for finding in record.findings:
-            report.add(_thaw(finding, sources))
-        return Known(report, outputs)
+            report.add(_from_stored(finding, sources))
+        return CachedCompile(report, outputs)
     except (OSError, ValueError, KeyError):
         return None
 
 
-def remember(
+def store(
     key: str,
     loader: Loader,
     report: Report,
@@ -137,7 +137,7 @@ def remember(
             written,
             {path: was_there for path, was_there in consulted.items() if path not in written},
             dict(elsewhere),
-            [_freeze(diagnostic) for diagnostic in report],
+            [_to_stored(diagnostic) for diagnostic in report],
         )
         if any(_changed_since_read(path, file) for path, file in loader.files.items()):
             return
@@ -170,24 +170,24 @@ def _fingerprint() -> str:
     return _hash(os.fsencode("\n".join(stamps)))
 
 
-def _place(span: Span) -> _Place:
-    return _Place(str(span.file.path), span.start, span.end)
+def _stored_span(span: Span) -> _StoredSpan:
+    return _StoredSpan(str(span.file.path), span.start, span.end)
 
 
-def _freeze(diagnostic: Diagnostic) -> _Finding:
-    return _Finding(
+def _to_stored(diagnostic: Diagnostic) -> _StoredDiagnostic:
+    return _StoredDiagnostic(
         diagnostic.name,
         diagnostic.severity,
         diagnostic.message,
-        None if diagnostic.span is None else _place(diagnostic.span),
+        None if diagnostic.span is None else _stored_span(diagnostic.span),
         diagnostic.note,
-        [(_place(label.span), label.text) for label in diagnostic.labels],
+        [(_stored_span(label.span), label.text) for label in diagnostic.labels],
         diagnostic.help,
     )
 
 
-def _thaw(finding: _Finding, sources: dict[str, SourceFile]) -> Diagnostic:
-    def span(place: _Place) -> Span:
+def _from_stored(finding: _StoredDiagnostic, sources: dict[str, SourceFile]) -> Diagnostic:
+    def span(place: _StoredSpan) -> Span:
         return Span(sources[place.path], place.start, place.end)
 
     return Diagnostic(
