@@ -127,7 +127,7 @@ class Flying(Guarded):
     """A shedder: it must know that no call is under way."""
 
     def missing(self) -> str:
-        flying = self.guard.shedder.flying
+        flying = self.guard.shedder.in_flight
         left = flying if isinstance(flying, int) else len(flying)
         return f"{left} calls are under way" if left else ""
 
@@ -143,7 +143,7 @@ class Loaded(Guarded):
             del lease
 
     def missing(self) -> str:
-        return f"{self.guard.under_way} calls are under way" if self.guard.under_way else ""
+        return f"{self.guard.in_flight} calls are under way" if self.guard.in_flight else ""
 
 
 def make(kind: str) -> Guarded:

@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant(
         name="retry budget: spends nothing",
         path="runtime/idlrt/guard/retry_budget.py",
-        before="            self._window.bad += 1\n            return True\n",
+        before="            self._window.failures += 1\n            return True\n",
         after="            return True\n",
         tests=("tests/idlrt/guard/test_guard_retry_budget.py",),
     ),

@@ -13,7 +13,7 @@ import msgspec
 
 from idlrt.cli.registry import group_option, opened, print_json, print_table, timeout_option
 from idlrt.cli.telling import Command, Group, echo, end, told
-from idlrt.config import check, effective, flatten, read_config, wrong
+from idlrt.config import check, effective, flatten, invalid, read_config
 from idlrt.core import Snapshot
 from idlrt.core.renamed import current_key, first_key, renamed_in
 from idlrt.errors import ConfigurationError
@@ -253,7 +253,7 @@ def rollback(url: str, service: str, to: int | None, note: str, group: str, time
 def _from_file(file: Path) -> dict[str, str | None]:
     import tomllib
 
-    from idlrt.config.store import text_of
+    from idlrt.config.store import to_text
 
     try:
         text = file.read_text(encoding="utf-8")
@@ -265,8 +265,8 @@ def _from_file(file: Path) -> dict[str, str | None]:
     flat = flatten(cast("Mapping[str, Any]", nested))
     problems = check(flat)
     if problems:
-        raise wrong(problems, str(file))
-    return {key: text_of(value) for key, value in flat.items()}
+        raise invalid(problems, str(file))
+    return {key: to_text(value) for key, value in flat.items()}
 
 
 def snapshot_of(url: str | None, service: str, group: str, timeout: float) -> Snapshot | None:

@@ -24,7 +24,7 @@ from idlrt.core.logs import get_logger
 from idlrt.core.renamed import warn_renamed
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES, FaultMode
-from idlrt.guard.base import nobody
+from idlrt.guard.base import no_listener
 from idlrt.spec import Method
 
 __all__ = ["Governance", "Plan"]
@@ -121,7 +121,7 @@ class Governance:
         self._layers = tuple(layers)
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
-        self._guards = Guards(self.chance, self.tell if listeners else nobody)
+        self._guards = Guards(self.chance, self.tell if listeners else no_listener)
         self._is_closed = False
         self._settings = _Settings(0, effective(self._layers))
         self.version = 0

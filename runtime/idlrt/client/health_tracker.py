@@ -135,8 +135,8 @@ class HealthTracker:
         else:
             # `Record.succeeded`, without the call.
             record = node.record
-            record.good += 1
-            record.row = 0
+            record.successes += 1
+            record.consecutive_failures = 0
 
     def probing(self, node: Node[Any], call: Call) -> None:
         """Record that a call is sent as a probe of the endpoint's breaker.

@@ -9,8 +9,8 @@ import msgspec
 
 from idlrt.balance import BALANCERS
 from idlrt.client.ping import PING_TIMEOUT
-from idlrt.config import ClientConfig, Layer, Problem, check, flatten, wrong
-from idlrt.config.schema import place, section
+from idlrt.config import ClientConfig, Layer, Problem, check, flatten, invalid
+from idlrt.config.schema import locate, section
 from idlrt.core import LONGEST, SHORTEST, Filter, Listener, is_duration
 from idlrt.core.keyword_options import suggestion
 from idlrt.core.renamed import warn_renamed
@@ -244,7 +244,7 @@ def values_of(policy: object, where: str) -> dict[str, Any]:
     values = flatten(cast("Mapping[str, Any]", policy))
     problems: list[Problem] = check(values)
     if problems:
-        raise wrong(problems, where)
+        raise invalid(problems, where)
     warn_renamed(values, f"{where}: ")
     return values
 
@@ -258,7 +258,7 @@ def layer_of(options: CallOptions) -> Layer:
     given = cast("Mapping[str, Any]", options)
     values = values_of(given["policy"], "policy") if given.get("policy") else {}
     for key in values:
-        found = section(place(key)[1])
+        found = section(locate(key)[1])
         if found is not None and not found.is_per_method:
             what = f"policy: {key} applies to the whole service, not to single calls"
             raise ConfigurationError(f"{what}; set it with connect(policy=...)")

@@ -9,7 +9,17 @@ from typing import Any, Final
 import msgspec
 
 from idlrt.balance import BALANCERS
-from idlrt.config.schema import BOOKKEEPING, CALL, SERVICE, Section, convert, parsed, place, section, switch
+from idlrt.config.schema import (
+    CALL,
+    RESERVED_PREFIX,
+    SERVICE,
+    Section,
+    convert,
+    decoded,
+    locate,
+    parse_enabled,
+    section,
+)
 from idlrt.config.types import error_text, fields_of, invalid_value
 from idlrt.core import Chance
 from idlrt.core.renamed import current_key
@@ -18,7 +28,7 @@ from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
 from idlrt.guard.order import check_place
 
-__all__ = ["Problem", "check", "worded", "wrong"]
+__all__ = ["Problem", "check", "invalid", "located"]
 
 # Upper bound of all numbers; larger ones overflow clocks and sockets.
 _LARGEST: Final = 1e9
@@ -51,19 +61,19 @@ def check(flat: Mapping[str, Any]) -> list[Problem]:
 
 def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in flat.items():
-        if key.startswith(BOOKKEEPING):
+        if key.startswith(RESERVED_PREFIX):
             continue
         current = current_key(key)
         if current != key and current in flat:
             yield Problem(key, f"also set as {current}, its current name; remove {key}")
             continue
         try:
-            _, name, field = place(key)
+            _, name, field = locate(key)
         except KeyError as error:
             yield Problem(key, str(error.args[0]))
             continue
         found = section(name)
-        assert found is not None  # `place` has found it
+        assert found is not None  # `locate` has found it
         if found.kind == "guard":
             try:
                 check_place(name)
@@ -71,14 +81,14 @@ def _problems(flat: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(key, str(error))
                 continue
         if field == "enabled":
-            if switch(value) is None:
+            if parse_enabled(value) is None:
                 yield Problem(key, f"expected true or false, got {value!r}")
             continue
         try:
-            given = parsed(value)
+            given = decoded(value)
             converted = convert(found, {field: given})
         except msgspec.ValidationError as error:
-            yield Problem(*worded(key, field, str(error), value, found.settings))
+            yield Problem(*located(key, field, str(error), value, found.settings))
         except ConfigurationError as error:
             yield Problem(key, str(error))
         else:
@@ -120,7 +130,7 @@ def _meaning(key: str, table: str, field: str, value: Any) -> Iterator[Problem]:
             yield Problem(head, why) if colon and head.startswith(key) else Problem(key, str(error))
 
 
-def worded(
+def located(
     key: str, field: str, error: str, value: Any, settings: type[msgspec.Struct] | None = None
 ) -> tuple[str, str]:
     """Convert a validation error of msgspec to the key of the invalid value and a message.
@@ -142,7 +152,7 @@ def worded(
     return key, invalid_value(match["why"], value, about)
 
 
-def wrong(problems: Sequence[Problem], where: str) -> ConfigurationError:
+def invalid(problems: Sequence[Problem], where: str) -> ConfigurationError:
     """Build the error for the problems of a configuration.
 
     Args:

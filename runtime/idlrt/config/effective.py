@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 
 from idlrt.config.schema import (
-    BOOKKEEPING,
     CALL,
     METHODS,
+    RESERVED_PREFIX,
     SERVICE,
     ServicePolicy,
     convert,
+    decoded,
     nested,
-    parsed,
+    parse_enabled,
     section,
     subtables,
-    switch,
 )
 from idlrt.core import CallPolicy
 from idlrt.core.renamed import KEYS
@@ -87,7 +87,7 @@ class Effective:
 
     def is_enabled(self, guard: str) -> bool:
         """Return whether a guard is enabled. One with any key set is, unless `enabled` is false."""
-        return switch(self._tables.get(guard, {}).get("enabled", True)) is not False
+        return parse_enabled(self._tables.get(guard, {}).get("enabled", True)) is not False
 
 
 def effective(layers: Sequence[Layer], method: str = "") -> Effective:
@@ -103,15 +103,15 @@ def effective(layers: Sequence[Layer], method: str = "") -> Effective:
 
     def put(key: str, value: Any, origin: str) -> None:
         name = KEYS.get(key, key)
-        values[name] = parsed(value)
+        values[name] = decoded(value)
         origins[name] = origin if name == key else f"{origin} (as {key})"
 
     for layer in layers:
         for key, value in layer.values.items():
             if key == ROUTES and key in values:
-                values[key] = [*parsed(value), *values[key]]
+                values[key] = [*decoded(value), *values[key]]
                 origins[key] = f"{layer.origin}; {origins[key]}"
-            elif not key.startswith((METHODS + ".", BOOKKEEPING)):
+            elif not key.startswith((METHODS + ".", RESERVED_PREFIX)):
                 put(key, value, layer.origin)
         if method:
             for key, value in layer.values.items():

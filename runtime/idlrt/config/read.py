@@ -31,9 +31,9 @@ from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
-from idlrt.config.checks import Problem, check, worded, wrong
+from idlrt.config.checks import Problem, check, invalid, located
 from idlrt.config.effective import Layer
-from idlrt.config.schema import BOOKKEEPING, flatten, near, place, section
+from idlrt.config.schema import RESERVED_PREFIX, flatten, locate, section, suggestion
 from idlrt.core import CONFIG_VARIABLE
 from idlrt.core.renamed import renamed_in, warn_renamed
 from idlrt.errors import ConfigurationError
@@ -146,7 +146,7 @@ def _loaded(source: object) -> tuple[Mapping[str, Any], str]:
 def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     problems: list[Problem] = []
     problems.extend(
-        Problem(str(key), f"unknown table{near(str(key), _TABLES)}") for key in nested if key not in _TABLES
+        Problem(str(key), f"unknown table{suggestion(str(key), _TABLES)}") for key in nested if key not in _TABLES
     )
     tables: dict[str, Mapping[str, Any]] = {}
     for key in _TABLES:
@@ -167,13 +167,13 @@ def _checked(nested: Mapping[str, Any], name: str) -> ConfigFile:
     server = _flat(tables["server"], "server", problems)
     for key in server:
         try:
-            found = section(place(key)[1])
+            found = section(locate(key)[1])
         except KeyError:
             continue  # it is among the problems already
         if found is None or found.kind != "guard":
             problems.append(Problem(f"server.{key}", "only guards apply to servers"))
     if problems:
-        raise wrong(problems, name)
+        raise invalid(problems, name)
     return ConfigFile(name=name, here=here, defaults=defaults, services=services, server=server)
 
 
@@ -183,18 +183,21 @@ def _is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 def _flat(table: Mapping[str, Any], prefix: str, problems: list[Problem]) -> dict[str, Any]:
     flat = flatten(table)
-    found = [*check(flat), *(Problem(key, "reserved for registries") for key in flat if key.startswith(BOOKKEEPING))]
+    found = [
+        *check(flat),
+        *(Problem(key, "reserved for registries") for key in flat if key.startswith(RESERVED_PREFIX)),
+    ]
     problems.extend(Problem(f"{prefix}.{each.key}", each.why) for each in found)
     return flat
 
 
 def _here(table: Mapping[str, Any], problems: list[Problem]) -> Here:
     known = Here.__struct_fields__
-    found = [Problem(f"here.{key}", f"unknown key{near(key, known)}") for key in table if key not in known]
+    found = [Problem(f"here.{key}", f"unknown key{suggestion(key, known)}") for key in table if key not in known]
     problems.extend(found)
     try:
         return Here() if found else msgspec.convert(dict(table), Here, strict=False)
     except msgspec.ValidationError as error:
-        key, why = worded("here", "", str(error), dict(table))
+        key, why = located("here", "", str(error), dict(table))
         problems.append(Problem(key, why))
         return Here()

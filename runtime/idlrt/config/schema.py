@@ -34,16 +34,16 @@ __all__ = [
     "Section",
     "ServicePolicy",
     "convert",
+    "decoded",
     "fields",
     "flatten",
-    "near",
+    "locate",
     "nested",
-    "parsed",
-    "place",
+    "parse_enabled",
     "section",
     "sections",
     "subtables",
-    "switch",
+    "suggestion",
 ]
 
 # Tables of keys without a table: settings of calls, and of services as a whole.
@@ -51,7 +51,7 @@ CALL: Final = ""
 SERVICE: Final = "service"
 METHODS: Final = "methods"
 # Prefix of the keys under which a registry stores the history of a service's settings.
-BOOKKEEPING: Final = "config."
+RESERVED_PREFIX: Final = "config."
 
 
 class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,7 +145,7 @@ def subtables(name: str) -> tuple[str, ...]:
     return tuple(each for each in own[name].settings.__struct_fields__ if each in own)
 
 
-def place(key: str) -> tuple[str, str, str]:
+def locate(key: str) -> tuple[str, str, str]:
     """Return method, table and field of a dotted key. The method is empty for settings of all methods.
 
     Old names of renamed keys are accepted: the field is the current one.
@@ -172,10 +172,10 @@ def place(key: str) -> tuple[str, str, str]:
             raise KeyError(f"{name} is a table; set one of {_names(table)}")
         if table is not None:
             raise KeyError(f"{name} has no settings")
-        raise KeyError(f"unknown key{near(rest, _top_names())}")
+        raise KeyError(f"unknown key{suggestion(rest, _top_names())}")
     found = section(name) if name not in (CALL, SERVICE) else None
     if found is None:
-        raise KeyError(f"unknown table {name!r}{near(name, [each.name for each in sections() if each.name])}")
+        raise KeyError(f"unknown table {name!r}{suggestion(name, [each.name for each in sections() if each.name])}")
     if method and not found.is_per_method:
         raise KeyError(f"{name} applies to a whole service, not to a single method")
     if field == "enabled" and found.kind == "guard":
@@ -183,7 +183,7 @@ def place(key: str) -> tuple[str, str, str]:
     if field not in fields(found):
         if not fields(found):
             raise KeyError(f"{name} has no settings")
-        raise KeyError(f"{name} has no key {field!r}{near(field, _fields_and_switch(found))}")
+        raise KeyError(f"{name} has no key {field!r}{suggestion(field, _fields_and_switch(found))}")
     return method, name, field
 
 
@@ -207,7 +207,7 @@ def _fields_and_switch(table: Section) -> list[str]:
     return [*fields(table), *(["enabled"] if table.kind == "guard" else [])]
 
 
-def near(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
     """Return the end of an error message about an unknown name: a similar name, or all known ones."""
     known = [each for each in known if each != SERVICE]
     near = difflib.get_close_matches(name, known, n=1)
@@ -259,7 +259,7 @@ def _empty(dotted: str) -> dict[str, Any]:
     return {f"{dotted}.enabled": True} if found.kind == "guard" else {}
 
 
-def parsed(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """Return a value, decoded if it is JSON text, as registries store lists and tables."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
@@ -281,7 +281,7 @@ def convert(section: Section, values: Mapping[str, Any]) -> Any:
     return msgspec.convert(given, section.settings, strict=False)
 
 
-def switch(value: Any) -> bool | None:
+def parse_enabled(value: Any) -> bool | None:
     """Return `enabled` as a boolean; `None` if the value is invalid."""
     try:
         return msgspec.convert(value, bool, strict=False)

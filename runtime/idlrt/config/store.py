@@ -18,21 +18,21 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.config.checks import Problem, check, wrong
-from idlrt.config.schema import BOOKKEEPING
+from idlrt.config.checks import Problem, check, invalid
+from idlrt.config.schema import RESERVED_PREFIX
 from idlrt.core import DEFAULT_GROUP
 from idlrt.core.renamed import current_key, first_key, renamed_in
 from idlrt.errors import ConfigurationError
 from idlrt.registry import Registry
 
-__all__ = ["FORMATS", "Version", "change", "history", "rollback", "text_of", "without_history"]
+__all__ = ["FORMATS", "Version", "change", "history", "rollback", "to_text", "without_history"]
 
 FORMATS: Final = ("0.1", "0.2")
 """Key formats: the versions whose names of keys are written. The first one is the default."""
 
-_VERSION: Final = BOOKKEEPING + "version"
-_HISTORY: Final = BOOKKEEPING + "history"
-_FORMAT: Final = BOOKKEEPING + "format"
+_VERSION: Final = RESERVED_PREFIX + "version"
+_HISTORY: Final = RESERVED_PREFIX + "history"
+_FORMAT: Final = RESERVED_PREFIX + "format"
 # Maximum number of earlier versions in the history.
 _KEPT: Final = 10
 # Maximum size of a history in bytes, because registries limit the size of settings. Long rules leave room for fewer
@@ -100,11 +100,11 @@ def change(
     if format not in (None, *FORMATS):
         raise ConfigurationError(f"unknown key format {format!r} (known: {', '.join(FORMATS)})")
     for key in changes:
-        if key.startswith(BOOKKEEPING):
+        if key.startswith(RESERVED_PREFIX):
             raise ConfigurationError(f"cannot set {key}: reserved for the history of the settings")
     problems = check({key: value for key, value in changes.items() if value is not None})
     if problems:
-        raise wrong(problems, f"settings of {service}")
+        raise invalid(problems, f"settings of {service}")
     now, before = _read(registry, service, group, timeout)
     settings = {} if whole else dict(now.settings)
     # Removals first: one call may remove the old name of a key and set the current one.
@@ -162,7 +162,7 @@ def rollback(
     return _write(registry, service, group, dict(wanted.settings), note, timeout, now, kept, now.format)
 
 
-def text_of(value: Any) -> str:
+def to_text(value: Any) -> str:
     """Return a value as the text that a registry stores."""
     if isinstance(value, str):
         return value
@@ -171,7 +171,7 @@ def text_of(value: Any) -> str:
 
 def without_history(settings: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of a service without the keys of their history."""
-    return {key: value for key, value in settings.items() if not key.startswith(BOOKKEEPING)}
+    return {key: value for key, value in settings.items() if not key.startswith(RESERVED_PREFIX)}
 
 
 def _read(registry: Registry, service: str, group: str, timeout: float) -> tuple[Version, _History]:
@@ -234,7 +234,7 @@ def _in_format(settings: Mapping[str, str], format: str, service: str) -> dict[s
         if new in settings
     ]
     if twice:
-        raise wrong(twice, f"settings of {service}")
+        raise invalid(twice, f"settings of {service}")
     name = first_key if format == FORMATS[0] else current_key
     return {name(key): value for key, value in settings.items()}
 

@@ -19,7 +19,7 @@ from msgspec import Meta
 from idlrt.core import Chance, Evidence, Listener, Refused, evidence_of, tell
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
-from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
 from idlrt.guard.window import Window
 
 __all__ = ["Admission", "AdmissionControl", "AdmissionSettings"]
@@ -28,7 +28,7 @@ __all__ = ["Admission", "AdmissionControl", "AdmissionSettings"]
 class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of client-side admission control."""
 
-    per: Annotated[Per, Meta(description="scope of the statistics: a whole service, or each of its methods.")] = (
+    per: Annotated[Scope, Meta(description="scope of the statistics: a whole service, or each of its methods.")] = (
         "service"
     )
     k: Annotated[
@@ -63,7 +63,7 @@ class Admission:
         self._k = settings.k
         self._protection = settings.protection
         self._forced = settings.force_pass_interval
-        # `good` counts accepted calls, `bad` calls that were rejected by servers or here.
+        # `successes` counts accepted calls, `failures` calls that were rejected by servers or here.
         self._window = Window(settings.window, settings.buckets)
         self._last_pass = -math.inf
 
@@ -71,9 +71,9 @@ class Admission:
         """Return the probability that a call is rejected: from 0 to below 1."""
         window = self._window
         if now >= window.ends:
-            window.turn(now)
-        accepts = window.good_before + window.good
-        requests = accepts + window.bad_before + window.bad
+            window.rotate(now)
+        accepts = window.earlier_successes + window.successes
+        requests = accepts + window.earlier_failures + window.failures
         return max(0.0, (requests - self._protection - self._k * accepts) / (requests + 1))
 
     def refuses(self, now: float, probability: float, dice: float) -> bool:
@@ -87,22 +87,22 @@ class Admission:
         if dice >= probability or now - self._last_pass >= self._forced:
             self._last_pass = now
             return False
-        self._window.bad += 1
+        self._window.failures += 1
         return True
 
     def accepted(self, now: float) -> None:
         """Record a call that the server processed, with any result."""
         window = self._window
         if now >= window.ends:
-            window.turn(now)
-        window.good += 1
+            window.rotate(now)
+        window.successes += 1
 
     def rejected(self, now: float) -> None:
         """Record a call that was rejected or lost, or timed out."""
         window = self._window
         if now >= window.ends:
-            window.turn(now)
-        window.bad += 1
+            window.rotate(now)
+        window.failures += 1
 
 
 class AdmissionControl:
@@ -111,7 +111,7 @@ class AdmissionControl:
     Settings: ClassVar[type[msgspec.Struct]] = AdmissionSettings
     before: ClassVar[tuple[str, ...]] = ("limiter",)
 
-    def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: AdmissionSettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._now = chance.now
         self._dice = chance.dice
         self._listener = listener
@@ -143,6 +143,6 @@ class AdmissionControl:
 
     def _rejected(self, call: AnyCall, probability: float) -> Overloaded:
         why = f"throttling {probability:.0%} of the calls, because servers reject too many"
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=call.method.full_name, guard="admission", why=why))
         return Overloaded(f"rejected {call.method.full_name}: {why}")

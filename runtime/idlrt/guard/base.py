@@ -18,7 +18,7 @@ from idlrt.core.forks import forks
 from idlrt.plugins import Plugins
 from idlrt.spec import Method
 
-__all__ = ["GUARDS", "AnyCall", "Guard", "Next", "Per", "PerMethod", "heard_by", "nobody"]
+__all__ = ["GUARDS", "AnyCall", "Guard", "Next", "PerMethod", "Scope", "listeners_of", "no_listener"]
 
 T = TypeVar("T")
 
@@ -28,11 +28,11 @@ AnyCall = Call | ServerCall
 Next = Callable[[Any], Coroutine[Any, Any, Any]]
 """Next step of the call stack: an `Endpoint` on clients, a `ServerEndpoint` on servers."""
 
-Per = Literal["service", "method"]
+Scope = Literal["service", "method"]
 """Scope of statistics and limits."""
 
 
-def nobody(decision: object) -> None:
+def no_listener(decision: object) -> None:
     """Ignore a decision. The default listener."""
 
 
@@ -50,7 +50,7 @@ class Guard(Protocol):
 
     Settings: ClassVar[type[msgspec.Struct]]
 
-    def __init__(self, settings: Any, chance: Chance, listener: Listener = nobody) -> None: ...
+    def __init__(self, settings: Any, chance: Chance, listener: Listener = no_listener) -> None: ...
 
     async def __call__(self, call: Any, next: Next) -> Any:
         """Return the result of `next`, or that of the guard.
@@ -66,10 +66,10 @@ GUARDS: Final[Plugins[Any]] = Plugins("idlrt.guards")
 """Guards by name."""
 
 
-def heard_by(call: AnyCall, listener: Listener) -> tuple[Listener, ...]:
+def listeners_of(call: AnyCall, listener: Listener) -> tuple[Listener, ...]:
     """Return the listeners of decisions about `call`. If there are none, the caller need not build a decision."""
     own: tuple[Listener, ...] = getattr(call, "listeners", ())
-    return own if listener is nobody else (listener, *own)
+    return own if listener is no_listener else (listener, *own)
 
 
 class PerMethod(Generic[T]):
@@ -82,7 +82,7 @@ class PerMethod(Generic[T]):
 
     __slots__ = ("__weakref__", "_by_method", "_by_name", "_lock", "_make", "_per")
 
-    def __init__(self, per: Per, make: Callable[[str], T]) -> None:
+    def __init__(self, per: Scope, make: Callable[[str], T]) -> None:
         self._per = per
         self._make = make
         self.renew()

@@ -27,7 +27,7 @@ from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import CircuitOpen
-from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
 from idlrt.guard.window import Window
 from idlrt.printable import plural
 
@@ -47,7 +47,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Settings of a circuit breaker."""
 
     per: Annotated[
-        Per, Meta(description="scope of statistics and rejection: a whole service, or each of its methods.")
+        Scope, Meta(description="scope of statistics and rejection: a whole service, or each of its methods.")
     ] = "service"
     failure_ratio: Annotated[float, Meta(gt=0, le=1, description="failure ratio that opens the breaker.")] = 0.5
     minimum_throughput: Annotated[
@@ -165,8 +165,8 @@ class Breaker:
         if self.state is CLOSED:
             window = self._window
             if now >= window.ends:
-                window.turn(now)
-            window.good += 1
+                window.rotate(now)
+            window.successes += 1
             self._row = 0
             return
         with self._lock:
@@ -219,11 +219,11 @@ class Breaker:
     def _count_failure(self, now: float) -> None:
         window, settings = self._window, self._settings
         if now >= window.ends:
-            window.turn(now)
-        window.bad += 1
+            window.rotate(now)
+        window.failures += 1
         self._row += 1
-        bad = window.bad_before + window.bad
-        total = bad + window.good_before + window.good
+        bad = window.earlier_failures + window.failures
+        total = bad + window.earlier_successes + window.successes
         if settings.consecutive_failures and self._row >= settings.consecutive_failures:
             self._open(now, plural(self._row, "consecutive failure"))
         elif total >= settings.minimum_throughput and bad >= settings.failure_ratio * total:
@@ -261,7 +261,7 @@ class CircuitBreaker:
     # It counts outcomes of the inner guards, and not the rejections of outer ones.
     before: ClassVar[tuple[str, ...]] = ("concurrency",)
 
-    def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: BreakerSettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._now = chance.now
         self._listener = listener
         self._counts_internal = settings.count_internal
@@ -314,13 +314,13 @@ class CircuitBreaker:
     def _rejected(self, call: AnyCall, name: str, breaker: Breaker) -> CircuitOpen:
         now = self._now()
         why = breaker.explain(now)
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=call.method.full_name, guard="breaker", why=why))
         what = f"rejected {call.method.full_name}: circuit breaker of {name} is {breaker.state}"
         return CircuitOpen(f"{what}: {why}").push_back(breaker.retry_after(now))
 
     def _report_changes(self, call: AnyCall, name: str, breaker: Breaker) -> None:
         changes = breaker.take_changes()
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             for before, after, why in changes:
                 tell(listeners, BreakerChanged(subject=name, before=before, after=after, why=why))

@@ -27,10 +27,10 @@ from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
-from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
 from idlrt.printable import plural
 
-__all__ = ["Bulkhead", "BulkheadSettings", "Places", "Ticket"]
+__all__ = ["Bulkhead", "BulkheadSettings", "Permits", "Waiter"]
 
 # Polling interval of a queued call in seconds, times the length of the queue when it came: so some queued call polls
 # about every 50 ms, whatever the length; and its upper bound.
@@ -46,28 +46,28 @@ class BulkheadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         int, Meta(ge=0, description="maximum number of queued calls, in order of arrival; further calls are rejected.")
     ] = 0
     max_wait: Annotated[Seconds, Meta(description="maximum time that a call is queued.")] = 1.0
-    per: Annotated[Per, Meta(description="scope of the limit: a whole service, or each of its methods.")] = "service"
+    per: Annotated[Scope, Meta(description="scope of the limit: a whole service, or each of its methods.")] = "service"
 
 
-class Ticket:
+class Waiter:
     """Position in the queue, for the lifetime of the object.
 
     Attributes:
         event: set when a permit is granted.
-        is_in: whether a permit was granted.
+        is_granted: whether a permit was granted.
     """
 
-    __slots__ = ("__weakref__", "_lease", "event", "is_in")
+    __slots__ = ("__weakref__", "_lease", "event", "is_granted")
 
     def __init__(self, event: Event) -> None:
         self.event = event
-        self.is_in = False
+        self.is_granted = False
         self._lease: Lease | None = None
 
     def give(self, lease: Lease) -> None:
         """Grant a permit."""
         self._lease = lease
-        self.is_in = True
+        self.is_granted = True
 
     def take(self) -> Lease | None:
         """Return the granted permit; `None` if there is none yet."""
@@ -75,10 +75,10 @@ class Ticket:
         return lease
 
 
-class Places:
+class Permits:
     """Permits of one bulkhead, and their queue. Threads and tasks may share it; it never blocks."""
 
-    __slots__ = ("__weakref__", "_leases", "_limit", "_lock", "_max_waiting", "line")
+    __slots__ = ("__weakref__", "_leases", "_limit", "_lock", "_max_waiting", "queue")
 
     def __init__(self, limit: int, max_waiting: int) -> None:
         self._leases = Leases()
@@ -90,64 +90,64 @@ class Places:
     def renew(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
-        self.line: deque[ref[Ticket]] = deque()
+        self.queue: deque[ref[Waiter]] = deque()
         self._leases.renew()
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Number of permits in use."""
         return len(self._leases)
 
     @property
     def waiting(self) -> int:
         """Number of queued calls."""
-        return sum([each() is not None for each in list(self.line)])
+        return sum([each() is not None for each in list(self.queue)])
 
     def enter(self) -> Lease | None:
-        """Return a permit, or `None`. To release it, delete it, and call `hand_on` if there is a queue."""
-        if self.line:
-            self.hand_on()
-            if self.line:
+        """Return a permit, or `None`. To release it, delete it, and call `grant_free` if there is a queue."""
+        if self.queue:
+            self.grant_free()
+            if self.queue:
                 return None
         return self._leases.acquire(self._limit)
 
-    def line_up(self, ticket: Ticket) -> bool:
+    def enqueue(self, ticket: Waiter) -> bool:
         """Enqueue a call, and grant free permits. Return `False` if the queue is full."""
-        served: list[Ticket] = []
+        served: list[Waiter] = []
         with self._lock:
             self._serve(served)
-            line = self.line
-            if len(line) >= self._max_waiting:
+            queue = self.queue
+            if len(queue) >= self._max_waiting:
                 # Interrupted calls may not have left the queue.
-                line = self.line = deque([each for each in line if each() is not None])
-            is_waiting = len(line) < self._max_waiting
+                queue = self.queue = deque([each for each in queue if each() is not None])
+            is_waiting = len(queue) < self._max_waiting
             if is_waiting:
                 # Enqueue first: a permit that is released in between must reach the queued call.
-                line.append(ref(ticket))
+                queue.append(ref(ticket))
                 self._serve(served)
         self._notify(served)
         return is_waiting
 
-    def hand_on(self) -> None:
+    def grant_free(self) -> None:
         """Grant free permits to the first calls of the queue."""
-        served: list[Ticket] = []
+        served: list[Waiter] = []
         with self._lock:
             self._serve(served)
         self._notify(served)
 
-    def give_up(self, ticket: Ticket) -> Lease | None:
+    def cancel(self, ticket: Waiter) -> Lease | None:
         """Remove a call from the queue. Return the permit that was granted in the meantime, if any."""
         with self._lock:
-            if not ticket.is_in:
-                self.line = deque([each for each in self.line if each() not in (None, ticket)])
+            if not ticket.is_granted:
+                self.queue = deque([each for each in self.queue if each() not in (None, ticket)])
         return ticket.take()
 
-    def _serve(self, served: list[Ticket]) -> None:
+    def _serve(self, served: list[Waiter]) -> None:
         """Grant free permits, and drop tickets whose calls are gone."""
-        line = self.line
-        while line:
-            ticket = line[0]()
-            if ticket is not None and not ticket.is_in:
+        queue = self.queue
+        while queue:
+            ticket = queue[0]()
+            if ticket is not None and not ticket.is_granted:
                 lease = self._leases.acquire(self._limit)
                 if lease is None:
                     return
@@ -155,9 +155,9 @@ class Places:
                 served.append(ticket)
                 del lease
             # Last: if an interruption comes before, the ticket is served again.
-            line.popleft()
+            queue.popleft()
 
-    def _notify(self, served: list[Ticket]) -> None:
+    def _notify(self, served: list[Waiter]) -> None:
         """Notify calls that have permits now."""
         for ticket in served:
             ticket.event.set()
@@ -172,11 +172,11 @@ class Bulkhead:
 
     Settings: ClassVar[type[msgspec.Struct]] = BulkheadSettings
 
-    def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: BulkheadSettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._listener = listener
         self._settings = settings
-        self.places: PerMethod[Places] = PerMethod(
-            settings.per, lambda name: Places(settings.max_concurrent_calls, settings.max_queued_calls)
+        self.permits: PerMethod[Permits] = PerMethod(
+            settings.per, lambda name: Permits(settings.max_concurrent_calls, settings.max_queued_calls)
         )
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
@@ -185,37 +185,37 @@ class Bulkhead:
         Raises:
             Overloaded: there is no permit, and the queue is full, or the wait exceeds `max_wait` or the deadline.
         """
-        places = self.places[call.method]
-        lease = places.enter()
+        permits = self.permits[call.method]
+        lease = permits.enter()
         if lease is None:
-            lease = await self._wait(call, places)
+            lease = await self._wait(call, permits)
         try:
             return await next(call)
         finally:
             del lease
-            if places.line:
-                places.hand_on()
+            if permits.queue:
+                permits.grant_free()
 
-    async def _wait(self, call: AnyCall, places: Places) -> Lease:
+    async def _wait(self, call: AnyCall, permits: Permits) -> Lease:
         settings = self._settings
         if not settings.max_queued_calls:
             raise self._rejected(call, f"limit of {plural(settings.max_concurrent_calls, 'concurrent call')} reached")
         driver = call.driver
-        ticket = Ticket(driver.event())
-        if not places.line_up(ticket):
+        ticket = Waiter(driver.event())
+        if not permits.enqueue(ticket):
             raise self._rejected(call, f"queue of {plural(settings.max_queued_calls, 'call')} is full")
         patience = max(min(settings.max_wait, call.deadline.remaining(driver.now())), 0.0)
         until = driver.now() + patience
-        pause = min(_LOOK_AGAIN * max(len(places.line), 1), _LOOK_AGAIN_MAX)
+        pause = min(_LOOK_AGAIN * max(len(permits.queue), 1), _LOOK_AGAIN_MAX)
         try:
             while (lease := ticket.take()) is None and (left := until - driver.now()) > 0:
                 if not await ticket.event.wait(min(left, pause)):
-                    places.hand_on()
+                    permits.grant_free()
             if lease is None:
-                lease = places.give_up(ticket)
+                lease = permits.cancel(ticket)
         except BaseException:
-            places.give_up(ticket)
-            places.hand_on()
+            permits.cancel(ticket)
+            permits.grant_free()
             raise
         if lease is None:
             allowed = plural(settings.max_concurrent_calls, "concurrent call")
@@ -224,6 +224,6 @@ class Bulkhead:
 
     def _rejected(self, call: AnyCall, why: str) -> Overloaded:
         name = call.method.full_name
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=name, guard="bulkhead", why=why))
         return Overloaded(f"rejected {name}: {why}")

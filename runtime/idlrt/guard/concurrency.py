@@ -31,7 +31,7 @@ from idlrt.core.forks import forks
 from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
 from idlrt.errors import DeadlineExceeded, Overloaded
-from idlrt.guard.base import AnyCall, Next, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, listeners_of, no_listener
 from idlrt.printable import plural
 from idlrt.spec import DeclaredError
 
@@ -86,17 +86,17 @@ class Limit(Protocol):
 
     limit: int
 
-    def answered(self, began: float, now: float, under_way: int) -> None:
+    def on_response(self, began: float, now: float, in_flight: int) -> None:
         """Record a response.
 
         Args:
             began: time at which the call began.
             now: current time.
-            under_way: number of calls in flight.
+            in_flight: number of calls in flight.
         """
         ...
 
-    def dropped(self, began: float, now: float) -> None:
+    def on_drop(self, began: float, now: float) -> None:
         """Record a call that was rejected by an inner step, or timed out."""
         ...
 
@@ -110,7 +110,7 @@ class Gradient:
         self.limit = settings.min_limit
         self._found = float(settings.initial_limit)
         # Minimum latency in seconds: the median of calls at the minimum limit.
-        self.fastest = 0.0
+        self.min_rtt = 0.0
         self._samples: list[float] = []
         self._is_measuring = True
         # Calls that began earlier are ignored: they ran with the previous limit.
@@ -119,7 +119,7 @@ class Gradient:
         self._measure_at = math.inf
         self._at_lowest = 0
 
-    def answered(self, began: float, now: float, under_way: int) -> None:
+    def on_response(self, began: float, now: float, in_flight: int) -> None:
         """Record a response, and adjust the limit at the end of a window."""
         if began < self._since:
             return
@@ -128,7 +128,7 @@ class Gradient:
             samples.append(now - began)
         if self._is_measuring:
             if len(samples) >= settings.min_rtt_samples:
-                self.fastest = _median(samples)
+                self.min_rtt = _median(samples)
                 self._is_measuring = False
                 self._at_lowest = 0
                 jitter = 1 + _JITTER * self._chance.dice()
@@ -143,14 +143,14 @@ class Gradient:
         elif now >= self._window_ends and len(samples) >= settings.min_samples:
             self._step(now)
 
-    def dropped(self, began: float, now: float) -> None:
+    def on_drop(self, began: float, now: float) -> None:
         """Record the latency of a dropped call."""
-        self.answered(began, now, 0)
+        self.on_response(began, now, 0)
 
     def _step(self, now: float) -> None:
         slowest, steepest = _STEEPEST
         took = max(_median(self._samples), 1e-9)
-        gradient = min(max(self.fastest * (1 + self._settings.tolerance) / took, slowest), steepest)
+        gradient = min(max(self.min_rtt * (1 + self._settings.tolerance) / took, slowest), steepest)
         wanted = self.limit * gradient
         self._set(wanted + math.sqrt(wanted), now)
         self._at_lowest = self._at_lowest + 1 if self.limit <= self._settings.min_limit else 0
@@ -171,12 +171,12 @@ class Aimd:
         self.limit = int(self._exact)
         self._since = -math.inf
 
-    def answered(self, began: float, now: float, under_way: int) -> None:
+    def on_response(self, began: float, now: float, in_flight: int) -> None:
         """Raise the limit, if at least half of it is in use."""
-        if under_way * 2 >= self.limit:
+        if in_flight * 2 >= self.limit:
             self._set(self._exact + 1 / self._exact)
 
-    def dropped(self, began: float, now: float) -> None:
+    def on_drop(self, began: float, now: float) -> None:
         """Lower the limit, unless the call began before the last decrease."""
         if began >= self._since:
             self._since = now
@@ -202,7 +202,7 @@ class AdaptiveConcurrency:
     # Its calls in flight include those in the queue of the bulkhead.
     before: ClassVar[tuple[str, ...]] = ("bulkhead",)
 
-    def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: ConcurrencySettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._now = chance.now
         self._listener = listener
         self._leases = Leases()
@@ -216,7 +216,7 @@ class AdaptiveConcurrency:
         self._leases.renew()
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Number of calls in flight."""
         return len(self._leases)
 
@@ -234,23 +234,23 @@ class AdaptiveConcurrency:
         try:
             result = await next(call)
             with self._lock:
-                limit.answered(began, self._now(), len(leases))
+                limit.on_response(began, self._now(), len(leases))
             return result
         except BaseException as error:
             with self._lock:
                 if isinstance(error, Overloaded | DeadlineExceeded):
-                    limit.dropped(began, self._now())
+                    limit.on_drop(began, self._now())
                 elif isinstance(error, DeclaredError):
-                    limit.answered(began, self._now(), len(leases))
+                    limit.on_response(began, self._now(), len(leases))
                 # Other errors are ignored: a call that fails at once is no measure of latency.
             raise
         finally:
             del lease
 
-    def _rejected(self, call: AnyCall, under_way: int) -> Overloaded:
+    def _rejected(self, call: AnyCall, in_flight: int) -> Overloaded:
         name = call.method.full_name
-        why = f"adaptive limit of {plural(under_way, 'concurrent call')} reached"
-        if listeners := heard_by(call, self._listener):
+        why = f"adaptive limit of {plural(in_flight, 'concurrent call')} reached"
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=name, guard="concurrency", why=why))
         return Overloaded(f"rejected {name}: {why}")
 

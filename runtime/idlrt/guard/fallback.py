@@ -18,7 +18,7 @@ from msgspec import Meta
 from idlrt import errors
 from idlrt.core import Chance, Listener, Replaced, tell
 from idlrt.errors import ConfigurationError, RemoteProtocolError, RpcError
-from idlrt.guard.base import AnyCall, Next, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, listeners_of, no_listener
 from idlrt.serialization.plain_json import from_plain
 from idlrt.spec import BOOL, DeclaredError, Method
 
@@ -60,7 +60,7 @@ class Fallback:
     # Outermost: it handles all failures, including rejections of other guards.
     before: ClassVar[tuple[str, ...]] = ("deadline",)
 
-    def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: FallbackSettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._settings = settings
         self._listener = listener
         self._errors = tuple(_error_class(name) for name in settings.on)
@@ -69,7 +69,7 @@ class Fallback:
 
     @classmethod
     def of(
-        cls, function: Function, *, on: Sequence[str] = _DEFAULT, force: bool = False, listener: Listener = nobody
+        cls, function: Function, *, on: Sequence[str] = _DEFAULT, force: bool = False, listener: Listener = no_listener
     ) -> Self:
         """Return a fallback with the results of `function(call, error)`. Its exceptions replace `error`."""
         made = cls(FallbackSettings(on=tuple(on), force=force), Chance(), listener)
@@ -95,7 +95,7 @@ class Fallback:
 
     def _replace(self, call: AnyCall, error: Exception | None) -> Any:
         value = self._value(call.method) if self._function is None else self._function(call, error)
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             why = f"{type(error).__name__}: {error}" if error is not None else "no call is made (force)"
             tell(listeners, Replaced(subject=call.method.full_name, by="fallback", why=why))
         return value

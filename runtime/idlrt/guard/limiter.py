@@ -24,9 +24,9 @@ from idlrt.core import Chance, Listener, Refused, ServerCall, tell
 from idlrt.core.forks import forks
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
-from idlrt.guard.base import AnyCall, Next, Per, PerMethod, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
 
-__all__ = ["Callers", "LimiterSettings", "RateLimiter", "TokenBucket"]
+__all__ = ["CallerBuckets", "LimiterSettings", "RateLimiter", "TokenBucket"]
 
 # Tolerance for rounding errors, in seconds.
 _NEARLY: Final = 1e-9
@@ -71,9 +71,9 @@ class TokenBucket:
         """Replace the lock after a fork: another thread of the parent may hold it."""
         self._lock = threading.Lock()
 
-    def take(self, now: float, patience: float = 0.0) -> float:
+    def take(self, now: float, max_wait: float = 0.0) -> float:
         """Take a token, or reserve a future one. Return the seconds until it arrives; if these are more than
-        `patience`, no token was taken.
+        `max_wait`, no token was taken.
         """
         with self._lock:
             due = self._due
@@ -83,7 +83,7 @@ class TokenBucket:
             pause = due - self._slack - now
             if pause <= _NEARLY:
                 pause = 0.0
-            if pause <= patience:
+            if pause <= max_wait:
                 self._due = due + self._interval
             return pause
 
@@ -92,7 +92,7 @@ class TokenBucket:
         return self._due
 
 
-class Callers:
+class CallerBuckets:
     """Token buckets by caller, limited in number. Thread-safe.
 
     A full bucket is equivalent to a new one, so it can be dropped. If too many are not full, those that are nearest to
@@ -146,13 +146,13 @@ class RateLimiter:
     Settings: ClassVar[type[msgspec.Struct]] = LimiterSettings
     before: ClassVar[tuple[str, ...]] = ("breaker",)
 
-    def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = nobody) -> None:
+    def __init__(self, settings: LimiterSettings, chance: Chance, listener: Listener = no_listener) -> None:
         self._now = chance.now
         self._listener = listener
         self._settings = settings
         rate, burst = settings.rate, settings.burst
-        self._callers = Callers(rate, burst, settings.max_tracked_callers) if settings.per == "caller" else None
-        per: Per = "method" if settings.per == "method" else "service"
+        self._callers = CallerBuckets(rate, burst, settings.max_tracked_callers) if settings.per == "caller" else None
+        per: Scope = "method" if settings.per == "method" else "service"
         self._buckets: PerMethod[TokenBucket] = PerMethod(per, lambda name: TokenBucket(rate, burst))
 
     async def __call__(self, call: AnyCall, next: Next) -> Any:
@@ -166,12 +166,12 @@ class RateLimiter:
             bucket = self._buckets[call.method]
         else:
             bucket = self._callers.bucket(_host(call), now)
-        patience = self._settings.max_wait
-        if patience:
-            patience = min(patience, call.deadline.remaining(call.driver.now()))
-        pause = bucket.take(now, patience)
+        max_wait = self._settings.max_wait
+        if max_wait:
+            max_wait = min(max_wait, call.deadline.remaining(call.driver.now()))
+        pause = bucket.take(now, max_wait)
         if pause:
-            if pause > patience:
+            if pause > max_wait:
                 raise self._rejected(call, pause)
             await call.driver.sleep(pause)
         return await next(call)
@@ -181,7 +181,7 @@ class RateLimiter:
         whose = f" of {_host(call)}" if self._callers is not None else ""
         calls = "call" if settings.rate == 1 else "calls"
         why = f"rate limit{whose} exceeded ({settings.rate:g} {calls} per second); retry in {pause:.3g} s"
-        if listeners := heard_by(call, self._listener):
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=name, guard="limiter", why=why))
         return Overloaded(f"rejected {name}: {why}").push_back(pause)
 

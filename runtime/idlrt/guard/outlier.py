@@ -93,30 +93,30 @@ class Record:
     """Outcomes of the calls of one instance. Threads may share it; simultaneous increments may lose one of them.
 
     Attributes:
-        good: successful calls in the current interval.
-        bad: failed calls in the current interval.
-        row: failures since the last success.
-        times: number of ejections, less one for each interval without one; multiplies `base_ejection_time`.
+        successes: successful calls in the current interval.
+        failures: failed calls in the current interval.
+        consecutive_failures: failures since the last success.
+        multiplier: number of ejections, less one for each interval without one; multiplies `base_ejection_time`.
         ejected_until: time of its return, on the detector's clock; 0 while it is not ejected.
         why: reason of the last ejection, human-readable.
     """
 
-    __slots__ = ("bad", "ejected_until", "good", "row", "times", "why")
+    __slots__ = ("consecutive_failures", "ejected_until", "failures", "multiplier", "successes", "why")
 
     def __init__(self) -> None:
-        self.good = self.bad = self.row = self.times = 0
+        self.successes = self.failures = self.consecutive_failures = self.multiplier = 0
         self.ejected_until = 0.0
         self.why = ""
 
     def succeeded(self) -> None:
         """Record a success."""
-        self.good += 1
-        self.row = 0
+        self.successes += 1
+        self.consecutive_failures = 0
 
     def failed(self) -> None:
         """Record a failure. `OutlierDetector.failed` calls this."""
-        self.bad += 1
-        self.row += 1
+        self.failures += 1
+        self.consecutive_failures += 1
 
 
 R = TypeVar("R", bound=Record)
@@ -157,10 +157,10 @@ class OutlierDetector:
     def failed(self, record: Record, now: float) -> bool:
         """Record a failure of an instance. Return whether it is ejected for that."""
         record.failed()
-        if not 0 < self.settings.consecutive_failures <= record.row or record.ejected_until:
+        if not 0 < self.settings.consecutive_failures <= record.consecutive_failures or record.ejected_until:
             return False
         with self._lock:
-            row = record.row
+            row = record.consecutive_failures
             why = plural(row, "consecutive failure")
             return row >= self.settings.consecutive_failures and self._eject(record, now, why)
 
@@ -182,21 +182,21 @@ class OutlierDetector:
             for record in records:
                 if not record.ejected_until:
                     # An interval without ejection.
-                    record.times = max(record.times - 1, 0)
+                    record.multiplier = max(record.multiplier - 1, 0)
                 elif now >= record.ejected_until:
                     self._restore(record)
                     restored.append(record)
-                total = record.good + record.bad
+                total = record.successes + record.failures
                 if total and not record.ejected_until:
-                    rates.append((record, total, record.good / total))
-                record.good = record.bad = 0
-            found = *self._below_the_others(rates), *self._failing(rates)
+                    rates.append((record, total, record.successes / total))
+                record.successes = record.failures = 0
+            found = *self._success_rate_outliers(rates), *self._failure_ratio_outliers(rates)
             for record, why in found:
                 if self._eject(record, now, why):
                     ejected.append(record)
             return ejected, restored
 
-    def _below_the_others(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
+    def _success_rate_outliers(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
         settings = self.settings
         enough = [(record, rate) for record, total, rate in rates if total >= settings.success_rate_request_volume]
         if not settings.success_rate_stdev_factor or len(enough) < settings.success_rate_minimum_hosts:
@@ -210,7 +210,7 @@ class OutlierDetector:
             if rate < least
         ]
 
-    def _failing(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
+    def _failure_ratio_outliers(self, rates: Iterable[tuple[R, int, float]]) -> list[tuple[R, str]]:
         settings = self.settings
         enough = [(record, 1 - rate) for record, total, rate in rates if total >= settings.failure_ratio_request_volume]
         if not settings.failure_ratio or len(enough) < settings.failure_ratio_minimum_hosts:
@@ -223,15 +223,15 @@ class OutlierDetector:
             return False
         # A50: the cap is never below the base.
         longest = max(settings.base_ejection_time, settings.max_ejection_time)
-        if settings.base_ejection_time * record.times < longest + settings.base_ejection_time:
-            record.times += 1
-        record.ejected_until = now + min(settings.base_ejection_time * record.times, longest)
-        record.row = 0
+        if settings.base_ejection_time * record.multiplier < longest + settings.base_ejection_time:
+            record.multiplier += 1
+        record.ejected_until = now + min(settings.base_ejection_time * record.multiplier, longest)
+        record.consecutive_failures = 0
         record.why = why
         self._ejected += 1
         return True
 
     def _restore(self, record: Record) -> None:
         record.ejected_until = 0.0
-        record.row = 0
+        record.consecutive_failures = 0
         self._ejected -= 1

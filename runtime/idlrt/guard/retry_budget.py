@@ -54,7 +54,7 @@ class RetryBudget:
         forks.renew(self)
         self._ratio = settings.ratio
         self._reserve = settings.min_retries_per_second * settings.ttl
-        # `good` counts calls, `bad` retries.
+        # `successes` counts calls, `failures` retries.
         self._window = Window(settings.ttl, _BUCKETS)
 
     def renew(self) -> None:
@@ -65,21 +65,21 @@ class RetryBudget:
         """Record a call, not a retry."""
         window = self._window
         if now >= window.ends:
-            window.turn(now)
-        window.good += 1
+            window.rotate(now)
+        window.successes += 1
 
     def spend(self, now: float) -> bool:
         """Withdraw one retry. Return `False` if the budget is exhausted."""
         with self._lock:
             if self.balance(now) < 1 - _NEARLY:
                 return False
-            self._window.bad += 1
+            self._window.failures += 1
             return True
 
     def balance(self, now: float) -> float:
         """Return the number of retries that are available."""
         window = self._window
         if now >= window.ends:
-            window.turn(now)
-        deposits = window.good_before + window.good
-        return deposits * self._ratio + self._reserve - window.bad_before - window.bad
+            window.rotate(now)
+        deposits = window.earlier_successes + window.successes
+        return deposits * self._ratio + self._reserve - window.earlier_failures - window.failures

@@ -23,7 +23,7 @@ from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
-from idlrt.guard.base import AnyCall, Next, heard_by, nobody
+from idlrt.guard.base import AnyCall, Next, listeners_of, no_listener
 from idlrt.guard.cpu import FULL, ProcessCpu
 from idlrt.printable import plural
 
@@ -58,9 +58,9 @@ class Shedder:
     """Decision logic of load shedding. Thread-safe.
 
     Attributes:
-        flying: leases of the calls in flight.
+        in_flight: leases of the calls in flight.
         average: moving average of their number.
-        most: capacity: limit on calls in flight at the CPU threshold, estimated from the window.
+        capacity: limit on calls in flight at the CPU threshold, estimated from the window.
     """
 
     __slots__ = (
@@ -76,13 +76,13 @@ class Shedder:
         "_took_ms",
         "_width",
         "average",
-        "flying",
-        "most",
+        "capacity",
+        "in_flight",
     )  # fmt: skip
 
     def __init__(self, settings: ShedderSettings) -> None:
         self._settings = settings
-        self.flying = Leases()
+        self.in_flight = Leases()
         self.renew()
         forks.renew(self)
         self._width = settings.window / settings.buckets
@@ -93,14 +93,14 @@ class Shedder:
         self._answered = 0
         self._took_ms = 0.0
         self.average = 0.0
-        self.most = self._most(1, _UNKNOWN_MS)
+        self.capacity = self._estimated(1, _UNKNOWN_MS)
         self._busy_at = -math.inf
         self._has_refused = False
 
     def renew(self) -> None:
         """Reset after a fork: another thread of the parent may hold the lock, and calls in flight are the parent's."""
         self._lock = threading.Lock()
-        self.flying.renew()
+        self.in_flight.renew()
 
     def begin(self, now: float, cpu: float) -> Lease | None:
         """Admit or reject a call.
@@ -121,17 +121,17 @@ class Shedder:
             # If calls were rejected, the overload is assumed to last for the cool-off time.
             if cpu >= threshold or self._has_refused:
                 self._turn(now)
-                most = self.most * min(max((FULL - cpu) / (FULL - threshold), _LEAST), 1.0)
-                if self.average > most and len(self.flying) > most:
+                most = self.capacity * min(max((FULL - cpu) / (FULL - threshold), _LEAST), 1.0)
+                if self.average > most and len(self.in_flight) > most:
                     self._has_refused = True
                     return None
-            return self.flying.begin()
+            return self.in_flight.begin()
 
     def end(self, began: float, now: float, *, is_good: bool) -> None:
         """Record the end of an admitted call. Only successful ones count for throughput and latency."""
         with self._lock:
             self._turn(now)
-            self.average = self.average * _BETA + len(self.flying) * (1 - _BETA)
+            self.average = self.average * _BETA + len(self.in_flight) * (1 - _BETA)
             if is_good:
                 self._answered += 1
                 self._took_ms += math.ceil((now - began) * 1000)
@@ -154,9 +154,9 @@ class Shedder:
         self._ends += passed * self._width
         answered = max(1, *(count for count, _ in self._past))
         took_ms = min((round(took / count) for count, took in self._past if count), default=_UNKNOWN_MS)
-        self.most = self._most(answered, min(took_ms, _UNKNOWN_MS))
+        self.capacity = self._estimated(answered, min(took_ms, _UNKNOWN_MS))
 
-    def _most(self, answered: int, took_ms: float) -> float:
+    def _estimated(self, answered: int, took_ms: float) -> float:
         return max(answered / self._width * took_ms / 1000, 1.0)
 
 
@@ -181,7 +181,7 @@ class LoadShedder:
         self,
         settings: ShedderSettings,
         chance: Chance,
-        listener: Listener = nobody,
+        listener: Listener = no_listener,
         cpu: Callable[[], float] | None = None,
     ) -> None:
         self._now = chance.now
@@ -210,7 +210,7 @@ class LoadShedder:
 
     def _rejected(self, call: AnyCall) -> Overloaded:
         name = call.method.full_name
-        why = f"overloaded (CPU {self._cpu() / 10:.0f}%, {plural(len(self.shedder.flying), 'call')} in flight)"
-        if listeners := heard_by(call, self._listener):
+        why = f"overloaded (CPU {self._cpu() / 10:.0f}%, {plural(len(self.shedder.in_flight), 'call')} in flight)"
+        if listeners := listeners_of(call, self._listener):
             tell(listeners, Refused(subject=name, guard="shedder", why=why))
         return Overloaded(f"rejected {name}: {why}")

@@ -20,8 +20,8 @@ class Window:
     Before counters are read or incremented, an expired bucket must be closed:
 
         if now >= window.ends:
-            window.turn(now)
-        window.good += 1
+            window.rotate(now)
+        window.successes += 1
 
     Args:
         seconds: length of the window, the current bucket included.
@@ -29,8 +29,8 @@ class Window:
 
     Attributes:
         ends: time at which the current bucket ends.
-        good: successes in the current bucket; `bad` likewise for failures.
-        good_before: successes in the earlier buckets; `bad_before` likewise for failures.
+        successes: successes in the current bucket; `failures` likewise for failures.
+        earlier_successes: successes in the earlier buckets; `earlier_failures` likewise for failures.
     """
 
     __slots__ = (
@@ -39,11 +39,11 @@ class Window:
         "_past",
         "_place",
         "_width",
-        "bad",
-        "bad_before",
+        "earlier_failures",
+        "earlier_successes",
         "ends",
-        "good",
-        "good_before",
+        "failures",
+        "successes",
     )
 
     def __init__(self, seconds: float, buckets: int) -> None:
@@ -53,13 +53,13 @@ class Window:
         self._past: list[tuple[int, int]] = [(0, 0)] * (buckets - 1)
         self._place = 0
         self.ends = float("-inf")
-        self.good = self.bad = self.good_before = self.bad_before = 0
+        self.successes = self.failures = self.earlier_successes = self.earlier_failures = 0
 
     def renew(self) -> None:
         """Replace the lock after a fork."""
         self._lock = threading.Lock()
 
-    def turn(self, now: float) -> None:
+    def rotate(self, now: float) -> None:
         """Start a new bucket if the current one has ended."""
         with self._lock:
             if now < self.ends:
@@ -74,18 +74,18 @@ class Window:
             if passed > count:
                 self._past = [(0, 0)] * count
             elif count:
-                ended = self.good, self.bad
+                ended = self.successes, self.failures
                 for _ in range(passed):
                     self._past[self._place] = ended
                     self._place = (self._place + 1) % count
                     ended = 0, 0
-            self.good = self.bad = 0
-            self.good_before = sum(good for good, _ in self._past)
-            self.bad_before = sum(bad for _, bad in self._past)
+            self.successes = self.failures = 0
+            self.earlier_successes = sum(good for good, _ in self._past)
+            self.earlier_failures = sum(bad for _, bad in self._past)
             self.ends += passed * self._width
 
     def clear(self) -> None:
         """Reset all counters."""
         with self._lock:
             self._past = [(0, 0)] * len(self._past)
-            self.good = self.bad = self.good_before = self.bad_before = 0
+            self.successes = self.failures = self.earlier_successes = self.earlier_failures = 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from idlrt.config import Layer, Problem, check, effective, flatten, read_config, wrong
+from idlrt.config import Layer, Problem, check, effective, flatten, invalid, read_config
 from idlrt.config.guards import Guards
-from idlrt.config.schema import place, section
+from idlrt.config.schema import locate, section
 from idlrt.core import Chance, Decision, Listener, tell
 from idlrt.core.renamed import warn_renamed
-from idlrt.guard.base import nobody
+from idlrt.guard.base import no_listener
 from idlrt.server.routes import ServerFilter
 from idlrt.spec import Method
 
@@ -36,7 +36,7 @@ def guards_of(
     def publish(decision: Decision) -> None:
         tell(receivers, decision)
 
-    guards = Guards(Chance(), publish if receivers else nobody)
+    guards = Guards(Chance(), publish if receivers else no_listener)
 
     def of(method: Method[..., Any]) -> Sequence[ServerFilter]:
         return guards.of(effective(layers, method.name))
@@ -50,11 +50,11 @@ def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if not problems:
         problems = [Problem(key, "only guards apply to servers") for key in flat if not _is_of_guard(key)]
     if problems:
-        raise wrong(problems, "guards of a server")
+        raise invalid(problems, "guards of a server")
     warn_renamed(flat, "guards of a server: ")
     return flat
 
 
 def _is_of_guard(key: str) -> bool:
-    found = section(place(key)[1])
+    found = section(locate(key)[1])
     return found is not None and found.kind == "guard"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.config import ConfigFile, Effective, Layer, check, wrong
+from idlrt.config import ConfigFile, Effective, Layer, check, invalid
 from idlrt.config.schema import CALL, SERVICE, fields, sections
 from idlrt.core import Call, Chance, Deadline, Instance, Snapshot
 from idlrt.core.driver import BlockingDriver
@@ -64,7 +64,7 @@ def layers(
     if snapshot is not None and snapshot.settings:
         problems = check(snapshot.settings)
         if problems:
-            raise wrong(problems, f"settings of {service} in {origin}")
+            raise invalid(problems, f"settings of {service} in {origin}")
         found.append(Layer(origin, snapshot.settings))
     # The same order as in clients: first the name in the IDL, then the name in the registry.
     names = [method.service] if method is not None and method.service else []

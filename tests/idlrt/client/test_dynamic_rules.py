@@ -18,7 +18,7 @@ import pytest
 from eventually import eventually
 from hand_written import AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
-from idlrt.config.store import change, rollback, text_of
+from idlrt.config.store import change, rollback, to_text
 from idlrt.core import (
     Attempted,
     BreakerChanged,
@@ -164,7 +164,7 @@ def test_routing_rules_are_applied(stack: ExitStack, url: str, registry: Registr
     eventually(lambda: len(names(client, 30)) == 2, "both are called")
     for disk, name in (("ssd", "fast"), ("hdd", "slow"), ("ssd", "fast")):
         rule = {"name": f"only {disk}", "to": f"tags.disk = {disk}"}
-        change(registry, SERVICE, {"routes": text_of([rule])})
+        change(registry, SERVICE, {"routes": to_text([rule])})
         eventually(tries(lambda: client.get(1), lambda: heard.rule(f"only {disk}")), "a rule")  # noqa: B023
         assert set(names(client, 30)) == {name}
         heard.all.clear()
@@ -263,7 +263,7 @@ def test_settings_are_applied_to_asyncio_clients(stack: ExitStack, url: str, reg
         async with AsyncUserServiceClient.connect(url, listeners=[heard], timeout=60) as client:
             await client.get(1)
             loop = asyncio.get_running_loop()
-            rules = text_of([{"name": "fast", "to": "tags.disk = ssd"}])
+            rules = to_text([{"name": "fast", "to": "tags.disk = ssd"}])
             await loop.run_in_executor(None, lambda: change(registry, SERVICE, {"routes": rules}))
             while not heard.rule("fast"):
                 await client.get(1)
@@ -301,7 +301,7 @@ def test_the_first_call_of_a_new_client_uses_the_settings_of_the_registry(
     for _ in range(2):
         register_dead(stack, registry, tags={"disk": "ssd"})
     serve(stack, url, "slow", tags={"disk": "hdd"})
-    change(registry, SERVICE, {"fault": "failfast", "routes": text_of([{"to": "tags.disk = ssd"}])})
+    change(registry, SERVICE, {"fault": "failfast", "routes": to_text([{"to": "tags.disk = ssd"}])})
     client, heard = connect(stack, url)
     with pytest.raises(ConnectFailed):
         client.get(1)
@@ -377,7 +377,7 @@ def test_concurrent_calls_end_up_with_the_newest_rules(stack: ExitStack, memory:
         each.start()
     with Registry.connect(memory) as registry:
         for number in range(60):
-            registry.configure(SERVICE, {"routes": text_of([{"to": f"tags.name = {'ab'[number % 2]}"}])})
+            registry.configure(SERVICE, {"routes": to_text([{"to": f"tags.name = {'ab'[number % 2]}"}])})
         eventually(lambda: set(names(client, 20)) == {"b"})
         is_over.set()
         for each in threads:
@@ -461,11 +461,11 @@ def test_groups_are_mixed(stack: ExitStack, url: str, registry: Registry) -> Non
     serve(stack, url, "green", group="green")
     client, heard = connect(stack, f"{url}?group=blue")
     assert set(names(client, 30)) == {"blue"}
-    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"blue": 50, "green": 50}}])}, "blue")
+    change(registry, SERVICE, {"routes": to_text([{"router": "group", "mix": {"blue": 50, "green": 50}}])}, "blue")
     eventually(lambda: len(names(client, 30)) == 2, "a mix")
     found = names(client, 1000)
     assert abs(found["green"] - 500) < 6 * math.sqrt(250)
-    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
+    change(registry, SERVICE, {"routes": to_text([{"router": "group", "mix": {"green": 100}}])}, "blue")
     eventually(lambda: set(names(client, 30)) == {"green"}, "all of it")
     assert any(each.router == "group" and "green" in each.why for each in heard.of(Routed))
     rollback(registry, SERVICE, "blue", to=1)
@@ -477,7 +477,7 @@ def test_the_first_call_uses_the_groups_of_rules(stack: ExitStack, url: str, reg
     serve(stack, url, "blue", group="blue")
     serve(stack, url, "green", group="green")
     rule = {"router": "group", "mix": {"green": 100}, "force": force}
-    change(registry, SERVICE, {"routes": text_of([rule])}, "blue")
+    change(registry, SERVICE, {"routes": to_text([rule])}, "blue")
     client, _ = connect(stack, f"{url}?group=blue")
     assert names(client, 10) == {"green": 10}
 
@@ -490,7 +490,7 @@ def test_the_first_call_uses_the_groups_of_rules(stack: ExitStack, url: str, reg
 
 def test_an_empty_group_fails_no_call(stack: ExitStack, url: str, registry: Registry) -> None:
     serve(stack, url, "blue", group="blue")
-    change(registry, SERVICE, {"routes": text_of([{"router": "group", "mix": {"green": 100}}])}, "blue")
+    change(registry, SERVICE, {"routes": to_text([{"router": "group", "mix": {"green": 100}}])}, "blue")
     client, _ = connect(stack, f"{url}?group=blue")
     assert names(client, 10) == {"blue": 10}
 
@@ -499,13 +499,13 @@ def test_canaries_get_their_share_of_calls_and_are_sticky(stack: ExitStack, url:
     serve(stack, url, "old", version="1.0")
     serve(stack, url, "new", version="2.0")
     rule = {"router": "canary", "name": "v2", "to": "version = 2.*", "percent": 20, "key": "argument.id"}
-    change(registry, SERVICE, {"routes": text_of([rule])})
+    change(registry, SERVICE, {"routes": to_text([rule])})
     client, heard = connect(stack, url)
     first = {number: client.get(number).name for number in range(1, 1001)}
     assert abs(Counter(first.values())["new"] - 200) < 6 * math.sqrt(160)
     assert {number: client.get(number).name for number in range(1, 1001)} == first
     assert "v2" in [step.rule for step in heard.of(Routed)]
-    change(registry, SERVICE, {"routes": text_of([{**rule, "percent": 60}])})
+    change(registry, SERVICE, {"routes": to_text([{**rule, "percent": 60}])})
     eventually(lambda: names(client, 100)["new"] > 40, "a larger share")
     second = {number: client.get(number).name for number in range(1, 1001)}
     assert all(second[number] == "new" for number, name in first.items() if name == "new"), "who is in stays in"

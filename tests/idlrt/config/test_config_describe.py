@@ -9,7 +9,7 @@ import pytest
 
 from idlrt.config import check
 from idlrt.config.describe import Key, describe, table
-from idlrt.config.schema import Section, fields, place, sections
+from idlrt.config.schema import Section, fields, locate, sections
 from idlrt.core import Seconds
 
 KEYS = describe()
@@ -33,7 +33,7 @@ def test_a_key_is_documented(key: Key) -> None:
     assert key.about.endswith("."), "each field has a description in its `Meta`"
     assert "|" not in key.about + key.type, "it is a cell of a table"
     assert key.kind
-    assert place(key.name)[2] == key.name.rpartition(".")[2]
+    assert locate(key.name)[2] == key.name.rpartition(".")[2]
     default = msgspec.json.decode(key.default) if key.default else None
     assert not check({key.name: default}) or key.default == "", "defaults are valid values"
     method = check({f"methods.get.{key.name}": default})

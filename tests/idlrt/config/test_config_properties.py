@@ -15,7 +15,7 @@ from idlrt.config.schema import sections
 from idlrt.core import Chance
 from idlrt.errors import ConfigurationError
 from idlrt.fault import FAULT_MODES
-from idlrt.guard.base import nobody
+from idlrt.guard.base import no_listener
 
 NAMES: Final = [key.name for key in describe()]
 TABLES: Final = [each.name for each in sections() if each.name] + ["methods", "config", "enabled", ""]
@@ -76,7 +76,7 @@ def test_valid_settings_can_be_built(far: dict[str, Any], near: dict[str, Any]) 
             if table.name:
                 holds.section(table.name)
         assert holds.policy.timeout > 0
-        Guards(Chance(), nobody).of(holds)
+        Guards(Chance(), no_listener).of(holds)
         for name in {*FAULT_MODES.names()} & {each.name for each in sections()}:
             FAULT_MODES.make(name, holds.section(name), Chance()).close()
 

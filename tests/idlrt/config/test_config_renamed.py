@@ -15,8 +15,8 @@ from idlrt.client import Client
 from idlrt.client.options import layer_of, values_of
 from idlrt.config import Layer, check, effective, read_config
 from idlrt.config.describe import describe
-from idlrt.config.schema import fields, place, section
-from idlrt.config.store import Version, change, history, rollback, text_of
+from idlrt.config.schema import fields, locate, section
+from idlrt.config.store import Version, change, history, rollback, to_text
 from idlrt.core import CONFIG_VARIABLE
 from idlrt.core.renamed import KEYS, current_key, first_key
 from idlrt.errors import ConfigurationError
@@ -51,9 +51,9 @@ def raw(registry: Registry) -> dict[str, str]:
 
 @pytest.mark.parametrize(("old", "new"), KEYS.items())
 def test_an_old_name_is_the_same_setting(old: str, new: str) -> None:
-    assert place(old) == place(new)
+    assert locate(old) == locate(new)
     assert check({old: DEFAULTS[new]}) == check({new: DEFAULTS[new]}) == []
-    _, table, field = place(new)
+    _, table, field = locate(new)
     found = effective([Layer("file", {old: DEFAULTS[new]})])
     assert getattr(found.section(table), field) == DEFAULTS[new]
     assert found.origins == {new: f"file (as {old})"}
@@ -207,7 +207,7 @@ def test_either_name_is_taken_and_the_old_one_is_written(registry: Registry, key
 
 
 def test_all_keys_are_written_with_names_that_the_first_version_knows(registry: Registry) -> None:
-    settings = {name: text_of(value) for name, value in DEFAULTS.items() if value is not None}
+    settings = {name: to_text(value) for name, value in DEFAULTS.items() if value is not None}
     change(registry, SERVICE, settings)
     assert known_to_the_first_version(raw(registry))
     assert {current_key(key) for key in raw(registry) if not key.startswith("config.")} == settings.keys()

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from idlrt.balance import BALANCERS
-from idlrt.config import Problem, check, flatten, wrong
-from idlrt.config.schema import Section, fields, near, nested, parsed, place, sections, switch
+from idlrt.config import Problem, check, flatten, invalid
+from idlrt.config.schema import Section, decoded, fields, locate, nested, parse_enabled, sections, suggestion
 from idlrt.fault import FAULT_MODES
 from idlrt.guard import GUARDS
 
@@ -67,12 +67,12 @@ def test_checked_values_by_table_and_field() -> None:
 
 
 def test_keys_are_parsed() -> None:
-    assert place("timeout") == ("", "", "timeout")
-    assert place("panic_threshold") == ("", "service", "panic_threshold")
-    assert place("hedge.delay") == ("", "hedge", "delay")
-    assert place("limiter.enabled") == ("", "limiter", "enabled")
-    assert place("methods.get.timeout") == ("get", "", "timeout")
-    assert place("methods.get.limiter.rate") == ("get", "limiter", "rate")
+    assert locate("timeout") == ("", "", "timeout")
+    assert locate("panic_threshold") == ("", "service", "panic_threshold")
+    assert locate("hedge.delay") == ("", "hedge", "delay")
+    assert locate("limiter.enabled") == ("", "limiter", "enabled")
+    assert locate("methods.get.timeout") == ("get", "", "timeout")
+    assert locate("methods.get.limiter.rate") == ("get", "limiter", "rate")
 
 
 WRONG_KEYS: list[tuple[str, str]] = [
@@ -177,17 +177,17 @@ def test_valid_values_and_texts(flat: dict[str, Any]) -> None:
 def test_one_error_does_not_hide_another() -> None:
     found = check({"timeot": 1, "retries": -1, "timeout": 2, "hedge.delay": "x"})
     assert [each.key for each in found] == ["timeot", "retries", "hedge.delay"]
-    assert str(wrong(found[:1], "here")) == f"here: {found[0]}"
-    lines = str(wrong(found, "here")).splitlines()
+    assert str(invalid(found[:1], "here")) == f"here: {found[0]}"
+    lines = str(invalid(found, "here")).splitlines()
     assert lines[0] == "here: 3 problems:"
     assert lines[1:] == [f"  {each}" for each in found]
 
 
 def test_json_text_is_decoded() -> None:
-    assert parsed("[1]") == [1]
-    assert parsed('{"a": 1}') == {"a": 1}
-    assert parsed("1") == "1"
-    assert parsed(1) == 1
+    assert decoded("[1]") == [1]
+    assert decoded('{"a": 1}') == {"a": 1}
+    assert decoded("1") == "1"
+    assert decoded(1) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def test_json_text_is_decoded() -> None:
     [(True, True), ("true", True), ("1", True), (1, True), (False, False), ("false", False), ("0", False), (0, False)],
 )
 def test_enabled_is_parsed_as_a_boolean(value: object, is_on: bool) -> None:
-    assert switch(value) is is_on
+    assert parse_enabled(value) is is_on
 
 
 def test_suggestions() -> None:
-    assert near("balencer", ["balancer", "fault"]) == "; did you mean 'balancer'?"
-    assert near("x", ["balancer", "fault"]) == " (known: balancer, fault)"
+    assert suggestion("balencer", ["balancer", "fault"]) == "; did you mean 'balancer'?"
+    assert suggestion("x", ["balancer", "fault"]) == " (known: balancer, fault)"
 
 
 # All tables.
@@ -213,7 +213,7 @@ def test_each_table_may_be_empty_and_each_default_is_valid(table: Section) -> No
     said = {prefix + name: msgspec.to_builtins(getattr(defaults, name)) for name in fields(table)}
     assert check(said) == []
     for name in fields(table):
-        assert place(prefix + name) == ("", table.name, name)
+        assert locate(prefix + name) == ("", table.name, name)
 
 
 def test_names_are_unique() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from idlrt.config import store
-from idlrt.config.store import Version, change, history, rollback, text_of
+from idlrt.config.store import Version, change, history, rollback, to_text
 from idlrt.embedded import RegistryServer
 from idlrt.errors import ConfigurationError, RegistryUnavailable
 from idlrt.registry import Registry
@@ -82,7 +82,7 @@ def test_ten_earlier_versions_are_kept(registry: Registry) -> None:
 
 def test_fewer_versions_are_kept_if_rules_are_long(registry: Registry) -> None:
     def rules(number: int) -> str:
-        return text_of([{"when": f"argument.0 = {'x' * 5000}", "to": f"tags.n = {number}"}])
+        return to_text([{"when": f"argument.0 = {'x' * 5000}", "to": f"tags.n = {number}"}])
 
     for number in range(12):
         change(registry, SERVICE, {"routes": rules(number)})
@@ -176,6 +176,6 @@ def test_a_user_without_a_name_can_change_settings(monkeypatch: pytest.MonkeyPat
 
 
 def test_values_as_text() -> None:
-    assert [text_of(each) for each in ("a", 1, 0.5, True, None, [1], {"a": "b"})] == [
+    assert [to_text(each) for each in ("a", 1, 0.5, True, None, [1], {"a": "b"})] == [
         "a", "1", "0.5", "true", "null", "[1]", '{"a":"b"}',
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Refused, drive
 from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import Bulkhead
-from idlrt.guard.bulkhead import BulkheadSettings, Places, Ticket
+from idlrt.guard.bulkhead import BulkheadSettings, Permits, Waiter
 from idlrt.testing import FakeDriver
 from idlrt.testing.guards import GET, PUT, call_for
 
@@ -69,14 +69,14 @@ def test_a_permit_is_released_whatever_the_outcome(error: BaseException) -> None
 
 def test_a_cancelled_call_leaves_the_queue() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
-    under_way = guarded.call(seconds=1)
-    under_way.send(None)
+    in_flight = guarded.call(seconds=1)
+    in_flight.send(None)
     waiting = guarded.call()
     waiting.send(None)
     waiting.close()
     another = guarded.call()
     another.send(None)
-    under_way.close()
+    in_flight.close()
     assert guarded.reached == 1
     with pytest.raises(StopIteration, match="answer"):
         another.send(None)
@@ -85,11 +85,11 @@ def test_a_cancelled_call_leaves_the_queue() -> None:
 
 def test_a_call_that_is_cancelled_with_a_granted_permit_passes_it_on() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=1, max_wait=100)
-    under_way = guarded.call(seconds=1)
-    under_way.send(None)
+    in_flight = guarded.call(seconds=1)
+    in_flight.send(None)
     waiting = guarded.call()
     waiting.send(None)
-    under_way.close()
+    in_flight.close()
     waiting.close()
     assert guarded.run() == "answer"
 
@@ -97,18 +97,18 @@ def test_a_call_that_is_cancelled_with_a_granted_permit_passes_it_on() -> None:
 @pytest.mark.parametrize(("per", "is_refused"), [("service", True), ("method", False)])
 def test_scope_is_service_or_method(per: str, is_refused: bool) -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, per=per)
-    under_way = guarded.call(seconds=1)
-    under_way.send(None)
+    in_flight = guarded.call(seconds=1)
+    in_flight.send(None)
     other = guarded.on_server()
     other.method = PUT
     assert isinstance(guarded.run(call=other), Overloaded) is is_refused
-    under_way.close()
+    in_flight.close()
 
 
 def test_a_queued_call_polls_for_a_permit() -> None:
     guarded = Guarded("bulkhead", max_concurrent_calls=1, max_queued_calls=3, max_wait=100)
-    places = guarded.guard.places[GET]
-    leases = [places.enter()]
+    permits = guarded.guard.permits[GET]
+    leases = [permits.enter()]
 
     async def lose(_: Any = None) -> None:
         await guarded.driver.sleep(10)
@@ -127,9 +127,9 @@ def test_a_queued_call_polls_for_a_permit() -> None:
 @given(st.integers(1, 3), st.integers(0, 3), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=100))
 def test_permits_are_never_lost_nor_granted_twice(limit: int, max_waiting: int, steps: Any) -> None:
     """Calls come, wait, go, and are interrupted between any two of these steps."""
-    places, driver = Places(limit, max_waiting), FakeDriver()
+    permits, driver = Permits(limit, max_waiting), FakeDriver()
     inside: list[Lease | None] = []
-    line: list[Ticket] = []
+    line: list[Waiter] = []
 
     def step_in() -> None:
         """The first in the line have been handed all places that are free."""
@@ -138,39 +138,39 @@ def test_permits_are_never_lost_nor_granted_twice(limit: int, max_waiting: int, 
 
     for what, number in steps:
         if what == 0:
-            lease = places.enter()
+            lease = permits.enter()
             step_in()
             if lease is not None:
                 inside.append(lease)
             else:
                 assert len(inside) == limit
-                ticket = Ticket(driver.event())
-                assert places.line_up(ticket) is (len(line) < max_waiting)
+                ticket = Waiter(driver.event())
+                assert permits.enqueue(ticket) is (len(line) < max_waiting)
                 if len(line) < max_waiting:
-                    assert not ticket.is_in
+                    assert not ticket.is_granted
                     line.append(ticket)
                 del ticket
             del lease
         elif what == 1 and inside:
             del inside[number % len(inside)]
-            places.hand_on()
+            permits.grant_free()
             step_in()
         elif what == 2 and line and len(inside) == limit:
-            assert places.give_up(line.pop(number % len(line))) is None
+            assert permits.cancel(line.pop(number % len(line))) is None
         elif what == 3 and inside:
-            del inside[number % len(inside)]  # interrupted before `hand_on`
+            del inside[number % len(inside)]  # interrupted before `grant_free`
         elif what == 4 and line:
-            del line[number % len(line)]  # interrupted before `give_up`
+            del line[number % len(line)]  # interrupted before `cancel`
         elif what == 5:
-            places.hand_on()
+            permits.grant_free()
             step_in()
-        assert (places.under_way, places.waiting) == (len(inside), len(line))
+        assert (permits.in_flight, permits.waiting) == (len(inside), len(line))
         assert len(inside) <= limit
 
 
-def take(ticket: Ticket) -> Lease:
+def take(ticket: Waiter) -> Lease:
     """The place that the first in the line was handed."""
-    assert ticket.is_in, "the first in the line"
+    assert ticket.is_granted, "the first in the line"
     lease = ticket.take()
     assert lease is not None
     return lease

@@ -34,7 +34,7 @@ class Serving:
             self.now += seconds * math.ceil(calls / workers)
             for number in range(calls):
                 took = seconds * (number // workers + 1)
-                self.limit.answered(began, began + took, calls)
+                self.limit.on_response(began, began + took, calls)
             limits.append(self.limit.limit)
         return limits
 
@@ -44,7 +44,7 @@ def test_the_limit_is_minimal_while_the_minimum_latency_is_measured() -> None:
     limits = serving.work(17, workers=10, seconds=0.01)
     assert limits[:16] == [3] * 16
     assert limits[16] == 40
-    assert serving.limit.fastest == pytest.approx(0.01)
+    assert serving.limit.min_rtt == pytest.approx(0.01)
 
 
 def test_without_a_queue_the_limit_rises_to_its_maximum() -> None:
@@ -77,22 +77,22 @@ def test_it_measures_again_and_restores_the_limit() -> None:
     assert serving.now <= 10 * 1.15 + 2
     limits = serving.work(40, workers=1000, seconds=0.04)
     assert limits[-1] == 100
-    assert serving.limit.fastest == pytest.approx(0.04), "of the new one"
+    assert serving.limit.min_rtt == pytest.approx(0.04), "of the new one"
 
 
 def test_calls_that_began_before_a_measurement_are_ignored() -> None:
     limit = Gradient(
         ConcurrencySettings(min_rtt_samples=2, min_rtt_interval=1, min_samples=1), Chance(dice=lambda: 0.0)
     )
-    limit.answered(0.0, 0.1, 1)
-    limit.answered(0.0, 0.1, 1)
-    limit.answered(1.2, 1.3, 1)
+    limit.on_response(0.0, 0.1, 1)
+    limit.on_response(0.0, 0.1, 1)
+    limit.on_response(1.2, 1.3, 1)
     assert limit.limit == 3, "it measures"
     for _ in range(10):
-        limit.answered(0.5, 1.9, 1)
-    limit.answered(1.3, 1.5, 1)
-    limit.answered(1.3, 1.5, 1)
-    assert limit.fastest == pytest.approx(0.2)
+        limit.on_response(0.5, 1.9, 1)
+    limit.on_response(1.3, 1.5, 1)
+    limit.on_response(1.3, 1.5, 1)
+    assert limit.min_rtt == pytest.approx(0.2)
 
 
 def test_it_measures_again_when_stuck_at_the_minimum() -> None:
@@ -100,7 +100,7 @@ def test_it_measures_again_when_stuck_at_the_minimum() -> None:
     serving.work(100, workers=1000, seconds=0.01)
     # All calls take longer now, however few there are: what was measured is not true any more.
     serving.work(200, workers=1000, seconds=0.1)
-    assert serving.limit.fastest == pytest.approx(0.1)
+    assert serving.limit.min_rtt == pytest.approx(0.1)
     assert serving.work(100, workers=1000, seconds=0.1)[-1] == 100
 
 
@@ -110,23 +110,23 @@ def test_it_measures_again_when_stuck_at_the_minimum() -> None:
 def test_a_round_of_successes_adds_one() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(21):
-        limit.answered(0.0, 0.1, 20)
+        limit.on_response(0.0, 0.1, 20)
     assert limit.limit == 21
 
 
 def test_an_unused_limit_is_not_raised() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=20), Chance())
     for _ in range(1000):
-        limit.answered(0.0, 0.1, 9)
+        limit.on_response(0.0, 0.1, 9)
     assert limit.limit == 20
 
 
 def test_a_round_with_failures_lowers_the_limit_once() -> None:
     limit = Aimd(ConcurrencySettings(initial_limit=100), Chance())
     for _ in range(50):
-        limit.dropped(1.0, 2.0)
+        limit.on_drop(1.0, 2.0)
     assert limit.limit == 90
-    limit.dropped(2.5, 3.0)
+    limit.on_drop(2.5, 3.0)
     assert limit.limit == 81
 
 
@@ -142,12 +142,12 @@ def test_the_limit_stays_within_its_bounds(kind: Any, lowest: int, more: int, st
     )
     limit = kind(settings, Chance(dice=lambda: 0.5))
     now = 0.0
-    for is_good, took, under_way in steps:
+    for is_good, took, in_flight in steps:
         now += took / 10
         if is_good:
-            limit.answered(now - took, now, under_way)
+            limit.on_response(now - took, now, in_flight)
         else:
-            limit.dropped(now - took, now)
+            limit.on_drop(now - took, now)
         assert lowest <= limit.limit <= lowest + more
 
 
@@ -162,7 +162,7 @@ def test_calls_beyond_the_adaptive_limit_are_rejected(algorithm: str) -> None:
     assert [type(each) for each in found[3:]] == [Overloaded] * 2
     assert "adaptive limit of 3 concurrent calls reached" in str(found[3])
     assert [(type(each), each.subject) for each in guarded.told] == [(Refused, "Check.get")] * 2
-    assert guarded.guard.under_way == 0
+    assert guarded.guard.in_flight == 0
 
 
 @pytest.mark.parametrize("error", [Overloaded("busy"), DeadlineExceeded("late")], ids=repr)
@@ -177,11 +177,11 @@ def test_failures_are_no_latency_samples(error: BaseException) -> None:
     guarded = Guarded("concurrency", min_rtt_samples=10)
     for _ in range(20):
         guarded.run(error)
-    assert guarded.guard.limit.fastest == 0
+    assert guarded.guard.limit.min_rtt == 0
     for _ in range(10):
         guarded.run("answer", 0.5)
-    assert guarded.guard.limit.fastest == 0.5
-    assert guarded.guard.under_way == 0
+    assert guarded.guard.limit.min_rtt == 0.5
+    assert guarded.guard.in_flight == 0
 
 
 def test_declared_exceptions_are_latency_samples() -> None:
@@ -191,4 +191,4 @@ def test_declared_exceptions_are_latency_samples() -> None:
     guarded = Guarded("concurrency", min_rtt_samples=10)
     for _ in range(10):
         guarded.run(Declared(), 0.25)
-    assert guarded.guard.limit.fastest == 0.25
+    assert guarded.guard.limit.min_rtt == 0.25

@@ -37,7 +37,7 @@ def use_budget() -> Callable[[], object]:
 
 def use_window() -> Callable[[], object]:
     window, times = Window(10.0, 10), itertools.count(1)
-    return lambda: window.turn(next(times) * 1.0)
+    return lambda: window.rotate(next(times) * 1.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from idlrt.core import Refused
 from idlrt.errors import Overloaded
-from idlrt.guard.limiter import Callers, TokenBucket
+from idlrt.guard.limiter import CallerBuckets, TokenBucket
 from idlrt.testing.guards import PUT, call_for
 
 # The bucket.
@@ -58,11 +58,11 @@ def test_no_interval_has_more_calls_than_burst_and_rate_allow(rate: float, burst
     bucket = TokenBucket(rate, burst)
     now = 0.0
     passed: list[float] = []
-    for seconds, count, patience in arrivals:
+    for seconds, count, max_wait in arrivals:
         now += seconds
         for _ in range(count):
-            pause = bucket.take(now, patience)
-            if pause <= patience:
+            pause = bucket.take(now, max_wait)
+            if pause <= max_wait:
                 passed.append(now + pause)
     passed.sort()
     for first, began in enumerate(passed):
@@ -87,11 +87,11 @@ def test_no_token_is_granted_twice_to_threads() -> None:
     assert sum(counts) == 1000
 
 
-# Callers.
+# CallerBuckets.
 
 
 def test_full_buckets_are_dropped() -> None:
-    callers = Callers(1, 2, 10)
+    callers = CallerBuckets(1, 2, 10)
     for number in range(10):
         assert taken(callers.bucket(f"host {number}", 0.0), 0.0) == 2
     assert taken(callers.bucket("host 3", 0.5), 0.5) == 0, "it is remembered"
@@ -101,7 +101,7 @@ def test_full_buckets_are_dropped() -> None:
 
 
 def test_callers_with_the_most_calls_are_tracked_longest() -> None:
-    callers = Callers(1, 10, 100)
+    callers = CallerBuckets(1, 10, 100)
     greedy = callers.bucket("greedy", 0.0)
     assert taken(greedy, 0.0) == 10
     for number in range(1000):

@@ -12,7 +12,7 @@ from idlrt.guard import OutlierDetector, OutlierSettings, Record
 def hosts(count: int, good: int = 0, bad: int = 0) -> list[Record]:
     made = [Record() for _ in range(count)]
     for record in made:
-        record.good, record.bad = good, bad
+        record.successes, record.failures = good, bad
     return made
 
 
@@ -69,7 +69,7 @@ def test_each_ejection_is_longer_up_to_five_minutes() -> None:
         now = records[0].ejected_until
         detector.sweep(records, now)
     assert seconds == [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300, 300, 300, 300]
-    assert records[0].times == 11
+    assert records[0].multiplier == 11
 
 
 def test_intervals_without_ejection_shorten_the_next_one() -> None:
@@ -133,12 +133,12 @@ def test_instances_that_leave_no_longer_count() -> None:
 
 def test_an_instance_far_below_the_mean_is_ejected() -> None:
     records = hosts(10, good=100)
-    records[3].good, records[3].bad = 60, 40
+    records[3].successes, records[3].failures = 60, 40
     detector = watching(records)
     assert detector.sweep(records, 10.0) == ([records[3]], [])
     assert records[3].ejected_until == 40.0
     assert records[3].why == "success rate 60.0% is far below the mean 96.0%"
-    assert all(record.good == record.bad == 0 for record in records), "a new interval"
+    assert all(record.successes == record.failures == 0 for record in records), "a new interval"
 
 
 def test_the_threshold_is_1_9_standard_deviations() -> None:
@@ -177,10 +177,10 @@ def test_a_high_failure_ratio_ejects_even_if_all_instances_have_one(
 
 def test_rules_can_be_disabled() -> None:
     records = hosts(20, good=100)
-    records[0].good, records[0].bad = 0, 100
+    records[0].successes, records[0].failures = 0, 100
     detector = watching(records, OutlierSettings(consecutive_failures=0, success_rate_stdev_factor=0, failure_ratio=0))
     assert not any(fail(detector, records[1], 0.0, 100))
-    records[1].bad = 0
+    records[1].failures = 0
     assert detector.sweep(records, 10.0) == ([], [])
 
 
@@ -189,7 +189,7 @@ def test_ejected_instances_are_not_compared() -> None:
     detector = watching(records)
     fail(detector, records[0], 0.0)
     for record in records:
-        record.good, record.bad = (0, 200) if record is records[0] else (200, 0)
+        record.successes, record.failures = (0, 200) if record is records[0] else (200, 0)
     assert detector.sweep(records, 10.0) == ([], [])
     assert records[0].ejected_until == 30.0
 

@@ -39,7 +39,7 @@ class Crowd:
 
     def fly(self, flying: int, average: float | None = None) -> None:
         """Have so many calls under way."""
-        self.leases = [self.shedder.flying.begin() for _ in range(flying)]
+        self.leases = [self.shedder.in_flight.begin() for _ in range(flying)]
         self.shedder.average = float(flying if average is None else average)
 
     def begin(self, now: float, cpu: float) -> bool:
@@ -57,10 +57,10 @@ def crowded(flying: int, average: float | None = None) -> Crowd:
 
 
 def test_the_capacity_is_throughput_times_latency() -> None:
-    assert trained(10, 100).most == pytest.approx(10), "100 a second, 0.1 s each"
-    assert trained(10, 500).most == pytest.approx(50)
-    assert trained(20, 50.4).most == pytest.approx(10.2), "milliseconds are rounded up"
-    assert Shedder(ShedderSettings()).most == 10, "one a bucket, a second each: nothing is known"
+    assert trained(10, 100).capacity == pytest.approx(10), "100 a second, 0.1 s each"
+    assert trained(10, 500).capacity == pytest.approx(50)
+    assert trained(20, 50.4).capacity == pytest.approx(10.2), "milliseconds are rounded up"
+    assert Shedder(ShedderSettings()).capacity == 10, "one a bucket, a second each: nothing is known"
 
 
 def test_minimum_latency_and_maximum_throughput_of_buckets_count() -> None:
@@ -70,7 +70,7 @@ def test_minimum_latency_and_maximum_throughput_of_buckets_count() -> None:
         shedder.end(6.15, 6.15 + (0.02 if number == 0 else 0.5), is_good=True)
     shedder.begin(6.75, 0.0)
     shedder.end(6.75, 6.75, is_good=False)
-    assert shedder.most == pytest.approx(29 * 10 * 0.02)
+    assert shedder.capacity == pytest.approx(29 * 10 * 0.02)
 
 
 def test_failures_do_not_count() -> None:
@@ -80,7 +80,7 @@ def test_failures_do_not_count() -> None:
         shedder.end(6.15, 6.15, is_good=False)
     shedder.begin(6.25, 0.0)
     shedder.end(6.25, 6.25, is_good=False)
-    assert shedder.most == pytest.approx(10)
+    assert shedder.capacity == pytest.approx(10)
 
 
 def test_the_current_bucket_does_not_count() -> None:
@@ -88,15 +88,15 @@ def test_the_current_bucket_does_not_count() -> None:
     for _ in range(1000):
         shedder.begin(6.15, 0.0)
         shedder.end(6.15, 6.15, is_good=True)
-    assert shedder.most == pytest.approx(10)
+    assert shedder.capacity == pytest.approx(10)
 
 
 def test_events_older_than_the_window_expire() -> None:
     shedder = trained(20, 200)
-    assert shedder.most == pytest.approx(40)
+    assert shedder.capacity == pytest.approx(40)
     shedder.begin(20.0, 0.0)
     shedder.end(20.0, 20.0, is_good=False)
-    assert shedder.most == 10
+    assert shedder.capacity == 10
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_calls_are_rejected_only_while_the_cpu_is_overloaded() -> None:
 def test_a_call_is_no_longer_in_flight_whatever_the_outcome(error: BaseException) -> None:
     guarded = shedding([0.0])
     assert guarded.run(error) is error
-    assert not guarded.guard.shedder.flying
+    assert not guarded.guard.shedder.in_flight
 
 
 def test_the_default_is_the_usage_of_the_process() -> None:

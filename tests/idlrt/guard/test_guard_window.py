@@ -12,10 +12,10 @@ from idlrt.guard.window import Window
 
 def count(window: Window, now: float, *, good: int = 0, bad: int = 0) -> tuple[int, int]:
     if now >= window.ends:
-        window.turn(now)
-    window.good += good
-    window.bad += bad
-    return window.good_before + window.good, window.bad_before + window.bad
+        window.rotate(now)
+    window.successes += good
+    window.failures += bad
+    return window.earlier_successes + window.successes, window.earlier_failures + window.failures
 
 
 @given(
@@ -58,7 +58,7 @@ def test_clear_resets_the_counters() -> None:
 def test_an_earlier_clock_reading_does_not_rotate_back() -> None:
     window = Window(10.0, 10)
     count(window, 5.0, good=1)
-    window.turn(4.9)
+    window.rotate(4.9)
     assert count(window, 4.9, good=1) == (2, 0)
 
 
@@ -66,7 +66,7 @@ def test_threads_rotate_it_once() -> None:
     for _ in range(50):
         window = Window(10.0, 10)
         count(window, 0.0, good=7)
-        threads = [threading.Thread(target=window.turn, args=(1.5,)) for _ in range(4)]
+        threads = [threading.Thread(target=window.rotate, args=(1.5,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -13,7 +13,7 @@ from command_line import run_idlrt
 from eventually import TIMEOUT
 
 from idlrt.config.describe import describe
-from idlrt.config.store import change, history, text_of
+from idlrt.config.store import change, history, to_text
 from idlrt.core import Instance, Status
 from idlrt.embedded import RegistryServer
 from idlrt.registry import Registry
@@ -296,7 +296,7 @@ def test_rules_of_the_registry_are_explained(fleet: str, own: tuple[str, Registr
         {"name": "moving", "router": "group", "mix": {"default": 50, "green": 50}, "when": "method = put"},
         {"name": "pinned", "when": "argument.id = 7", "to": "host = 10.0.0.2", "force": True},
     ]
-    change(owner, "Users", {"routes": text_of(rules)})
+    change(owner, "Users", {"routes": to_text(rules)})
     given = ("route", "explain", "--registry", url, "--service", "Users")
     put = found(*given, "--method", "put", "--calls", "400")
     assert 100 < put["instances"]["10.0.1.1:9090"] < 300
