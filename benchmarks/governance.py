@@ -254,8 +254,8 @@ def _targets(count: int, is_busy: bool) -> tuple[list[Target], list[Lease]]:
     found = targets(*(dice.choice((50, 100, 200, 400)) for _ in range(count)))
     for each in found:
         each.load = Load(partial(int, dice.randrange(1, 9)))
-        leases += [each.load.began() for _ in range(dice.randrange(1, 20))]
-        each.load.answered(dice.random() / 10, time.monotonic())
+        leases += [each.load.begin() for _ in range(dice.randrange(1, 20))]
+        each.load.record_success(dice.random() / 10, time.monotonic())
     return found, leases
 
 

@@ -93,8 +93,8 @@ class _Watch:
         if self._picks % _LOOK_AT_EACH:
             return
         count = len(self._loads)
-        total = sum([load.under_way for load in self._loads.values()]) + 1
-        own = self._loads[decision.instance].under_way + 1
+        total = sum([load.in_flight for load in self._loads.values()]) + 1
+        own = self._loads[decision.instance].in_flight + 1
         ceiling = math.ceil(self._bound * (total + self._slack) / count)
         self.looks += 1
         self.over = max(self.over, own - ceiling)

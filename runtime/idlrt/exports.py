@@ -14,7 +14,16 @@ from typing import Any, Final
 
 __all__ = ["RENAMED", "deprecated_names", "lazy_exports"]
 
-RENAMED: Final[dict[str, dict[str, str]]] = {}
+RENAMED: Final[dict[str, dict[str, str]]] = {
+    "idlrt.core": {
+        "GaveUp": "NotRetried",
+        "Kept": "RetryScheduled",
+        "Refused": "Rejected",
+        "Replaced": "FallbackUsed",
+        "tell": "notify",
+    },
+    "idlrt.route": {"Following": "RouterBase"},
+}
 """Public names that were renamed: module → old name → new name. The old ones work for one version, with a warning."""
 
 

@@ -160,7 +160,7 @@ def test_events_wake_who_waits_or_time_does() -> None:
             await driver.sleep(2.0)
             event.set()
 
-        driver.beside(set_later)
+        driver.spawn(set_later)
         return [await event.wait(10.0), driver.now(), await never.wait(3.0), driver.now()]
 
     assert both(main) == ([True, 2.0, False, 5.0], 5.0)

@@ -66,7 +66,7 @@ from __future__ import annotations
 from typing import Any
 
 from idlrt.core import Call
-from idlrt.route import Following, Pool, Rule, Step
+from idlrt.route import RouterBase, Pool, Rule, Step
 
 
 class ColourRule(Rule, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class ColourRule(Rule, frozen=True, kw_only=True):
     colour: str = ""
 
 
-class ColourRouter(Following):
+class ColourRouter(RouterBase):
     Rule = ColourRule
     name = "colour"
 
@@ -143,7 +143,7 @@ from typing import Any
 
 import msgspec
 
-from idlrt.core import Chance, Listener, Refused, Seconds, tell
+from idlrt.core import Chance, Listener, Rejected, Seconds, tell
 from idlrt.errors import Overloaded
 from idlrt.guard import Next
 
@@ -165,7 +165,7 @@ class Spacing:
         now = self._chance.now()
         if now - self._last < self._every:
             why = f"less than {self._every:g} s after the one before"
-            refused = Refused(subject=call.method.full_name, why=why, guard="spacing")
+            refused = Rejected(subject=call.method.full_name, why=why, guard="spacing")
             tell([self._listener, *getattr(call, "listeners", ())], refused)
             raise Overloaded(f"did not make {call.method.full_name}: {why}")
         self._last = now

@@ -26,7 +26,7 @@ from idlrt.balance.load import Load
 from idlrt.core import Call, Chance, Instance
 from idlrt.plugins import Plugins
 
-__all__ = ["BALANCERS", "Balancer", "C", "Candidate", "Chance", "NoSettings", "Prepared", "left"]
+__all__ = ["BALANCERS", "Balancer", "BalancerBase", "C", "Candidate", "Chance", "NoSettings", "untried"]
 
 
 class Candidate(Protocol):
@@ -79,12 +79,12 @@ BALANCERS: Final[Plugins[Any]] = Plugins("idlrt.balancers")
 """Registered balancers by name."""
 
 
-def left(candidates: Sequence[C], tried: Collection[C]) -> Sequence[C]:
+def untried(candidates: Sequence[C], tried: Collection[C]) -> Sequence[C]:
     """Return the candidates that were not tried."""
     return [each for each in candidates if each not in tried] if tried else candidates
 
 
-class Prepared(Generic[C]):
+class BalancerBase(Generic[C]):
     """Base of balancers without settings that keep the candidates in the given order."""
 
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings

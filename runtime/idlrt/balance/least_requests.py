@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain, islice
 from typing import Any, ClassVar, Final
 
-from idlrt.balance.base import C, Chance, Prepared
+from idlrt.balance.base import BalancerBase, C, Chance
 from idlrt.core import Call
 
 __all__ = ["LeastRequests"]
@@ -19,7 +19,7 @@ __all__ = ["LeastRequests"]
 _WINDOW: Final = 10
 
 
-class LeastRequests(Prepared[C]):
+class LeastRequests(BalancerBase[C]):
     """Fewest calls in flight. Implements `Balancer`."""
 
     _by_connections: ClassVar[bool] = False

@@ -30,7 +30,7 @@ class Load:
     failures.
 
     Attributes:
-        calls: leases of the calls in flight: `len(load.calls)` equals `load.under_way`, in half the time.
+        calls: leases of the calls in flight: `len(load.calls)` equals `load.in_flight`, in half the time.
         connections: returns the number of open connections.
     """
 
@@ -43,11 +43,11 @@ class Load:
         self._at = 0.0
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Calls that this client has in flight to the instance."""
         return len(self.calls)
 
-    def began(self) -> Lease:
+    def begin(self) -> Lease:
         """Count a call as in flight until the returned lease is garbage collected, e.g. because of an exception."""
         return self.calls.begin()
 
@@ -58,7 +58,7 @@ class Load:
         # Decay without new measurements too: a slow instance would never be called again otherwise.
         return self._latency * math.exp(-max(now - self._at, 0.0) / DECAY)
 
-    def answered(self, seconds: float, now: float) -> None:
+    def record_success(self, seconds: float, now: float) -> None:
         """Record a call that was answered after `seconds`."""
         seconds = max(seconds, 1e-6)
         if seconds > self._latency:
@@ -68,7 +68,7 @@ class Load:
             self._latency = self._latency * share + seconds * (1 - share)
         self._at = now
 
-    def failed(self, seconds: float, timeout: float, now: float) -> None:
+    def record_failure(self, seconds: float, timeout: float, now: float) -> None:
         """Record a call that failed after `seconds`. Failing fast must not make an instance look fast.
 
         Args:

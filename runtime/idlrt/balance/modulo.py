@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
-from idlrt.balance.base import C, Chance, Prepared
+from idlrt.balance.base import BalancerBase, C, Chance
 from idlrt.balance.digests import new_md5
 from idlrt.balance.keys import key_of
 from idlrt.core import Call
@@ -19,7 +19,7 @@ from idlrt.core import Call
 __all__ = ["Modulo"]
 
 
-class Modulo(Prepared[C]):
+class Modulo(BalancerBase[C]):
     """Digest modulo the number of candidates. Implements `Balancer`."""
 
     covers_all: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from idlrt.balance.base import C, Chance, Prepared, left
+from idlrt.balance.base import BalancerBase, C, Chance, untried
 from idlrt.core import Call
 
 __all__ = ["Random"]
@@ -15,7 +15,7 @@ __all__ = ["Random"]
 _DRAWS: Final = 4
 
 
-class Random(Prepared[C]):
+class Random(BalancerBase[C]):
     """Uniformly random choice. Implements `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
@@ -35,5 +35,5 @@ class Random(Prepared[C]):
             found = candidates[int(random() * count)]
             if found not in tried:
                 return found
-        candidates = left(candidates, tried)
+        candidates = untried(candidates, tried)
         return candidates[int(random() * len(candidates))] if candidates else None

@@ -9,13 +9,13 @@ import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from idlrt.balance.base import C, Chance, Prepared
+from idlrt.balance.base import BalancerBase, C, Chance
 from idlrt.core import Call
 
 __all__ = ["RoundRobin"]
 
 
-class RoundRobin(Prepared[C]):
+class RoundRobin(BalancerBase[C]):
     """Rotation over a precomputed order, so that a pick costs one counter increment. Implements `Balancer`."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from idlrt.balance.base import C, Chance, Prepared, left
+from idlrt.balance.base import BalancerBase, C, Chance, untried
 
 __all__ = ["WeightedSampling"]
 
@@ -16,7 +16,7 @@ __all__ = ["WeightedSampling"]
 _DRAWS: Final = 5
 
 
-class WeightedSampling(Prepared[C]):
+class WeightedSampling(BalancerBase[C]):
     """Base of balancers that draw in proportion to weights; with equal probability if every weight is 0."""
 
     def __init__(self, candidates: Sequence[C], chance: Chance, settings: Any = None) -> None:
@@ -38,7 +38,7 @@ class WeightedSampling(Prepared[C]):
             found = candidates[bisect_right(sums, self._random() * total, 0, last)]
             if found not in tried:
                 return found
-        candidates = left(candidates, tried)
+        candidates = untried(candidates, tried)
         if not candidates:
             return None
         sums = _cumulative_weights(candidates)

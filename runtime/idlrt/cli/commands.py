@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from idlrt.cli.options import INSTANCE_TYPES, Rate, Seconds, client_options, idl_options, parse_pair, tls_of
-from idlrt.cli.telling import Group, echo, end, told
+from idlrt.cli.output import Group, echo, fail, report_errors
 from idlrt.errors import ConfigurationError, RpcError
 from idlrt.net.tls import Tls
 from idlrt.printable import mask_passwords, plural, printable
@@ -82,7 +82,7 @@ def main() -> None:
     help="Attribute of the registered instance: group, zone, weight, version, advertise, status, ...; repeatable.",
 )
 @click.option("--log-level", default="info", show_default=True, help="Log level: debug, info, warning or error.")
-@told
+@report_errors
 def serve(handler: str, idl: tuple[Path, ...], include_dirs: tuple[Path, ...], **named: Any) -> None:
     """Serve the object MODULE:NAME until Ctrl+C or SIGTERM; a class is instantiated.
 
@@ -174,7 +174,7 @@ def _object(place: str) -> object:
     help="Metadata to send; requires --framing header, or a registry; repeatable.",
 )
 @click.option("--compact-output", is_flag=True, help="Print the result on one line.")
-@told
+@report_errors
 def call(
     url: str,
     method: str,
@@ -215,7 +215,7 @@ def call(
     "--interval", type=Seconds(zero=True), default=0.5, show_default=True, help="Time between probes, in seconds."
 )
 @client_options
-@told
+@report_errors
 def ping(url: str, count: int, interval: float, **named: Any) -> None:
     """Probe the server at URL: send a ping of the protocol, or call a method that no server has.
 
@@ -287,7 +287,7 @@ def ping(url: str, count: int, interval: float, **named: Any) -> None:
     help="Duration of the warm-up, which is not measured, in seconds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@told
+@report_errors
 def bench(
     url: str,
     method: str,
@@ -331,7 +331,7 @@ def bench(
         except DeclaredError:
             pass
         except RpcError as error:
-            end(f"first call failed: {error}", 2)
+            fail(f"first call failed: {error}", 2)
         # click shows the bar on terminals only.
         with click.progressbar(length=1000, label=method, file=sys.stderr) as bar:
             done = 0

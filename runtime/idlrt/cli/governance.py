@@ -11,8 +11,8 @@ from typing import Any, cast
 import click
 import msgspec
 
+from idlrt.cli.output import Command, Group, echo, fail, report_errors
 from idlrt.cli.registry import group_option, opened, print_json, print_table, timeout_option
-from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config import check, effective, flatten, invalid, read_config
 from idlrt.core import Snapshot
 from idlrt.core.renamed import current_key, first_key, renamed_in
@@ -73,7 +73,7 @@ def config() -> None:
 @click.argument("prefix", required=False, default="")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown.")
 @json_option
-@told
+@report_errors
 def keys(prefix: str, markdown: bool, as_json: bool) -> None:
     """List all configuration keys, or those that start with PREFIX: type, unit, range, default and description."""
     from idlrt.config.describe import describe, table
@@ -81,7 +81,7 @@ def keys(prefix: str, markdown: bool, as_json: bool) -> None:
     found = [key for key in describe() if key.name.startswith(prefix) or (prefix and key.old_name.startswith(prefix))]
     if not found:
         names = sorted({key.name.partition(".")[0] for key in describe()})
-        end(f"no key starts with {prefix!r} (known: {', '.join(names)})", 2)
+        fail(f"no key starts with {prefix!r} (known: {', '.join(names)})", 2)
     if as_json:
         print_json(found)
     elif markdown:
@@ -96,7 +96,7 @@ def keys(prefix: str, markdown: bool, as_json: bool) -> None:
 @config.command("check", short_help="Validate a configuration file.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--strict", is_flag=True, help="Exit with code 1 if keys are deprecated.")
-@told
+@report_errors
 def check_(file: Path, strict: bool) -> None:
     """Validate the configuration FILE. All errors are listed, and deprecated keys with their current names.
 
@@ -124,7 +124,7 @@ def check_(file: Path, strict: bool) -> None:
 )
 @timeout_option
 @json_option
-@told
+@report_errors
 def explain_config(
     service: str,
     method: str,
@@ -147,7 +147,7 @@ def explain_config(
     snapshot = snapshot_of(url, service, group, timeout)
     read = read_config(file, warn=False)
     found = effective(layers(read, service, method_of(idl, service, method), snapshot, registry_name(url)), method)
-    settings = values(found, everything=everything)
+    settings = values(found, include_defaults=everything)
     if as_json:
         print_json(settings)
         return
@@ -176,7 +176,7 @@ def _change_options(command: Command) -> Command:
     "0.2, which clients of 0.1 ignore.  [default: that of the service, else 0.1]",
 )
 @_change_options
-@told
+@report_errors
 def set_(
     url: str,
     service: str,
@@ -197,12 +197,12 @@ def set_(
     from idlrt.config.store import change
 
     if file is None and not settings and key_format is None:
-        end("cannot change settings: give KEY=VALUE or --file", 2)
+        fail("cannot change settings: give KEY=VALUE or --file", 2)
     changes: dict[str, str | None] = _from_file(file) if file is not None else {}
     for each in settings:
         key, equals, value = each.partition("=")
         if not equals or not key:
-            end(f"cannot change settings: expected KEY=VALUE, got {each!r}", 2)
+            fail(f"cannot change settings: expected KEY=VALUE, got {each!r}", 2)
         changes[key] = value or None
     for old, new in renamed_in(changes).items():
         echo(f"idlrt: {old} is deprecated: use {new}", err=True)
@@ -219,7 +219,7 @@ def set_(
 @group_option
 @timeout_option
 @json_option
-@told
+@report_errors
 def history(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
     """List the versions of the settings of SERVICE in the registry at URL, the current one last."""
     from idlrt.config.store import history as versions_of
@@ -238,7 +238,7 @@ def history(url: str, service: str, group: str, timeout: float, as_json: bool) -
 @click.argument("service")
 @click.option("--to", type=int, metavar="VERSION", help="Version to restore.  [default: the one before the current]")
 @_change_options
-@told
+@report_errors
 def rollback(url: str, service: str, to: int | None, note: str, group: str, timeout: float, as_json: bool) -> None:
     """Restore the settings that SERVICE in the registry at URL had before the last change, or those of an earlier
     version, as a new version.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from idlrt.cli.telling import Command
+from idlrt.cli.output import Command
 from idlrt.core import LONGEST, SHORTEST, is_duration
 from idlrt.errors import ConfigurationError
 from idlrt.net.tls import Tls

@@ -14,8 +14,8 @@ import click
 import msgspec
 
 from idlrt.cli.options import Seconds
+from idlrt.cli.output import Command, Group, echo, fail, report_errors
 from idlrt.cli.registry_server import serve
-from idlrt.cli.telling import Command, Group, echo, end, told
 from idlrt.config.store import change, without_history
 from idlrt.core import DEFAULT_GROUP, Change, Freshness, Instance, Patch, Snapshot, Status, format_rpc_protocols
 from idlrt.printable import escape_json, plural, printable
@@ -78,7 +78,7 @@ def print_json(value: Any) -> None:
 @click.argument("url")
 @click.option("--group", default=None, metavar="NAME", help="Group to list.  [default: all groups]")
 @_options
-@told
+@report_errors
 def services(url: str, group: str | None, timeout: float, as_json: bool) -> None:
     """List the services in the registry at URL with the number of their instances and their settings."""
     with opened(url) as at:
@@ -114,7 +114,7 @@ def services(url: str, group: str | None, timeout: float, as_json: bool) -> None
 @click.argument("service")
 @group_option
 @_options
-@told
+@report_errors
 def instances(url: str, service: str, group: str, timeout: float, as_json: bool) -> None:
     """List the instances of SERVICE in the registry at URL, as its clients see them."""
     with opened(url) as at:
@@ -133,7 +133,7 @@ def instances(url: str, service: str, group: str, timeout: float, as_json: bool)
     "--for", "seconds", type=Seconds(zero=True), default=None, metavar="SECONDS", help="Duration.  [default: unlimited]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per change.")
-@told
+@report_errors
 def watch(url: str, service: str, group: str, seconds: float | None, as_json: bool) -> None:
     """Print the instances of SERVICE and every change until Ctrl+C or SIGTERM, across failures of the registry."""
     changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
@@ -212,7 +212,7 @@ def _print_change(change: Change, last: Snapshot | None, as_json: bool) -> None:
 )
 @click.option("--reset", is_flag=True, help="Remove all overrides of the instance.")
 @_options
-@told
+@report_errors
 def set_(
     url: str,
     service: str,
@@ -232,9 +232,9 @@ def set_(
     """
     changes = weight is not None or tags or status is not None or reset
     if instance is None and changes:
-        end("missing INSTANCE, as in: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
+        fail("missing INSTANCE, as in: idlrt registry set URL SERVICE INSTANCE --weight 10", 2)
     if not changes and not settings:
-        end("nothing to set: pass --weight, --tag, --status, --setting or --reset", 2)
+        fail("nothing to set: pass --weight, --tag, --status, --setting or --reset", 2)
     # Validate everything before changing anything.
     patch = Patch(
         weight=weight,
@@ -268,7 +268,7 @@ def set_(
 @click.argument("instance")
 @group_option
 @_options
-@told
+@report_errors
 def enable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Put INSTANCE of SERVICE back into rotation."""
     with opened(url) as at:
@@ -281,7 +281,7 @@ def enable(url: str, service: str, instance: str, group: str, timeout: float, as
 @click.argument("instance")
 @group_option
 @_options
-@told
+@report_errors
 def disable(url: str, service: str, instance: str, group: str, timeout: float, as_json: bool) -> None:
     """Take INSTANCE of SERVICE out of rotation until it is enabled again; this survives a restart of the instance."""
     with opened(url) as at:
@@ -294,7 +294,7 @@ def disable(url: str, service: str, instance: str, group: str, timeout: float, a
 @click.argument("instance", required=False)
 @group_option
 @timeout_option
-@told
+@report_errors
 def remove(url: str, service: str, instance: str | None, group: str, timeout: float) -> None:
     """Remove SERVICE with its settings and the overrides of its instances; it must have no registered instances.
 
@@ -308,7 +308,7 @@ def remove(url: str, service: str, instance: str | None, group: str, timeout: fl
 @registry.command(short_help="Export a registry as JSON.")
 @click.argument("url")
 @timeout_option
-@told
+@report_errors
 def export(url: str, timeout: float) -> None:
     """Print all services and instances in the registry at URL as JSON."""
     with opened(url) as at:
@@ -342,7 +342,7 @@ def _parsed(given: Sequence[str]) -> dict[str, str | None]:
     for each in given:
         name, _, value = each.partition("=")
         if not name:
-            end(f"invalid value {each!r}: expected NAME=VALUE", 2)
+            fail(f"invalid value {each!r}: expected NAME=VALUE", 2)
         parsed[name] = value or None
     return parsed
 

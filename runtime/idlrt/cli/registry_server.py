@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from idlrt.cli.telling import echo, end, told
+from idlrt.cli.output import echo, fail, report_errors
 from idlrt.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ __all__ = ["serve"]
     metavar="NAME=NUMBER",
     help="Limit of the registry, e.g. service_instances=200000; repeatable.",
 )
-@told
+@report_errors
 def serve(
     address: str,
     data: Path | None,
@@ -100,9 +100,9 @@ def _limits(given: Sequence[str]) -> Limits:
     for each in given:
         name, _, value = each.partition("=")
         if name not in known:
-            end(f"unknown limit {name!r} (known: {', '.join(known)})", 2)
+            fail(f"unknown limit {name!r} (known: {', '.join(known)})", 2)
         try:
             parsed[name] = known[name](value)
         except ValueError:
-            end(f"--limit {name}: must be a number, got {value!r}", 2)
+            fail(f"--limit {name}: must be a number, got {value!r}", 2)
     return Limits(**parsed)  # type: ignore[arg-type]  # types differ per field

@@ -20,8 +20,8 @@ from idlrt.cli.governance import (
     service_option,
     snapshot_of,
 )
+from idlrt.cli.output import Group, echo, fail, report_errors
 from idlrt.cli.registry import group_option, print_json, print_table, timeout_option
-from idlrt.cli.telling import Group, echo, end, told
 from idlrt.config import effective, read_config
 from idlrt.printable import printable
 
@@ -59,7 +59,7 @@ def route() -> None:
 @idl_option
 @timeout_option
 @json_option
-@told
+@report_errors
 def explain_route(
     service: str,
     method: str,
@@ -85,7 +85,7 @@ def explain_route(
     from idlrt.tools.explain import call_for, explain, layers
 
     if not url:
-        end("cannot explain routes without a registry: give --registry URL", 2)
+        fail("cannot explain routes without a registry: give --registry URL", 2)
     read = read_config(file, warn=False)
     here: Here = read.here if zone is None else msgspec.structs.replace(read.here, zone=zone)
     found_method = method_of(idl, service, method)
@@ -121,7 +121,7 @@ def explain_route(
 @route.command(short_help="Convert Motan commands to routing rules.")
 @click.argument("file", type=click.File())
 @service_option
-@told
+@report_errors
 def motan(file: Any, service: str) -> None:
     """Convert the Motan commands in FILE that apply to a service to routing rules, and print them as JSON, the value of
     the key `routes`.
@@ -136,6 +136,6 @@ def _named(given: Sequence[str]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not name or not equals:
-            end(f"cannot read the option: expected NAME=VALUE, got {each!r}", 2)
+            fail(f"cannot read the option: expected NAME=VALUE, got {each!r}", 2)
         named[name] = value
     return named

@@ -26,7 +26,7 @@ def arrange(method: Method[..., Any], arguments: tuple[Any, ...], named: dict[st
         name, default = fields[place].attribute, method.defaults[place]
         if name in rest:
             value = rest.pop(name)
-        elif method.has_to_be_given[place]:
+        elif method.mandatory[place]:
             raise TypeError(f"{method.full_name} is missing argument {name!r}")
         else:
             # Defaults that a signature cannot show, such as lists, are not sent: the server applies them, too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from idlrt.client.governance import Governance
-from idlrt.core import Call, Deadline, Decision, tell
+from idlrt.core import Call, Deadline, Decision, notify
 
 __all__ = ["EventEmitter", "attempt_of"]
 
@@ -31,11 +31,11 @@ class EventEmitter:
 
     governance: Governance
 
-    def tell(self, call: Call, decision: Decision) -> None:
+    def notify(self, call: Call, decision: Decision) -> None:
         """Emit a decision event."""
-        tell(call.listeners, decision)
-        self.governance.tell(decision)
+        notify(call.listeners, decision)
+        self.governance.notify(decision)
 
-    def is_heard(self, call: Call) -> bool:
+    def has_listeners(self, call: Call) -> bool:
         """Return whether there are listeners."""
         return bool(call.listeners or self.governance.listeners)

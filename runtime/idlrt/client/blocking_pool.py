@@ -18,7 +18,7 @@ from idlrt.client.opening import Opening
 from idlrt.client.stats import PoolStats
 from idlrt.core import Call
 from idlrt.core.forks import forks
-from idlrt.core.races import is_called_off
+from idlrt.core.races import is_cancelled
 
 __all__ = ["BlockingLease", "BlockingPool"]
 
@@ -84,7 +84,7 @@ class BlockingPool(Generic[C]):
             if now >= until:
                 raise no_room(call, self._max)
             lease.wait(until - now)
-            if is_called_off():
+            if is_cancelled():
                 raise not_needed(call)
             now = time.monotonic()
         connection = lease.connection

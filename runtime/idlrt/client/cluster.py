@@ -184,9 +184,9 @@ class Cluster(EventEmitter, Generic[S]):
 
     def pick(self, call: Call, tried: Collection[Node[S]]) -> Node[S] | None:
         state = self._view.state
-        is_heard = call.listeners or self.governance.listeners
+        has_listeners = call.listeners or self.governance.listeners
         picker = state.picker
-        if picker is None or is_heard:
+        if picker is None or has_listeners:
             picker = self._picker_for(call, state)
         if call.metadata and has_explicit_metadata(call):
             tried = self._or_unable(call, picker, tried)
@@ -194,13 +194,13 @@ class Cluster(EventEmitter, Generic[S]):
         node = picker.pick(call, tried, plan.balancer)
         if node is not None and node.breaker.state is not CLOSED and not state.is_panic:
             node = past_breakers(picker, call, tried, plan.balancer, node)
-        if is_heard and node is not None:
+        if has_listeners and node is not None:
             name, address = plan.balancer.name, node.instance.address
             picked = Picked(subject=call.method.full_name, balancer=name, instance=address, among=len(picker.ready))
-            self.tell(call, picked)
+            self.notify(call, picked)
         return node
 
-    def everyone(self, call: Call) -> Sequence[Node[S]]:
+    def all_endpoints(self, call: Call) -> Sequence[Node[S]]:
         picker = self._picker_for(call, self._view.state)
         found = [*picker.ready, *(node for node in picker.nodes if node in picker.out)]
         if call.metadata and has_explicit_metadata(call):
@@ -231,7 +231,7 @@ class Cluster(EventEmitter, Generic[S]):
                 decision = Routed(
                     subject=name, why=each.why, router=each.router, rule=rule, before=each.before, after=each.after
                 )
-                self.tell(call, decision)
+                self.notify(call, decision)
         if not routed.nodes:
             endpoints = self._view.endpoints
             raise no_instance(call, self._name, endpoints.snapshot, endpoints.states(), pool, chain)
@@ -254,7 +254,7 @@ class Cluster(EventEmitter, Generic[S]):
             # Silence counts from now on: a first call that takes long is no reason for a ping.
             node.health.asked_at = start
             node.is_used = True
-        lease = load.began()
+        lease = load.begin()
         try:
             result = await node.sender.send(sent)
         except BaseException as error:
@@ -263,7 +263,7 @@ class Cluster(EventEmitter, Generic[S]):
             raise
         del lease
         end = now()
-        load.answered(end - start, end)
+        load.record_success(end - start, end)
         tracker.answered(node, end, permit, call=call)
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, end - start, None)
@@ -284,25 +284,25 @@ class Cluster(EventEmitter, Generic[S]):
         if call.listeners or self.governance.listeners:
             self._attempted(call, node, attempt, seconds, error)
         if isinstance(error, NotSent | Unknown):
-            node.load.failed(seconds, timeout, end)
+            node.load.record_failure(seconds, timeout, end)
             self._tracker.failed(node, error, end, permit, call=call)
         elif isinstance(error, RpcError) and not isinstance(error, LocalProtocolError | ConfigurationError):
             is_broken = isinstance(error, RemoteProtocolError) or (
                 isinstance(error, ApplicationError) and error.code == ApplicationCode.INTERNAL_ERROR
             )
-            node.load.answered(seconds, end)
+            node.load.record_success(seconds, end)
             self._tracker.answered(node, end, permit, is_broken=is_broken, call=call)
         else:
             # The call was cancelled (another attempt won, or the caller gave up), or the error is local: the latency of
             # the endpoint is at least `seconds`.
             if seconds > node.load.latency(end):
-                node.load.answered(seconds, end)
+                node.load.record_success(seconds, end)
             self._tracker.abandoned(node, end, permit)
 
     def _attempted(self, call: Call, node: Node[S], attempt: int, seconds: float, error: BaseException | None) -> None:
-        self.tell(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
+        self.notify(call, Attempted.of(call.method.full_name, node.instance.address, attempt, seconds, error))
 
-    def spend(self) -> bool:
+    def take_retry(self) -> bool:
         return self._view.budget.spend(self._now())
 
     def answered(self, node: Node[S], now: float) -> None:

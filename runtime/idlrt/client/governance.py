@@ -17,7 +17,7 @@ from idlrt.client.picker import BalancerChoice
 from idlrt.config import Effective, Layer, check, effective
 from idlrt.config.guards import Guards
 from idlrt.config.schema import METHODS, section
-from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, current_call, stack, tell
+from idlrt.core import Call, CallPolicy, Chance, Deadline, Endpoint, Listener, current_call, notify, stack
 from idlrt.core.decisions import Decision
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
@@ -121,7 +121,7 @@ class Governance:
         self._layers = tuple(layers)
         self._idl: dict[Method[..., Any], Layer] = {}
         self._modes: dict[tuple[str, bytes], FaultMode] = {}
-        self._guards = Guards(self.chance, self.tell if listeners else no_listener)
+        self._guards = Guards(self.chance, self.notify if listeners else no_listener)
         self._is_closed = False
         self._settings = _Settings(0, effective(self._layers))
         self.version = 0
@@ -249,9 +249,9 @@ class Governance:
             call.policy = plan.policy
         return plan.endpoint(call)
 
-    def tell(self, decision: Decision) -> None:
+    def notify(self, decision: Decision) -> None:
         """Notify the client's listeners."""
-        tell(self.listeners, decision)
+        notify(self.listeners, decision)
 
     def _said_by_idl(self, method: Method[..., Any]) -> Layer:
         """Return the settings of a method's annotations. Invalid ones are logged and ignored."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from idlrt.client.health import Health
 from idlrt.client.node import Node
-from idlrt.core import BreakerChanged, Call, Decision, Ejected, Evidence, Listener, Restored, evidence_of, tell
+from idlrt.core import BreakerChanged, Call, Decision, Ejected, Evidence, Listener, Restored, evidence_of, notify
 from idlrt.core.leases import Lease
 from idlrt.core.logs import cleaned, get_logger
 from idlrt.errors import CircuitOpen
@@ -302,6 +302,6 @@ class HealthTracker:
         return {"service": self._name, "instance": node.instance.address, "reason": cleaned(why)}
 
     def _tell(self, decision: Decision, call: Call | None) -> None:
-        tell(self._listeners(), decision)
+        notify(self._listeners(), decision)
         if call is not None:
-            tell(call.listeners, decision)
+            notify(call.listeners, decision)

@@ -64,9 +64,9 @@ class ServiceState(Generic[S]):
 
     def picker_of(self, pool: Pool[Node[S]]) -> Picker[Node[S]]:
         """Return the picker of `pool`, which is the pool of this state or a subset of it."""
-        found: Picker[Node[S]] | None = pool.kept.get(Picker)
+        found: Picker[Node[S]] | None = pool.cache.get(Picker)
         if found is None:
-            found = pool.kept[Picker] = Picker(pool, self._chance, self._panic, self._lasting)
+            found = pool.cache[Picker] = Picker(pool, self._chance, self._panic, self._lasting)
         return found
 
     def prepare(self, old: ServiceState[S], balancers: Sequence[BalancerChoice]) -> None:
@@ -84,13 +84,13 @@ class ServiceState(Generic[S]):
         if not pool.nodes:
             return
         for key, recipe in list(old.recipes.items()):
-            if key not in pool.kept:
+            if key not in pool.cache:
                 recipe(pool)
         self.chain.prepare(pool, old)
-        if (known := old.kept.get(Picker)) is not None:
+        if (known := old.cache.get(Picker)) is not None:
             _make(self.picker_of(pool), [each for each in balancers if each.key in known.balancers])
-        for key, before in list(old.kept.items())[:_MAX_PARTS]:
-            after = pool.kept.get(key)
+        for key, before in list(old.cache.items())[:_MAX_PARTS]:
+            after = pool.cache.get(key)
             # A subset with all endpoints of a pool is the pool itself.
             if isinstance(before, Pool) and isinstance(after, Pool) and before is not old and after is not pool:
                 self._prepare(cast("Pool[Node[S]]", after), cast("Pool[Node[S]]", before), balancers)

@@ -26,16 +26,16 @@ __all__ = [
     "BreakerChanged",
     "Decision",
     "Ejected",
-    "GaveUp",
-    "Kept",
+    "FallbackUsed",
     "Listener",
+    "NotRetried",
     "Picked",
-    "Refused",
-    "Replaced",
+    "Rejected",
     "Restored",
+    "RetryScheduled",
     "Retrying",
     "Routed",
-    "tell",
+    "notify",
 ]
 
 _log: Final = get_logger("idlrt.client")
@@ -117,7 +117,7 @@ class Retrying(Decision, frozen=True, kw_only=True, tag=True):
     pause: float = 0.0
 
 
-class GaveUp(Decision, frozen=True, kw_only=True, tag=True):
+class NotRetried(Decision, frozen=True, kw_only=True, tag=True):
     """A failed call is not retried, or not any more; `why` has the reason.
 
     Attributes:
@@ -127,7 +127,7 @@ class GaveUp(Decision, frozen=True, kw_only=True, tag=True):
     mode: str
 
 
-class Kept(Decision, frozen=True, kw_only=True, tag=True):
+class RetryScheduled(Decision, frozen=True, kw_only=True, tag=True):
     """A failed call was queued for a retry in the background.
 
     Attributes:
@@ -139,7 +139,7 @@ class Kept(Decision, frozen=True, kw_only=True, tag=True):
     pause: float
 
 
-class Replaced(Decision, frozen=True, kw_only=True, tag=True):
+class FallbackUsed(Decision, frozen=True, kw_only=True, tag=True):
     """A call failed and a fallback value was returned instead.
 
     Attributes:
@@ -149,7 +149,7 @@ class Replaced(Decision, frozen=True, kw_only=True, tag=True):
     by: str
 
 
-class Refused(Decision, frozen=True, kw_only=True, tag=True):
+class Rejected(Decision, frozen=True, kw_only=True, tag=True):
     """A guard rejected a call.
 
     Attributes:
@@ -189,7 +189,7 @@ Listener = Callable[[Decision], object]
 """Callback for decision events."""
 
 
-def tell(listeners: Iterable[Listener], decision: Decision) -> None:
+def notify(listeners: Iterable[Listener], decision: Decision) -> None:
     """Pass `decision` to all listeners; exceptions are logged, so that they affect neither the call nor the others."""
     for listener in listeners:
         try:

@@ -86,7 +86,7 @@ class Driver(Protocol):
         """
         ...
 
-    def beside(self, start: Start[None]) -> None:
+    def spawn(self, start: Start[None]) -> None:
         """Run a task in the background. Exceptions are logged."""
         ...
 
@@ -212,8 +212,8 @@ class BlockingDriver:
                 raise error
         return outcomes
 
-    def beside(self, start: Start[None]) -> None:
-        THREADS.run(partial(_run_beside, start))
+    def spawn(self, start: Start[None]) -> None:
+        THREADS.run(partial(_run_in_background, start))
 
     def event(self) -> Event:
         return _BlockingEvent()
@@ -223,7 +223,7 @@ def _driven(start: Start[T]) -> T:
     return drive(start())
 
 
-def _run_beside(start: Start[None]) -> None:
+def _run_in_background(start: Start[None]) -> None:
     try:
         drive(start())
     except Exception:  # noqa: BLE001
@@ -336,7 +336,7 @@ class AsyncioDriver:
             tasks = [group.create_task(run(start)) for start in starts]
         return [task.result() for task in tasks]
 
-    def beside(self, start: Start[None]) -> None:
+    def spawn(self, start: Start[None]) -> None:
         """Run a task in the background, at most until the event loop ends. Exceptions are logged."""
         import asyncio
 

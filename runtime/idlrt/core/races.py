@@ -1,7 +1,7 @@
 """Races on threads: run several functions concurrently, use the first that succeeds.
 
 A thread that is blocked in the kernel cannot be cancelled, so losers run to their end and their results are dropped.
-But one that only waits for its turn can be: it checks `is_called_off` when its turn comes, and gives up.
+But one that only waits for its turn can be: it checks `is_cancelled` when its turn comes, and gives up.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, Final, TypeVar
 
 from idlrt.core.threads import THREADS
 
-__all__ = ["is_called_off", "race"]
+__all__ = ["is_cancelled", "race"]
 
 T = TypeVar("T")
 
 
 class _Race:
-    __slots__ = ("is_over",)
+    __slots__ = ("is_finished",)
 
     def __init__(self) -> None:
-        self.is_over = False
+        self.is_finished = False
 
 
 _current: Final[ContextVar[_Race | None]] = ContextVar("idlrt race", default=None)
 
 
-def is_called_off() -> bool:
+def is_cancelled() -> bool:
     """Whether the race in which this thread runs is over, so that its result will be dropped."""
     current = _current.get()
-    return current is not None and current.is_over
+    return current is not None and current.is_finished
 
 
 def race(runners: Iterable[Callable[[], T]], delay: float, is_final: Callable[[BaseException], bool]) -> T:
@@ -83,7 +83,7 @@ def race(runners: Iterable[Callable[[], T]], delay: float, is_final: Callable[[B
         assert last is not None
         raise last
     finally:
-        this.is_over = True
+        this.is_finished = True
 
 
 def _run(runner: Callable[[], Any], finished: queue.SimpleQueue[tuple[bool, Any]], this: _Race) -> None:

@@ -24,11 +24,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 from idlrt.errors import RemoteProtocolError
 from idlrt.spec import Method
 
-__all__ = ["REFUSED", "complete", "mismatch", "substitutes"]
+__all__ = ["MISSING", "complete", "mismatch", "substitutes"]
 
 _Parameter = inspect.Parameter
 
-REFUSED: Final[Any] = type("_Refused", (), {})()
+MISSING: Final[Any] = type("_Refused", (), {})()
 """Marker in `substitutes` for an argument that the handler requires."""
 
 
@@ -51,7 +51,7 @@ def mismatch(method: Method[..., Any], function: Callable[..., Any]) -> str | No
 
 
 def substitutes(method: Method[..., Any], function: Callable[..., Any], *, is_relay: bool = False) -> tuple[Any, ...]:
-    """Return the substitute for each argument if the caller omits it: a value, `None`, or `REFUSED`.
+    """Return the substitute for each argument if the caller omits it: a value, `None`, or `MISSING`.
 
     Args:
         is_relay: whether `function` is a method of a client, which in turn omits arguments that are `None`.
@@ -64,11 +64,11 @@ def substitutes(method: Method[..., Any], function: Callable[..., Any], *, is_re
     parameters = _parameters(method, function)
     found = [
         # Unless the argument is mandatory, the stub (of this version or of idlc 0.1.0) types it as optional anyway.
-        _substitute(parameter, refused=REFUSED if is_needed else None)
+        _substitute(parameter, refused=MISSING if is_needed else None)
         if default is None and not field.is_required
         else None
         for field, default, is_needed, parameter in zip(
-            method.arguments, method.defaults, method.has_to_be_given, parameters, strict=True
+            method.arguments, method.defaults, method.mandatory, parameters, strict=True
         )
     ]
     return tuple(found) if any(each is not None for each in found) else ()
@@ -81,7 +81,7 @@ def complete(method: Method[..., Any], arguments: Sequence[Any], instead: Sequen
         RemoteProtocolError: the caller omitted an argument that the handler requires.
     """
     whole = tuple(other if value is None else value for value, other in zip(arguments, instead, strict=True))
-    missing = [repr(field.attribute) for field, value in zip(method.arguments, whole, strict=True) if value is REFUSED]
+    missing = [repr(field.attribute) for field, value in zip(method.arguments, whole, strict=True) if value is MISSING]
     if missing:
         names = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing)
         what = f"missing {'arguments' if missing[1:] else 'argument'} {names}"

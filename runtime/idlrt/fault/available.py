@@ -21,7 +21,7 @@ class Available(Failfast):
     async def call(self, call: Call, reach: Reach[Any]) -> Any:
         """Make `call` on the first instance that it can be sent to."""
         last: RpcError | None = None
-        for node in reach.everyone(call):
+        for node in reach.all_endpoints(call):
             try:
                 return await reach.send(node, call)
             except NotSent as error:

@@ -46,7 +46,7 @@ class Reach(Protocol[N]):
         """
         ...
 
-    def everyone(self, call: Call) -> Sequence[N]:
+    def all_endpoints(self, call: Call) -> Sequence[N]:
         """Return all endpoints that routing leaves for `call`, healthy ones first.
 
         Raises:
@@ -65,15 +65,15 @@ class Reach(Protocol[N]):
         """
         ...
 
-    def spend(self) -> bool:
+    def take_retry(self) -> bool:
         """Take one retry from the service's retry budget; return `False` if it is exhausted: do not retry then."""
         ...
 
-    def tell(self, call: Call, decision: Decision) -> None:
-        """Emit a decision event. Check `is_heard` first where constructing the event is expensive."""
+    def notify(self, call: Call, decision: Decision) -> None:
+        """Emit a decision event. Check `has_listeners` first where constructing the event is expensive."""
         ...
 
-    def is_heard(self, call: Call) -> bool:
+    def has_listeners(self, call: Call) -> bool:
         """Whether there are listeners for decisions about `call`."""
         ...
 

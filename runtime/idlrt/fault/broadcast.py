@@ -54,7 +54,7 @@ class Broadcast:
         if not may_repeat(call):
             what = f"cannot broadcast {call.method.full_name}: the method is not idempotent"
             raise ConfigurationError(f"{what}; pass using(idempotent=True) if every instance may execute it")
-        nodes = reach.everyone(call)
+        nodes = reach.all_endpoints(call)
         starts: Sequence[Callable[[], Coroutine[Any, Any, Any]]] = [partial(reach.send, node, call) for node in nodes]
         outcomes = await call.driver.all(starts, self._settings.max_concurrency)
         failed = [(node, each) for node, each in zip(nodes, outcomes, strict=True) if isinstance(each, Exception)]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, GaveUp, Replaced, Retrying
+from idlrt.core import Call, Chance, FallbackUsed, NotRetried, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import (
     ApplicationCode,
@@ -120,21 +120,21 @@ class Failback:
                 failure = _failure(call, error, node, attempt, was_worked_on)
                 decision = await self._ask(failure)
                 if isinstance(decision, Use):
-                    if reach.is_heard(call):
-                        reach.tell(call, Replaced(subject=call.method.full_name, why=str(error), by="failback"))
+                    if reach.has_listeners(call):
+                        reach.notify(call, FallbackUsed(subject=call.method.full_name, why=str(error), by="failback"))
                     return decision.value
                 if decision is None:
                     raise
                 why = self._against(failure, decision)
                 if why:
-                    if reach.is_heard(call):
-                        reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failback"))
+                    if reach.has_listeners(call):
+                        reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failback"))
                     error.add_note(f"not retried, although on_failure requested it: {why}")
                     raise
-                if reach.is_heard(call):
+                if reach.has_listeners(call):
                     what, pause = call.method.full_name, decision.after
                     why = f"requested by on_failure: {error}"
-                    reach.tell(call, Retrying(subject=what, why=why, mode="failback", pause=pause))
+                    reach.notify(call, Retrying(subject=what, why=why, mode="failback", pause=pause))
                 if decision.after > 0:
                     await call.driver.sleep(decision.after)
                 attempt += 1

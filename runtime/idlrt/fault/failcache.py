@@ -25,7 +25,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, Deadline, GaveUp, Kept, Positive
+from idlrt.core import Call, Chance, Deadline, NotRetried, Positive, RetryScheduled
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.logs import get_logger
@@ -130,8 +130,8 @@ class Failcache:
         except (NotSent, Unknown) as error:
             why = self._keep(call, reach, error)
             if why:
-                if reach.is_heard(call):
-                    reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode="failcache"))
+                if reach.has_listeners(call):
+                    reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode="failcache"))
                 error.add_note(f"not queued for a retry: {why}")
                 raise
             if call.method.result is VOID:
@@ -166,10 +166,10 @@ class Failcache:
         name = call.method.full_name
         fields = {"method": name, "mode": "failcache", "pause": pause}
         _log.info("queued %s for a retry in %.3g s: %s", name, pause, error, extra=fields)
-        if reach.is_heard(call):
-            reach.tell(call, Kept(subject=name, why=str(error), mode="failcache", pause=pause))
+        if reach.has_listeners(call):
+            reach.notify(call, RetryScheduled(subject=name, why=str(error), mode="failcache", pause=pause))
         if worker is not None:
-            call.driver.beside(partial(self._work, call, worker))
+            call.driver.spawn(partial(self._work, call, worker))
         return ""
 
     def _pause(self, attempt: int, error: NotSent | Unknown) -> float:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from idlrt.core import Call, Chance, GaveUp, Retrying
+from idlrt.core import Call, Chance, NotRetried, Retrying
 from idlrt.core.logs import get_logger
 from idlrt.errors import ConnectionLost, NotSent, Overloaded, RpcError, Unknown
 from idlrt.fault.base import NoSettings, Reach, may_repeat
@@ -91,8 +91,8 @@ class Failover:
             name = call.method.full_name
             fields = {"method": name, "mode": self.name, "attempt": len(failed), "pause": pause}
             _log.info("retrying %s on another instance: %s", name, error, extra=fields)
-            if reach.is_heard(call):
-                reach.tell(call, Retrying(subject=name, why=str(error), mode=self.name, pause=pause))
+            if reach.has_listeners(call):
+                reach.notify(call, Retrying(subject=name, why=str(error), mode=self.name, pause=pause))
             if pause > 0:
                 await call.driver.sleep(pause)
             try:
@@ -124,13 +124,13 @@ class Failover:
             why = "the server rejects retries (pushback)"
         elif pause >= left:
             why = "deadline exceeded" if left <= 0 else f"deadline too close for a pause of {pause:.3g} s"
-        elif not reach.spend():
+        elif not reach.take_retry():
             why = "retry budget exhausted"
         return pause, why
 
     def _give_up(self, call: Call, reach: Reach[Any], error: RpcError, failed: list[Any], why: str) -> RpcError:
-        if reach.is_heard(call):
-            reach.tell(call, GaveUp(subject=call.method.full_name, why=why, mode=self.name))
+        if reach.has_listeners(call):
+            reach.notify(call, NotRetried(subject=call.method.full_name, why=why, mode=self.name))
         if len(failed) > 1:
             earlier = ", ".join(f"tcp://{each.instance.address}" for each in failed[:-1])
             error.add_note(f"{plural(len(failed) - 1, 'earlier attempt')}: {earlier}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from idlrt.core import Call, Replaced
+from idlrt.core import Call, FallbackUsed
 from idlrt.core.logs import get_logger
 from idlrt.errors import ApplicationError, NotSent, Unknown
 from idlrt.fault.base import Reach
@@ -31,6 +31,6 @@ class Failsafe(Failfast):
         except (NotSent, Unknown, ApplicationError) as error:
             name = call.method.full_name
             _log.warning("ignoring failure of %s: %s", name, error, extra={"method": name, "mode": "failsafe"})
-            if reach.is_heard(call):
-                reach.tell(call, Replaced(subject=name, why=str(error), by="failsafe"))
+            if reach.has_listeners(call):
+                reach.notify(call, FallbackUsed(subject=name, why=str(error), by="failsafe"))
             return None

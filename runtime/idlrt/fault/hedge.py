@@ -152,7 +152,7 @@ class Hedge(Failover):
                     replaced += 1
                     error = failed[-1]
                     if not costs_nothing(error, len(failed)):
-                        if error.retry_after is not None or counted >= call.policy.retries or not reach.spend():
+                        if error.retry_after is not None or counted >= call.policy.retries or not reach.take_retry():
                             return
                         counted += 1
                     elif not call.policy.retries:
@@ -162,8 +162,8 @@ class Hedge(Failover):
                     if not self._allowance.spend():
                         return
                     why, pause = f"no response from {tried[-1].instance.address} yet", delay
-                if reach.is_heard(call):
-                    reach.tell(call, Retrying(subject=call.method.full_name, why=why, mode="hedge", pause=pause))
+                if reach.has_listeners(call):
+                    reach.notify(call, Retrying(subject=call.method.full_name, why=why, mode="hedge", pause=pause))
 
         try:
             return await call.driver.race(starts(), delay, is_final)

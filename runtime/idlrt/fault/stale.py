@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Call, Chance, Positive, Replaced
+from idlrt.core import Call, Chance, FallbackUsed, Positive
 from idlrt.core.forks import forks
 from idlrt.core.logs import get_logger
 from idlrt.errors import NotSent, Unknown
@@ -75,9 +75,9 @@ class Stale(Failover):
             name = call.method.full_name
             fields = {"method": name, "mode": "stale", "age": age}
             _log.warning("returning stale result of %s (%.3g s old): %s", name, age, error, extra=fields)
-            if reach.is_heard(call):
+            if reach.has_listeners(call):
                 why = f"stale result ({age:.3g} s old): {error}"
-                reach.tell(call, Replaced(subject=name, why=why, by="stale"))
+                reach.notify(call, FallbackUsed(subject=name, why=why, by="stale"))
             return pickle.loads(cached)  # safe: pickled by this process
         self._keep(call, answer)
         return answer

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Evidence, Listener, Refused, evidence_of, tell
+from idlrt.core import Chance, Evidence, Listener, Rejected, evidence_of, notify
 from idlrt.core.policy import Positive
 from idlrt.errors import Overloaded
 from idlrt.guard.base import AnyCall, Next, PerMethod, Scope, listeners_of, no_listener
@@ -144,5 +144,5 @@ class AdmissionControl:
     def _rejected(self, call: AnyCall, probability: float) -> Overloaded:
         why = f"throttling {probability:.0%} of the calls, because servers reject too many"
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=call.method.full_name, guard="admission", why=why))
+            notify(listeners, Rejected(subject=call.method.full_name, guard="admission", why=why))
         return Overloaded(f"rejected {call.method.full_name}: {why}")

@@ -22,7 +22,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Refused, evidence_of, tell
+from idlrt.core import BreakerChanged, Chance, Evidence, Listener, Rejected, evidence_of, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease
 from idlrt.core.policy import Positive, Seconds
@@ -315,7 +315,7 @@ class CircuitBreaker:
         now = self._now()
         why = breaker.explain(now)
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=call.method.full_name, guard="breaker", why=why))
+            notify(listeners, Rejected(subject=call.method.full_name, guard="breaker", why=why))
         what = f"rejected {call.method.full_name}: circuit breaker of {name} is {breaker.state}"
         return CircuitOpen(f"{what}: {why}").push_back(breaker.retry_after(now))
 
@@ -323,4 +323,4 @@ class CircuitBreaker:
         changes = breaker.take_changes()
         if listeners := listeners_of(call, self._listener):
             for before, after, why in changes:
-                tell(listeners, BreakerChanged(subject=name, before=before, after=after, why=why))
+                notify(listeners, BreakerChanged(subject=name, before=before, after=after, why=why))

@@ -22,7 +22,7 @@ from weakref import ref
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Event, Listener, Refused, tell
+from idlrt.core import Chance, Event, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Seconds
@@ -225,5 +225,5 @@ class Bulkhead:
     def _rejected(self, call: AnyCall, why: str) -> Overloaded:
         name = call.method.full_name
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=name, guard="bulkhead", why=why))
+            notify(listeners, Rejected(subject=name, guard="bulkhead", why=why))
         return Overloaded(f"rejected {name}: {why}")

@@ -26,7 +26,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core import Chance, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Leases
 from idlrt.core.policy import Positive, Seconds
@@ -251,7 +251,7 @@ class AdaptiveConcurrency:
         name = call.method.full_name
         why = f"adaptive limit of {plural(in_flight, 'concurrent call')} reached"
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=name, guard="concurrency", why=why))
+            notify(listeners, Rejected(subject=name, guard="concurrency", why=why))
         return Overloaded(f"rejected {name}: {why}")
 
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from idlrt import errors
-from idlrt.core import Chance, Listener, Replaced, tell
+from idlrt.core import Chance, FallbackUsed, Listener, notify
 from idlrt.errors import ConfigurationError, RemoteProtocolError, RpcError
 from idlrt.guard.base import AnyCall, Next, listeners_of, no_listener
 from idlrt.serialization.plain_json import from_plain
@@ -97,7 +97,7 @@ class Fallback:
         value = self._value(call.method) if self._function is None else self._function(call, error)
         if listeners := listeners_of(call, self._listener):
             why = f"{type(error).__name__}: {error}" if error is not None else "no call is made (force)"
-            tell(listeners, Replaced(subject=call.method.full_name, by="fallback", why=why))
+            notify(listeners, FallbackUsed(subject=call.method.full_name, by="fallback", why=why))
         return value
 
     def _value(self, method: Method[..., Any]) -> Any:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Refused, ServerCall, tell
+from idlrt.core import Chance, Listener, Rejected, ServerCall, notify
 from idlrt.core.forks import forks
 from idlrt.core.policy import Seconds
 from idlrt.errors import Overloaded
@@ -182,7 +182,7 @@ class RateLimiter:
         calls = "call" if settings.rate == 1 else "calls"
         why = f"rate limit{whose} exceeded ({settings.rate:g} {calls} per second); retry in {pause:.3g} s"
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=name, guard="limiter", why=why))
+            notify(listeners, Rejected(subject=name, guard="limiter", why=why))
         return Overloaded(f"rejected {name}: {why}").push_back(pause)
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from idlrt.core import Chance, Listener, Refused, tell
+from idlrt.core import Chance, Listener, Rejected, notify
 from idlrt.core.forks import forks
 from idlrt.core.leases import Lease, Leases
 from idlrt.core.policy import Positive
@@ -212,5 +212,5 @@ class LoadShedder:
         name = call.method.full_name
         why = f"overloaded (CPU {self._cpu() / 10:.0f}%, {plural(len(self.shedder.in_flight), 'call')} in flight)"
         if listeners := listeners_of(call, self._listener):
-            tell(listeners, Refused(subject=name, guard="shedder", why=why))
+            notify(listeners, Rejected(subject=name, guard="shedder", why=why))
         return Overloaded(f"rejected {name}: {why}")

@@ -6,23 +6,23 @@ from idlrt.exports import deprecated_names
 from idlrt.route.base import ROUTERS, Here, Pool, Routable, Router, Rule, Shares, Step
 from idlrt.route.chain import Chain, explain, make_chain, no_instance_reason
 from idlrt.route.conditions import Condition, call_condition, instance_condition
-from idlrt.route.following import Following, RuleError, at
+from idlrt.route.router_base import RouterBase, RuleError, errors_at
 
 __all__ = [
     "ROUTERS",
     "Chain",
     "Condition",
-    "Following",
     "Here",
     "Pool",
     "Routable",
     "Router",
+    "RouterBase",
     "Rule",
     "RuleError",
     "Shares",
     "Step",
-    "at",
     "call_condition",
+    "errors_at",
     "explain",
     "instance_condition",
     "make_chain",

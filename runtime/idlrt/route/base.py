@@ -54,16 +54,16 @@ class Pool(Generic[N]):
     Attributes:
         nodes: all endpoints, including unhealthy ones.
         tag: tag of the call if it selected these endpoints, else empty. Narrowed pools inherit it.
-        kept: values that routers and balancers cache, by their own keys. If two threads compute one, either may win.
-        recipes: functions that compute entries of `kept` for any pool; used to prepare a pool that replaces this one.
+        cache: values that routers and balancers cache, by their own keys. If two threads compute one, either may win.
+        recipes: functions that compute entries of `cache` for any pool; used to prepare a pool that replaces this one.
     """
 
-    __slots__ = ("kept", "nodes", "recipes", "tag")
+    __slots__ = ("cache", "nodes", "recipes", "tag")
 
     def __init__(self, nodes: Sequence[N], *, tag: str = "") -> None:
         self.nodes = tuple(nodes)
         self.tag = tag
-        self.kept: dict[Hashable, Any] = {}
+        self.cache: dict[Hashable, Any] = {}
         self.recipes: dict[Hashable, Callable[[Pool[Any]], object]] = {}
 
     def __len__(self) -> int:
@@ -75,30 +75,30 @@ class Pool(Generic[N]):
         Args:
             key: cache key that identifies `keep`.
         """
-        found: Pool[N] | None = self.kept.get(key)
+        found: Pool[N] | None = self.cache.get(key)
         if found is None:
             nodes = [node for node in self.nodes if keep(node)]
             found = self if len(nodes) == len(self.nodes) else Pool(nodes, tag=self.tag)
-            self.kept[key] = found
+            self.cache[key] = found
         return found
 
-    def keep(self, key: Hashable, value: T, recipe: Callable[[Pool[Any]], object]) -> T:
+    def store(self, key: Hashable, value: T, recipe: Callable[[Pool[Any]], object]) -> T:
         """Cache `value` and return it; `recipe` computes and caches the corresponding value for another pool."""
-        self.kept[key] = value
+        self.cache[key] = value
         self.recipes[key] = recipe
         return value
 
     @property
-    def nobody(self) -> Pool[N]:
+    def empty(self) -> Pool[N]:
         """The empty pool."""
-        return self.narrowed("nobody", lambda node: False)
+        return self.narrowed("empty", lambda node: False)
 
     @property
     def is_out(self) -> bool:
         """Whether no endpoint is healthy; true for an empty pool."""
-        found: bool | None = self.kept.get("is_out")
+        found: bool | None = self.cache.get("is_out")
         if found is None:
-            found = self.kept["is_out"] = all(node.is_out for node in self.nodes)
+            found = self.cache["is_out"] = all(node.is_out for node in self.nodes)
         return found
 
 
@@ -220,7 +220,7 @@ class Router(Protocol):
         """
         ...
 
-    def suits(self, method: Method[..., Any]) -> bool:
+    def applies_to(self, method: Method[..., Any]) -> bool:
         """Whether `route` may narrow a pool for calls of `method`; if not, it is skipped. Return `True` if in doubt."""
         ...
 

@@ -28,8 +28,8 @@ import msgspec
 from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Rule, Step
 from idlrt.route.conditions import call_condition, instance_condition
-from idlrt.route.following import Following, RuleError, at
 from idlrt.route.keys import CALLER, Side, call_reader, caller_values, check_key
+from idlrt.route.router_base import RouterBase, RuleError, errors_at
 
 __all__ = ["CanaryRouter", "CanaryRule"]
 
@@ -53,7 +53,7 @@ class CanaryRule(Rule, frozen=True, kw_only=True):
     key: str = ""
 
 
-class CanaryRouter(Following):
+class CanaryRouter(RouterBase):
     """Percentage routing to canaries. Implements `Router`."""
 
     Rule = CanaryRule
@@ -61,16 +61,16 @@ class CanaryRouter(Following):
 
     def __init__(self, rule: CanaryRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
-        with at("when"):
+        with errors_at("when"):
             self._when = call_condition(rule.when, here)
-        with at("to"):
+        with errors_at("to"):
             self._to = instance_condition(rule.to, here)
         if self._to.constant:
             raise RuleError("to", "expected a condition that selects the canaries, such as 'version = 2.*'")
-        with at("key"):
+        with errors_at("key"):
             self._read = _reader(rule.key, here)
         self._percent: float = rule.percent
-        self._unfit = f"the call does not match {self._when}"
+        self._no_match = f"the call does not match {self._when}"
         # The salt does not depend on the percentage, so that keys stay in when it increases.
         salt = rule.name or f"{rule.when}\n{rule.to}\n{rule.key}"
         self._seed = blake2b(salt.encode("utf-8", "surrogatepass") + b"\0", digest_size=8)
@@ -78,20 +78,20 @@ class CanaryRouter(Following):
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
         if pool.tag:
             if steps is not None:
-                self._tell(steps, f"the tag {pool.tag} of the call takes precedence", pool, pool)
+                self._add_step(steps, f"the tag {pool.tag} of the call takes precedence", pool, pool)
             return pool
-        fits = self._when.fits(call)
+        fits = self._when.matches(call)
         key = self._read(call) if fits else ""
         is_in = fits and (self.point(key) if key else self._chance.dice() * 100) < self._percent
-        canaries, others = pool.kept.get(self) or self._prepare(pool)
+        canaries, others = pool.cache.get(self) or self._prepare(pool)
         found, other = (canaries, others) if is_in else (others, canaries)
         if found.is_out and not self.rule.force:
             found = pool if other.is_out else other
         if steps is not None:
-            why = self._unfit if not fits else f"{self.rule.key} {key!r}" if key else "random choice"
+            why = self._no_match if not fits else f"{self.rule.key} {key!r}" if key else "random choice"
             if fits:
                 why = f"{why} is {'within' if is_in else 'outside'} the canary percentage of {self._percent:g} %"
-            self._tell(steps, self._why(why, is_in, pool, found), pool, found)
+            self._add_step(steps, self._why(why, is_in, pool, found), pool, found)
         return found
 
     def point(self, key: str) -> float:
@@ -112,10 +112,10 @@ class CanaryRouter(Following):
         return f"{why}, but {missing}: using {used}"
 
     def _prepare(self, pool: Pool[N]) -> tuple[Pool[N], Pool[N]]:
-        fits = self._to.fits
+        fits = self._to.matches
         canaries = pool.narrowed((self, "in"), lambda node: fits(node.instance))
         others = pool.narrowed((self, "out"), lambda node: not fits(node.instance))
-        return pool.keep(self, (canaries, others), self._prepare)
+        return pool.store(self, (canaries, others), self._prepare)
 
 
 def _reader(key: str, here: Here) -> Callable[[Call], str]:

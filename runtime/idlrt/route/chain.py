@@ -55,7 +55,7 @@ class Chain:
         """
         if steps is not None:
             return self._explained(call, pool, steps)
-        by_method: dict[Any, tuple[Router, ...]] | None = pool.kept.get(self)
+        by_method: dict[Any, tuple[Router, ...]] | None = pool.cache.get(self)
         busy = by_method.get(call.method) if by_method is not None else None
         for router in busy if busy is not None else self._busy_for(call.method, pool):
             # Stop at an empty pool, as with steps, so that both draw the same random numbers.
@@ -66,17 +66,17 @@ class Chain:
 
     def busy(self, pool: Pool[Any]) -> tuple[Router, ...]:
         """Return the routers that may narrow `pool` for some calls."""
-        by_method: dict[Any, tuple[Router, ...]] | None = pool.kept.get(self)
+        by_method: dict[Any, tuple[Router, ...]] | None = pool.cache.get(self)
         if by_method is None:
             busy = tuple(each for each in self.routers if not each.is_idle(pool))
-            by_method = pool.keep(self, {None: busy}, self.busy)
+            by_method = pool.store(self, {None: busy}, self.busy)
         return by_method[None]
 
     def _busy_for(self, method: Method[..., Any], pool: Pool[Any]) -> tuple[Router, ...]:
         """Return the routers that may narrow `pool` for some calls of `method`."""
-        # Third-party routers may lack `suits`.
-        busy = tuple(each for each in self.busy(pool) if getattr(each, "suits", _any)(method))
-        by_method: dict[Any, tuple[Router, ...]] = pool.kept[self]
+        # Third-party routers may lack `applies_to`.
+        busy = tuple(each for each in self.busy(pool) if getattr(each, "applies_to", _any)(method))
+        by_method: dict[Any, tuple[Router, ...]] = pool.cache[self]
         if len(by_method) >= _MAX_METHODS:
             self._forget(by_method)
         by_method[method] = busy
@@ -84,7 +84,7 @@ class Chain:
 
     def prepare(self, pool: Pool[Any], old: Pool[Any]) -> None:
         """Warm up the cache of `pool` with the methods that were called on `old`, the pool that it replaces."""
-        by_method: dict[Any, tuple[Router, ...]] = old.kept.get(self) or {}
+        by_method: dict[Any, tuple[Router, ...]] = old.cache.get(self) or {}
         for method in list(by_method):
             if method is not None:
                 self._busy_for(method, pool)
@@ -125,17 +125,17 @@ def make_chain(
     made = sorted((each for each in made if each[0].enabled), key=_order)
     routers = [router for _, router in made]
     named = {rule.router for _, rule in read}
-    choosers = _of_kind(GroupRouter, routers)
-    at = len(choosers)
+    group_routers = _of_kind(GroupRouter, routers)
+    at = len(group_routers)
     if "tag" not in named:
         routers.insert(at, _without_rule("tag", here, chance, where))
     if "zone" not in named:
         routers.append(_without_rule("zone", here, chance, where))
-    if choosers:
+    if group_routers:
         routers.insert(at, HomeGroup(Rule(router="group", name=home), here, chance))
-        tagging = _of_kind(TagRouter, routers)
-        for chooser in choosers:
-            chooser.follow_tags(tagging)
+        tag_routers = _of_kind(TagRouter, routers)
+        for group_router in group_routers:
+            group_router.set_tag_routers(tag_routers)
     return Chain(routers)
 
 

@@ -23,7 +23,7 @@ import msgspec
 from idlrt.core import Call, Chance, Instance
 from idlrt.route.base import Here, N, Pool, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import Condition, call_condition, instance_condition
-from idlrt.route.following import Following, at
+from idlrt.route.router_base import RouterBase, errors_at
 from idlrt.spec import Method
 
 __all__ = ["ConditionRouter", "ConditionRule", "Destination"]
@@ -54,7 +54,7 @@ class ConditionRule(Rule, frozen=True, kw_only=True):
     to: str | tuple[Destination, ...]
 
 
-class ConditionRouter(Following):
+class ConditionRouter(RouterBase):
     """Routing by conditions on calls and instances. Implements `Router`."""
 
     Rule = ConditionRule
@@ -62,18 +62,18 @@ class ConditionRouter(Following):
 
     def __init__(self, rule: ConditionRule, here: Here, chance: Chance) -> None:
         super().__init__(rule, here, chance)
-        with at("when"):
+        with errors_at("when"):
             self._when = call_condition(rule.when, here)
         self._to: list[tuple[Condition[Instance], int]] = []
         if isinstance(rule.to, str):
-            with at("to"):
+            with errors_at("to"):
                 self._to.append((instance_condition(rule.to, here), 1))
         else:
             for number, each in enumerate(rule.to):
-                with at(f"to[{number}].where"):
+                with errors_at(f"to[{number}].where"):
                     self._to.append((instance_condition(each.where, here), each.weight))
-        self._fits = self._when.fits
-        self._unfit = f"the call does not match {self._when}"
+        self._matches = self._when.matches
+        self._no_match = f"the call does not match {self._when}"
         wanted = " or ".join(str(to) for to, _ in self._to)
         if wanted:
             self._forbidden = f"none that matches {wanted}; `force` excludes the others"
@@ -84,19 +84,19 @@ class ConditionRouter(Following):
         self._force = rule.force
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        if not self._fits(call):
-            found, why = pool, self._unfit
+        if not self._matches(call):
+            found, why = pool, self._no_match
         else:
-            shares, texts = pool.kept.get(self) or self._prepare(pool)
+            shares, texts = pool.cache.get(self) or self._prepare(pool)
             if shares.parts:
                 number = shares.draw(self._chance)
                 found, why = shares.parts[number], texts[number]
             elif self._force:
-                found, why = pool.nobody, self._forbidden
+                found, why = pool.empty, self._forbidden
             else:
                 found, why = pool, self._unmet
         if steps is not None:
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
@@ -104,8 +104,8 @@ class ConditionRouter(Following):
             not self._force and len(self._to) == 1 and self._to[0][0].constant is True
         )
 
-    def suits(self, method: Method[..., Any]) -> bool:
-        return self._when.suits(method)
+    def applies_to(self, method: Method[..., Any]) -> bool:
+        return self._when.applies_to(method)
 
     def _prepare(self, pool: Pool[N]) -> tuple[Shares[N], list[str]]:
         """Return the destinations that have instances with a description of each; unhealthy ones are a last resort."""
@@ -115,8 +115,8 @@ class ConditionRouter(Following):
             part = _fitting(pool, to)
             if part.nodes:
                 parts.append((part, weight, f"{call}: using {to}"))
-        return pool.keep(self, by_weight(parts), self._prepare)
+        return pool.store(self, by_weight(parts), self._prepare)
 
 
 def _fitting(pool: Pool[N], to: Condition[Instance]) -> Pool[N]:
-    return pool.narrowed(to, lambda node: to.fits(node.instance))
+    return pool.narrowed(to, lambda node: to.matches(node.instance))

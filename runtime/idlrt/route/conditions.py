@@ -73,12 +73,12 @@ class Condition(Generic[T]):
 
     Attributes:
         text: source text.
-        fits: returns whether a call or an instance matches.
+        matches: returns whether a call or an instance matches.
         constant: result if it is always the same; `None` otherwise.
         suits: returns whether calls of a method can match.
     """
 
-    __slots__ = ("constant", "fits", "suits", "text")
+    __slots__ = ("applies_to", "constant", "matches", "text")
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class Condition(Generic[T]):
     ) -> None:
         self.text = text
         self.constant = False if is_never else None if tests else True
-        self.fits = _never if is_never else _all_of(tests)
-        self.suits: Callable[[Method[..., Any]], bool] = _never if is_never else _all_of(of_method)
+        self.matches = _never if is_never else _all_of(tests)
+        self.applies_to: Callable[[Method[..., Any]], bool] = _never if is_never else _all_of(of_method)
 
     def __repr__(self) -> str:
         return f"<Condition {self.text!r}>"

@@ -22,7 +22,7 @@ import msgspec
 from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Routable, Rule, Shares, Step, by_weight
 from idlrt.route.conditions import call_condition
-from idlrt.route.following import Following, RuleError, at
+from idlrt.route.router_base import RouterBase, RuleError, errors_at
 from idlrt.route.tag import TagRouter
 from idlrt.spec import Method
 
@@ -45,7 +45,7 @@ class GroupRule(Rule, frozen=True, kw_only=True):
     when: str = ""
 
 
-class GroupRouter(Following):
+class GroupRouter(RouterBase):
     """Weighted choice of a group. Implements `Router`."""
 
     Rule = GroupRule
@@ -55,45 +55,45 @@ class GroupRouter(Following):
         super().__init__(rule, here, chance)
         if not rule.mix:
             raise RuleError("mix", 'expected at least one group, as in { blue = 90, green = 10 } or ["blue", "green"]')
-        with at("when"):
+        with errors_at("when"):
             self._when = call_condition(rule.when, here)
-        self._unfit = f"the call does not match {self._when}"
+        self._no_match = f"the call does not match {self._when}"
         self._forbidden = f"none in {_named(rule.mix)}; `force` excludes the others"
         self._unmet = f"no instance in {_named(rule.mix)}; skipping the rule"
-        self._tagging: Sequence[TagRouter] = ()
+        self._tag_routers: Sequence[TagRouter] = ()
 
-    def follow_tags(self, tagging: Sequence[TagRouter]) -> None:
+    def set_tag_routers(self, tag_routers: Sequence[TagRouter]) -> None:
         """Restrict calls with a tag to groups that have it.
 
         Args:
             tagging: tag routers of the chain, which know the tags of instances.
         """
-        self._tagging = tagging
+        self._tag_routers = tag_routers
 
     def groups(self) -> Collection[str]:
         return tuple(self.rule.mix)
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        if _IS_CHOSEN in pool.kept:
+        if _IS_CHOSEN in pool.cache:
             found, why = pool, "an earlier rule selected the group"
-        elif not self._when.fits(call):
-            found, why = pool, self._unfit
+        elif not self._when.matches(call):
+            found, why = pool, self._no_match
         else:
-            by_tag = pool.kept.get(self) or self._prepare(pool)
+            by_tag = pool.cache.get(self) or self._prepare(pool)
             shares, texts = by_tag.get(call.tag) or by_tag[""]
             if shares.parts:
                 number = shares.draw(self._chance)
                 found, why = shares.parts[number], texts[number]
             elif self.rule.force:
-                found, why = pool.nobody, self._forbidden
+                found, why = pool.empty, self._forbidden
             else:
                 found, why = pool, self._unmet
         if steps is not None:
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
-    def suits(self, method: Method[..., Any]) -> bool:
-        return self._when.suits(method)
+    def applies_to(self, method: Method[..., Any]) -> bool:
+        return self._when.applies_to(method)
 
     def _prepare(self, pool: Pool[N]) -> dict[str, tuple[Shares[N], list[str]]]:
         """Return the shares of groups with their descriptions, by tag of the call; "" for all other calls."""
@@ -105,7 +105,7 @@ class GroupRouter(Following):
         for groups, weight in lots:
             # Always a new pool, even with all instances of the given one, because it is marked.
             part = Pool([node for node in pool.nodes if node.instance.group in groups])
-            part.kept[_IS_CHOSEN] = True
+            part.cache[_IS_CHOSEN] = True
             if part.nodes:
                 parts.append((part, weight, f"in {_named(groups)}"))
         made = {"": by_weight(parts)}
@@ -114,13 +114,13 @@ class GroupRouter(Following):
             for tag in {tag for node in part.nodes if not node.is_out for tag in self._tags(node)}:
                 having.setdefault(tag, []).append((part, weight, f"{why}, which has the tag {tag}"))
         made.update((tag, by_weight(tagged)) for tag, tagged in having.items() if len(tagged) < len(parts))
-        return pool.keep(self, made, self._prepare)
+        return pool.store(self, made, self._prepare)
 
     def _tags(self, node: Routable) -> Collection[str]:
-        return [tag for each in self._tagging for tag in each.tags_of(node.instance)]
+        return [tag for each in self._tag_routers for tag in each.tags_of(node.instance)]
 
 
-class HomeGroup(Following):
+class HomeGroup(RouterBase):
     """Default after all group rules: sends calls that match none to the client's own group, the name of its rule."""
 
     name: ClassVar[str] = "group"
@@ -131,13 +131,13 @@ class HomeGroup(Following):
         self._in, self._none = f"in group {rule.name}", f"none in group {rule.name}"
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        if _IS_CHOSEN in pool.kept:
+        if _IS_CHOSEN in pool.cache:
             found, why = pool, "a rule selected the group"
         else:
             found = pool.narrowed(self, lambda node: node.instance.group == self._home)
             why = self._in if found.nodes or not pool.nodes else self._none
         if steps is not None:
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Rule, Step
-from idlrt.route.following import Following
+from idlrt.route.router_base import RouterBase
 
 __all__ = ["LocalRouter", "LocalRule"]
 
@@ -24,7 +24,7 @@ class LocalRule(Rule, frozen=True, kw_only=True):
     router: str = "local"
 
 
-class LocalRouter(Following):
+class LocalRouter(RouterBase):
     """Local instances first. Implements `Router`."""
 
     Rule = LocalRule
@@ -44,7 +44,7 @@ class LocalRouter(Following):
                 why = "all local instances are unhealthy" if found.nodes else "there are no local instances"
                 found, why = pool, f"{why}: using all instances"
         if steps is not None:
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:

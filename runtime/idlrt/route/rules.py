@@ -17,7 +17,7 @@ from idlrt.core import Chance
 from idlrt.errors import ConfigurationError
 from idlrt.plugins import UnknownPlugin
 from idlrt.route.base import ROUTERS, Here, Router, Rule
-from idlrt.route.following import RuleError
+from idlrt.route.router_base import RuleError
 
 __all__ = ["make_router", "read_rule"]
 

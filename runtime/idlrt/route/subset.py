@@ -20,7 +20,7 @@ import msgspec
 
 from idlrt.core import Call, Chance
 from idlrt.route.base import Here, N, Pool, Rule, Step
-from idlrt.route.following import Following
+from idlrt.route.router_base import RouterBase
 
 __all__ = ["SubsetRouter", "SubsetRule"]
 
@@ -36,7 +36,7 @@ class SubsetRule(Rule, frozen=True, kw_only=True):
     size: Annotated[int, msgspec.Meta(ge=1)]
 
 
-class SubsetRouter(Following):
+class SubsetRouter(RouterBase):
     """Random subset per client. Implements `Router`."""
 
     Rule = SubsetRule
@@ -49,11 +49,11 @@ class SubsetRouter(Following):
         self._ranks: dict[str, bytes] = {}
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        found: Pool[N] = pool if len(pool) <= self.rule.size else pool.kept.get(self) or self._prepare(pool)
+        found: Pool[N] = pool if len(pool) <= self.rule.size else pool.cache.get(self) or self._prepare(pool)
         if steps is not None:
             size: int = self.rule.size
             why = f"no more than {size} instances" if found is pool else f"subset of {size} for this client"
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
@@ -67,7 +67,7 @@ class SubsetRouter(Following):
         ranks = self._ranks = {address: known.get(address) or self._rank(address) for address in addresses}
         order = sorted(pool.nodes, key=lambda node: (node.is_out, ranks[node.instance.address]))
         chosen = set(map(id, order[: self.rule.size]))
-        return pool.keep(self, pool.narrowed(self, lambda node: id(node) in chosen), self._prepare)
+        return pool.store(self, pool.narrowed(self, lambda node: id(node) in chosen), self._prepare)
 
     def _rank(self, address: str) -> bytes:
         return blake2b(f"{self._id}\0{address}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from idlrt.core import Call, Chance, Instance
 from idlrt.route.base import Here, N, Pool, Rule, Step
-from idlrt.route.following import Following, RuleError
+from idlrt.route.router_base import RouterBase, RuleError
 from idlrt.route.values import is_within, network_of
 
 __all__ = ["TagRouter", "TagRule"]
@@ -40,7 +40,7 @@ class TagRule(Rule, frozen=True, kw_only=True):
     tags: Mapping[str, tuple[str, ...]] = {}
 
 
-class TagRouter(Following):
+class TagRouter(RouterBase):
     """Routing by tag. Implements `Router`."""
 
     Rule = TagRule
@@ -54,17 +54,17 @@ class TagRouter(Following):
         self._force = rule.force
 
     def route(self, call: Call, pool: Pool[N], steps: list[Step] | None) -> Pool[N]:
-        parts: dict[str, Pool[N]] = pool.kept.get(self) or self._parts(pool)
+        parts: dict[str, Pool[N]] = pool.cache.get(self) or self._parts(pool)
         tag = call.tag
         own = parts.get(tag)
         if own is None or (tag and own.is_out):
-            own = pool.nobody if self._force else parts[""]
+            own = pool.empty if self._force else parts[""]
         if steps is not None:
-            self._tell(steps, self._why(tag, parts, pool, own), pool, own)
+            self._add_step(steps, self._why(tag, parts, pool, own), pool, own)
         return own
 
     def is_idle(self, pool: Pool[Any]) -> bool:
-        return not self._force and (pool.kept.get(self) or self._parts(pool))[""] is pool
+        return not self._force and (pool.cache.get(self) or self._parts(pool))[""] is pool
 
     def tags_of(self, instance: Instance) -> list[str]:
         """Return the tags of `instance`."""
@@ -96,7 +96,7 @@ class TagRouter(Following):
         plain = nodes.pop("", [])
         parts = {tag: Pool(found, tag=tag) for tag, found in nodes.items()}
         parts[""] = pool if len(plain) == len(pool) else Pool(plain)
-        return pool.keep(self, parts, self._parts)
+        return pool.store(self, parts, self._parts)
 
 
 def _listed(tag: str, members: tuple[str, ...]) -> Callable[[Instance], bool]:

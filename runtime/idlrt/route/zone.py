@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, Literal
 from idlrt.core import Call, Chance
 from idlrt.printable import plural
 from idlrt.route.base import Here, N, Pool, Rule, Shares, Step
-from idlrt.route.following import Following
+from idlrt.route.router_base import RouterBase
 
 __all__ = ["ZoneRouter", "ZoneRule"]
 
@@ -41,7 +41,7 @@ class ZoneRule(Rule, frozen=True, kw_only=True):
     order: tuple[str, ...] = ()
 
 
-class ZoneRouter(Following):
+class ZoneRouter(RouterBase):
     """Zone-aware routing. Implements `Router`."""
 
     Rule = ZoneRule
@@ -58,11 +58,11 @@ class ZoneRouter(Following):
         if self._aside:
             found, why = pool, self._aside
         else:
-            shares, texts = pool.kept.get(self) or self._prepare(pool)
+            shares, texts = pool.cache.get(self) or self._prepare(pool)
             number = shares.draw(self._chance)
             found, why = shares.parts[number], texts[number]
         if steps is not None:
-            self._tell(steps, why, pool, found)
+            self._add_step(steps, why, pool, found)
         return found
 
     def is_idle(self, pool: Pool[Any]) -> bool:
@@ -89,7 +89,7 @@ class ZoneRouter(Following):
         else:
             parts = self._levels(pool, local)
         texts = [why if len(parts) == 1 else f"{why} ({share:.0%} of the calls)" for _, share, why in parts]
-        return pool.keep(self, (Shares([(part, share) for part, share, _ in parts]), texts), self._prepare)
+        return pool.store(self, (Shares([(part, share) for part, share, _ in parts]), texts), self._prepare)
 
     def _levels(self, pool: Pool[N], local: Pool[N]) -> list[tuple[Pool[N], float, str]]:
         levels = [(local, f"in zone {self._zone}")]

@@ -77,7 +77,7 @@ def _reader(method: Method[..., Any], reader: PlainReader, from_peer: bool) -> C
 
 def _absent(method: Method[..., Any], place: int, from_peer: bool) -> Any:
     """Return the value of an absent argument."""
-    if method.arguments[place].is_required if from_peer else method.has_to_be_given[place]:
+    if method.arguments[place].is_required if from_peer else method.mandatory[place]:
         raise PlainFault(f"missing argument `{method.arguments[place].name}`")
     default = method.defaults[place]
     return default() if callable(default) else default

@@ -8,7 +8,7 @@ from typing import Any
 from idlrt.config import Layer, Problem, check, effective, flatten, invalid, read_config
 from idlrt.config.guards import Guards
 from idlrt.config.schema import locate, section
-from idlrt.core import Chance, Decision, Listener, tell
+from idlrt.core import Chance, Decision, Listener, notify
 from idlrt.core.renamed import warn_renamed
 from idlrt.guard.base import no_listener
 from idlrt.server.routes import ServerFilter
@@ -34,7 +34,7 @@ def guards_of(
     receivers = tuple(listeners)
 
     def publish(decision: Decision) -> None:
-        tell(receivers, decision)
+        notify(receivers, decision)
 
     guards = Guards(Chance(), publish if receivers else no_listener)
 

@@ -80,8 +80,8 @@ class DeclaredError(RpcError, metaclass=_DeclaredErrorType):
         return hash((type(self), *[value_hash(value) for value in self._values().values()]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = unknown_of(self)
-        return _rebuild, (type(self), self._values()) if kept is None else (type(self), self._values(), kept)
+        encoded = unknown_of(self)
+        return _rebuild, (type(self), self._values()) if encoded is None else (type(self), self._values(), encoded)
 
 
 def _default(default: Any) -> Any:
@@ -93,10 +93,10 @@ def _default(default: Any) -> Any:
     return default.default
 
 
-def _rebuild(cls: type[DeclaredError], values: dict[str, Any], kept: bytes | None = None) -> DeclaredError:
+def _rebuild(cls: type[DeclaredError], values: dict[str, Any], encoded: bytes | None = None) -> DeclaredError:
     made = cls(**values)
-    if kept is not None:
-        set_unknown(made, kept)
+    if encoded is not None:
+        set_unknown(made, encoded)
     return made
 
 

@@ -29,7 +29,7 @@ class Method(Generic[P, R]):
         arguments: arguments in the order of the Python parameters.
         defaults: for each argument, its value if the caller omits it: a value, a factory (values of Thrift types are
             never callable), or `None` for no default.
-        has_to_be_given: for each argument, whether Python callers must pass it. They may pass `None` for arguments that
+        mandatory: for each argument, whether Python callers must pass it. They may pass `None` for arguments that
             are not required on the wire; it is not written.
         result: result type, `VOID` for none.
         throws: exceptions that the IDL declares for it.
@@ -40,8 +40,18 @@ class Method(Generic[P, R]):
     """
 
     __slots__ = (
-        "arguments", "attribute", "codecs", "defaults", "has_to_be_given", "is_idempotent", "is_oneway", "name",
-        "policy", "result", "service", "throws",
+        "arguments",
+        "attribute",
+        "codecs",
+        "defaults",
+        "is_idempotent",
+        "is_oneway",
+        "mandatory",
+        "name",
+        "policy",
+        "result",
+        "service",
+        "throws",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +72,7 @@ class Method(Generic[P, R]):
         declared = (NO_DEFAULT,) * (len(arguments) - len(defaults)) + defaults
         chosen = [_default(field, default) for field, default in zip(arguments, declared, strict=True)]
         self.defaults = tuple(None if default is NO_DEFAULT else default for default in chosen)
-        self.has_to_be_given = tuple(default is NO_DEFAULT for default in chosen)
+        self.mandatory = tuple(default is NO_DEFAULT for default in chosen)
         self.result = result
         self.throws = throws
         self.is_oneway = is_oneway

@@ -15,7 +15,7 @@ import msgspec
 # Imported at run time too, because msgspec evaluates these annotations when it reads or writes JSON.
 from idlrt.spec.fields import Field
 from idlrt.spec.frozen import value_hash
-from idlrt.spec.unknown import KeepsUnknown, set_unknown, unknown_ids, unknown_of
+from idlrt.spec.unknown import PreservesUnknown, set_unknown, unknown_ids, unknown_of
 
 __all__ = ["Enum", "FrozenStruct", "Struct", "Union", "empty_union", "which"]
 
@@ -47,7 +47,7 @@ class Enum(enum.IntEnum):
 
 # `eq_default=False` tells type checkers that the `__hash__` below is inherited; at run time msgspec compares by value.
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
-class Struct(KeepsUnknown, msgspec.Struct):
+class Struct(PreservesUnknown, msgspec.Struct):
     """Base of generated structs. Compared and hashed by value."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
@@ -57,7 +57,7 @@ class Struct(KeepsUnknown, msgspec.Struct):
 
 
 @dataclass_transform(eq_default=False, frozen_default=True, field_specifiers=(msgspec.field,))
-class FrozenStruct(KeepsUnknown, msgspec.Struct, frozen=True):
+class FrozenStruct(PreservesUnknown, msgspec.Struct, frozen=True):
     """Base of generated immutable structs (`python.immutable` in the IDL)."""
 
     __thrift_fields__: ClassVar[tuple[Field[Any], ...]] = ()
@@ -67,7 +67,7 @@ class FrozenStruct(KeepsUnknown, msgspec.Struct, frozen=True):
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(msgspec.field,))
-class Union(KeepsUnknown, msgspec.Struct):
+class Union(PreservesUnknown, msgspec.Struct):
     """Base of generated unions: exactly one field is set, the others are `None`.
 
     The constructor raises `TypeError` for any other number of fields. If a newer peer sends a union with a field that
@@ -109,10 +109,10 @@ class Union(KeepsUnknown, msgspec.Struct):
             return f"{type(self).__name__}({', '.join(f'<unknown field {id}>' for id in ids)})"
 
         def __reduce__(self) -> tuple[Any, ...]:
-            kept = unknown_of(self)
-            if kept is None or which(self) is not None:
+            encoded = unknown_of(self)
+            if encoded is None or which(self) is not None:
                 return super().__reduce__()
-            return empty_union, (type(self), kept)
+            return empty_union, (type(self), encoded)
 
 
 def which(union: Union) -> str | None:
@@ -120,17 +120,17 @@ def which(union: Union) -> str | None:
     return next((name for name in union.__struct_fields__ if getattr(union, name) is not None), None)
 
 
-def empty_union(cls: type[Any], kept: bytes = b"") -> Any:
+def empty_union(cls: type[Any], encoded: bytes = b"") -> Any:
     """Return a union whose field is unknown here.
 
     Args:
-        kept: encoded unknown fields, see `idlrt.spec.unknown`.
+        encoded: encoded unknown fields, see `idlrt.spec.unknown`.
     """
     union = object.__new__(cls)
     for name in cls.__struct_fields__:
         setattr(union, name, None)
-    if kept:
-        set_unknown(union, kept)
+    if encoded:
+        set_unknown(union, encoded)
     return union
 
 

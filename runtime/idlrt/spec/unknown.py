@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["UNKNOWN", "KeepsUnknown", "rebuilt", "set_unknown", "unknown_ids", "unknown_of", "unknown_records"]
+__all__ = ["UNKNOWN", "PreservesUnknown", "rebuild", "set_unknown", "unknown_ids", "unknown_of", "unknown_records"]
 
 UNKNOWN: Final = "__thrift_unknown__"
 """Name of the slot. It cannot clash with a field: names with two leading and trailing underscores are reserved."""
@@ -19,7 +19,7 @@ UNKNOWN: Final = "__thrift_unknown__"
 _HEAD: Final = 7
 
 
-class KeepsUnknown:
+class PreservesUnknown:
     """Mixin of generated structs: the slot for unknown fields, and copying that preserves it.
 
     `copy.copy`, `copy.deepcopy`, `copy.replace` and `pickle` preserve unknown fields; `msgspec.structs.replace` drops
@@ -33,44 +33,44 @@ class KeepsUnknown:
 
         def __copy__(self) -> Any:
             made = super().__copy__()
-            kept = unknown_of(self)
-            if kept is not None:
-                set_unknown(made, kept)
+            encoded = unknown_of(self)
+            if encoded is not None:
+                set_unknown(made, encoded)
             return made
 
         def __replace__(self, /, **changes: Any) -> Any:
             from msgspec.structs import replace
 
-            kept = unknown_of(self)
+            encoded = unknown_of(self)
             made = replace(self, **changes)
-            if kept is not None:
-                set_unknown(made, kept)
+            if encoded is not None:
+                set_unknown(made, encoded)
             return made
 
         def __reduce__(self) -> tuple[Any, ...]:
             make, arguments = super().__reduce__()
-            kept = unknown_of(self)
-            return (make, arguments) if kept is None else (rebuilt, (make, arguments, kept))
+            encoded = unknown_of(self)
+            return (make, arguments) if encoded is None else (rebuild, (make, arguments, encoded))
 
 
 def unknown_of(value: Any) -> bytes | None:
     """Return the encoded unknown fields of a value; `None` if it has none or is not of a generated class."""
-    kept: bytes | None = getattr(value, UNKNOWN, None)
-    return kept
+    encoded: bytes | None = getattr(value, UNKNOWN, None)
+    return encoded
 
 
-def set_unknown(value: Any, kept: bytes) -> None:
+def set_unknown(value: Any, encoded: bytes) -> None:
     """Store encoded unknown fields in a value of a generated class, including frozen ones."""
-    getattr(value.__class__, UNKNOWN).__set__(value, kept)
+    getattr(value.__class__, UNKNOWN).__set__(value, encoded)
 
 
-def unknown_records(kept: bytes) -> Iterator[tuple[int, int, bytes]]:
+def unknown_records(encoded: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Iterate over encoded unknown fields: id, type, value."""
     at = 1
-    while at < len(kept):
+    while at < len(encoded):
         start = at + _HEAD
-        end = start + int.from_bytes(kept[at + 3 : start])
-        yield int.from_bytes(kept[at : at + 2], signed=True), kept[at + 2], kept[start:end]
+        end = start + int.from_bytes(encoded[at + 3 : start])
+        yield int.from_bytes(encoded[at : at + 2], signed=True), encoded[at + 2], encoded[start:end]
         at = end
 
 
@@ -79,8 +79,8 @@ def unknown_ids(value: Any) -> list[int]:
     return [id for id, _, _ in unknown_records(unknown_of(value) or b"")]
 
 
-def rebuilt(make: Callable[..., Any], arguments: tuple[Any, ...], kept: bytes) -> Any:
+def rebuild(make: Callable[..., Any], arguments: tuple[Any, ...], encoded: bytes) -> Any:
     """Reconstruct a value from the result of `msgspec.Struct.__reduce__` and its unknown fields (for `pickle`)."""
     made = make(*arguments)
-    set_unknown(made, kept)
+    set_unknown(made, encoded)
     return made

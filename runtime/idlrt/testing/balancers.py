@@ -48,7 +48,7 @@ class Target:
         """Set the number of calls in flight to `calls`."""
         del self._calls[calls:]
         while len(self._calls) < calls:
-            self._calls.append(self.load.began())
+            self._calls.append(self.load.begin())
 
     def __repr__(self) -> str:
         return f"<Target {self.instance.id}>"

@@ -53,7 +53,7 @@ class FakeDriver(VirtualTimeDriver):
         self.slept.append(seconds)
         await super().sleep(seconds)
 
-    def beside(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine in the background, while `run` runs another one; `finish` waits for it."""
         self._background = [each for each in self._background if not each.is_done]
         self._background.append(self._begin(start()))

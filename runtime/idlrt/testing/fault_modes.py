@@ -24,8 +24,8 @@ from idlrt.core import (
     Call,
     Chance,
     Driver,
-    Kept,
-    Replaced,
+    FallbackUsed,
+    RetryScheduled,
     drive,
 )
 from idlrt.core.driver import BlockingDriver
@@ -118,7 +118,7 @@ def _passes_on(make: Make, call_method: Method[..., Any]) -> None:
         elif found is not outcome:
             assert isinstance(outcome, ApplicationError), f"the outcome {outcome!r} was changed to {found!r}"
             assert not isinstance(found, BaseException), f"the outcome {outcome!r} was changed to {found!r}"
-            assert reach.told(Replaced), "a fallback result must be reported as Replaced"
+            assert reach.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
         _end(mode, driver)
 
 
@@ -132,7 +132,7 @@ def _nobody(make: Make, call_method: Method[..., Any]) -> None:
     mode, reach = make(_chance(driver)), ScriptedReach([])
     found = _outcome(driver.run, mode.call(call_with(driver, call_method), reach))
     if not isinstance(found, NoInstance | ConfigurationError):
-        _is_told(found, reach)
+        _check_reported(found, reach)
     _end(mode, driver)
 
 
@@ -142,13 +142,15 @@ def _end(mode: FaultMode, driver: FakeDriver) -> None:
     mode.close()
 
 
-def _is_told(found: Any, reach: ScriptedReach) -> None:
+def _check_reported(found: Any, reach: ScriptedReach) -> None:
     """Check that an outcome which is neither a response nor an error of an instance is reported."""
-    if isinstance(found, Deferred) or (found is None and reach.told(Kept)):
-        assert reach.told(Kept), f"the outcome is {found!r}, and the deferred call was not reported as Kept"
+    if isinstance(found, Deferred) or (found is None and reach.decisions_of(RetryScheduled)):
+        assert reach.decisions_of(RetryScheduled), (
+            f"the outcome is {found!r}, and the deferred call was not reported as RetryScheduled"
+        )
     else:
         assert not isinstance(found, BaseException), f"{found!r} is not an error of an instance"
-        assert reach.told(Replaced), "a fallback result must be reported as Replaced"
+        assert reach.decisions_of(FallbackUsed), "a fallback result must be reported as FallbackUsed"
 
 
 _ERRORS: Final[list[Callable[[], Exception]]] = [
@@ -225,7 +227,7 @@ def _keeps_rules(make: Make, call_method: Method[..., Any], nodes: list[Scripted
     _counts(reach, call)
     is_theirs = found == "answer" or any(found is each.error for each in reach.sent)
     if not is_theirs and not (isinstance(found, ConfigurationError) and not reach.sent):
-        _is_told(found, reach)
+        _check_reported(found, reach)
     if limits.is_closed_soon:
         mode.close()
     driver.finish()

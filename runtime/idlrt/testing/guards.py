@@ -13,7 +13,19 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from idlrt.core import Call, Chance, Deadline, Decision, Driver, Listener, Peer, Refused, Replaced, ServerCall, drive
+from idlrt.core import (
+    Call,
+    Chance,
+    Deadline,
+    Decision,
+    Driver,
+    FallbackUsed,
+    Listener,
+    Peer,
+    Rejected,
+    ServerCall,
+    drive,
+)
 from idlrt.core.driver import BlockingDriver
 from idlrt.errors import ApplicationError, ConnectionLost, NotSent, Overloaded
 from idlrt.guard import Guard
@@ -126,9 +138,9 @@ def _lets_nothing_in_that_it_refuses(make: Make, make_call: Callable[[Driver], A
             if isinstance(found, BaseException):
                 assert not behind.reached, f"an admitted call was rejected afterwards: {found!r}"
                 assert isinstance(found, NotSent), f"a rejection must raise a NotSent, not {found!r}"
-                assert Refused in kinds, "a rejection must be reported to the listener as Refused"
+                assert Rejected in kinds, "a rejection must be reported to the listener as Rejected"
             else:
-                assert Replaced in kinds, "a fallback result must be reported to the listener as Replaced"
+                assert FallbackUsed in kinds, "a fallback result must be reported to the listener as FallbackUsed"
         elif not behind.reached:
             raise AssertionError("the guard returned a response of a call that it did not pass on")
         driver.advance(0.01)

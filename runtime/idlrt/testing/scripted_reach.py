@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from idlrt.core import Call, CallPolicy, Chance, Deadline, Decision, Driver, Instance, tell
+from idlrt.core import Call, CallPolicy, Chance, Deadline, Decision, Driver, Instance, notify
 from idlrt.errors import DeadlineExceeded, NoInstance, NotSent
 from idlrt.fault import may_repeat
 from idlrt.spec import STRING, VOID, Method, Service, method, required
@@ -131,7 +131,7 @@ class ScriptedReach:
             raise NoInstance("no instance of Check")
         return next((node for node in self.nodes if node not in tried), None)
 
-    def everyone(self, call: Call) -> Sequence[ScriptedInstance]:
+    def all_endpoints(self, call: Call) -> Sequence[ScriptedInstance]:
         """Return all instances."""
         if not self.nodes:
             raise NoInstance("no instance of Check")
@@ -169,23 +169,23 @@ class ScriptedReach:
             raise outcome
         return outcome
 
-    def spend(self) -> bool:
+    def take_retry(self) -> bool:
         """Take a retry from the budget; return whether there was one."""
         if self.spent >= self._budget:
             return False
         self.spent += 1
         return True
 
-    def tell(self, call: Call, decision: Decision) -> None:
+    def notify(self, call: Call, decision: Decision) -> None:
         """Record a decision and notify the listeners of the call."""
         self.decisions.append(decision)
-        tell(call.listeners, decision)
+        notify(call.listeners, decision)
 
-    def is_heard(self, call: Call) -> bool:
+    def has_listeners(self, call: Call) -> bool:
         """Return true: decisions are always recorded."""
         return True
 
-    def told(self, kind: type[Decision]) -> list[Any]:
+    def decisions_of(self, kind: type[Decision]) -> list[Any]:
         """Return the recorded decisions of a class."""
         return [each for each in self.decisions if isinstance(each, kind)]
 

@@ -240,7 +240,7 @@ class VirtualTimeDriver:
             group.close()
         return outcomes
 
-    def beside(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def spawn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine in the background; its error is logged."""
         self.start(start())
 

@@ -17,10 +17,10 @@ from idlrt.route import Here, Pool, Step
 from idlrt.route.chain import Chain, make_chain, no_instance_reason
 from idlrt.spec import STRING, VOID, Method, Service, optional
 
-__all__ = ["Said", "Where", "call_for", "explain", "layers", "values"]
+__all__ = ["EffectiveSetting", "RoutingResult", "call_for", "explain", "layers", "values"]
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class EffectiveSetting(msgspec.Struct, frozen=True, kw_only=True):
     """The effective value of a setting.
 
     Attributes:
@@ -34,7 +34,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-class Where(msgspec.Struct, frozen=True, kw_only=True):
+class RoutingResult(msgspec.Struct, frozen=True, kw_only=True):
     """Result of simulated routing.
 
     Attributes:
@@ -71,32 +71,32 @@ def layers(
     return [*found, *file.layers(*names, service)]
 
 
-def values(found: Effective, *, everything: bool = False) -> list[Said]:
+def values(found: Effective, *, include_defaults: bool = False) -> list[EffectiveSetting]:
     """Return the effective settings, one per key.
 
     Args:
-        everything: whether to include tables without any configured value.
+        include_defaults: whether to include tables without any configured value.
     """
-    said: list[Said] = []
+    rows: list[EffectiveSetting] = []
     tables = set(found.tables())
     own = {CALL, SERVICE, "backoff", "budget", found.policy.fault, found.policy.balancer}
     for each in sections():
-        if not everything and each.name not in tables | own:
+        if not include_defaults and each.name not in tables | own:
             continue
         settings = found.policy if each.name == CALL else found.section(each.name)
         prefix = "" if each.name in (CALL, SERVICE) else f"{each.name}."
         for name in fields(each):
             key = prefix + name
             origin = found.origins.get(key, "default")
-            said.append(Said(key=key, value=getattr(settings, name), origin=origin))
-        if each.kind == "guard" and (each.name in tables or everything):
+            rows.append(EffectiveSetting(key=key, value=getattr(settings, name), origin=origin))
+        if each.kind == "guard" and (each.name in tables or include_defaults):
             is_on = each.name in tables and found.is_enabled(each.name)
-            said.append(
-                Said(
+            rows.append(
+                EffectiveSetting(
                     key=f"{each.name}.enabled", value=is_on, origin=found.origins.get(f"{each.name}.enabled", "default")
                 )
             )
-    return said
+    return rows
 
 
 def call_for(
@@ -124,7 +124,7 @@ def call_for(
     )
 
 
-class _Known:
+class _ListedEndpoint:
     """An endpoint as the registry lists it, assumed to be healthy."""
 
     is_out = False
@@ -135,7 +135,7 @@ class _Known:
 
 def explain(
     call: Call, routes: Sequence[Any], here: Here, instances: Sequence[Instance], home: str, calls: int = 1
-) -> Where:
+) -> RoutingResult:
     """Simulate the routing of `call`.
 
     Args:
@@ -146,11 +146,11 @@ def explain(
         calls: number of calls to simulate, because some rules are randomized.
     """
     chain: Chain = make_chain(routes, here, Chance(), home=home)
-    pool = Pool([_Known(each) for each in instances if each.is_callable])
+    pool = Pool([_ListedEndpoint(each) for each in instances if each.is_callable])
     steps: list[Step] = []
     chain.route(call, pool, steps)
     counted: Counter[str] = Counter()
     for _ in range(calls):
         counted.update(node.instance.address for node in chain.route(call, pool).nodes)
     why = "" if counted else no_instance_reason(call.target, steps)
-    return Where(steps=steps, instances=dict(sorted(counted.items())), calls=calls, why=why)
+    return RoutingResult(steps=steps, instances=dict(sorted(counted.items())), calls=calls, why=why)

@@ -59,8 +59,8 @@ def test_two_choices_keep_the_fullest_near_the_mean(count: int, each_has: int, s
     for _ in range(count * each_has):
         found = balancer.pick(call_of(), ())
         assert found is not None
-        found.make_busy(found.load.under_way + 1)
-    assert max(each.load.under_way for each in candidates) <= each_has + 6
+        found.make_busy(found.load.in_flight + 1)
+    assert max(each.load.in_flight for each in candidates) <= each_has + 6
 
 
 def made(
@@ -139,8 +139,8 @@ def test_turns_are_one_each() -> None:
 
 def test_the_fewest_calls_under_way() -> None:
     candidates = targets(100, 100, 100)
-    for each, under_way in zip(candidates, (5, 2, 7), strict=True):
-        each.make_busy(under_way)
+    for each, in_flight in zip(candidates, (5, 2, 7), strict=True):
+        each.make_busy(in_flight)
     assert all(made("least_requests", candidates, seed).pick(call_of(), ()) is candidates[1] for seed in range(20))
 
 
@@ -170,8 +170,8 @@ def test_two_choices_even_out() -> None:
         for _ in range(10_000):
             found = balancer.pick(call_of(), ())
             assert found is not None
-            found.make_busy(found.load.under_way + 1)
-        fullest[name] = max(each.load.under_way for each in candidates)
+            found.make_busy(found.load.in_flight + 1)
+        fullest[name] = max(each.load.in_flight for each in candidates)
     assert fullest["p2c"] <= 105
     assert fullest["random"] >= 115
 
@@ -186,28 +186,28 @@ def test_a_slow_one_gets_fewer() -> None:
         found = balancer.pick(call_of(), ())
         assert found is not None
         count[found] += 1
-        found.load.answered(0.200 if found is slow else 0.005, now[0])
+        found.load.record_success(0.200 if found is slow else 0.005, now[0])
     # Both draws are the slow one in a quarter of all cases: there is no choice then.
     assert count[slow] / 2000 < 0.35
 
 
 def test_who_fails_fast_does_not_look_fast() -> None:
     bad, good = targets(100, 100)
-    bad.load.failed(0.001, 5.0, 0.0)
-    good.load.answered(0.5, 0.0)
+    bad.load.record_failure(0.001, 5.0, 0.0)
+    good.load.record_success(0.5, 0.0)
     assert bad.load.latency(0.0) > good.load.latency(0.0)
 
 
 def test_latency_rises_at_once_and_falls_slowly() -> None:
     load = Load()
     assert load.latency(0.0) == DEFAULT
-    load.answered(0.010, 0.0)
-    load.answered(1.0, 0.1)
+    load.record_success(0.010, 0.0)
+    load.record_success(1.0, 0.1)
     assert load.latency(0.1) == 1.0
-    load.answered(0.010, 0.2)
+    load.record_success(0.010, 0.2)
     assert load.latency(0.2) > 0.9
     for step in range(1, 400):
-        load.answered(0.010, 0.2 + step * 0.1)
+        load.record_success(0.010, 0.2 + step * 0.1)
     assert load.latency(40.1) < 0.05
-    load.answered(1.0, 50.0)
+    load.record_success(1.0, 50.0)
     assert load.latency(100.0) < 0.02, "who is not called is forgiven"

@@ -255,11 +255,11 @@ def test_nobody_has_more_than_the_bound(
     tried = frozenset(candidates[:out])
     balancer = made(name, candidates, balance_factor=bound)
     there = [each for each in candidates if each not in tried]
-    under_way: list[Target] = []
+    in_flight: list[Target] = []
     for ends, key, which in steps:
-        if ends and under_way:
-            ended = under_way.pop(which % len(under_way))
-            ended.make_busy(ended.load.under_way - 1)
+        if ends and in_flight:
+            ended = in_flight.pop(which % len(in_flight))
+            ended.make_busy(ended.load.in_flight - 1)
             continue
         found = balancer.pick(call_of(f"key {key}"), tried)
         if not there:
@@ -267,10 +267,10 @@ def test_nobody_has_more_than_the_bound(
             continue
         assert found is not None
         assert found not in tried
-        found.make_busy(found.load.under_way + 1)
-        under_way.append(found)
+        found.make_busy(found.load.in_flight + 1)
+        in_flight.append(found)
         part = Fraction(found.instance.weight, sum(each.instance.weight for each in there))
-        assert found.load.under_way <= ceil(Fraction(bound) * len(under_way) * part)
+        assert found.load.in_flight <= ceil(Fraction(bound) * len(in_flight) * part)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -280,8 +280,8 @@ def test_of_many_nobody_has_much_more_than_the_bound(name: str) -> None:
     for number in range(4000):
         found = balancer.pick(call_of(f"key {number % 10}"), ())
         assert found is not None
-        found.make_busy(found.load.under_way + 1)
-    assert max(each.load.under_way for each in candidates) <= 26
+        found.make_busy(found.load.in_flight + 1)
+    assert max(each.load.in_flight for each in candidates) <= 26
     # When they have ended, all that is kept together is together again.
     for each in candidates:
         each.make_busy(0)
@@ -302,11 +302,11 @@ def test_a_hot_key_overflows_to_the_same_few(name: str) -> None:
     for _ in range(9):
         one = balancer.pick(call_of("hot"), ())
         assert one is not None
-        one.make_busy(one.load.under_way + 1)
+        one.make_busy(one.load.in_flight + 1)
         found.append(one)
     assert found[0] in homes
     assert 3 <= len(set(found)) <= 5
-    assert max(each.load.under_way for each in candidates) <= ceil(1.5 * 49 / 10)
+    assert max(each.load.in_flight for each in candidates) <= ceil(1.5 * 49 / 10)
 
 
 @pytest.mark.parametrize("name", BOUNDED)

@@ -77,7 +77,7 @@ def two_choices(candidates: Sequence[Target], tried: Collection[Target], dice: D
         return first
     second = draw(candidates, tried, dice)
     assert second is not None
-    one, other = (each.load.latency(NOW) * (each.load.under_way + 1) for each in (first, second))
+    one, other = (each.load.latency(NOW) * (each.load.in_flight + 1) for each in (first, second))
     return second if other < one else first
 
 
@@ -105,7 +105,7 @@ MODELS: Final[dict[str, Choose]] = {
     "random": by_chance(evenly),
     "weighted_random": by_chance(by_weight),
     "p2c": two_choices,
-    "least_requests": least(lambda load: load.under_way),
+    "least_requests": least(lambda load: load.in_flight),
     "least_connections": least(lambda load: load.connections()),
 }
 
@@ -143,7 +143,7 @@ def candidates_of(weights: Sequence[int], loads: Sequence[int]) -> list[Target]:
     for number, (each, load) in enumerate(zip(candidates, cycle(loads))):
         each.load = Busy((load * 7 + number) % 5, load)
         if load:
-            each.load.answered(load * 0.01, NOW - number)
+            each.load.record_success(load * 0.01, NOW - number)
     return candidates
 
 
@@ -297,16 +297,16 @@ def test_with_a_bound_the_first_that_has_room(
     ordered = by_address(candidates)
     untried = [each for each in ordered if each not in tried]
     whole = sum(each.instance.weight for each in untried)
-    allowed = bound * (sum(each.load.under_way for each in untried) + 1)
+    allowed = bound * (sum(each.load.in_flight for each in untried) + 1)
 
     def has_room(each: Target | None) -> bool:
-        return each is not None and each.load.under_way * whole < allowed * each.instance.weight
+        return each is not None and each.load.in_flight * whole < allowed * each.instance.weight
 
     for key in keys:
         found = digest(key.encode())
         first = balancer.owner(number(found[:4]), tried)
         expected = first
-        if first is not None and first.load.under_way:
+        if first is not None and first.load.in_flight:
             jumps = [found]
             for _ in range(16):
                 jumps.append(digest(jumps[-1]))

@@ -26,11 +26,11 @@ from idlrt.core import (
     Decision,
     Ejected,
     Endpoint,
-    GaveUp,
+    FallbackUsed,
     Instance,
+    NotRetried,
     Picked,
-    Refused,
-    Replaced,
+    Rejected,
     Restored,
     Retrying,
     Routed,
@@ -200,7 +200,7 @@ def test_fault_modes_are_applied(stack: ExitStack, url: str, registry: Registry)
     with pytest.raises(ApplicationError):
         client.get(0)
     change(registry, SERVICE, {"methods.get.fault": "failsafe"})
-    eventually(tries(lambda: client.get(0), lambda: heard.last(Replaced)), "failsafe")
+    eventually(tries(lambda: client.get(0), lambda: heard.last(FallbackUsed)), "failsafe")
     assert client.get(0) is None
     change(registry, SERVICE, {"methods.get.fault": None})
     eventually(lambda: _raises(lambda: client.get(0)), "failover")
@@ -238,8 +238,8 @@ def test_guards_are_applied(stack: ExitStack, url: str, registry: Registry) -> N
     client, heard = connect(stack, url)
     assert names(client, 20) == {"one": 20}
     change(registry, SERVICE, {"limiter.rate": "0.001", "limiter.burst": "1"})
-    eventually(tries(lambda: client.get(1), lambda: heard.last(Refused)), "a limiter")
-    refused = heard.of(Refused)[-1]
+    eventually(tries(lambda: client.get(1), lambda: heard.last(Rejected)), "a limiter")
+    refused = heard.of(Rejected)[-1]
     assert (refused.guard, refused.subject) == ("limiter", "UserService.get")
     change(registry, SERVICE, {"limiter.enabled": "false"})
     eventually(lambda: not _is_refused(client), "no limiter")
@@ -595,7 +595,7 @@ def test_exhausted_retries_are_reported(stack: ExitStack, memory: str) -> None:
     client, heard = connect(stack, memory)
     with pytest.raises(Exception, match="cannot connect"):
         client.get(1)
-    assert heard.of(GaveUp)[-1].why
+    assert heard.of(NotRetried)[-1].why
 
 
 def test_an_instance_is_called_again_when_its_breaker_has_other_settings(stack: ExitStack, memory: str) -> None:

@@ -14,7 +14,7 @@ from eventually import eventually, eventually_async
 from virtual_loop import run_virtual
 
 from idlrt.core import AsyncioDriver, BlockingDriver, Driver, Event, drive
-from idlrt.core.races import is_called_off
+from idlrt.core.races import is_cancelled
 from idlrt.core.threads import THREADS, Threads
 from idlrt.testing import FakeDriver
 
@@ -403,9 +403,9 @@ def test_something_beside_runs_and_its_error_is_logged(
         return done.is_set() and "broken" in caplog.text and "background task failed" in caplog.text
 
     async def main() -> None:
-        driver.beside(good)
+        driver.spawn(good)
         if not isinstance(driver, FakeDriver):
-            driver.beside(bad)
+            driver.spawn(bad)
         if isinstance(driver, AsyncioDriver):
             await eventually_async(is_over)
 
@@ -482,9 +482,9 @@ def test_a_loser_that_only_waits_for_its_turn_is_called_off() -> None:
         return "quick"
 
     async def waiting() -> str:
-        seen.append(is_called_off())
+        seen.append(is_cancelled())
         went_on.wait(NEVER)
-        seen.append(is_called_off())
+        seen.append(is_cancelled())
         is_done.set()
         return "late"
 
@@ -493,4 +493,4 @@ def test_a_loser_that_only_waits_for_its_turn_is_called_off() -> None:
     went_on.set()
     assert is_done.wait(60)
     assert seen[-1] is True
-    assert not is_called_off(), "it is the thread's own matter"
+    assert not is_cancelled(), "it is the thread's own matter"

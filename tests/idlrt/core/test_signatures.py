@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from idlrt.core import bind
-from idlrt.core.signatures import REFUSED, mismatch, substitutes
+from idlrt.core.signatures import MISSING, mismatch, substitutes
 from idlrt.errors import ConfigurationError, RemoteProtocolError
 from idlrt.spec import I32, STRING, VOID, Method, Service, argument, list_of, optional, required
 
@@ -64,7 +64,7 @@ def test_none_where_the_handler_allows_it(function: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("function", [needs, unknown, functools.partial(needs)])
 def test_refused_where_it_does_not(function: Callable[..., Any]) -> None:
-    assert only(function) is REFUSED
+    assert only(function) is MISSING
 
 
 def test_the_handlers_own_default_comes_before_its_annotation() -> None:
@@ -105,7 +105,7 @@ def test_a_decorated_handler_is_known_by_the_names_of_what_it_wraps() -> None:
     def find(session: str, what: str, limit: int = 3) -> None: ...
 
     assert mismatch(FIND, find) is None
-    assert substitutes(FIND, find) == (REFUSED, 3)
+    assert substitutes(FIND, find) == (MISSING, 3)
 
 
 def test_refusals_name_what_is_missing_and_say_what_to_do() -> None:

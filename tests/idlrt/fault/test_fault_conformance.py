@@ -196,13 +196,13 @@ class NotThreadSafe(Plain):
         (NeverEnds, "was sent after its deadline|at most"),
         (SleepsOn, "after its deadline"),
         (Insists, "at most"),
-        (MakesUp, "must be reported as Replaced"),
+        (MakesUp, "must be reported as FallbackUsed"),
         (Translates, "is not an error of an instance"),
         (Swallows, "was changed to 'answer'"),
         (AsksStrangers, "not an instance that pick or everyone returned"),
         (ClosesOnce, "closed twice"),
         (WaitsForAsyncio, "was changed to RuntimeError|no instance was called"),
-        (NotThreadSafe, "another's|must be reported as Replaced"),
+        (NotThreadSafe, "another's|must be reported as FallbackUsed"),
     ],
 )
 def test_the_suite_finds_modes_that_do_wrong(wrong: type[Plain], said: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import AsyncioDriver, Chance, GaveUp, Replaced, Retrying
+from idlrt.core import AsyncioDriver, Chance, FallbackUsed, NotRetried, Retrying
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -125,7 +125,7 @@ def test_when_all_were_tried_any_is_asked() -> None:
 def test_a_value_is_used_instead() -> None:
     trial = Trial("failback", ConnectFailed)
     assert trial.call(on_failure=Callback(Use("spare"))) == "spare"
-    assert trial.reach.told(Replaced)[0].by == "failback"
+    assert trial.reach.decisions_of(FallbackUsed)[0].by == "failback"
     assert Trial("failback", ConnectFailed).call(on_failure=Callback(Use(None))) is None
 
 
@@ -135,8 +135,8 @@ def test_what_may_be_done_already_is_not_made_again_by_mistake() -> None:
     assert isinstance(failed, ConnectionLost)
     assert "Retry(even_if_done=True)" in notes(failed)
     assert trial.asked == "1"
-    assert "not idempotent" in trial.reach.told(GaveUp)[0].why
-    assert not trial.reach.told(Retrying)
+    assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
+    assert not trial.reach.decisions_of(Retrying)
 
 
 def test_who_says_so_has_it_made_again() -> None:

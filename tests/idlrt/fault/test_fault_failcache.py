@@ -11,7 +11,7 @@ from eventually import eventually_async
 from trial import START, Trial, notes
 from virtual_loop import VirtualDriver, run_virtual
 
-from idlrt.core import Chance, GaveUp, Kept
+from idlrt.core import Chance, NotRetried, RetryScheduled
 from idlrt.errors import (
     ApplicationError,
     ConnectFailed,
@@ -57,8 +57,8 @@ def test_of_another_the_caller_hears_that_it_comes_later() -> None:
     assert isinstance(failed, Deferred)
     assert "Check.get failed and will be retried in about 2 s: not there" in str(failed)
     assert isinstance(failed.__cause__, ConnectFailed)
-    kept = trial.reach.told(Kept)
-    assert kept == [Kept(subject="Check.get", why="not there", mode="failcache", pause=2.0)]
+    kept = trial.reach.decisions_of(RetryScheduled)
+    assert kept == [RetryScheduled(subject="Check.get", why="not there", mode="failcache", pause=2.0)]
     trial.mode.close()
     trial.driver.finish()
 
@@ -122,7 +122,7 @@ def test_nothing_is_kept_that_must_not_be_made_again() -> None:
         assert isinstance(failed, error)
         assert "is not idempotent" in notes(failed)
         assert trial.mode.kept == 0
-        assert "not idempotent" in trial.reach.told(GaveUp)[0].why
+        assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
 
 
 def test_what_was_worked_on_when_it_was_made_again_is_given_up() -> None:

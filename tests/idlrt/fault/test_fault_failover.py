@@ -7,7 +7,7 @@ import math
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import Backoff, GaveUp, Retrying
+from idlrt.core import Backoff, NotRetried, Retrying
 from idlrt.errors import (
     ApplicationError,
     CircuitOpen,
@@ -43,7 +43,7 @@ def test_what_may_have_been_worked_on_is_made_again_if_it_is_idempotent(error: t
     assert type(failed) is error
     assert trial.asked == "1"
     assert "Check.put is not idempotent" in notes(failed)
-    assert "not idempotent" in trial.reach.told(GaveUp)[0].why
+    assert "not idempotent" in trial.reach.decisions_of(NotRetried)[0].why
 
 
 def test_the_caller_knows_better_than_the_idl() -> None:
@@ -213,4 +213,4 @@ def test_who_has_gone_meanwhile_is_told_of() -> None:
 def test_what_is_told_of_a_retry() -> None:
     trial = Trial("failover", ConnectionLost("lost"), "answer")
     trial.call()
-    assert trial.reach.told(Retrying) == [Retrying(subject="Check.get", why="lost", mode="failover", pause=0.0)]
+    assert trial.reach.decisions_of(Retrying) == [Retrying(subject="Check.get", why="lost", mode="failover", pause=0.0)]

@@ -53,7 +53,7 @@ def test_when_it_takes_long_another_one_is_asked() -> None:
     assert trial.asked == "12"
     assert trial.passed == 0.15
     assert [each.attempt for each in trial.reach.sent] == [0, 1]
-    (told,) = trial.reach.told(Retrying)
+    (told,) = trial.reach.decisions_of(Retrying)
     assert (told.mode, told.pause) == ("hedge", 0.1)
     assert "no response from 10.0.0.1:9090 yet" in told.why
     assert trial.reach.spent == 0, "that is no retry"
@@ -166,7 +166,7 @@ def test_when_nobody_else_is_there_any_more_the_first_still_counts() -> None:
         await trial.driver.sleep(0.05)
         trial.reach.nodes.clear()
 
-    trial.driver.beside(leave)
+    trial.driver.spawn(leave)
     assert trial.driver.run(begun) == "slow"
     trial.instances()
     assert isinstance(trial.call(), NoInstance)

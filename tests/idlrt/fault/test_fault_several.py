@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from trial import START, Trial, notes
 
-from idlrt.core import Replaced
+from idlrt.core import FallbackUsed
 from idlrt.errors import (
     ApplicationError,
     ConfigurationError,
@@ -157,7 +157,7 @@ def test_a_failure_is_logged_and_left(method: Any, error: Any, caplog: pytest.Lo
     assert trial.call(method) is None
     assert trial.asked == "1"
     assert f"ignoring failure of {method.full_name}" in caplog.text
-    assert trial.reach.told(Replaced)[0].by == "failsafe"
+    assert trial.reach.decisions_of(FallbackUsed)[0].by == "failsafe"
 
 
 def test_nobody_there_is_left_as_well() -> None:

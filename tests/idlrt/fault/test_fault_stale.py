@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial import Trial
 
-from idlrt.core import Chance, Replaced
+from idlrt.core import Chance, FallbackUsed
 from idlrt.core.driver import BlockingDriver, drive
 from idlrt.errors import ApplicationError, ConnectFailed, ConnectionLost, NoInstance
 from idlrt.fault.stale import Stale, StaleSettings
@@ -35,7 +35,7 @@ def test_the_last_answer_is_given_again(caplog: pytest.LogCaptureFixture) -> Non
     trial.driver.advance(7)
     assert trial.call(key="a") == "answer"
     assert "returning stale result of Check.get (7" in caplog.text
-    (replaced,) = trial.reach.told(Replaced)
+    (replaced,) = trial.reach.decisions_of(FallbackUsed)
     assert replaced.by == "stale"
     assert "7.08 s old" in replaced.why
 

@@ -76,7 +76,7 @@ class Trial:
     @property
     def pauses(self) -> list[float]:
         """Before each retry."""
-        return [each.pause for each in self.reach.told(Retrying)]
+        return [each.pause for each in self.reach.decisions_of(Retrying)]
 
 
 def notes(error: Any) -> str:

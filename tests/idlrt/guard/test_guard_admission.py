@@ -9,7 +9,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Refused
+from idlrt.core import Rejected
 from idlrt.errors import (
     ApplicationError,
     CircuitOpen,
@@ -60,7 +60,7 @@ def test_rejections_of_servers_raise_the_probability() -> None:
         guarded.run(BUSY)
     assert guarded.reached < 200, "of 10000 hardly any"
     refused = guarded.told[-1]
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Rejected)
     assert (refused.subject, refused.guard) == ("Check.get", "admission")
 
 

@@ -11,7 +11,7 @@ from guarded import Guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idlrt.core import BreakerChanged, Refused
+from idlrt.core import BreakerChanged, Rejected
 from idlrt.core.leases import Lease
 from idlrt.errors import (
     ApplicationCode,
@@ -341,7 +341,7 @@ def test_rejections_name_their_reason() -> None:
     changed, told = guarded.told
     assert isinstance(changed, BreakerChanged)
     assert (changed.subject, changed.before, changed.after) == ("Check", CLOSED, OPEN)
-    assert isinstance(told, Refused)
+    assert isinstance(told, Rejected)
     assert (told.subject, told.guard) == ("Check.get", "breaker")
 
 

@@ -11,7 +11,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Refused, drive
+from idlrt.core import AsyncioDriver, BlockingDriver, Chance, Rejected, drive
 from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import Bulkhead
@@ -27,7 +27,7 @@ def test_calls_beyond_the_limit_are_rejected() -> None:
     assert isinstance(found[2], Overloaded)
     assert str(found[2]) == "rejected Check.get: limit of 2 concurrent calls reached"
     (told,) = guarded.told
-    assert isinstance(told, Refused)
+    assert isinstance(told, Rejected)
     assert (told.subject, told.guard) == ("Check.get", "bulkhead")
     assert guarded.at_once(2, 1.0) == ["answer"] * 2
 

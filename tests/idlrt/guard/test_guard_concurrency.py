@@ -11,7 +11,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Chance, Refused
+from idlrt.core import Chance, Rejected
 from idlrt.errors import ApplicationError, DeadlineExceeded, Overloaded
 from idlrt.guard.concurrency import Aimd, ConcurrencySettings, Gradient
 from idlrt.spec import DeclaredError
@@ -161,7 +161,7 @@ def test_calls_beyond_the_adaptive_limit_are_rejected(algorithm: str) -> None:
     assert found[:3] == ["answer"] * 3
     assert [type(each) for each in found[3:]] == [Overloaded] * 2
     assert "adaptive limit of 3 concurrent calls reached" in str(found[3])
-    assert [(type(each), each.subject) for each in guarded.told] == [(Refused, "Check.get")] * 2
+    assert [(type(each), each.subject) for each in guarded.told] == [(Rejected, "Check.get")] * 2
     assert guarded.guard.in_flight == 0
 
 

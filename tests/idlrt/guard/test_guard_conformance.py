@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from idlrt.config.describe import describe
-from idlrt.core import Call, Chance, Listener, Refused
+from idlrt.core import Call, Chance, Listener, Rejected
 from idlrt.errors import NotSent, Overloaded
 from idlrt.guard import GUARDS, Guard
 from idlrt.guard.base import Next, PerMethod
@@ -107,7 +107,7 @@ class Late(Wrong):
         result = await next(call)
         self.count += 1
         if self.count > 50:
-            self.listener(Refused(subject="", guard="late"))
+            self.listener(Rejected(subject="", guard="late"))
             raise Overloaded("no")
         return result
 
@@ -116,7 +116,7 @@ class Odd(Wrong):
     async def __call__(self, call: Any, next: Next) -> Any:
         self.count += 1
         if self.count > 100:
-            self.listener(Refused(subject="", guard="odd"))
+            self.listener(Rejected(subject="", guard="odd"))
             raise ValueError("no")
         return await next(call)
 
@@ -124,7 +124,7 @@ class Odd(Wrong):
 class Leaking(Wrong):
     async def __call__(self, call: Any, next: Next) -> Any:
         if self.count >= 10:
-            self.listener(Refused(subject="", guard="leaking"))
+            self.listener(Rejected(subject="", guard="leaking"))
             raise Overloaded("no")
         self.count += 1
         try:

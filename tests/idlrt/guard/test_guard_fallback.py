@@ -10,7 +10,7 @@ import pytest
 from guarded import Guarded
 
 from idlrt import spec
-from idlrt.core import Replaced
+from idlrt.core import FallbackUsed
 from idlrt.errors import (
     ApplicationError,
     ConfigurationError,
@@ -66,7 +66,7 @@ def test_it_replaces_failures(error: Exception) -> None:
     assert guarded.told == []
     assert guarded.run(error) == "instead"
     (told,) = guarded.told
-    assert isinstance(told, Replaced)
+    assert isinstance(told, FallbackUsed)
     assert (told.subject, told.by) == ("Check.get", "fallback")
     assert told.why.startswith(type(error).__name__)
 
@@ -95,7 +95,7 @@ def test_with_force_no_call_is_made() -> None:
     guarded = Guarded("fallback", value="instead", force=True)
     assert guarded.run() == "instead"
     assert guarded.reached == 0
-    assert [type(each) for each in guarded.told] == [Replaced]
+    assert [type(each) for each in guarded.told] == [FallbackUsed]
 
 
 def test_methods_may_have_their_own() -> None:
@@ -197,7 +197,7 @@ def test_a_function_builds_the_value() -> None:
         raise LOST
 
     assert driver.run(fallback(call_for(driver), fail)) == "key after lost"
-    assert [type(each) for each in told] == [Replaced]
+    assert [type(each) for each in told] == [FallbackUsed]
 
 
 def test_exceptions_of_the_function_are_raised() -> None:

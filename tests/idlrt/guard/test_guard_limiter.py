@@ -10,7 +10,7 @@ from guarded import Guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idlrt.core import Refused
+from idlrt.core import Rejected
 from idlrt.errors import Overloaded
 from idlrt.guard.limiter import CallerBuckets, TokenBucket
 from idlrt.testing.guards import PUT, call_for
@@ -121,7 +121,7 @@ def test_calls_over_the_limit_are_rejected_with_retry_after() -> None:
     assert str(found[3]) == "rejected Check.get: rate limit exceeded (2 calls per second); retry in 0.5 s"
     assert found[3].retry_after == 0.5
     (told,) = guarded.told
-    assert isinstance(told, Refused)
+    assert isinstance(told, Rejected)
     assert (told.subject, told.guard) == ("Check.get", "limiter")
     guarded.advance(0.5)
     assert guarded.run() == "answer"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from guarded import Guarded
 
-from idlrt.core import Chance, Refused
+from idlrt.core import Chance, Rejected
 from idlrt.core.leases import Lease
 from idlrt.errors import Overloaded
 from idlrt.guard import LoadShedder
@@ -182,7 +182,7 @@ def test_calls_are_rejected_only_while_the_cpu_is_overloaded() -> None:
     refused = [each for each in found if isinstance(each, Overloaded)]
     assert 50 < len(refused) < 100
     assert "overloaded (CPU 100%, " in str(refused[0])
-    assert isinstance(guarded.told[-1], Refused)
+    assert isinstance(guarded.told[-1], Rejected)
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()], ids=repr)

@@ -131,11 +131,11 @@ class Counting(dict[Any, Any]):
 def test_a_usual_call_costs_one_look() -> None:
     usual = chain()
     pool = Pool([Place(number) for number in range(100)])
-    pool.kept = Counting()
+    pool.cache = Counting()
     assert usual.route(call_of(), pool) is pool
-    before = pool.kept.looks
+    before = pool.cache.looks
     assert usual.route(call_of(), pool) is pool
-    assert pool.kept.looks == before + 1
+    assert pool.cache.looks == before + 1
 
 
 def test_dice_are_thrown_alike_whoever_wants_to_know() -> None:

@@ -81,19 +81,19 @@ def save(*arguments: Any, **metadata: str) -> Call:
 
 
 def fits(text: str, call: Call | None = None, here: Here = HERE) -> bool:
-    return call_condition(text, here).fits(call or save())
+    return call_condition(text, here).matches(call or save())
 
 
 def instance_fits(text: str, here: Here = HERE, **fields: Any) -> bool:
     given = {"service": "S", "host": "10.0.0.7", "port": 9090, **fields}
-    return instance_condition(text, here).fits(Instance(**given))
+    return instance_condition(text, here).matches(Instance(**given))
 
 
 @pytest.mark.parametrize("text", ["", "*", "  ", " * "])
 def test_nothing_and_a_star_always_fit(text: str) -> None:
     condition = call_condition(text, HERE)
     assert condition.constant is True
-    assert condition.fits(save())
+    assert condition.matches(save())
     assert str(condition) == "*"
 
 
@@ -123,9 +123,9 @@ def test_nothing_and_a_star_always_fit(text: str) -> None:
         "argument.user.labels.role = admin",
         "argument.user.labels.8 = eight",
         "argument.user != *",
-        "argument.nobody != 1",
+        "argument.empty != 1",
         "argument.9 != *",
-        'argument.nobody = ""',
+        'argument.empty = ""',
         "metadata.user != *",
         "tag != *",
         "caller.id = c-*",
@@ -155,9 +155,9 @@ def test_what_fits(text: str) -> None:
         "argument.user.from = 1~2",
         "argument.user.color = RED, 3",
         "argument.user.color != 2",
-        "argument.nobody = *",
+        "argument.empty = *",
         "argument.user.friends.x = *",
-        "argument.user.labels.nobody = *",
+        "argument.user.labels.empty = *",
         "metadata.user = *",
         "caller.zone != eu-1",
         "caller.host != 10.1.2.3",
@@ -330,6 +330,6 @@ def test_no_call_is_too_odd(clauses: list[Any], arguments: list[Any], called: An
 
 def test_every_key_that_is_shown_can_be_used() -> None:
     for key in (*SIDES["calls"], "argument.a.b"):
-        assert call_condition(f"{key.replace('[.FIELD...]', '')} = x", HERE).fits(save()) in (True, False)
+        assert call_condition(f"{key.replace('[.FIELD...]', '')} = x", HERE).matches(save()) in (True, False)
     for key in SIDES["instances"]:
         assert not instance_fits(f"{key} = x")

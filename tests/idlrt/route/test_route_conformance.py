@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idlrt.core import Call, Chance
-from idlrt.route import ROUTERS, Following, Here, Pool, Router, Rule, Step
+from idlrt.route import ROUTERS, Here, Pool, Router, RouterBase, Rule, Step
 from idlrt.route.rules import make_router, read_rule
 from idlrt.testing import check_router
 
@@ -51,7 +51,7 @@ def test_there_is_a_rule_here_for_every_router() -> None:
     assert {rule.get("router", "condition") for rule in RULES} == set(ROUTERS.names())
 
 
-class Wrong(Following):
+class Wrong(RouterBase):
     """A router that can be told to do wrong."""
 
     name = "wrong"
@@ -79,7 +79,7 @@ class Wrong(Following):
         if self.how == "writes":
             call.metadata["seen"] = "yes"
         if self.how == "nobody":
-            found = pool.nobody
+            found = pool.empty
         if steps is not None and self.how != "silent":
             self._tell(steps, "it is so", pool, pool if self.how == "counts" else found)
         return found

@@ -12,7 +12,7 @@ from by_hand import KINDS, Noting, serving
 from eventually import TIMEOUT
 from hand_written import AsyncUsers, AsyncUserServiceClient, Users, UserServiceClient, user_service
 
-from idlrt.core import Chance, Decision, Refused
+from idlrt.core import Chance, Decision, Rejected
 from idlrt.errors import CircuitOpen, ConnectFailed, Overloaded
 from idlrt.guard import GUARDS
 from idlrt.server import AsyncServer
@@ -54,7 +54,7 @@ def test_a_client_hears_that_it_is_over_the_limit_and_for_how_long(kind: str) ->
             client.get(3)
     assert caught.value.retry_after == pytest.approx(1000, abs=TIMEOUT)
     assert users.started == [1, 2]
-    assert [type(each) for each in told] == [Refused]
+    assert [type(each) for each in told] == [Rejected]
 
 
 @ALL_KINDS

@@ -16,7 +16,7 @@ import pytest
 from eventually import TIMEOUT
 from hand_written import GET, PING, AsyncUserServiceClient, User, Users, UserServiceClient, user_service
 
-from idlrt.core import Decision, Refused, Retrying
+from idlrt.core import Decision, Rejected, Retrying
 from idlrt.errors import ApplicationError, ConfigurationError, Overloaded
 from idlrt.guard import RateLimiter
 from idlrt.server import AsyncServer, ProcessServer, Server
@@ -148,7 +148,7 @@ def test_what_is_refused_is_heard(stack: ExitStack, serve: Serve) -> None:
     with pytest.raises(Overloaded):
         client.get(2)
     (refused,) = heard
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Rejected)
     assert (refused.guard, refused.subject) == ("limiter", "UserService.get")
 
 

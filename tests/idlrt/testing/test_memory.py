@@ -21,7 +21,7 @@ from hand_written import (
 )
 
 from idlrt import Limits
-from idlrt.core import Decision, Refused, Replaced, ServerCall
+from idlrt.core import Decision, FallbackUsed, Rejected, ServerCall
 from idlrt.errors import (
     ApplicationCode,
     ApplicationError,
@@ -190,7 +190,7 @@ def test_guards_of_the_server_count_the_calls_of_all_connections() -> None:
                 assert found.result().name is not None
         with pytest.raises(Overloaded):
             client.get(3)
-    assert [type(each) for each in decisions] == [Refused]
+    assert [type(each) for each in decisions] == [Rejected]
 
 
 def test_limits_of_the_server() -> None:
@@ -219,7 +219,7 @@ def test_the_policy_of_the_client_applies() -> None:
     ) as client:
         assert client.get(1) == User(id=7)
     assert calls == [1]
-    assert Replaced in {type(each) for each in decisions}
+    assert FallbackUsed in {type(each) for each in decisions}
 
 
 @pytest.mark.parametrize(

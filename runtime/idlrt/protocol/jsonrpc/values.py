@@ -92,7 +92,7 @@ class MethodJson:
         plain = arguments_to_plain(method, arguments, self._options)
         for position, value in enumerate(arguments):
             # Other servers may reject a call without it.
-            if value is None and method.has_to_be_given[position]:
+            if value is None and method.mandatory[position]:
                 plain[method.arguments[position].name] = None
         return encode(plain, f"write the arguments of {method.full_name} as JSON") if plain else b""
 

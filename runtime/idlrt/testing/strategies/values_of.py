@@ -107,9 +107,9 @@ def arguments(
     bounds = _Bounds(max_depth=max_depth, max_size=max_size, max_length=max_length, allow_nan=allow_nan)
     made = _Values(bounds)
     chosen: list[st.SearchStrategy[Any]] = []
-    for field, default, has_to_be_given in zip(method.arguments, method.defaults, method.has_to_be_given, strict=True):
+    for field, default, mandatory in zip(method.arguments, method.defaults, method.mandatory, strict=True):
         value = made.of(field.type, max_depth)
-        if not has_to_be_given:
+        if not mandatory:
             value = (st.builds(default) if callable(default) else st.just(default)) | value
         chosen.append(value)
     return st.tuples(*chosen)

@@ -13,7 +13,7 @@ import click
 from idlrt.errors import ConfigurationError, RegistryError
 from idlrt.printable import mask_passwords, printable
 
-__all__ = ["Command", "Group", "echo", "end", "told"]
+__all__ = ["Command", "Group", "echo", "fail", "report_errors"]
 
 Command = Callable[..., Any]
 
@@ -47,19 +47,19 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(printable(text, keep="\n"), err=err, nl=nl)
 
 
-def told(command: Command) -> Command:
+def report_errors(command: Command) -> Command:
     """Decorate a command to print configuration and registry errors as one line instead of a traceback, with code 2."""
 
     def run(*arguments: Any, **named: Any) -> Any:
         try:
             return command(*arguments, **named)
         except (ConfigurationError, RegistryError) as error:
-            end(str(error), 2)
+            fail(str(error), 2)
 
     return update_wrapper(run, command)
 
 
-def end(what: str, code: int) -> NoReturn:
+def fail(what: str, code: int) -> NoReturn:
     """Print an error message and exit."""
     echo(f"idlrt: {mask_passwords(what)}", err=True)
     sys.exit(code)

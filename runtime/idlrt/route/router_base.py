@@ -11,7 +11,7 @@ from idlrt.errors import ConfigurationError
 from idlrt.route.base import Here, Pool, Rule, Step
 from idlrt.spec import Method
 
-__all__ = ["Following", "RuleError", "at"]
+__all__ = ["RouterBase", "RuleError", "errors_at"]
 
 
 class RuleError(ConfigurationError):
@@ -27,7 +27,7 @@ class RuleError(ConfigurationError):
 
 
 @contextmanager
-def at(key: str) -> Generator[None]:
+def errors_at(key: str) -> Generator[None]:
     """Context manager that adds the key of a value to errors about it.
 
     Raises:
@@ -39,7 +39,7 @@ def at(key: str) -> Generator[None]:
         raise RuleError(key, str(error)) from error
 
 
-class Following:
+class RouterBase:
     """Base of the built-in routers.
 
     Attributes:
@@ -62,8 +62,8 @@ class Following:
     def is_idle(self, pool: Pool[Any]) -> bool:
         return False
 
-    def suits(self, method: Method[..., Any]) -> bool:
+    def applies_to(self, method: Method[..., Any]) -> bool:
         return True
 
-    def _tell(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:
+    def _add_step(self, steps: list[Step], why: str, before: Pool[Any], after: Pool[Any]) -> None:
         steps.append(Step(router=self.name, rule=self.label, why=why, before=len(before), after=len(after)))
